@@ -1,0 +1,1 @@
+//! Call Python on machines that have only sshd and Python.
