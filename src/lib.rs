@@ -1,1 +1,9 @@
 //! Call Python on machines that have only sshd and Python.
+
+pub mod connection_spec;
+pub mod error;
+pub mod transport;
+mod value;
+
+pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
+pub use value::Value;

@@ -1,0 +1,6 @@
+//! Placeholder until the parser lands.
+
+/// Placeholder.
+#[derive(Debug, thiserror::Error)]
+#[error("spec")]
+pub struct SpecError;

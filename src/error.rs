@@ -1,0 +1,269 @@
+//! Every error of the public API, cut by whose fault it is and what the caller can do next.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How far a connection had come. Each stage has a time limit of its own, and the stage stands in the error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Reading the configuration and the connection spec.
+    Configure,
+    /// Turning the host name into addresses.
+    Resolve,
+    /// The TCP connection, or starting the proxy command or child process.
+    Connect,
+    /// Versions and key exchange of SSH, or the handshake of the TCP transport.
+    KeyExchange,
+    /// Checking the server's host key.
+    HostKey,
+    /// Proving who the user is.
+    Authentication,
+    /// Opening the channel and starting the command on it.
+    Channel,
+    /// Finding and starting a Python interpreter on the other machine.
+    Interpreter,
+    /// Starting the stub under that interpreter.
+    Stub,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Configure => "configure",
+            Stage::Resolve => "resolve",
+            Stage::Connect => "connect",
+            Stage::KeyExchange => "key exchange",
+            Stage::HostKey => "host key",
+            Stage::Authentication => "authentication",
+            Stage::Channel => "channel",
+            Stage::Interpreter => "interpreter",
+            Stage::Stub => "stub",
+        })
+    }
+}
+
+/// A connection that did not come about: which host, at which stage, why, and what to do next.
+#[derive(Debug)]
+pub struct ConnectError {
+    /// The host as the user named it.
+    pub host: String,
+    /// The stage that failed.
+    pub stage: Stage,
+    /// What happened, one sentence without a full stop.
+    pub message: String,
+    /// What to do next, one sentence without a full stop.
+    pub hint: Option<String>,
+    /// What the other side printed, made safe for a terminal; empty if nothing.
+    pub output: String,
+    /// Whether a time limit ended the stage.
+    pub timed_out: bool,
+    /// Whether the server refused one more session on this connection, so that a new one may do.
+    pub session_refused: bool,
+}
+
+impl ConnectError {
+    /// A failure at `stage`, without hint or output yet.
+    pub fn new(host: impl Into<String>, stage: Stage, message: impl Into<String>) -> Self {
+        ConnectError {
+            host: host.into(),
+            stage,
+            message: message.into(),
+            hint: None,
+            output: String::new(),
+            timed_out: false,
+            session_refused: false,
+        }
+    }
+
+    /// The stage ran into its time limit.
+    pub fn timeout(host: impl Into<String>, stage: Stage, limit: Duration) -> Self {
+        let mut error = Self::new(
+            host,
+            stage,
+            format!("no answer within {} s", limit.as_secs_f64()),
+        );
+        error.timed_out = true;
+        error
+    }
+
+    /// Adds what the user can do next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what the other side printed; control characters are made visible.
+    #[must_use]
+    pub fn with_output(mut self, output: &[u8]) -> Self {
+        self.output = printable(&String::from_utf8_lossy(output))
+            .trim()
+            .to_owned();
+        self
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.host, self.stage, self.message)?;
+        if !self.output.is_empty() {
+            write!(f, "; the other side printed: {}", self.output)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+/// An exception that remote code raised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteError {
+    /// The host it was raised on.
+    pub host: String,
+    /// `exception`, `cancelled`, `unpickle` or `pickle` (spec/messages.md, ME-6).
+    pub kind: String,
+    /// The exception's class name, such as `ValueError`.
+    pub type_name: String,
+    /// The module of that class, such as `builtins`.
+    pub module: String,
+    /// `str()` of the exception.
+    pub message: String,
+    /// The remote traceback, a line or a few an entry, newlines included.
+    pub traceback: Vec<String>,
+    /// The exception's arguments where they are plain data.
+    pub args: Option<Vec<crate::Value>>,
+}
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.host, self.type_name, self.message)
+    }
+}
+
+impl std::error::Error for RemoteError {}
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The caller's arguments: mend the program or the connection spec.
+    Caller,
+    /// The network, the server's configuration or the user's: nothing ran.
+    Connection,
+    /// The remote code raised.
+    RemoteCode,
+    /// The other side broke the protocol.
+    Protocol,
+}
+
+/// Any failure of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The connection spec is malformed; the message marks the place.
+    #[error(transparent)]
+    Spec(#[from] crate::connection_spec::SpecError),
+    /// No connection came about.
+    #[error(transparent)]
+    Connect(Box<ConnectError>),
+    /// Remote code raised an exception.
+    #[error(transparent)]
+    Remote(Box<RemoteError>),
+    /// The call's time limit passed. The remote call was interrupted where Python allows it.
+    #[error("{host}: no result within {} s", .limit.as_secs_f64())]
+    Timeout {
+        /// The host the call ran on.
+        host: String,
+        /// The limit that passed.
+        limit: Duration,
+        /// The remote stack where the call was interrupted; empty if it could not be had in time.
+        stack: Vec<String>,
+    },
+    /// The call was cancelled by this side.
+    #[error("{host}: the call was cancelled")]
+    Cancelled {
+        /// The host the call ran on.
+        host: String,
+    },
+    /// The connection ended before the call did.
+    #[error("{host}: connection lost: {reason}")]
+    Lost {
+        /// The host.
+        host: String,
+        /// Why, as far as it is known.
+        reason: String,
+    },
+    /// The other side sent something that is not this protocol.
+    #[error("{host}: protocol error: {message}")]
+    Protocol {
+        /// The host.
+        host: String,
+        /// A code of spec/errors.md and a sentence.
+        message: String,
+    },
+    /// An argument could not be turned into a Python value, or a result not into the wanted type.
+    #[error("{0}")]
+    Convert(String),
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        Error::Connect(Box::new(error))
+    }
+}
+
+impl From<RemoteError> for Error {
+    fn from(error: RemoteError) -> Self {
+        Error::Remote(Box::new(error))
+    }
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Error::Spec(_) | Error::Convert(_) | Error::Cancelled { .. } => Fault::Caller,
+            Error::Connect(_) | Error::Lost { .. } => Fault::Connection,
+            Error::Remote(_) | Error::Timeout { .. } => Fault::RemoteCode,
+            Error::Protocol { .. } => Fault::Protocol,
+        }
+    }
+
+    /// What to do next, one sentence without a full stop, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Connect(error) => error.hint.clone(),
+            Error::Lost { .. } => Some("connect again; what the remote code did until then is done".to_owned()),
+            Error::Timeout { .. } => Some("give the call a longer timeout, or look at the remote stack".to_owned()),
+            Error::Protocol { .. } => Some(
+                "something wrote into the pipe, or the two ends differ; if it happens again, report it".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// The remote traceback or stack, if there is one.
+    pub fn traceback(&self) -> &[String] {
+        match self {
+            Error::Remote(error) => &error.traceback,
+            Error::Timeout { stack, .. } => stack,
+            _ => &[],
+        }
+    }
+}
+
+/// Makes what a server sent safe to show: control characters, terminal escapes and
+/// direction marks become visible escapes; newlines and tabs stay.
+pub fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if c == '\n' || c == '\t' || !(c.is_control() || reorders) {
+            safe.push(c);
+        } else {
+            safe.extend(c.escape_unicode());
+        }
+    }
+    safe
+}

@@ -1,0 +1,188 @@
+//! The ways to a remote process: each ends in the same thing, a byte pipe to a shell command, its stderr and its exit status.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::Stage;
+
+/// What a process wrote, or how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadEvent {
+    /// Bytes of its standard output.
+    Stdout(Bytes),
+    /// Bytes of its standard error.
+    Stderr(Bytes),
+    /// It ended; said once, as far as the transport learns of it.
+    Exit(ExitStatus),
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// Its exit code.
+    Code(i32),
+    /// The signal that ended it, by name without `SIG`, such as `KILL`.
+    Signal(String),
+    /// It ended, or the connection did, and nobody said how; the sentence says what is known.
+    Unknown(String),
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExitStatus::Code(code) => write!(f, "the process ended with exit status {code}"),
+            ExitStatus::Signal(name) => write!(f, "the process was ended by signal {name}"),
+            ExitStatus::Unknown(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Time limits of the stages, each for one attempt.
+#[derive(Debug, Clone)]
+pub struct StageLimits {
+    /// Name look-up.
+    pub resolve: Duration,
+    /// TCP connection to one address.
+    pub connect: Duration,
+    /// SSH versions and key exchange, or the TCP handshake.
+    pub key_exchange: Duration,
+    /// Authentication, without the time a person takes to answer a question.
+    pub authentication: Duration,
+    /// Channel open and exec.
+    pub channel: Duration,
+    /// From exec to the interpreter's first sign.
+    pub interpreter: Duration,
+    /// From there until the stub runs.
+    pub stub: Duration,
+}
+
+impl Default for StageLimits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        StageLimits {
+            resolve: seconds(15),
+            connect: seconds(15),
+            key_exchange: seconds(20),
+            authentication: seconds(30),
+            channel: seconds(20),
+            interpreter: seconds(60),
+            stub: seconds(30),
+        }
+    }
+}
+
+impl StageLimits {
+    /// The limit of one stage.
+    pub fn of(&self, stage: Stage) -> Duration {
+        match stage {
+            Stage::Configure | Stage::Resolve => self.resolve,
+            Stage::Connect => self.connect,
+            Stage::KeyExchange | Stage::HostKey => self.key_exchange,
+            Stage::Authentication => self.authentication,
+            Stage::Channel => self.channel,
+            Stage::Interpreter => self.interpreter,
+            Stage::Stub => self.stub,
+        }
+    }
+
+    /// The same limit for every stage.
+    pub fn all(limit: Duration) -> Self {
+        StageLimits {
+            resolve: limit,
+            connect: limit,
+            key_exchange: limit,
+            authentication: limit,
+            channel: limit,
+            interpreter: limit,
+            stub: limit,
+        }
+    }
+}
+
+/// One stage reached its end, for those who want to see how a connection comes about.
+#[derive(Debug, Clone)]
+pub struct StageEvent {
+    /// Which stage.
+    pub stage: Stage,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// What came of it, such as an address, a key's fingerprint or an authentication method; safe to print.
+    pub detail: String,
+}
+
+/// Receives stage events; called on the runtime's thread, so it must not block.
+pub type StageObserver = Arc<dyn Fn(StageEvent) + Send + Sync>;
+
+/// A question to the user that a connection needs answered.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The host that it is about.
+    pub host: String,
+    /// What to show, safe to print.
+    pub text: String,
+    /// Whether what is typed may be shown (a yes or no) or not (a password).
+    pub echo: bool,
+}
+
+/// Answers questions (passwords, passphrases, unknown host keys). `None` refuses.
+/// Called on a blocking thread, one at a time a process.
+pub type Prompter = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
+
+/// What every transport needs to know beside its target.
+#[derive(Clone, Default)]
+pub struct TransportOptions {
+    /// Time limits.
+    pub limits: StageLimits,
+    /// Who watches.
+    pub observer: Option<StageObserver>,
+    /// Who answers questions; without one nothing is asked (batch mode).
+    pub prompter: Option<Prompter>,
+}
+
+impl TransportOptions {
+    /// Tells the observer, if there is one.
+    pub fn reached(&self, stage: Stage, elapsed: Duration, detail: impl Into<String>) {
+        if let Some(observer) = &self.observer {
+            observer(StageEvent {
+                stage,
+                elapsed,
+                detail: detail.into(),
+            });
+        }
+    }
+}
+
+/// A started process: two halves that may live in different tasks. Dropping both ends it.
+pub struct Process {
+    /// Its standard input.
+    pub writer: Writer,
+    /// Its output, standard error and end.
+    pub reader: Reader,
+    /// What the other end is called in errors and `peername`, such as `box:22`.
+    pub peer: String,
+}
+
+// A transport is a pair of types in a file of its own with the inherent methods used below:
+//   Writer: `async fn write(&mut self, Vec<Bytes>) -> io::Result<()>` (all of it), `async fn finish(&mut self)` (end of input)
+//   Reader: `async fn next(&mut self) -> Option<ReadEvent>`, cancel-safe; None when nothing more will come
+// An enum and not a trait object, so that no call is boxed and the list of transports is seen here.
+
+/// The write half.
+pub enum Writer {
+    // Ssh(ssh::Writer), Child(child::Writer), Tcp(tcp::Writer)
+}
+
+/// The read half.
+pub enum Reader {
+    // Ssh(ssh::Reader), Child(child::Reader), Tcp(tcp::Reader)
+}
