@@ -1,5 +1,7 @@
 //! Call Python on machines that have only sshd and Python.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod connection_spec;
 pub mod error;
 pub mod transport;
