@@ -6,6 +6,7 @@ pub mod connection_spec;
 pub mod error;
 pub mod transport;
 mod value;
+pub mod wire;
 
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use value::Value;
