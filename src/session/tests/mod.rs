@@ -1,0 +1,10 @@
+//! The session against stubs of a few lines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod calls;
+mod stub;

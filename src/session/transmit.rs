@@ -1,0 +1,194 @@
+//! What goes out next: control frames first, then the threads in turn, each within its window (ME-10, ME-17).
+
+use bytes::{Bytes, BytesMut};
+
+use crate::wire::{Frame, HEADER, Header, Kind};
+
+use super::Session;
+use super::call::{Call, Stage};
+use super::event::{Event, Outcome};
+use super::request::RequestId;
+use super::threads::Item;
+
+/// How much one thread sends before the next has its turn, in bytes; a chunk that is larger goes out whole.
+const TURN: usize = 32_768;
+/// Pieces this long are handed out as they are; shorter ones are copied behind their header.
+const WHOLE_PIECE: usize = 4096;
+/// How much room for small frames is taken at a time, in bytes.
+const SCRATCH: usize = 16_384;
+
+struct Sink<'a> {
+    out: &'a mut Vec<Bytes>,
+    scratch: &'a mut BytesMut,
+    sent: usize,
+}
+
+impl Sink<'_> {
+    fn room(&mut self, bytes: usize) {
+        if self.scratch.capacity() - self.scratch.len() < bytes {
+            self.scratch.reserve(bytes.max(SCRATCH));
+        }
+    }
+
+    fn frame(&mut self, frame: Frame) {
+        self.room(HEADER);
+        self.scratch.extend_from_slice(&frame.header().encode());
+        self.sent += HEADER + frame.payload.len();
+        for piece in frame.payload {
+            if piece.len() < WHOLE_PIECE {
+                self.room(piece.len());
+                self.scratch.extend_from_slice(&piece);
+            } else {
+                self.flush();
+                self.out.push(piece);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.scratch.is_empty() {
+            self.out.push(self.scratch.split().freeze());
+        }
+    }
+}
+
+impl Session {
+    /// Appends what is to be sent next to `out` and returns how many bytes that is; 0 means that there is nothing
+    /// now. It stops at the first frame that reaches `max_bytes`. What was taken counts as sent.
+    pub fn poll_transmit(&mut self, max_bytes: usize, out: &mut Vec<Bytes>) -> usize {
+        if self.dead || max_bytes == 0 {
+            return 0;
+        }
+        self.releases.encode(&mut self.control);
+        let first = self.control.len().min(max_bytes);
+        if first > 0 {
+            out.push(self.control.split_to(first).freeze());
+        }
+        if self.closed || !self.control.is_empty() {
+            return first;
+        }
+        self.start_one_shots();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut sink = Sink {
+            out,
+            scratch: &mut scratch,
+            sent: first,
+        };
+        while sink.sent < max_bytes {
+            let Some(number) = self.threads.next_ready() else {
+                break;
+            };
+            let until = max_bytes.min(sink.sent.saturating_add(TURN));
+            if self.send_from(number, until, &mut sink) {
+                self.threads.list(number);
+            } else {
+                self.threads.sweep(number);
+            }
+        }
+        sink.flush();
+        let sent = sink.sent;
+        self.scratch = scratch;
+        sent
+    }
+
+    fn start_one_shots(&mut self) {
+        let calls = &mut self.calls;
+        while let Some((id, number)) = self
+            .threads
+            .start_one_shot(|id| is_queued(calls.get(&id.number()), id))
+        {
+            if let Some(call) = calls.get_mut(&id.number()) {
+                call.thread = number;
+                if let Stage::Queued(message) = &mut call.stage {
+                    message.set_thread(number);
+                }
+            }
+        }
+    }
+
+    /// Sends from one thread's queue until that many bytes are out. Returns whether it could go on at once.
+    fn send_from(&mut self, number: i32, until: usize, sink: &mut Sink<'_>) -> bool {
+        while sink.sent < until {
+            let Some(thread) = self.threads.by_number.get_mut(&number) else {
+                return false;
+            };
+            let id = match thread.queue.front() {
+                None => return false,
+                Some(Item::Stop) => {
+                    thread.queue.pop();
+                    let mut frame = Frame::control(Kind::StopThread, Bytes::new());
+                    frame.thread = number;
+                    sink.frame(frame);
+                    continue;
+                }
+                Some(Item::Call(id)) => id,
+            };
+            let call = self
+                .calls
+                .get_mut(&id.number())
+                .filter(|call| call.id == id);
+            let Some(Call {
+                stage: Stage::Queued(message),
+                after,
+                no_reply,
+                silent,
+                ..
+            }) = call
+            else {
+                thread.queue.pop_dead();
+                continue;
+            };
+            if !thread.takes((HEADER + message.next_length()) as u64) {
+                return false;
+            }
+            if !message.started() && self.threads.blocks(number, *after) {
+                return false;
+            }
+            let Some(thread) = self.threads.by_number.get_mut(&number) else {
+                return false;
+            };
+            if let Some(frame) = message.next_frame(self.config.compress) {
+                thread.outstanding += (HEADER + frame.payload.len()) as u64;
+                thread.busy = number < 0;
+                sink.frame(frame);
+            }
+            if !message.is_done() {
+                continue;
+            }
+            thread.queue.pop();
+            let (no_reply, silent) = (*no_reply, *silent);
+            if no_reply {
+                self.calls.remove(&id.number());
+            } else if let Some(call) = self.calls.get_mut(&id.number()) {
+                call.stage = if silent {
+                    Stage::GivenUp
+                } else {
+                    Stage::Waiting
+                };
+            }
+            if silent {
+                self.events.push_back(Event::Completed {
+                    id,
+                    outcome: Outcome::Sent,
+                });
+            }
+        }
+        true
+    }
+
+    pub(super) fn send_cancel(&mut self, request: u32, thread: i32) {
+        let mut frame = Frame::control(Kind::Cancel, Bytes::new());
+        frame.request = request;
+        frame.thread = thread;
+        frame.encode(&mut self.control);
+    }
+
+    pub(super) fn send_control(&mut self, header: Header) {
+        self.control.extend_from_slice(&header.encode());
+    }
+}
+
+/// Whether this call is the one with that id and has not been sent in full.
+pub(super) fn is_queued(call: Option<&Call>, id: RequestId) -> bool {
+    call.is_some_and(|call| call.id == id && matches!(call.stage, Stage::Queued(_)))
+}
