@@ -164,6 +164,9 @@ pub enum Error {
     /// The connection spec is malformed; the message marks the place.
     #[error(transparent)]
     Spec(#[from] crate::connection_spec::SpecError),
+    /// The shared key or its file is unusable.
+    #[error(transparent)]
+    Key(#[from] crate::key_file::KeyError),
     /// No connection came about.
     #[error(transparent)]
     Connect(Box<ConnectError>),
@@ -223,7 +226,9 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Error::Spec(_) | Error::Convert(_) | Error::Cancelled { .. } => Fault::Caller,
+            Error::Spec(_) | Error::Key(_) | Error::Convert(_) | Error::Cancelled { .. } => {
+                Fault::Caller
+            }
             Error::Connect(_) | Error::Lost { .. } => Fault::Connection,
             Error::Remote(_) | Error::Timeout { .. } => Fault::RemoteCode,
             Error::Protocol { .. } => Fault::Protocol,

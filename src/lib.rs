@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod connection_spec;
 pub mod error;
+pub mod key_file;
 pub mod session;
 pub mod transport;
 mod value;

@@ -1,0 +1,230 @@
+//! The shared key of a standalone server: making it, reading it, and keeping it in a file that only its owner reads.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// The length of a key in bytes.
+pub const KEY_SIZE: usize = 32;
+
+/// How much of a key file is read in search of the end of its first line, in bytes.
+const MAX_LINE: u64 = 4096;
+
+/// A shared key. `Debug` leaves its bytes out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key([u8; KEY_SIZE]);
+
+/// Leaves the bytes out.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(hidden)")
+    }
+}
+
+impl Key {
+    /// A new key from the operating system's random numbers.
+    ///
+    /// # Errors
+    /// [`KeyError::Random`] where the system has none to give.
+    pub fn generate() -> Result<Self, KeyError> {
+        let mut bytes = [0; KEY_SIZE];
+        getrandom::fill(&mut bytes).map_err(|error| KeyError::Random(error.to_string()))?;
+        Ok(Key(bytes))
+    }
+
+    /// 64 hex digits are the key itself; any other text is a passphrase, and its SHA-256 is the key.
+    ///
+    /// # Errors
+    /// [`KeyError::Empty`].
+    pub fn decode(text: &str) -> Result<Self, KeyError> {
+        if text.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        Ok(Key(
+            decode_hex(text).unwrap_or_else(|| Sha256::digest(text.as_bytes()).into())
+        ))
+    }
+
+    /// The key as it is used.
+    pub fn as_bytes(&self) -> &[u8; KEY_SIZE] {
+        &self.0
+    }
+
+    /// As a key file has it: 64 lower-case hex digits.
+    pub fn to_hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl From<[u8; KEY_SIZE]> for Key {
+    fn from(bytes: [u8; KEY_SIZE]) -> Self {
+        Key(bytes)
+    }
+}
+
+fn decode_hex(text: &str) -> Option<[u8; KEY_SIZE]> {
+    if text.len() != 2 * KEY_SIZE || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; KEY_SIZE];
+    for (position, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * position..2 * position + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// A key, and what its file's owner ought to hear about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedKey {
+    /// The key.
+    pub key: Key,
+    /// What is wrong with the file, though not so wrong that it cannot be read.
+    pub warnings: Vec<KeyWarning>,
+}
+
+impl LoadedKey {
+    pub(crate) fn without_warnings(key: Key) -> Self {
+        LoadedKey {
+            key,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// A finding about a key file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyWarning {
+    /// Its group or everybody may read or write it; with the permission bits.
+    OpenToOthers(PathBuf, u32),
+}
+
+impl fmt::Display for KeyWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyWarning::OpenToOthers(path, mode) => {
+                let path = path.display();
+                write!(
+                    f,
+                    "key file {path} is open to other users (mode {mode:04o}); run: chmod 600 {path}"
+                )
+            }
+        }
+    }
+}
+
+/// What can go wrong with keys and their files.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The key has no letters.
+    #[error("the key is empty; make one with: easycluster -g FILE")]
+    Empty,
+    /// The first line of the file is empty.
+    #[error("key file {} has nothing in its first line; make a new one with: easycluster -g FILE", .0.display())]
+    EmptyFile(PathBuf),
+    /// The first line is too long, or no text.
+    #[error("key file {} is no key file: its first line is not a line of text of at most 4096 bytes", .0.display())]
+    NoKeyFile(PathBuf),
+    /// The file cannot be opened or read.
+    #[error("cannot read key file {}: {}", .0.display(), .1)]
+    Read(PathBuf, #[source] io::Error),
+    /// The file cannot be written.
+    #[error("cannot write key file {}: {}", .0.display(), .1)]
+    Write(PathBuf, #[source] io::Error),
+    /// The system gave no random numbers.
+    #[error("the operating system gave no random numbers: {0}")]
+    Random(String),
+}
+
+/// Reads a key file: its first line, decoded by [`Key::decode`].
+///
+/// # Errors
+/// Where the file cannot be read or holds no key. Loose permissions are a warning beside the key.
+pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
+    let read_error = |error| KeyError::Read(path.to_path_buf(), error);
+    let file = File::open(path).map_err(read_error)?;
+    let warnings = permission_warning(path, &file)
+        .map_err(read_error)?
+        .into_iter()
+        .collect();
+
+    let mut line = Vec::new();
+    BufReader::new(file.take(MAX_LINE + 1))
+        .read_until(b'\n', &mut line)
+        .map_err(read_error)?;
+    let no_key_file = || KeyError::NoKeyFile(path.to_path_buf());
+    if line.len() as u64 > MAX_LINE {
+        return Err(no_key_file());
+    }
+    let text = String::from_utf8(line).map_err(|_| no_key_file())?;
+    match Key::decode(text.trim_end_matches(['\r', '\n'])) {
+        Err(KeyError::Empty) => Err(KeyError::EmptyFile(path.to_path_buf())),
+        key => Ok(LoadedKey {
+            key: key?,
+            warnings,
+        }),
+    }
+}
+
+#[cfg(unix)]
+fn permission_warning(path: &Path, file: &File) -> io::Result<Option<KeyWarning>> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = file.metadata()?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    // A pipe (`kf=/dev/stdin`, process substitution) has no lasting permissions to complain about.
+    let open = metadata.is_file() && mode & 0o077 != 0;
+    Ok(open.then(|| KeyWarning::OpenToOthers(path.to_path_buf(), mode)))
+}
+
+#[cfg(not(unix))]
+fn permission_warning(_: &Path, _: &File) -> io::Result<Option<KeyWarning>> {
+    Ok(None)
+}
+
+/// Writes a key file that only its owner reads, from its first byte on.
+///
+/// `Ok(false)`: the file exists and `overwrite` is false. With `overwrite` the old file stays until the new one is whole.
+///
+/// # Errors
+/// [`KeyError::Write`]; nothing half written is left behind.
+pub fn write_key_file(path: &Path, key: &Key, overwrite: bool) -> Result<bool, KeyError> {
+    let write_error = |error| KeyError::Write(path.to_path_buf(), error);
+    if !overwrite {
+        return match create(path, key) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            result => result.map(|()| true).map_err(write_error),
+        };
+    }
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| KeyError::Random(error.to_string()))?;
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
+    let beside = path.with_file_name(name);
+    create(&beside, key).map_err(write_error)?;
+    if let Err(error) = std::fs::rename(&beside, path) {
+        let _ = std::fs::remove_file(&beside);
+        return Err(write_error(error));
+    }
+    Ok(true)
+}
+
+fn create(path: &Path, key: &Key) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    let written = writeln!(file, "{}", key.to_hex()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
