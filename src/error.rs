@@ -44,7 +44,7 @@ impl fmt::Display for Stage {
 }
 
 /// A connection that did not come about: which host, at which stage, why, and what to do next.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConnectError {
     /// The host as the user named it.
     pub host: String,

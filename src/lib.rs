@@ -1,14 +1,34 @@
 //! Call Python on machines that have only sshd and Python.
+//!
+//! [`Client::from_spec`] connects by a spec such as `user@host:rpython=python2.7`, uploads a
+//! stub that this crate carries inside itself, and from then on remote functions, classes and
+//! objects are used as if they were local. Nothing is installed on the other side.
+//!
+//! The layers, from the bottom of the data's path: [`wire`] (bytes to frames), [`session`]
+//! (frames to meaning), [`transport`] (the ways to a remote process), [`connection`] (the
+//! only one that moves bytes), [`Client`] and [`Cluster`].
 
+mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod client;
+mod cluster;
+pub mod connection;
 pub mod connection_spec;
 pub mod error;
 pub mod key_file;
+mod remote_object;
 pub mod session;
+pub mod stub;
 pub mod transport;
 mod value;
 pub mod wire;
 
+pub use call::Call;
+pub use client::Client;
+pub use cluster::Cluster;
+pub use connection::{ConnectOptions, Output, OutputSink};
+pub use connection_spec::ConnectionSpec;
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
-pub use value::Value;
+pub use remote_object::RemoteObject;
+pub use value::{Arguments, Value};

@@ -7,13 +7,18 @@
     clippy::indexing_slicing
 )]
 
+pub mod child;
+pub mod local;
+
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::Stage;
+use crate::connection_spec::{ConnectionSpec, Transport};
+use crate::error::{ConnectError, Stage};
 
 /// What a process wrote, or how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,17 +177,81 @@ pub struct Process {
     pub peer: String,
 }
 
-// A transport is a pair of types in a file of its own with the inherent methods used below:
-//   Writer: `async fn write(&mut self, Vec<Bytes>) -> io::Result<()>` (all of it), `async fn finish(&mut self)` (end of input)
-//   Reader: `async fn next(&mut self) -> Option<ReadEvent>`, cancel-safe; None when nothing more will come
+// A transport is a file with a pair of types that have the methods called below, and a function `open`.
 // An enum and not a trait object, so that no call is boxed and the list of transports is seen here.
 
 /// The write half.
+#[derive(Debug)]
 pub enum Writer {
-    // Ssh(ssh::Writer), Child(child::Writer), Tcp(tcp::Writer)
+    /// A child process's standard input.
+    Child(child::Writer),
+}
+
+impl Writer {
+    /// Writes all of it, in order; waits while the other side takes no more.
+    ///
+    /// # Errors
+    /// The pipe is broken; the reader will say why.
+    pub async fn write(&mut self, data: Vec<Bytes>) -> io::Result<()> {
+        match self {
+            Writer::Child(writer) => writer.write(data).await,
+        }
+    }
+
+    /// Ends the process's standard input.
+    pub async fn finish(&mut self) {
+        match self {
+            Writer::Child(writer) => writer.finish().await,
+        }
+    }
 }
 
 /// The read half.
+#[derive(Debug)]
 pub enum Reader {
-    // Ssh(ssh::Reader), Child(child::Reader), Tcp(tcp::Reader)
+    /// A child process's output.
+    Child(child::Reader),
+}
+
+impl Reader {
+    /// The next event, `None` when nothing more will come. Safe to drop and call again.
+    pub async fn next(&mut self) -> Option<ReadEvent> {
+        match self {
+            Reader::Child(reader) => reader.next().await,
+        }
+    }
+}
+
+/// Connects as the spec says and starts the command, without waiting for a sign of it.
+///
+/// # Errors
+/// The stage that failed, and what to do next.
+pub async fn open(
+    spec: &ConnectionSpec,
+    command: &str,
+    options: &TransportOptions,
+) -> Result<Process, ConnectError> {
+    let opening = async {
+        match spec.transport() {
+            Transport::Local => local::open(command, options).await,
+            _ => Err(ConnectError::new(
+                spec.label(),
+                Stage::Configure,
+                "this transport is not there yet",
+            )),
+        }
+    };
+    let mut result = match spec.timeout {
+        None => opening.await,
+        Some(limit) => tokio::time::timeout(limit, opening)
+            .await
+            .unwrap_or_else(|_| {
+                Err(ConnectError::timeout(spec.label(), Stage::Connect, limit)
+                    .with_hint("give the spec a longer timeout="))
+            }),
+    };
+    if let Err(error) = &mut result {
+        error.host = spec.label();
+    }
+    result
 }

@@ -1,0 +1,262 @@
+//! The two tasks of a connection: one reads the remote process and keeps time, one writes to it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::time::sleep_until;
+
+use crate::error::{ConnectError, Stage};
+use crate::stub::Bootstrap;
+use crate::transport::{ExitStatus, Process, ReadEvent, Reader, TransportOptions, Writer};
+
+use super::boot::{Boot, Sign, Tail};
+use super::completion::Failure;
+use super::shared::Shared;
+
+/// How much is taken from the session at once, in bytes: enough to fill an SSH packet several
+/// times over, little enough that a small call gets its turn soon.
+const TRANSMIT: usize = 256 * 1024;
+/// How long the remote process may take to end after the goodbye, and how long the reader
+/// waits for the reason after writing failed.
+const LINGER: Duration = Duration::from_secs(4);
+
+/// Starts both tasks.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    process: Process,
+    bootstrap: Bootstrap,
+    options: TransportOptions,
+) {
+    let Process { writer, reader, .. } = process;
+    let stub = bootstrap.stub();
+    let writing = tokio::spawn(write_all(Arc::clone(&shared), writer, stub));
+    tokio::spawn(async move {
+        let mut reading = Reading::new(Arc::clone(&shared), &bootstrap, options);
+        let failure = reading.run(reader).await;
+        shared.fail(failure);
+        // A writer that waits for room would wait for ever.
+        writing.abort();
+    });
+}
+
+/// Sends the stub, then whatever the session has to send, until the goodbye or an error.
+async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Bytes) {
+    let mut batch = vec![stub];
+    loop {
+        let closing = shared.transmit(TRANSMIT, &mut batch);
+        if batch.is_empty() {
+            if closing {
+                break;
+            }
+            shared.transmit.notified().await;
+            continue;
+        }
+        if writer.write(std::mem::take(&mut batch)).await.is_err() {
+            // The reader learns why the pipe broke, and says so.
+            break;
+        }
+    }
+    writer.finish().await;
+    shared.timer.notify_one();
+    if !shared.is_closing() {
+        // Reading should end by itself now; if it does not, nobody would notice a dead pipe.
+        tokio::time::sleep(LINGER).await;
+        shared.fail(Failure::Lost(
+            "the pipe to the remote process broke".to_owned(),
+        ));
+    }
+}
+
+/// The reading task's state.
+struct Reading {
+    shared: Arc<Shared>,
+    boot: Option<Boot>,
+    options: TransportOptions,
+    tried: String,
+    stage: Stage,
+    since: Instant,
+    stderr: Tail,
+    exit: Option<ExitStatus>,
+    closing_since: Option<Instant>,
+}
+
+impl Reading {
+    fn new(shared: Arc<Shared>, bootstrap: &Bootstrap, options: TransportOptions) -> Reading {
+        Reading {
+            shared,
+            boot: Some(Boot::new(bootstrap.marker())),
+            options,
+            tried: bootstrap.wanted().to_owned(),
+            stage: Stage::Interpreter,
+            since: Instant::now(),
+            stderr: Tail::default(),
+            exit: None,
+            closing_since: None,
+        }
+    }
+
+    /// Reads until the end and gives the reason for it.
+    async fn run(&mut self, mut reader: Reader) -> Failure {
+        loop {
+            let deadline = self.deadline();
+            let event = tokio::select! {
+                event = reader.next() => event,
+                () = self.shared.timer.notified() => {
+                    if self.closing_since.is_none() && self.shared.is_closing() {
+                        self.closing_since = Some(Instant::now());
+                    }
+                    continue;
+                }
+                () = sleep_until(deadline.into()) => {
+                    if let Some(failure) = self.timeout() {
+                        return failure;
+                    }
+                    continue;
+                }
+            };
+            match event {
+                Some(ReadEvent::Stdout(data)) => {
+                    if let Err(failure) = self.stdout(data) {
+                        return failure;
+                    }
+                }
+                Some(ReadEvent::Stderr(data)) => self.stderr(data),
+                Some(ReadEvent::Exit(status)) => self.exit = Some(status),
+                None => return self.end(),
+            }
+        }
+    }
+
+    fn stdout(&mut self, data: Bytes) -> Result<(), Failure> {
+        let Some(boot) = &mut self.boot else {
+            return self.shared.receive(data);
+        };
+        let mut sign = boot.feed(&data);
+        while let Some(found) = sign {
+            match found {
+                Sign::FirstStage => {
+                    self.reached(Stage::Interpreter, "the first stage runs");
+                    self.stage = Stage::Stub;
+                }
+                Sign::NoInterpreter(tried) => return Err(self.no_interpreter(&tried)),
+                Sign::Unfit(versions) => return Err(self.unfit(&versions)),
+                Sign::Running(rest) => {
+                    self.boot = None;
+                    self.shared.receive(rest)?;
+                    let version = self
+                        .shared
+                        .hello()
+                        .map(|hello| hello.python_version())
+                        .unwrap_or_default();
+                    self.reached(Stage::Stub, format!("Python {version}"));
+                    return Ok(());
+                }
+            }
+            sign = self.boot.as_mut().and_then(|boot| boot.feed(&[]));
+        }
+        Ok(())
+    }
+
+    fn stderr(&mut self, data: Bytes) {
+        if self.boot.is_some() {
+            self.stderr.extend(&data);
+        } else {
+            self.shared.stderr(data);
+        }
+    }
+
+    fn reached(&mut self, stage: Stage, detail: impl Into<String>) {
+        self.options.reached(stage, self.since.elapsed(), detail);
+        self.since = Instant::now();
+    }
+
+    fn deadline(&self) -> Instant {
+        let mut deadline = self.shared.next_deadline();
+        let mut earlier =
+            |limit: Instant| deadline = Some(deadline.map_or(limit, |d| d.min(limit)));
+        if self.boot.is_some() {
+            earlier(self.since + self.options.limits.of(self.stage));
+        }
+        if let Some(since) = self.closing_since {
+            earlier(since + LINGER);
+        }
+        deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
+    }
+
+    fn timeout(&mut self) -> Option<Failure> {
+        let now = Instant::now();
+        self.shared.handle_timeout(now);
+        if self
+            .closing_since
+            .is_some_and(|since| now >= since + LINGER)
+        {
+            return Some(Failure::closed());
+        }
+        let limit = self.options.limits.of(self.stage);
+        if self.boot.is_some() && now >= self.since + limit {
+            let mut error = ConnectError::timeout(&self.shared.host, self.stage, limit);
+            error.hint = Some(match self.stage {
+                Stage::Interpreter => {
+                    "look whether the login shell waits for something, or name an interpreter with rpython=".to_owned()
+                }
+                _ => "look whether that interpreter starts by hand, or name another with rpython=".to_owned(),
+            });
+            return Some(self.connect_failure(error));
+        }
+        None
+    }
+
+    /// The remote process is gone, or the connection to it.
+    fn end(&self) -> Failure {
+        if self.shared.is_closing() {
+            return Failure::closed();
+        }
+        let status = match &self.exit {
+            Some(status) => status.to_string(),
+            None => "the connection ended without an exit status".to_owned(),
+        };
+        if self.boot.is_none() {
+            return Failure::Lost(status);
+        }
+        let what = match self.stage {
+            Stage::Interpreter => format!("no Python came up: {status}"),
+            _ => format!("Python started, but the stub died: {status}"),
+        };
+        let hint = match self.stage {
+            Stage::Interpreter => {
+                "the account must allow commands (a login shell that runs `sh -c`); try `ssh HOST python3 -V` by hand"
+            }
+            _ => "try that interpreter by hand, or name another with rpython=",
+        };
+        let error = ConnectError::new(&self.shared.host, self.stage, what).with_hint(hint);
+        self.connect_failure(error)
+    }
+
+    fn no_interpreter(&self, tried: &str) -> Failure {
+        let error = ConnectError::new(
+            &self.shared.host,
+            Stage::Interpreter,
+            format!("no Python found; tried {tried}"),
+        );
+        self.connect_failure(if self.tried.is_empty() {
+            error.with_hint("install Python there, or name its path with rpython=/path/to/python")
+        } else {
+            error.with_hint("correct rpython=, or leave it out to have one searched for")
+        })
+    }
+
+    fn unfit(&self, versions: &str) -> Failure {
+        let message =
+            format!("the Python found does not serve: {versions}; 2.6, 2.7 and 3.2 or newer do");
+        let error = ConnectError::new(&self.shared.host, Stage::Interpreter, message);
+        self.connect_failure(error.with_hint("name another interpreter with rpython="))
+    }
+
+    /// Adds what the other side printed.
+    fn connect_failure(&self, error: ConnectError) -> Failure {
+        let mut printed = self.boot.as_ref().map(Boot::noise).unwrap_or_default();
+        printed.extend_from_slice(self.stderr.bytes());
+        Failure::Connect(Box::new(error.with_output(&printed)))
+    }
+}

@@ -1,0 +1,107 @@
+//! The two HELLOs: what this side says of itself, and what the stub does.
+
+use serde::Serialize;
+
+use crate::connection_spec::ConnectionSpec;
+use crate::error::Error;
+use crate::session::{OUTPUT_WINDOW, PROTOCOL};
+use crate::value::{Value, decode_plain, encode_request};
+
+use super::options::{ConnectOptions, Peer};
+
+/// What the stub said of itself (ME-2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Python's version: major, minor, micro.
+    pub python: (u32, u32, u32),
+    /// `CPython`, `PyPy`, ...
+    pub implementation: String,
+    /// `sys.platform`.
+    pub platform: String,
+    /// The remote process's number.
+    pub pid: i64,
+    /// The highest pickle protocol it reads.
+    pub pickle: u8,
+    /// The path of the interpreter.
+    pub executable: String,
+}
+
+impl Hello {
+    /// The version as Python writes it, such as `3.11.7`.
+    pub fn python_version(&self) -> String {
+        let (major, minor, micro) = self.python;
+        format!("{major}.{minor}.{micro}")
+    }
+
+    /// Reads the stub's HELLO.
+    pub(super) fn decode(payload: &[u8]) -> Result<Hello, String> {
+        let fields = decode_plain(payload)?;
+        let text = |key: &str| {
+            fields
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let number = |key: &str| fields.get(key).and_then(Value::as_i64);
+        let protocol = number("protocol");
+        if protocol != Some(i64::from(PROTOCOL)) {
+            return Err(format!(
+                "version: the stub speaks protocol {protocol:?}, this side {PROTOCOL}"
+            ));
+        }
+        let mut version = fields
+            .get("python")
+            .and_then(Value::as_slice)
+            .unwrap_or_default()
+            .iter()
+            .map(|part| {
+                part.as_i64()
+                    .and_then(|n| u32::try_from(n).ok())
+                    .unwrap_or(0)
+            });
+        let mut part = || version.next().unwrap_or(0);
+        Ok(Hello {
+            python: (part(), part(), part()),
+            implementation: text("implementation"),
+            platform: text("platform"),
+            pid: number("pid").unwrap_or(0),
+            pickle: number("pickle")
+                .and_then(|n| u8::try_from(n).ok())
+                .unwrap_or(2),
+            executable: text("executable"),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct ClientHello<'a> {
+    protocol: u32,
+    peer: &'static str,
+    pickle: u8,
+    compress: bool,
+    definitions: &'a str,
+    window: u32,
+    version: &'static str,
+}
+
+/// Makes this side's HELLO (ME-1).
+pub(super) fn client_hello(
+    spec: &ConnectionSpec,
+    options: &ConnectOptions,
+) -> Result<Vec<u8>, Error> {
+    let (peer, pickle) = match options.peer {
+        Peer::Rust => ("rust", 3),
+        Peer::Python { pickle } => ("python", pickle),
+    };
+    let hello = ClientHello {
+        protocol: PROTOCOL,
+        peer,
+        pickle,
+        compress: spec.compress.unwrap_or(false),
+        definitions: &options.definitions,
+        window: OUTPUT_WINDOW,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    encode_request(&hello, 2).map_err(Error::Convert)
+}

@@ -1,0 +1,230 @@
+//! One connection to one remote Python: the only place that moves bytes between transport, stub and session.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod boot;
+mod completion;
+mod driver;
+mod hello;
+mod options;
+mod output;
+mod shared;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use completion::{Completion, Failure, Sink};
+pub use hello::Hello;
+pub use options::{ConnectOptions, Peer};
+pub use output::{Output, OutputSink};
+
+use crate::connection_spec::ConnectionSpec;
+use crate::error::Error;
+use crate::session::{CancelReason, Request, RequestId, Session};
+use crate::transport;
+use shared::Shared;
+
+/// A handle on a connection; clones share it, and dropping the last one closes it.
+///
+/// This is the layer without Python values: payloads are pickles made by the caller. Most
+/// programs want [`Client`](crate::Client) instead.
+#[derive(Clone)]
+pub struct Connection {
+    handle: Arc<Handle>,
+}
+
+/// Closes the connection when the last user's handle goes; the tasks hold only `Shared`.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.start_close();
+    }
+}
+
+impl Connection {
+    /// Connects as far as a started remote command, and sends the stub and HELLO behind it
+    /// without waiting; requests may be submitted at once. What happens to the interpreter
+    /// and the stub is known after [`ready`](Self::ready).
+    ///
+    /// Must be called within a tokio runtime, on which the connection's two tasks then run.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] with the stage that failed.
+    pub async fn open(spec: &ConnectionSpec, options: ConnectOptions) -> Result<Connection, Error> {
+        let bootstrap = crate::stub::Bootstrap::new(options.rpython(spec))?;
+        let process = transport::open(spec, bootstrap.command(), &options.transport).await?;
+        let session = Session::new(
+            options.session_config(spec),
+            hello::client_hello(spec, &options)?,
+        );
+        let shared = Arc::new(Shared::new(
+            spec.label(),
+            process.peer.clone(),
+            session,
+            options.output.clone(),
+        ));
+        driver::start(Arc::clone(&shared), process, bootstrap, options.transport);
+        Ok(Connection {
+            handle: Arc::new(Handle { shared }),
+        })
+    }
+
+    /// Waits until the stub runs.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] at stage interpreter or stub, with what the remote machine printed.
+    pub async fn ready(&self) -> Result<Hello, Error> {
+        self.shared()
+            .ready()
+            .await
+            .map_err(|failure| failure.into_error(self.host()))
+    }
+
+    /// Hands in a request. Never blocks; the sink hears of its end exactly once, at once if
+    /// the connection is lost already.
+    pub fn submit(&self, request: Request, sink: Sink) -> Option<RequestId> {
+        self.shared().submit(request, sink, Instant::now())
+    }
+
+    /// Hands in a request and waits for its end.
+    pub async fn request(&self, request: Request) -> Completion {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let id = self.submit(request, Sink::Oneshot(sender));
+        let guard = CancelOnDrop {
+            connection: self,
+            id,
+        };
+        let completion = receiver
+            .await
+            .unwrap_or_else(|_| Completion::Lost(Failure::closed()));
+        guard.disarm();
+        completion
+    }
+
+    /// Gives up a call: dropped if queued, interrupted if running. Its sink hears of it.
+    pub fn cancel(&self, id: RequestId) {
+        self.shared()
+            .with_session(|session| session.cancel(id, CancelReason::Cancelled, Instant::now()));
+    }
+
+    /// Gives up `times` receipts of the server's object `oid`.
+    pub fn release(&self, oid: u64, times: u32) {
+        self.shared()
+            .with_session(|session| session.release(oid, times));
+    }
+
+    /// Ends a server thread behind what was submitted for it.
+    pub fn stop_thread(&self, thread: i32) {
+        self.shared()
+            .with_session(|session| session.stop_thread(thread));
+    }
+
+    /// Asks the stub for a sign of life and waits for it; gives the round trip.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the connection ends first.
+    pub async fn ping(&self) -> Result<std::time::Duration, Error> {
+        self.shared()
+            .ping()
+            .await
+            .map_err(|failure| failure.into_error(self.host()))
+    }
+
+    /// Calls back once when the connection has ended, with the reason; at once if it has.
+    pub fn on_lost(&self, callback: impl FnOnce(Failure) + Send + 'static) {
+        self.shared().on_lost(Box::new(callback));
+    }
+
+    /// Says goodbye; what is pending is lost. Returns at once.
+    pub fn close(&self) {
+        self.shared().start_close();
+    }
+
+    /// Waits until the connection has ended and the remote process with it, as far as the transport knows.
+    pub async fn closed(&self) -> Failure {
+        self.shared().ended().await
+    }
+
+    /// Whether requests can be submitted.
+    pub fn is_connected(&self) -> bool {
+        self.shared().failure().is_none()
+    }
+
+    /// Why the connection ended, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        self.shared().failure()
+    }
+
+    /// The host as the user named it; stands in errors.
+    pub fn host(&self) -> &str {
+        &self.shared().host
+    }
+
+    /// The other end as the transport reached it, such as `box:22`.
+    pub fn peer(&self) -> &str {
+        &self.shared().peer
+    }
+
+    /// What the stub said of itself, once it has.
+    pub fn hello(&self) -> Option<Hello> {
+        self.shared().hello()
+    }
+
+    /// How many calls have not ended.
+    pub fn in_flight(&self) -> usize {
+        self.shared().with_session(|session| session.in_flight())
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({})", self.peer())
+    }
+}
+
+impl PartialEq for Connection {
+    /// Whether both are handles on the same connection.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.handle, &other.handle)
+    }
+}
+
+/// A future dropped before its answer (a timeout or select around it) must not leave the remote call running.
+struct CancelOnDrop<'a> {
+    connection: &'a Connection,
+    id: Option<RequestId>,
+}
+
+impl CancelOnDrop<'_> {
+    fn disarm(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            let shared = self.connection.shared();
+            shared.with_session(|session| {
+                session.cancel(id, CancelReason::Abandoned, Instant::now())
+            });
+        }
+    }
+}
+
+/// What every caller of [`Connection::submit`] needs to name.
+pub mod request {
+    pub use crate::session::{Answer, Payload, Request, RequestId, RequestKind, ThreadTarget};
+}

@@ -1,0 +1,64 @@
+//! How to connect: what the connection spec leaves open.
+
+use crate::connection_spec::ConnectionSpec;
+use crate::session::SessionConfig;
+use crate::transport::TransportOptions;
+
+use super::output::OutputSink;
+
+/// Who pickles on this side; the stub answers in kind (ME-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// serde-pickle: plain data, references as tagged tuples.
+    Rust,
+    /// CPython's pickle, which reads protocols up to this one.
+    Python {
+        /// The highest pickle protocol.
+        pickle: u8,
+    },
+}
+
+/// Options of a connection, with sensible defaults.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// Time limits, the observer and the prompter.
+    pub transport: TransportOptions,
+    /// The module that calls are looked up in first.
+    pub definitions: String,
+    /// Who pickles on this side.
+    pub peer: Peer,
+    /// Who takes what remote code prints; by default it goes to this process's stdout and stderr.
+    pub output: OutputSink,
+    /// The longest result taken, in bytes.
+    pub max_result: u64,
+}
+
+/// The definitions module where nothing else is said.
+pub const DEFINITIONS: &str = "easycluster.remote_code";
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        ConnectOptions {
+            transport: TransportOptions::default(),
+            definitions: DEFINITIONS.to_owned(),
+            peer: Peer::Rust,
+            output: OutputSink::inherit(),
+            max_result: SessionConfig::default().max_message,
+        }
+    }
+}
+
+impl ConnectOptions {
+    /// The interpreter that the spec names, if it does.
+    pub(super) fn rpython<'a>(&self, spec: &'a ConnectionSpec) -> Option<&'a str> {
+        spec.rpython.as_deref()
+    }
+
+    pub(super) fn session_config(&self, spec: &ConnectionSpec) -> SessionConfig {
+        SessionConfig {
+            compress: spec.compress.unwrap_or(false),
+            max_message: self.max_result,
+            ..SessionConfig::default()
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The state that handles and the two tasks of a connection share, and the rules for touching it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::session::{Event, Outcome, Request, RequestId, Session};
+
+use super::completion::{Completion, Failure, Sink};
+use super::hello::Hello;
+use super::output::{Output, OutputSink};
+
+/// How far the connection is.
+#[derive(Debug, Clone)]
+pub(super) enum Phase {
+    Booting,
+    Running(Box<Hello>),
+    /// Over. The reason stays for whoever asks later.
+    Ended(Failure),
+}
+
+type LostCallback = Box<dyn FnOnce(Failure) + Send>;
+
+struct State {
+    session: Session,
+    sinks: HashMap<RequestId, Sink>,
+    failure: Option<Failure>,
+    on_lost: Vec<LostCallback>,
+    pings: VecDeque<(Instant, oneshot::Sender<Duration>)>,
+    closing: bool,
+}
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Wakes the task that writes: there may be something to send.
+    pub(super) transmit: Notify,
+    /// Wakes the task that reads: the next deadline may be nearer, or the connection shall end.
+    pub(super) timer: Notify,
+    phase: watch::Sender<Phase>,
+    output: OutputSink,
+    pub(super) host: String,
+    pub(super) peer: String,
+}
+
+/// What is to be told to others once the lock is free again: sinks may call back into the connection.
+#[derive(Default)]
+struct News {
+    completions: Vec<(Sink, Completion)>,
+    outputs: Vec<(bool, u32, Bytes)>,
+    pongs: Vec<(Instant, oneshot::Sender<Duration>)>,
+    classes: Vec<Bytes>,
+    hello: Option<Bytes>,
+    fatal: Option<String>,
+}
+
+impl Shared {
+    pub(super) fn new(host: String, peer: String, session: Session, output: OutputSink) -> Shared {
+        Shared {
+            state: Mutex::new(State {
+                session,
+                sinks: HashMap::new(),
+                failure: None,
+                on_lost: Vec::new(),
+                pings: VecDeque::new(),
+                closing: false,
+            }),
+            transmit: Notify::new(),
+            timer: Notify::new(),
+            phase: watch::Sender::new(Phase::Booting),
+            output,
+            host,
+            peer,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of ours panics while it holds the lock; were it to happen, the session is still consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the session, then lets both tasks look at it again.
+    pub(super) fn with_session<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
+        let (result, news) = {
+            let mut state = self.lock();
+            let result = change(&mut state.session);
+            (result, state.collect())
+        };
+        self.transmit.notify_one();
+        self.timer.notify_one();
+        self.tell(news);
+        result
+    }
+
+    pub(super) fn submit(&self, request: Request, sink: Sink, now: Instant) -> Option<RequestId> {
+        let timed = request.deadline.is_some();
+        let refused = {
+            let mut state = self.lock();
+            match state.failure.clone() {
+                Some(failure) => (sink, Completion::Lost(failure)),
+                None if state.closing => (sink, Completion::Lost(Failure::closed())),
+                None => match state.session.submit(request, now) {
+                    Ok(id) => {
+                        state.sinks.insert(id, sink);
+                        drop(state);
+                        self.transmit.notify_one();
+                        if timed {
+                            self.timer.notify_one();
+                        }
+                        return Some(id);
+                    }
+                    Err(error) => (sink, Completion::Refused(error.to_string())),
+                },
+            }
+        };
+        refused.0.complete(refused.1);
+        None
+    }
+
+    /// Hands what the transport read to the session and passes on what came of it.
+    pub(super) fn receive(self: &Arc<Self>, data: Bytes) -> Result<(), Failure> {
+        let (result, mut news) = {
+            let mut state = self.lock();
+            let result = state.session.receive(data);
+            (result, state.collect())
+        };
+        let hello = news.hello.take();
+        let fatal = news.fatal.take();
+        for (stderr, request, data) in std::mem::take(&mut news.outputs) {
+            self.output.take(Output {
+                stderr,
+                request,
+                data,
+                window: Some(Arc::downgrade(self)),
+            });
+        }
+        if let Some(payload) = hello {
+            let hello = Hello::decode(&payload).map_err(Failure::Protocol)?;
+            self.phase.send_replace(Phase::Running(Box::new(hello)));
+        }
+        self.tell(news);
+        self.transmit.notify_one();
+        if let Some(text) = fatal {
+            return Err(Failure::Protocol(text));
+        }
+        result.map_err(|error| Failure::Protocol(format!("{}: {error}", error.code())))
+    }
+
+    /// What the transport's own stderr carried.
+    pub(super) fn stderr(&self, data: Bytes) {
+        self.output.take(Output {
+            stderr: true,
+            request: 0,
+            data,
+            window: None,
+        });
+    }
+
+    /// The next bytes to send, and whether the goodbye is among what has been sent.
+    pub(super) fn transmit(&self, max: usize, out: &mut Vec<Bytes>) -> bool {
+        let (closing, news) = {
+            let mut state = self.lock();
+            state.session.poll_transmit(max, out);
+            (state.closing, state.collect())
+        };
+        self.tell(news);
+        closing
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.lock().session.next_deadline()
+    }
+
+    pub(super) fn handle_timeout(&self, now: Instant) {
+        self.with_session(|session| session.handle_timeout(now));
+    }
+
+    /// Ends the connection for everyone: pending calls, waiters and callbacks hear the reason.
+    /// Only the first reason counts.
+    pub(super) fn fail(&self, failure: Failure) {
+        let (news, callbacks) = {
+            let mut state = self.lock();
+            if state.failure.is_some() {
+                return;
+            }
+            state.failure = Some(failure.clone());
+            state.pings.clear();
+            state.session.fail_all();
+            (state.collect(), std::mem::take(&mut state.on_lost))
+        };
+        self.phase.send_replace(Phase::Ended(failure.clone()));
+        self.tell(news);
+        for callback in callbacks {
+            callback(failure.clone());
+        }
+        self.transmit.notify_one();
+        self.timer.notify_one();
+    }
+
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.lock().failure.clone()
+    }
+
+    pub(super) fn on_lost(&self, callback: LostCallback) {
+        let failure = {
+            let mut state = self.lock();
+            match state.failure.clone() {
+                Some(failure) => failure,
+                None => return state.on_lost.push(callback),
+            }
+        };
+        callback(failure);
+    }
+
+    pub(super) fn start_close(&self) {
+        let news = {
+            let mut state = self.lock();
+            if state.closing || state.failure.is_some() {
+                return;
+            }
+            state.closing = true;
+            state.session.start_close();
+            state.collect()
+        };
+        self.tell(news);
+        self.transmit.notify_one();
+        self.timer.notify_one();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    pub(super) fn hello(&self) -> Option<Hello> {
+        match &*self.phase.borrow() {
+            Phase::Running(hello) => Some((**hello).clone()),
+            _ => None,
+        }
+    }
+
+    pub(super) async fn ready(&self) -> Result<Hello, Failure> {
+        let mut phase = self.phase.subscribe();
+        match phase
+            .wait_for(|phase| !matches!(phase, Phase::Booting))
+            .await
+            .as_deref()
+        {
+            Ok(Phase::Running(hello)) => Ok((**hello).clone()),
+            Ok(Phase::Ended(failure)) => Err(failure.clone()),
+            _ => Err(Failure::closed()),
+        }
+    }
+
+    pub(super) async fn ended(&self) -> Failure {
+        let mut phase = self.phase.subscribe();
+        match phase
+            .wait_for(|phase| matches!(phase, Phase::Ended(_)))
+            .await
+            .as_deref()
+        {
+            Ok(Phase::Ended(failure)) => failure.clone(),
+            _ => Failure::closed(),
+        }
+    }
+
+    pub(super) async fn ping(&self) -> Result<Duration, Failure> {
+        let receiver = {
+            let mut state = self.lock();
+            if let Some(failure) = state.failure.clone() {
+                return Err(failure);
+            }
+            let (sender, receiver) = oneshot::channel();
+            state.pings.push_back((Instant::now(), sender));
+            state.session.ping(Bytes::new());
+            receiver
+        };
+        self.transmit.notify_one();
+        match receiver.await {
+            Ok(elapsed) => Ok(elapsed),
+            Err(_) => Err(self.failure().unwrap_or_else(Failure::closed)),
+        }
+    }
+
+    /// Tells everyone what happened. Never called with the lock held.
+    fn tell(&self, news: News) {
+        for (sent, sender) in news.pongs {
+            // Whoever asked may have stopped waiting.
+            let _ = sender.send(sent.elapsed());
+        }
+        for (sink, completion) in news.completions {
+            sink.complete(completion);
+        }
+    }
+}
+
+impl State {
+    /// Takes the session's events out, with the sinks they are for.
+    fn collect(&mut self) -> News {
+        let mut news = News::default();
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Connected(hello) => news.hello = Some(hello),
+                Event::Completed { id, outcome } => self.complete(id, outcome, &mut news),
+                Event::Output {
+                    stderr,
+                    request,
+                    data,
+                } => news.outputs.push((stderr, request, data)),
+                Event::Class(payload) => news.classes.push(payload),
+                Event::Pong(_) => news.pongs.extend(self.pings.pop_front()),
+                Event::Fatal { code, text } => news.fatal = Some(format!("{code}: {text}")),
+            }
+        }
+        news
+    }
+
+    fn complete(&mut self, id: RequestId, outcome: Outcome, news: &mut News) {
+        if let Some(sink) = self.sinks.remove(&id) {
+            let failure = self.failure.clone();
+            let completion = Completion::new(outcome, || failure.unwrap_or_else(Failure::closed));
+            news.completions.push((sink, completion));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The stub that this crate carries inside itself, and the remote command that starts it (spec/bootstrap.md).
+
+mod strip;
+
+use std::io::Write;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use include_dir::{Dir, include_dir};
+
+use crate::error::{ConnectError, Error, Stage};
+
+/// Command line and stub together take at most this many bytes, so that they fit into the
+/// first flight of a new TCP connection (BS-7).
+pub const BOOTSTRAP_LIMIT: usize = 14_000;
+
+/// What is tried where no interpreter is named, best first (BS-3).
+pub const CANDIDATES: &str = "python3 python python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
+python3.7 python3.6 python3.5 python3.4 python3.3 python3.2 python2 python2.7 python2.6 /usr/libexec/platform-python";
+
+static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/bootstrap_py");
+static STUB: OnceLock<Bytes> = OnceLock::new();
+
+/// The files that make up the stub, the one that starts first first.
+fn files() -> Vec<(&'static str, &'static str)> {
+    let mut files: Vec<_> = SOURCES
+        .files()
+        .filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?)))
+        .filter(|(name, _)| name.ends_with(".py") && *name != "first_stage.py")
+        .collect();
+    files.sort_by_key(|(name, _)| (*name != "main.py", *name));
+    files
+}
+
+fn source(name: &str) -> &'static str {
+    SOURCES
+        .get_file(name)
+        .and_then(|file| file.contents_utf8())
+        .unwrap_or_default()
+}
+
+/// The stub's text as the first stage inflates it: a line of names and sizes, then the files.
+pub fn stub_text() -> String {
+    let stripped: Vec<_> = files()
+        .iter()
+        .map(|(name, text)| (*name, strip::strip(text)))
+        .collect();
+    let index: Vec<_> = stripped
+        .iter()
+        .map(|(name, text)| format!("{name} {}", text.len()))
+        .collect();
+    let mut stub = index.join(" ");
+    stub.push('\n');
+    for (_, text) in &stripped {
+        stub.push_str(text);
+    }
+    stub
+}
+
+/// The stub on the wire: raw deflate, made once a process.
+pub fn stub() -> Bytes {
+    STUB.get_or_init(|| {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+        // Writing into memory does not fail.
+        let _ = encoder.write_all(stub_text().as_bytes());
+        Bytes::from(encoder.finish().unwrap_or_default())
+    })
+    .clone()
+}
+
+/// One start of the stub: the remote command with its own marker.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    command: String,
+    marker: String,
+    wanted: String,
+}
+
+impl Bootstrap {
+    /// A bootstrap under the interpreter `rpython`, or the best one found.
+    ///
+    /// # Errors
+    /// If the interpreter's name holds what no shell passes on unchanged, or the system has no randomness.
+    pub fn new(rpython: Option<&str>) -> Result<Bootstrap, Error> {
+        let mut random = [0u8; 8];
+        getrandom::fill(&mut random).map_err(|error| {
+            ConnectError::new(
+                "local",
+                Stage::Configure,
+                format!("the system gives no random numbers: {error}"),
+            )
+        })?;
+        let marker: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (first, second) = marker.split_at(marker.len() / 2);
+        let candidates = match rpython {
+            None => CANDIDATES.to_owned(),
+            Some(name) if is_plain(name) => format!("\"{name}\""),
+            Some(name) => {
+                return Err(Error::Convert(format!(
+                    "rpython={name:?} has characters that not every shell passes on; give a plain path or a link to it"
+                )));
+            }
+        };
+        let loader = join(&strip::strip(source("first_stage.py")), "@").replace('"', "~");
+        let script = join(&strip::strip(source("first_stage.sh")), " ")
+            .replace("%LOADER%", &loader)
+            .replace("%MARKER_A%", first)
+            .replace("%MARKER_B%", second)
+            .replace("%CANDIDATES%", &candidates)
+            .replace("%LENGTH%", &stub().len().to_string());
+        Ok(Bootstrap {
+            command: format!("exec /bin/sh -c '{script}'"),
+            marker,
+            wanted: rpython.unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// The command for the login shell.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// What stands in front of every sign of life.
+    pub fn marker(&self) -> &str {
+        &self.marker
+    }
+
+    /// The interpreter asked for; empty if any will do.
+    pub fn wanted(&self) -> &str {
+        &self.wanted
+    }
+
+    /// What follows the command on standard input.
+    pub fn stub(&self) -> Bytes {
+        stub()
+    }
+}
+
+/// Joins the lines that are not empty.
+fn join(text: &str, separator: &str) -> String {
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(separator)
+}
+
+/// Whether a name survives single quotes of every login shell and double quotes of sh.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('-')
+        && !name
+            .chars()
+            .any(|c| c.is_control() || "'\"\\!$`@~".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_and_stub_fit_the_first_flight() {
+        let bootstrap = Bootstrap::new(None).unwrap();
+        let size = bootstrap.command().len() + bootstrap.stub().len();
+        println!(
+            "command {} + stub {} = {size} bytes",
+            bootstrap.command().len(),
+            bootstrap.stub().len()
+        );
+        assert!(size <= BOOTSTRAP_LIMIT, "{size} bytes");
+    }
+
+    #[test]
+    fn the_command_passes_every_shell() {
+        let bootstrap = Bootstrap::new(None).unwrap();
+        let inner = bootstrap
+            .command()
+            .strip_prefix("exec /bin/sh -c '")
+            .unwrap()
+            .strip_suffix('\'')
+            .unwrap();
+        assert!(!inner.contains(['\'', '\\', '!', '\n']), "{inner}");
+        assert!(!bootstrap.command().contains(bootstrap.marker()));
+    }
+
+    #[test]
+    fn an_interpreter_that_is_no_path_is_refused() {
+        for name in ["", "a'b", "$(x)", "-c"] {
+            assert!(Bootstrap::new(Some(name)).is_err(), "{name}");
+        }
+    }
+}
