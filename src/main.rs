@@ -1,3 +1,5 @@
 //! The program's entry: hands over to the command line.
 
-fn main() {}
+fn main() {
+    std::process::exit(easycluster::cli::main(std::env::args_os()));
+}

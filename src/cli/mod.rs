@@ -1,5 +1,103 @@
 //! The program `easycluster`: arguments, output and exit codes. What it does is done by the library.
 
+mod demo;
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod embedded_sshd;
+mod failure;
+mod hosts;
+mod lines;
+mod ping;
+mod printer;
+mod program;
+mod run;
+mod stop;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  See it work, with nothing but Python on this machine:
+    easycluster demo
+  Who is there, and which Python they have:
+    easycluster ping admin@web1 admin@web2
+  A line of code on two machines at once:
+    easycluster run admin@web1 admin@web2 -c 'import os; print(os.uname())'
+  A script of this machine, on all machines of a file:
+    easycluster run -f hosts.txt -- check.py --fast
+
+A machine is named by a connection spec, [user@]host[:port][:option=value]...
+Nothing is installed there: it needs sshd and any Python from 2.6 on.";
+
+/// Runs Python on many machines at once, over SSH, with nothing installed on them.
+#[derive(Parser)]
+#[command(
+    name = "easycluster",
+    version,
+    about,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Ping(ping::Arguments),
+    Demo(demo::Arguments),
+}
+
+/// Runs the program with `args`, the program's own name first, and gives its exit code.
+///
+/// It prints to this process's stdout and stderr, and never ends the process.
+pub fn main<I, T>(args: I) -> i32
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // `--help` and `--version` come here too, and go to stdout with code 0.
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    match dispatch(arguments) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// One thread serves all connections: a call's time is mostly wake-ups.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::here(format!("the runtime does not start: {error}")))
+}
+
+/// Who answers the questions of connections: whoever sits at the terminal.
+fn prompter() -> Option<crate::transport::Prompter> {
+    None // printer::somebody_is_there().then(crate::transport::ssh::terminal_prompter)
+}
+
+fn dispatch(arguments: Arguments) -> Result<i32, Failure> {
+    match arguments.command {
+        Some(Command::Run(arguments)) => run::main(arguments),
+        Some(Command::Ping(arguments)) => ping::main(arguments),
+        Some(Command::Demo(arguments)) => demo::main(&arguments),
+        None => {
+            Err(Failure::usage("no command is given").with_hint("easycluster --help lists them"))
+        }
+    }
+}

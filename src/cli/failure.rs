@@ -1,0 +1,102 @@
+//! The one place that words errors for people and picks exit codes.
+
+use std::io::Write;
+
+use crate::error::printable;
+use crate::{Error, Fault};
+
+/// Everything went well.
+pub(crate) const OK: i32 = 0;
+/// Remote code failed on at least one host.
+pub(crate) const CODE_FAILED: i32 = 1;
+/// The command line is wrong; clap uses the same.
+pub(crate) const USAGE: i32 = 2;
+/// A time limit passed; as `timeout` (coreutils) says it.
+pub(crate) const TIMED_OUT: i32 = 124;
+/// Interrupted from the keyboard; as shells say it, 128 and the signal.
+pub(crate) const INTERRUPTED: i32 = 130;
+/// Whoever read our output has gone; as shells say it, 128 and SIGPIPE.
+pub(crate) const READER_GONE: i32 = 141;
+/// A connection did not come about or was lost; as `ssh` says it.
+pub(crate) const CONNECTION: i32 = 255;
+
+/// What the program ends with if it does not succeed: a sentence, a hint, an exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) code: i32,
+}
+
+impl Failure {
+    /// The command line asks for something that makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Failure {
+            message: message.into(),
+            hint: None,
+            code: USAGE,
+        }
+    }
+
+    /// Something on this machine is in the way, such as a file that cannot be read.
+    pub(crate) fn here(message: impl Into<String>) -> Self {
+        Failure {
+            message: message.into(),
+            hint: None,
+            code: CODE_FAILED,
+        }
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prints it to stderr and gives the exit code.
+    pub(crate) fn report(self) -> i32 {
+        print_error(&self.message, self.hint.as_deref());
+        self.code
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure {
+            message: error.to_string(),
+            hint: error.hint(),
+            code: exit_code(&error),
+        }
+    }
+}
+
+/// The exit code that tells of `error`.
+pub(crate) fn exit_code(error: &Error) -> i32 {
+    match error {
+        Error::Timeout { .. } => TIMED_OUT,
+        Error::Cancelled { .. } => INTERRUPTED,
+        Error::Spec(_) => USAGE,
+        _ => match error.fault() {
+            Fault::Connection | Fault::Protocol => CONNECTION,
+            _ => CODE_FAILED,
+        },
+    }
+}
+
+/// Prints one error to stderr: a line that says what happened, and one that says what to do next.
+pub(crate) fn print_error(message: &str, hint: Option<&str>) {
+    let red = anstyle::AnsiColor::Red.on_default().bold();
+    let blue = anstyle::AnsiColor::Blue.on_default().bold();
+    let mut text = format!("{red}error:{red:#} {}\n", printable(message));
+    if let Some(hint) = hint {
+        text.push_str(&format!(" {blue}hint:{blue:#} {}\n", printable(hint)));
+    }
+    // Nobody is left to tell where stderr cannot be written.
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Prints one warning to stderr.
+pub(crate) fn print_warning(message: &str) {
+    let yellow = anstyle::AnsiColor::Yellow.on_default().bold();
+    let text = format!("{yellow}warning:{yellow:#} {}\n", printable(message));
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}

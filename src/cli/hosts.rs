@@ -1,0 +1,230 @@
+//! Which hosts a command is about: the specs of the command line and of files, and the names they are shown by.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::failure::Failure;
+use crate::connection_spec::{ConnectionSpec, ParseOptions, SshChoice, Transport};
+use crate::key_file::{Key, read_key_file};
+
+/// The arguments by which every command names its hosts.
+#[derive(clap::Args)]
+pub(crate) struct HostOptions {
+    /// The hosts, each as [user@]host[:port][:option=value]...
+    #[arg(value_name = "SPEC")]
+    pub(crate) specs: Vec<String>,
+    /// Take hosts from this file too: one spec a line, `#` begins a comment line
+    #[arg(short = 'f', long = "hosts", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The key file of hosts that run the standalone server and name no key
+    #[arg(short = 'k', long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The same key, given here; others on this machine can see it
+    #[arg(short = 'K', long, value_name = "KEY", conflicts_with = "key_file")]
+    pub(crate) key: Option<String>,
+    /// Give up connecting to a host after this long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) connect_timeout: Option<Duration>,
+}
+
+/// One host of a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) spec: ConnectionSpec,
+    /// What output calls it; different for each target of a command.
+    pub(crate) label: String,
+}
+
+impl HostOptions {
+    /// All hosts, `specs` (which may be fewer than were given) first and then those of the files, in order.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no host, a spec is wrong, or a file cannot be read.
+    pub(crate) fn targets(&self, specs: &[String]) -> Result<Vec<Target>, Failure> {
+        let default_key = self.default_key()?;
+        let mut parsed = Vec::new();
+        for text in collect(specs, &self.files)? {
+            parsed.push(self.parse(&text, default_key.as_ref())?);
+        }
+        let mut labels: Vec<String> = parsed.iter().map(ConnectionSpec::label).collect();
+        number_duplicates(&mut labels);
+        Ok(parsed
+            .into_iter()
+            .zip(labels)
+            .map(|(spec, label)| Target { spec, label })
+            .collect())
+    }
+
+    fn default_key(&self) -> Result<Option<Key>, Failure> {
+        if let Some(text) = &self.key {
+            let key = Key::decode(text).map_err(|error| Failure::usage(error.to_string()))?;
+            return Ok(Some(key));
+        }
+        let Some(path) = &self.key_file else {
+            return Ok(None);
+        };
+        let loaded = read_key_file(path).map_err(|error| Failure::usage(error.to_string()))?;
+        for warning in &loaded.warnings {
+            super::failure::print_warning(&warning.to_string());
+        }
+        Ok(Some(loaded.key))
+    }
+
+    fn parse(&self, text: &str, default_key: Option<&Key>) -> Result<ConnectionSpec, Failure> {
+        let options = ParseOptions {
+            default_key: default_key.cloned(),
+            ..ParseOptions::default()
+        };
+        let mut spec = ConnectionSpec::parse_with(text, &options).map_err(crate::Error::from)?;
+        // Without any key the standalone server is out of the question, so a bare name means
+        // the same as for `ssh`.
+        if spec.transport() == Transport::Tcp && spec.key.is_none() && spec.ssh.is_none() {
+            spec.ssh = Some(SshChoice::Yes);
+        }
+        spec.timeout = spec.timeout.or(self.connect_timeout);
+        Ok(spec)
+    }
+}
+
+/// The specs of a hosts file: one a line; empty lines and lines that begin with `#` say nothing.
+///
+/// # Errors
+///
+/// Where the file cannot be read.
+pub(crate) fn read_hosts_file(path: &Path) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!(
+            "cannot read the hosts file {}: {error}",
+            path.display()
+        ))
+        .with_hint("-f takes a text file with one connection spec a line")
+    })?;
+    Ok(text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Specs of the command line first, then those of the files, in order.
+fn collect(specs: &[String], files: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    let mut all = specs.to_vec();
+    for file in files {
+        all.extend(read_hosts_file(file)?);
+    }
+    if all.is_empty() {
+        return Err(Failure::usage("no host is named")
+            .with_hint("name one or more as [user@]host[:port], or give a file of them with -f"));
+    }
+    Ok(all)
+}
+
+/// Makes labels differ: the second and later of equal ones get a number.
+fn number_duplicates(labels: &mut [String]) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for label in labels {
+        let count = seen.entry(label.clone()).or_insert(0);
+        *count += 1;
+        if *count > 1 {
+            label.push_str(&format!("#{count}"));
+        }
+    }
+}
+
+/// A number of seconds, decimals allowed, more than none.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "it takes a number of seconds, such as 30 or 0.5".to_owned())
+}
+
+/// A count that is not zero.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "it takes a whole number from 1 on".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{HostOptions, collect, number_duplicates, read_hosts_file, seconds};
+    use crate::connection_spec::Transport;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        hosts: HostOptions,
+    }
+
+    fn targets(line: &[&str]) -> Result<Vec<super::Target>, super::Failure> {
+        let words = std::iter::once("x").chain(line.iter().copied());
+        let hosts = Line::try_parse_from(words).expect("arguments").hosts;
+        hosts.targets(&hosts.specs)
+    }
+
+    #[test]
+    fn a_hosts_file_holds_specs_and_comments() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("hosts");
+        std::fs::write(
+            &path,
+            "# web\nuser@web1\n\n  user@web2:2222  \r\n#user@old\n",
+        )
+        .expect("file");
+        let read = read_hosts_file(&path).expect("specs");
+        assert_eq!(read, ["user@web1", "user@web2:2222"]);
+        let all = collect(&["first".to_owned()], &[path]).expect("specs");
+        assert_eq!(all, ["first", "user@web1", "user@web2:2222"]);
+    }
+
+    #[test]
+    fn no_host_is_an_error_with_a_way_out() {
+        let failure = collect(&[], &[]).expect_err("no host");
+        assert_eq!(failure.code, super::super::failure::USAGE);
+        assert!(failure.hint.is_some());
+    }
+
+    #[test]
+    fn equal_labels_get_numbers() {
+        let mut labels = ["a", "b", "a", "a"].map(str::to_owned);
+        number_duplicates(&mut labels);
+        assert_eq!(labels, ["a", "b", "a#2", "a#3"]);
+    }
+
+    #[test]
+    fn a_bare_name_means_ssh_unless_there_is_a_key() {
+        let found = targets(&["web1", "me@web2"]).expect("targets");
+        assert!(
+            found
+                .iter()
+                .all(|target| target.spec.transport() == Transport::Ssh)
+        );
+        let found = targets(&["web1", "me@web2", "-K", "secret"]).expect("targets");
+        assert_eq!(found[0].spec.transport(), Transport::Tcp);
+        assert_eq!(found[1].spec.transport(), Transport::Ssh);
+    }
+
+    #[test]
+    fn a_wrong_spec_is_a_usage_error_that_hides_the_key() {
+        let failure = targets(&["me@web1", "web2:key=s3cret:nonsense=1"]).expect_err("wrong");
+        assert_eq!(failure.code, super::super::failure::USAGE);
+        assert!(failure.message.contains("nonsense"), "{}", failure.message);
+        assert!(!failure.message.contains("s3cret"), "{}", failure.message);
+    }
+
+    #[test]
+    fn seconds_are_positive_numbers() {
+        assert_eq!(seconds("0.5"), Ok(std::time::Duration::from_millis(500)));
+        for wrong in ["0", "-1", "x", "", "inf", "nan", "1e300"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! `easycluster run`: the same program on many machines at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::failure::{self, Failure, print_error};
+use super::hosts::{self, HostOptions, Target};
+use super::lines::Format;
+use super::printer::{Printer, Report};
+use super::program::{self, Program, RUNNER};
+use super::stop::{Stop, Stopper};
+use crate::connection::ConnectOptions;
+use crate::{Client, Error, Value};
+
+const EXAMPLES: &str = "\
+Examples:
+  A line of code on two machines:
+    easycluster run admin@web1 admin@web2 -c 'import os; print(os.uname())'
+  A script of this machine and its arguments:
+    easycluster run admin@web1 admin@web2 -- check.py --fast
+  The script from stdin:
+    easycluster run admin@web1 -- - < check.py
+  All machines of a file, 100 at a time, half a minute each:
+    easycluster run -f hosts.txt -j 100 --timeout 30 -- check.py
+  For another program to read:
+    easycluster run -f hosts.txt --json -c 'print(1)' | jq .
+
+Hosts stand before `--`, the script and its arguments behind it.
+The program runs as `python SCRIPT ARGS` would, with empty standard input.
+Its stdout goes to stdout and its stderr to stderr, each line behind
+`HOST |` or `HOST !`.
+
+Exit status:
+  0    the program ended well on every host
+  1    it failed on some host; with one host alone, its own exit status
+  2    the command line is wrong
+  124  it was stopped by --timeout on some host
+  130  interrupted; the remote programs were interrupted too
+  255  some host could not be reached, or was lost";
+
+const USAGE: &str = "easycluster run [OPTIONS] SPEC... -c CODE [-- ARGS]
+       easycluster run [OPTIONS] SPEC... -- SCRIPT [ARGS]";
+
+/// How long an interrupted program may take to clean up.
+const CLEAN_UP: Duration = Duration::from_secs(3);
+
+/// Run a program on many machines at once
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    hosts: HostOptions,
+    /// Run this code instead of a script
+    #[arg(short, long, value_name = "CODE")]
+    code: Option<String>,
+    /// Work on at most this many hosts at the same time
+    #[arg(short, long, value_name = "N", default_value_t = 32, value_parser = hosts::at_least_one)]
+    jobs: usize,
+    /// Stop the program on a host where it runs longer than this
+    #[arg(long, value_name = "SECONDS", value_parser = hosts::seconds)]
+    timeout: Option<Duration>,
+    /// Print the bare lines, without the host before them
+    #[arg(long, conflicts_with = "json")]
+    no_prefix: bool,
+    /// Print one JSON object a line: each line of output, and how each host ended
+    #[arg(long)]
+    json: bool,
+    /// A Python script of this machine and its arguments; `-` reads it from stdin
+    #[arg(last = true, value_name = "SCRIPT [ARGS]")]
+    script: Vec<String>,
+}
+
+/// How one host ended.
+enum Outcome {
+    /// The program ran to its end, with this exit status.
+    Ended(i32),
+    /// It did not.
+    Failed(Error),
+    /// This side was told to stop first.
+    Interrupted,
+}
+
+pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
+    let (specs, program) = program::separate(
+        arguments.hosts.specs.clone(),
+        arguments.code.as_deref(),
+        &arguments.script,
+    )?;
+    let targets = arguments.hosts.targets(&specs)?;
+    let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
+    let format = format_for(&arguments, &labels);
+    let printer = Arc::new(Printer::start(format, labels.clone()));
+    let runtime = super::runtime()?;
+    let (outcomes, stop) = runtime.block_on(everywhere(
+        targets,
+        Arc::new(program),
+        &arguments,
+        Arc::clone(&printer),
+    ));
+    // Ends what connections are left, and with them the last holders of the printer.
+    drop(runtime);
+    if let Some(printer) = Arc::into_inner(printer) {
+        printer.close();
+    }
+    let code = exit_code(&outcomes, stop);
+    if !arguments.json {
+        summarize(&labels, &outcomes);
+    }
+    Ok(code)
+}
+
+fn format_for(arguments: &Arguments, labels: &[String]) -> Format {
+    let width = labels.iter().map(|label| label.chars().count()).max();
+    if arguments.json {
+        Format::Json
+    } else if !arguments.no_prefix {
+        Format::Prefixed {
+            width: width.unwrap_or(0),
+        }
+    } else if labels.len() == 1 {
+        Format::Raw
+    } else {
+        Format::Plain
+    }
+}
+
+/// Runs the program on all targets, and gives their outcomes in order.
+async fn everywhere(
+    targets: Vec<Target>,
+    program: Arc<Program>,
+    arguments: &Arguments,
+    printer: Arc<Printer>,
+) -> (Vec<Option<Outcome>>, Option<Stop>) {
+    let mut outcomes: Vec<Option<Outcome>> = targets.iter().map(|_| None).collect();
+    let mut stopper = Stopper::new(printer.reader_gone());
+    let places = Arc::new(Semaphore::new(arguments.jobs));
+    let mut hosts = JoinSet::new();
+    for (number, target) in targets.into_iter().enumerate() {
+        let job = Job {
+            number,
+            target,
+            program: Arc::clone(&program),
+            timeout: arguments.timeout,
+            printer: Arc::clone(&printer),
+            stopped: stopper.subscribe(),
+        };
+        let places = Arc::clone(&places);
+        hosts.spawn(async move {
+            // The semaphore is never closed, so there is always a place in the end.
+            let _place = places.acquire_owned().await;
+            (number, job.run().await)
+        });
+    }
+    loop {
+        tokio::select! {
+            ended = hosts.join_next() => match ended {
+                Some(Ok((number, outcome))) => outcomes[number] = Some(outcome),
+                // A task that panicked has printed so; its host counts as not done.
+                Some(Err(_)) => {}
+                None => break,
+            },
+            patience_over = stopper.wait() => if patience_over {
+                hosts.shutdown().await;
+                break;
+            },
+        }
+    }
+    (outcomes, stopper.reason())
+}
+
+/// The work on one host.
+struct Job {
+    number: usize,
+    target: Target,
+    program: Arc<Program>,
+    timeout: Option<Duration>,
+    printer: Arc<Printer>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Job {
+    async fn run(mut self) -> Outcome {
+        if *self.stopped.borrow() {
+            return Outcome::Interrupted;
+        }
+        let started = Instant::now();
+        let outcome = self.connect_and_run().await;
+        let report = report(&outcome, started.elapsed());
+        self.printer.end(self.number, report);
+        outcome
+    }
+
+    async fn connect_and_run(&mut self) -> Outcome {
+        let mut options = ConnectOptions {
+            output: self.printer.sink(self.number),
+            ..ConnectOptions::default()
+        };
+        options.transport.prompter = super::prompter();
+        let client = tokio::select! {
+            client = Client::begin(&self.target.spec, options) => client,
+            _ = self.stopped.changed() => return Outcome::Interrupted,
+        };
+        let client = match client {
+            Ok(client) => client,
+            Err(error) => return Outcome::Failed(error),
+        };
+        let outcome = tokio::select! {
+            outcome = run_program(&client, &self.program, self.timeout) => match outcome {
+                Ok(status) => Outcome::Ended(status),
+                Err(error) => Outcome::Failed(error),
+            },
+            _ = self.stopped.changed() => Outcome::Interrupted,
+        };
+        if matches!(outcome, Outcome::Interrupted) {
+            // Giving up the call has interrupted the program; its `finally` blocks get their time.
+            let deadline = Instant::now() + CLEAN_UP;
+            while client.connection().in_flight() > 0 && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        // Only then has everything been printed, what child processes left behind included.
+        client.close().await;
+        outcome
+    }
+}
+
+async fn run_program(
+    client: &Client,
+    program: &Program,
+    timeout: Option<Duration>,
+) -> Result<i32, Error> {
+    let source = Value::Bytes(program.source.clone());
+    let call = client.call::<i64>("run_program", (source, &program.filename, &program.argv));
+    let call = match timeout {
+        Some(limit) => {
+            // The limit is the program's; starting Python has limits of its own.
+            client.ready().await?;
+            call.timeout(limit)
+        }
+        None => call,
+    };
+    // Both travel at once, the call right behind the definition.
+    let (defined, status) = tokio::join!(client.define(RUNNER).into_future(), call.into_future());
+    defined?;
+    Ok(i32::try_from(status?).unwrap_or(failure::CODE_FAILED))
+}
+
+fn report(outcome: &Outcome, elapsed: Duration) -> Report {
+    let (status, exit_status) = match outcome {
+        Outcome::Ended(0) => ("ok", Some(0)),
+        Outcome::Ended(status) => ("failed", Some(*status)),
+        Outcome::Interrupted => ("interrupted", None),
+        Outcome::Failed(error) => match error {
+            Error::Timeout { .. } => ("timeout", None),
+            Error::Connect(_) => ("unreachable", None),
+            Error::Lost { .. } | Error::Protocol { .. } => ("lost", None),
+            _ => ("failed", None),
+        },
+    };
+    let (error, stack) = match outcome {
+        Outcome::Failed(error) => (
+            Some((error.to_string(), error.hint())),
+            error.traceback().to_vec(),
+        ),
+        _ => (None, Vec::new()),
+    };
+    Report {
+        status,
+        exit_status,
+        seconds: elapsed.as_secs_f64(),
+        error,
+        stack,
+    }
+}
+
+fn exit_code(outcomes: &[Option<Outcome>], stop: Option<Stop>) -> i32 {
+    if let Some(stop) = stop {
+        return stop.exit_code();
+    }
+    if let [Some(Outcome::Ended(status))] = outcomes {
+        return *status;
+    }
+    let mut worst = failure::OK;
+    for outcome in outcomes {
+        let code = match outcome {
+            Some(Outcome::Ended(0)) => failure::OK,
+            Some(Outcome::Failed(error)) => failure::exit_code(error),
+            _ => failure::CODE_FAILED,
+        };
+        // The codes are chosen so that the greater one is the graver one.
+        worst = worst.max(code);
+    }
+    worst
+}
+
+/// With several hosts, says at the end which of them to look at.
+fn summarize(labels: &[String], outcomes: &[Option<Outcome>]) {
+    let failed: Vec<String> = labels
+        .iter()
+        .zip(outcomes)
+        .filter_map(|(label, outcome)| {
+            let what = match outcome {
+                Some(Outcome::Ended(0)) => return None,
+                Some(Outcome::Ended(status)) => format!("exit status {status}"),
+                Some(other) => report(other, Duration::ZERO).status.to_owned(),
+                None => "interrupted".to_owned(),
+            };
+            Some(format!("{label} ({what})"))
+        })
+        .collect();
+    if labels.len() > 1 && !failed.is_empty() {
+        print_error(
+            &format!(
+                "{} of {} hosts failed: {}",
+                failed.len(),
+                labels.len(),
+                failed.join(", ")
+            ),
+            None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Outcome, Stop, exit_code};
+    use crate::error::ConnectError;
+    use crate::{Error, Stage};
+
+    fn ended(status: i32) -> Option<Outcome> {
+        Some(Outcome::Ended(status))
+    }
+
+    fn unreachable() -> Option<Outcome> {
+        let error = ConnectError::new("web1", Stage::Connect, "refused");
+        Some(Outcome::Failed(Error::from(error)))
+    }
+
+    fn timeout() -> Option<Outcome> {
+        Some(Outcome::Failed(Error::Timeout {
+            host: "web1".to_owned(),
+            limit: Duration::from_secs(1),
+            stack: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn one_host_gives_its_own_status_and_several_the_gravest() {
+        assert_eq!(exit_code(&[ended(0)], None), 0);
+        assert_eq!(exit_code(&[ended(42)], None), 42);
+        assert_eq!(exit_code(&[ended(0), ended(0)], None), 0);
+        assert_eq!(exit_code(&[ended(0), ended(42)], None), 1);
+        assert_eq!(exit_code(&[timeout(), ended(42)], None), 124);
+        assert_eq!(exit_code(&[timeout(), unreachable(), ended(0)], None), 255);
+        assert_eq!(exit_code(&[unreachable()], None), 255);
+        assert_eq!(exit_code(&[ended(0), None], Some(Stop::Interrupt)), 130);
+        assert_eq!(exit_code(&[ended(0)], Some(Stop::ReaderGone)), 141);
+    }
+}
