@@ -1,0 +1,72 @@
+//! A real ssh-agent on a socket of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{PATIENCE, poll, program};
+
+pub struct Agent {
+    folder: tempfile::TempDir,
+    child: Child,
+}
+
+impl Agent {
+    /// Starts an agent without keys and waits until it answers.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("agent")
+            .tempdir()
+            .expect("a temporary folder");
+        let child = Command::new(program("ssh-agent"))
+            .arg("-D")
+            .arg("-a")
+            .arg(folder.path().join("socket"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("ssh-agent starts");
+        let agent = Agent { folder, child };
+        // ssh-add's exit status 1 says: an agent without keys; 2: no agent.
+        let answers = || {
+            agent
+                .ssh_add(&["-l"])
+                .status()
+                .is_ok_and(|status| status.code() == Some(1))
+                .then_some(())
+        };
+        poll(PATIENCE, answers).expect("ssh-agent answers");
+        agent
+    }
+
+    /// The value for SSH_AUTH_SOCK.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Adds a private key that has no passphrase, and its certificate where one stands beside it.
+    pub fn add(&self, private: &Path) {
+        let status = self
+            .ssh_add(&["-q"])
+            .arg(private)
+            .status()
+            .expect("ssh-add starts");
+        assert!(status.success(), "ssh-add {}", private.display());
+    }
+
+    fn ssh_add(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("ssh-add"));
+        command.args(arguments).env("SSH_AUTH_SOCK", self.socket());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
