@@ -20,7 +20,7 @@ use std::time::Instant;
 
 pub use completion::{Completion, Failure, Sink};
 pub use hello::Hello;
-pub use options::{ConnectOptions, Peer};
+pub use options::{ClassSink, ConnectOptions, Peer};
 pub use output::{Output, OutputSink};
 
 use crate::connection_spec::ConnectionSpec;
@@ -65,11 +65,15 @@ impl Connection {
             options.session_config(spec),
             hello::client_hello(spec, &options)?,
         );
+        let sinks = shared::Sinks {
+            output: options.output.clone(),
+            classes: options.classes.clone(),
+        };
         let shared = Arc::new(Shared::new(
             spec.label(),
             process.peer.clone(),
             session,
-            options.output.clone(),
+            sinks,
         ));
         driver::start(Arc::clone(&shared), process, bootstrap, options.transport);
         Ok(Connection {

@@ -1,5 +1,9 @@
 //! How to connect: what the connection spec leaves open.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use crate::connection_spec::ConnectionSpec;
 use crate::session::SessionConfig;
 use crate::transport::TransportOptions;
@@ -29,9 +33,15 @@ pub struct ConnectOptions {
     pub peer: Peer,
     /// Who takes what remote code prints; by default it goes to this process's stdout and stderr.
     pub output: OutputSink,
+    /// Who hears of classes that references will name (ME-7, Python peers); called on the
+    /// runtime's thread, before the answer that names the class.
+    pub classes: Option<ClassSink>,
     /// The longest result taken, in bytes.
     pub max_result: u64,
 }
+
+/// Takes the payload of a CLASS frame.
+pub type ClassSink = Arc<dyn Fn(Bytes) + Send + Sync>;
 
 /// The definitions module where nothing else is said.
 pub const DEFINITIONS: &str = "easycluster.remote_code";
@@ -43,6 +53,7 @@ impl Default for ConnectOptions {
             definitions: DEFINITIONS.to_owned(),
             peer: Peer::Rust,
             output: OutputSink::inherit(),
+            classes: None,
             max_result: SessionConfig::default().max_message,
         }
     }

@@ -11,6 +11,7 @@ use crate::session::{Event, Outcome, Request, RequestId, Session};
 
 use super::completion::{Completion, Failure, Sink};
 use super::hello::Hello;
+use super::options::ClassSink;
 use super::output::{Output, OutputSink};
 
 /// How far the connection is.
@@ -20,6 +21,12 @@ pub(super) enum Phase {
     Running(Box<Hello>),
     /// Over. The reason stays for whoever asks later.
     Ended(Failure),
+}
+
+/// Who hears of what does not belong to one call.
+pub(super) struct Sinks {
+    pub(super) output: OutputSink,
+    pub(super) classes: Option<ClassSink>,
 }
 
 type LostCallback = Box<dyn FnOnce(Failure) + Send>;
@@ -40,7 +47,7 @@ pub(super) struct Shared {
     /// Wakes the task that reads: the next deadline may be nearer, or the connection shall end.
     pub(super) timer: Notify,
     phase: watch::Sender<Phase>,
-    output: OutputSink,
+    sinks: Sinks,
     pub(super) host: String,
     pub(super) peer: String,
 }
@@ -57,7 +64,7 @@ struct News {
 }
 
 impl Shared {
-    pub(super) fn new(host: String, peer: String, session: Session, output: OutputSink) -> Shared {
+    pub(super) fn new(host: String, peer: String, session: Session, sinks: Sinks) -> Shared {
         Shared {
             state: Mutex::new(State {
                 session,
@@ -70,7 +77,7 @@ impl Shared {
             transmit: Notify::new(),
             timer: Notify::new(),
             phase: watch::Sender::new(Phase::Booting),
-            output,
+            sinks,
             host,
             peer,
         }
@@ -129,7 +136,7 @@ impl Shared {
         let hello = news.hello.take();
         let fatal = news.fatal.take();
         for (stderr, request, data) in std::mem::take(&mut news.outputs) {
-            self.output.take(Output {
+            self.sinks.output.take(Output {
                 stderr,
                 request,
                 data,
@@ -150,7 +157,7 @@ impl Shared {
 
     /// What the transport's own stderr carried.
     pub(super) fn stderr(&self, data: Bytes) {
-        self.output.take(Output {
+        self.sinks.output.take(Output {
             stderr: true,
             request: 0,
             data,
@@ -285,6 +292,12 @@ impl Shared {
 
     /// Tells everyone what happened. Never called with the lock held.
     fn tell(&self, news: News) {
+        // Classes go first: an answer among the completions may name one.
+        if let Some(classes) = &self.sinks.classes {
+            news.classes
+                .into_iter()
+                .for_each(|payload| classes(payload));
+        }
         for (sent, sender) in news.pongs {
             // Whoever asked may have stopped waiting.
             let _ = sender.send(sent.elapsed());

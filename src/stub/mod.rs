@@ -1,13 +1,9 @@
 //! The stub that this crate carries inside itself, and the remote command that starts it (spec/bootstrap.md).
 
+mod assemble;
 mod strip;
 
-use std::io::Write;
-use std::sync::OnceLock;
-
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
 use include_dir::{Dir, include_dir};
 
 use crate::error::{ConnectError, Error, Stage};
@@ -21,53 +17,26 @@ pub const CANDIDATES: &str = "python3 python python3.14 python3.13 python3.12 py
 python3.7 python3.6 python3.5 python3.4 python3.3 python3.2 python2 python2.7 python2.6 /usr/libexec/platform-python";
 
 static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/bootstrap_py");
-static STUB: OnceLock<Bytes> = OnceLock::new();
+/// Made by the build script from the same files.
+static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub.deflate"));
 
-/// The files that make up the stub, the one that starts first first.
-fn files() -> Vec<(&'static str, &'static str)> {
-    let mut files: Vec<_> = SOURCES
-        .files()
-        .filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?)))
-        .filter(|(name, _)| name.ends_with(".py") && *name != "first_stage.py")
-        .collect();
-    files.sort_by_key(|(name, _)| (*name != "main.py", *name));
-    files
-}
-
-fn source(name: &str) -> &'static str {
-    SOURCES
-        .get_file(name)
-        .and_then(|file| file.contents_utf8())
-        .unwrap_or_default()
+/// One of the stub's files as its author wrote it, such as `objects.py`.
+pub fn file(name: &str) -> Option<&'static str> {
+    SOURCES.get_file(name)?.contents_utf8()
 }
 
 /// The stub's text as the first stage inflates it: a line of names and sizes, then the files.
 pub fn stub_text() -> String {
-    let stripped: Vec<_> = files()
-        .iter()
-        .map(|(name, text)| (*name, strip::strip(text)))
-        .collect();
-    let index: Vec<_> = stripped
-        .iter()
-        .map(|(name, text)| format!("{name} {}", text.len()))
-        .collect();
-    let mut stub = index.join(" ");
-    stub.push('\n');
-    for (_, text) in &stripped {
-        stub.push_str(text);
-    }
-    stub
+    assemble::assemble(
+        SOURCES
+            .files()
+            .filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?))),
+    )
 }
 
-/// The stub on the wire: raw deflate, made once a process.
+/// The stub on the wire: raw deflate (BS-6).
 pub fn stub() -> Bytes {
-    STUB.get_or_init(|| {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-        // Writing into memory does not fail.
-        let _ = encoder.write_all(stub_text().as_bytes());
-        Bytes::from(encoder.finish().unwrap_or_default())
-    })
-    .clone()
+    Bytes::from_static(STUB)
 }
 
 /// One start of the stub: the remote command with its own marker.
@@ -103,8 +72,8 @@ impl Bootstrap {
                 )));
             }
         };
-        let loader = join(&strip::strip(source("first_stage.py")), "@").replace('"', "~");
-        let script = join(&strip::strip(source("first_stage.sh")), " ")
+        let loader = join(file("first_stage.py").unwrap_or_default(), "@").replace('"', "~");
+        let script = join(file("first_stage.sh").unwrap_or_default(), " ")
             .replace("%LOADER%", &loader)
             .replace("%MARKER_A%", first)
             .replace("%MARKER_B%", second)
@@ -138,12 +107,12 @@ impl Bootstrap {
     }
 }
 
-/// Joins the lines that are not empty.
+/// Joins the lines that are not comments.
 fn join(text: &str, separator: &str) -> String {
-    text.lines()
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(separator)
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.collect::<Vec<_>>().join(separator)
 }
 
 /// Whether a name survives single quotes of every login shell and double quotes of sh.
@@ -169,6 +138,14 @@ mod tests {
             bootstrap.stub().len()
         );
         assert!(size <= BOOTSTRAP_LIMIT, "{size} bytes");
+    }
+
+    #[test]
+    fn the_build_script_compressed_these_files() {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::DeflateDecoder::new(STUB), &mut text)
+            .unwrap();
+        assert_eq!(text, stub_text());
     }
 
     #[test]

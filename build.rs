@@ -1,0 +1,44 @@
+//! Compresses the stub once, when the crate is built: the best compression is too slow for every start.
+
+use std::io::Write;
+use std::path::Path;
+
+#[path = "src/stub/assemble.rs"]
+mod assemble;
+#[path = "src/stub/strip.rs"]
+mod strip;
+
+fn main() {
+    println!("cargo::rerun-if-changed=bootstrap_py");
+    println!("cargo::rerun-if-changed=src/stub");
+    let folder = std::fs::read_dir("bootstrap_py").expect("bootstrap_py lies beside Cargo.toml");
+    let files: Vec<(String, String)> = folder
+        .map(|entry| entry.expect("bootstrap_py can be listed").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "py"))
+        .map(|path| {
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
+            let text = std::fs::read_to_string(&path).expect("a stub file can be read");
+            (name.unwrap_or_default(), text)
+        })
+        .collect();
+    let text = assemble::assemble(
+        files
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str())),
+    );
+    let mut deflated = Vec::new();
+    zopfli::compress(
+        zopfli::Options::default(),
+        zopfli::Format::Deflate,
+        text.as_bytes(),
+        &mut deflated,
+    )
+    .expect("compressing into memory does not fail");
+    let out = std::env::var_os("OUT_DIR").expect("cargo names a folder for build results");
+    let mut file = std::fs::File::create(Path::new(&out).join("stub.deflate"))
+        .expect("the folder can be written");
+    file.write_all(&deflated)
+        .expect("the folder can be written");
+}
