@@ -19,6 +19,8 @@ mod header;
 mod kind;
 mod message;
 mod segments;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use buffers::{MAX_BUFFERS, buffer_table, split_buffers};
 pub use compression::{COMPRESS_MIN, deflate, inflate};

@@ -8,3 +8,4 @@
 
 mod calls;
 mod stub;
+mod vectors;

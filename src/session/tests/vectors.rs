@@ -1,0 +1,144 @@
+//! Runs the vectors of messages whose direction is `server` through a session.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::stub::sent;
+use crate::session::{
+    CancelReason, Event, Outcome, Request, RequestKind, Session, SessionConfig, ThreadTarget,
+};
+use crate::wire::tests::vector::{Vector, load, unhex};
+use crate::wire::{CHUNK, Decoder, Sender};
+
+fn session(vector: &Vector) -> Session {
+    let given = vector.list("given");
+    let window = given
+        .iter()
+        .find_map(|item| item.strip_prefix("window "))
+        .map(|bytes| bytes.parse().unwrap());
+    let defaults = SessionConfig::default();
+    let config = SessionConfig {
+        compress: vector.get("compress") == "yes",
+        output_window: window.unwrap_or(defaults.output_window),
+        ..defaults
+    };
+    let mut session = Session::new(config, Bytes::from_static(b"hello"));
+    let mut decoder = Decoder::new(Sender::Client, true);
+    for item in given {
+        let words: Vec<&str> = item.split(' ').collect();
+        match words[..] {
+            ["window", _] => {}
+            ["ping", payload] => session.ping(unhex(payload)),
+            [verb, number, ref rest @ ..] => {
+                let thread = match rest {
+                    ["thread", thread] => thread.parse().unwrap(),
+                    _ => 0,
+                };
+                give(&mut session, verb, number.parse().unwrap(), thread);
+            }
+            _ => panic!("{}: given {item:?}", vector.path.display()),
+        }
+        if !item.starts_with("long") {
+            sent(&mut session, &mut decoder);
+        }
+    }
+    session
+}
+
+fn give(session: &mut Session, verb: &str, number: u32, thread: i32) {
+    let now = Instant::now();
+    let size = if verb == "long" { CHUNK * 3 } else { 4 };
+    let mut request = Request::new(RequestKind::Call, ThreadTarget::Id(thread), vec![0; size]);
+    request.no_reply = verb == "silent";
+    let id = session.submit(request, now).unwrap();
+    assert_eq!(id.number(), number, "vectors number their requests from 1");
+    let mut out = Vec::new();
+    match verb {
+        "long" => assert!(
+            session.poll_transmit(1, &mut out) > 0 && {
+                // HELLO went first; one chunk, then the session is left alone.
+                while out.iter().map(Bytes::len).sum::<usize>() < CHUNK {
+                    assert!(session.poll_transmit(1, &mut out) > 0);
+                }
+                true
+            }
+        ),
+        "cancelled" | "abandoned" => {
+            while session.poll_transmit(usize::MAX, &mut out) > 0 {}
+            let reason = match verb {
+                "cancelled" => CancelReason::Cancelled,
+                _ => CancelReason::Abandoned,
+            };
+            session.cancel(id, reason, now);
+        }
+        "call" | "silent" => {}
+        other => panic!("given {other:?}"),
+    }
+}
+
+fn told(event: Event) -> Option<String> {
+    Some(match event {
+        Event::Connected(hello) => format!("connected {}", hello.len()),
+        Event::Completed { id, outcome } => {
+            let number = id.number();
+            match outcome {
+                Outcome::Result(answer) => format!("result {number} {}", answer.pickle.len()),
+                Outcome::Error(answer) => format!("error {number} {}", answer.pickle.len()),
+                Outcome::Cancelled { error: Some(error) } => {
+                    format!("cancelled {number} {}", error.pickle.len())
+                }
+                Outcome::Cancelled { error: None } => format!("cancelled {number}"),
+                Outcome::Lost { .. } => format!("lost {number}"),
+                // A request that wants no answer is done before the body begins.
+                Outcome::Sent => return None,
+                other => panic!("{other:?}"),
+            }
+        }
+        Event::Output {
+            stderr,
+            request,
+            data,
+        } => {
+            let stream = if stderr { "stderr" } else { "output" };
+            format!("{stream} {request} {}", data.len())
+        }
+        Event::Class(payload) => format!("class {}", payload.len()),
+        Event::Pong(payload) => format!("pong {}", payload.len()),
+        Event::Fatal { code, .. } => format!("fatal {code}").trim_end().to_owned(),
+    })
+}
+
+#[test]
+fn sessions_take_the_vectors_as_they_say() {
+    let mut ran = 0;
+    for vector in load("messages") {
+        if vector.sender() != Sender::Stub {
+            continue;
+        }
+        ran += 1;
+        let name = vector.path.display();
+        for size in [1, 16, usize::MAX] {
+            let mut session = session(&vector);
+            let mut events: Vec<String> = Vec::new();
+            let mut fault = None;
+            for piece in vector.pieces(size) {
+                if let Err(error) = session.receive(piece) {
+                    fault = Some(error.code());
+                    break;
+                }
+            }
+            if fault.is_none() {
+                fault = session.receive_end().err().map(|error| error.code());
+            }
+            while let Some(event) = session.poll_event() {
+                events.extend(told(event));
+            }
+            assert_eq!(events, vector.list("events"), "{name}");
+            assert_eq!(fault, vector.fault(), "{name}");
+            assert_eq!(session.in_flight(), 0, "{name}");
+            assert!(session.is_closed(), "{name}");
+        }
+    }
+    assert!(ran > 20, "only {ran} vectors ran");
+}
