@@ -1,0 +1,401 @@
+# Server objects, their exports, proxies and definitions modules: shared, the Python package loads this same file.
+import sys
+import weakref
+
+try:
+    names = load('names')
+except NameError:
+    from easycluster import _names as names
+
+ModuleType = names.ModuleType
+OPTIONS = ('nonblocking', 'oncomplete', 'onerror', 'threadid', 'origexc', 'timeout')
+# The thread number that asks for a thread of its own for one request.
+SINGLE = -1
+# Methods that '@auto' does not export, because they make or unmake the object itself.
+NOT_EXPORTED = frozenset((
+    '__init__', '__new__', '__del__', '__getattr__', '__getattribute__', '__setattr__', '__delattr__', '__class__',
+    '__reduce__', '__reduce_ex__', '__getstate__', '__setstate__', '__init_subclass__', '__subclasshook__',
+    '__class_getitem__', '__repr__', '__str__', '__hash__', '__dir__', '__sizeof__', '__format__'))
+
+
+class RemoteException(Exception):
+    """An exception raised on the server: `orig` is the exception, `text` the lines of its traceback there."""
+
+    def __init__(self, orig=None, text=None):
+        Exception.__init__(self, str(orig))
+        self.orig = orig
+        self.text = text
+
+
+class ProxyPickled(TypeError):
+    """A proxy was pickled outside of a call; `proxy` is the one."""
+
+    def __init__(self, proxy):
+        TypeError.__init__(self, 'a proxy can only be sent to the connection that it came from: %r' % (proxy,))
+        self.proxy = proxy
+
+
+class ServerObject(object):
+    """Base of classes whose instances stay on the server; a client that is given one gets a proxy."""
+
+    export_methods = ('@auto',)
+    export_attrs = ('@auto',)
+    export_attrs_cache = ()
+    proxy_class = None
+
+
+def split_options(kwargs):
+    """Takes the options of a call out of its keyword arguments, and returns them."""
+    options = {}
+    for name in OPTIONS:
+        if name in kwargs:
+            options[name] = kwargs.pop(name)
+    return options
+
+
+def _method(name):
+    """A method of a proxy class that calls the one of that name on the server."""
+    def call(self, *args, **kwargs):
+        options = split_options(kwargs)
+        return self._connection.send_request(self._oid, name, args, kwargs, **options)
+    call.__name__ = name
+    return call
+
+
+def _attribute(name, cached):
+    """A property of a proxy class for the attribute of that name on the server."""
+    def get(self):
+        if cached and name in self.__dict__:
+            return self.__dict__[name]
+        value = self._connection.send_request(0, 'getattr', (self, name), {})
+        if cached:
+            self.__dict__[name] = value
+        return value
+
+    def change(self, value):
+        self.__dict__.pop(name, None)
+        self._connection.send_request(0, 'setattr', (self, name, value), {})
+
+    def delete(self):
+        self.__dict__.pop(name, None)
+        self._connection.send_request(0, 'delattr', (self, name), {})
+
+    return property(get, change, delete)
+
+
+class _ProxyType(type):
+    """Makes the methods and attributes that a proxy class lists."""
+
+    def __new__(meta, name, bases, members):
+        members.setdefault('proxy_methods', ())
+        members.setdefault('proxy_attrs', ())
+        members.setdefault('proxy_attrs_cache', ())
+        for method in members['proxy_methods']:
+            members.setdefault(method, _method(method))
+        for attribute in members['proxy_attrs']:
+            members.setdefault(attribute, _attribute(attribute, False))
+        for attribute in members['proxy_attrs_cache']:
+            members.setdefault(attribute, _attribute(attribute, True))
+        return type.__new__(meta, name, bases, members)
+
+
+# Called, because the metaclass syntaxes of 2.x and 3.x exclude each other.
+_ProxyBase = _ProxyType('_ProxyBase', (object,), {'__module__': 'easycluster'})
+
+
+class RemoteProxy(_ProxyBase):
+    """Stands on the client for an object that stays on the server."""
+
+    _connection = None
+    _oid = None
+
+    def __init__(self, connection, oid):
+        self._connection = connection
+        self._oid = oid
+
+    @property
+    def proxy_connection(self):
+        """The connection that the object is reached by, or None if that has ended."""
+        if getattr(self._connection, 'proxy_closed', False):
+            return None
+        return self._connection
+
+    @property
+    def proxy_object_id(self):
+        """The number of the object on its connection."""
+        return self._oid
+
+    def raw_call_method(self, method, args, kwargs={}, **options):
+        """Calls a method by name; options as in any remote call."""
+        return self._connection.send_request(self._oid, method, args, kwargs, **options)
+
+    def raw_get_attribute(self, attr, **options):
+        """The value of an attribute on the server."""
+        return self._connection.send_request(0, 'getattr', (self, attr), {}, **options)
+
+    def raw_set_attribute(self, attr, value, **options):
+        """Sets an attribute on the server."""
+        return self._connection.send_request(0, 'setattr', (self, attr, value), {}, **options)
+
+    def __repr__(self):
+        return '<RemoteProxy for oid %s on %s>' % (self._oid, getattr(self._connection, 'peername', None))
+
+    def __reduce_ex__(self, protocol):
+        raise ProxyPickled(self)
+
+
+class DefaultRemoteProxy(RemoteProxy):
+    """A proxy that asks the server for every attribute that its class does not have.
+
+    A class derived from it names its own attributes in its body; others are set on the server."""
+
+    _known_methods = None
+
+    def __init__(self, *args, **kwargs):
+        super(DefaultRemoteProxy, self).__init__(*args, **kwargs)
+        self._known_methods = {}
+
+    def __getattr__(self, attr):
+        if attr[:2] == '__' and attr[-2:] == '__' and attr in NOT_EXPORTED or attr == '__array_struct__':
+            raise AttributeError(attr)
+        method = (self._known_methods or {}).get(attr)
+        if method is None:
+            try:
+                known, value = self._connection.send_request(0, 'getmethod', (self, attr), {}, origexc=False)
+            except RemoteException:
+                error = sys.exc_info()[1]
+                # hasattr() and getattr() with a default ask for what may not be there.
+                if not isinstance(error.orig, AttributeError):
+                    self._connection.report_exception(error)
+                raise error.orig
+            if not known:
+                return value
+            method = self._known_methods[attr] = _method(attr)
+        return method.__get__(self, type(self))
+
+    def __setattr__(self, attr, value):
+        if hasattr(type(self), attr) or attr in self.__dict__ or self._connection is None or attr in (
+                '_connection', '_oid'):
+            return RemoteProxy.__setattr__(self, attr, value)
+        return self._connection.send_request(0, 'setattr', (self, attr, value), {})
+
+    def __delattr__(self, attr):
+        if hasattr(type(self), attr) or attr in self.__dict__:
+            return RemoteProxy.__delattr__(self, attr)
+        return self._connection.send_request(0, 'delattr', (self, attr), {})
+
+
+class SelfIterProxy(RemoteProxy):
+    """A proxy for an iterator, which is its own iterator."""
+
+    proxy_methods = ('__next__',)
+
+    def __iter__(self):
+        return self
+
+    def next(self):
+        """The next item."""
+        return self.__next__()
+
+
+class GeneratorProxy(SelfIterProxy):
+    """A proxy for a generator."""
+
+    proxy_methods = ('send', 'throw', 'close')
+
+
+class FileProxy(SelfIterProxy):
+    """A proxy for a file."""
+
+    proxy_methods = ('close', 'fileno', 'flush', 'isatty', 'read', 'readable', 'readinto', 'readline', 'readlines',
+                     'seek', 'seekable', 'tell', 'truncate', 'writable', 'write', 'writelines')
+    proxy_attrs = ('closed', 'encoding', 'errors', 'mode', 'name', 'newlines')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *info):
+        self.close()
+
+
+def make_proxy_class(name, methods, attrs, cached, module):
+    """The proxy class for objects of a class that has none of its own."""
+    base = DefaultRemoteProxy if '@auto' in attrs else RemoteProxy
+    attrs = tuple([attr for attr in attrs if attr != '@auto'])
+    members = {'__module__': module, 'proxy_methods': tuple(methods), 'proxy_attrs': attrs,
+               'proxy_attrs_cache': tuple(cached), '__doc__': 'A proxy for %s.' % name}
+    return _ProxyType('dynamic_proxy_' + '_'.join(tuple(methods) + attrs + tuple(cached)), (base,), members)
+
+
+# Exports: by class where one was given, by object for singletons; the answers by class are kept.
+_given = {}
+_answers = {}
+singletons = {}
+
+
+def make_server_class(typ, export_methods=('@auto',), export_attrs=('@auto',), export_attrs_cache=(),
+                      proxy_class=None):
+    """Makes instances of an existing class stay on the server, as those of ServerObject do.
+
+    '@auto' among the methods stands for all methods of the class, among the attributes for asking the server
+    about any name. With a proxy class the lists are not used."""
+    _given[typ] = (export_methods, export_attrs, export_attrs_cache, proxy_class)
+    _answers.clear()
+
+
+def make_singleton(typ_or_obj, export_methods=('@auto',), export_attrs=('@auto',), export_attrs_cache=(),
+                   proxy_class=None):
+    """Makes this one object stay on the server, as make_server_class does for all of a class. Returns it."""
+    key = id(typ_or_obj)
+    export = _export(_class_of(typ_or_obj), (export_methods, export_attrs, export_attrs_cache, proxy_class))
+    try:
+        singletons[key] = (export, weakref.ref(typ_or_obj, lambda gone: singletons.pop(key, None)))
+    except TypeError:
+        # It cannot be referred to weakly, so it lives as long as the process.
+        singletons[key] = (export, lambda: typ_or_obj)
+    return typ_or_obj
+
+
+def _class_of(value):
+    """An object's class, also that of an instance of an old-style class."""
+    kind = type(value)
+    if kind.__name__ == 'instance' and kind.__module__ == '__builtin__':
+        return value.__class__
+    return kind
+
+
+def _ancestors(kind):
+    """A class and its bases in the order in which they are looked at."""
+    order = getattr(kind, '__mro__', None)
+    if order is not None:
+        return order
+    order = [kind]
+    for base in kind.__bases__:
+        order.extend(_ancestors(base))
+    return order
+
+
+def _tuple(listed):
+    """A list of names; one name alone is a list of one."""
+    return (listed,) if isinstance(listed, str) else tuple(listed or ())
+
+
+def _export(kind, given):
+    """What is exported of a class: (methods, attributes, cached attributes, path of the proxy class or None)."""
+    methods, attrs, cached, proxy = given
+    if proxy is not None:
+        return (), (), (), '%s.%s' % (proxy.__module__, proxy.__name__)
+    methods = set(_tuple(methods))
+    if '@auto' in methods:
+        methods.discard('@auto')
+        for base in _ancestors(kind):
+            if base is not object:
+                for name, value in base.__dict__.items():
+                    if name not in NOT_EXPORTED and (callable(value) or isinstance(value, (staticmethod, classmethod))):
+                        if not isinstance(value, type):
+                            methods.add(name)
+        if 'next' in methods and '__iter__' in methods:
+            methods.add('__next__')
+    cached = _tuple(cached)
+    attrs = [name for name in _tuple(attrs) if name not in cached]
+    return tuple(sorted(methods)), tuple(sorted(attrs)), tuple(sorted(cached)), None
+
+
+def export_of(value):
+    """The export of an object that stays on the server; None for one that is sent by value."""
+    if singletons:
+        entry = singletons.get(id(value))
+        if entry is not None and entry[1]() is value:
+            return entry[0]
+    kind = _class_of(value)
+    try:
+        return _answers[kind]
+    except KeyError:
+        pass
+    answer = None
+    for base in _ancestors(kind):
+        given = _given.get(base)
+        if given is None and base is not object and issubclass(base, ServerObject):
+            given = (kind.export_methods, kind.export_attrs, kind.export_attrs_cache, kind.proxy_class)
+        if given is not None:
+            answer = _export(kind, given)
+            break
+    _answers[kind] = answer
+    return answer
+
+
+def _add_usual_classes():
+    """Generators, files and modules stay on the server."""
+    import io
+    generator = (item for item in ())
+    make_server_class(type(generator), proxy_class=GeneratorProxy)
+    make_server_class(io.IOBase, proxy_class=FileProxy)
+    base = [kind for kind in io.BytesIO.__mro__ if kind.__name__ == '_IOBase']
+    for kind in base:
+        make_server_class(kind, proxy_class=FileProxy)
+    if hasattr(names.builtins, 'file'):
+        make_server_class(names.builtins.file, proxy_class=FileProxy)
+    make_server_class(ModuleType)
+
+
+_counter = [0]
+
+
+def _note(filename, source):
+    """Makes a source known to linecache; the stub puts a later moment in its place."""
+    import linecache
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+
+
+hooks = {'note': _note}
+
+
+def definitions_module(name, keep_source=True):
+    """The module of that name that holds definitions, made if there is none.
+
+    Its `define(code, local=True)` adds definitions, and with `local` runs them here as well. ImportError if the
+    name belongs to a module of another kind, or is in a package that cannot be imported."""
+    module = sys.modules.get(name)
+    if module is None:
+        module = ModuleType(name)
+        module.__doc__ = 'Definitions shared by client and server.'
+        module._source_code = []
+        if '.' in name:
+            parent, child = name.rsplit('.', 1)
+            try:
+                __import__(parent)
+            except ImportError:
+                raise ImportError('a definitions module is top-level or in a package; there is no package %s' % parent)
+            if hasattr(sys.modules[parent], child):
+                raise ImportError('%s exists already and is not a module' % name)
+            setattr(sys.modules[parent], child, module)
+        sys.modules[name] = module
+    elif not hasattr(module, '_source_code'):
+        raise ImportError('%s exists already and is not a definitions module' % name)
+    if not hasattr(module, 'define'):
+        def define(code, local=True):
+            """Adds definitions; with `local`, runs them here."""
+            if code[-1:] != '\n':
+                code += '\n'
+            if local:
+                _counter[0] += 1
+                filename = '<easycluster definitions %s %d>' % (name, _counter[0])
+                hooks['note'](filename, code)
+                eval(compile(code, filename, 'exec', 0, True), module.__dict__)
+            if keep_source:
+                module._source_code.append(code)
+        define.__module__ = name
+        module.define = define
+    return module
+
+
+def define_common(code, name='easycluster.remote_code', local=True):
+    """Adds definitions to the definitions module of that name."""
+    definitions_module(name).define(code, local)
+
+
+for _name in ('RemoteException', 'ServerObject', 'RemoteProxy', 'DefaultRemoteProxy', 'SelfIterProxy',
+              'GeneratorProxy', 'FileProxy'):
+    # Pickles name them by the place where both ends have them.
+    globals()[_name].__module__ = 'easycluster'
+_add_usual_classes()
