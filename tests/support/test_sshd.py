@@ -20,7 +20,9 @@ def test_a_plain_server_runs_a_command_and_becomes_idle():
 
 
 def test_shell_greeting_home_and_environment():
-    with Sshd(shell="/bin/tcsh", greeting="Welcome!\n", home={".tcshrc": "set own=1\n"}, environment={"A": "b c"}) as server:
+    with Sshd(
+        shell="/bin/tcsh", greeting="Welcome!\n", home={".tcshrc": "set own=1\n"}, environment={"A": "b c"}
+    ) as server:
         assert run(server, "echo $0 $own $A") == "Welcome!\n/bin/tcsh 1 b c\n"
 
 
