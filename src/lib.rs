@@ -18,6 +18,8 @@ pub mod connection_spec;
 pub mod error;
 pub mod key_file;
 mod remote_object;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod session;
 pub mod stub;
 pub mod transport;

@@ -9,6 +9,7 @@
 
 pub mod child;
 pub mod local;
+pub mod tcp;
 
 use std::fmt;
 use std::io;
@@ -185,6 +186,8 @@ pub struct Process {
 pub enum Writer {
     /// A child process's standard input.
     Child(child::Writer),
+    /// A connection to a standalone server.
+    Tcp(tcp::Writer),
 }
 
 impl Writer {
@@ -195,6 +198,7 @@ impl Writer {
     pub async fn write(&mut self, data: Vec<Bytes>) -> io::Result<()> {
         match self {
             Writer::Child(writer) => writer.write(data).await,
+            Writer::Tcp(writer) => writer.write(data).await,
         }
     }
 
@@ -202,6 +206,7 @@ impl Writer {
     pub async fn finish(&mut self) {
         match self {
             Writer::Child(writer) => writer.finish().await,
+            Writer::Tcp(writer) => writer.finish().await,
         }
     }
 }
@@ -211,6 +216,8 @@ impl Writer {
 pub enum Reader {
     /// A child process's output.
     Child(child::Reader),
+    /// A connection to a standalone server.
+    Tcp(tcp::Reader),
 }
 
 impl Reader {
@@ -218,6 +225,7 @@ impl Reader {
     pub async fn next(&mut self) -> Option<ReadEvent> {
         match self {
             Reader::Child(reader) => reader.next().await,
+            Reader::Tcp(reader) => reader.next().await,
         }
     }
 }
@@ -234,6 +242,7 @@ pub async fn open(
     let opening = async {
         match spec.transport() {
             Transport::Local => local::open(command, options).await,
+            Transport::Tcp => tcp::open(spec, command, options).await,
             _ => Err(ConnectError::new(
                 spec.label(),
                 Stage::Configure,

@@ -1,0 +1,265 @@
+//! Who may come in: allowed networks, how many at once, and how many that have not yet shown that
+//! they hold the key.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ipnet::IpNet;
+use tokio::sync::Notify;
+
+/// Connections that may be authenticating at once (AU-9).
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// Reads `ADDRESS` or `ADDRESS/BITS`.
+pub fn parse_network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| {
+            format!("{text:?} is not an address or network; write 192.168.0.0/24 or 2001:db8::/32")
+        })
+}
+
+/// Whether an address is in one of the networks. No networks allow everyone.
+pub fn allowed(networks: &[IpNet], address: IpAddr) -> bool {
+    // An IPv4 client of a socket for both families shows as ::ffff:a.b.c.d.
+    let address = address.to_canonical();
+    networks.is_empty()
+        || networks.iter().any(|network| {
+            network.contains(&address)
+                || matches!((network, address), (IpNet::V6(net), IpAddr::V4(v4)) if net.contains(&v4.to_ipv6_mapped()))
+        })
+}
+
+/// One party for the purpose of limits: an IPv4 address, or an IPv6 network of 64 bits, which is
+/// what one customer has.
+fn party(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
+    }
+}
+
+struct Entry {
+    number: u64,
+    party: IpAddr,
+    evicted: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    entries: Vec<Entry>,
+}
+
+/// The connections that are authenticating. When there are too many, the oldest one of the party
+/// that has the most is given up, so that a flood crowds out itself first and a newcomer always
+/// gets a chance.
+pub struct Handshakes {
+    limit: usize,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// A place among the authenticating connections; dropping it frees the place.
+pub struct Place {
+    number: u64,
+    waiting: Arc<Mutex<Waiting>>,
+    /// Told when this place was given to someone else.
+    pub evicted: Arc<Notify>,
+}
+
+impl Handshakes {
+    /// Room for `limit` connections, at least one.
+    pub fn new(limit: usize) -> Self {
+        Handshakes {
+            limit: limit.max(1),
+            waiting: Arc::default(),
+        }
+    }
+
+    /// Takes a place, from another where there is none left.
+    pub fn enter(&self, address: IpAddr) -> Place {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.entries.len() >= self.limit {
+            let count = |party: IpAddr| {
+                waiting
+                    .entries
+                    .iter()
+                    .filter(|it| it.party == party)
+                    .count()
+            };
+            // Entries are in order of age, and the first of equals is kept: the oldest.
+            let mut worst: Option<(usize, usize)> = None;
+            for (place, entry) in waiting.entries.iter().enumerate() {
+                let held = count(entry.party);
+                if worst.is_none_or(|(_, most)| held > most) {
+                    worst = Some((place, held));
+                }
+            }
+            if let Some((place, _)) = worst {
+                waiting.entries.remove(place).evicted.notify_one();
+            }
+        }
+        let number = waiting.next;
+        waiting.next += 1;
+        let evicted = Arc::new(Notify::new());
+        waiting.entries.push(Entry {
+            number,
+            party: party(address),
+            evicted: evicted.clone(),
+        });
+        Place {
+            number,
+            waiting: self.waiting.clone(),
+            evicted,
+        }
+    }
+
+    /// How many are authenticating now.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entries
+            .len()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.entries.retain(|entry| entry.number != self.number);
+    }
+}
+
+/// The authenticated connections, up to a limit.
+pub struct Connections {
+    limit: usize,
+    open: Arc<AtomicUsize>,
+}
+
+/// One authenticated connection; dropping it makes room.
+pub struct Seat(Arc<AtomicUsize>);
+
+impl Connections {
+    /// Room for `limit` connections.
+    pub fn new(limit: usize) -> Self {
+        Connections {
+            limit,
+            open: Arc::default(),
+        }
+    }
+
+    /// Takes a seat; None when all are taken.
+    pub fn enter(&self) -> Option<Seat> {
+        let taken = self.open.fetch_add(1, Ordering::Relaxed);
+        let seat = Seat(self.open.clone());
+        // The seat gives back what it counted when it is dropped.
+        (taken < self.limit).then_some(seat)
+    }
+
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn networks_are_read_and_applied() {
+        let networks: Vec<_> = ["192.168.0.0/24", "10.1.2.3", "2001:db8::/32"]
+            .iter()
+            .map(|text| parse_network(text).unwrap())
+            .collect();
+        for yes in [
+            "192.168.0.77",
+            "10.1.2.3",
+            "2001:db8:1::5",
+            "::ffff:10.1.2.3",
+        ] {
+            assert!(allowed(&networks, ip(yes)), "{yes}");
+        }
+        for no in [
+            "192.168.1.1",
+            "10.1.2.4",
+            "2001:db9::1",
+            "::1",
+            "::ffff:10.1.2.4",
+        ] {
+            assert!(!allowed(&networks, ip(no)), "{no}");
+        }
+        assert!(allowed(&[], ip("203.0.113.1")));
+        assert!(allowed(&[parse_network("::/0").unwrap()], ip("10.0.0.1")));
+        for bad in ["", "10.0.0.0/33", "host", "1.2.3", "10.0.0.0/"] {
+            assert!(parse_network(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_flood_crowds_out_itself() {
+        let handshakes = Handshakes::new(8);
+        let honest = handshakes.enter(ip("198.51.100.1"));
+        let flood: Vec<_> = (0..100)
+            .map(|_| handshakes.enter(ip("203.0.113.1")))
+            .collect();
+        assert_eq!(handshakes.len(), 8);
+        let waiting = handshakes.waiting.lock().unwrap();
+        assert!(
+            waiting
+                .entries
+                .iter()
+                .any(|entry| entry.number == honest.number)
+        );
+        drop(waiting);
+        drop(flood);
+        assert_eq!(handshakes.len(), 1);
+        drop(honest);
+        assert_eq!(handshakes.len(), 0);
+    }
+
+    #[test]
+    fn one_customer_of_ipv6_is_one_party() {
+        let handshakes = Handshakes::new(4);
+        let honest = handshakes.enter(ip("2001:db8:1::1"));
+        let _flood: Vec<_> = (0..50u128)
+            .map(|n| {
+                handshakes.enter(IpAddr::V6(Ipv6Addr::from_bits(
+                    (0x2001_0db8_0002 << 80) + n,
+                )))
+            })
+            .collect();
+        let waiting = handshakes.waiting.lock().unwrap();
+        assert!(
+            waiting
+                .entries
+                .iter()
+                .any(|entry| entry.number == honest.number)
+        );
+    }
+
+    #[test]
+    fn seats_are_limited_and_given_back() {
+        let connections = Connections::new(2);
+        let first = connections.enter();
+        let second = connections.enter();
+        assert!(first.is_some() && second.is_some());
+        assert!(connections.enter().is_none());
+        assert_eq!(connections.open(), 2);
+        drop(first);
+        assert!(connections.enter().is_some());
+    }
+}

@@ -1,0 +1,331 @@
+//! The standalone server for machines without SSH: authenticates clients by a shared key and runs
+//! what they ask for, one process a connection, as sshd would.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+mod admission;
+#[cfg(unix)]
+mod command;
+#[cfg(unix)]
+mod connection;
+mod listen;
+mod request_log;
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+pub use crate::transport::tcp::DEFAULT_PORT;
+pub use crate::transport::tcp::link::Liveness;
+pub use crate::wire::authentication::KEY_MIN;
+pub use admission::{HANDSHAKES_MAX, parse_network};
+
+/// How long a client may take to show that it holds the key (AU-9).
+pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Authenticated connections at once, unless told otherwise.
+pub const CONNECTIONS_MAX: usize = 512;
+/// How long the end of the server waits for its connections.
+const STOP_LIMIT: Duration = Duration::from_secs(8);
+/// Refused connections that are logged one by one within a second; the rest is counted.
+const REFUSALS_LOGGED: u32 = 20;
+
+/// Everything about a server that can be chosen.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Port to listen on; with 0 the system picks one.
+    pub port: u16,
+    /// Address or host name to listen on; None is all addresses.
+    pub bind: Option<String>,
+    /// Whether to listen on IPv6 too.
+    pub ipv6: bool,
+    /// Networks that may connect; none allows all.
+    pub allow: Vec<IpNet>,
+    /// Authenticated connections at once.
+    pub connections_max: usize,
+    /// Connections at once that have not yet shown that they hold the key.
+    pub handshakes_max: usize,
+    /// How long they may take.
+    pub handshake_limit: Duration,
+    /// When a silent client is asked, and when it is given up.
+    pub liveness: Liveness,
+    /// Names of environment variables that commands get beside the usual ones.
+    pub pass_environment: Vec<String>,
+    /// Where commands write profiles; see `profile` of the command line.
+    pub profile: Option<String>,
+    /// Where the key is read from again on `reload`.
+    pub key_file: Option<PathBuf>,
+    /// Whether a key shorter than KEY_MIN bytes will do.
+    pub allow_short_key: bool,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        ServerOptions {
+            port: DEFAULT_PORT,
+            bind: None,
+            ipv6: true,
+            allow: Vec::new(),
+            connections_max: CONNECTIONS_MAX,
+            handshakes_max: HANDSHAKES_MAX,
+            handshake_limit: HANDSHAKE_LIMIT,
+            liveness: Liveness::default(),
+            pass_environment: Vec::new(),
+            profile: None,
+            key_file: None,
+            allow_short_key: false,
+        }
+    }
+}
+
+/// Why a server cannot be started or a key not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The key is too easy to guess.
+    #[error(
+        "the key has {0} bytes, and fewer than {KEY_MIN} can be guessed; make one with `easycluster -g FILE`, or insist with --allow-short-key"
+    )]
+    ShortKey(usize),
+    /// No socket could be opened.
+    #[error("cannot listen on {place}: {error}")]
+    Listen {
+        /// The address and port wanted.
+        place: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// This system is not served yet.
+    #[error("the standalone server runs on Unix systems only so far")]
+    Platform,
+}
+
+/// What all connections share.
+struct Context {
+    options: ServerOptions,
+    key: Mutex<Arc<[u8]>>,
+    connections: admission::Connections,
+    #[cfg_attr(not(unix), allow(dead_code))]
+    environment: Vec<(OsString, OsString)>,
+    refusals: Mutex<(Option<Instant>, u32)>,
+}
+
+impl Context {
+    fn key(&self) -> Arc<[u8]> {
+        self.key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Logs a refused connection, but not so many that the log is the damage.
+    fn refused(&self, peer: &str, reason: &str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) = *refusals;
+        let fresh = since.is_none_or(|since| since.elapsed() >= Duration::from_secs(1));
+        if fresh {
+            if count > REFUSALS_LOGGED {
+                warn!(
+                    connections = count - REFUSALS_LOGGED,
+                    "more refused within a second"
+                );
+            }
+            *refusals = (Some(Instant::now()), 1);
+        } else {
+            refusals.1 = count.saturating_add(1);
+        }
+        if fresh || count < REFUSALS_LOGGED {
+            warn!(peer, reason, "refused");
+        }
+    }
+}
+
+/// A server that listens but does not accept yet.
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    context: Arc<Context>,
+    handle: Handle,
+    stop: watch::Receiver<Option<String>>,
+}
+
+/// Acts on a running server from elsewhere.
+#[derive(Clone)]
+pub struct Handle {
+    stop: Arc<watch::Sender<Option<String>>>,
+    context: Arc<Context>,
+}
+
+impl Handle {
+    /// Ends the server: clients are told `sentence`, their commands are ended, `run` returns.
+    pub fn stop(&self, sentence: &str) {
+        self.stop.send_replace(Some(sentence.to_owned()));
+    }
+
+    /// Uses another key for all handshakes from now on. Open connections stay.
+    pub fn set_key(&self, key: &[u8]) -> Result<(), ServerError> {
+        check_key(key, self.context.options.allow_short_key)?;
+        *self
+            .context
+            .key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = key.into();
+        Ok(())
+    }
+
+    /// How many authenticated connections are open.
+    pub fn connections(&self) -> usize {
+        self.context.connections.open()
+    }
+}
+
+fn check_key(key: &[u8], allow_short: bool) -> Result<(), ServerError> {
+    if key.len() < KEY_MIN && !allow_short {
+        return Err(ServerError::ShortKey(key.len()));
+    }
+    Ok(())
+}
+
+impl Server {
+    /// Opens the sockets. Needs a tokio runtime with I/O and time.
+    pub fn bind(key: &[u8], options: ServerOptions) -> Result<Self, ServerError> {
+        if cfg!(not(unix)) {
+            return Err(ServerError::Platform);
+        }
+        check_key(key, options.allow_short_key)?;
+        let listeners = listen::listen(options.bind.as_deref(), options.port, options.ipv6)
+            .map_err(|error| ServerError::Listen {
+                place: format!(
+                    "{} port {}",
+                    options.bind.as_deref().unwrap_or("any address"),
+                    options.port
+                ),
+                error,
+            })?;
+        let (stop, stopped) = watch::channel(None);
+        #[cfg(unix)]
+        let environment = command::environment(std::env::vars_os(), &options.pass_environment);
+        #[cfg(not(unix))]
+        let environment = Vec::new();
+        let context = Arc::new(Context {
+            key: Mutex::new(key.into()),
+            connections: admission::Connections::new(options.connections_max),
+            environment,
+            refusals: Mutex::default(),
+            options,
+        });
+        Ok(Server {
+            listeners,
+            handle: Handle {
+                stop: Arc::new(stop),
+                context: context.clone(),
+            },
+            context,
+            stop: stopped,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.addresses().first().map_or(0, SocketAddr::port)
+    }
+
+    /// Acts on it while it runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves until `Handle::stop`, then ends all connections.
+    #[cfg(unix)]
+    pub async fn run(self) {
+        let handshakes = Arc::new(admission::Handshakes::new(
+            self.context.options.handshakes_max,
+        ));
+        let mut tasks = JoinSet::new();
+        let mut stop = self.stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept_any(&self.listeners) => accepted,
+                Some(_) = tasks.join_next() => continue,
+                _ = connection::stopped(&mut stop) => break,
+            };
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors, most likely: others have to end first.
+                    self.context
+                        .refused("a client", &format!("it could not be accepted: {error}"));
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let place = handshakes.enter(address.ip());
+            if admission::allowed(&self.context.options.allow, address.ip()) {
+                let context = self.context.clone();
+                let stop = self.stop.clone();
+                tasks.spawn(connection::serve(stream, address, place, context, stop));
+            } else {
+                self.context
+                    .refused(&address.to_string(), "its address is not allowed");
+                tasks.spawn(async move {
+                    let mut stream = stream;
+                    crate::transport::tcp::handshake::refuse(
+                        &mut stream,
+                        crate::wire::authentication::Refusal::Address,
+                    )
+                    .await;
+                    drop(place);
+                });
+            }
+        }
+        let open = self.handle.connections();
+        info!(connections = open, "ending");
+        drop(self.listeners);
+        let all = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(STOP_LIMIT, all).await;
+        // Whatever is left is dropped, and its process groups are killed with it.
+        tasks.shutdown().await;
+    }
+}
+
+/// The next connection of any listener.
+#[cfg(unix)]
+async fn accept_any(listeners: &[TcpListener]) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
+    std::future::poll_fn(|cx| {
+        for listener in listeners {
+            if let std::task::Poll::Ready(accepted) = listener.poll_accept(cx) {
+                return std::task::Poll::Ready(accepted);
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
