@@ -1,15 +1,21 @@
 //! Who may come in: allowed networks, how many at once, and how many that have not yet shown that
 //! they hold the key.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 use tokio::sync::Notify;
+use tokio::time::{Duration, Instant, timeout};
 
 /// Connections that may be authenticating at once (AU-9).
-pub const HANDSHAKES_MAX: usize = 64;
+pub const HANDSHAKES_MAX: usize = 512;
+
+/// How long a handshake keeps its place whatever happens: long enough for an honest one on a slow
+/// network. A burst of honest clients larger than the limit waits in the system's queue so long.
+const SAFE: Duration = Duration::from_millis(500);
 
 /// Reads `ADDRESS` or `ADDRESS/BITS`.
 pub fn parse_network(text: &str) -> Result<IpNet, String> {
@@ -42,6 +48,7 @@ fn party(address: IpAddr) -> IpAddr {
 
 struct Entry {
     number: u64,
+    since: Instant,
     party: IpAddr,
     evicted: Arc<Notify>,
 }
@@ -52,18 +59,35 @@ struct Waiting {
     entries: Vec<Entry>,
 }
 
+impl Waiting {
+    /// The place to give up first: the oldest of the party that has the most.
+    fn worst(&self) -> Option<usize> {
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        for entry in &self.entries {
+            *held.entry(entry.party).or_default() += 1;
+        }
+        let most = held.values().max()?;
+        // Entries are in order of age.
+        self.entries
+            .iter()
+            .position(|entry| held.get(&entry.party) == Some(most))
+    }
+}
+
 /// The connections that are authenticating. When there are too many, the oldest one of the party
 /// that has the most is given up, so that a flood crowds out itself first and a newcomer always
 /// gets a chance.
 pub struct Handshakes {
     limit: usize,
     waiting: Arc<Mutex<Waiting>>,
+    freed: Arc<Notify>,
 }
 
 /// A place among the authenticating connections; dropping it frees the place.
 pub struct Place {
     number: u64,
     waiting: Arc<Mutex<Waiting>>,
+    freed: Arc<Notify>,
     /// Told when this place was given to someone else.
     pub evicted: Arc<Notify>,
 }
@@ -74,6 +98,27 @@ impl Handshakes {
         Handshakes {
             limit: limit.max(1),
             waiting: Arc::default(),
+            freed: Arc::default(),
+        }
+    }
+
+    /// Returns when a place is free or can be taken from another.
+    pub async fn room(&self) {
+        loop {
+            let freed = self.freed.notified();
+            let wait = {
+                let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                match waiting.worst().and_then(|it| waiting.entries.get(it)) {
+                    Some(entry) if waiting.entries.len() >= self.limit => {
+                        SAFE.saturating_sub(entry.since.elapsed())
+                    }
+                    _ => return,
+                }
+            };
+            if wait.is_zero() {
+                return;
+            }
+            let _ = timeout(wait, freed).await;
         }
     }
 
@@ -81,22 +126,7 @@ impl Handshakes {
     pub fn enter(&self, address: IpAddr) -> Place {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.entries.len() >= self.limit {
-            let count = |party: IpAddr| {
-                waiting
-                    .entries
-                    .iter()
-                    .filter(|it| it.party == party)
-                    .count()
-            };
-            // Entries are in order of age, and the first of equals is kept: the oldest.
-            let mut worst: Option<(usize, usize)> = None;
-            for (place, entry) in waiting.entries.iter().enumerate() {
-                let held = count(entry.party);
-                if worst.is_none_or(|(_, most)| held > most) {
-                    worst = Some((place, held));
-                }
-            }
-            if let Some((place, _)) = worst {
+            if let Some(place) = waiting.worst() {
                 waiting.entries.remove(place).evicted.notify_one();
             }
         }
@@ -105,12 +135,14 @@ impl Handshakes {
         let evicted = Arc::new(Notify::new());
         waiting.entries.push(Entry {
             number,
+            since: Instant::now(),
             party: party(address),
             evicted: evicted.clone(),
         });
         Place {
             number,
             waiting: self.waiting.clone(),
+            freed: self.freed.clone(),
             evicted,
         }
     }
@@ -130,6 +162,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.entries.retain(|entry| entry.number != self.number);
+        self.freed.notify_one();
     }
 }
 
@@ -249,6 +282,26 @@ mod tests {
                 .iter()
                 .any(|entry| entry.number == honest.number)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_waits_for_places_but_not_for_ever() {
+        let handshakes = Handshakes::new(2);
+        let start = Instant::now();
+        let first = handshakes.enter(ip("198.51.100.1"));
+        let second = handshakes.enter(ip("198.51.100.2"));
+        handshakes.room().await;
+        assert_eq!(start.elapsed(), SAFE);
+        drop(first);
+        let start = Instant::now();
+        handshakes.room().await;
+        assert!(start.elapsed().is_zero());
+        let _third = handshakes.enter(ip("198.51.100.3"));
+        tokio::join!(handshakes.room(), async {
+            tokio::time::sleep(SAFE / 2).await;
+            drop(second);
+        });
+        assert_eq!(start.elapsed(), SAFE / 2);
     }
 
     #[test]

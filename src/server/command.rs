@@ -156,34 +156,14 @@ fn describe(status: ExitStatus) -> Exit {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Status(code),
-        (None, Some(signal)) => Exit::Signal(signal_name(signal)),
+        (None, Some(signal)) => Exit::Signal(crate::transport::child::signal_name(signal)),
         (None, None) => Exit::Unknown,
     }
-}
-
-/// The name of a signal without `SIG`; its number where it has none here.
-fn signal_name(number: i32) -> String {
-    let Some(signal) = Signal::from_named_raw(number) else {
-        return number.to_string();
-    };
-    let name = format!("{signal:?}");
-    let name = name.rsplit("::").next().unwrap_or(&name);
-    name.trim_start_matches("SIG")
-        .trim_end_matches(')')
-        .to_uppercase()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn signals_have_their_names() {
-        assert_eq!(signal_name(9), "KILL");
-        assert_eq!(signal_name(15), "TERM");
-        assert_eq!(signal_name(2), "INT");
-        assert_eq!(signal_name(11), "SEGV");
-    }
 
     #[test]
     fn the_environment_is_clean() {

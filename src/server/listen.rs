@@ -57,6 +57,13 @@ fn everywhere(port: u16, ipv6: bool) -> io::Result<Vec<TcpListener>> {
 }
 
 fn open(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+    let socket = prepare(address, only_v6)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn prepare(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -69,7 +76,17 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_socket_takes_both_families() {
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        assert!(!prepare(any, false).unwrap().only_v6().unwrap());
+        assert!(prepare(any, true).unwrap().only_v6().unwrap());
+    }
 }

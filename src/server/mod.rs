@@ -273,7 +273,10 @@ impl Server {
         let mut stop = self.stop.clone();
         loop {
             let accepted = tokio::select! {
-                accepted = accept_any(&self.listeners) => accepted,
+                accepted = async {
+                    handshakes.room().await;
+                    accept_any(&self.listeners).await
+                } => accepted,
                 Some(_) = tasks.join_next() => continue,
                 _ = connection::stopped(&mut stop) => break,
             };

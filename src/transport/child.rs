@@ -146,7 +146,7 @@ fn exit_status(status: io::Result<std::process::ExitStatus>) -> ExitStatus {
 }
 
 #[cfg(unix)]
-fn signal_name(signal: i32) -> String {
+pub(crate) fn signal_name(signal: i32) -> String {
     let name = match signal {
         1 => "HUP",
         2 => "INT",

@@ -1,0 +1,1 @@
+//! Python calls over the server: the stub under the interpreters of this machine.
