@@ -1,1 +1,116 @@
 //! Python calls over the server: the stub under the interpreters of this machine.
+
+use std::time::Instant;
+
+use easycluster::key_file::Key;
+use easycluster::{Client, Error};
+
+use crate::harness::*;
+use crate::support::interpreters::interpreters;
+
+fn spec(port: u16, rpython: Option<&str>) -> String {
+    let key = Key::from(KEY).to_hex();
+    let rpython = rpython.map_or_else(String::new, |path| format!(":rpython={path}"));
+    format!("127.0.0.1:{port}:key={key}{rpython}")
+}
+
+#[tokio::test]
+async fn every_interpreter_is_called_through_the_server() {
+    let server = start(loopback());
+    for python in interpreters() {
+        let spec = spec(server.port, Some(python.to_str()));
+        let client = within(Client::from_spec(&spec)).await.unwrap();
+        let sum: i64 = within(async { client.eval("3 + 4").await }).await.unwrap();
+        assert_eq!(sum, 7);
+        let version: (u32, u32) = within(async {
+            client
+                .eval("tuple(__import__('sys').version_info[:2])")
+                .await
+        })
+        .await
+        .unwrap();
+        assert_eq!(version, python.version);
+        within(client.close()).await;
+    }
+    until("the end of all", || server.handle.connections() == 0).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_ends_running_calls_with_a_sentence() {
+    let server = start(loopback());
+    let client = within(Client::from_spec(&spec(server.port, None)))
+        .await
+        .unwrap();
+    let _: i64 = within(async { client.eval("1").await }).await.unwrap();
+    let call = client.call::<()>("time.sleep", (300,));
+    let handle = server.handle.clone();
+    let ((), result) = tokio::join!(
+        async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            handle.stop("the machine goes down");
+        },
+        within(async { call.await })
+    );
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::Lost { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("the machine goes down"),
+        "{error}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_with_another_key_is_told() {
+    let server = start(loopback());
+    let error = within(Client::from_spec(&format!(
+        "127.0.0.1:{}:key=guess",
+        server.port
+    )))
+    .await
+    .err()
+    .unwrap();
+    assert!(error.to_string().contains("another key"), "{error}");
+    assert!(error.hint().unwrap().contains("key files"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn fifty_clients_call_at_once() {
+    let server = start(loopback());
+    let begin = Instant::now();
+    let mut tasks = Vec::new();
+    for number in 0..50i64 {
+        let spec = spec(server.port, None);
+        tasks.push(tokio::spawn(async move {
+            let client = within(Client::from_spec(&spec)).await.unwrap();
+            let doubled: i64 = within(async { client.eval(&format!("{number} * 2")).await })
+                .await
+                .unwrap();
+            assert_eq!(doubled, number * 2);
+            client
+        }));
+    }
+    let mut clients = Vec::new();
+    for task in tasks {
+        clients.push(task.await.unwrap());
+    }
+    println!(
+        "50 clients connected and called: {:.2} s",
+        begin.elapsed().as_secs_f64()
+    );
+    assert_eq!(server.handle.connections(), 50);
+    let begin = Instant::now();
+    let client = &clients[0];
+    for _ in 0..500 {
+        let _: i64 = client.eval("1").await.unwrap();
+    }
+    println!(
+        "one call: {:.0} us",
+        begin.elapsed().as_secs_f64() * 1e6 / 500.0
+    );
+    drop(clients);
+    until("the end of all", || server.handle.connections() == 0).await;
+    server.stop().await;
+}

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub const KEY: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server; ends with `stop`.
 pub struct Running {

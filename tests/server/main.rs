@@ -8,3 +8,6 @@ mod ending;
 mod harness;
 mod limits;
 mod pipe;
+#[path = "../support/mod.rs"]
+#[allow(dead_code)]
+mod support;
