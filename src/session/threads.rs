@@ -59,6 +59,11 @@ impl Queue {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -247,6 +252,13 @@ impl Threads {
             self.behind_barrier.push(number);
         }
         waits
+    }
+
+    /// How many entries all queues hold, dropped ones among them.
+    #[cfg(test)]
+    pub fn queued(&self) -> usize {
+        let own: usize = self.by_number.values().map(|t| t.queue.len()).sum();
+        own + self.one_shots.len() + self.ready.len() + self.behind_barrier.len()
     }
 
     /// Forgets everything that was still to be sent.

@@ -1,26 +1,359 @@
-//! Calls from submission to completion.
+//! Calls from submission to completion: numbers, threads, windows, turns, barriers.
 
-use std::time::Instant;
+use bytes::Bytes;
 
-use super::stub::{answer, completions, connected, kinds, reply, sent};
-use crate::session::{Outcome, Request, RequestKind, SessionConfig, ThreadTarget};
-use crate::wire::Kind;
+use super::stub::{Pair, call, kinds, numbers, reply};
+use crate::session::ThreadTarget::{Id, OneShot};
+use crate::session::{
+    MAX_ONE_SHOT, Outcome, Payload, Request, RequestKind, SessionConfig, SubmitError, THREAD_WINDOW,
+};
+use crate::wire::{CHUNK, Flags, Frame, HEADER, Kind, split_buffers};
+
+fn pair() -> Pair {
+    Pair::new(SessionConfig::default())
+}
+
+#[test]
+fn hello_goes_first_and_requests_right_behind_it() {
+    let mut session = crate::session::Session::new(SessionConfig::default(), b"hello".to_vec());
+    session
+        .submit(call(Id(0), 4), std::time::Instant::now())
+        .unwrap();
+    let mut out = Vec::new();
+    while session.poll_transmit(4096, &mut out) > 0 {}
+    let bytes = out.concat();
+    assert_eq!(bytes[2], Kind::Hello.code());
+    assert_eq!(bytes[HEADER + 5 + 2], Kind::Call.code());
+}
 
 #[test]
 fn a_call_is_sent_and_its_result_comes_back() {
-    let (mut session, mut decoder) = connected(SessionConfig::default());
-    let request = Request::new(RequestKind::Call, ThreadTarget::Id(0), b"args".to_vec());
-    let id = session.submit(request, Instant::now()).unwrap();
-    let frames = sent(&mut session, &mut decoder);
+    let mut pair = pair();
+    let id = pair.call(Id(3), 4);
+    let frames = pair.sent();
     assert_eq!(kinds(&frames), [Kind::Call]);
-    assert_eq!(frames[0].payload.to_vec(), b"args");
-    answer(&mut session, reply(Kind::Result, id.number(), b"value"));
-    let done = completions(&mut session);
-    assert_eq!(done.len(), 1);
-    let (done_id, Outcome::Result(value)) = &done[0] else {
+    assert_eq!((frames[0].request, frames[0].thread), (id.number(), 3));
+    assert_eq!(frames[0].payload.to_vec(), [7; 4]);
+    pair.result(id);
+    let done = pair.completions();
+    let [(done_id, Outcome::Result(value))] = &done[..] else {
         panic!("{done:?}")
     };
     assert_eq!(*done_id, id);
     assert_eq!(value.pickle.to_vec(), b"value");
-    assert_eq!(session.in_flight(), 0);
+    assert_eq!(pair.session.in_flight(), 0);
+}
+
+#[test]
+fn every_kind_of_request_has_its_frame() {
+    use RequestKind::*;
+    let mut pair = pair();
+    for kind in [Call, Method, Eval, Exec, Define, Run] {
+        pair.submit(Request::new(kind, Id(0), vec![1]));
+    }
+    let codes: Vec<u8> = pair.sent().iter().map(|f| f.kind.code()).collect();
+    assert_eq!(codes, [2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn buffers_stand_behind_their_table_and_are_not_copied() {
+    let mut pair = pair();
+    let buffer = Bytes::from(vec![9; 300_000]);
+    let mut request = call(Id(0), 0);
+    request.payload = Payload {
+        pickle: Bytes::from_static(b"pickle").into(),
+        buffers: vec![buffer.clone(), Bytes::new()],
+    };
+    pair.submit(request);
+    let mut out = Vec::new();
+    while pair.session.poll_transmit(1 << 20, &mut out) > 0 {}
+    let inside = out
+        .iter()
+        .filter(|piece| buffer.as_ptr_range().contains(&piece.as_ptr()))
+        .map(Bytes::len)
+        .sum::<usize>();
+    assert!(
+        inside > 290_000,
+        "{inside} bytes were handed on as they are"
+    );
+
+    let mut pair = self::pair();
+    let mut request = call(Id(0), 0);
+    request.payload.pickle = Bytes::from_static(b"pickle").into();
+    request.payload.buffers = vec![Bytes::from_static(b"one"), Bytes::new()];
+    pair.submit(request);
+    let frame = pair.sent().remove(0);
+    assert_eq!(frame.flags, Flags::BUFFERS);
+    let (pickle, buffers) = split_buffers(frame.payload).unwrap();
+    assert_eq!(pickle.to_vec(), b"pickle");
+    assert_eq!(buffers[0].to_vec(), b"one");
+    assert!(buffers[1].is_empty());
+}
+
+#[test]
+fn a_request_without_answer_completes_when_it_is_sent() {
+    let mut pair = pair();
+    let mut request = call(Id(0), 4);
+    request.no_reply = true;
+    let id = pair.submit(request);
+    assert!(pair.completions().is_empty());
+    assert_eq!(pair.sent()[0].flags, Flags::NO_REPLY);
+    assert_eq!(pair.completions(), [(id, Outcome::Sent)]);
+    assert_eq!(pair.session.in_flight(), 0);
+}
+
+#[test]
+fn no_thread_is_sent_more_than_its_window() {
+    let mut pair = pair();
+    let big = pair.call(Id(0), 3 * THREAD_WINDOW as usize);
+    let size =
+        |frames: &[Frame]| -> usize { frames.iter().map(|f| HEADER + f.payload.len()).sum() };
+    let first = size(&pair.sent());
+    assert!(first <= THREAD_WINDOW as usize && first > THREAD_WINDOW as usize - CHUNK - HEADER);
+    assert!(pair.sent().is_empty());
+    // Other threads have windows of their own.
+    let other = pair.call(Id(1), 10);
+    assert_eq!(numbers(&pair.sent()), [other.number()]);
+    let mut whole = first;
+    while whole < 3 * THREAD_WINDOW as usize {
+        pair.credit(0, CHUNK + HEADER);
+        let more = size(&pair.sent());
+        assert!(more > 0 && more <= CHUNK + HEADER);
+        whole += more;
+    }
+    pair.result(big);
+    assert_eq!(pair.results(), [big]);
+}
+
+#[test]
+fn small_calls_fill_the_window_and_no_more() {
+    let mut pair = pair();
+    let ids: Vec<_> = (0..100_000).map(|_| pair.call(Id(0), 48)).collect();
+    let mut at_stub = Vec::new();
+    let mut done = 0;
+    loop {
+        let frames = pair.sent();
+        assert!(frames.len() * 64 <= THREAD_WINDOW as usize);
+        if frames.is_empty() {
+            break;
+        }
+        pair.credit(0, frames.len() * 64);
+        for number in numbers(&frames) {
+            pair.answer(reply(Kind::Result, number, b""));
+        }
+        at_stub.extend(numbers(&frames));
+        done += pair.results().len();
+    }
+    assert_eq!(
+        at_stub,
+        ids.iter().map(|id| id.number()).collect::<Vec<_>>()
+    );
+    assert_eq!(done, ids.len());
+}
+
+#[test]
+fn a_small_call_does_not_wait_behind_a_large_one() {
+    let mut pair = pair();
+    pair.call(Id(0), 900_000);
+    assert_eq!(pair.sent_once(1).len(), 1);
+    let small = pair.call(Id(1), 10);
+    let mut before = 0;
+    while !numbers(&pair.sent_once(1)).contains(&small.number()) {
+        before += 1;
+    }
+    assert!(before <= 1, "{before} chunks went before it");
+}
+
+#[test]
+fn one_shot_threads_have_numbers_of_their_own_and_are_bounded() {
+    let mut pair = pair();
+    let ids: Vec<_> = (0..MAX_ONE_SHOT + 10)
+        .map(|_| pair.call(OneShot, 1))
+        .collect();
+    let frames = pair.sent();
+    assert_eq!(frames.len(), MAX_ONE_SHOT);
+    let mut threads: Vec<i32> = frames.iter().map(|f| f.thread).collect();
+    assert!(threads.iter().all(|thread| *thread < 0));
+    threads.sort_unstable();
+    threads.dedup();
+    assert_eq!(threads.len(), MAX_ONE_SHOT);
+    assert!(frames.iter().all(|f| f.flags == Flags::ONE_SHOT));
+    pair.result(ids[5]);
+    let next = pair.sent();
+    assert_eq!(numbers(&next), [ids[MAX_ONE_SHOT].number()]);
+    assert_eq!(next[0].thread, frames[5].thread);
+}
+
+#[test]
+fn a_silent_one_shot_call_asks_for_its_answer_and_passes_it_over() {
+    let mut pair = pair();
+    let mut request = call(OneShot, 1);
+    request.no_reply = true;
+    let id = pair.submit(request);
+    assert_eq!(pair.sent()[0].flags, Flags::ONE_SHOT);
+    assert_eq!(pair.completions(), [(id, Outcome::Sent)]);
+    assert_eq!(pair.session.in_flight(), 1);
+    pair.result(id);
+    assert!(pair.completions().is_empty());
+    assert_eq!(pair.session.in_flight(), 0);
+}
+
+#[test]
+fn a_barrier_holds_other_threads_back() {
+    let mut pair = pair();
+    let before = pair.call(Id(1), 1);
+    let mut define = call(Id(0), 1);
+    define.barrier = true;
+    let define = pair.submit(define);
+    let own = pair.call(Id(0), 1);
+    let other = pair.call(Id(1), 1);
+    let single = pair.call(OneShot, 1);
+    let mut sent = numbers(&pair.sent());
+    sent.sort_unstable();
+    assert_eq!(sent, [before.number(), define.number(), own.number()]);
+    pair.result(define);
+    let mut sent = numbers(&pair.sent());
+    sent.sort_unstable();
+    assert_eq!(sent, [other.number(), single.number()]);
+}
+
+#[test]
+fn barriers_of_several_threads_follow_each_other() {
+    let mut pair = pair();
+    let barrier = |thread| {
+        let mut request = call(thread, 1);
+        request.barrier = true;
+        request
+    };
+    let first = pair.submit(barrier(Id(1)));
+    let second = pair.submit(barrier(OneShot));
+    let third = pair.submit(barrier(Id(1)));
+    let last = pair.call(Id(2), 1);
+    for expected in [first, second, third, last] {
+        assert_eq!(numbers(&pair.sent()), [expected.number()]);
+        pair.result(expected);
+    }
+    assert_eq!(pair.results().len(), 4);
+}
+
+#[test]
+fn a_cancelled_barrier_holds_nobody_back() {
+    let mut pair = pair();
+    let mut request = call(Id(0), 1);
+    request.barrier = true;
+    let barrier = pair.submit(request);
+    let other = pair.call(Id(1), 1);
+    pair.session
+        .cancel(barrier, crate::session::CancelReason::Cancelled, pair.now);
+    assert_eq!(numbers(&pair.sent()), [other.number()]);
+}
+
+#[test]
+fn stop_thread_goes_behind_the_requests_of_its_thread() {
+    let mut pair = pair();
+    pair.call(Id(1), 2 * THREAD_WINDOW as usize);
+    pair.session.stop_thread(1);
+    pair.session.stop_thread(0);
+    let anew = pair.call(Id(1), 1);
+    assert!(!kinds(&pair.sent()).contains(&Kind::StopThread));
+    pair.credit(1, CHUNK + HEADER);
+    let mut kinds_after = Vec::new();
+    loop {
+        let frames = pair.sent();
+        if frames.is_empty() {
+            break;
+        }
+        for frame in &frames {
+            kinds_after.push((frame.kind, frame.thread));
+        }
+        let data: usize = frames
+            .iter()
+            .filter(|f| f.kind != Kind::StopThread)
+            .map(|f| HEADER + f.payload.len())
+            .sum();
+        pair.credit(1, data);
+    }
+    let stops: Vec<_> = kinds_after
+        .iter()
+        .filter(|(kind, _)| *kind == Kind::StopThread)
+        .collect();
+    assert_eq!(stops, [&(Kind::StopThread, 1)]);
+    assert_eq!(
+        kinds_after.last(),
+        Some(&(Kind::Call, 1)),
+        "{anew:?} is last"
+    );
+}
+
+#[test]
+fn control_frames_overtake_requests() {
+    let mut pair = pair();
+    pair.call(Id(0), 800_000);
+    assert_eq!(pair.sent_once(1).len(), 1);
+    pair.session.ping(b"?".to_vec());
+    assert_eq!(kinds(&pair.sent_once(1 << 20))[0], Kind::Ping);
+}
+
+#[test]
+fn request_numbers_wrap_around_those_in_use() {
+    let mut pair = pair();
+    let held = pair.call(Id(0), 1);
+    assert_eq!(held.number(), 1);
+    pair.session.next_id = u64::from(u32::MAX);
+    let last = pair.call(Id(0), 1);
+    let next = pair.call(Id(0), 1);
+    assert_eq!((last.number(), next.number()), (u32::MAX, 2));
+    assert_eq!(numbers(&pair.sent()), [1, u32::MAX, 2]);
+    // A number alone does not name a call: an old id does not reach the new holder of its number.
+    pair.result(held);
+    pair.session.next_id = (2 << 32) + 1;
+    let again = pair.call(Id(0), 1);
+    assert_eq!(again.number(), held.number());
+    pair.session
+        .cancel(held, crate::session::CancelReason::Abandoned, pair.now);
+    assert_eq!(numbers(&pair.sent()), [1]);
+    pair.result(again);
+    assert_eq!(pair.results(), [held, again]);
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_at_once() {
+    let mut pair = pair();
+    let now = pair.now;
+    assert_eq!(
+        pair.session.submit(call(Id(-1), 1), now),
+        Err(SubmitError::BadThread(-1))
+    );
+    let mut request = call(Id(0), 1);
+    request.payload.buffers = vec![Bytes::new(); 65_537];
+    assert_eq!(
+        pair.session.submit(request, now),
+        Err(SubmitError::TooManyBuffers(65_537))
+    );
+    pair.session.start_close();
+    assert_eq!(
+        pair.session.submit(call(Id(0), 1), now),
+        Err(SubmitError::Closed)
+    );
+    assert!(pair.completions().is_empty());
+}
+
+#[test]
+fn a_result_over_the_limit_ends_the_session() {
+    let mut pair = Pair::new(SessionConfig {
+        max_message: 4,
+        ..SessionConfig::default()
+    });
+    let id = pair.call(Id(0), 1);
+    pair.sent();
+    let error = pair
+        .session
+        .receive(super::stub::encoded(&reply(
+            Kind::Result,
+            id.number(),
+            b"value",
+        )))
+        .unwrap_err();
+    assert_eq!(error.code(), "too-large");
+    assert_eq!(pair.completions(), [(id, Outcome::Lost { sent: true })]);
 }

@@ -7,5 +7,9 @@
 )]
 
 mod calls;
+mod endings;
+mod model;
+mod model_stub;
+mod rate;
 mod stub;
 mod vectors;
