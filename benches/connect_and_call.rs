@@ -1,0 +1,306 @@
+//! The measurements against what SSH itself costs, in one run over one real sshd. `cargo bench --bench connect_and_call`
+//!
+//! Ratios hold on other machines, absolute figures do not. A target that is missed makes the exit status 1.
+
+#[path = "floor/mod.rs"]
+mod floor;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use easycluster::{Client, Value};
+use floor::Floor;
+use support::{Interpreter, Sshd, interpreter_at_least, processes};
+
+const MIB: usize = 1 << 20;
+
+fn main() {
+    let server = Sshd::start();
+    let python = interpreter_at_least((3, 8));
+    println!(
+        "sshd of this machine, remote Python {}.{} ({})",
+        python.version.0,
+        python.version.1,
+        python.path.display()
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut report = Report { missed: 0 };
+    runtime.block_on(async {
+        connect_to_first_result(&server, python, &mut report).await;
+        one_call(&server, python, &mut report).await;
+        many_in_flight(&server, python, &mut report).await;
+        bulk_both_ways(&server, python, &mut report).await;
+        one_gibibyte(&server, python, &mut report).await;
+    });
+    drop(runtime);
+    server.wait_until_idle();
+    if report.missed > 0 {
+        println!("{} targets missed", report.missed);
+        std::process::exit(1);
+    }
+    println!("every target met");
+}
+
+struct Report {
+    missed: u32,
+}
+
+impl Report {
+    fn line(&self, what: &str, figures: String) {
+        println!("{what:<44} {figures}");
+    }
+
+    fn ratio(&mut self, what: &str, ours: Duration, floor: Duration, limit: f64) {
+        let ratio = ours.as_secs_f64() / floor.as_secs_f64();
+        let verdict = self.judge(ratio <= limit);
+        self.line(
+            what,
+            format!(
+                "{ratio:.2} of the floor ({} against {}); at most {limit}: {verdict}",
+                show(ours),
+                show(floor)
+            ),
+        );
+    }
+
+    fn at_most(&mut self, what: &str, found: f64, limit: f64, unit: &str) {
+        let verdict = self.judge(found <= limit);
+        self.line(
+            what,
+            format!("{found:.1} {unit}; at most {limit} {unit}: {verdict}"),
+        );
+    }
+
+    fn judge(&mut self, met: bool) -> &'static str {
+        self.missed += u32::from(!met);
+        if met { "met" } else { "MISSED" }
+    }
+}
+
+fn show(time: Duration) -> String {
+    let micros = time.as_secs_f64() * 1e6;
+    if micros < 2000.0 {
+        format!("{micros:.0} us")
+    } else {
+        format!("{:.1} ms", micros / 1000.0)
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn mib_per_second(bytes: usize, time: Duration) -> String {
+    format!(
+        "{:.0} MiB/s",
+        bytes as f64 / MIB as f64 / time.as_secs_f64()
+    )
+}
+
+async fn client(server: &Sshd, python: &Interpreter) -> Client {
+    Client::from_spec(&format!(
+        "{}:rpython={}",
+        server.spec(),
+        python.path.display()
+    ))
+    .await
+    .expect("the client connects")
+}
+
+/// A whole connection and one call, against russh's connection and `python -c pass`. Turn by turn, so that both see the same machine.
+async fn connect_to_first_result(server: &Sshd, python: &Interpreter, report: &mut Report) {
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    let command = format!("exec {} -S -E -c pass", python.path.display());
+    for round in 0..25 {
+        let begin = Instant::now();
+        let bare = Floor::connect(server.port(), server.user(), &server.key.private).await;
+        bare.run(&command).await;
+        let floor_time = begin.elapsed();
+        bare.close().await;
+
+        let logins = server.logins();
+        let begin = Instant::now();
+        let client = client(server, python).await;
+        let sum: i64 = client.call("abs", (-42,)).await.expect("the call succeeds");
+        let our_time = begin.elapsed();
+        assert_eq!((sum, server.logins()), (42, logins + 1));
+        client.close().await;
+        // The first rounds warm the caches of the disk.
+        if round >= 5 {
+            ours.push(our_time);
+            floor.push(floor_time);
+        }
+    }
+    report.ratio("connect to first result", median(ours), median(floor), 1.2);
+}
+
+/// One call after the other, against an echo by a Python process over the same kind of channel.
+async fn one_call(server: &Sshd, python: &Interpreter, report: &mut Report) {
+    let bare = Floor::connect(server.port(), server.user(), &server.key.private).await;
+    let mut echo = bare.echo(python.to_str()).await;
+    let client = client(server, python).await;
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for block in 0..12 {
+        for _ in 0..500 {
+            let floor_time = echo.round_trip(64).await;
+            if block >= 2 {
+                floor.push(floor_time);
+            }
+        }
+        for _ in 0..500 {
+            let begin = Instant::now();
+            let sum: i64 = client.call("abs", (-42,)).await.expect("the call succeeds");
+            assert_eq!(sum, 42);
+            if block >= 2 {
+                ours.push(begin.elapsed());
+            }
+        }
+    }
+    report.ratio("one call", median(ours), median(floor), 1.5);
+    client.close().await;
+    drop(echo);
+    bare.close().await;
+}
+
+async fn many_in_flight(server: &Sshd, python: &Interpreter, report: &mut Report) {
+    const CALLS: i64 = 100_000;
+    let client = client(server, python).await;
+    let begin = Instant::now();
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..CALLS {
+        let client = client.clone();
+        calls.spawn(async move { client.call::<i64>("abs", (-number,)).await });
+    }
+    let mut sum = 0;
+    while let Some(done) = calls.join_next().await {
+        sum += done.expect("no task panics").expect("the call succeeds");
+    }
+    let time = begin.elapsed();
+    assert_eq!(sum, CALLS * (CALLS - 1) / 2);
+    report.line(
+        "100,000 calls in flight at once",
+        format!("{:.0} a second", CALLS as f64 / time.as_secs_f64()),
+    );
+    client.close().await;
+}
+
+const ECHO: &str = "def echo(data):\n    return data\n";
+
+/// 64 arguments and 64 results of 1 MiB at once, and small calls on another thread beside them.
+async fn bulk_both_ways(server: &Sshd, python: &Interpreter, report: &mut Report) {
+    const CALLS: usize = 64;
+    let client = client(server, python).await;
+    client.define(ECHO).await.expect("the definition runs");
+    let (latencies, stop) = small_calls_beside(&client);
+    let begin = Instant::now();
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..CALLS {
+        let client = client.clone();
+        calls.spawn(async move {
+            let data = vec![number as u8; MIB];
+            let back: Value = client
+                .call("echo", (Value::Bytes(data.clone()),))
+                .await
+                .expect("the call succeeds");
+            assert!(back.as_bytes() == Some(&data[..]), "the bytes differ");
+        });
+    }
+    while let Some(done) = calls.join_next().await {
+        done.expect("no call fails");
+    }
+    let time = begin.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let latencies = latencies.await.expect("no call fails");
+    report.line(
+        "64 x 1 MiB there and back",
+        mib_per_second(2 * CALLS * MIB, time),
+    );
+    let worst = latencies.iter().max().copied().unwrap_or_default();
+    report.line(
+        "small calls beside them",
+        format!(
+            "{} calls, median {}",
+            latencies.len(),
+            show(median(latencies))
+        ),
+    );
+    report.at_most("  the slowest", worst.as_secs_f64() * 1e3, 50.0, "ms");
+    client.close().await;
+}
+
+/// Calls on a thread of its own until told to stop; gives what each call took.
+fn small_calls_beside(
+    client: &Client,
+) -> (tokio::task::JoinHandle<Vec<Duration>>, Arc<AtomicBool>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (client, stopped) = (client.clone(), stop.clone());
+    let calls = tokio::spawn(async move {
+        let mut times = Vec::new();
+        while !stopped.load(Ordering::Relaxed) {
+            let begin = Instant::now();
+            let _: i64 = client
+                .call("abs", (-1,))
+                .thread(7)
+                .await
+                .expect("the call succeeds");
+            times.push(begin.elapsed());
+        }
+        times
+    });
+    (calls, stop)
+}
+
+/// One argument and one result of 1 GiB, and the memory that this process needed for them.
+async fn one_gibibyte(server: &Sshd, python: &Interpreter, report: &mut Report) {
+    const SIZE: usize = 1024 * MIB;
+    let client = client(server, python).await;
+    client
+        .define("def size(data):\n    return len(data)\ndef make(size):\n    return b'x' * size\n")
+        .await
+        .expect("the definition runs");
+
+    forget_peak_memory();
+    let begin = Instant::now();
+    let size: u64 = client
+        .call("size", (Value::Bytes(vec![1; SIZE]),))
+        .await
+        .expect("the call succeeds");
+    assert_eq!(size, SIZE as u64);
+    report.line(
+        "1 GiB as an argument",
+        mib_per_second(SIZE, begin.elapsed()),
+    );
+    report_memory(report, "  peak memory of this process");
+
+    forget_peak_memory();
+    let begin = Instant::now();
+    let back: Value = client
+        .call("make", (SIZE,))
+        .await
+        .expect("the call succeeds");
+    assert_eq!(back.as_bytes().map(<[u8]>::len), Some(SIZE));
+    drop(back);
+    report.line("1 GiB as a result", mib_per_second(SIZE, begin.elapsed()));
+    report_memory(report, "  peak memory of this process");
+    client.close().await;
+}
+
+fn report_memory(report: &Report, what: &str) {
+    let peak = processes::peak_memory(std::process::id());
+    report.line(
+        what,
+        format!("{:.2} GiB", peak as f64 / (1024 * MIB) as f64),
+    );
+}
+
+/// Makes the kernel count the peak anew.
+fn forget_peak_memory() {
+    std::fs::write("/proc/self/clear_refs", "5").expect("the kernel resets the peak");
+}
