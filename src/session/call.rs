@@ -26,8 +26,8 @@ pub(super) struct Call {
     /// The entry in the table of deadlines, if there is one: the caller's deadline, then the end of the grace time.
     pub deadline: Option<Instant>,
     pub keeps: Vec<u64>,
-    /// An answer of which more chunks follow.
-    pub answer: Option<Incoming>,
+    /// An answer of which more chunks follow; boxed, because few have one.
+    pub answer: Option<Box<Incoming>>,
 }
 
 /// How far a call has got. Each stage leads to a later one only.

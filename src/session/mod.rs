@@ -10,9 +10,11 @@
     clippy::indexing_slicing
 )]
 
+mod barriers;
 mod call;
 mod cancel;
 mod event;
+mod numbers;
 mod receive;
 mod release;
 mod request;
@@ -21,7 +23,7 @@ mod tests;
 mod threads;
 mod transmit;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -33,6 +35,7 @@ use crate::wire::{
 use call::{Call, Stage};
 pub use cancel::{CANCEL_GRACE, CancelReason};
 pub use event::{Answer, Event, Outcome};
+use numbers::Calls;
 use release::Releases;
 pub use request::{Payload, Request, RequestId, RequestKind, SubmitError, ThreadTarget};
 use threads::{Item, Threads};
@@ -76,7 +79,7 @@ pub struct Session {
     // Set by FATAL, a protocol error and fail_all; nothing more is read or sent.
     dead: bool,
     greeted: bool,
-    calls: HashMap<u32, Call>,
+    calls: Calls,
     next_id: u64,
     threads: Threads,
     // Encoded frames that go before any request (ME-17).
@@ -106,7 +109,7 @@ impl Session {
             closed: false,
             dead: false,
             greeted: false,
-            calls: HashMap::new(),
+            calls: Calls::default(),
             next_id: 1,
             threads: Threads::default(),
             control,
@@ -154,11 +157,11 @@ impl Session {
             self.deadlines.insert((deadline.max(now), id.0));
         }
         self.releases.keep(&request.keeps);
-        let after = self.threads.barrier_mark();
+        let after = self.threads.barriers.mark();
         let barrier = request.barrier.then(|| {
             // A thread of its own has no other requests, so no real thread stands for it.
             let thread = if one_shot { i32::MIN } else { thread };
-            (thread, self.threads.add_barrier(thread))
+            (thread, self.threads.barriers.add(thread))
         });
         let call = Call {
             id,

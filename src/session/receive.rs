@@ -126,7 +126,7 @@ impl Session {
             Stage::GivenUp => false,
         };
         match Incoming::begin(frame, self.config.max_message, keep)? {
-            Progress::Under(answer) => call.answer = Some(answer),
+            Progress::Under(answer) => call.answer = Some(Box::new(answer)),
             Progress::Done(message) => {
                 let call = entry.remove();
                 self.finish(call, message)?;
@@ -143,7 +143,7 @@ impl Session {
         };
         let call = entry.get_mut();
         match call.answer.take().ok_or(NONE)?.push(frame)? {
-            Progress::Under(answer) => call.answer = Some(answer),
+            Progress::Under(answer) => call.answer = Some(Box::new(answer)),
             Progress::Done(message) => {
                 let call = entry.remove();
                 self.finish(call, message)?;

@@ -1,9 +1,10 @@
-//! Server threads as the client sees them: queues, windows, turns, barriers and one-shot numbers (ME-4, ME-10, ME-14).
+//! Server threads as the client sees them: queues, windows, turns and one-shot numbers (ME-4, ME-10).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use crate::wire::ProtocolError;
 
+use super::barriers::Barriers;
 use super::request::RequestId;
 
 /// Bytes of request frames, headers included, that a server thread takes without having returned any.
@@ -75,8 +76,8 @@ pub(super) struct Thread {
     pub busy: bool,
     // It stands in the ring of those that may have something to send.
     listed: bool,
-    // It waits for a barrier to end.
-    blocked: bool,
+    /// It waits for a barrier to end.
+    pub blocked: bool,
 }
 
 impl Thread {
@@ -90,10 +91,7 @@ impl Thread {
 pub(super) struct Threads {
     pub by_number: HashMap<i32, Thread>,
     ready: VecDeque<i32>,
-    // The unanswered barriers, by the thread that they are for.
-    barriers: BTreeMap<i32, BTreeSet<u64>>,
-    last_barrier: u64,
-    behind_barrier: Vec<i32>,
+    pub barriers: Barriers,
     // One-shot calls that have no number yet.
     one_shots: Queue,
     free_numbers: Vec<i32>,
@@ -101,9 +99,13 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    pub fn enqueue(&mut self, thread: i32, item: Item) {
-        self.by_number.entry(thread).or_default().queue.push(item);
-        self.list(thread);
+    pub fn enqueue(&mut self, number: i32, item: Item) {
+        let thread = self.by_number.entry(number).or_default();
+        thread.queue.push(item);
+        if !thread.listed && !thread.blocked {
+            thread.listed = true;
+            self.ready.push_back(number);
+        }
     }
 
     pub fn enqueue_one_shot(&mut self, id: RequestId) {
@@ -208,30 +210,10 @@ impl Threads {
         }
     }
 
-    /// What a request submitted now has to wait for: the barriers up to this one, those of its own thread excepted.
-    pub fn barrier_mark(&self) -> u64 {
-        self.last_barrier
-    }
-
-    /// Begins a barrier for a thread's request. Returns its mark.
-    pub fn add_barrier(&mut self, thread: i32) -> u64 {
-        self.last_barrier += 1;
-        self.barriers
-            .entry(thread)
-            .or_default()
-            .insert(self.last_barrier);
-        self.last_barrier
-    }
-
-    /// That request is answered or will not be sent.
+    /// A barrier is answered or will not be sent: those behind it look again.
     pub fn end_barrier(&mut self, thread: i32, mark: u64) {
-        if let Some(marks) = self.barriers.get_mut(&thread) {
-            marks.remove(&mark);
-            if marks.is_empty() {
-                self.barriers.remove(&thread);
-            }
-        }
-        for number in std::mem::take(&mut self.behind_barrier) {
+        self.barriers.end(thread, mark);
+        for number in std::mem::take(&mut self.barriers.behind) {
             if let Some(thread) = self.by_number.get_mut(&number) {
                 thread.blocked = false;
             }
@@ -239,26 +221,11 @@ impl Threads {
         }
     }
 
-    /// Whether a request of this thread with this mark has to wait; the thread then waits for a barrier to end.
-    pub fn blocks(&mut self, number: i32, mark: u64) -> bool {
-        let waits = self.barriers.iter().any(|(thread, marks)| {
-            *thread != number && marks.first().is_some_and(|first| *first <= mark)
-        });
-        if waits
-            && let Some(thread) = self.by_number.get_mut(&number)
-            && !thread.blocked
-        {
-            thread.blocked = true;
-            self.behind_barrier.push(number);
-        }
-        waits
-    }
-
     /// How many entries all queues hold, dropped ones among them.
     #[cfg(test)]
     pub fn queued(&self) -> usize {
         let own: usize = self.by_number.values().map(|t| t.queue.len()).sum();
-        own + self.one_shots.len() + self.ready.len() + self.behind_barrier.len()
+        own + self.one_shots.len() + self.ready.len() + self.barriers.behind.len()
     }
 
     /// Forgets everything that was still to be sent.

@@ -1,5 +1,7 @@
 //! What goes out next: control frames first, then the threads in turn, each within its window (ME-10, ME-17).
 
+use std::collections::hash_map::Entry;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::{Frame, HEADER, Header, Kind};
@@ -8,7 +10,7 @@ use super::Session;
 use super::call::{Call, Stage};
 use super::event::{Event, Outcome};
 use super::request::RequestId;
-use super::threads::Item;
+use super::threads::{Item, Threads};
 
 /// How much one thread sends before the next has its turn, in bytes; a chunk that is larger goes out whole.
 const TURN: usize = 32_768;
@@ -108,10 +110,15 @@ impl Session {
 
     /// Sends from one thread's queue until that many bytes are out. Returns whether it could go on at once.
     fn send_from(&mut self, number: i32, until: usize, sink: &mut Sink<'_>) -> bool {
+        let Threads {
+            by_number,
+            barriers,
+            ..
+        } = &mut self.threads;
+        let Some(thread) = by_number.get_mut(&number) else {
+            return false;
+        };
         while sink.sent < until {
-            let Some(thread) = self.threads.by_number.get_mut(&number) else {
-                return false;
-            };
             let id = match thread.queue.front() {
                 None => return false,
                 Some(Item::Stop) => {
@@ -123,30 +130,33 @@ impl Session {
                 }
                 Some(Item::Call(id)) => id,
             };
-            let call = self
-                .calls
-                .get_mut(&id.number())
-                .filter(|call| call.id == id);
-            let Some(Call {
+            let entry = self.calls.entry(id.number());
+            let Entry::Occupied(mut entry) = entry else {
+                thread.queue.pop_dead();
+                continue;
+            };
+            let Call {
+                id: holder,
                 stage: Stage::Queued(message),
                 after,
-                no_reply,
-                silent,
                 ..
-            }) = call
+            } = entry.get_mut()
             else {
                 thread.queue.pop_dead();
                 continue;
             };
+            if *holder != id {
+                thread.queue.pop_dead();
+                continue;
+            }
             if !thread.takes((HEADER + message.next_length()) as u64) {
                 return false;
             }
-            if !message.started() && self.threads.blocks(number, *after) {
+            if !message.started() && barriers.hold(number, *after) {
+                thread.blocked = true;
+                barriers.behind.push(number);
                 return false;
             }
-            let Some(thread) = self.threads.by_number.get_mut(&number) else {
-                return false;
-            };
             if let Some(frame) = message.next_frame(self.config.compress) {
                 thread.outstanding += (HEADER + frame.payload.len()) as u64;
                 thread.busy = number < 0;
@@ -156,15 +166,15 @@ impl Session {
                 continue;
             }
             thread.queue.pop();
-            let (no_reply, silent) = (*no_reply, *silent);
-            if no_reply {
-                self.calls.remove(&id.number());
-            } else if let Some(call) = self.calls.get_mut(&id.number()) {
-                call.stage = if silent {
-                    Stage::GivenUp
-                } else {
-                    Stage::Waiting
-                };
+            let call = entry.get_mut();
+            let silent = call.silent;
+            call.stage = if silent {
+                Stage::GivenUp
+            } else {
+                Stage::Waiting
+            };
+            if call.no_reply {
+                entry.remove();
             }
             if silent {
                 self.events.push_back(Event::Completed {
