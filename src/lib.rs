@@ -34,3 +34,8 @@ pub use connection_spec::ConnectionSpec;
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use remote_object::RemoteObject;
 pub use value::{Arguments, Value};
+
+/// The README's examples, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
