@@ -17,6 +17,8 @@ pub mod connection;
 pub mod connection_spec;
 pub mod error;
 pub mod key_file;
+#[cfg(feature = "python")]
+mod python;
 mod remote_object;
 #[cfg(feature = "server")]
 pub mod server;

@@ -38,6 +38,19 @@ pub struct Connection {
     handle: Arc<Handle>,
 }
 
+/// A [`Connection`] that does not keep the connection open.
+#[derive(Clone)]
+pub struct WeakConnection {
+    handle: std::sync::Weak<Handle>,
+}
+
+impl WeakConnection {
+    /// The connection, while somebody holds it.
+    pub fn upgrade(&self) -> Option<Connection> {
+        self.handle.upgrade().map(|handle| Connection { handle })
+    }
+}
+
 /// Closes the connection when the last user's handle goes; the tasks hold only `Shared`.
 struct Handle {
     shared: Arc<Shared>,
@@ -155,6 +168,19 @@ impl Connection {
     /// Waits until the connection has ended and the remote process with it, as far as the transport knows.
     pub async fn closed(&self) -> Failure {
         self.shared().ended().await
+    }
+
+    /// Ends the connection at once, without a goodbye; what is pending is lost for this reason.
+    pub fn abandon(&self, reason: &str) {
+        self.shared().fail(Failure::Lost(reason.to_owned()));
+        self.shared().start_close();
+    }
+
+    /// A handle that does not keep the connection open.
+    pub fn downgrade(&self) -> WeakConnection {
+        WeakConnection {
+            handle: Arc::downgrade(&self.handle),
+        }
     }
 
     /// Whether requests can be submitted.

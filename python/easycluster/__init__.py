@@ -1,0 +1,52 @@
+"""Call Python on machines that have only sshd and Python.
+
+    >>> from easycluster import *
+    >>> define_common('''
+    ... def addvals(a, b):
+    ...     return a + b
+    ... ''')
+    >>> rmt = Client.from_spec('user@example.com')
+    >>> rmt.addvals(3, 4)
+    7
+
+Nothing is installed on the other side, which may have any Python from 2.6 on. See Client, define_common and ServerObject.
+"""
+
+from . import _native, _shared
+from ._client import Client
+from ._connection import Connection
+from ._definitions import define_common, definitions_module
+from ._errors import CallCancelled, CallTimeout, ConnectError, ConnectionLost, Refused
+from ._group import ClientGroup
+from ._multi import call_method_multi, call_multi, connect_multi, eval_multi, execblock_multi
+from ._response import NonblockingResponse, RemoteException
+from ._source import remote
+from ._spec import (add_key_options, decode_key, generate_key, key_from_options, parse_connection_spec, read_key_file,
+                    write_key_file)
+from ._threaded import AutoThreadingClient, ThreadedClient
+
+_objects = _shared.load('objects')
+_names = _shared.load('names')
+
+RemoteProxy = _objects.RemoteProxy
+DefaultRemoteProxy = _objects.DefaultRemoteProxy
+SelfIterProxy = _objects.SelfIterProxy
+GeneratorProxy = _objects.GeneratorProxy
+FileProxy = _objects.FileProxy
+ServerObject = _objects.ServerObject
+make_server_class = _objects.make_server_class
+make_singleton = _objects.make_singleton
+exec_return = _names.exec_return
+get_global = _names.get_global
+set_global = _names.set_global
+
+SINGLE = -1
+VERSION = __version__ = _native.VERSION
+DEFAULT_PORT = _native.DEFAULT_PORT
+
+__all__ = ['AutoThreadingClient', 'CallCancelled', 'CallTimeout', 'Client', 'ClientGroup', 'ConnectError', 'Connection',
+           'ConnectionLost', 'DefaultRemoteProxy', 'NonblockingResponse', 'Refused', 'RemoteException', 'RemoteProxy', 'SINGLE',
+           'SelfIterProxy', 'ServerObject', 'ThreadedClient', 'add_key_options', 'call_method_multi', 'call_multi',
+           'connect_multi', 'decode_key', 'define_common', 'definitions_module', 'eval_multi', 'exec_return', 'execblock_multi',
+           'generate_key', 'get_global', 'key_from_options', 'make_server_class', 'make_singleton', 'parse_connection_spec',
+           'read_key_file', 'remote', 'set_global', 'write_key_file']

@@ -1,0 +1,48 @@
+"""Remote globals by dotted name: `client.os.path.join('a', 'b')`, `client.counter.value = 3`."""
+
+_OPTIONS = ('nonblocking', 'oncomplete', 'onerror', 'threadid', 'origexc', 'call_timeout')
+
+
+def split_options(kwargs):
+    """Takes the options of a call out of its keyword arguments."""
+    return {name: kwargs.pop(name) for name in _OPTIONS if name in kwargs}
+
+
+class GlobalProxy:
+    """A global of the server. Call it to call the function or class, chain it for attributes and modules in it, read or set
+    `value` for the global itself."""
+
+    __slots__ = ('_client', '_name')
+
+    def __init__(self, client, name):
+        object.__setattr__(self, '_client', client)
+        object.__setattr__(self, '_name', name)
+
+    def __getattribute__(self, name):
+        # `value` is no property, because an AttributeError that its remote side raises would be taken for its own absence.
+        if name == 'value':
+            client = object.__getattribute__(self, '_client')
+            return client.send_request(0, 'get_global', (object.__getattribute__(self, '_name'),))
+        if name[:2] == '__' or name == '_client' or name == '_name':
+            return object.__getattribute__(self, name)
+        return GlobalProxy(object.__getattribute__(self, '_client'), object.__getattribute__(self, '_name') + '.' + name)
+
+    def __setattr__(self, name, value):
+        client = object.__getattribute__(self, '_client')
+        own = object.__getattribute__(self, '_name')
+        if name != 'value':
+            raise AttributeError('to set a remote global, set its value: client.%s.%s.value = ...' % (own, name))
+        client.send_request(0, 'set_global', (own, value))
+
+    def __call__(self, *args, **kwargs):
+        client = object.__getattribute__(self, '_client')
+        name = object.__getattribute__(self, '_name')
+        if kwargs:
+            options = split_options(kwargs)
+            if options:
+                return client._call(name, args, kwargs, **options)
+        return client._call(name, args, kwargs)
+
+    def __repr__(self):
+        client = object.__getattribute__(self, '_client')
+        return '<global %s on %s>' % (object.__getattribute__(self, '_name'), client.peername)

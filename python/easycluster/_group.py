@@ -1,0 +1,54 @@
+"""ClientGroup: reads the responses of many clients in one place."""
+
+import select
+import time
+
+
+class ClientGroup:
+    """A set of clients whose responses are read together."""
+
+    def __init__(self, clients=()):
+        """Takes the clients to begin with."""
+        self.clients = {}
+        for client in clients:
+            self.add_client(client)
+
+    def add_client(self, cl):
+        """Adds a client; does nothing if it is there already."""
+        self.clients[cl.fileno()] = cl
+
+    def remove_client(self, cl):
+        """Takes a client out; does nothing if it is not there."""
+        for descriptor, client in list(self.clients.items()):
+            if client is cl:
+                del self.clients[descriptor]
+
+    def read_responses(self, timeout=None, max=-1):
+        """Reads responses and calls their completion functions, until `timeout` seconds have passed, `max` responses were read, or
+        no client has a call on its way. A client whose connection is lost leaves the group when its calls have been told."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while max:
+            waiting = [client for client in self.clients.values() if client._expects_response()]
+            if not waiting:
+                return
+            for client in self._readable(waiting, end):
+                if not max:
+                    return
+                try:
+                    if client.read_response(False):
+                        max -= 1
+                except EOFError:
+                    self.remove_client(client)
+            if end is not None and time.monotonic() >= end:
+                return
+
+    @staticmethod
+    def _readable(clients, end):
+        poll = select.poll()
+        by_descriptor = {}
+        for client in clients:
+            descriptor = client.fileno()
+            by_descriptor[descriptor] = client
+            poll.register(descriptor, select.POLLIN)
+        left = None if end is None else max(0, (end - time.monotonic()) * 1000)
+        return [by_descriptor[descriptor] for descriptor, _ in poll.poll(left)]

@@ -1,0 +1,76 @@
+"""Connection specs, keys and the options of programs."""
+
+import os
+import sys
+
+from . import _native
+
+
+def generate_key():
+    """A random key for a standalone server, as bytes."""
+    return _native.generate_key()
+
+
+def decode_key(key):
+    """The key that a text stands for: the hex digits of a key, or any other text, which is hashed."""
+    if isinstance(key, bytes):
+        key = key.decode('utf-8')
+    return _native.decode_key(key)
+
+
+def read_key_file(path):
+    """The key in a key file. Raises OSError if the file cannot be read."""
+    return _native.read_key_file(os.fspath(path))
+
+
+def write_key_file(path, key, overwrite=False):
+    """Writes a key file that only its owner can read. False if the file exists and `overwrite` is not set."""
+    return _native.write_key_file(os.fspath(path), key, overwrite)
+
+
+_KEY_HELP = ('shared key to use: hex digits, or any other text. Other users of this machine can read it, so a key file is better.')
+_KEYFILE_HELP = 'read the shared key from FILE.'
+
+
+def add_key_options(options, key_option='-K', keyfile_option='-k'):
+    """Adds options for a shared key and a key file to an optparse.OptionParser or an argparse.ArgumentParser."""
+    add = getattr(options, 'add_option', None) or options.add_argument
+    add(key_option, '--key', help=_KEY_HELP)
+    add(keyfile_option, '--keyfile', metavar='FILE', help=_KEYFILE_HELP)
+
+
+def key_from_options(opts, warn=True):
+    """The key that parsed options name; b'' if none. With `warn`, a key from the command line gets a warning on stderr."""
+    if opts.keyfile:
+        return read_key_file(opts.keyfile)
+    if opts.key:
+        if warn:
+            _warn()
+        return decode_key(opts.key)
+    return b''
+
+
+def _warn():
+    print('SECURITY WARNING: using key from command line.', file=sys.stderr)
+
+
+def parse_connection_spec(spec, default_port=None, default_key=b'', default_enable_compression=False, custom_options=(), warn=True):
+    """The parameters of Client that a connection spec `[user@]host[:port][:opt=val]...` stands for, as a dict.
+
+    default_port, default_key, default_enable_compression: where the spec says nothing.
+    custom_options: names of the program's own options, or True for any; the result is then a pair of the parameters and a dict of
+        these.
+    warn: warn on stderr about a key that stands in the spec itself.
+
+    Raises ValueError with the place marked for a spec that is malformed, OSError for a key file that cannot be read.
+    """
+    custom = custom_options if custom_options is True else (list(custom_options) or None)
+    found, own = _native.parse_spec(spec, custom)
+    if found.pop('key_in_spec', False) and warn:
+        _warn()
+    user = found.pop('user')
+    port = found.pop('port')
+    params = {'host': found.pop('host'), 'port': default_port if port is None else port, 'key': default_key,
+              'ssh': user is not None, 'user': user, 'enable_compression': default_enable_compression}
+    params.update(found)
+    return (params, own) if custom_options else params

@@ -1,0 +1,172 @@
+"""ThreadedClient: a client for programs with threads; each has its own thread on the server."""
+
+import threading
+import weakref
+
+from . import _native, _output
+from ._client import Client, _get_ident
+from ._references import CLOSED
+from ._response import NonblockingResponse, RemoteException, _Failed
+
+
+class _ServerThread:
+    """A thread's own number on the server; lives in the thread's locals, and so ends with the thread."""
+
+    __slots__ = ('number', '_client')
+
+    def __init__(self, number, client):
+        self.number = number
+        self._client = weakref.ref(client)
+
+    def __del__(self):
+        client = self._client()
+        native = client._native if client is not None else None
+        if native is not None:
+            native.stop_thread(self.number)
+
+
+class ThreadedClient(Client):
+    """A client with one server thread for each thread of this program that makes calls; it ends when that thread does.
+
+    Completion functions are called at once, in a thread of the client's own. The server is asked for a sign of life every
+    `keep_alive_interval` seconds; without one for `keep_alive_timeout` seconds the connection is closed.
+    Do not call read_response(), and do not put it into a ClientGroup.
+    """
+
+    def __init__(self, key=None, host=None, port=None, definitions='easycluster.remote_code', enable_compression=False, ssh=None,
+                 user=None, rpython=None, extra_args=(), keep_alive_interval=10, keep_alive_timeout=60, **options):
+        """As Client, and the two times in seconds; None for either asks for no signs of life."""
+        self._own = threading.local()
+        self._next_thread = 1
+        self._number_lock = threading.Lock()
+        self._reader = None
+        self._keep_alive_times = (keep_alive_interval, keep_alive_timeout)
+        super().__init__(key, host, port, definitions, enable_compression, ssh, user, rpython, extra_args, **options)
+
+    def _open(self, parameters):
+        interval, limit = self._keep_alive_times
+        self._keep_alive = None if interval is None or limit is None else (float(interval), float(limit))
+        self._own = threading.local()
+        super()._open(parameters)
+
+    def _thread_id(self):
+        own = self._own
+        try:
+            return own.thread.number
+        except AttributeError:
+            pass
+        with self._number_lock:
+            number = self._next_thread
+            self._next_thread = number + 1
+        own.thread = _ServerThread(number, self)
+        return number
+
+    def check_threads(self):
+        """Server threads end with the threads that they serve; there is nothing left to check."""
+
+    def read_response(self, block=True):
+        """Raises TypeError: this client reads its responses itself."""
+        raise TypeError('read_response should not be called on ThreadedClient objects')
+
+    def _submit(self, native, kind, threadid, content, call_timeout, oids, target):
+        if target.__class__ is NonblockingResponse:
+            target.request_id = native.submit_slot(kind, threadid, content, call_timeout, oids)
+            target._native = native
+            weakref.finalize(target, native.forget, target.request_id).atexit = False
+            return target.request_id
+        self._start_reader(native)
+        # Registered under the lock that the reader takes too, so that a response cannot be there first.
+        with self._number_lock:
+            ticket = native.submit(kind, threadid, content, call_timeout, oids)
+            self._pending[ticket] = target
+        return ticket
+
+    def _wait_for_call(self, native, kind, threadid, content, call_timeout, oids, origexc):
+        ticket, batch = native.call(kind, threadid, content, call_timeout, oids, True, _get_ident() == _main_ident())
+        value = self._single(batch)
+        if value.__class__ is _Failed:
+            self._raise(value.exception, origexc)
+        return value
+
+    def _single(self, batch):
+        value = None
+        for _, tag, value in batch:
+            if tag == 7:
+                _output.show()
+            elif tag:
+                value = self._decode(tag, value)
+        return value
+
+    def _wait_for_response(self, response, timeout=None):
+        native = response._native
+        try:
+            batch = native.take_slot(response.request_id, timeout, _get_ident() == _main_ident())
+        except KeyError:
+            # Another thread waits for the same response and is about to set it.
+            import time
+            while not response._have_response:
+                time.sleep(0.0002)
+            return
+        if not [entry for entry in batch if entry[1] != 7]:
+            raise TimeoutError('%s: no response within %s s; the call goes on' % (self._peername, timeout))
+        response.set_response(self._single(batch))
+
+    def _has_response(self, response):
+        return response._native.is_done(response.request_id)
+
+    def _start_reader(self, native):
+        reader = self._reader
+        if reader is None or reader.native is not native or not reader.is_alive():
+            with self._number_lock:
+                reader = self._reader
+                if reader is None or reader.native is not native or not reader.is_alive():
+                    self._reader = _Reader(self, native)
+                    self._reader.start()
+
+    def close(self, message='Connection closed'):
+        """As Client.close(); also ends the thread that calls completion functions."""
+        reader = self._reader
+        super().close(message)
+        if reader is not None and reader is not threading.current_thread():
+            reader.join(5)
+
+
+def _main_ident():
+    from . import _client
+    return _client._main_ident
+
+
+class _Reader(threading.Thread):
+    """Calls completion functions."""
+
+    def __init__(self, client, native):
+        super().__init__(name='easycluster reader of %s' % client.peername, daemon=True)
+        self._client = weakref.ref(client)
+        self.native = native
+
+    def run(self):
+        native = self.native
+        while True:
+            batch = native.take(None, 256, None, False)
+            client = self._client()
+            if client is None:
+                return
+            if batch:
+                with client._number_lock:
+                    # Whoever made these calls has registered them.
+                    pass
+                try:
+                    client._dispatch(batch)
+                except Exception:
+                    # As in any thread: the program's hook says what a completion function raised, and the others go on.
+                    threading.excepthook(threading.ExceptHookArgs((*__import__('sys').exc_info(), self)))
+            elif not native.is_connected():
+                client._fail_pending(RemoteException(native.failure(), ''))
+                return
+            del client
+
+
+AutoThreadingClient = ThreadedClient
+"""The name that ThreadedClient had first."""
+
+__all__ = ['AutoThreadingClient', 'ThreadedClient', 'CLOSED', '_native']

@@ -1,0 +1,74 @@
+"""The server's side: a private Python on this machine, and the standalone server, which is the program `easycluster -S`."""
+
+import os
+import signal
+import sys
+import tempfile
+
+from . import _native
+from ._client import Client
+
+__all__ = ['Server', 'QuietServer', 'run_server', 'server_main', 'server_check_runner', 'spawn_local']
+
+
+class Server:
+    """Names the server class for programs that do; what runs on the other side is the stub, brought along by the client."""
+
+
+class QuietServer(Server):
+    """The server without a log line for each call, which is how it is unless asked."""
+
+
+def spawn_local(clientclass=Client, rpython=None, verbosity=0, profile=None, **kw):
+    """Starts a Python process of its own on this machine and connects to it; `close()` ends it.
+
+    rpython: the interpreter; this one unless given. Further keywords are those of the client class. `verbosity` and `profile` are
+    taken for programs that give them.
+    """
+    client = clientclass(None, ssh=True, **kw)
+    client._connect_local(sys.executable if rpython is None else rpython)
+    return client
+
+
+def server_main(args=None):
+    """The program `easycluster`; gives its exit status."""
+    return _native.main(list(sys.argv[1:] if args is None else args))
+
+
+def server_check_runner():
+    """Nothing is left for programs to do at their start; kept for those that call it."""
+
+
+def run_server(port, key, bindaddr=None, allow=(), verbosity=0, daemonize=False, pidfile=None, disable_ipv6=False, profile=None):
+    """Runs a standalone server until it is ended.
+
+    port: the TCP port. key: the shared key as bytes. bindaddr: the address to listen on, all if None. allow: networks to take
+    connections from, all if empty. verbosity: 0, 1 for a line a connection, 2 for a line a request. daemonize: go into the
+    background. pidfile: where to write the process number. profile: a file name pattern for profiles.
+    """
+    key_file = tempfile.NamedTemporaryFile('w', prefix='easycluster-key-', delete=False)
+    try:
+        key_file.close()
+        _native.write_key_file(key_file.name, key, True)
+        arguments = ['-S', '-k', key_file.name, '-p', str(port)]
+        if bindaddr is not None:
+            arguments += ['-b', bindaddr]
+        for network in allow:
+            arguments += ['-a', str(network)]
+        arguments += ['-v'] * int(verbosity or 0)
+        if daemonize:
+            arguments.append('-d')
+        if pidfile:
+            arguments += ['-P', pidfile]
+        if disable_ipv6:
+            arguments.append('-N')
+        if profile:
+            arguments += ['--profile', profile]
+        return server_main(arguments)
+    finally:
+        os.unlink(key_file.name)
+
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(server_main())

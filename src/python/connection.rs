@@ -1,0 +1,459 @@
+//! A connection as the Python package sees it: requests go in as pickles, completions come out in batches.
+
+use std::mem::ManuallyDrop;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use crate::connection::request::{Payload, Request, RequestKind, ThreadTarget};
+use crate::connection::{Connection as Core, Sink};
+use crate::wire::Segments;
+
+use super::connect::{SIGNAL_CHECK, wait_for};
+use super::convert::{self, Reading};
+use super::queue::{Queue, Route, Taken, Ticket};
+use super::{buffer, errors, runtime};
+
+/// Whether the pickle holds references, and the server objects that the request names.
+type Keeps = (bool, Vec<u64>);
+
+/// How long one wait lasts in a thread that signals do not concern.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// One connection to one remote Python.
+#[pyclass(frozen, weakref, module = "easycluster._native")]
+pub(super) struct Connection {
+    // Not dropped in a forked child: the tasks behind it run in the parent only.
+    core: ManuallyDrop<Core>,
+    queue: Arc<Queue>,
+    number: u64,
+    trusted: bool,
+    python2: AtomicBool,
+    process: u64,
+    tickets: AtomicU64,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.process == runtime::process() {
+            // Safety: dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.core) };
+        }
+    }
+}
+
+fn kind(code: u8) -> PyResult<RequestKind> {
+    Ok(match code {
+        2 => RequestKind::Call,
+        3 => RequestKind::Method,
+        4 => RequestKind::Eval,
+        5 => RequestKind::Exec,
+        6 => RequestKind::Define,
+        7 => RequestKind::Run,
+        _ => {
+            return Err(PyValueError::new_err(format!(
+                "{code} is no kind of request"
+            )));
+        }
+    })
+}
+
+/// A payload: one bytes object, or `(pieces of the pickle, buffers)`.
+fn payload(object: &Bound<'_, PyAny>, hold: bool) -> PyResult<Payload> {
+    if let Ok(pickle) = object.cast_exact::<PyBytes>() {
+        return Ok(Payload::from(buffer::bytes_of(pickle.as_any(), hold)?));
+    }
+    let (pieces, buffers): (Vec<Bound<'_, PyAny>>, Vec<Bound<'_, PyAny>>) = object.extract()?;
+    let mut pickle = Segments::new();
+    for piece in &pieces {
+        pickle.push(buffer::bytes_of(piece, hold)?);
+    }
+    let buffers = buffers
+        .iter()
+        .map(|view| buffer::bytes_of(view, hold))
+        .collect::<PyResult<_>>()?;
+    Ok(Payload { pickle, buffers })
+}
+
+impl Connection {
+    pub(super) fn new(core: Core, queue: Arc<Queue>, number: u64, trusted: bool) -> Connection {
+        Connection {
+            core: ManuallyDrop::new(core),
+            queue,
+            number,
+            trusted,
+            python2: AtomicBool::new(false),
+            process: runtime::process(),
+            tickets: AtomicU64::new(1),
+        }
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
+            trusted: self.trusted,
+            python2: self.python2.load(Ordering::Relaxed),
+        }
+    }
+
+    fn batch<'py>(&self, py: Python<'py>, taken: Taken) -> PyResult<Bound<'py, PyList>> {
+        let completions = match taken {
+            Taken::Some(completions) => completions,
+            _ => Vec::new(),
+        };
+        convert::batch(py, self.core.host(), self.reading(), completions)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn start(
+        &self,
+        py: Python<'_>,
+        code: u8,
+        thread: Option<i32>,
+        content: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        keeps: Option<Keeps>,
+        route: Route,
+        hold: bool,
+    ) -> PyResult<Ticket> {
+        runtime::check(self.process)?;
+        buffer::release_done(py);
+        let target = thread.map_or(ThreadTarget::OneShot, ThreadTarget::Id);
+        let mut request = Request::new(kind(code)?, target, payload(content, hold)?);
+        if let Some(seconds) = timeout {
+            let limit = Duration::try_from_secs_f64(seconds)
+                .map_err(|_| PyValueError::new_err("timeout is a number of seconds, 0 or more"))?;
+            request.deadline = Instant::now().checked_add(limit);
+        }
+        if let Some((references, oids)) = keeps {
+            request.references = references;
+            request.keeps = oids;
+        }
+        request.barrier = code == 6;
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        self.queue.expect(ticket, route);
+        let queue = Arc::clone(&self.queue);
+        let sink = Sink::Callback(Box::new(move |completion| {
+            queue.complete(ticket, completion)
+        }));
+        if let Some(id) = self.core.submit(request, sink) {
+            self.queue.submitted(ticket, id);
+        }
+        Ok(ticket)
+    }
+
+    /// Repeats `attempt` until it has something, time is up, or a signal handler raises.
+    fn wait(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        main: bool,
+        attempt: impl Fn(Option<Instant>) -> Taken + Sync,
+    ) -> PyResult<Taken> {
+        // Most answers to pipelined calls are there already.
+        let now = attempt(Some(Instant::now()));
+        if !matches!(now, Taken::Nothing) || timeout.is_some_and(|seconds| seconds <= 0.0) {
+            return Ok(now);
+        }
+        let end = timeout
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .and_then(|limit| Instant::now().checked_add(limit));
+        loop {
+            let slice = Instant::now() + if main { SIGNAL_CHECK } else { LONG };
+            let until = end.map_or(slice, |end| end.min(slice));
+            let taken = py.detach(|| SendTaken(attempt(Some(until)))).0;
+            if !matches!(taken, Taken::Nothing) {
+                return Ok(taken);
+            }
+            if end.is_some_and(|end| Instant::now() >= end) {
+                return Ok(Taken::Nothing);
+            }
+            if main {
+                py.check_signals()?;
+            }
+        }
+    }
+}
+
+struct SendTaken(Taken);
+
+#[pymethods]
+impl Connection {
+    /// Hands in a request; its completion goes to the queue. Gives its ticket.
+    ///
+    /// `thread` None is a thread of its own. `content` is a pickle as bytes, or `(pieces, buffers)`.
+    #[pyo3(signature = (code, thread, content, timeout=None, keeps=None))]
+    fn submit(
+        &self,
+        py: Python<'_>,
+        code: u8,
+        thread: Option<i32>,
+        content: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        keeps: Option<Keeps>,
+    ) -> PyResult<Ticket> {
+        self.start(
+            py,
+            code,
+            thread,
+            content,
+            timeout,
+            keeps,
+            Route::Queue,
+            false,
+        )
+    }
+
+    /// As `submit`, but the completion waits under its ticket.
+    #[pyo3(signature = (code, thread, content, timeout=None, keeps=None))]
+    fn submit_slot(
+        &self,
+        py: Python<'_>,
+        code: u8,
+        thread: Option<i32>,
+        content: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        keeps: Option<Keeps>,
+    ) -> PyResult<Ticket> {
+        self.start(
+            py,
+            code,
+            thread,
+            content,
+            timeout,
+            keeps,
+            Route::Slot,
+            false,
+        )
+    }
+
+    /// Hands in a request and waits for the next completions: `(ticket, batch)`. Cancels the request if interrupted.
+    ///
+    /// With `slot` the batch holds nothing but this call's own.
+    #[pyo3(signature = (code, thread, content, timeout, keeps, slot, main))]
+    #[allow(clippy::too_many_arguments)]
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        code: u8,
+        thread: Option<i32>,
+        content: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+        keeps: Option<Keeps>,
+        slot: bool,
+        main: bool,
+    ) -> PyResult<(Ticket, Bound<'py, PyList>)> {
+        let route = if slot { Route::Slot } else { Route::Queue };
+        let ticket = self.start(py, code, thread, content, timeout, keeps, route, true)?;
+        let batch = if slot {
+            self.take_slot(py, ticket, None, main)
+        } else {
+            self.take(py, Some(ticket), 4096, None, main)
+        };
+        match batch {
+            Ok(batch) => Ok((ticket, batch)),
+            Err(error) => {
+                self.cancel(ticket);
+                self.queue.forget(ticket);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes up to `max` completions, waiting for the first; an empty list if none came in time, or if the wanted call's
+    /// completion is not to come any more because another thread took it or the connection is lost.
+    #[pyo3(signature = (wanted, max, timeout, main))]
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: Option<Ticket>,
+        max: usize,
+        timeout: Option<f64>,
+        main: bool,
+    ) -> PyResult<Bound<'py, PyList>> {
+        runtime::check(self.process)?;
+        let queue = &self.queue;
+        let taken = self.wait(py, timeout, main, |until| queue.take(wanted, max, until))?;
+        self.batch(py, taken)
+    }
+
+    /// The completion of a call from `submit_slot`, as a batch of one; an empty list if it did not come in time.
+    #[pyo3(signature = (ticket, timeout, main))]
+    fn take_slot<'py>(
+        &self,
+        py: Python<'py>,
+        ticket: Ticket,
+        timeout: Option<f64>,
+        main: bool,
+    ) -> PyResult<Bound<'py, PyList>> {
+        runtime::check(self.process)?;
+        let queue = &self.queue;
+        match self.wait(py, timeout, main, |until| queue.take_slot(ticket, until))? {
+            Taken::Elsewhere => Err(PyKeyError::new_err("this call's result was taken already")),
+            taken => self.batch(py, taken),
+        }
+    }
+
+    /// Whether a call has its completion.
+    fn is_done(&self, ticket: Ticket) -> bool {
+        self.queue.is_done(ticket)
+    }
+
+    /// Nobody will ask for this call any more; its completion goes to the queue, for the references in it.
+    fn forget(&self, ticket: Ticket) {
+        self.queue.forget(ticket);
+    }
+
+    /// How many completions wait in the queue.
+    fn ready_count(&self) -> usize {
+        self.queue.ready()
+    }
+
+    /// How many calls have no completion yet.
+    fn outstanding(&self) -> usize {
+        self.queue.outstanding()
+    }
+
+    /// Gives a call up. False if it is done.
+    fn cancel(&self, ticket: Ticket) -> bool {
+        if self.process != runtime::process() {
+            return false;
+        }
+        match self.queue.id_of(ticket) {
+            Some(id) => {
+                self.core.cancel(id);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Gives up receipts of server objects: a list of `(oid, times)`.
+    fn release(&self, receipts: Vec<(u64, u32)>) {
+        if self.process == runtime::process() {
+            for (oid, times) in receipts {
+                self.core.release(oid, times);
+            }
+        }
+    }
+
+    /// Ends a server thread behind what was submitted for it.
+    fn stop_thread(&self, thread: i32) {
+        if self.process == runtime::process() {
+            self.core.stop_thread(thread);
+        }
+    }
+
+    /// Pickled descriptions of classes that came since the last time.
+    fn classes<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        convert::classes(py, self.queue.take_classes())
+    }
+
+    /// A descriptor that is readable while completions wait, or when the connection is lost.
+    fn fileno(&self) -> PyResult<RawFd> {
+        runtime::check(self.process)?;
+        Ok(self.queue.pipe()?)
+    }
+
+    /// Waits until the stub runs and gives what it said of itself.
+    fn wait_ready<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        runtime::check(self.process)?;
+        let hello = match self.core.hello() {
+            Some(hello) => hello,
+            None => {
+                let (sender, receiver) = sync_channel(1);
+                let core = Core::clone(&self.core);
+                runtime::handle()?.spawn(async move {
+                    // Whoever interrupted the wait has dropped the receiver.
+                    let _ = sender.send(core.ready().await);
+                });
+                wait_for(py, &receiver)?.map_err(|error| errors::from_error(py, error))?
+            }
+        };
+        self.python2.store(hello.python.0 < 3, Ordering::Relaxed);
+        let facts = PyDict::new(py);
+        facts.set_item("python", hello.python)?;
+        facts.set_item("implementation", hello.implementation)?;
+        facts.set_item("platform", hello.platform)?;
+        facts.set_item("pid", hello.pid)?;
+        facts.set_item("pickle", hello.pickle)?;
+        facts.set_item("executable", hello.executable)?;
+        Ok(facts)
+    }
+
+    /// Whether the stub runs.
+    fn is_ready(&self) -> bool {
+        self.core.hello().is_some()
+    }
+
+    /// Whether requests can be made.
+    fn is_connected(&self) -> bool {
+        self.process == runtime::process() && self.core.is_connected()
+    }
+
+    /// Why the connection ended, as the exception to raise, or None.
+    fn failure(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let failure = self.core.failure()?;
+        let error = errors::from_error(py, failure.into_error(self.core.host()));
+        Some(error.into_value(py).into_any())
+    }
+
+    /// Says goodbye and gives the other side a moment to end; without `wait` returns at once.
+    #[pyo3(signature = (wait=false))]
+    fn close(&self, py: Python<'_>, wait: bool) -> PyResult<()> {
+        if self.process != runtime::process() {
+            return Ok(());
+        }
+        self.core.close();
+        if wait {
+            let (sender, receiver) = sync_channel(1);
+            let core = Core::clone(&self.core);
+            runtime::handle()?.spawn(async move {
+                // Whoever interrupted the wait has dropped the receiver.
+                let _ = sender.send(core.closed().await);
+            });
+            wait_for(py, &receiver)?;
+        }
+        Ok(())
+    }
+
+    /// The other end, such as `box:22`.
+    #[getter]
+    fn peer(&self) -> &str {
+        self.core.peer()
+    }
+
+    /// Under which number what it prints is found.
+    #[getter]
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// Asks for a sign of life every `interval` seconds, and closes the connection when none came for `limit` seconds.
+pub(super) async fn keep_alive(
+    connection: crate::connection::WeakConnection,
+    interval: f64,
+    limit: f64,
+) {
+    let every = Duration::try_from_secs_f64(interval.max(0.01)).unwrap_or(LONG);
+    let limit = Duration::try_from_secs_f64(limit.max(0.01)).unwrap_or(LONG);
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(connection) = connection.upgrade() else {
+            return;
+        };
+        if !connection.is_connected() {
+            return;
+        }
+        if let Err(_elapsed) = tokio::time::timeout(limit, connection.ping()).await {
+            connection.abandon("Remote server not responding");
+            return;
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! From completions to what the Python package takes: `(ticket, tag, value)`.
+
+use bytes::Bytes;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyNone, PyString, PyTuple};
+
+use crate::connection::{Completion, request::Answer};
+use crate::wire::Segments;
+
+use super::pickle_scan::{Refused, Scan, scan};
+use super::queue::Ticket;
+
+/// The value itself.
+const VALUE: u8 = 0;
+/// A value still to be unpickled: `(pickle, buffers, uses)`; `uses` is None where everything is trusted.
+const PICKLED: u8 = 1;
+/// The server's ERROR, a pickle.
+const ERROR: u8 = 2;
+/// Cancelled; the server's ERROR or None.
+const CANCELLED: u8 = 3;
+/// Out of time; the server's ERROR or None.
+const TIMED_OUT: u8 = 4;
+/// The connection ended: the exception to raise.
+const LOST: u8 = 5;
+/// Refused before it was sent, or an answer that is no pickle: why.
+const REFUSED: u8 = 6;
+/// Not a completion: something was printed and is to be shown first.
+const OUTPUT: u8 = 7;
+
+/// How answers of one connection are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reading {
+    /// Whatever the server sends is unpickled.
+    pub trusted: bool,
+    /// The server is Python 2, whose text needs decoding.
+    pub python2: bool,
+}
+
+static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+fn loads<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+    LOADS.import(py, "pickle", "loads")
+}
+
+/// A tuple for each completion, behind a mark if output is to be shown first.
+pub(super) fn batch<'py>(
+    py: Python<'py>,
+    host: &str,
+    reading: Reading,
+    completions: Vec<(Ticket, Completion)>,
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    if super::output::is_waiting() {
+        list.append((0u64, OUTPUT, PyNone::get(py)))?;
+    }
+    for (ticket, completion) in completions {
+        let (tag, value) = value(py, host, reading, completion)?;
+        list.append((ticket, tag, value))?;
+    }
+    Ok(list)
+}
+
+fn value<'py>(
+    py: Python<'py>,
+    host: &str,
+    reading: Reading,
+    completion: Completion,
+) -> PyResult<(u8, Bound<'py, PyAny>)> {
+    let none = || PyNone::get(py).to_owned().into_any();
+    Ok(match completion {
+        Completion::Result(answer) => result(py, reading, answer)?,
+        Completion::Error(answer) => (ERROR, joined(py, &answer.pickle)?),
+        Completion::Sent => (VALUE, none()),
+        Completion::Cancelled(answer) => (CANCELLED, optional(py, answer)?),
+        Completion::TimedOut(answer) => (TIMED_OUT, optional(py, answer)?),
+        Completion::Lost(failure) => {
+            let error = super::errors::from_error(py, failure.into_error(host));
+            (LOST, error.into_value(py).into_bound(py).into_any())
+        }
+        Completion::Refused(why) => (REFUSED, PyString::new(py, &why).into_any()),
+    })
+}
+
+fn optional<'py>(py: Python<'py>, answer: Option<Answer>) -> PyResult<Bound<'py, PyAny>> {
+    match answer {
+        Some(answer) => joined(py, &answer.pickle),
+        None => Ok(PyNone::get(py).to_owned().into_any()),
+    }
+}
+
+fn result<'py>(
+    py: Python<'py>,
+    reading: Reading,
+    answer: Answer,
+) -> PyResult<(u8, Bound<'py, PyAny>)> {
+    let pickle = joined(py, &answer.pickle)?;
+    let bytes = pickle.cast::<PyBytes>()?;
+    let uses = match scan(bytes.as_bytes()) {
+        Ok(Scan::Plain) if answer.buffers.is_empty() && !reading.python2 => {
+            // Nothing in it can call or find anything, so the plain unpickler does.
+            return Ok(match loads(py)?.call1((&pickle,)) {
+                Ok(value) => (VALUE, value),
+                Err(error) => (REFUSED, PyString::new(py, &error.to_string()).into_any()),
+            });
+        }
+        Ok(Scan::Plain) => Some(PyBytes::new(py, &[])),
+        Ok(Scan::Names(uses)) if !reading.trusted => Some(PyBytes::new(py, &uses)),
+        Ok(Scan::Names(_)) => None,
+        Err(Refused::Forbidden(_)) if reading.trusted => None,
+        Err(refused) => return Ok((REFUSED, PyString::new(py, &refused.to_string()).into_any())),
+    };
+    let buffers = PyList::empty(py);
+    for buffer in &answer.buffers {
+        buffers.append(writable(py, buffer)?)?;
+    }
+    let encoded = PyTuple::new(
+        py,
+        [
+            pickle.clone(),
+            buffers.into_any(),
+            uses.into_pyobject(py)?.into_any(),
+        ],
+    )?;
+    Ok((PICKLED, encoded.into_any()))
+}
+
+fn copy_into(pieces: &Segments, target: &mut [u8]) {
+    let mut rest = target;
+    for piece in pieces.pieces() {
+        let (head, tail) = rest.split_at_mut(piece.len());
+        head.copy_from_slice(piece);
+        rest = tail;
+    }
+}
+
+/// A pickle as one bytes object.
+fn joined<'py>(py: Python<'py>, pieces: &Segments) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = PyBytes::new_with(py, pieces.len(), |target| {
+        copy_into(pieces, target);
+        Ok(())
+    })?;
+    Ok(bytes.into_any())
+}
+
+/// A buffer as a bytearray, so that an array made on it can be written to.
+fn writable<'py>(py: Python<'py>, pieces: &Segments) -> PyResult<Bound<'py, PyAny>> {
+    let array = PyByteArray::new_with(py, pieces.len(), |target| {
+        copy_into(pieces, target);
+        Ok(())
+    })?;
+    Ok(array.into_any())
+}
+
+/// Pickled class descriptions as bytes objects.
+pub(super) fn classes(py: Python<'_>, payloads: Vec<Bytes>) -> Vec<Bound<'_, PyBytes>> {
+    payloads
+        .iter()
+        .map(|payload| PyBytes::new(py, payload))
+        .collect()
+}

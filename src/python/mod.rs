@@ -1,0 +1,74 @@
+//! The extension module `easycluster._native`: connections, specs and keys for the Python package, which does the pickling.
+//!
+//! The runtime's thread never takes Python's lock: what it has to say waits in queues (`queue`, `output`) that Python's own
+//! threads empty. So no call waits for a busy interpreter, and completion functions run only where the manual says.
+
+mod buffer;
+mod connect;
+mod connection;
+mod convert;
+mod errors;
+mod keys;
+mod output;
+pub mod pickle_scan;
+mod queue;
+mod runtime;
+mod spec;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+/// The text of a file of the stub, such as `objects.py`, which both ends run.
+#[pyfunction]
+fn stub_source(name: &str) -> PyResult<String> {
+    crate::stub::file(name)
+        .map(str::to_owned)
+        .ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(name.to_owned()))
+}
+
+/// What a pickle looks up by name: None if nothing and no reference, else a byte for each look-up: 1 called, 2 made by `__new__`.
+/// Raises ValueError for a pickle that is malformed or does what no pickle of a value does.
+#[pyfunction]
+fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    match pickle_scan::scan(pickle) {
+        Ok(pickle_scan::Scan::Plain) => Ok(None),
+        Ok(pickle_scan::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
+        Err(refused) => Err(pyo3::exceptions::PyValueError::new_err(refused.to_string())),
+    }
+}
+
+/// The program: takes its arguments without the program's name, gives the exit status.
+#[pyfunction]
+fn main(py: Python<'_>, arguments: Vec<String>) -> i32 {
+    py.detach(|| crate::cli::main(std::iter::once("easycluster".to_owned()).chain(arguments)))
+}
+
+#[pymodule(gil_used = true)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    module.add("DEFAULT_PORT", crate::connection_spec::DEFAULT_PORT)?;
+    module.add("KEY_SIZE", crate::key_file::KEY_SIZE)?;
+    module.add_class::<connection::Connection>()?;
+    for function in [
+        wrap_pyfunction!(stub_source, module)?,
+        wrap_pyfunction!(scan_pickle, module)?,
+        wrap_pyfunction!(main, module)?,
+        wrap_pyfunction!(connect::open, module)?,
+        wrap_pyfunction!(keys::generate_key, module)?,
+        wrap_pyfunction!(keys::decode_key, module)?,
+        wrap_pyfunction!(keys::read_key_file, module)?,
+        wrap_pyfunction!(keys::write_key_file, module)?,
+        wrap_pyfunction!(spec::parse_spec, module)?,
+        wrap_pyfunction!(output::wait_output, module)?,
+        wrap_pyfunction!(output::take_output, module)?,
+        wrap_pyfunction!(output::end_output, module)?,
+        wrap_pyfunction!(runtime::forked, module)?,
+        wrap_pyfunction!(errors::set_errors, module)?,
+    ] {
+        module.add_function(function)?;
+    }
+    // Nothing but the package looks in here.
+    module.add("__all__", PyList::empty(py))?;
+    Ok(())
+}

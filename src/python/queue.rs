@@ -1,0 +1,249 @@
+//! Where completions wait for a Python thread: in order for those who take any, by number for those who want one.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::connection::Completion;
+use crate::session::RequestId;
+
+/// A call's number on the Python side. 0 is nobody's.
+pub(super) type Ticket = u64;
+
+/// Where a completion goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    /// To whoever takes the next one.
+    Queue,
+    /// To the one who asks for it.
+    Slot,
+}
+
+#[derive(Debug)]
+struct Call {
+    id: Option<RequestId>,
+    route: Route,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<(Ticket, Completion)>,
+    slots: HashMap<Ticket, Completion>,
+    calls: HashMap<Ticket, Call>,
+    classes: Vec<Bytes>,
+    waiting: usize,
+    pipe: Option<(PipeReader, PipeWriter)>,
+    /// A byte stands in the pipe.
+    signalled: bool,
+    lost: bool,
+}
+
+/// One connection's completions.
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What a wait ended with.
+pub(super) enum Taken {
+    /// Completions, oldest first.
+    Some(Vec<(Ticket, Completion)>),
+    /// The wanted call is no longer on its way: another thread took its completion.
+    Elsewhere,
+    /// Nothing in time.
+    Nothing,
+    /// The connection is lost and everything was taken.
+    Lost,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Expects a completion under this number.
+    pub(super) fn expect(&self, ticket: Ticket, route: Route) {
+        self.lock().calls.insert(ticket, Call { id: None, route });
+    }
+
+    /// Notes the connection's number for a call, unless it is done already.
+    pub(super) fn submitted(&self, ticket: Ticket, id: RequestId) {
+        if let Some(call) = self.lock().calls.get_mut(&ticket) {
+            call.id = Some(id);
+        }
+    }
+
+    /// The connection's number for a call on its way.
+    pub(super) fn id_of(&self, ticket: Ticket) -> Option<RequestId> {
+        self.lock().calls.get(&ticket).and_then(|call| call.id)
+    }
+
+    /// Takes a completion in. Called on the runtime's thread.
+    pub(super) fn complete(&self, ticket: Ticket, completion: Completion) {
+        let mut state = self.lock();
+        match state.calls.remove(&ticket) {
+            Some(Call {
+                route: Route::Slot, ..
+            }) => {
+                state.slots.insert(ticket, completion);
+            }
+            _ => {
+                state.ready.push_back((ticket, completion));
+                state.signal();
+            }
+        }
+        if state.waiting > 0 {
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Notes a class that references may name.
+    pub(super) fn class(&self, payload: Bytes) {
+        self.lock().classes.push(payload);
+    }
+
+    /// The classes noted since the last time.
+    pub(super) fn take_classes(&self) -> Vec<Bytes> {
+        std::mem::take(&mut self.lock().classes)
+    }
+
+    /// The connection is over: nothing more will come.
+    pub(super) fn lost(&self) {
+        let mut state = self.lock();
+        state.lost = true;
+        state.signal();
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Whether a completion can be taken under this number.
+    pub(super) fn is_done(&self, ticket: Ticket) -> bool {
+        !self.lock().calls.contains_key(&ticket)
+    }
+
+    /// How many completions wait to be taken by anyone.
+    pub(super) fn ready(&self) -> usize {
+        self.lock().ready.len()
+    }
+
+    /// How many calls are on their way.
+    pub(super) fn outstanding(&self) -> usize {
+        self.lock().calls.len()
+    }
+
+    /// Nobody will ask for this call by number any more; its completion goes to the queue.
+    pub(super) fn forget(&self, ticket: Ticket) {
+        let mut state = self.lock();
+        if let Some(call) = state.calls.get_mut(&ticket) {
+            call.route = Route::Queue;
+        } else if let Some(completion) = state.slots.remove(&ticket) {
+            state.ready.push_back((ticket, completion));
+            state.signal();
+        }
+    }
+
+    /// Up to `max` completions at once. With `wanted`, waits no longer than that call is on its way.
+    pub(super) fn take(&self, wanted: Option<Ticket>, max: usize, until: Option<Instant>) -> Taken {
+        let mut state = self.lock();
+        loop {
+            if !state.ready.is_empty() {
+                let count = max.min(state.ready.len());
+                let taken = state.ready.drain(..count).collect();
+                state.quieten();
+                return Taken::Some(taken);
+            }
+            if wanted.is_some_and(|ticket| !state.calls.contains_key(&ticket)) {
+                return Taken::Elsewhere;
+            }
+            if state.lost {
+                return Taken::Lost;
+            }
+            match self.wait(state, until) {
+                Some(guard) => state = guard,
+                None => return Taken::Nothing,
+            }
+        }
+    }
+
+    /// The completion of one call that was routed to a slot.
+    pub(super) fn take_slot(&self, ticket: Ticket, until: Option<Instant>) -> Taken {
+        let mut state = self.lock();
+        loop {
+            if let Some(completion) = state.slots.remove(&ticket) {
+                return Taken::Some(vec![(ticket, completion)]);
+            }
+            if !state.calls.contains_key(&ticket) {
+                return Taken::Elsewhere;
+            }
+            match self.wait(state, until) {
+                Some(guard) => state = guard,
+                None => return Taken::Nothing,
+            }
+        }
+    }
+
+    fn wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        until: Option<Instant>,
+    ) -> Option<MutexGuard<'a, State>> {
+        let left = match until {
+            Some(until) => until.saturating_duration_since(Instant::now()),
+            // A long time rather than for ever keeps one way through the condition variable.
+            None => Duration::from_secs(3600),
+        };
+        if left.is_zero() {
+            return None;
+        }
+        state.waiting += 1;
+        let (mut state, _) = self
+            .changed
+            .wait_timeout(state, left)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        Some(state)
+    }
+
+    /// A descriptor that is readable while completions wait.
+    pub(super) fn pipe(&self) -> std::io::Result<std::os::fd::RawFd> {
+        use std::os::fd::AsRawFd;
+        let mut state = self.lock();
+        if state.pipe.is_none() {
+            state.pipe = Some(std::io::pipe()?);
+            if !state.ready.is_empty() || state.lost {
+                state.signal();
+            }
+        }
+        Ok(state
+            .pipe
+            .as_ref()
+            .map_or(-1, |(reader, _)| reader.as_raw_fd()))
+    }
+}
+
+impl State {
+    /// Makes the pipe readable. One byte at most stands in it, so writing never blocks.
+    fn signal(&mut self) {
+        if !self.signalled
+            && let Some((_, writer)) = &mut self.pipe
+        {
+            self.signalled = writer.write(&[1]).is_ok();
+        }
+    }
+
+    /// Makes the pipe unreadable if nothing is left to take.
+    fn quieten(&mut self) {
+        if self.signalled
+            && self.ready.is_empty()
+            && !self.lost
+            && let Some((reader, _)) = &mut self.pipe
+        {
+            self.signalled = !matches!(reader.read(&mut [0]), Ok(1));
+        }
+    }
+}
