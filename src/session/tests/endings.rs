@@ -339,3 +339,23 @@ fn dropped_calls_leave_nothing_behind_in_the_queues() {
         .cancel(first, CancelReason::Abandoned, pair.now);
     assert_eq!(kinds(&pair.sent()), [Kind::Cancel]);
 }
+
+#[test]
+fn nothing_after_a_fault_is_read() {
+    let mut pair = pair();
+    let first = pair.call(Id(0), 1);
+    let second = pair.call(Id(0), 1);
+    pair.sent();
+    let mut bytes = encoded(&reply(Kind::Result, first.number(), b"value")).to_vec();
+    bytes.extend(encoded(&reply(Kind::Data, second.number(), b"stray")));
+    bytes.extend(encoded(&reply(Kind::Result, second.number(), b"value")));
+    let error = pair.session.receive(bytes.into()).unwrap_err();
+    assert_eq!(error.code(), "malformed");
+    let done = pair.completions();
+    assert!(matches!(done[0], (id, Outcome::Result(_)) if id == first));
+    assert_eq!(done[1..], [(second, Outcome::Lost { sent: true })]);
+    let late = encoded(&reply(Kind::Result, second.number(), b"value"));
+    assert_eq!(pair.session.receive(late), Ok(()));
+    assert!(pair.completions().is_empty());
+    assert!(pair.session.is_closed());
+}

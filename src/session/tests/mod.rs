@@ -11,5 +11,6 @@ mod endings;
 mod model;
 mod model_stub;
 mod rate;
+mod spec_rules;
 mod stub;
 mod vectors;
