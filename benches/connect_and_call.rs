@@ -11,14 +11,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use easycluster::{Client, Value};
+use easycluster::{Client, Cluster, ConnectOptions, ConnectionSpec, Value};
 use floor::Floor;
-use support::{Interpreter, Sshd, interpreter_at_least, processes};
+use support::{Interpreter, Sshd, SshdOptions, interpreter_at_least, processes};
 
 const MIB: usize = 1 << 20;
 
+/// How many hosts the server pretends to be.
+const HOSTS: u8 = 32;
+
 fn main() {
-    let server = Sshd::start();
+    let server = Sshd::start_with(&SshdOptions {
+        addresses: HOSTS,
+        ..SshdOptions::default()
+    });
     let python = interpreter_at_least((3, 8));
     println!(
         "sshd of this machine, remote Python {}.{} ({})",
@@ -33,6 +39,8 @@ fn main() {
     let mut report = Report { missed: 0 };
     runtime.block_on(async {
         connect_to_first_result(&server, python, &mut report).await;
+        far_away(&server, python, &mut report).await;
+        many_hosts(&server, python, &mut report).await;
         one_call(&server, python, &mut report).await;
         many_in_flight(&server, python, &mut report).await;
         bulk_both_ways(&server, python, &mut report).await;
@@ -105,13 +113,13 @@ fn mib_per_second(bytes: usize, time: Duration) -> String {
 }
 
 async fn client(server: &Sshd, python: &Interpreter) -> Client {
-    Client::from_spec(&format!(
-        "{}:rpython={}",
-        server.spec(),
-        python.path.display()
-    ))
-    .await
-    .expect("the client connects")
+    client_of(server.spec(), python).await
+}
+
+async fn client_of(spec: String, python: &Interpreter) -> Client {
+    Client::from_spec(&format!("{spec}:rpython={}", python.path.display()))
+        .await
+        .expect("the client connects")
 }
 
 /// A whole connection and one call, against russh's connection and `python -c pass`. Turn by turn, so that both see the same machine.
@@ -120,7 +128,13 @@ async fn connect_to_first_result(server: &Sshd, python: &Interpreter, report: &m
     let command = format!("exec {} -S -E -c pass", python.path.display());
     for round in 0..25 {
         let begin = Instant::now();
-        let bare = Floor::connect(server.port(), server.user(), &server.key.private).await;
+        let bare = Floor::connect(
+            "127.0.0.1",
+            server.port(),
+            server.user(),
+            &server.key.private,
+        )
+        .await;
         bare.run(&command).await;
         let floor_time = begin.elapsed();
         bare.close().await;
@@ -141,9 +155,98 @@ async fn connect_to_first_result(server: &Sshd, python: &Interpreter, report: &m
     report.ratio("connect to first result", median(ours), median(floor), 1.2);
 }
 
+/// The same over a round trip of 50 ms, where each round trip that is saved counts.
+async fn far_away(server: &Sshd, python: &Interpreter, report: &mut Report) {
+    let port = floor::distance::far_away(server.port(), Duration::from_millis(25)).await;
+    server.is_known_at(port);
+    let command = format!("exec {} -S -E -c pass", python.path.display());
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let begin = Instant::now();
+        let bare = Floor::connect("127.0.0.1", port, server.user(), &server.key.private).await;
+        bare.run(&command).await;
+        floor.push(begin.elapsed());
+        bare.close().await;
+
+        let begin = Instant::now();
+        let client = client_of(server.spec_at("127.0.0.1", port), python).await;
+        let _: i64 = client.call("abs", (-42,)).await.expect("the call succeeds");
+        ours.push(begin.elapsed());
+        client.close().await;
+    }
+    report.ratio(
+        "the same with a round trip of 50 ms",
+        median(ours),
+        median(floor),
+        1.2,
+    );
+}
+
+/// 32 hosts connected and called at once.
+async fn many_hosts(server: &Sshd, python: &Interpreter, report: &mut Report) {
+    let command = format!("exec {} -S -E -c pass", python.path.display());
+    let address = |last: u8| format!("127.0.0.{last}");
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let mut hosts = tokio::task::JoinSet::new();
+        for last in 1..=HOSTS {
+            let (port, user, key) = (
+                server.port(),
+                server.user().to_string(),
+                server.key.private.clone(),
+            );
+            let command = command.clone();
+            hosts.spawn(async move {
+                let bare = Floor::connect(&address(last), port, &user, &key).await;
+                bare.run(&command).await;
+                bare
+            });
+        }
+        let connected = hosts.join_all().await;
+        floor.push(begin.elapsed());
+        for bare in connected {
+            bare.close().await;
+        }
+
+        let begin = Instant::now();
+        let specs: Vec<ConnectionSpec> = (1..=HOSTS)
+            .map(|last| {
+                format!(
+                    "{}:rpython={}",
+                    server.spec_at(&address(last), server.port()),
+                    python.path.display()
+                )
+            })
+            .map(|spec| spec.parse().expect("a good spec"))
+            .collect();
+        let cluster = Cluster::connect(&specs, &ConnectOptions::default())
+            .await
+            .expect("all connect");
+        let sums = cluster.call::<i64>("abs", (-42,)).await;
+        assert!(sums.iter().all(|sum| matches!(sum, Ok(42))));
+        ours.push(begin.elapsed());
+        for client in cluster.clients() {
+            client.clone().close().await;
+        }
+    }
+    report.ratio(
+        "32 hosts connected and called",
+        median(ours),
+        median(floor),
+        1.5,
+    );
+}
+
 /// One call after the other, against an echo by a Python process over the same kind of channel.
 async fn one_call(server: &Sshd, python: &Interpreter, report: &mut Report) {
-    let bare = Floor::connect(server.port(), server.user(), &server.key.private).await;
+    let bare = Floor::connect(
+        "127.0.0.1",
+        server.port(),
+        server.user(),
+        &server.key.private,
+    )
+    .await;
     let mut echo = bare.echo(python.to_str()).await;
     let client = client(server, python).await;
     let (mut ours, mut floor) = (Vec::new(), Vec::new());

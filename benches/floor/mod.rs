@@ -1,5 +1,7 @@
 //! What SSH itself costs: a bare russh client that does the same over the same server, without this crate.
 
+pub mod distance;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,12 +27,12 @@ pub struct Floor {
 }
 
 impl Floor {
-    pub async fn connect(port: u16, user: &str, key: &Path) -> Floor {
+    pub async fn connect(address: &str, port: u16, user: &str, key: &Path) -> Floor {
         let config = client::Config {
             nodelay: true,
             ..client::Config::default()
         };
-        let mut handle = client::connect(Arc::new(config), ("127.0.0.1", port), Trusting)
+        let mut handle = client::connect(Arc::new(config), (address, port), Trusting)
             .await
             .expect("russh connects");
         let key = load_secret_key(key, None).expect("the key is readable");

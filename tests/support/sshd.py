@@ -88,7 +88,7 @@ class Sshd:
         # Another process may take the free port before sshd does; then the next one is tried.
         for _ in range(5):
             self.port = _free_port()
-            hosts = "[127.0.0.1]:%d,[localhost]:%d,testhost" % (self.port, self.port)
+            hosts = "[127.0.0.*]:%d,[localhost]:%d,testhost" % (self.port, self.port)
             self.known_hosts.write_text("".join("%s %s\n" % (hosts, public(key)) for key in self.host_keys))
             (self.folder / "sshd_config").write_text("\n".join(self._configuration()) + "\n")
             (self.folder / "log").write_text("")

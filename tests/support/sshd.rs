@@ -128,12 +128,24 @@ impl Sshd {
 
     /// A spec that logs in, whatever the user's own configuration is.
     pub fn spec(&self) -> String {
+        self.spec_at("127.0.0.1", self.port)
+    }
+
+    /// The same by another of its addresses, or through something that stands in front of it.
+    pub fn spec_at(&self, address: &str, port: u16) -> String {
         let (key, known_hosts) = (self.key.private.display(), self.known_hosts());
         let known_hosts = known_hosts.display();
         format!(
-            "{}@127.0.0.1:{}:identity={key}:known_hosts={known_hosts}:config=none:batch=yes",
-            self.user, self.port
+            "{}@{address}:{port}:identity={key}:known_hosts={known_hosts}:config=none:batch=yes",
+            self.user
         )
+    }
+
+    /// Makes its host keys known for another port too.
+    pub fn is_known_at(&self, port: u16) {
+        let known = fs::read_to_string(self.known_hosts()).expect("readable");
+        let more = known.replace(&format!("]:{}", self.port), &format!("]:{port}"));
+        fs::write(self.known_hosts(), known + &more).expect("written");
     }
 
     /// What the server has logged so far.
@@ -325,7 +337,7 @@ const READY: &str = "---- ready ----\n";
 fn write_known_hosts(folder: &Path, port: u16, host_keys: &[KeyPair]) {
     let line = |key: &KeyPair| {
         format!(
-            "[127.0.0.1]:{port},[localhost]:{port},testhost {}\n",
+            "[127.0.0.*]:{port},[localhost]:{port},testhost {}\n",
             key.public()
         )
     };

@@ -16,6 +16,8 @@ pub struct SshdOptions {
     pub max_sessions: u32,
     /// `MaxAuthTries`.
     pub max_auth_tries: u32,
+    /// On how many addresses it listens (127.0.0.1, 127.0.0.2 and so on), as if they were so many hosts.
+    pub addresses: u8,
     /// The types of the host keys that it has, for ssh-keygen.
     pub host_key_types: Vec<&'static str>,
     /// The type of the client's key.
@@ -41,6 +43,7 @@ impl Default for SshdOptions {
         SshdOptions {
             max_sessions: 10,
             max_auth_tries: 6,
+            addresses: 1,
             host_key_types: vec!["ed25519"],
             client_key_type: "ed25519",
             shell: None,
@@ -63,8 +66,9 @@ pub fn configuration(
 ) -> String {
     let mut lines = options.lines.clone();
     let at = folder.display();
+    lines
+        .extend((1..=options.addresses).map(|last| format!("ListenAddress 127.0.0.{last}:{port}")));
     lines.extend([
-        format!("ListenAddress 127.0.0.1:{port}"),
         "PidFile none".into(),
         format!("AuthorizedKeysFile {at}/authorized_keys"),
         // The temporary folder is writable by others up the path, and PAM needs root.
