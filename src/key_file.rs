@@ -89,6 +89,8 @@ pub struct LoadedKey {
     pub key: Key,
     /// What is wrong with the file, though not so wrong that it cannot be read.
     pub warnings: Vec<KeyWarning>,
+    /// The number of letters where the key came from a passphrase: few can be guessed. None for one of 64 hex digits.
+    pub passphrase: Option<usize>,
 }
 
 impl LoadedKey {
@@ -96,7 +98,20 @@ impl LoadedKey {
         LoadedKey {
             key,
             warnings: Vec::new(),
+            passphrase: None,
         }
+    }
+
+    /// A key as typed, see [`Key::decode`].
+    ///
+    /// # Errors
+    /// [`KeyError::Empty`].
+    pub fn decode(text: &str) -> Result<Self, KeyError> {
+        Ok(LoadedKey {
+            key: Key::decode(text)?,
+            warnings: Vec::new(),
+            passphrase: decode_hex(text).is_none().then(|| text.chars().count()),
+        })
     }
 }
 
@@ -165,11 +180,11 @@ pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
         return Err(no_key_file());
     }
     let text = String::from_utf8(line).map_err(|_| no_key_file())?;
-    match Key::decode(text.trim_end_matches(['\r', '\n'])) {
+    match LoadedKey::decode(text.trim_end_matches(['\r', '\n'])) {
         Err(KeyError::Empty) => Err(KeyError::EmptyFile(path.to_path_buf())),
-        key => Ok(LoadedKey {
-            key: key?,
+        loaded => Ok(LoadedKey {
             warnings,
+            ..loaded?
         }),
     }
 }

@@ -22,6 +22,8 @@ mod python;
 mod remote_object;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "cli")]
+pub mod service;
 pub mod session;
 pub mod stub;
 pub mod transport;

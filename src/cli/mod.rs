@@ -1,16 +1,20 @@
 //! The program `easycluster`: arguments, output and exit codes. What it does is done by the library.
 
+mod classic;
 mod demo;
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod embedded_sshd;
 mod failure;
 mod hosts;
+mod keygen;
 mod lines;
 mod ping;
 mod printer;
 mod program;
 mod run;
+mod serve;
+mod service;
 mod stop;
 
 use std::ffi::OsString;
@@ -47,6 +51,8 @@ Nothing is installed there: it needs sshd and any Python from 2.6 on.";
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    classic: classic::Classic,
 }
 
 #[derive(Subcommand)]
@@ -54,6 +60,9 @@ enum Command {
     Run(run::Arguments),
     Ping(ping::Arguments),
     Demo(demo::Arguments),
+    Serve(serve::Arguments),
+    Keygen(keygen::Arguments),
+    Service(service::Arguments),
 }
 
 /// Runs the program with `args`, the program's own name first, and gives its exit code.
@@ -96,8 +105,11 @@ fn dispatch(arguments: Arguments) -> Result<i32, Failure> {
         Some(Command::Run(arguments)) => run::main(arguments),
         Some(Command::Ping(arguments)) => ping::main(arguments),
         Some(Command::Demo(arguments)) => demo::main(&arguments),
-        None => {
+        Some(Command::Serve(arguments)) => serve::main(&arguments),
+        Some(Command::Keygen(arguments)) => keygen::main(&arguments),
+        Some(Command::Service(arguments)) => service::main(&arguments),
+        None => arguments.classic.dispatch().unwrap_or_else(|| {
             Err(Failure::usage("no command is given").with_hint("easycluster --help lists them"))
-        }
+        }),
     }
 }

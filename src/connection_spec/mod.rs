@@ -232,7 +232,7 @@ impl KeySource {
     pub fn load(&self) -> Result<LoadedKey, KeyError> {
         match self {
             KeySource::File(path) => read_key_file(&expand_home(path)),
-            KeySource::Text(text) => Ok(LoadedKey::without_warnings(Key::decode(text)?)),
+            KeySource::Text(text) => LoadedKey::decode(text),
             KeySource::Given(key) => Ok(LoadedKey::without_warnings(key.clone())),
         }
     }

@@ -21,6 +21,9 @@ mod admission;
 mod command;
 #[cfg(unix)]
 mod connection;
+#[cfg(unix)]
+mod foreground;
+pub mod key;
 mod listen;
 mod request_log;
 
@@ -41,6 +44,8 @@ pub use crate::transport::tcp::DEFAULT_PORT;
 pub use crate::transport::tcp::link::Liveness;
 pub use crate::wire::authentication::KEY_MIN;
 pub use admission::{HANDSHAKES_MAX, parse_network};
+#[cfg(unix)]
+pub use foreground::serve_until_signal;
 
 /// How long a client may take to show that it holds the key (AU-9).
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -105,9 +110,12 @@ impl Default for ServerOptions {
 pub enum ServerError {
     /// The key is too easy to guess.
     #[error(
-        "the key has {0} bytes, and fewer than {KEY_MIN} can be guessed; make one with `easycluster -g FILE`, or insist with --allow-short-key"
+        "the key has {0} letters, and fewer than {KEY_MIN} can be guessed; make one with `easycluster -g FILE`, or insist with --allow-short-key"
     )]
     ShortKey(usize),
+    /// The key cannot be had.
+    #[error(transparent)]
+    Key(#[from] crate::key_file::KeyError),
     /// No socket could be opened.
     #[error("cannot listen on {place}: {error}")]
     Listen {

@@ -1,0 +1,77 @@
+//! The command line of the manual, in letters instead of subcommands: `-g`, `-S`, `-i`, `-u`,
+//! `--start`, `--stop`, `--query-installed`, and what goes with them.
+
+use std::path::PathBuf;
+
+use super::failure::Failure;
+use super::serve::{self, KeyArguments, ListenArguments};
+use super::service::{self, Install, Whose};
+
+/// One of these, or a subcommand.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Classic {
+    /// Write a new key to FILE; the same as `keygen FILE`
+    #[arg(short = 'g', long, value_name = "FILE", help_heading = CLASSIC, group = "classic")]
+    generate: Option<PathBuf>,
+    /// Run the standalone server; the same as `serve`
+    #[arg(short = 'S', long, help_heading = CLASSIC, group = "classic")]
+    serve: bool,
+    /// Install the server as a service; the same as `service install`
+    #[arg(short = 'i', long, help_heading = CLASSIC, group = "classic")]
+    install: bool,
+    /// Remove the service; the same as `service uninstall`
+    #[arg(short = 'u', long, help_heading = CLASSIC, group = "classic")]
+    uninstall: bool,
+    /// Start the service, behind -i too
+    #[arg(long, help_heading = CLASSIC)]
+    start: bool,
+    /// Stop the service
+    #[arg(long, help_heading = CLASSIC, group = "classic")]
+    stop: bool,
+    /// Exit code 0 if the service is installed, 1 if not
+    #[arg(long, help_heading = CLASSIC, group = "classic")]
+    query_installed: bool,
+    /// Let -g and -i replace a key file
+    #[arg(short = 'O', long, help_heading = CLASSIC)]
+    overwrite: bool,
+    #[command(flatten, next_help_heading = "Options of -S and -i")]
+    key: KeyArguments,
+    #[command(flatten, next_help_heading = "Options of -S and -i")]
+    listen: ListenArguments,
+}
+
+const CLASSIC: &str = "Standalone server, for machines without SSH";
+
+impl Classic {
+    /// Does what the letters say; None where they say nothing.
+    pub(crate) fn dispatch(self) -> Option<Result<i32, Failure>> {
+        let whose = Whose::default();
+        Some(if self.query_installed {
+            Ok(service::query_installed(&whose))
+        } else if self.install {
+            service::install(&Install {
+                whose,
+                key: self.key,
+                listen: self.listen,
+                overwrite: self.overwrite,
+                run_as: None,
+                start: self.start,
+            })
+        } else if self.uninstall {
+            service::uninstall(&whose)
+        } else if self.start {
+            service::start(&whose)
+        } else if self.stop {
+            service::stop(&whose)
+        } else if let Some(file) = &self.generate {
+            super::keygen::generate(file, self.overwrite)
+        } else if self.serve {
+            serve::main(&serve::Arguments {
+                key: self.key,
+                listen: self.listen,
+            })
+        } else {
+            return None;
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! Systems with neither systemd nor another known service manager: an init script as the Linux
+//! Standard Base wants it.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Init scripts under a root, `/` or a folder that stands for it.
+#[derive(Debug)]
+pub struct SysV {
+    root: PathBuf,
+}
+
+/// What registers init scripts for boot: the program, and its words before and after the name, to
+/// add and to remove.
+const REGISTRARS: [(&str, &[&str], &[&str], &[&str], &[&str]); 3] = [
+    ("update-rc.d", &[], &["defaults"], &["-f"], &["remove"]),
+    ("chkconfig", &["--add"], &[], &["--del"], &[]),
+    ("/usr/lib/lsb/install_initd", &[], &[], &[], &[]),
+];
+
+impl SysV {
+    /// Init scripts under `root`.
+    pub fn new(root: &Path) -> Self {
+        SysV { root: root.into() }
+    }
+
+    /// The init script.
+    pub fn script(&self) -> PathBuf {
+        self.root.join("etc/init.d").join(super::NAME)
+    }
+
+    fn pidfile(&self) -> PathBuf {
+        self.root.join("var/run/easycluster.pid")
+    }
+
+    /// Writes the init script and registers it for boot.
+    ///
+    /// # Errors
+    /// Where the script cannot be written or nothing registers it.
+    pub fn install(&self, program: &OsStr, arguments: &[OsString]) -> io::Result<()> {
+        let script = self.script();
+        std::fs::write(&script, self.text(program, arguments)?)?;
+        #[cfg(unix)]
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        self.register(true)
+    }
+
+    /// Unregisters the init script and removes it.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn uninstall(&self) -> io::Result<()> {
+        // The links go with the script: most registrars want it gone first, some want it there.
+        let registered = self.register(false);
+        std::fs::remove_file(self.script())?;
+        registered
+    }
+
+    /// Starts the service.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn start(&self) -> io::Result<()> {
+        self.run("start")
+    }
+
+    /// Stops the service.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn stop(&self) -> io::Result<()> {
+        self.run("stop")
+    }
+
+    /// Whether the service runs.
+    ///
+    /// # Errors
+    /// Where the script cannot be started.
+    pub fn running(&self) -> io::Result<bool> {
+        Ok(Command::new(self.script())
+            .arg("status")
+            .output()?
+            .status
+            .success())
+    }
+
+    fn run(&self, verb: &str) -> io::Result<()> {
+        outcome(Command::new(self.script()).arg(verb))
+    }
+
+    fn register(&self, add: bool) -> io::Result<()> {
+        if self.root != Path::new("/") {
+            // A folder that stands for the root has no boot.
+            return Ok(());
+        }
+        for (program, before, after, remove_before, remove_after) in REGISTRARS {
+            let (program, before, after) = match (add, program) {
+                (true, _) => (program, before, after),
+                (false, "/usr/lib/lsb/install_initd") => {
+                    ("/usr/lib/lsb/remove_initd", remove_before, remove_after)
+                }
+                (false, _) => (program, remove_before, remove_after),
+            };
+            let mut command = Command::new(program);
+            command.args(before).arg(super::NAME).args(after);
+            match outcome(&mut command) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "nothing here registers init scripts (tried update-rc.d, chkconfig, install_initd)",
+        ))
+    }
+
+    fn text(&self, program: &OsStr, arguments: &[OsString]) -> io::Result<String> {
+        let mut line = String::new();
+        for word in std::iter::once(program).chain(arguments.iter().map(OsString::as_os_str)) {
+            let word = word.to_string_lossy();
+            let word = shlex::try_quote(&word)
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a word with a NUL"))?;
+            line.push_str(&word);
+            line.push(' ');
+        }
+        let pidfile = self.pidfile();
+        Ok(SCRIPT
+            .replace("@PIDFILE@", &pidfile.to_string_lossy())
+            .replace("@COMMAND@", line.trim_end()))
+    }
+}
+
+fn outcome(command: &mut Command) -> io::Result<()> {
+    let done = command.stdin(std::process::Stdio::null()).output()?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = [done.stderr, done.stdout].concat();
+    Err(io::Error::other(
+        String::from_utf8_lossy(&said).trim().to_owned(),
+    ))
+}
+
+/// Exit codes are those of the Linux Standard Base: 3 is "not running".
+const SCRIPT: &str = r#"#!/bin/sh
+# chkconfig: 345 99 01
+# description: Standalone server of easycluster
+### BEGIN INIT INFO
+# Provides:          easycluster
+# Required-Start:    $remote_fs $network
+# Required-Stop:     $remote_fs $network
+# Default-Start:     2 3 4 5
+# Default-Stop:      0 1 6
+# Short-Description: Standalone server of easycluster
+### END INIT INFO
+
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PIDFILE='@PIDFILE@'
+
+running() {
+    pid=$(cat "$PIDFILE" 2>/dev/null) || return 1
+    [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null
+}
+
+start() {
+    running && { echo "easycluster is already running."; return 0; }
+    @COMMAND@ -d -P "$PIDFILE"
+}
+
+stop() {
+    running || { echo "easycluster is not running."; return 0; }
+    kill "$pid" || return 1
+    tries=0
+    while kill -0 "$pid" 2>/dev/null; do
+        tries=$((tries + 1))
+        [ "$tries" -gt 150 ] && { echo "easycluster does not end."; return 1; }
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+    rm -f "$PIDFILE"
+}
+
+case "$1" in
+    start) start ;;
+    stop) stop ;;
+    restart) stop && start ;;
+    reload | force-reload) running && kill -HUP "$pid" ;;
+    status)
+        if running; then
+            echo "easycluster is running."
+        else
+            echo "easycluster is not running."
+            exit 3
+        fi
+        ;;
+    *)
+        echo "Usage: $0 {start|stop|restart|reload|force-reload|status}" >&2
+        exit 2
+        ;;
+esac
+"#;
