@@ -97,7 +97,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Who answers the questions of connections: whoever sits at the terminal.
 fn prompter() -> Option<crate::transport::Prompter> {
-    None // printer::somebody_is_there().then(crate::transport::ssh::terminal_prompter)
+    printer::somebody_is_there().then(crate::transport::ssh::terminal_prompter)
 }
 
 fn dispatch(arguments: Arguments) -> Result<i32, Failure> {

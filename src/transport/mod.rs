@@ -9,6 +9,8 @@
 
 pub mod child;
 pub mod local;
+pub mod openssh;
+pub mod ssh;
 pub mod tcp;
 
 use std::fmt;
@@ -169,6 +171,7 @@ impl TransportOptions {
 }
 
 /// A started process: two halves that may live in different tasks. Dropping both ends it.
+#[derive(Debug)]
 pub struct Process {
     /// Its standard input.
     pub writer: Writer,
@@ -188,6 +191,8 @@ pub enum Writer {
     Child(child::Writer),
     /// A connection to a standalone server.
     Tcp(tcp::Writer),
+    /// A channel of an SSH connection.
+    Ssh(ssh::Writer),
 }
 
 impl Writer {
@@ -199,6 +204,7 @@ impl Writer {
         match self {
             Writer::Child(writer) => writer.write(data).await,
             Writer::Tcp(writer) => writer.write(data).await,
+            Writer::Ssh(writer) => writer.write(data).await,
         }
     }
 
@@ -207,6 +213,7 @@ impl Writer {
         match self {
             Writer::Child(writer) => writer.finish().await,
             Writer::Tcp(writer) => writer.finish().await,
+            Writer::Ssh(writer) => writer.finish().await,
         }
     }
 }
@@ -218,6 +225,8 @@ pub enum Reader {
     Child(child::Reader),
     /// A connection to a standalone server.
     Tcp(tcp::Reader),
+    /// A channel of an SSH connection.
+    Ssh(ssh::Reader),
 }
 
 impl Reader {
@@ -226,6 +235,7 @@ impl Reader {
         match self {
             Reader::Child(reader) => reader.next().await,
             Reader::Tcp(reader) => reader.next().await,
+            Reader::Ssh(reader) => reader.next().await,
         }
     }
 }
@@ -243,11 +253,13 @@ pub async fn open(
         match spec.transport() {
             Transport::Local => local::open(command, options).await,
             Transport::Tcp => tcp::open(spec, command, options).await,
-            _ => Err(ConnectError::new(
-                spec.label(),
-                Stage::Configure,
-                "this transport is not there yet",
-            )),
+            Transport::Ssh => {
+                let target = ssh::target_of(spec)?;
+                ssh::open(ssh::Connector::shared(), &target, command, options).await
+            }
+            Transport::OpenSsh(program) => {
+                openssh::open(&openssh::target_of(spec, program)?, command, options).await
+            }
         }
     };
     let mut result = match spec.timeout {

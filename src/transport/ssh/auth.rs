@@ -1,0 +1,545 @@
+//! Proving who the user is, in the order OpenSSH would, and saying what was tried when nothing helped.
+
+use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
+use russh::keys::ssh_encoding::Encode;
+use russh::keys::ssh_key::private::KeypairData;
+use russh::keys::{
+    Algorithm, HashAlg, PublicKey, agent::AgentIdentity, signature::Signer as SignatureSigner,
+    ssh_key::Signature,
+};
+use russh::{MethodKind, MethodSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::algorithms;
+use super::handler::{ClientHandler, Shared, describe};
+use super::host_key::Trust;
+use super::identity::{Candidate, Candidates, KeyStore, Source, agent, candidates};
+use super::prompt::Asker;
+use super::settings::Settings;
+use super::timing::Stages;
+use crate::error::{ConnectError, Stage, printable};
+
+/// How long to wait for the list of signature algorithms, which OpenSSH sends with the end of the key exchange.
+const EXTENSION_WAIT: Duration = Duration::from_millis(300);
+
+/// Authenticates `handle`, or says what was tried in what order and what the server would take.
+pub(super) async fn authenticate(
+    stages: &Stages,
+    settings: &Settings,
+    handle: &mut Handle<ClientHandler>,
+    shared: &Arc<Shared>,
+    keys: &KeyStore,
+) -> Result<(), ConnectError> {
+    let since = Instant::now();
+    let mut attempt = Attempt {
+        stages,
+        settings,
+        handle,
+        shared,
+        keys,
+        tried: Vec::new(),
+        accepted: None,
+    };
+    let method = attempt.run().await?;
+    stages.reached(
+        Stage::Authentication,
+        since,
+        format!("{} by {method}", settings.user),
+    );
+    Ok(())
+}
+
+struct Attempt<'a> {
+    stages: &'a Stages,
+    settings: &'a Settings,
+    handle: &'a mut Handle<ClientHandler>,
+    shared: &'a Arc<Shared>,
+    keys: &'a KeyStore,
+    /// What was tried, in order, for the error.
+    tried: Vec<String>,
+    /// The methods the server would take, once it has said so.
+    accepted: Option<MethodSet>,
+}
+
+/// How one request came out.
+enum Outcome {
+    Success,
+    /// Right, and the server wants one more.
+    Partial,
+    Failure,
+}
+
+impl Attempt<'_> {
+    /// The name of what let us in.
+    async fn run(&mut self) -> Result<String, ConnectError> {
+        let mut offers = if self.settings.pubkey_authentication {
+            candidates(self.settings).await
+        } else {
+            Candidates::default()
+        };
+        offers.list.reverse();
+        let mut prompts = self.settings.password_prompts;
+        let mut interactive = self.settings.password_prompts;
+        let mut asked_methods = false;
+        loop {
+            let Some(method) = self.next_method(&offers, prompts, interactive) else {
+                // `none` tells what the server takes, and lets us in where nothing is asked.
+                if !asked_methods {
+                    asked_methods = true;
+                    let known = self.accepted.is_some();
+                    if let Outcome::Success = self.none().await? {
+                        return Ok("none".to_owned());
+                    }
+                    if !known {
+                        continue;
+                    }
+                }
+                return Err(self.refused(&offers.notes));
+            };
+            let (name, outcome) = match method {
+                MethodKind::PublicKey => {
+                    let Some(candidate) = offers.list.pop() else {
+                        continue;
+                    };
+                    let outcome = self.public_key(&candidate).await?;
+                    (candidate.name, outcome)
+                }
+                MethodKind::KeyboardInteractive => {
+                    interactive -= 1;
+                    let outcome = self.keyboard_interactive().await?;
+                    ("keyboard-interactive".to_owned(), outcome)
+                }
+                _ => {
+                    prompts -= 1;
+                    ("password".to_owned(), self.password().await?)
+                }
+            };
+            match outcome {
+                Outcome::Success => return Ok(name),
+                Outcome::Partial => self
+                    .tried
+                    .push(format!("{name}: accepted, and the server wants more")),
+                Outcome::Failure => {}
+            }
+        }
+    }
+
+    /// The first preferred method that the server takes and that has something left to try.
+    fn next_method(
+        &self,
+        offers: &Candidates,
+        prompts: u32,
+        interactive: u32,
+    ) -> Option<MethodKind> {
+        let can_ask = !self.settings.batch_mode
+            && self.stages.asker.available()
+            // Nothing typed may reach a server whose key is wrong.
+            && self.shared.trust() == Some(Trust::Full);
+        self.settings
+            .preferred_authentications
+            .iter()
+            .filter_map(|name| name.parse::<MethodKind>().ok())
+            .find(|method| {
+                // Before the server has spoken only keys are worth a guess: a question to the user is not.
+                let taken = match &self.accepted {
+                    Some(accepted) => accepted.contains(method),
+                    None => *method == MethodKind::PublicKey,
+                };
+                taken
+                    && match method {
+                        MethodKind::PublicKey => !offers.list.is_empty(),
+                        MethodKind::KeyboardInteractive => {
+                            self.settings.keyboard_interactive && can_ask && interactive > 0
+                        }
+                        MethodKind::Password => {
+                            self.settings.password_authentication && can_ask && prompts > 0
+                        }
+                        _ => false,
+                    }
+            })
+    }
+
+    /// Takes an answer in; an ended connection becomes the error that says why.
+    fn outcome(&mut self, result: AuthResult) -> Result<Outcome, ConnectError> {
+        match result {
+            AuthResult::Success => Ok(Outcome::Success),
+            AuthResult::Failure {
+                remaining_methods,
+                partial_success,
+            } => {
+                // russh gives an empty list for a connection that has ended meanwhile.
+                if remaining_methods.is_empty() {
+                    return Err(self.lost());
+                }
+                self.accepted = Some(remaining_methods);
+                Ok(if partial_success {
+                    Outcome::Partial
+                } else {
+                    Outcome::Failure
+                })
+            }
+        }
+    }
+
+    async fn none(&mut self) -> Result<Outcome, ConnectError> {
+        let request = self.handle.authenticate_none(&self.settings.user);
+        match self.stages.timed(Stage::Authentication, request).await? {
+            Ok(result) => self.outcome(result),
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    async fn public_key(&mut self, candidate: &Candidate) -> Result<Outcome, ConnectError> {
+        let key = match &candidate.key {
+            Some(key) => key.clone(),
+            // A file in an old format does not tell its public half without the passphrase.
+            None => match &candidate.source {
+                Source::File(path) => match self.keys.load(path, &self.stages.asker).await {
+                    Ok(private) => private.public_key().clone(),
+                    Err(note) => return Ok(self.passed_over(note)),
+                },
+                Source::Agent(_) => return Ok(Outcome::Failure),
+            },
+        };
+        let hash = match self.signature_hash(candidate, &key).await? {
+            Ok(hash) => hash,
+            Err(note) => return Ok(self.passed_over(format!("{}: {note}", candidate.name))),
+        };
+        let mut signer = Signer {
+            candidate,
+            key: &key,
+            keys: self.keys,
+            asker: &self.stages.asker,
+        };
+        let user = &self.settings.user;
+        let answer = match &candidate.certificate {
+            Some(certificate) => {
+                let request = self.handle.authenticate_certificate_with(
+                    user,
+                    certificate.clone(),
+                    hash,
+                    &mut signer,
+                );
+                self.stages.timed(Stage::Authentication, request).await?
+            }
+            None => {
+                let request =
+                    self.handle
+                        .authenticate_publickey_with(user, key.clone(), hash, &mut signer);
+                self.stages.timed(Stage::Authentication, request).await?
+            }
+        };
+        match answer {
+            Ok(result) => {
+                let said = if matches!(result, AuthResult::Success) {
+                    "accepted"
+                } else {
+                    "refused"
+                };
+                self.tried.push(format!("{}: {said}", candidate.name));
+                self.outcome(result)
+            }
+            Err(SignFailure::Lost) => Err(self.lost()),
+            Err(SignFailure::Signer(note)) => {
+                Ok(self.passed_over(format!("{}: {note}", candidate.name)))
+            }
+        }
+    }
+
+    fn passed_over(&mut self, note: String) -> Outcome {
+        self.tried.push(note);
+        Outcome::Failure
+    }
+
+    /// The hash for an RSA key's signature. Today's servers refuse SHA-1, so it is used only where
+    /// the configuration asks for it and the server offers nothing better.
+    async fn signature_hash(
+        &self,
+        candidate: &Candidate,
+        key: &PublicKey,
+    ) -> Result<Result<Option<HashAlg>, String>, ConnectError> {
+        let allowed = algorithms::user_key_algorithms(self.settings);
+        let suffix = if candidate.certificate.is_some() {
+            "-cert-v01@openssh.com"
+        } else {
+            ""
+        };
+        let named = |name: &str| -> String {
+            match name.strip_suffix("@openssh.com") {
+                Some(base) if !suffix.is_empty() => format!("{base}{suffix}"),
+                _ => format!("{name}{suffix}"),
+            }
+        };
+        if !matches!(key.algorithm(), Algorithm::Rsa { .. }) {
+            let name = named(key.algorithm().as_str());
+            return Ok(if allowed.contains(&name.as_str()) {
+                Ok(None)
+            } else {
+                Err(format!("{name} is not among PubkeyAcceptedAlgorithms"))
+            });
+        }
+        let wanted = |hash: Option<HashAlg>| {
+            allowed.contains(&named(Algorithm::Rsa { hash }.as_str()).as_str())
+        };
+        let asking = self.handle.best_supported_rsa_hash();
+        // An old server says nothing; then the modern signature is the better guess.
+        let offered = match tokio::time::timeout(EXTENSION_WAIT, asking).await {
+            Ok(Ok(offered)) => offered.flatten(),
+            Ok(Err(error)) => return Err(self.broken(&error)),
+            Err(_) => None,
+        };
+        let order = match offered {
+            Some(hash) => [
+                Some(hash),
+                Some(HashAlg::Sha512),
+                Some(HashAlg::Sha256),
+                None,
+            ],
+            None => [Some(HashAlg::Sha512), Some(HashAlg::Sha256), None, None],
+        };
+        Ok(order.into_iter().find(|hash| wanted(*hash)).ok_or_else(|| {
+            "no RSA signature algorithm is among PubkeyAcceptedAlgorithms".to_owned()
+        }))
+    }
+
+    async fn password(&mut self) -> Result<Outcome, ConnectError> {
+        let question = format!("{}@{}'s password: ", self.settings.user, self.settings.host);
+        let Some(password) = self.stages.asker.ask(&question, false).await else {
+            self.tried.push("password: not answered".to_owned());
+            self.withdraw(MethodKind::Password);
+            return Ok(Outcome::Failure);
+        };
+        let request = self
+            .handle
+            .authenticate_password(&self.settings.user, password);
+        match self.stages.timed(Stage::Authentication, request).await? {
+            Ok(result) => {
+                if !result.success() {
+                    self.tried.push("password: refused".to_owned());
+                }
+                self.outcome(result)
+            }
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    /// A method whose question the user does not answer is not asked again.
+    fn withdraw(&mut self, method: MethodKind) {
+        if let Some(accepted) = &mut self.accepted {
+            accepted.remove(method);
+        }
+    }
+
+    async fn keyboard_interactive(&mut self) -> Result<Outcome, ConnectError> {
+        let start = self
+            .handle
+            .authenticate_keyboard_interactive_start(&self.settings.user, None::<String>);
+        let mut reply = self.stages.timed(Stage::Authentication, start).await?;
+        loop {
+            match reply {
+                Err(error) => return Err(self.broken(&error)),
+                Ok(KeyboardInteractiveAuthResponse::Success) => return Ok(Outcome::Success),
+                Ok(KeyboardInteractiveAuthResponse::Failure {
+                    remaining_methods,
+                    partial_success,
+                }) => {
+                    if !partial_success {
+                        self.tried.push("keyboard-interactive: refused".to_owned());
+                    }
+                    return self.outcome(AuthResult::Failure {
+                        remaining_methods,
+                        partial_success,
+                    });
+                }
+                Ok(KeyboardInteractiveAuthResponse::InfoRequest {
+                    name,
+                    instructions,
+                    prompts,
+                }) => {
+                    let mut responses = Vec::new();
+                    let mut heading = [name, instructions]
+                        .into_iter()
+                        .filter(|text| !text.is_empty())
+                        .collect::<Vec<_>>()
+                        .join("\n");
+                    for prompt in prompts {
+                        if !heading.is_empty() {
+                            heading.push('\n');
+                        }
+                        let question = format!(
+                            "{heading}({}@{}) {}",
+                            self.settings.user, self.settings.host, prompt.prompt
+                        );
+                        heading.clear();
+                        match self.stages.asker.ask(&question, prompt.echo).await {
+                            Some(answer) => responses.push(answer),
+                            None => {
+                                // russh can only answer, so an empty one ends the attempt.
+                                self.withdraw(MethodKind::KeyboardInteractive);
+                                self.tried
+                                    .push("keyboard-interactive: not answered".to_owned());
+                                return Err(self.refused(&[]));
+                            }
+                        }
+                    }
+                    let answer = self
+                        .handle
+                        .authenticate_keyboard_interactive_respond(responses);
+                    reply = self.stages.timed(Stage::Authentication, answer).await?;
+                }
+            }
+        }
+    }
+
+    fn broken(&self, error: &russh::Error) -> ConnectError {
+        match self.shared.ended() {
+            Some(_) => self.lost(),
+            None => self.failure(&describe(error)),
+        }
+    }
+
+    /// The connection ended in the middle of it.
+    fn lost(&self) -> ConnectError {
+        let why = self
+            .shared
+            .ended()
+            .unwrap_or_else(|| "the server closed the connection".to_owned());
+        let error = self.failure(&why);
+        if why.contains("Too many authentication failures") {
+            return error.with_hint(format!(
+                "the server gives up before the right key is reached: name it with IdentityFile for {} in your ssh_config, or with an identity option in the spec",
+                self.settings.host
+            ));
+        }
+        error
+    }
+
+    fn failure(&self, why: &str) -> ConnectError {
+        let mut message = printable(why);
+        if !self.tried.is_empty() {
+            message.push_str("; tried ");
+            message.push_str(&self.tried.join(", "));
+        }
+        self.stages
+            .error(Stage::Authentication, message)
+            .with_output(self.shared.banner().as_bytes())
+    }
+
+    /// Nothing is left to try.
+    fn refused(&self, notes: &[String]) -> ConnectError {
+        let accepted: Vec<&str> = self
+            .accepted
+            .iter()
+            .flat_map(|set| set.iter())
+            .map(<&str>::from)
+            .collect();
+        let mut message = format!(
+            "permission denied for {}: the server takes {}",
+            self.settings.user,
+            if accepted.is_empty() {
+                "nothing more".to_owned()
+            } else {
+                accepted.join(", ")
+            }
+        );
+        if self.tried.is_empty() {
+            message.push_str("; there was nothing to try");
+        } else {
+            message.push_str("; tried ");
+            message.push_str(&self.tried.join(", "));
+        }
+        if !notes.is_empty() {
+            message.push_str("; passed over ");
+            message.push_str(&notes.join(", "));
+        }
+        let asks = self.accepted.as_ref().is_some_and(|accepted| {
+            accepted.contains(&MethodKind::Password)
+                || accepted.contains(&MethodKind::KeyboardInteractive)
+        });
+        let hint = if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
+            "a password would do but nobody can be asked here: put a key into your agent or name one with IdentityFile, and its public half into the server's authorized_keys"
+        } else {
+            "put your public key into ~/.ssh/authorized_keys there (ssh-copy-id), or name the right key and user"
+        };
+        self.stages
+            .error(Stage::Authentication, message)
+            .with_hint(hint)
+            .with_output(self.shared.banner().as_bytes())
+    }
+}
+
+/// Signs with a candidate's private key, which is read or asked for only now that the server takes the public one.
+struct Signer<'a> {
+    candidate: &'a Candidate,
+    key: &'a PublicKey,
+    keys: &'a KeyStore,
+    asker: &'a Asker,
+}
+
+/// Why there is no signature.
+enum SignFailure {
+    /// The connection is gone.
+    Lost,
+    /// The agent or the key file.
+    Signer(String),
+}
+
+impl From<russh::SendError> for SignFailure {
+    fn from(_: russh::SendError) -> Self {
+        SignFailure::Lost
+    }
+}
+
+impl russh::Signer for Signer<'_> {
+    type Error = SignFailure;
+
+    async fn auth_sign(
+        &mut self,
+        identity: &AgentIdentity,
+        hash: Option<HashAlg>,
+        mut to_sign: Vec<u8>,
+    ) -> Result<Vec<u8>, Self::Error> {
+        match &self.candidate.source {
+            Source::Agent(socket) => {
+                let mut client = agent(socket).await.map_err(SignFailure::Signer)?;
+                // By the plain key where the certificate is from a file: an agent without it still has its key.
+                let plain = AgentIdentity::PublicKey {
+                    key: self.key.clone(),
+                    comment: String::new(),
+                };
+                let by = if self.candidate.certificate_in_agent {
+                    identity
+                } else {
+                    &plain
+                };
+                client
+                    .sign_request(by, hash, to_sign)
+                    .await
+                    .map_err(|error| {
+                        SignFailure::Signer(format!("the agent did not sign: {error}"))
+                    })
+            }
+            Source::File(path) => {
+                let key = self
+                    .keys
+                    .load(path, self.asker)
+                    .await
+                    .map_err(SignFailure::Signer)?;
+                let failed = |error: &dyn std::fmt::Display| SignFailure::Signer(error.to_string());
+                let signature: Signature = match key.key_data() {
+                    KeypairData::Rsa(pair) => (pair, hash)
+                        .try_sign(&to_sign)
+                        .map_err(|error| failed(&error))?,
+                    pair => pair.try_sign(&to_sign).map_err(|error| failed(&error))?,
+                };
+                let mut bytes = Vec::new();
+                signature
+                    .encode(&mut bytes)
+                    .map_err(|error| failed(&error))?;
+                bytes.encode(&mut to_sign).map_err(|error| failed(&error))?;
+                Ok(to_sign)
+            }
+        }
+    }
+}

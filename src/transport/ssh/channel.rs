@@ -1,0 +1,236 @@
+//! One command on one channel: its input, its output without holding up other channels, its end.
+//!
+//! russh hands a channel's data out through a queue that stalls the whole connection while nobody
+//! reads it. So the read half of the russh channel is dropped, and the handler puts the data into
+//! a queue of ours, which never makes the session wait.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use russh::client::Msg;
+use russh::{Channel, ChannelWriteHalf};
+use tokio::sync::{mpsc, watch};
+
+use super::connection::Connection;
+use crate::transport::{ExitStatus, ReadEvent};
+
+/// Unread bytes at which a channel is given up, so that a reader that has stopped cannot fill the memory.
+pub(super) const UNREAD_LIMIT: usize = 256 * 1024 * 1024;
+
+/// The session's end of a channel's queue.
+pub(super) struct Inlet {
+    events: mpsc::UnboundedSender<ReadEvent>,
+    unread: Arc<AtomicUsize>,
+    exited: AtomicBool,
+    closed: watch::Sender<bool>,
+}
+
+/// The reader's end of a channel's queue.
+#[derive(Debug)]
+struct Outlet {
+    events: mpsc::UnboundedReceiver<ReadEvent>,
+    unread: Arc<AtomicUsize>,
+}
+
+fn size(event: &ReadEvent) -> usize {
+    match event {
+        ReadEvent::Stdout(bytes) | ReadEvent::Stderr(bytes) => bytes.len(),
+        ReadEvent::Exit(_) => 0,
+    }
+}
+
+fn queue() -> (Inlet, Outlet, watch::Receiver<bool>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let (closed, watcher) = watch::channel(false);
+    let unread = Arc::new(AtomicUsize::new(0));
+    (
+        Inlet {
+            events: sender,
+            unread: Arc::clone(&unread),
+            exited: AtomicBool::new(false),
+            closed,
+        },
+        Outlet {
+            events: receiver,
+            unread,
+        },
+        watcher,
+    )
+}
+
+impl Inlet {
+    /// Takes an event in. False: nobody reads any more, or too far behind.
+    pub(super) fn push(&self, event: ReadEvent) -> bool {
+        if matches!(event, ReadEvent::Exit(_)) && self.exited.swap(true, Ordering::Relaxed) {
+            return true;
+        }
+        let bytes = size(&event);
+        let before = self.unread.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > UNREAD_LIMIT {
+            self.end(Some(&format!(
+                "the channel was given up: {} MiB of its output were not read",
+                UNREAD_LIMIT >> 20
+            )));
+            return false;
+        }
+        self.events.send(event).is_ok()
+    }
+
+    /// The channel is over: `why` stands in for an exit status that never came.
+    pub(super) fn end(&self, why: Option<&str>) {
+        if !self.exited.swap(true, Ordering::Relaxed) {
+            let why = why.unwrap_or("the server closed the channel without an exit status");
+            _ = self
+                .events
+                .send(ReadEvent::Exit(ExitStatus::Unknown(why.to_owned())));
+        }
+        self.closed.send_replace(true);
+    }
+}
+
+/// Closes the channel when the last half is gone: russh does not, and sshd counts open ones.
+struct Guard {
+    write: Option<ChannelWriteHalf<Msg>>,
+    connection: Option<Arc<Connection>>,
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let (Some(write), Some(connection)) = (self.write.take(), self.connection.take()) else {
+            return;
+        };
+        connection.shared().forget(write.id());
+        // The runtime of the session, because the thread that drops us may have none.
+        let runtime = connection.runtime().clone();
+        runtime.spawn(async move {
+            _ = write.close().await;
+            connection.released();
+            // After the close message, because the last user's going ends the connection.
+            drop(connection);
+        });
+    }
+}
+
+impl Guard {
+    fn write(&self) -> io::Result<&ChannelWriteHalf<Msg>> {
+        self.write.as_ref().ok_or_else(broken_pipe)
+    }
+}
+
+fn broken_pipe() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed")
+}
+
+/// The input of a remote command.
+#[derive(Debug)]
+pub struct Writer {
+    guard: Arc<Guard>,
+    closed: watch::Receiver<bool>,
+}
+
+impl Writer {
+    /// Sends all of `buffers`. Waits for the channel's window; an error when the channel is closed.
+    pub async fn write(&mut self, buffers: Vec<Bytes>) -> io::Result<()> {
+        let write = self.guard.write()?;
+        let send = async {
+            for buffer in buffers {
+                write.data_bytes(buffer).await.map_err(|_| broken_pipe())?;
+            }
+            Ok(())
+        };
+        // russh would wait for ever for the window of a channel that the server has closed.
+        tokio::select! {
+            biased;
+            sent = send => sent,
+            _ = self.closed.wait_for(|closed| *closed) => Err(broken_pipe()),
+        }
+    }
+
+    /// Ends the command's input.
+    pub async fn finish(&mut self) {
+        if let Ok(write) = self.guard.write() {
+            _ = write.eof().await;
+        }
+    }
+}
+
+/// The output of a remote command.
+#[derive(Debug)]
+pub struct Reader {
+    outlet: Outlet,
+    /// Kept so that the channel stays open while somebody reads.
+    _guard: Arc<Guard>,
+}
+
+impl Reader {
+    /// The next event; `None` when nothing more will come. Cancel-safe.
+    pub async fn next(&mut self) -> Option<ReadEvent> {
+        let event = self.outlet.events.recv().await?;
+        self.outlet
+            .unread
+            .fetch_sub(size(&event), Ordering::Relaxed);
+        Some(event)
+    }
+}
+
+impl Reader {
+    /// As `next`, for a stream that is polled.
+    pub(super) fn poll_next(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<ReadEvent>> {
+        let polled = self.outlet.events.poll_recv(context);
+        if let std::task::Poll::Ready(Some(event)) = &polled {
+            self.outlet.unread.fetch_sub(size(event), Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+/// Wires a channel that the server has confirmed. From here on dropping both halves closes it.
+pub(super) fn wire(channel: Channel<Msg>, connection: Arc<Connection>) -> (Writer, Reader) {
+    let (inlet, outlet, closed) = queue();
+    // Dropping the read half makes russh hand the data to the handler alone.
+    let (_, write) = channel.split();
+    connection.shared().register(write.id(), inlet);
+    let guard = Arc::new(Guard {
+        write: Some(write),
+        connection: Some(connection),
+    });
+    (
+        Writer {
+            guard: Arc::clone(&guard),
+            closed,
+        },
+        Reader {
+            outlet,
+            _guard: guard,
+        },
+    )
+}
+
+impl Writer {
+    /// Asks for the command without waiting for the answer: a refusal ends the channel.
+    pub(super) async fn exec(
+        &mut self,
+        environment: &[(String, String)],
+        command: &str,
+    ) -> io::Result<()> {
+        let write = self.guard.write()?;
+        for (name, value) in environment {
+            write
+                .set_env(false, name.as_str(), value.as_str())
+                .await
+                .map_err(|_| broken_pipe())?;
+        }
+        write.exec(true, command).await.map_err(|_| broken_pipe())
+    }
+}

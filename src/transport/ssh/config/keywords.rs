@@ -1,0 +1,223 @@
+//! Which `ssh_config` keywords there are, what each means for us, and the values collected for one host.
+
+use std::collections::BTreeMap;
+
+/// How a keyword's lines add up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The first line that applies wins.
+    First,
+    /// As `First`, and the value is the rest of the line as it stands, quotes included.
+    FirstRaw,
+    /// Every line that applies adds its values.
+    Every,
+    /// Known, and without effect on what we do.
+    Ignored,
+}
+
+/// Keywords with an effect here.
+const KNOWN: &[(&str, Kind)] = &[
+    ("addressfamily", Kind::First),
+    ("batchmode", Kind::First),
+    ("bindaddress", Kind::First),
+    ("casignaturealgorithms", Kind::First),
+    ("certificatefile", Kind::Every),
+    ("ciphers", Kind::First),
+    ("compression", Kind::First),
+    ("connectionattempts", Kind::First),
+    ("connecttimeout", Kind::First),
+    ("globalknownhostsfile", Kind::First),
+    ("hashknownhosts", Kind::First),
+    ("hostkeyalgorithms", Kind::First),
+    ("hostkeyalias", Kind::First),
+    ("hostname", Kind::First),
+    ("identitiesonly", Kind::First),
+    ("identityagent", Kind::First),
+    ("identityfile", Kind::Every),
+    ("ignoreunknown", Kind::First),
+    ("kbdinteractiveauthentication", Kind::First),
+    ("kexalgorithms", Kind::First),
+    ("macs", Kind::First),
+    ("nohostauthenticationforlocalhost", Kind::First),
+    ("numberofpasswordprompts", Kind::First),
+    ("passwordauthentication", Kind::First),
+    ("port", Kind::First),
+    ("preferredauthentications", Kind::First),
+    ("proxycommand", Kind::FirstRaw),
+    ("proxyjump", Kind::First),
+    ("pubkeyacceptedalgorithms", Kind::First),
+    ("pubkeyauthentication", Kind::First),
+    ("revokedhostkeys", Kind::First),
+    ("sendenv", Kind::Every),
+    ("serveralivecountmax", Kind::First),
+    ("serveraliveinterval", Kind::First),
+    ("setenv", Kind::First),
+    ("stricthostkeychecking", Kind::First),
+    ("user", Kind::First),
+    ("userknownhostsfile", Kind::First),
+];
+
+/// Keywords that OpenSSH knows and that change nothing about whether and how a command runs over one connection.
+const IGNORED: &[&str] = &[
+    "addkeystoagent",
+    "channeltimeout",
+    "checkhostip",
+    "clearallforwardings",
+    "controlmaster",
+    "controlpath",
+    "controlpersist",
+    "dynamicforward",
+    "enableescapecommandline",
+    "enablesshkeysign",
+    "escapechar",
+    "exitonforwardfailure",
+    "fingerprinthash",
+    "forkafterauthentication",
+    "forwardagent",
+    "forwardx11",
+    "forwardx11timeout",
+    "forwardx11trusted",
+    "gatewayports",
+    "gssapiauthentication",
+    "gssapidelegatecredentials",
+    "gssapitrustdns",
+    "gssapikeyexchange",
+    "gssapirenewalforcesrekey",
+    "gssapiserveridentity",
+    "gssapiclientidentity",
+    "gssapikexalgorithms",
+    "hostbasedauthentication",
+    "hostbasedacceptedalgorithms",
+    "hostbasedkeytypes",
+    "ipqos",
+    "kbdinteractivedevices",
+    "localcommand",
+    "localforward",
+    "logverbose",
+    "loglevel",
+    "obscurekeystroketiming",
+    "permitlocalcommand",
+    "permitremoteopen",
+    "pkcs11provider",
+    "proxyusefdpass",
+    "rekeylimit",
+    "remotecommand",
+    "remoteforward",
+    "requesttty",
+    "requiredrsasize",
+    "securitykeyprovider",
+    "sessiontype",
+    "stdinnull",
+    "streamlocalbindmask",
+    "streamlocalbindunlink",
+    "syslogfacility",
+    "tag",
+    "tcpkeepalive",
+    "tunnel",
+    "tunneldevice",
+    "updatehostkeys",
+    "verifyhostkeydns",
+    "versionaddendum",
+    "visualhostkey",
+    "warnweakcrypto",
+    "xauthlocation",
+    // Obsolete or moved, and read without effect by today's OpenSSH too.
+    "afstokenpassing",
+    "cipher",
+    "compressionlevel",
+    "debianbanner",
+    "fallbacktorsh",
+    "globalknownhostsfile2",
+    "kerberosauthentication",
+    "kerberostgtpassing",
+    "protocol",
+    "rhostsauthentication",
+    "rhostsrsaauthentication",
+    "rsaauthentication",
+    "skeyauthentication",
+    "smartcarddevice",
+    "useblacklistedkeys",
+    "useprivilegedport",
+    "useroaming",
+    "userknownhostsfile2",
+    "usersh",
+];
+
+/// What an old spelling is called today.
+fn current_name(keyword: &str) -> &str {
+    match keyword {
+        "challengeresponseauthentication" | "tisauthentication" | "skeyauthentication" => {
+            "kbdinteractiveauthentication"
+        }
+        "dsaauthentication" => "pubkeyauthentication",
+        "hostkeykeytypes" => "hostkeyalgorithms",
+        "identityfile2" => "identityfile",
+        "keepalive" => "tcpkeepalive",
+        "pubkeyacceptedkeytypes" => "pubkeyacceptedalgorithms",
+        other => other,
+    }
+}
+
+/// Looks a keyword up by its lower-case name; `None` is one that we do not know.
+pub(super) fn lookup(keyword: &str) -> Option<(&str, Kind)> {
+    let name = current_name(keyword);
+    if let Some((name, kind)) = KNOWN.iter().find(|(known, _)| *known == name) {
+        return Some((name, *kind));
+    }
+    IGNORED
+        .iter()
+        .find(|known| **known == name)
+        .map(|known| (*known, Kind::Ignored))
+}
+
+/// The values that apply to one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Collected {
+    values: BTreeMap<String, Vec<Vec<String>>>,
+}
+
+impl Collected {
+    /// Adds a line that applies.
+    pub(super) fn add(&mut self, name: &str, kind: Kind, values: Vec<String>) {
+        match kind {
+            Kind::First | Kind::FirstRaw => {
+                self.values
+                    .entry(name.to_owned())
+                    .or_insert_with(|| vec![values]);
+            }
+            Kind::Every => {
+                let lines = self.values.entry(name.to_owned()).or_default();
+                // A file named twice is one identity, as in OpenSSH.
+                if name == "sendenv" || !lines.contains(&values) {
+                    lines.push(values);
+                }
+            }
+            Kind::Ignored => {}
+        }
+    }
+
+    /// Whether a keyword has a value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// The first word of a keyword's winning line.
+    pub(super) fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// All words of a keyword, in order.
+    pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.values
+            .get(name)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(String::as_str)
+    }
+
+    /// Forgets the winning value, where a later stage of OpenSSH's own rules overrides it.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+}

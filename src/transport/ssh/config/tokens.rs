@@ -1,0 +1,220 @@
+//! Expansion of `%` tokens, `${VARIABLE}` and `~` in configuration values.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use sha1::{Digest, Sha1};
+
+/// What the tokens stand for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tokens {
+    /// `%h`: the host name to connect to.
+    pub(super) hostname: String,
+    /// `%n`: the name as the user gave it.
+    pub(super) original: String,
+    /// `%p`: the port.
+    pub(super) port: u16,
+    /// `%r`: the remote user.
+    pub(super) user: String,
+    /// `%j`: the ProxyJump value, or nothing.
+    pub(super) jump: String,
+    /// `%k`: the host key alias, or the original name.
+    pub(super) key_alias: Option<String>,
+    /// Facts of this machine.
+    pub(super) local: Local,
+}
+
+/// Who and where we are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Local {
+    /// `%u`: the local user's name.
+    pub(super) user: String,
+    /// `%i`: the local user's number.
+    pub(super) uid: u32,
+    /// `%d` and `~`: the home directory.
+    pub(super) home: PathBuf,
+    /// `%l`: this machine's name with its domain.
+    pub(super) hostname: String,
+}
+
+impl Local {
+    /// Asks the system.
+    pub(super) fn current() -> Self {
+        let uid = rustix::process::getuid().as_raw();
+        Local {
+            user: local_user(uid),
+            uid,
+            home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/")),
+            hostname: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+        }
+    }
+}
+
+/// The name that belongs to our number, as OpenSSH looks it up; the environment only where the file does not know.
+fn local_user(uid: u32) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let number: u32 = fields.nth(1)?.parse().ok()?;
+        (number == uid).then(|| name.to_owned())
+    });
+    named
+        .or_else(|| std::env::var("USER").ok())
+        .or_else(|| std::env::var("LOGNAME").ok())
+        .unwrap_or_else(|| uid.to_string())
+}
+
+impl Tokens {
+    /// Expands the tokens in `text` that `allowed` lists; `%%` always is. An unknown token is an error, as in OpenSSH.
+    pub(super) fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
+        let mut expanded = String::new();
+        let mut rest = text.chars();
+        while let Some(c) = rest.next() {
+            if c != '%' {
+                expanded.push(c);
+                continue;
+            }
+            let token = rest
+                .next()
+                .ok_or_else(|| format!("'{text}' ends in a lone %"))?;
+            if token == '%' {
+                expanded.push('%');
+                continue;
+            }
+            if !allowed.contains(token) {
+                return Err(format!("'{text}' has the unknown token %{token}"));
+            }
+            let local = &self.local;
+            match token {
+                'h' => expanded.push_str(&self.hostname),
+                'n' => expanded.push_str(&self.original),
+                'p' => _ = write!(expanded, "{}", self.port),
+                'r' => expanded.push_str(&self.user),
+                'j' => expanded.push_str(&self.jump),
+                'k' => expanded.push_str(self.key_alias.as_deref().unwrap_or(&self.original)),
+                'u' => expanded.push_str(&local.user),
+                'i' => _ = write!(expanded, "{}", local.uid),
+                'd' => expanded.push_str(&local.home.to_string_lossy()),
+                'l' => expanded.push_str(&local.hostname),
+                'L' => {
+                    expanded.push_str(local.hostname.split('.').next().unwrap_or_default());
+                }
+                'C' => expanded.push_str(&self.connection_hash()),
+                other => return Err(format!("'{text}' has the unknown token %{other}")),
+            }
+        }
+        Ok(expanded)
+    }
+
+    /// `%C`: the hash that names control sockets.
+    fn connection_hash(&self) -> String {
+        let mut hash = Sha1::new();
+        hash.update(&self.local.hostname);
+        hash.update(&self.hostname);
+        hash.update(self.port.to_string());
+        hash.update(&self.user);
+        hash.update(&self.jump);
+        data_encoding::HEXLOWER.encode(&hash.finalize())
+    }
+
+    /// Expands `~`, `${VARIABLE}` and the tokens of file names.
+    pub(super) fn expand_path(&self, text: &str) -> Result<PathBuf, String> {
+        let expanded = self.expand(&expand_variables(text)?, "CdhijkLlnpru")?;
+        Ok(self.local.expand_home(&expanded))
+    }
+}
+
+impl Local {
+    /// Puts the home directory in place of a leading `~`.
+    pub(super) fn expand_home(&self, path: &str) -> PathBuf {
+        match path.strip_prefix('~') {
+            Some("") => self.home.clone(),
+            Some(rest) if rest.starts_with('/') => self.home.join(rest.trim_start_matches('/')),
+            Some(rest) => {
+                let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
+                match home_of(name) {
+                    Some(home) => home.join(below),
+                    None => PathBuf::from(path),
+                }
+            }
+            None => PathBuf::from(path),
+        }
+    }
+}
+
+/// The home directory of another user.
+fn home_of(name: &str) -> Option<PathBuf> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.first() == Some(&name))
+            .then(|| fields.get(5).map(PathBuf::from))
+            .flatten()
+    })
+}
+
+/// Puts the values of `${VARIABLE}`s in; one that is not set is an error, as in OpenSSH.
+pub(super) fn expand_variables(text: &str) -> Result<String, String> {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        expanded.push_str(before);
+        let (name, behind) = after
+            .split_once('}')
+            .ok_or_else(|| format!("'{text}' has ${{ without an end"))?;
+        let value = std::env::var(name)
+            .map_err(|_| format!("'{text}' names the variable {name}, which is not set"))?;
+        expanded.push_str(&value);
+        rest = behind;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens() -> Tokens {
+        Tokens {
+            hostname: "box.example.com".into(),
+            original: "box".into(),
+            port: 2222,
+            user: "alice".into(),
+            jump: String::new(),
+            key_alias: None,
+            local: Local {
+                user: "me".into(),
+                uid: 7,
+                home: "/home/me".into(),
+                hostname: "here.example.com".into(),
+            },
+        }
+    }
+
+    #[test]
+    fn every_token_stands_for_its_fact() {
+        let expanded = tokens().expand("%h %n %p %r %u %i %d %l %L %k %%", "hnpruidlLk");
+        assert_eq!(
+            expanded.unwrap(),
+            "box.example.com box 2222 alice me 7 /home/me here.example.com here box %"
+        );
+        assert!(tokens().expand("%q", "hq").is_err());
+        assert!(tokens().expand("%p", "h").is_err());
+        assert!(tokens().expand("100%", "h").is_err());
+    }
+
+    #[test]
+    fn home_and_variables_are_expanded_in_paths() {
+        let path = tokens().expand_path("~/.ssh/%r@%h").unwrap();
+        assert_eq!(path, PathBuf::from("/home/me/.ssh/alice@box.example.com"));
+        assert!(expand_variables("${EASYCLUSTER_NO_SUCH_VARIABLE}/x").is_err());
+        assert!(expand_variables("${OPEN").is_err());
+        let home = std::env::var("PATH").unwrap();
+        assert_eq!(expand_variables("a${PATH}b").unwrap(), format!("a{home}b"));
+    }
+}

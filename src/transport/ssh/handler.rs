@@ -1,0 +1,321 @@
+//! What the server sends, as russh hands it on: host key, banner, channel data, the end of the connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use russh::client::{DisconnectReason, Handler, Session};
+use russh::keys::PublicKeyOrCertificate;
+use russh::{ChannelId, ChannelOpenFailure};
+
+use super::channel::Inlet;
+use super::host_key::{HostKeyCheck, Trust};
+use crate::error::{ConnectError, printable};
+use crate::transport::{ExitStatus, ReadEvent};
+
+/// At most this much of a banner is kept for error messages, in bytes.
+const BANNER_KEPT: usize = 4096;
+
+/// Why a connection ended or never came about.
+#[derive(Debug)]
+pub(super) enum HandlerError {
+    /// We refused the server's key; the error is ready for the user.
+    HostKey(Box<ConnectError>),
+    /// russh's own error.
+    Russh(russh::Error),
+}
+
+impl From<russh::Error> for HandlerError {
+    fn from(error: russh::Error) -> Self {
+        HandlerError::Russh(error)
+    }
+}
+
+/// What the session task and the users of a connection share.
+#[derive(Default)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    channels: HashMap<ChannelId, Inlet>,
+    /// The server's words for refusing to open a channel, until the opener takes them.
+    refusal: Option<String>,
+    banner: String,
+    ended: Option<String>,
+    trust: Option<Trust>,
+    negotiated: String,
+}
+
+impl Shared {
+    /// Nothing in here can be left half done, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Routes a channel's events to `inlet`. A connection that has ended ends it at once.
+    pub(super) fn register(&self, id: ChannelId, inlet: Inlet) {
+        let mut state = self.lock();
+        match &state.ended {
+            Some(why) => inlet.end(Some(why)),
+            None => {
+                state.channels.insert(id, inlet);
+            }
+        }
+    }
+
+    /// Stops routing a channel's events.
+    pub(super) fn forget(&self, id: ChannelId) {
+        self.lock().channels.remove(&id);
+    }
+
+    /// The server's words for its last refusal to open a channel.
+    pub(super) fn take_refusal(&self) -> Option<String> {
+        self.lock().refusal.take()
+    }
+
+    /// What the server printed before authentication.
+    pub(super) fn banner(&self) -> String {
+        self.lock().banner.clone()
+    }
+
+    /// Why the connection ended, if it has.
+    pub(super) fn ended(&self) -> Option<String> {
+        self.lock().ended.clone()
+    }
+
+    /// How the host key check came out.
+    pub(super) fn trust(&self) -> Option<Trust> {
+        self.lock().trust
+    }
+
+    /// The algorithms that the key exchange came to.
+    pub(super) fn negotiated(&self) -> String {
+        self.lock().negotiated.clone()
+    }
+
+    /// Ends every channel, once.
+    fn end(&self, why: &str) {
+        let mut state = self.lock();
+        if state.ended.is_none() {
+            state.ended = Some(why.to_owned());
+        }
+        for (_, inlet) in state.channels.drain() {
+            inlet.end(Some(why));
+        }
+    }
+}
+
+/// The callbacks of one connection.
+pub(super) struct ClientHandler {
+    shared: Arc<Shared>,
+    check: HostKeyCheck,
+}
+
+impl ClientHandler {
+    pub(super) fn new(check: HostKeyCheck) -> (Self, Arc<Shared>) {
+        let shared = Arc::new(Shared::default());
+        (
+            ClientHandler {
+                shared: Arc::clone(&shared),
+                check,
+            },
+            shared,
+        )
+    }
+
+    fn push(&self, id: ChannelId, event: ReadEvent) {
+        let mut state = self.shared.lock();
+        if let Some(inlet) = state.channels.get(&id)
+            && !inlet.push(event)
+        {
+            state.channels.remove(&id);
+        }
+    }
+}
+
+impl Drop for ClientHandler {
+    fn drop(&mut self) {
+        // Also when the session's task is gone without a word, such as at the end of its runtime.
+        self.shared.end("the connection ended");
+    }
+}
+
+impl Handler for ClientHandler {
+    type Error = HandlerError;
+
+    async fn check_server_key(
+        &mut self,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<bool, Self::Error> {
+        match self.check.check(shown).await {
+            Ok(trust) => {
+                self.shared.lock().trust = Some(trust);
+                Ok(true)
+            }
+            Err(error) => Err(HandlerError::HostKey(Box::new(error))),
+        }
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        names: &russh::Names,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.shared.lock().negotiated = format!(
+            "{}, {}, {}",
+            names.kex.as_ref(),
+            names.key,
+            names.cipher.as_ref()
+        );
+        Ok(())
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Self::Error> {
+        let mut state = self.shared.lock();
+        if state.banner.len() < BANNER_KEPT {
+            state
+                .banner
+                .extend(printable(banner).chars().take(BANNER_KEPT));
+        }
+        Ok(())
+    }
+
+    async fn data(
+        &mut self,
+        channel: ChannelId,
+        data: &[u8],
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.push(channel, ReadEvent::Stdout(Bytes::copy_from_slice(data)));
+        Ok(())
+    }
+
+    async fn extended_data(
+        &mut self,
+        channel: ChannelId,
+        _: u32,
+        data: &[u8],
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.push(channel, ReadEvent::Stderr(Bytes::copy_from_slice(data)));
+        Ok(())
+    }
+
+    async fn exit_status(
+        &mut self,
+        channel: ChannelId,
+        status: u32,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let code = i32::try_from(status).unwrap_or(i32::MAX);
+        self.push(channel, ReadEvent::Exit(ExitStatus::Code(code)));
+        Ok(())
+    }
+
+    async fn exit_signal(
+        &mut self,
+        channel: ChannelId,
+        signal: russh::Sig,
+        _: bool,
+        _: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let name = match signal {
+            russh::Sig::Custom(name) => printable(&name),
+            known => format!("{known:?}"),
+        };
+        self.push(channel, ReadEvent::Exit(ExitStatus::Signal(name)));
+        Ok(())
+    }
+
+    async fn channel_failure(
+        &mut self,
+        channel: ChannelId,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // The only request that asks for an answer is the one that starts the command.
+        if let Some(inlet) = self.shared.lock().channels.remove(&channel) {
+            inlet.end(Some("the server refused to run the command"));
+        }
+        Ok(())
+    }
+
+    async fn channel_close(
+        &mut self,
+        channel: ChannelId,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(inlet) = self.shared.lock().channels.remove(&channel) {
+            inlet.end(None);
+        }
+        Ok(())
+    }
+
+    async fn channel_open_failure(
+        &mut self,
+        _: ChannelId,
+        _: ChannelOpenFailure,
+        description: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.shared.lock().refusal = Some(printable(description));
+        Ok(())
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<Self::Error>,
+    ) -> Result<(), Self::Error> {
+        let why = match &reason {
+            DisconnectReason::ReceivedDisconnect(info) => {
+                format!(
+                    "the server ended the connection: {}",
+                    printable(&info.message)
+                )
+            }
+            DisconnectReason::Error(HandlerError::Russh(error)) => describe(error),
+            DisconnectReason::Error(HandlerError::HostKey(error)) => error.message.clone(),
+        };
+        self.shared.end(&why);
+        match reason {
+            DisconnectReason::ReceivedDisconnect(_) => Ok(()),
+            DisconnectReason::Error(error) => Err(error),
+        }
+    }
+}
+
+/// russh's errors in words that say what happened to the connection.
+pub(super) fn describe(error: &russh::Error) -> String {
+    match error {
+        russh::Error::HUP => "the server closed the connection".to_owned(),
+        russh::Error::Disconnect => "the connection was closed".to_owned(),
+        russh::Error::KeepaliveTimeout => {
+            "the server is silent: it left every keep-alive without an answer".to_owned()
+        }
+        russh::Error::IO(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the server closed the connection".to_owned()
+        }
+        russh::Error::IO(error) => format!("the connection broke: {error}"),
+        russh::Error::Version => "the other side does not speak SSH 2".to_owned(),
+        russh::Error::NoCommonAlgo { kind, ours, theirs } => {
+            let kind = match kind {
+                russh::AlgorithmKind::Kex => "key exchange method (KexAlgorithms)",
+                russh::AlgorithmKind::Key => "host key algorithm (HostKeyAlgorithms)",
+                russh::AlgorithmKind::Cipher => "cipher (Ciphers)",
+                russh::AlgorithmKind::Compression => "compression",
+                russh::AlgorithmKind::Mac => "MAC (MACs)",
+            };
+            format!(
+                "no common {kind}: the server offers {}, we offer {}",
+                printable(&theirs.join(",")),
+                ours.join(",")
+            )
+        }
+        other => printable(&other.to_string()),
+    }
+}

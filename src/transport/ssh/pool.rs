@@ -1,0 +1,169 @@
+//! One connection a host: clients of the same target share it and each opens a channel on it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use tokio::runtime::Id as RuntimeId;
+
+use super::channel::{Reader, Writer};
+use super::connect::{Carrier, dial, establish};
+use super::connection::Connection;
+use super::identity::KeyStore;
+use super::settings::{JumpHost, Route, Settings, SshTarget};
+use super::timing::Stages;
+use super::{config, proxy};
+use crate::error::{ConnectError, Stage};
+use crate::transport::TransportOptions;
+
+/// Jumps through hosts that jump themselves end here, so that a circle in the configuration does.
+const MAX_HOPS: usize = 16;
+
+/// A session task lives on the runtime that it was started on, so connections are not shared across runtimes.
+type Key = (RuntimeId, Settings);
+/// Held while a connection comes about, so that clients that start at once make one and not many.
+type Slot = Arc<tokio::sync::Mutex<Vec<Weak<Connection>>>>;
+
+/// Opens channels and keeps track of which connections there are. Clones share them.
+#[derive(Clone, Default)]
+pub struct Connector {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    slots: Mutex<HashMap<Key, Slot>>,
+    keys: KeyStore,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    /// A connector that shares nothing with others.
+    pub fn new() -> Self {
+        Connector::default()
+    }
+
+    /// The connector that everything in this process shares by default.
+    pub fn shared() -> &'static Connector {
+        static SHARED: OnceLock<Connector> = OnceLock::new();
+        SHARED.get_or_init(Connector::new)
+    }
+
+    /// Starts `command` on `target`. A connection to the same target is
+    /// shared; when its server refuses one more session, another connection is made.
+    pub(super) async fn start(
+        &self,
+        target: &SshTarget,
+        command: &str,
+        options: &TransportOptions,
+    ) -> Result<(Writer, Reader, String), ConnectError> {
+        let stages = Stages::new(&target.host, options);
+        let settings = config::resolve(target).await?;
+        loop {
+            let (connection, fresh) = self.connection(&stages, &settings, 0).await?;
+            match connection.start(&stages, command).await {
+                Ok((writer, reader)) => return Ok((writer, reader, connection.peer().to_owned())),
+                // On a connection of its own the refusal is final; and one that others hold may have
+                // ended between finding and using it.
+                Err(error) if fresh || error.timed_out => return Err(error),
+                Err(_) if !connection.usable() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A usable connection, and whether it was made just now.
+    async fn connection(
+        &self,
+        stages: &Stages,
+        settings: &Settings,
+        depth: usize,
+    ) -> Result<(Arc<Connection>, bool), ConnectError> {
+        let key = (tokio::runtime::Handle::current().id(), settings.clone());
+        let slot = {
+            let mut slots = self
+                .inner
+                .slots
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // Slots without connections and without waiters are history.
+            slots.retain(|known, slot| *known == key || !is_idle(slot));
+            Arc::clone(slots.entry(key).or_default())
+        };
+        let mut connections = slot.lock().await;
+        connections.retain(|known| known.strong_count() > 0);
+        for known in connections.iter() {
+            if let Some(connection) = known.upgrade()
+                && connection.usable()
+            {
+                return Ok((connection, false));
+            }
+        }
+        let carrier = self.carrier(stages, settings, depth).await?;
+        let connection = establish(stages, settings, carrier, &self.inner.keys).await?;
+        connections.push(Arc::downgrade(&connection));
+        Ok((connection, true))
+    }
+
+    async fn carrier(
+        &self,
+        stages: &Stages,
+        settings: &Settings,
+        depth: usize,
+    ) -> Result<Carrier, ConnectError> {
+        match &settings.route {
+            Route::Direct => dial(stages, settings).await,
+            Route::Command(command) => proxy::through_command(stages, command),
+            Route::Jump(hops) => self.through(stages, settings, hops, depth).await,
+        }
+    }
+
+    /// Goes through the last of `hops`, which goes through those before it.
+    fn through<'a>(
+        &'a self,
+        stages: &'a Stages,
+        settings: &'a Settings,
+        hops: &'a [JumpHost],
+        depth: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Carrier, ConnectError>> + Send + 'a>> {
+        Box::pin(async move {
+            if depth >= MAX_HOPS {
+                return Err(stages
+                    .error(Stage::Configure, format!("more than {MAX_HOPS} jump hosts"))
+                    .with_hint("look for a circle in the ProxyJump lines of your ssh_config"));
+            }
+            let Some((last, before)) = hops.split_last() else {
+                return dial(stages, settings).await;
+            };
+            let hop = proxy::hop_settings(last, before, &settings.config)
+                .await
+                .map_err(|error| via(error, last))?;
+            let mut inner = stages.clone();
+            inner.host.clone_from(&hop.host);
+            let (connection, _) = Box::pin(self.connection(&inner, &hop, depth + 1))
+                .await
+                .map_err(|error| via(error, last))?;
+            proxy::through_connection(stages, settings, connection).await
+        })
+    }
+}
+
+/// Says which machine on the way it was.
+fn via(mut error: ConnectError, hop: &JumpHost) -> ConnectError {
+    error.message = format!("jump host {}: {}", hop.host, error.message);
+    error
+}
+
+fn is_idle(slot: &Slot) -> bool {
+    // One count is the map's own.
+    Arc::strong_count(slot) == 1
+        && slot
+            .try_lock()
+            .is_ok_and(|connections| connections.iter().all(|known| known.strong_count() == 0))
+}

@@ -1,0 +1,210 @@
+//! Streams to a server that is not reached directly: through a command, or through another SSH server.
+
+use std::io;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, ReadHalf, SimplexStream, WriteHalf};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use super::channel::{Reader, Writer};
+use super::config;
+use super::connect::Carrier;
+use super::connection::Connection;
+use super::settings::{JumpHost, Route, Settings, SshTarget};
+use super::timing::Stages;
+use crate::error::{ConnectError, Stage};
+use crate::transport::ReadEvent;
+
+/// What waits between an inner session and the outer channel, in bytes.
+const FORWARD_BUFFER: usize = 64 * 1024;
+
+/// The settings of a jump host: its own from the configuration, but the hops before it are those of the list.
+pub(super) async fn hop_settings(
+    hop: &JumpHost,
+    before: &[JumpHost],
+    config_source: &super::settings::ConfigSource,
+) -> Result<Settings, ConnectError> {
+    let target = SshTarget {
+        host: hop.host.clone(),
+        port: hop.port,
+        user: hop.user.clone(),
+        only_identity: false,
+        options: Vec::new(),
+        config: config_source.clone(),
+    };
+    let mut settings = config::resolve(&target).await?;
+    if !before.is_empty() {
+        settings.route = Route::Jump(before.to_vec());
+    }
+    Ok(settings)
+}
+
+/// Starts a ProxyCommand.
+pub(super) fn through_command(stages: &Stages, command: &str) -> Result<Carrier, ConnectError> {
+    let since = Instant::now();
+    let mut child = Command::new("/bin/sh")
+        .arg("-c")
+        .arg(format!("exec {command}"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| {
+            stages.error(Stage::Connect, format!("ProxyCommand '{command}': {error}"))
+        })?;
+    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(stages.error(
+            Stage::Connect,
+            "the ProxyCommand has no standard input and output",
+        ));
+    };
+    stages.reached(Stage::Connect, since, format!("ProxyCommand {command}"));
+    Ok(Carrier {
+        stream: Box::new(CommandStream {
+            input,
+            output,
+            _child: child,
+        }),
+        loopback: false,
+        outer: None,
+    })
+}
+
+/// The standard input and output of a command, which is killed with the stream.
+struct CommandStream {
+    input: ChildStdin,
+    output: ChildStdout,
+    _child: Child,
+}
+
+impl AsyncRead for CommandStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.output).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for CommandStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.input).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.input).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.input).poll_shutdown(context)
+    }
+}
+
+/// Opens a stream to the target of `settings` through `outer`.
+pub(super) async fn through_connection(
+    stages: &Stages,
+    settings: &Settings,
+    outer: Arc<Connection>,
+) -> Result<Carrier, ConnectError> {
+    let since = Instant::now();
+    let (writer, reader) = outer
+        .forward(stages, &settings.hostname, settings.port)
+        .await?;
+    let (input, output) = tokio::io::simplex(FORWARD_BUFFER);
+    tokio::spawn(pump(input, writer));
+    stages.reached(
+        Stage::Connect,
+        since,
+        format!(
+            "{}:{} through {}",
+            settings.hostname,
+            settings.port,
+            outer.peer()
+        ),
+    );
+    Ok(Carrier {
+        stream: Box::new(ForwardedStream {
+            input: output,
+            reader,
+            rest: Bytes::new(),
+        }),
+        loopback: false,
+        outer: Some(outer),
+    })
+}
+
+/// Carries what the inner session writes into the outer channel, until either ends.
+async fn pump(mut from: ReadHalf<SimplexStream>, mut to: Writer) {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(FORWARD_BUFFER);
+        match from.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {
+                if to.write(vec![buffer.split().freeze()]).await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    to.finish().await;
+}
+
+/// A forwarding channel as a byte stream.
+struct ForwardedStream {
+    input: WriteHalf<SimplexStream>,
+    reader: Reader,
+    rest: Bytes,
+}
+
+impl AsyncRead for ForwardedStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while this.rest.is_empty() {
+            match this.reader.poll_next(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(ReadEvent::Stdout(bytes))) => this.rest = bytes,
+                Poll::Ready(Some(_)) => {}
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+            }
+        }
+        let count = this.rest.len().min(buffer.remaining());
+        buffer.put_slice(this.rest.get(..count).unwrap_or_default());
+        this.rest.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ForwardedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.input).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.input).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.input).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,80 @@
+//! Time limits of the stages: russh has none of its own, so each step that waits for a peer goes through here.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::prompt::Asker;
+use crate::error::{ConnectError, Stage};
+use crate::transport::TransportOptions;
+
+/// The stages of one connection: whose name stands in errors, what limits hold, who is told.
+#[derive(Clone)]
+pub(super) struct Stages {
+    /// The host as the user named it.
+    pub(super) host: String,
+    /// Limits, observer and prompter.
+    pub(super) options: TransportOptions,
+    /// Who asks the user.
+    pub(super) asker: Asker,
+}
+
+impl Stages {
+    pub(super) fn new(host: &str, options: &TransportOptions) -> Self {
+        Stages {
+            host: host.to_owned(),
+            options: options.clone(),
+            asker: Asker::new(host, options.prompter.clone()),
+        }
+    }
+
+    /// A failure at `stage`.
+    pub(super) fn error(&self, stage: Stage, message: impl Into<String>) -> ConnectError {
+        ConnectError::new(&self.host, stage, message)
+    }
+
+    /// Tells the observer that `stage` came to its end.
+    pub(super) fn reached(&self, stage: Stage, since: Instant, detail: impl Into<String>) {
+        self.options.reached(
+            stage,
+            since.elapsed(),
+            crate::error::printable(&detail.into()),
+        );
+    }
+
+    /// Runs one step with the limit of its stage.
+    pub(super) async fn timed<T>(
+        &self,
+        stage: Stage,
+        step: impl Future<Output = T>,
+    ) -> Result<T, ConnectError> {
+        self.timed_for(stage, self.options.limits.of(stage), step)
+            .await
+    }
+
+    /// Runs one step with a limit. The limit starts anew when a person was asked meanwhile,
+    /// because typing a passphrase takes as long as it takes.
+    pub(super) async fn timed_for<T>(
+        &self,
+        stage: Stage,
+        limit: Duration,
+        step: impl Future<Output = T>,
+    ) -> Result<T, ConnectError> {
+        let questions = self.asker.questions();
+        let mut seen = questions.load(Ordering::Relaxed);
+        tokio::pin!(step);
+        loop {
+            match tokio::time::timeout(limit, &mut step).await {
+                Ok(done) => return Ok(done),
+                Err(_) => {
+                    let now = questions.load(Ordering::Relaxed);
+                    // Odd: a question is open right now.
+                    if now == seen && now % 2 == 0 {
+                        return Err(ConnectError::timeout(&self.host, stage, limit));
+                    }
+                    seen = now;
+                }
+            }
+        }
+    }
+}
