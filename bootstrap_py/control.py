@@ -1,4 +1,5 @@
-# Control frames that are seldom: cancellation, the output window, the orderly end.
+# Control frames that are seldom: chunks, references given up, cancellation, the end of a thread and of all.
+import atexit
 import os
 import sys
 import time
@@ -8,119 +9,132 @@ wire = load('wire')
 calls = load('calls')
 
 
-def act(machine, kind, request, thread, payload):
-    """Acts on CREDIT, CANCEL or CLOSE."""
-    if kind == wire.CREDIT:
-        if len(payload) != 4:
-            machine.link.fatal('malformed', 'CREDIT of %d bytes in place of 4' % len(payload))
+def act(machine, kind, flags, request, thread, payload, counted):
+    """Acts on any control frame but HELLO and PING."""
+    if kind == wire.DATA:
+        message = machine.messages.get(request)
+        if message is None:
+            machine.link.fatal('malformed', 'DATA for request %d, of which no message is under way' % request)
+        message.feed(payload, counted, not flags & wire.MORE)
+    elif kind == wire.CREDIT:
         load('output').of(machine).credit(wire.struct.unpack('>I', payload)[0])
+    elif kind == wire.RELEASE:
+        load('references').of(machine).release(payload)
     elif kind == wire.CANCEL:
         cancel(machine, request)
-    elif kind == wire.CLOSE:
-        close(machine)
+    elif kind == wire.STOP_THREAD:
+        if thread in machine.workers and thread:
+            # A later request of this number gets a new thread, also while the old one still ends.
+            worker = machine.workers.pop(thread)
+            worker.ended = True
+            machine.roused.append(worker)
     else:
-        machine.link.fatal('malformed', 'a second HELLO')
+        close(machine)
 
 
 def cancel(machine, request):
-    """Ends one request: drops it if it is queued, interrupts it if it runs (ME-13)."""
-    cancelled = machine.cancelled
-    if len(cancelled) > 256:
+    """Ends one request: drops it if it is queued, interrupts it if it runs (ME-13, ME-19)."""
+    if len(machine.cancelled) > 256:
         # Left over from requests that had been answered already.
-        cancelled.clear()
-    # Noted first and looked for second; a thread that takes the request just now looks the other way round.
-    cancelled.add(request)
-    message = machine.messages.get(request)
+        machine.cancelled.clear()
+    # Noted first and looked for second; a thread that takes the request just now does it the other way round.
+    machine.cancelled.add(request)
+    message = machine.messages.pop(request, None)
+    if message is not None:
+        message.abandon()
     for worker in list(machine.alive):
         for entry in list(worker.queue):
             if entry[2] == request:
                 try:
                     worker.queue.remove(entry)
                 except (ValueError, IndexError):
-                    # Its thread has taken it.
+                    # Its thread has just taken it.
                     break
-                cancelled.discard(request)
-                if message is not None:
-                    message.abandon()
                 worker.taken += entry[4]
-                refuse(machine, worker, request, entry[1])
+                refuse(worker, entry, KeyboardInterrupt('cancelled before it ran'), 'cancelled')
                 return
         if worker.running == request:
-            if message is not None:
-                message.abandon()
-            interrupt(machine, worker, request)
+            interrupt(worker, request)
             return
 
 
-def refuse(machine, worker, request, flags):
-    """Answers a request that was cancelled before it ran."""
-    if flags & wire.NO_REPLY:
-        return
-    errors = load('errors')
-    error = KeyboardInterrupt('cancelled before it ran')
-    machine.link.send(wire.ERROR, request, worker.number, errors.payload(
-        machine, 'cancelled', (KeyboardInterrupt, error, None)))
+def refuse(worker, entry, error, kind):
+    """Answers a request that never ran."""
+    if not entry[1] & wire.NO_REPLY:
+        data = load('errors').describe(worker.machine, kind, (type(error), error, None))
+        worker.machine.link.send(wire.ERROR, entry[2], worker.number, data)
 
 
-def interrupt(machine, worker, request):
+def refuse_thread(worker):
+    """Answers the requests of a thread that cannot be started."""
+    machine = worker.machine
+    machine.workers.pop(worker.number, None)
+    machine.alive.discard(worker)
+    while worker.queue:
+        refuse(worker, worker.queue.popleft(), RuntimeError('the server cannot start another thread'), 'exception')
+
+
+def interrupt(worker, request):
     """Interrupts the running request of a thread."""
-    worker.cancelled_request = request
-    if worker is machine.main:
-        worker.cancelled = request
-        os.kill(os.getpid(), compat.signal.SIGINT)
-        return
-    if worker.cancelling:
-        return
-    # The thread looks at `cancelling` after it has set `running` to 0, so one of the two sees the other.
-    worker.cancelling = 1
-    if worker.running == request:
-        set_exception(worker.ident, KeyboardInterrupt)
+    worker.cancelled = request
+    if worker is worker.machine.main:
+        os.kill(os.getpid(), 2)
+    elif not worker.cancelling:
+        # The thread looks at `cancelling` after it has set `running` to 0, and at `deferred` after `shield`;
+        # this looks at each the other way round, so one of the two sees the other.
+        worker.cancelling = 1
+        worker.deferred = True
+        if not worker.shield:
+            worker.deferred = False
+            if worker.running == request:
+                set_exception(worker, KeyboardInterrupt)
         worker.cancelling = 2
-    else:
-        worker.cancelling = 0
+    if worker.machine.output:
+        # It may be waiting there for the client to take what it prints.
+        worker.machine.output.credit(0)
 
 
-def set_exception(ident, kind):
+def absorb(worker):
+    """Takes back an interruption that has not been raised when its request is over."""
+    while worker.cancelling == 1:
+        time.sleep(0)
+    set_exception(worker, None)
+    worker.cancelling = 0
+    worker.deferred = False
+
+
+def set_exception(worker, kind):
     """Raises an exception in a thread as soon as it runs Python code; None takes it back."""
     import ctypes
-    kind = ctypes.py_object(kind) if kind is not None else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(compat.thread_id(ctypes)(ident), kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(compat.thread_id(ctypes)(worker.ident), kind and ctypes.py_object(kind))
 
 
 def close(machine):
-    """Begins the orderly end (ME-15): at most 2 seconds of exit handlers, then the process group ends."""
-    machine.closing = True
-    compat.thread.start_new_thread(end_after, (machine, 2.0))
+    """Begins the orderly end (ME-15)."""
+    compat.thread.start_new_thread(end_after, (machine,))
     for worker in list(machine.alive):
         worker.queue.clear()
-        if worker.running and worker is not machine.main:
-            interrupt(machine, worker, worker.running)
-    main = machine.main
-    main.queue.append((None, 0, 0, b'', 0))
-    if main.running:
-        interrupt(machine, main, main.running)
-    machine.roused.append(main)
+        if worker.running:
+            interrupt(worker, worker.running)
+    machine.main.queue.append((wire.CLOSE, 0, 0, b'', 0))
+    machine.roused.append(machine.main)
 
 
-def end_after(machine, seconds):
+def end_after(machine):
     """Ends the process however far its exit handlers are."""
-    time.sleep(seconds)
+    time.sleep(2)
     machine.link.end()
 
 
 def finish(machine):
     """Runs exit handlers, sends what they printed, and ends; called in the main thread."""
-    import atexit
     try:
         atexit._run_exitfuncs()
-    except BaseException:
-        pass
-    try:
         sys.stdout.flush()
         sys.stderr.flush()
-        machine.flush_streams()
-        machine.drain()
     except BaseException:
+        # They have said what there is to say.
         pass
+    machine.main.release()
     machine.link.flush()
     machine.link.end()

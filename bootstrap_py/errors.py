@@ -1,149 +1,100 @@
 # Failures as data for the client (ME-6): what was raised, with a traceback that shows its source lines.
+import sys
 import traceback
 
 compat = load('compat')
 wire = load('wire')
 calls = load('calls')
-main_prefix = '<easycluster>/'
 
 
 class Unreadable(Exception):
-    """The request could not be unpickled; holds what was raised by that."""
+    """A request cannot be unpickled, or with `kind` 'pickle' a result not be pickled; `info` says why."""
 
-    def __init__(self, info):
-        Exception.__init__(self, 'the request cannot be read')
-        self.info = info
-
-
-class Unwritable(Exception):
-    """The result could not be pickled; holds what was raised by that."""
-
-    def __init__(self, info):
-        Exception.__init__(self, 'the result cannot be sent')
-        self.info = info
+    def __init__(self, kind):
+        Exception.__init__(self, kind)
+        self.kind = kind
+        self.info = sys.exc_info()
 
 
-def describe(machine, worker, request, info):
-    """The payload of ERROR for what was raised."""
-    load('sources').register()
+def text_of_fault():
+    """The traceback of what is being handled, with all frames."""
+    return traceback.format_exc()
+
+
+def failure(worker, request, flags):
+    """What is being handled as (kind, flags, data) of the answer."""
+    machine = worker.machine
+    info = sys.exc_info()
     kind = 'exception'
-    error = info[1]
-    if isinstance(error, Unreadable):
-        kind = 'unpickle'
-        info = error.info
-    elif isinstance(error, Unwritable):
-        kind = 'pickle'
-        info = error.info
-    elif isinstance(error, calls.Cancelled):
+    if isinstance(info[1], Unreadable):
+        kind = info[1].kind
+        info = info[1].info
+    if isinstance(info[1], calls.Cancelled):
+        error = KeyboardInterrupt('cancelled before it ran')
+        info = (KeyboardInterrupt, error, None)
         kind = 'cancelled'
-        info = (KeyboardInterrupt, KeyboardInterrupt('cancelled before it ran'), None)
-    elif isinstance(error, KeyboardInterrupt) and worker.cancelled_request == request:
+    elif worker.cancelled == request and isinstance(info[1], KeyboardInterrupt):
         kind = 'cancelled'
-    return payload(machine, kind, info)
+    machine.cancelled.discard(request)
+    if flags & wire.NO_REPLY and kind != 'cancelled':
+        # Nobody will be told otherwise.
+        sys.stderr.write(''.join(lines(info)))
+    return wire.ERROR, 0, describe(machine, kind, info)
 
 
-def payload(machine, kind, info):
-    """The payload of ERROR of that kind."""
-    error = info[1]
+def describe(machine, kind, info):
+    """The payload of ERROR."""
+    load('sources').register(machine)
     text = compat.text
+    error = info[1]
     try:
         message = text(str(error))
     except Exception:
-        try:
-            message = compat.text_type(error)
-        except Exception:
-            message = text('<its text cannot be made>')
-    fields = {
-        'kind': text(kind), 'type': text(type(error).__name__), 'module': text(type(error).__module__ or ''),
-        'message': message, 'traceback': [text(line) for line in lines(info)],
-        'args': plain_args(error),
-    }
-    if machine.peer == 'python':
-        fields['pickle'] = pickled(machine, error)
-    return compat.pickle.dumps(dict([(text(key), value) for key, value in fields.items()]), 2)
-
-
-def plain_args(error):
-    """The exception's arguments, each as plain data or as its repr; None if it has none to show."""
+        message = text(repr(error))
     args = getattr(error, 'args', None)
-    if not isinstance(args, tuple):
-        return None
-    plain = []
-    for value in args:
-        if type(value) is bytes and bytes is str:
-            value = compat.text(value)
-        elif type(value) not in compat.plain_scalars or type(value) is bytes:
-            try:
-                value = compat.text(repr(value))
-            except Exception:
-                value = compat.text('<%s>' % type(value).__name__)
-        plain.append(value)
-    return plain
-
-
-def pickled(machine, error):
-    """The exception itself as a pickle that is known to come back, or None."""
-    try:
-        data = load('references').dumps(machine, error)
-    except Exception:
-        pass
-    else:
-        try:
-            load('references').loads(machine, data)
-            return compat.as_bytes_value(data)
-        except Exception:
-            pass
-    try:
-        copy = type(error)(*[safe(machine, value) for value in error.args])
-        data = load('references').dumps(machine, copy)
-        load('references').loads(machine, data)
-        return compat.as_bytes_value(data)
-    except Exception:
-        return None
-
-
-def safe(machine, value):
-    """The value itself if it can be pickled, else its repr."""
-    try:
-        load('references').dumps(machine, value)
-        return value
-    except Exception:
-        return repr(value)
+    fields = [('kind', text(kind)), ('type', text(type(error).__name__)), ('module', text(type(error).__module__)),
+              ('message', message), ('traceback', [text(line) for line in lines(info)]),
+              ('args', [plain(value) for value in args] if isinstance(args, tuple) else None)]
+    if machine.peer == 'python':
+        fields.append(('pickle', pickled(machine, error)))
+    return compat.pickle.dumps(dict([(text(key), value) for key, value in fields]), 2)
 
 
 def lines(info):
-    """The traceback as lines of text, chained causes first, without the stub's own frames."""
-    made = []
+    """The traceback as lines of text, without the stub's own frames."""
     kind, error, trace = info
-    seen = set()
-    chain = []
-    while error is not None and id(error) not in seen and len(chain) < 50:
-        seen.add(id(error))
-        link = compat.exception_chain(error)
-        chain.append((error, trace, link))
-        if link is None:
-            break
-        error = link[0]
-        trace = error.__traceback__
-    for error, trace, link in reversed(chain):
-        if link is not None:
-            made.append('\n' + link[1] + '\n\n')
-        while trace is not None and trace.tb_frame.f_code.co_filename.startswith(main_prefix):
-            trace = trace.tb_next
-        if trace is not None:
-            made.append('Traceback (most recent call last):\n')
-            made.extend([entry for entry in traceback.format_tb(trace) if main_prefix not in entry])
-        made.extend(compat.exception_lines(error))
-    whole = ''.join([line if isinstance(line, str) else str(line) for line in made])
-    return whole.splitlines(True)
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith('<easycluster>/'):
+        trace = trace.tb_next
+    entries = traceback.format_exception(kind, error, trace)
+    entries = [entry for entry in entries if not entry.startswith('  File "<easycluster>/')]
+    return ''.join(entries).splitlines(True)
 
 
-def refuse_thread(machine, worker):
-    """Answers the requests of a thread that could not be started."""
-    machine.workers.pop(worker.number, None)
-    while worker.queue:
-        kind, flags, request, content, counted = worker.queue.popleft()
-        if not flags & wire.NO_REPLY:
-            error = RuntimeError("the server cannot start another thread")
-            machine.link.send(wire.ERROR, request, worker.number, payload(
-                machine, 'exception', (RuntimeError, error, None)))
+def plain(value):
+    """An argument of an exception as plain data: itself or its repr."""
+    if type(value) in compat.scalars and type(value) is not bytes:
+        return value
+    return compat.text(value if type(value) is str else shown(value))
+
+
+def shown(value):
+    """The repr of anything, also where that fails."""
+    try:
+        return repr(value)
+    except Exception:
+        return '<%s>' % type(value).__name__
+
+
+def pickled(machine, error):
+    """The exception as a pickle that is known to come back, if need be with the repr of what does not; or None."""
+    writing = load('writing')
+    for attempt in range(2):
+        try:
+            if attempt:
+                error = type(error)(*[plain(value) for value in error.args])
+            data = b''.join(writing.pickled(machine, error, None))
+            compat.load_from(load('reading').BytesIO(data), id, None)
+            return compat.kept_bytes(data)
+        except Exception:
+            pass
+    return None

@@ -4,12 +4,12 @@ a=sys.argv
 v=sys.version_info[:3]
 def w(s):os.write(1,(a[3]+a[4]+s+chr(10)).encode("ascii","replace"))
 if v<(2,6) or (3,)<=v<(3,2):
-    f=a[6]+"%s is %d.%d.%d; "%((sys.executable,)+tuple(v))
-    for i in range(7,len(a)):
-        try:os.execvp(a[i],[a[i],"-c"]+a[1:6]+[f]+a[i+1:])
-        except OSError:pass
-    w("v"+f)
-    sys.exit(127)
+ f=a[6]+"%s is %d.%d.%d; "%((sys.executable,)+tuple(v))
+ for i in range(7,len(a)):
+  try:os.execvp(a[i],[a[i],"-c"]+a[1:6]+[f]+a[i+1:])
+  except OSError:pass
+ w("v"+f)
+ sys.exit(127)
 w("l")
 p=["","."]
 try:p.append(os.getcwd())
@@ -19,10 +19,10 @@ import zlib
 n=int(a[5])
 d=[]
 while n:
-    s=os.read(0,n)
-    if not s:os._exit(1)
-    n-=len(s)
-    d.append(s)
+ s=os.read(0,n)
+ if not s:os._exit(1)
+ n-=len(s)
+ d.append(s)
 t=str(zlib.decompress(s[:0].join(d),-15).decode("ascii"))
 h,t=t.split(chr(10),1)
 h=h.split()

@@ -2,10 +2,6 @@
 import os
 import sys
 
-ModuleType = type(sys)
-PREFIX = '<easycluster>/'
-VERSION = 1
-
 
 class Files(object):
     """The files of the stub as text; each is compiled when it is first asked for, because compiling all of
@@ -14,22 +10,24 @@ class Files(object):
     def __init__(self, index, rest):
         self.sources = {}
         self.modules = {}
-        position = 0
         for name, size in zip(index[::2], index[1::2]):
-            self.sources[name] = rest[position:position + int(size)]
-            position += int(size)
+            self.sources['<easycluster>/' + name] = rest[:int(size)]
+            rest = rest[int(size):]
 
     def load(self, name):
         """The module of the file `name`.py."""
         module = self.modules.get(name)
         if module is None:
-            module = ModuleType('_easycluster_' + name)
-            module.load = self.load
-            module.files = self
-            source = self.sources[name + '.py']
+            filename = '<easycluster>/%s.py' % name
             # Registered before it runs, as `import` does, so that two files may name each other.
-            self.modules[name] = module
-            exec(compile(source, PREFIX + name + '.py', 'exec', 0, True), module.__dict__)
+            module = self.modules[name] = type(sys)('easycluster_' + name)
+            module.load = self.load
+            try:
+                exec(compile(self.sources[filename], filename, 'exec', 0, True), module.__dict__)
+            except BaseException:
+                # A cancellation may come in between.
+                del self.modules[name]
+                raise
         return module
 
 
@@ -38,44 +36,12 @@ class Later(object):
 
     softspace = 0
 
-    def __init__(self, machine, number):
+    def __init__(self, machine, name):
         self.machine = machine
-        self.number = number
+        self.name = name
 
     def __getattr__(self, name):
-        return getattr(self.machine.streams()[self.number], name)
-
-
-def take_descriptors(compat):
-    """Moves 0 and 1 away, so that remote code that reads or prints does not touch the frames.
-
-    Returns the descriptors of frames in, frames out, and the reading end of what is now descriptor 1."""
-    try:
-        os.fstat(2)
-    except OSError:
-        # Without this, a duplicate below might become descriptor 2 and collect error messages.
-        while os.open(os.devnull, os.O_WRONLY) < 2:
-            pass
-    frames_in = os.dup(0)
-    frames_out = os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    printed, stdout = os.pipe()
-    os.dup2(stdout, 1)
-    os.close(stdout)
-    for descriptor in (frames_in, frames_out, printed):
-        compat.keep_private(descriptor)
-    return frames_in, frames_out, printed
-
-
-def own_group():
-    """Becomes the leader of a process group; True if the group is ours alone to end."""
-    try:
-        os.setpgid(0, 0)
-    except OSError:
-        pass
-    return os.getpgrp() == os.getpid()
+        return getattr(self.machine.stream(self), name)
 
 
 def main(index, rest, marker):
@@ -83,24 +49,44 @@ def main(index, rest, marker):
     files = Files(index, rest)
     compat = files.load('compat')
     wire = files.load('wire')
-    worker = files.load('worker')
-    frames_in, frames_out, printed = take_descriptors(compat)
-    link = wire.Link(frames_in, frames_out, own_group())
+    try:
+        os.fstat(2)
+    except OSError:
+        # Without this, a duplicate below might become descriptor 2 and collect error messages.
+        while os.open(os.devnull, os.O_RDWR) < 2:
+            pass
+    # 0 and 1 move away, so that remote code that reads or prints does not touch the frames.
+    frames_in = os.dup(0)
+    frames_out = os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    printed, stdout = os.pipe()
+    os.dup2(null, 0)
+    os.dup2(stdout, 1)
+    os.close(null)
+    os.close(stdout)
+    for descriptor in (frames_in, frames_out, printed):
+        compat.keep_private(descriptor)
+    try:
+        os.setpgid(0, 0)
+    except OSError:
+        # The leader of a session leads a group already.
+        pass
+    link = wire.Link(frames_in, frames_out)
     text = compat.text
-    hello = {
-        'protocol': VERSION, 'python': compat.VERSION, 'implementation': text(compat.IMPLEMENTATION),
-        'platform': text(sys.platform), 'pid': os.getpid(), 'pickle': compat.HIGHEST_PICKLE,
-        'executable': text(sys.executable or ''), 'features': [],
-    }
-    hello = dict([(text(key), value) for key, value in hello.items()])
+    implementation = 'pypy' if '__pypy__' in sys.builtin_module_names else 'cpython'
+    hello = (('protocol', 1), ('python', compat.VERSION), ('implementation', text(implementation)),
+             ('platform', text(sys.platform)), ('pid', os.getpid()), ('pickle', compat.HIGHEST_PICKLE),
+             ('executable', text(sys.executable or '')), ('features', []))
     link.pending.append((marker + 'r\n').encode('ascii'))
-    link.send(wire.HELLO_S, 0, 0, compat.pickle.dumps(hello, 2))
+    link.send(wire.HELLO_S, 0, 0, compat.pickle.dumps(dict([(text(key), value) for key, value in hello]), 2))
     del sys.argv[1:]
-    machine = worker.Machine(link, printed)
-    machine.placeholders = {1: Later(machine, 0), 2: Later(machine, 1)}
-    sys.stdout = sys.__stdout__ = machine.placeholders[1]
-    sys.stderr = sys.__stderr__ = machine.placeholders[2]
-    machine.run()
+    # In this thread, because `threading` takes the one that imports it for the main thread.
+    __import__('threading')
+    machine = files.load('worker').Machine(link, printed, files)
+    # Kept, because print() of some versions does not hold what it finds in sys.
+    machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
+    sys.__stdout__, sys.__stderr__ = machine.stand_ins
+    machine.main.serve()
 
 
 main(index, text, marker)

@@ -1,30 +1,18 @@
-# Server objects, their exports, proxies and definitions modules: shared, the Python package loads this same file.
+# Proxies and definitions modules: the client's half, which the Python package loads; it is not sent to servers.
+import linecache
 import sys
-import weakref
 
-try:
-    names = load('names')
-except NameError:
-    from easycluster import _names as names
+names = load('names')
+exports = load('exports')
 
-ModuleType = names.ModuleType
-OPTIONS = ('nonblocking', 'oncomplete', 'onerror', 'threadid', 'origexc', 'timeout')
+ModuleType = type(sys)
+RemoteException = exports.RemoteException
+ServerObject = exports.ServerObject
+make_server_class = exports.make_server_class
+make_singleton = exports.make_singleton
+OPTIONS = ('nonblocking', 'oncomplete', 'onerror', 'threadid', 'origexc', 'call_timeout')
 # The thread number that asks for a thread of its own for one request.
 SINGLE = -1
-# Methods that '@auto' does not export, because they make or unmake the object itself.
-NOT_EXPORTED = frozenset((
-    '__init__', '__new__', '__del__', '__getattr__', '__getattribute__', '__setattr__', '__delattr__', '__class__',
-    '__reduce__', '__reduce_ex__', '__getstate__', '__setstate__', '__init_subclass__', '__subclasshook__',
-    '__class_getitem__', '__repr__', '__str__', '__hash__', '__dir__', '__sizeof__', '__format__'))
-
-
-class RemoteException(Exception):
-    """An exception raised on the server: `orig` is the exception, `text` the lines of its traceback there."""
-
-    def __init__(self, orig=None, text=None):
-        Exception.__init__(self, str(orig))
-        self.orig = orig
-        self.text = text
 
 
 class ProxyPickled(TypeError):
@@ -33,15 +21,6 @@ class ProxyPickled(TypeError):
     def __init__(self, proxy):
         TypeError.__init__(self, 'a proxy can only be sent to the connection that it came from: %r' % (proxy,))
         self.proxy = proxy
-
-
-class ServerObject(object):
-    """Base of classes whose instances stay on the server; a client that is given one gets a proxy."""
-
-    export_methods = ('@auto',)
-    export_attrs = ('@auto',)
-    export_attrs_cache = ()
-    proxy_class = None
 
 
 def split_options(kwargs):
@@ -156,7 +135,7 @@ class DefaultRemoteProxy(RemoteProxy):
         self._known_methods = {}
 
     def __getattr__(self, attr):
-        if attr[:2] == '__' and attr[-2:] == '__' and attr in NOT_EXPORTED or attr == '__array_struct__':
+        if attr[:2] == '__' and attr[-2:] == '__' and attr in exports.NOT_EXPORTED or attr == '__array_struct__':
             raise AttributeError(attr)
         method = (self._known_methods or {}).get(attr)
         if method is None:
@@ -227,127 +206,7 @@ def make_proxy_class(name, methods, attrs, cached, module):
     return _ProxyType('dynamic_proxy_' + '_'.join(tuple(methods) + attrs + tuple(cached)), (base,), members)
 
 
-# Exports: by class where one was given, by object for singletons; the answers by class are kept.
-_given = {}
-_answers = {}
-singletons = {}
-
-
-def make_server_class(typ, export_methods=('@auto',), export_attrs=('@auto',), export_attrs_cache=(),
-                      proxy_class=None):
-    """Makes instances of an existing class stay on the server, as those of ServerObject do.
-
-    '@auto' among the methods stands for all methods of the class, among the attributes for asking the server
-    about any name. With a proxy class the lists are not used."""
-    _given[typ] = (export_methods, export_attrs, export_attrs_cache, proxy_class)
-    _answers.clear()
-
-
-def make_singleton(typ_or_obj, export_methods=('@auto',), export_attrs=('@auto',), export_attrs_cache=(),
-                   proxy_class=None):
-    """Makes this one object stay on the server, as make_server_class does for all of a class. Returns it."""
-    key = id(typ_or_obj)
-    export = _export(_class_of(typ_or_obj), (export_methods, export_attrs, export_attrs_cache, proxy_class))
-    try:
-        singletons[key] = (export, weakref.ref(typ_or_obj, lambda gone: singletons.pop(key, None)))
-    except TypeError:
-        # It cannot be referred to weakly, so it lives as long as the process.
-        singletons[key] = (export, lambda: typ_or_obj)
-    return typ_or_obj
-
-
-def _class_of(value):
-    """An object's class, also that of an instance of an old-style class."""
-    kind = type(value)
-    if kind.__name__ == 'instance' and kind.__module__ == '__builtin__':
-        return value.__class__
-    return kind
-
-
-def _ancestors(kind):
-    """A class and its bases in the order in which they are looked at."""
-    order = getattr(kind, '__mro__', None)
-    if order is not None:
-        return order
-    order = [kind]
-    for base in kind.__bases__:
-        order.extend(_ancestors(base))
-    return order
-
-
-def _tuple(listed):
-    """A list of names; one name alone is a list of one."""
-    return (listed,) if isinstance(listed, str) else tuple(listed or ())
-
-
-def _export(kind, given):
-    """What is exported of a class: (methods, attributes, cached attributes, path of the proxy class or None)."""
-    methods, attrs, cached, proxy = given
-    if proxy is not None:
-        return (), (), (), '%s.%s' % (proxy.__module__, proxy.__name__)
-    methods = set(_tuple(methods))
-    if '@auto' in methods:
-        methods.discard('@auto')
-        for base in _ancestors(kind):
-            if base is not object:
-                for name, value in base.__dict__.items():
-                    if name not in NOT_EXPORTED and (callable(value) or isinstance(value, (staticmethod, classmethod))):
-                        if not isinstance(value, type):
-                            methods.add(name)
-        if 'next' in methods and '__iter__' in methods:
-            methods.add('__next__')
-    cached = _tuple(cached)
-    attrs = [name for name in _tuple(attrs) if name not in cached]
-    return tuple(sorted(methods)), tuple(sorted(attrs)), tuple(sorted(cached)), None
-
-
-def export_of(value):
-    """The export of an object that stays on the server; None for one that is sent by value."""
-    if singletons:
-        entry = singletons.get(id(value))
-        if entry is not None and entry[1]() is value:
-            return entry[0]
-    kind = _class_of(value)
-    try:
-        return _answers[kind]
-    except KeyError:
-        pass
-    answer = None
-    for base in _ancestors(kind):
-        given = _given.get(base)
-        if given is None and base is not object and issubclass(base, ServerObject):
-            given = (kind.export_methods, kind.export_attrs, kind.export_attrs_cache, kind.proxy_class)
-        if given is not None:
-            answer = _export(kind, given)
-            break
-    _answers[kind] = answer
-    return answer
-
-
-def _add_usual_classes():
-    """Generators, files and modules stay on the server."""
-    import io
-    generator = (item for item in ())
-    make_server_class(type(generator), proxy_class=GeneratorProxy)
-    make_server_class(io.IOBase, proxy_class=FileProxy)
-    base = [kind for kind in io.BytesIO.__mro__ if kind.__name__ == '_IOBase']
-    for kind in base:
-        make_server_class(kind, proxy_class=FileProxy)
-    if hasattr(names.builtins, 'file'):
-        make_server_class(names.builtins.file, proxy_class=FileProxy)
-    make_server_class(ModuleType)
-
-
 _counter = [0]
-
-
-def _note(filename, source):
-    """Makes a source known to linecache; the stub puts a later moment in its place."""
-    import linecache
-    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-
-
-hooks = {'note': _note}
 
 
 def definitions_module(name, keep_source=True):
@@ -380,7 +239,7 @@ def definitions_module(name, keep_source=True):
             if local:
                 _counter[0] += 1
                 filename = '<easycluster definitions %s %d>' % (name, _counter[0])
-                hooks['note'](filename, code)
+                linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
                 eval(compile(code, filename, 'exec', 0, True), module.__dict__)
             if keep_source:
                 module._source_code.append(code)
@@ -394,8 +253,6 @@ def define_common(code, name='easycluster.remote_code', local=True):
     definitions_module(name).define(code, local)
 
 
-for _name in ('RemoteException', 'ServerObject', 'RemoteProxy', 'DefaultRemoteProxy', 'SelfIterProxy',
-              'GeneratorProxy', 'FileProxy'):
+for _name in ('RemoteProxy', 'DefaultRemoteProxy', 'SelfIterProxy', 'GeneratorProxy', 'FileProxy'):
     # Pickles name them by the place where both ends have them.
     globals()[_name].__module__ = 'easycluster'
-_add_usual_classes()

@@ -1,9 +1,11 @@
 # What remote code prints: sys.stdout and sys.stderr as frames, and the pipe behind descriptor 1.
+import io
+import select
 import sys
 
 compat = load('compat')
 wire = load('wire')
-STDERR = wire.STDERR
+get_ident = compat.thread.get_ident
 
 
 class Output(object):
@@ -11,74 +13,82 @@ class Output(object):
 
     def __init__(self, machine):
         self.machine = machine
-        self.window = machine.output_window
+        self.window = machine.window
         self.lock = compat.thread.allocate_lock()
         self.room = compat.thread.allocate_lock()
         self.room.acquire()
-        self.waiting = 0
-        self.streams = []
+        self.streams = [Stream(self, 1, '<stdout>'), Stream(self, 2, '<stderr>')]
+
+    def stream(self, stand_in):
+        """The real stream in the place of one that stands for it; in `sys` too, if that is still there."""
+        for stream in self.streams:
+            if stream.name == stand_in.name:
+                for name in ('stdout', '__stdout__', 'stderr', '__stderr__'):
+                    if getattr(sys, name, None) is stand_in:
+                        setattr(sys, name, stream)
+                return stream
 
     def credit(self, size):
         """The client has taken so many bytes."""
         self.window += size
-        try:
-            self.room.release()
-        except compat.lock_error:
-            pass
+        load('worker').release(self.room)
 
-    def request(self):
-        """The request that the calling thread runs, or 0."""
-        ident = compat.thread.get_ident()
+    def worker(self):
+        """The calling thread's worker, or None."""
+        ident = get_ident()
         for worker in list(self.machine.alive):
             if worker.ident == ident:
-                return worker.request
-        return 0
+                return worker
 
-    def send(self, data, flags, request):
-        """Sends bytes in order; waits while the window is used up. `lock` is held by the caller."""
-        view = compat.view(data)
-        while len(view):
+    def send(self, data, flags, worker):
+        """Puts bytes behind what is pending; waits while the window is used up. Called with `lock` held."""
+        request = worker.request if worker else 0
+        while data:
             while self.window <= 0:
                 self.machine.link.flush()
                 self.room.acquire()
-            part = view[:min(self.window, wire.CHUNK)]
-            view = view[len(part):]
+                if worker and worker.deferred:
+                    return
+            part = data[:min(self.window, wire.CHUNK)]
+            data = data[len(part):]
             self.window -= len(part)
-            self.machine.link.pending.append(self.machine.link.frame(
-                wire.OUTPUT, flags, request, 0, compat.as_bytes(part)))
+            self.machine.link.pending.append(self.machine.link.frame(wire.OUTPUT, request, 0, part, flags))
 
-    def pump(self, wait=True):
-        """Sends what is in the pipe now; False if that would have to wait and `wait` is not set."""
-        if not self.lock.acquire(wait):
-            return False
-        try:
-            return self.pump_locked(wait)
-        finally:
-            self.lock.release()
-
-    def pump_locked(self, wait=True):
-        """The same with the lock held."""
+    def pump(self, wait, data=b'', flags=0):
+        """Sends what is in the pipe, then `data`. Without `wait`, False if the client would have to be waited
+        for."""
+        worker = self.worker()
         machine = self.machine
-        while machine.printed_poll.poll(0):
-            if not wait and self.window <= 0:
+        try:
+            if worker:
+                worker.shield = True
+                # An interruption that was set before is raised here, where nothing is locked.
+                get_ident()
+            if not self.lock.acquire(wait):
                 return False
-            data = compat.read(machine.printed, 65536 if wait else min(self.window, 65536))
-            if not data:
-                break
-            self.send(data, 0, self.request())
+            try:
+                while select.select(machine.printed, (), (), 0)[0]:
+                    if not wait and self.window <= 0:
+                        return False
+                    carried = compat.read(machine.printed[0], min(max(self.window, 1), 65536))
+                    if not carried:
+                        # Remote code has closed its descriptor 1.
+                        machine.printed.pop()
+                    self.send(carried, 0, worker)
+                self.send(data, flags, worker)
+            finally:
+                self.lock.release()
+            if data:
+                machine.link.flush()
+        finally:
+            if worker:
+                worker.shield = False
+        if worker and worker.deferred and worker.running:
+            worker.deferred = False
+            raise KeyboardInterrupt
         return True
 
-    def print_bytes(self, data, flags):
-        """Sends what Python code printed, behind what descriptor 1 holds already."""
-        self.lock.acquire()
-        try:
-            self.pump_locked()
-            self.send(data, flags, self.request())
-        finally:
-            self.lock.release()
-        self.machine.link.flush()
-
-    def flush_all(self):
+    def flush(self):
         """Sends the unfinished lines of the calling thread."""
         self.machine.unflushed = False
         for stream in self.streams:
@@ -87,128 +97,64 @@ class Output(object):
                 self.machine.unflushed = True
 
 
-class Bytes(object):
-    """`sys.stdout.buffer`: bytes go out as they are, behind the text before them."""
-
-    def __init__(self, stream):
-        self.stream = stream
-        self.closed = False
-        self.name = stream.name
-        self.mode = 'wb'
-
-    def write(self, data):
-        """Sends bytes; their number."""
-        data = bytes(data)
-        self.stream.emit(data, True)
-        return len(data)
-
-    def flush(self):
-        """Nothing is held back here."""
-        return None
-
-    def fileno(self):
-        """The descriptor whose output goes the same way."""
-        return self.stream.fileno()
-
-    def writable(self):
-        """Yes."""
-        return True
-
-    def readable(self):
-        """No."""
-        return False
-
-    seekable = isatty = readable
-
-
-class Stream(compat.StreamBase):
-    """sys.stdout or sys.stderr: whole lines are sent at once, the rest at flush() or when the call ends."""
+class Stream(io.TextIOBase):
+    """sys.stdout or sys.stderr, also as its own `buffer`: whole lines are sent at once, the rest at flush() or
+    when the call ends."""
 
     encoding = 'utf-8'
-    errors = compat.STREAM_ERRORS
-    newlines = None
-    line_buffering = True
     mode = 'w'
     # The print statement of 2.x keeps its state here.
     softspace = 0
+    errors = name = None
 
-    def __init__(self, output, descriptor):
+    def __init__(self, output, descriptor, name):
         self.output = output
         self.descriptor = descriptor
-        self.flags = STDERR if descriptor == 2 else 0
-        self.name = '<stderr>' if descriptor == 2 else '<stdout>'
+        self.name = name
         self.unfinished = {}
-        self.buffer = Bytes(self)
+        self.buffer = self
 
-    def write(self, text):
-        """Takes text; the number of characters."""
-        data = compat.stream_bytes(text)
-        self.emit(data, data.find(b'\n') >= 0)
-        return len(text)
-
-    def writelines(self, lines):
-        """Takes several texts."""
-        for line in lines:
-            self.write(line)
-
-    def emit(self, data, now):
-        """Sends bytes behind what this thread has written before, or keeps them for later."""
-        ident = compat.thread.get_ident()
-        before = self.unfinished.get(ident)
-        if before:
-            data = before + data
-        if now or len(data) > 8192:
-            if before is not None:
-                self.unfinished.pop(ident, None)
-            self.output.print_bytes(data, self.flags)
+    def write(self, data):
+        """Takes text or bytes; their length."""
+        sent = compat.printed(data)
+        ident = get_ident()
+        sent = self.unfinished.pop(ident, b'') + sent
+        if b'\n' in sent or len(sent) > 8192:
+            self.output.pump(True, sent, wire.STDERR * (self.descriptor - 1))
         else:
-            self.unfinished[ident] = data
+            self.unfinished[ident] = sent
             self.output.machine.unflushed = True
+        return len(data)
 
     def flush(self):
         """Sends this thread's unfinished line."""
-        data = self.unfinished.pop(compat.thread.get_ident(), None)
-        if data:
-            self.output.print_bytes(data, self.flags)
+        sent = self.unfinished.pop(get_ident(), None)
+        if sent:
+            self.output.pump(True, sent, wire.STDERR * (self.descriptor - 1))
 
     def fileno(self):
         """The descriptor whose output goes the same way."""
         return self.descriptor
 
-    def isatty(self):
-        """No."""
-        return False
-
     def writable(self):
         """Yes."""
         return True
 
-    def readable(self):
-        """No."""
-        return False
-
-    seekable = readable
-
     def close(self):
-        """Flushes; the stream stays usable, because others print through it too."""
+        """Flushes; the stream stays open, because others print through it too."""
         self.flush()
-
-
-def install(machine):
-    """The real streams in sys, where they still are the ones that the stub put there."""
-    output = of(machine)
-    for name, descriptor in (('stdout', 1), ('stderr', 2)):
-        stream = Stream(output, descriptor)
-        output.streams.append(stream)
-        for place in (name, '__%s__' % name):
-            if getattr(sys, place, None) is machine.placeholders[descriptor]:
-                setattr(sys, place, stream)
-    return output.streams
 
 
 def of(machine):
     """The machine's output; made when first used."""
-    output = getattr(machine, 'output', None)
-    if output is None:
-        output = machine.output = Output(machine)
-    return output
+    if machine.output is None:
+        machine.output = Output(machine)
+    return machine.output
+
+
+def carry(machine):
+    """Is the thread that carries what comes through the pipe while no call ends."""
+    while machine.printed:
+        select.select(machine.printed, (), ())
+        of(machine).pump(True)
+        machine.link.flush()

@@ -1,34 +1,43 @@
 # The module `easycluster` on this side, and what definitions get of it.
+compat = load('compat')
 calls = load('calls')
 names = load('names')
-objects = load('objects')
+exports = load('exports')
 sources = load('sources')
 
-objects.hooks['note'] = sources.note
 
+class RemoteProxy(object):
+    """Here only to be derived from: proxies are used on the client."""
 
-def content(machine):
-    """The names of the package and their values."""
-    found = {'SINGLE': objects.SINGLE, 'VERSION': machine.version, 'exec_return': names.exec_return,
-             'get_global': names.get_global, 'set_global': names.set_global}
-    for name in ('ServerObject', 'RemoteProxy', 'DefaultRemoteProxy', 'SelfIterProxy', 'GeneratorProxy', 'FileProxy',
-                 'RemoteException', 'make_server_class', 'make_singleton', 'definitions_module', 'define_common'):
-        found[name] = getattr(objects, name)
-    return found
+    __module__ = 'easycluster'
 
 
 def fill(package):
     """Puts the names into the package."""
-    if '__all__' not in package.__dict__:
-        found = content(package.machine)
-        package.__dict__.update(found)
-        package.__dict__['__all__'] = sorted(found)
-        package.__dict__['__version__'] = found['VERSION']
+    machine = package.machine
+
+    def definitions_module(name, keep_source=True):
+        """The definitions module of that name, made if there is none."""
+        module = calls.definitions(machine, name)
+        module.define = lambda code, local=True: sources.define(machine, module, code)
+        return module
+
+    def define_common(code, name=machine.module.__name__, local=True):
+        """Adds definitions to the definitions module of that name."""
+        definitions_module(name).define(code)
+
+    found = dict([(name, getattr(owner, name)) for owner in (exports, names) for name in calls.PROVIDED
+                  if hasattr(owner, name)])
+    found.update({'SINGLE': -1, 'VERSION': machine.version, 'RemoteProxy': RemoteProxy,
+                  'definitions_module': definitions_module, 'define_common': define_common})
+    for name in ('DefaultRemoteProxy', 'SelfIterProxy'):
+        found[name] = type(name, (RemoteProxy,), {'__module__': 'easycluster'})
+    package.__dict__.update(found)
+    package.__all__ = list(found)
+    package.easycluster = package
 
 
 def provide(package, module):
     """Puts the names into a definitions module, where they are not taken."""
-    fill(package)
-    for name in package.__all__:
-        module.__dict__.setdefault(name, package.__dict__[name])
-    module.__dict__.setdefault('easycluster', package)
+    for name in calls.PROVIDED:
+        module.__dict__.setdefault(name, getattr(package, name))

@@ -4,6 +4,7 @@ import sys
 compat = load('compat')
 names = load('names')
 sources = load('sources')
+native = compat.native
 
 
 class Root(object):
@@ -14,47 +15,47 @@ class Root(object):
 
     def getattr(self, owner, name):
         """An attribute's value."""
-        return getattr(owner, compat.native(name))
+        return getattr(owner, native(name))
 
     def setattr(self, owner, name, value):
         """Sets an attribute."""
-        setattr(owner, compat.native(name), value)
+        setattr(owner, native(name), value)
 
     def delattr(self, owner, name):
         """Deletes an attribute."""
-        delattr(owner, compat.native(name))
+        delattr(owner, native(name))
 
     def getmethod(self, owner, name):
-        """(True, None) for what can be called by name, else (False, value)."""
-        value = compat.attribute(owner, compat.native(name))
-        if isinstance(value, compat.method_types):
+        """(True, None) for what is called by name, else (False, value)."""
+        value = compat.attribute(owner, native(name))
+        # Methods and functions of all kinds; classes and instances that can be called are values.
+        if callable(value) and hasattr(type(value), '__get__' if False else '__call__') and (
+                'method' in type(value).__name__ or 'function' in type(value).__name__):
             return True, None
         return False, value
 
     def get_global(self, name):
         """The value of a dotted name."""
-        return names.get_global(compat.native(name), self.machine.module, True)
+        return names.get_global(native(name), self.machine.module, True)
 
     def set_global(self, name, value):
         """Sets what a dotted name stands for."""
-        names.set_global(compat.native(name), value, self.machine.module)
+        names.set_global(native(name), value, self.machine.module)
 
     def import_modules(self, wanted):
-        """Imports modules and makes them globals of the definitions module; the value is None."""
+        """Imports modules and makes them globals of the definitions module."""
         for name in wanted:
-            name = compat.native(name)
-            __import__(name)
-            first = name.split('.')[0]
+            __import__(native(name))
+            first = native(name).split('.')[0]
             setattr(self.machine.module, first, sys.modules[first])
 
     def call(self, name, args, kwargs={}):
         """Calls a global by its dotted name."""
-        function = self.get_global(name)
-        return function(*compat.native_arguments(args), **compat.native_keywords(kwargs))
+        return load('calls').call(self.machine, name, args, kwargs)
 
     def eval(self, source, mode):
         """An expression's value with mode 'eval', or that of exec_return() with 'exec'."""
-        return sources.execute(self.machine, self.machine.module, source, mode)
+        return sources.run(self.machine, self.machine.module, source, native(mode))
 
     def update_definitions(self, blocks):
         """Runs blocks of definitions."""

@@ -12,36 +12,33 @@ functions = {}
 count = [0]
 
 
-def register():
-    """Tells linecache every source that is in no file."""
-    if 'linecache' not in sys.modules:
-        __import__('linecache')
-    cache = sys.modules['linecache'].cache
-    for name, text in files.sources.items():
-        waiting.setdefault('<easycluster>/' + name, text)
-    for name, text in list(waiting.items()):
-        cache[name] = (len(text), None, text.splitlines(True), name)
+def register(machine):
+    """Tells linecache every source that is in no file, its own included."""
+    __import__('linecache')
+    waiting.update(machine.files.sources)
+    for name, source in waiting.items():
+        sys.modules['linecache'].cache[name] = len(source), None, source.splitlines(True), name
     waiting.clear()
 
 
-def note(filename, source):
-    """Keeps a source for tracebacks."""
-    waiting[filename] = compat.source_text(source)
-    if 'linecache' in sys.modules:
-        register()
-
-
-def run(machine, module, source, filename, mode):
+def run(machine, module, source, mode, filename=None, space=None):
     """Compiles and runs source in a module; the value of an expression or of exec_return()."""
     calls.provide(machine, module, source)
-    note(filename, source)
-    code = compat.compile_source(source, filename, mode)
+    if filename is None:
+        count[0] += 1
+        filename = '<easycluster %s %d>' % (mode, count[0])
+    source = compat.native_source(source)
+    waiting[filename] = source
+    code = compile(source, filename, 'eval' if mode == 'eval' else 'exec', 0, True)
     try:
-        return eval(code, module.__dict__)
+        return eval(code, module.__dict__ if space is None else space)
     except names.ExecReturn:
         if mode != 'exec':
             raise
         return sys.exc_info()[1].value
+    finally:
+        if 'linecache' in sys.modules:
+            register(machine)
 
 
 def perform(machine, kind, content):
@@ -52,44 +49,23 @@ def perform(machine, kind, content):
         name, source, keep = content
         return define(machine, calls.definitions(machine, compat.native(name)), source)
     source, name = content
-    if name is None:
-        module = machine.module
-    else:
-        module = calls.definitions(machine, compat.native(name))
-    return execute(machine, module, source, 'eval' if kind == wire.EVAL else 'exec')
-
-
-def execute(machine, module, source, mode):
-    """Runs an expression or statements under a filename of their own."""
-    count[0] += 1
-    filename = '<easycluster %s %d>' % (mode, count[0])
-    return run(machine, module, source.strip() if mode == 'eval' else ended(source), filename, mode)
-
-
-def ended(source):
-    """Source that ends with a line end, which 2.6 asks for."""
-    return source if source[-1:] == '\n' else source + '\n'
+    module = machine.module if name is None else calls.definitions(machine, compat.native(name))
+    if kind == wire.EVAL:
+        return run(machine, module, source.strip(), 'eval')
+    return run(machine, module, source, 'exec')
 
 
 def define(machine, module, source):
     """Runs definitions in their module."""
-    count[0] += 1
-    run(machine, module, ended(source), '<easycluster definitions %s %d>' % (module.__name__, count[0]), 'exec')
+    run(machine, module, source, 'definitions')
     module._source_code.append(source)
-    if 'linecache' in sys.modules:
-        register()
 
 
 def run_function(machine, source, name, filename, line, args, kwargs):
     """Defines a function once and calls it; tracebacks name the client's file and line."""
-    key = (source, name, filename, line)
-    function = functions.get(key)
-    if function is None:
-        whole = '\n' * (line - 1) + ended(source)
-        filename = compat.native(filename)
-        calls.provide(machine, machine.module, source)
-        note(filename, whole)
+    key = source, name, filename, line
+    if key not in functions:
         space = dict(machine.module.__dict__)
-        exec(compat.compile_source(whole, filename, 'exec'), space)
-        function = functions[key] = space[compat.native(name)]
-    return function(*compat.native_arguments(args), **compat.native_keywords(kwargs))
+        run(machine, machine.module, '\n' * (line - 1) + source, 'function', compat.native(filename), space)
+        functions[key] = space[compat.native(name)]
+    return functions[key](*args, **compat.native_keywords(kwargs))

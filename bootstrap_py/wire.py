@@ -5,26 +5,23 @@ import zlib
 
 compat = load('compat')
 
-MAGIC = 0x4543
-HEADER = struct.Struct('>HBBIIi')
 HEADER_SIZE = 16
 MAX_PAYLOAD = 1048576
 CHUNK = 131072
 COMPRESS_MIN = 256
 READ_SIZE = 65536
-PENDING_LIMIT = 1048576
 MORE, DEFLATED, BUFFERS, NO_REPLY, ONE_SHOT, STDERR, REFERENCES = 1, 2, 4, 8, 16, 32, 64
-HELLO_C, CALL, METHOD, EVAL, EXEC, DEFINE, RUN = 1, 2, 3, 4, 5, 6, 7
-DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE = 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16
-HELLO_S, RESULT, ERROR, OUTPUT, CLASS, PONG, FATAL = 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47
-REQUEST_FLAGS = MORE | DEFLATED | BUFFERS | NO_REPLY | ONE_SHOT | REFERENCES
-# What a client may send, and the flags each kind may carry (FR-5).
-FLAGS = {HELLO_C: DEFLATED, CALL: REQUEST_FLAGS, METHOD: REQUEST_FLAGS, EVAL: REQUEST_FLAGS, EXEC: REQUEST_FLAGS,
-         DEFINE: REQUEST_FLAGS, RUN: REQUEST_FLAGS, DATA: MORE | DEFLATED, CREDIT: 0, CANCEL: 0, RELEASE: DEFLATED,
-         STOP_THREAD: 0, PING: 0, CLOSE: 0}
+HELLO, CALL, METHOD, EVAL, EXEC, DEFINE, RUN = 1, 2, 3, 4, 5, 6, 7
+DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE = 16, 17, 18, 19, 20, 21, 22
+HELLO_S, RESULT, ERROR, OUTPUT, CLASS, PONG, FATAL = 65, 66, 67, 68, 69, 70, 71
+# What a client may send, and the flags that each kind may carry (FR-5).
+FLAGS = {HELLO: 0, DATA: MORE | DEFLATED, CREDIT: 0, CANCEL: 0, RELEASE: 0, STOP_THREAD: 0, PING: 0, CLOSE: 0}
+for kind in range(CALL, RUN + 1):
+    FLAGS[kind] = MORE | DEFLATED | BUFFERS | NO_REPLY | ONE_SHOT | REFERENCES
 
-pack = HEADER.pack
-unpack = HEADER.unpack_from
+header = struct.Struct('>HBBIIi')
+pack = header.pack
+unpack = header.unpack_from
 
 
 class Link(object):
@@ -33,110 +30,124 @@ class Link(object):
     Reading: whoever holds `reading` may call `read`. Writing: frames are put on `pending`, and whoever gets
     the lock first writes them all, so that no thread waits for another one's turn."""
 
-    def __init__(self, frames_in, frames_out, own_group):
+    def __init__(self, frames_in, frames_out):
         self.frames_in = frames_in
         self.frames_out = frames_out
-        self.own_group = own_group
         self.reading = compat.thread.allocate_lock()
         self.writing = compat.thread.allocate_lock()
         self.pending = []
-        self.pending_size = 0
         self.parts = []
         self.have = 0
         self.need = HEADER_SIZE
         self.reads = 0
         self.compress = False
 
-    def read(self, requests, control):
-        """Reads what is there and hands on each frame: requests to `requests(kind, flags, request, thread,
-        payload)`, others to `control` with the same arguments. Waits if nothing is there."""
+    def read(self, request, control):
+        """Reads what is there, or waits for it, and hands each frame to `request` or `control`, both
+        called with kind, flags, request, thread, payload, size on the wire."""
         try:
             data = compat.read(self.frames_in, READ_SIZE)
-        except (OSError, IOError):
+        except EnvironmentError:
             data = b''
         self.reads += 1
         if not data:
             if self.have:
                 self.fatal('truncated', 'the connection ended inside a frame')
             self.end()
-        if self.parts:
+        if self.have:
             self.parts.append(data)
             self.have += len(data)
             if self.have < self.need:
                 return
             data = b''.join(self.parts)
-            self.parts = []
-            self.have = 0
         start = 0
         end = len(data)
-        need = HEADER_SIZE
+        self.need = HEADER_SIZE
         while end - start >= HEADER_SIZE:
-            magic, kind, flags, length, request, thread = unpack(data, start)
-            if magic != MAGIC or length > MAX_PAYLOAD or flags & ~FLAGS.get(kind, 0) or kind not in FLAGS:
+            magic, kind, flags, length, number, thread = unpack(data, start)
+            if magic != 0x4543 or length > MAX_PAYLOAD or flags and not self.allowed(kind, flags):
                 self.refuse(magic, kind, flags, length)
             stop = start + HEADER_SIZE + length
-            if stop > end:
-                need = HEADER_SIZE + length
-                break
-            payload = data[start + HEADER_SIZE:stop]
-            start = stop
-            if flags & DEFLATED:
-                payload = self.inflate(payload)
             if 1 < kind < 8:
-                requests(kind, flags, request, thread, payload, length + HEADER_SIZE)
+                if stop > end:
+                    self.need = stop - start
+                    break
+                payload = data[start + HEADER_SIZE:stop]
+                if flags & DEFLATED:
+                    payload = self.inflate(payload)
+                request(kind, flags, number, thread, payload, length + HEADER_SIZE)
             else:
-                control(kind, flags, request, thread, payload, length + HEADER_SIZE)
-        if start < end:
-            self.parts = [data[start:]]
-            self.have = end - start
-            self.need = need
+                self.check(kind, length)
+                if stop > end:
+                    self.need = stop - start
+                    break
+                payload = data[start + HEADER_SIZE:stop]
+                if flags & DEFLATED:
+                    payload = self.inflate(payload)
+                control(kind, flags, number, thread, payload, length + HEADER_SIZE)
+            start = stop
+        self.have = end - start
+        self.parts = [data[start:]]
+
+    def allowed(self, kind, flags):
+        """Whether a frame of this kind may have these flags now."""
+        return not flags & ~FLAGS.get(kind, 0) and (self.compress or not flags & DEFLATED)
+
+    def check(self, kind, length):
+        """Ends the connection over a kind that a client does not send, or a control frame's length (FR-14)."""
+        if kind not in FLAGS:
+            self.refuse(0x4543, kind, 0, 0)
+        if (kind == CREDIT and length != 4 or kind == RELEASE and length % 12 or kind == PING and length > 64
+                or kind in (CANCEL, STOP_THREAD, CLOSE) and length):
+            self.fatal('malformed', 'frame kind 0x%02x of %d bytes' % (kind, length))
+
+    def refuse(self, magic, kind, flags, length):
+        """Ends the connection over a header that breaks a rule."""
+        if magic != 0x4543:
+            self.fatal('garbled', 'a frame begins with 0x%04x' % magic)
+        if kind not in FLAGS:
+            self.fatal('unknown-kind', 'frame kind 0x%02x is not one that a client sends' % kind)
+        if not self.allowed(kind, flags):
+            self.fatal('unknown-flag', 'flags 0x%02x on frame kind 0x%02x' % (flags, kind))
+        self.fatal('too-large', 'a frame of %d bytes; at most %d' % (length, MAX_PAYLOAD))
 
     def inflate(self, payload):
         """The content of a DEFLATED payload (FR-10)."""
         inflater = zlib.decompressobj()
         try:
             content = inflater.decompress(payload, MAX_PAYLOAD + 1)
-            if len(content) <= MAX_PAYLOAD and not inflater.unconsumed_tail:
-                content += inflater.flush()
+            if len(content) <= MAX_PAYLOAD and not getattr(inflater, 'eof', False):
+                # Before 3.3 nothing tells that a stream is whole, but that this raises on what is missing.
+                zlib.decompress(payload)
         except zlib.error:
-            self.fatal('malformed', 'a compressed frame does not inflate')
+            inflater = None
+        if inflater is None or inflater.unused_data:
+            self.fatal('malformed', 'a deflated frame is not one whole stream')
         if len(content) > MAX_PAYLOAD:
-            self.fatal('too-large', 'a compressed frame inflates to more than %d bytes' % MAX_PAYLOAD)
-        # Python 2.6 and 3.2 have no `eof`; a stream cut short raises only in flush(), and not everywhere.
-        if inflater.unused_data or not getattr(inflater, 'eof', True):
-            self.fatal('malformed', 'a compressed frame is not one whole stream')
+            self.fatal('too-large', 'a frame inflates to more than %d bytes' % MAX_PAYLOAD)
         return content
 
-    def refuse(self, magic, kind, flags, length):
-        """Ends the connection over a header that breaks a rule."""
-        if magic != MAGIC:
-            self.fatal('garbled', 'a frame begins with 0x%04x in place of 0x%04x' % (magic, MAGIC))
-        if length > MAX_PAYLOAD:
-            self.fatal('too-large', 'a frame of %d bytes; at most %d' % (length, MAX_PAYLOAD))
-        if kind not in FLAGS:
-            self.fatal('unknown-kind', 'frame kind 0x%02x is not one a client sends' % kind)
-        self.fatal('unknown-flag', 'flags 0x%02x on frame kind 0x%02x' % (flags, kind))
-
-    def frame(self, kind, flags, request, thread, payload):
-        """One frame as bytes, compressed where that pays."""
-        if self.compress and len(payload) >= COMPRESS_MIN:
+    def frame(self, kind, request, thread, payload, flags=0):
+        """One frame, deflated where that pays."""
+        if self.compress and len(payload) >= COMPRESS_MIN and kind != PONG:
             shorter = zlib.compress(payload, 1)
             if len(shorter) < len(payload):
                 flags |= DEFLATED
                 payload = shorter
-        return pack(MAGIC, kind, flags, len(payload), request, thread) + payload
+        return pack(0x4543, kind, flags, len(payload), request, thread) + payload
 
-    def send(self, kind, request, thread, payload, flags=0):
+    def send(self, *frame):
         """Sends one frame."""
-        self.pending.append(self.frame(kind, flags, request, thread, payload))
+        self.pending.append(self.frame(*frame))
         self.flush()
 
     def flush(self):
-        """Writes what is pending, unless another thread is at it and will write this too."""
+        """Writes what is pending, unless another thread is at it, who will write this too."""
         pending = self.pending
         writing = self.writing
         while pending:
-            if not writing.acquire(len(pending) > 64 and self.crowded()):
+            # Who makes much waits for the connection; without that, memory would fill with answers.
+            if not writing.acquire(len(pending) > 64 and sum([len(frame) for frame in pending[:]]) > MAX_PAYLOAD):
                 return
             try:
                 while pending:
@@ -147,32 +158,25 @@ class Link(object):
             finally:
                 writing.release()
 
-    def crowded(self):
-        """True if so much is pending that its makers should wait for the connection."""
-        return sum([len(frame) for frame in self.pending[:]]) > PENDING_LIMIT
-
     def write(self, data):
-        """Writes all of `data`; the client's disappearance ends the process."""
+        """Writes all of it; the client's disappearance ends the process."""
         try:
             sent = compat.write(self.frames_out, data)
             if sent < len(data):
-                view = compat.view(data)
+                data = compat.view(data)
                 while sent < len(data):
-                    sent += compat.write(self.frames_out, view[sent:sent + READ_SIZE * 4])
-        except (OSError, IOError):
+                    sent += compat.write(self.frames_out, data[sent:sent + MAX_PAYLOAD])
+        except EnvironmentError:
             self.end()
 
     def fatal(self, code, sentence):
         """Tells the client why, and ends."""
         self.writing.acquire()
-        self.write(self.frame(FATAL, 0, 0, 0, ('%s: %s' % (code, sentence)).encode('utf-8')))
+        self.write(self.frame(FATAL, 0, 0, ('%s: %s' % (code, sentence)).encode('utf-8')))
         self.end()
 
     def end(self):
         """Ends the process group at once (ME-15)."""
-        if self.own_group:
-            try:
-                os.killpg(os.getpgrp(), 9)
-            except OSError:
-                pass
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), 9)
         os._exit(1)

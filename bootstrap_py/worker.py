@@ -1,92 +1,106 @@
 # The threads that run requests, and who of them reads (leader and followers, without hand-over between calls).
 import select
 import time
-from _collections import deque
 
 compat = load('compat')
 wire = load('wire')
 calls = load('calls')
 
 allocate_lock = compat.thread.allocate_lock
-get_ident = compat.thread.get_ident
-MORE, NO_REPLY, ONE_SHOT = wire.MORE, wire.NO_REPLY, wire.ONE_SHOT
-CALL, RESULT, ERROR = wire.CALL, wire.RESULT, wire.ERROR
+pack = wire.pack
+CALL, RESULT, NO_REPLY, CHUNK = wire.CALL, wire.RESULT, wire.NO_REPLY, wire.CHUNK
 # Request flags with which a call leaves the short path.
-UNUSUAL = MORE | wire.BUFFERS | NO_REPLY | wire.REFERENCES
+UNUSUAL = wire.MORE | wire.BUFFERS | NO_REPLY | wire.REFERENCES
 THREAD_WINDOW = 1048576
 CREDIT_DUE = THREAD_WINDOW // 4
 HOLD_LIMIT = 65536
-TICK = 0.005
-# Requests in a row that found all threads idle, after which the reader thread gives the reading back.
-CALM = 16
+
+
+def release(lock):
+    """Releases a lock that is used to wake its waiter, who may have been woken already."""
+    try:
+        lock.release()
+    except compat.thread.error:
+        pass
 
 
 class Worker(object):
     """One server thread: its queue, and what it is doing."""
 
-    def __init__(self, machine, number):
+    def __init__(self, machine, number, one_shot):
         self.machine = machine
         self.number = number
-        self.queue = deque()
+        self.one_shot = self.ended = one_shot
+        self.queue = compat.deque()
         self.started = False
-        self.one_shot = False
-        self.ended = False
         self.ident = None
-        # The request under way, or 0; `busy` covers a whole batch, also between two of its requests.
-        self.running = 0
-        self.request = 0
+        # `running` is the request whose code runs, or 0; `request` stays until its answer is sent; `busy` covers
+        # a whole batch; `seen` is what the ticker saw running.
+        self.running = self.request = self.seen = 0
         self.busy = False
-        self.seen = 0
-        # Cancellation: 0 none, 1 being set, 2 set; see Machine.interrupt.
-        self.cancelling = 0
-        self.cancelled = self.cancelled_request = 0
-        # A thread parks on `wake`, which is a lock that is held while there is nothing to do.
+        # The request that is to be interrupted; how far that is (0, 1 being set, 2 set); whether the thread is
+        # where it must not happen, and whether it is to happen behind that. See control.py.
+        self.cancelled = self.cancelling = 0
+        self.shield = self.deferred = False
+        # A thread parks on `wake`, which is held while there is nothing to do.
         self.parked = False
         self.wake = allocate_lock()
         self.wake.acquire()
-        # Finished frames not yet handed to the connection, because more requests are queued.
+        # Finished frames that wait for the rest of the batch.
         self.held = []
-        self.taken = 0
+        # Bytes of requests: queued, and taken but not returned as credit.
+        self.arrived = self.taken = 0
 
     def rouse(self):
         """Makes the thread look at its queue; starts it first if need be."""
-        if not self.started:
-            self.started = True
-            self.machine.start(self)
-        elif self.parked:
+        if self.parked:
             self.parked = False
+            release(self.wake)
+        elif not self.started:
+            self.started = True
             try:
-                self.wake.release()
-            except compat.lock_error:
-                # It was roused already and has not run yet.
-                pass
+                compat.thread.start_new_thread(self.serve, ())
+            except compat.thread.error:
+                load('control').refuse_thread(self)
 
     def serve(self):
+        """Is the thread."""
+        try:
+            self.work()
+        except BaseException:
+            # A fault of the stub itself, which would leave requests without an answer.
+            self.machine.link.fatal('internal', load('errors').text_of_fault())
+
+    def work(self):
         """Runs queued requests, and reads when nobody else does, until told to end."""
-        self.ident = get_ident()
+        self.ident = compat.thread.get_ident()
         machine = self.machine
         reading = machine.link.reading
+        calls.ready(self)
         while True:
             if self.queue:
                 self.run()
-                continue
-            if self.ended:
+            elif self.ended:
                 break
-            if reading.acquire(False):
+            elif reading.acquire(False):
                 # The reader before may have filled the queue since.
                 if self.queue:
                     reading.release()
                 elif machine.read(self):
                     # Another thread was given a request and will read after it.
-                    self.park(False)
+                    self.park(self.queue, False)
             else:
-                self.park(True)
-        machine.leave(self)
+                self.park(self.queue, True)
+        machine.alive.discard(self)
+        if not self.one_shot:
+            self.credit(1)
+        # It may have been the one to read next.
+        machine.main.rouse()
 
-    def park(self, watch):
-        """Waits to be roused; with `watch`, not if the reader has meanwhile left."""
+    def park(self, wanted, watch):
+        """Waits to be roused, unless there is something in `wanted`, or with `watch` nobody reads now."""
         self.parked = True
-        if not (self.queue or self.ended or (watch and not self.machine.link.reading.locked())):
+        if not (wanted or self.ended and not self.one_shot or watch and not self.machine.link.reading.locked()):
             self.wake.acquire()
         self.parked = False
 
@@ -94,17 +108,16 @@ class Worker(object):
         """Runs all that is queued, and sends the answers."""
         machine = self.machine
         queue = self.queue
-        held = self.held
-        hold = held.append
+        hold = self.held.append
         number = self.number
-        pack = wire.pack
         loads = compat.pickle.loads
         dumps = compat.pickle.dumps
         protocol = machine.protocol
-        plain = compat.plain_scalars
-        names = machine.names
+        scalars = compat.scalars
+        find = machine.names.get
         cancelled = machine.cancelled
-        compress = machine.link.compress
+        chunk = 0 if machine.link.compress else CHUNK
+        direct = compat.PY3
         size = 0
         self.busy = True
         if machine.ticker_parked and not machine.reader_active:
@@ -118,147 +131,118 @@ class Worker(object):
             self.running = self.request = request
             flags &= UNUSUAL
             try:
-                if kind is None:
-                    load('control').finish(machine)
                 if cancelled and request in cancelled:
-                    cancelled.discard(request)
                     raise calls.Cancelled
                 if kind == CALL and not flags:
-                    name, args, kwargs = loads(payload)
-                    function = names.get(name)
-                    if function is None or not machine.direct:
+                    try:
+                        name, args, kwargs = loads(payload)
+                    except Exception:
+                        name, args, kwargs = calls.unpickle(self, flags, request, payload)
+                    function = find(name)
+                    if function is None or not direct:
                         value = calls.call(machine, name, args, kwargs)
                     else:
                         value = function(*args, **kwargs)
                 else:
-                    value = calls.perform(machine, self, kind, flags, request, payload)
+                    value = calls.perform(self, kind, flags, request, payload)
                 self.running = 0
                 if self.cancelling:
-                    self.absorb()
-                if type(value) in plain:
+                    calls.absorb(self)
+                if type(value) in scalars:
                     answer = RESULT
-                    more = 0
+                    flagged = 0
                     data = dumps(value, protocol)
                 else:
-                    answer, more, data = calls.result(machine, self, request, value)
-                value = None
+                    answer, flagged, data = load('references').result(machine, value)
             except BaseException:
                 self.running = 0
                 if self.cancelling:
-                    self.absorb()
-                value = None
-                answer, more, data = calls.failure(machine, self, request)
-            self.taken += counted
+                    calls.absorb(self)
+                answer, flagged, data = load('errors').failure(self, request, flags)
+            # Not kept until the next request: what it holds may be large, or be waited for to go.
+            value = args = kwargs = payload = None
             if machine.unflushed:
                 machine.flush_streams()
-            if not flags & NO_REPLY and data is not None:
-                if compress or len(data) > wire.CHUNK:
-                    machine.send_message(self, answer, more, request, data)
+            self.taken += counted
+            if not flags & NO_REPLY:
+                if len(data) > chunk or type(data) is list:
+                    self.release()
+                    load('large').send(self, answer, flagged, request, data)
                 else:
-                    hold(pack(0x4543, answer, more, len(data), request, number) + data)
+                    hold(pack(0x4543, answer, flagged, len(data), request, number) + data)
                     size += len(data)
             data = None
             if size > HOLD_LIMIT or self.taken >= CREDIT_DUE:
                 size = 0
-                self.credit()
+                self.credit(CREDIT_DUE)
                 self.release()
             elif queue and machine.ticker_parked:
                 machine.rouse_ticker()
         self.busy = False
+        self.release()
         self.request = 0
-        if held:
-            self.release()
 
-    def credit(self):
-        """Returns what the thread has taken (ME-10)."""
-        if self.taken >= CREDIT_DUE:
-            taken = self.taken
+    def credit(self, least):
+        """Returns what the thread has taken, if it is that much (ME-10)."""
+        taken = self.taken
+        if taken >= least:
             self.taken = 0
-            self.machine.link.pending.append(wire.pack(
-                wire.MAGIC, wire.CREDIT, 0, 4, 0, self.number) + wire.struct.pack('>I', taken))
+            self.arrived -= taken
+            self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
 
     def release(self, wait=True):
         """Sends the answers held back, after whatever was printed before them. Without `wait`, not if that
-        would have to wait for the client's output window."""
+        would have to wait for the client."""
         machine = self.machine
-        if machine.printed_poll.poll(0) and not machine.drain(wait):
+        if select.select(machine.printed, (), (), 0)[0] and not load('output').of(machine).pump(wait):
             return
         held = self.held
-        taking = machine.taking
-        taking.acquire()
-        count = len(held)
-        machine.link.pending.extend(held[:count])
-        del held[:count]
-        taking.release()
-        machine.link.flush()
-
-    def absorb(self):
-        """Takes back an asynchronous exception that was set for the call that is over."""
-        while self.cancelling == 1:
-            time.sleep(0)
-        if self.cancelling:
-            calls.clear_interrupt(self.ident)
-            self.cancelling = 0
+        if held:
+            machine.taking.acquire()
+            count = len(held)
+            machine.link.pending.extend(held[:count])
+            del held[:count]
+            machine.taking.release()
+            machine.link.flush()
 
 
 class Machine(object):
     """The threads together, and what they share."""
 
-    def __init__(self, link, printed):
+    def __init__(self, link, printed, files):
         self.link = link
-        self.printed = printed
-        self.printed_poll = select.poll()
-        self.printed_poll.register(printed, select.POLLIN)
+        self.files = files
+        # As a list, which select() takes; not poll(), of which an object serves one thread at a time.
+        self.printed = [printed]
+        self.unflushed = False
+        self.output = self.references = self.protocol = None
         self.taking = allocate_lock()
-        self.main = Worker(self, 0)
+        self.main = Worker(self, 0, False)
         self.main.started = True
         # Threads that take requests, by number; and all, also those that only finish what they have.
         self.workers = {0: self.main}
         self.alive = set([self.main])
-        self.output = None
         self.roused = []
         self.cancelled = set()
+        # Requests of which more chunks are to come.
         self.messages = {}
-        self.unflushed = False
+        self.reader_active = self.reader_started = self.ticker_started = False
         self.ticker_parked = True
-        self.ticker_started = False
         self.ticker_wake = allocate_lock()
         self.ticker_wake.acquire()
-        self.reader_active = False
-        self.reader_started = False
-        self.reader_wake = allocate_lock()
-        self.reader_wake.acquire()
-        self.closing = False
-        calls.prepare(self)
-
-    def run(self):
-        """Is the main thread."""
-        calls.install_interrupt(self.main)
-        self.main.serve()
-
-    # Reading.
 
     def read(self, me):
-        """Reads once, with `link.reading` held, which is released here. `me` is the reading worker or None.
-
-        True if the reading was passed on to the one thread that got a request."""
-        link = self.link
-        link.read(self.request, self.control)
+        """Reads once, with `link.reading` held, which is released here; `me` is the worker who reads. True if
+        the reading was passed on to the one thread that got a request."""
+        self.link.read(self.request, self.control)
         roused = self.roused
-        if not roused:
-            link.reading.release()
-            return False
         self.roused = []
-        passed = False
-        if me is not None:
-            others = [worker for worker in roused if worker is not me]
-            passed = (len(others) == 1 and not me.queue and not others[0].one_shot and me.one_shot is False
-                      and not self.reader_active)
-        else:
-            others = roused
-        # Released before anyone is roused: whoever finishes his request at once must find it free.
-        link.reading.release()
-        for worker in others:
+        if me in roused:
+            roused.remove(me)
+        passed = len(roused) == 1 and not (me.queue or me.one_shot or roused[0].ended)
+        # Released before anyone is roused: who finishes his request at once must find it free.
+        self.link.reading.release()
+        for worker in roused:
             worker.rouse()
         return passed
 
@@ -266,151 +250,50 @@ class Machine(object):
         """Queues a request at its thread."""
         worker = self.workers.get(thread)
         if worker is None:
-            worker = Worker(self, thread)
+            worker = Worker(self, thread, flags & wire.ONE_SHOT)
             self.alive.add(worker)
-            if flags & ONE_SHOT:
-                worker.one_shot = worker.ended = True
-            else:
+            if not worker.one_shot:
                 self.workers[thread] = worker
-        if flags & MORE or request in self.messages:
-            payload = calls.begin_message(self, worker, request, payload)
+        if flags & wire.MORE or request in self.messages or self.protocol is None:
+            payload = load('large').begin(self, worker, request, payload)
+        self.count(worker, counted)
         worker.queue.append((kind, flags, request, payload, counted))
         if worker not in self.roused:
             self.roused.append(worker)
 
-    def control(self, kind, flags, request, thread, payload, counted):
+    def count(self, worker, counted):
+        """Counts what arrives for a thread against its window."""
+        worker.arrived += counted
+        if worker.arrived > THREAD_WINDOW and worker.arrived != counted:
+            self.link.fatal('window', 'more than %d bytes for thread %d' % (THREAD_WINDOW, worker.number))
+
+    def control(self, kind, *frame):
         """Acts on a frame that is not a request; never waits."""
-        calls.control(self, kind, flags, request, thread, payload, counted)
-
-    # Threads.
-
-    def start(self, worker):
-        """Starts the thread of a worker."""
-        compat.repair_main_thread(self.main.ident)
-        try:
-            compat.thread.start_new_thread(worker.serve, ())
-        except compat.lock_error:
-            calls.refuse_thread(self, worker)
-
-    def leave(self, worker):
-        """The end of a thread: somebody else must read if it was the one."""
-        self.alive.discard(worker)
-        self.main.rouse()
-
-    # The ticker: a thread that looks every 5 ms, while something runs, for what would otherwise wait for it.
+        if kind == wire.HELLO or self.protocol is None:
+            calls.greet(self, kind, frame[3])
+        elif kind == wire.PING:
+            self.link.send(wire.PONG, 0, 0, frame[3])
+        else:
+            load('control').act(self, kind, *frame)
 
     def rouse_ticker(self):
-        """Starts the ticking."""
+        """Starts the ticking, which looks every few ms for what would otherwise wait for a long call."""
         self.ticker_parked = False
-        if not self.ticker_started:
+        if self.ticker_started:
+            release(self.ticker_wake)
+        else:
             self.ticker_started = True
             compat.thread.start_new_thread(self.tick, ())
-            return
-        try:
-            self.ticker_wake.release()
-        except compat.lock_error:
-            pass
-
-    def needed(self):
-        """True if the ticker must go on: somebody runs and nobody reads, or an answer is held back."""
-        for worker in list(self.alive):
-            if worker.busy and (worker.held or not self.reader_active):
-                return True
-        return False
 
     def tick(self):
-        """Is the ticker thread."""
-        link = self.link
-        reads = still = quiet = 0
-        while True:
-            time.sleep(TICK)
-            stuck = busy = False
-            late = []
-            for worker in list(self.alive):
-                if worker.busy:
-                    busy = True
-                    if worker.running and worker.running == worker.seen:
-                        stuck = True
-                        if worker.held:
-                            late.append(worker)
-                worker.seen = worker.running
-            still = still + 1 if reads == link.reads else 0
-            reads = link.reads
-            if busy and (stuck or still >= 4) and not link.reading.locked():
-                self.give_to_reader()
-            for worker in late:
-                worker.release(False)
-            quiet = 0 if self.needed() else quiet + 1
-            if quiet > 2:
-                quiet = 0
-                # Told first and looked after again second, while a runner does it the other way round.
-                self.ticker_parked = True
-                if not self.needed():
-                    self.ticker_wake.acquire()
-                self.ticker_parked = False
+        """Is the ticker thread. It is compiled only after its first tick, beside the first call's answer."""
+        time.sleep(0.005)
+        load('ticker').tick(self)
 
-    def give_to_reader(self):
-        """Lets the reader thread read, because the one who did is in a long call."""
-        self.reader_active = True
-        if not self.reader_started:
-            self.reader_started = True
-            compat.thread.start_new_thread(self.read_on, ())
-        try:
-            self.reader_wake.release()
-        except compat.lock_error:
-            pass
-
-    def read_on(self):
-        """Is the reader thread: reads until calls are short again."""
-        link = self.link
-        while True:
-            self.reader_wake.acquire()
-            if link.reading.acquire(False):
-                self.read_until_calm()
-            self.reader_active = False
-
-    def read_until_calm(self):
-        """Reads, with `link.reading` held, until CALM requests in a row found all threads idle."""
-        link = self.link
-        calm = 0
-        while True:
-            link.read(self.request, self.control)
-            roused = self.roused
-            if not roused:
-                continue
-            self.roused = []
-            calm += 1
-            for worker in list(self.alive):
-                if worker.busy:
-                    calm = 0
-                    break
-            if calm >= CALM and len(roused) == 1 and not roused[0].ended:
-                # Inactive before the release, so that a runner knows to rouse the ticker; released before
-                # the thread is roused, which must find it free after its request.
-                self.reader_active = False
-                link.reading.release()
-                roused[0].rouse()
-                return
-            for worker in roused:
-                worker.rouse()
-
-    # Output.
-
-    def streams(self):
-        """sys.stdout and sys.stderr, which are made when something is first printed."""
-        output = load('output')
-        return output.of(self).streams or output.install(self)
-
-    def drain(self, wait=True):
-        """Sends what child processes and C code have printed to descriptor 1 up to now; False if it would
-        have had to wait for that."""
-        return load('output').of(self).pump(wait)
+    def stream(self, stand_in):
+        """The real stream in the place of one that stands for it."""
+        return load('output').of(self).stream(stand_in)
 
     def flush_streams(self):
         """Sends what was printed through sys.stdout without an end of line."""
-        load('output').of(self).flush_all()
-
-    def send_message(self, worker, kind, flags, request, data):
-        """Sends an answer that needs chunks or compression."""
-        worker.release()
-        load('large').send(self, worker, kind, flags, request, data)
+        load('output').of(self).flush()

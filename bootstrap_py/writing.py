@@ -1,110 +1,101 @@
 # Pickling results: plain data, references to what stays here, and large buffers out of band.
-import sys
-
 compat = load('compat')
 wire = load('wire')
-calls = load('calls')
-objects = load('objects')
+references = load('references')
+exports = load('exports')
 
-PLAIN = frozenset((type(None), bool, int, float, complex, compat.long_type, compat.text_type, bytes, list, tuple, dict,
-                   set, frozenset))
-TAG = compat.text('\x00easycluster.object')
+BUILT_IN = frozenset((type(None), bool, int, float, complex, compat.long_type, compat.text_type, bytes, list, tuple,
+                      dict, set, frozenset))
 OUT_OF_BAND = 65536
 
 
-class Pieces(object):
-    """A file that keeps what is written piece by piece, large pieces without copying them."""
-
-    def __init__(self):
-        self.pieces = []
+class Pieces(list):
+    """A file that keeps what is written piece by piece, and so does not copy what is large."""
 
     def write(self, data):
         """Takes a piece."""
-        self.pieces.append(data if type(data) is bytes else bytes(data))
+        self.append(data if type(data) is bytes else bytes(data))
+
+    def data(self):
+        """Everything: bytes, or a list of them."""
+        return self if len(self) > 1 else self[0]
+
+
+def export_of(value):
+    """The export of what stays here; None for what is sent by value."""
+    if type(value) in BUILT_IN and not exports.singletons or isinstance(value, type):
+        return None
+    return exports.export_of(value)
 
 
 def result(machine, value):
-    """A value as (kind, flags, data or pieces)."""
-    if machine.peer == 'rust':
+    """A value as (kind, flags, data)."""
+    plain = machine.peer == 'rust'
+    pieces = Pieces()
+    # The quick way asks only about what is not built-in, which is no plain data.
+    if not exports.singletons and compat.quick_dump(value, pieces, machine.protocol, id if plain else export_of):
+        return wire.RESULT, 0, pieces.data()
+    if plain:
         return plain_result(machine, value)
-    quick = compat.quick_pickle(value, machine.protocol, objects)
-    if quick is not None:
-        return wire.RESULT, 0, quick
-    pieces, buffers = pickled(machine, value)
+    buffers = []
+    pieces = pickled(machine, value, buffers)
     if not buffers:
-        return wire.RESULT, 0, pieces[0] if len(pieces) == 1 else pieces
-    size = 0
-    for piece in pieces:
-        size += len(piece)
+        return wire.RESULT, 0, pieces.data()
     lengths = [len(buffer) for buffer in buffers]
-    head = wire.struct.pack('>IQ%dQ' % len(lengths), len(lengths), size, *lengths)
+    head = wire.struct.pack('>IQ%dQ' % len(lengths), len(lengths), sum([len(piece) for piece in pieces]), *lengths)
     return wire.RESULT, wire.BUFFERS, [head] + pieces + buffers
 
 
-def pickled(machine, value):
-    """A value for a Python peer: the pieces of its pickle, and its buffers."""
-    references = calls.references(machine)
+def pickled(machine, value, buffers):
+    """A value as the pieces of its pickle; large contiguous buffers go to the list `buffers` if there is one."""
+    held = references.of(machine)
     sent = []
-    buffers = []
 
     def identify(item):
-        if type(item) in PLAIN and not objects.singletons:
-            return compat.not_text(item)
-        if isinstance(item, type):
-            return None
-        export = objects.export_of(item)
+        export = export_of(item)
         if export is None:
             return compat.not_text(item)
-        number = references.add(item)
-        sent.append(number)
-        return compat.text('r'), number, references.class_number(item, export)
+        number = held.add(item)
+        sent.append((number, 1))
+        return compat.text('r'), number, held.class_number(type(item).__name__, export)
 
     def take(buffer):
         view = buffer.raw()
-        if view.nbytes < OUT_OF_BAND or len(buffers) == 65536:
+        if buffers is None or view.nbytes < OUT_OF_BAND or len(buffers) == 65536:
             return True
         buffers.append(view)
-        return False
 
-    target = Pieces()
+    pieces = Pieces()
     try:
-        compat.dump(value, target, machine.protocol, identify, take)
+        compat.dump(value, pieces, machine.protocol, identify, take)
     except BaseException:
-        references.undo(sent)
+        held.give_up(sent)
         raise
-    return target.pieces, buffers
+    return pieces
 
 
 def plain_result(machine, value):
     """A value for a peer that reads plain data only (ME-9)."""
-    quick = compat.quick_plain(value, machine.protocol)
-    if quick is not None:
-        return wire.RESULT, 0, quick
-    references = calls.references(machine)
-    sent = []
+    held = references.of(machine)
+    sent = {}
     try:
-        value = plain(references, value, sent)
-        data = compat.pickle.dumps(value, machine.protocol)
+        return wire.RESULT, wire.REFERENCES * bool(sent), compat.pickle.dumps(
+            plain(held, value, sent), machine.protocol)
     except BaseException:
-        references.undo(sent)
+        held.give_up([(number, 1) for number in sent.values()])
         raise
-    return wire.RESULT, wire.REFERENCES if sent else 0, data
 
 
-def plain(references, value, sent):
-    """A value as plain data and tagged references."""
+def plain(held, value, sent):
+    """A value as plain data and tagged references; each object counts once in a result."""
     kind = type(value)
-    if kind not in PLAIN or objects.singletons:
-        export = None if isinstance(value, type) else objects.export_of(value)
-        if export is not None:
-            number = references.add(value)
-            sent.append(number)
-            try:
-                shown = repr(value)[:200]
-            except Exception:
-                shown = '<%s>' % kind.__name__
-            return TAG, number, compat.text(kind.__name__), compat.text(shown)
-    if value is None or kind in compat.plain_scalars:
+    export = export_of(value)
+    if export:
+        if id(value) not in sent:
+            sent[id(value)] = held.add(value)
+        shown = compat.text(load('errors').shown(value))
+        return compat.text('\0easycluster.object'), sent[id(value)], compat.text(kind.__name__), shown[:200]
+    if value is None or kind in compat.scalars:
         return value
     for base in (bool, int, compat.long_type, float, compat.text_type):
         if isinstance(value, base):
@@ -113,10 +104,8 @@ def plain(references, value, sent):
         return compat.plain_bytes(value)
     for base in (list, tuple, set, frozenset):
         if isinstance(value, base):
-            return base([plain(references, item, sent) for item in value])
+            return base([plain(held, item, sent) for item in value])
     if isinstance(value, dict):
-        return dict([(plain(references, key, sent), plain(references, item, sent)) for key, item in value.items()])
-    name = kind.__name__
-    if kind.__module__ not in ('builtins', '__builtin__'):
-        name = '%s.%s' % (kind.__module__, name)
-    raise TypeError('a result of type %s is not plain data; return plain data, or make it a server object' % name)
+        return dict([(plain(held, key, sent), plain(held, item, sent)) for key, item in value.items()])
+    raise TypeError('a result of type %s.%s is no plain data; return plain data, or make it a server object' % (
+        kind.__module__, kind.__name__))

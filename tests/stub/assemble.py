@@ -27,51 +27,67 @@ def string_end(source, at):
     return at + len(end)
 
 
+def is_name(char):
+    return char.isalnum() or char in "_."
+
+
+def block_goes_on(after, indent):
+    """Whether the next line of code is indented at least this far."""
+    for line in after.split("\n")[1:]:
+        if line.strip() and not line.lstrip().startswith("#"):
+            return len(line) - len(line.lstrip()) >= indent
+    return False
+
+
 def strip(source):
-    """Comments, docstrings and indentation width removed; every line keeps its number."""
-    out = []
-    depth = 0
+    """Comments, docstrings, indentation width and needless blanks removed; every line keeps its number."""
+    lines = []
+    out = ""
+    depth = indent = at = 0
     fresh = True
-    at = 0
     while at < len(source):
         char = source[at]
-        if fresh and char == " ":
-            width = 0
-            while source[at : at + 1] == " ":
-                width += 1
-                at += 1
-            if not depth:
-                out.append(" " * (width // 4))
-            continue
         if char == "\n":
-            text = "".join(out).rstrip(" ")
-            out = [text, "\n"]
+            lines.append(out.rstrip(" "))
+            out = ""
             at += 1
             fresh = True
+            indent = 0
             continue
-        if char == "#":
-            at = source.find("\n", at)
-            if at < 0:
-                at = len(source)
+        if char == " ":
+            width = len(source) - at - len(source[at:].lstrip(" "))
+            at += width
+            if fresh:
+                indent = width
+                out += "" if depth else " " * (width // 4)
+                continue
+            if out and is_name(out[-1]) and is_name(source[at : at + 1] or "\n"):
+                out += " "
+        elif char == "#":
+            end = source.find("\n", at)
+            at = len(source) if end < 0 else end
         elif char in "'\"":
             end = string_end(source, at)
             rest = source[end:].lstrip(" ")
             if fresh and not depth and (not rest or rest[0] in "\n#"):
-                out.append("\n" * source.count("\n", at, end))
+                out = out.rstrip(" ") if block_goes_on(source[end:], indent) else out + "0"
+                for _ in range(source.count("\n", at, end)):
+                    lines.append(out)
+                    out = ""
             else:
-                out.append(source[at:end])
+                out += source[at:end]
             at = end
         else:
             depth += char in "([{"
             depth -= char in ")]}"
-            out.append(char)
+            out += char
             at += 1
         fresh = False
-    return "".join(out)
+    return "\n".join(lines + [out])
 
 
 def names():
-    found = [name for name in os.listdir(SOURCES) if name.endswith(".py") and name != "first_stage.py"]
+    found = [name for name in os.listdir(SOURCES) if name.endswith(".py") and name not in ("first_stage.py", "objects.py")]
     return sorted(found, key=lambda name: (name != "main.py", name))
 
 
@@ -83,7 +99,7 @@ def stub_text():
 
 
 def join(text, separator):
-    return separator.join(line for line in text.split("\n") if line)
+    return separator.join(line.rstrip() for line in text.split("\n") if line.strip() and not line.startswith("#"))
 
 
 def assemble(rpython=None, marker=None):
@@ -91,8 +107,8 @@ def assemble(rpython=None, marker=None):
     marker = marker or "%016x" % random.getrandbits(64)
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     stub = deflater.compress(stub_text().encode("ascii")) + deflater.flush()
-    loader = join(strip(read("first_stage.py")), "@").replace('"', "~")
-    script = join(strip(read("first_stage.sh")), " ")
+    loader = join(read("first_stage.py"), "@").replace('"', "~")
+    script = join(read("first_stage.sh"), " ")
     for name, value in (
         ("LOADER", loader),
         ("MARKER_A", marker[:8]),

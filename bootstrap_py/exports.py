@@ -1,0 +1,123 @@
+# Which objects stay on the server and what a proxy for them offers: shared with the Python package on the client.
+import sys
+import weakref
+
+# Methods that '@auto' does not export: they make or unmake the object, or say what it is where it is.
+NOT_EXPORTED = frozenset((
+    '__init__ __new__ __del__ __getattr__ __getattribute__ __setattr__ __delattr__ __class__ __reduce__ __reduce_ex__ '
+    '__getstate__ __setstate__ __init_subclass__ __subclasshook__ __class_getitem__ __repr__ __hash__ __eq__ __ne__ '
+    '__dir__ __sizeof__').split())
+
+
+class RemoteException(Exception):
+    """An exception raised on the server: `orig` is the exception, `text` the lines of its traceback there."""
+
+    def __init__(self, orig=None, text=None):
+        Exception.__init__(self, str(orig))
+        self.orig = orig
+        self.text = text
+
+
+class ServerObject(object):
+    """Base of classes whose instances stay on the server; a client that is given one gets a proxy."""
+
+    export_methods = ('@auto',)
+    export_attrs = ('@auto',)
+    export_attrs_cache = ()
+    proxy_class = None
+
+
+# Exports: given for classes, resolved for classes, and resolved for single objects by their id().
+given = {}
+answers = {}
+singletons = {}
+
+
+def make_server_class(typ, export_methods=('@auto',), export_attrs=('@auto',), export_attrs_cache=(),
+                      proxy_class=None):
+    """Makes instances of an existing class stay on the server, as those of ServerObject do.
+
+    '@auto' among the methods stands for all methods of the class, among the attributes for asking the server
+    about any name. With a proxy class the lists are not used."""
+    given[typ] = export_methods, export_attrs, export_attrs_cache, proxy_class
+    answers.clear()
+
+
+def make_singleton(typ_or_obj, export_methods=('@auto',), export_attrs=('@auto',), export_attrs_cache=(),
+                   proxy_class=None):
+    """Makes this one object stay on the server, as make_server_class does for all of a class. Returns it."""
+    key = id(typ_or_obj)
+    export = resolve(class_of(typ_or_obj), export_methods, export_attrs, export_attrs_cache, proxy_class)
+    try:
+        singletons[key] = export, weakref.ref(typ_or_obj, lambda gone: singletons.pop(key, None))
+    except TypeError:
+        # It cannot be referred to weakly, so it lives as long as the process.
+        singletons[key] = export, lambda: typ_or_obj
+    return typ_or_obj
+
+
+def class_of(value):
+    """An object's class, also that of an instance of an old-style class."""
+    return value.__class__ if type(value).__name__ == 'instance' else type(value)
+
+
+def ancestors(kind):
+    """A class and its bases in the order in which they are looked at."""
+    return getattr(kind, '__mro__', None) or type('Order', (kind, object), {}).__mro__[1:]
+
+
+def listed(names):
+    """A list of names; one name alone is a list of one."""
+    return (names,) if isinstance(names, str) else tuple(names or ())
+
+
+def resolve(kind, methods, attrs, cached, proxy):
+    """What is exported of a class: (methods, attributes, cached attributes, path of the proxy class or None)."""
+    if proxy is not None:
+        return (), (), (), proxy if isinstance(proxy, str) else '%s.%s' % (proxy.__module__, proxy.__name__)
+    methods = set(listed(methods))
+    if '@auto' in methods:
+        methods.discard('@auto')
+        for base in ancestors(kind):
+            if base is not object:
+                methods.update([
+                    name for name, value in base.__dict__.items() if name not in NOT_EXPORTED
+                    and (hasattr(value, '__call__') or isinstance(value, (staticmethod, classmethod)))
+                    and not isinstance(value, type)])
+        if 'next' in methods and '__iter__' in methods:
+            methods.add('__next__')
+    return (tuple(sorted(methods)), tuple(sorted(set(listed(attrs)) - set(listed(cached)))),
+            tuple(sorted(listed(cached))), None)
+
+
+def export_of(value):
+    """The export of an object that stays on the server; None for one that is sent by value."""
+    if id(value) in singletons:
+        export, living = singletons[id(value)]
+        if living() is value:
+            return export
+    kind = class_of(value)
+    if kind not in answers:
+        answers[kind] = None
+        for base in ancestors(kind):
+            found = given.get(base)
+            if found is None and base is not object and issubclass(base, ServerObject):
+                found = kind.export_methods, kind.export_attrs, kind.export_attrs_cache, kind.proxy_class
+            if found:
+                answers[kind] = resolve(kind, *found)
+                break
+    return answers[kind]
+
+
+def usual():
+    """Generators, files and modules stay on the server."""
+    import io
+    make_server_class(type(sys))
+    make_server_class(type((item for item in ())), proxy_class='easycluster.GeneratorProxy')
+    for kind in [io.IOBase] + [kind for kind in ancestors(io.BytesIO) if kind.__name__ == '_IOBase'] + [
+            kind for kind in (type(sys.__stdin__),) if kind.__name__ == 'file']:
+        make_server_class(kind, proxy_class='easycluster.FileProxy')
+
+
+usual()
+RemoteException.__module__ = ServerObject.__module__ = 'easycluster'
