@@ -74,7 +74,6 @@ impl Session {
                 // After CLOSE nothing is sent any more, and what was in use is forgotten.
                 if !self.closed {
                     self.threads.credit(frame.thread, bytes)?;
-                    self.threads.sweep(frame.thread);
                 }
             }
             Kind::Output => self.take_output(frame)?,

@@ -149,17 +149,18 @@ impl Threads {
 
     /// The stub returned window.
     pub fn credit(&mut self, number: i32, bytes: u32) -> Result<(), ProtocolError> {
-        let bytes = u64::from(bytes);
-        let left = self.by_number.get_mut(&number).and_then(|thread| {
-            thread.outstanding = thread.outstanding.checked_sub(bytes)?;
-            Some(())
-        });
-        if left.is_none() {
-            return Err(ProtocolError::Malformed(
-                "more window was returned than was in use",
-            ));
+        const TOO_MUCH: ProtocolError =
+            ProtocolError::Malformed("more window was returned than was in use");
+        let thread = self.by_number.get_mut(&number).ok_or(TOO_MUCH)?;
+        thread.outstanding = thread
+            .outstanding
+            .checked_sub(u64::from(bytes))
+            .ok_or(TOO_MUCH)?;
+        if thread.queue.is_empty() {
+            self.sweep(number);
+        } else {
+            self.list(number);
         }
-        self.list(number);
         Ok(())
     }
 

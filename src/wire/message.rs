@@ -153,6 +153,12 @@ impl Incoming {
         }))
     }
 
+    /// How many bytes it holds.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.gather.as_ref().map_or(0, Gather::len)
+    }
+
     /// Drops what was received and keeps nothing of what still comes.
     pub fn discard(&mut self) {
         self.gather = None;

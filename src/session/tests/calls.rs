@@ -357,3 +357,26 @@ fn a_result_over_the_limit_ends_the_session() {
     assert_eq!(error.code(), "too-large");
     assert_eq!(pair.completions(), [(id, Outcome::Lost { sent: true })]);
 }
+
+#[test]
+fn a_dropped_call_in_a_queue_does_not_stand_for_the_next_holder_of_its_number() {
+    let mut pair = pair();
+    let large = pair.call(Id(0), 2 * THREAD_WINDOW as usize);
+    let dropped = pair.call(Id(0), 1);
+    let sent: usize = pair.sent().iter().map(|f| HEADER + f.payload.len()).sum();
+    let cancel = crate::session::CancelReason::Abandoned;
+    pair.session.cancel(dropped, cancel, pair.now);
+    pair.session.cancel(large, cancel, pair.now);
+    pair.session.next_id = (1 << 32) + u64::from(dropped.number());
+    let mut barrier = call(Id(2), 1);
+    barrier.barrier = true;
+    let barrier = pair.session.submit(barrier, pair.now).unwrap();
+    assert_eq!(barrier.number(), dropped.number());
+    pair.session.next_id = (1 << 32) + 100;
+    pair.credit(0, sent);
+    let places: Vec<(Kind, i32)> = pair.sent().iter().map(|f| (f.kind, f.thread)).collect();
+    assert_eq!(places, [(Kind::Cancel, 0), (Kind::Call, 2)]);
+    // All of its window is with its own thread.
+    pair.credit(2, HEADER + 1);
+    assert!(pair.session.threads.by_number.is_empty());
+}

@@ -100,8 +100,20 @@ fn an_answer_under_way_when_the_call_is_given_up_is_not_kept() {
     pair.sent();
     let mut first = reply(Kind::Result, id.number(), b"half");
     first.flags = crate::wire::Flags::MORE;
-    pair.answer(first);
+    pair.answer(first.clone());
+    let held = |pair: &Pair| {
+        pair.session.calls[&id.number()]
+            .answer
+            .as_ref()
+            .unwrap()
+            .held()
+    };
+    assert_eq!(held(&pair), 4);
     pair.session.cancel(id, CancelReason::Abandoned, pair.now);
+    assert_eq!(held(&pair), 0);
+    first.kind = Kind::Data;
+    pair.answer(first);
+    assert_eq!(held(&pair), 0);
     assert_eq!(
         pair.completions(),
         [(id, Outcome::Cancelled { error: None })]

@@ -1,10 +1,12 @@
 //! Properties of the codec: pieces do not matter, and no bytes make it panic or hoard.
 
+use std::collections::VecDeque;
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
 use crate::wire::{
-    Decoder, Flags, Frame, HEADER, Incoming, Kind, MAX_PAYLOAD, Progress, Segments, Sender,
+    Decoder, Flags, Frame, Gather, HEADER, Incoming, Kind, MAX_PAYLOAD, Progress, Segments, Sender,
     inflate, split_buffers,
 };
 
@@ -127,6 +129,34 @@ proptest! {
         }
         read.extend(segments.into_bytes());
         prop_assert_eq!(read, whole);
+    }
+
+    #[test]
+    fn what_is_gathered_comes_out_in_order(
+        steps in prop::collection::vec((0usize..3, prop_oneof![0usize..40, 2000usize..5000]), 0..40),
+    ) {
+        let mut gather = Gather::new();
+        let mut model: VecDeque<u8> = VecDeque::new();
+        let mut counter = 0u8;
+        for (what, size) in steps {
+            match what {
+                0 => {
+                    let piece: Vec<u8> = (0..size).map(|_| { counter = counter.wrapping_add(1); counter }).collect();
+                    model.extend(&piece);
+                    gather.push(piece.into());
+                }
+                1 => match gather.take_array::<16>() {
+                    Some(bytes) => prop_assert_eq!(bytes.to_vec(), model.drain(..16).collect::<Vec<_>>()),
+                    None => prop_assert!(model.len() < 16),
+                },
+                _ => match gather.take(size) {
+                    Some(bytes) => prop_assert_eq!(bytes.to_vec(), model.drain(..size).collect::<Vec<_>>()),
+                    None => prop_assert!(model.len() < size),
+                },
+            }
+            prop_assert_eq!(gather.len(), model.len());
+        }
+        prop_assert_eq!(gather.finish().to_vec(), Vec::from(model));
     }
 
     #[test]
