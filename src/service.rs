@@ -89,7 +89,19 @@ pub struct Installation {
 }
 
 fn failed(doing: &'static str) -> impl Fn(io::Error) -> ServiceError {
-    move |error| ServiceError::Manager { doing, error }
+    move |error| {
+        // Some managers answer in several lines; an error is one sentence.
+        let said = error.to_string();
+        let lines: Vec<_> = said
+            .lines()
+            .map(str::trim)
+            .filter(|it| !it.is_empty())
+            .collect();
+        ServiceError::Manager {
+            doing,
+            error: io::Error::new(error.kind(), lines.join("; ")),
+        }
+    }
 }
 
 impl Service {

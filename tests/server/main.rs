@@ -8,6 +8,10 @@ mod ending;
 mod harness;
 mod limits;
 mod pipe;
+#[cfg(feature = "cli")]
+mod process;
+#[cfg(feature = "cli")]
+mod service;
 #[path = "../support/mod.rs"]
 #[allow(dead_code)]
 mod support;
