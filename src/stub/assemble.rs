@@ -5,7 +5,9 @@
 /// `files` are the names and sources of all that lies in `bootstrap_py`.
 pub fn assemble<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut files: Vec<_> = files
-        .filter(|(name, _)| name.ends_with(".py") && !["first_stage.py", "objects.py"].contains(name))
+        .filter(|(name, _)| {
+            name.ends_with(".py") && !["first_stage.py", "objects.py"].contains(name)
+        })
         .map(|(name, source)| (name, super::strip::strip(source)))
         .collect();
     files.sort_by_key(|(name, _)| (*name != "main.py", *name));

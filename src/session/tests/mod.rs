@@ -13,4 +13,5 @@ mod model_stub;
 mod rate;
 mod spec_rules;
 mod stub;
+mod threads;
 mod vectors;

@@ -27,8 +27,7 @@ fn read(vector: &Vector, size: usize) -> Reading {
 }
 
 fn run(vector: &Vector, size: usize, reading: &mut Reading) -> Result<(), ProtocolError> {
-    // The stub inflates whatever it is sent; only the client knows what it asked for.
-    let compress = vector.get("compress") == "yes" || vector.sender() == Sender::Client;
+    let compress = vector.get("compress") == "yes";
     let limit = match vector.get("limit") {
         "" => MAX_MESSAGE,
         limit => limit.parse().unwrap(),
