@@ -51,6 +51,9 @@ pub fn target_of(spec: &ConnectionSpec) -> Result<SshTarget, ConnectError> {
     }
     if let Some(jump) = &spec.jump {
         let hops: Vec<String> = jump.iter().map(ToString::to_string).collect();
+        if hops.is_empty() {
+            option("ProxyCommand", "none".to_owned());
+        }
         option(
             "ProxyJump",
             if hops.is_empty() {

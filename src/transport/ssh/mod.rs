@@ -23,6 +23,7 @@ mod stream;
 mod timing;
 
 pub use channel::{Reader, Writer};
+pub use config::explain;
 pub use from_spec::target_of;
 pub use pool::Connector;
 pub use prompt::terminal_prompter;

@@ -64,7 +64,7 @@ impl Connector {
         options: &TransportOptions,
     ) -> Result<(Writer, Reader, String), ConnectError> {
         let stages = Stages::new(&target.host, options);
-        let settings = config::resolve(target).await?;
+        let settings = config::resolve(&stages, target).await?;
         loop {
             let (connection, fresh) = self.connection(&stages, &settings, 0).await?;
             match connection.start(&stages, command).await {
@@ -141,7 +141,7 @@ impl Connector {
             let Some((last, before)) = hops.split_last() else {
                 return dial(stages, settings).await;
             };
-            let hop = proxy::hop_settings(last, before, &settings.config)
+            let hop = proxy::hop_settings(stages, last, before, &settings.config)
                 .await
                 .map_err(|error| via(error, last))?;
             let mut inner = stages.clone();

@@ -25,6 +25,7 @@ const FORWARD_BUFFER: usize = 64 * 1024;
 
 /// The settings of a jump host: its own from the configuration, but the hops before it are those of the list.
 pub(super) async fn hop_settings(
+    stages: &Stages,
     hop: &JumpHost,
     before: &[JumpHost],
     config_source: &super::settings::ConfigSource,
@@ -37,7 +38,7 @@ pub(super) async fn hop_settings(
         options: Vec::new(),
         config: config_source.clone(),
     };
-    let mut settings = config::resolve(&target).await?;
+    let mut settings = config::resolve(stages, &target).await?;
     if !before.is_empty() {
         settings.route = Route::Jump(before.to_vec());
     }

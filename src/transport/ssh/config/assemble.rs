@@ -38,6 +38,8 @@ pub(super) fn assemble(
         Some(pattern) => tokens.expand(pattern, "h")?,
         None => target.host.clone(),
     };
+    // Names know no upper and lower case; OpenSSH goes on with the lower-case one.
+    let hostname = hostname.to_lowercase();
     tokens.hostname.clone_from(&hostname);
     let port = match target.port {
         Some(port) => port,
@@ -59,6 +61,7 @@ pub(super) fn assemble(
 
     let batch_mode = flag(collected, "batchmode", false)?;
     let alive_interval = match collected.first("serveraliveinterval") {
+        None | Some("none") => None,
         Some(text) => Some(Duration::from_secs(parse_time(
             "ServerAliveInterval",
             text,
@@ -175,7 +178,7 @@ fn number(collected: &Collected, name: &str, default: u32) -> Result<u32, String
     }
 }
 
-fn parse_port(text: &str) -> Result<u16, String> {
+pub(super) fn parse_port(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
         _ => Err(unsupported("Port", text)),
@@ -276,13 +279,21 @@ fn known_hosts(
 
 /// ProxyJump and ProxyCommand: whichever stood first wins, which the reader has seen to.
 fn route(collected: &Collected, tokens: &mut Tokens) -> Result<Route, String> {
-    if let Some(jump) = collected.first("proxyjump") {
-        if jump != "none" {
-            jump.clone_into(&mut tokens.jump);
-            let hops: Result<Vec<JumpHost>, String> = jump.split(',').map(parse_jump).collect();
-            return Ok(Route::Jump(hops?));
+    if let Some(jump) = collected.first("proxyjump").filter(|jump| *jump != "none") {
+        jump.clone_into(&mut tokens.jump);
+        let hops: Result<Vec<JumpHost>, String> = jump.split(',').map(parse_jump).collect();
+        let hops = hops?;
+        if let Some(last) = hops.last()
+            && last.host == tokens.hostname
+            && last.port.unwrap_or(22) == tokens.port
+            && last.user.as_ref().is_none_or(|user| *user == tokens.user)
+        {
+            return Err(format!(
+                "ProxyJump leads to {} through itself; leave it out with `Host * !{}` or ProxyJump none",
+                last.host, last.host
+            ));
         }
-        return Ok(Route::Direct);
+        return Ok(Route::Jump(hops));
     }
     match collected.first("proxycommand") {
         None | Some("none") => Ok(Route::Direct),

@@ -44,7 +44,7 @@ const KNOWN: &[(&str, Kind)] = &[
     ("port", Kind::First),
     ("preferredauthentications", Kind::First),
     ("proxycommand", Kind::FirstRaw),
-    ("proxyjump", Kind::First),
+    ("proxyjump", Kind::FirstRaw),
     ("pubkeyacceptedalgorithms", Kind::First),
     ("pubkeyauthentication", Kind::First),
     ("revokedhostkeys", Kind::First),
@@ -60,6 +60,10 @@ const KNOWN: &[(&str, Kind)] = &[
 /// Keywords that OpenSSH knows and that change nothing about whether and how a command runs over one connection.
 const IGNORED: &[&str] = &[
     "addkeystoagent",
+    "canonicaldomains",
+    "canonicalizefallbacklocal",
+    "canonicalizemaxdots",
+    "canonicalizepermittedcnames",
     "channeltimeout",
     "checkhostip",
     "clearallforwardings",
@@ -193,6 +197,16 @@ impl Collected {
                 }
             }
             Kind::Ignored => {}
+        }
+    }
+
+    /// Whether ProxyJump or ProxyCommand comes too late, because the other one stood first.
+    /// A `ProxyJump none` does not keep a ProxyCommand away, as OpenSSH has it.
+    pub(super) fn is_late(&self, name: &str) -> bool {
+        match name {
+            "proxyjump" => self.has("proxycommand"),
+            "proxycommand" => self.first("proxyjump").is_some_and(|jump| jump != "none"),
+            _ => false,
         }
     }
 

@@ -1,23 +1,88 @@
 //! `ssh_config`: what the user's and the machine's files say about a host.
+//!
+//! Our own reader (`read`) knows for certain what most files use. Where a file uses more, `ssh -G`
+//! is asked (`openssh_says`); where there is no `ssh` program, a warning names what was passed over.
 
 mod assemble;
+mod explain;
 mod keywords;
+mod match_block;
+mod openssh_says;
 mod pattern;
+mod read;
 mod tokens;
 mod words;
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+pub use explain::explain;
 pub(super) use pattern::{Verdict, matches, matches_host, matches_list};
 
 use super::settings::{Settings, SshTarget};
+use super::timing::Stages;
 use crate::error::{ConnectError, Stage};
 use keywords::{Collected, Kind, lookup};
 use tokens::Local;
 
+/// Settings and what could not be taken into account.
+struct Resolved {
+    settings: Settings,
+    warnings: Vec<String>,
+}
+
 /// Finds out everything that a connection to `target` is made with.
-pub(super) async fn resolve(target: &SshTarget) -> Result<Settings, ConnectError> {
-    let fail = |message: String| ConnectError::new(&target.host, Stage::Configure, message);
-    let collected = from_options(target).map_err(fail)?;
-    assemble::assemble(target, &collected, &Local::current()).map_err(fail)
+pub(super) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Settings, ConnectError> {
+    let since = Instant::now();
+    let wanted = target.clone();
+    // Files are read, and commands of `Match exec` run.
+    let resolving = tokio::task::spawn_blocking(move || resolve_now(&wanted));
+    let resolved = stages
+        .timed(Stage::Configure, resolving)
+        .await?
+        .map_err(|error| stages.error(Stage::Configure, error.to_string()))?
+        .map_err(|message| {
+            stages
+                .error(Stage::Configure, message)
+                .with_hint("mend the ssh_config, or leave it out with config=none")
+        })?;
+    for warning in resolved.warnings {
+        stages.reached(Stage::Configure, since, format!("WARNING: {warning}"));
+    }
+    Ok(resolved.settings)
+}
+
+fn resolve_now(target: &SshTarget) -> Result<Resolved, String> {
+    let local = Local::current();
+    let reading = read::read(target, &local, from_options(target)?)?;
+    let mut warnings = Vec::new();
+    let mut collected = reading.collected;
+    if !reading.beyond.is_empty() {
+        match openssh_says::program() {
+            Some(program) => collected = openssh_says::ask(&program, target)?,
+            None => warnings = reading
+                .beyond
+                .iter()
+                .filter(|name| first_time(name))
+                .map(|name| {
+                    format!("{name} in the ssh_config is passed over: there is no ssh program to interpret it")
+                })
+                .collect(),
+        }
+    }
+    let settings = assemble::assemble(target, &collected, &local)?;
+    Ok(Resolved { settings, warnings })
+}
+
+/// Each keyword is warned about once a process.
+fn first_time(name: &str) -> bool {
+    static WARNED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+    WARNED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get_or_insert_default()
+        .insert(name.to_owned())
 }
 
 /// What the target itself says; it stands before every file.
@@ -33,7 +98,9 @@ fn from_options(target: &SshTarget) -> Result<Collected, String> {
         } else {
             words::words(value).map_err(|error| format!("option {keyword}: {error}"))?
         };
-        collected.add(&name, kind, values);
+        if !collected.is_late(&name) {
+            collected.add(&name, kind, values);
+        }
     }
     Ok(collected)
 }

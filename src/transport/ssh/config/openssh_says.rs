@@ -1,0 +1,93 @@
+//! What `ssh -G` says about a host, for configuration files that use more than our reader knows.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::keywords::{Collected, Kind, lookup};
+use super::words::words;
+use crate::transport::ssh::settings::{ConfigSource, SshTarget};
+
+/// The `ssh` program, if there is one.
+pub(super) fn program() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("ssh"))
+        .find(|file| file.is_file())
+}
+
+/// Asks `ssh -G`. Its answer names everything, so what it would say without any file is taken away.
+pub(super) fn ask(program: &PathBuf, target: &SshTarget) -> Result<Collected, String> {
+    let said = lines(program, target, &target.config)?;
+    let usual = lines(program, target, &ConfigSource::None)?;
+    let mut collected = Collected::default();
+    for line in &said {
+        let (name, value) = line.split_once(' ').unwrap_or((line, ""));
+        let Some((known, kind)) = lookup(name).map(|(known, kind)| (known.to_owned(), kind)) else {
+            continue;
+        };
+        // A list that differs in one line is the user's as a whole.
+        let same = |lines: &[String]| -> Vec<String> {
+            lines
+                .iter()
+                .filter(|line| line.split_once(' ').map_or(line.as_str(), |(n, _)| n) == name)
+                .cloned()
+                .collect()
+        };
+        if kind == Kind::Ignored || same(&said) == same(&usual) {
+            continue;
+        }
+        let values = match kind {
+            Kind::FirstRaw => vec![value.to_owned()],
+            _ => words(value)?,
+        };
+        if target.only_identity && known == "identityfile" && collected.has("identityfile") {
+            continue;
+        }
+        collected.add(&known, kind, values);
+    }
+    Ok(collected)
+}
+
+fn lines(
+    program: &PathBuf,
+    target: &SshTarget,
+    config: &ConfigSource,
+) -> Result<Vec<String>, String> {
+    let mut command = Command::new(program);
+    command.arg("-G");
+    match config {
+        ConfigSource::Standard => {}
+        ConfigSource::None => {
+            command.args(["-F", "none"]);
+        }
+        ConfigSource::File(path) => {
+            command
+                .arg("-F")
+                .arg(crate::connection_spec::expand_home(path));
+        }
+    }
+    if let Some(user) = &target.user {
+        command.arg("-l").arg(user);
+    }
+    if let Some(port) = target.port {
+        command.arg("-p").arg(port.to_string());
+    }
+    if *config != ConfigSource::None || target.config == ConfigSource::None {
+        for (keyword, value) in &target.options {
+            command.arg("-o").arg(format!("{keyword}={value}"));
+        }
+    }
+    let output = command
+        .arg("--")
+        .arg(&target.host)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{}: {error}", program.display()))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect())
+}

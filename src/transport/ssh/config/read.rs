@@ -1,0 +1,369 @@
+//! Reading `ssh_config` files: which lines apply to a host, and what is beyond this reader.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::keywords::{Collected, Kind, lookup};
+use super::match_block::{Facts, Outcome, evaluate};
+use super::pattern::{matches, matches_list};
+use super::tokens::{Local, Tokens};
+use super::words::{keyword, words};
+use super::{Verdict, assemble};
+use crate::transport::ssh::settings::{ConfigSource, SshTarget};
+
+/// Files that include each other end here, as in OpenSSH.
+const MAX_DEPTH: usize = 16;
+
+/// What the files say about a host.
+pub(super) struct Reading {
+    pub(super) collected: Collected,
+    /// What only OpenSSH itself can interpret, with its place.
+    pub(super) beyond: BTreeSet<String>,
+}
+
+/// A file and how it was reached.
+#[derive(Clone, Copy)]
+struct From {
+    /// Relative includes are looked for beside the user's file and not the machine's.
+    user: bool,
+    /// Others must not be able to write it.
+    guarded: bool,
+    /// Inside a block that does not apply, so that nothing in here does.
+    never: bool,
+    depth: usize,
+}
+
+struct Reader<'a> {
+    target: &'a SshTarget,
+    local: &'a Local,
+    collected: Collected,
+    beyond: BTreeSet<String>,
+    /// The name that `Host` lines are about: as typed, and in the last pass the real one.
+    host: String,
+    last_pass: bool,
+    wants_last_pass: bool,
+}
+
+/// Reads the files that `target` names, on top of what it says itself.
+pub(super) fn read(
+    target: &SshTarget,
+    local: &Local,
+    collected: Collected,
+) -> Result<Reading, String> {
+    let mut reader = Reader {
+        target,
+        local,
+        collected,
+        beyond: BTreeSet::new(),
+        host: target.host.clone(),
+        last_pass: false,
+        wants_last_pass: false,
+    };
+    reader.pass()?;
+    if reader.wants_last_pass {
+        let hostname = reader.hostname()?.to_lowercase();
+        reader.collected.remove("hostname");
+        reader
+            .collected
+            .add("hostname", Kind::First, vec![hostname.replace('%', "%%")]);
+        reader.host = hostname;
+        reader.last_pass = true;
+        reader.pass()?;
+    }
+    Ok(Reading {
+        collected: reader.collected,
+        beyond: reader.beyond,
+    })
+}
+
+impl Reader<'_> {
+    fn pass(&mut self) -> Result<(), String> {
+        let file = |user, guarded| From {
+            user,
+            guarded,
+            never: false,
+            depth: 0,
+        };
+        match &self.target.config {
+            ConfigSource::None => Ok(()),
+            ConfigSource::File(path) => {
+                let path = self.local.expand_home(&path.to_string_lossy());
+                if !path.exists() {
+                    return Err(format!("{}: there is no such file", path.display()));
+                }
+                self.file(&path, file(true, false), &mut true)
+            }
+            ConfigSource::Standard => {
+                let own = self.local.home.join(".ssh/config");
+                self.file(&own, file(true, true), &mut true)?;
+                self.file(
+                    Path::new("/etc/ssh/ssh_config"),
+                    file(false, false),
+                    &mut true,
+                )
+            }
+        }
+    }
+
+    /// Reads one file. One that is not there says nothing.
+    fn file(&mut self, path: &Path, from: From, active: &mut bool) -> Result<(), String> {
+        if from.depth > MAX_DEPTH {
+            return Err(format!(
+                "{}: too many files include each other",
+                path.display()
+            ));
+        }
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        if from.guarded {
+            check_owner(path)?;
+        }
+        for (index, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
+            self.line(line, path, from, active)
+                .map_err(|error| format!("{}:{}: {error}", path.display(), index + 1))?;
+        }
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        line: &str,
+        path: &Path,
+        from: From,
+        active: &mut bool,
+    ) -> Result<(), String> {
+        let Some((name, rest)) = keyword(line)? else {
+            return Ok(());
+        };
+        if rest.is_empty() {
+            return Err(format!("{name} lacks its value"));
+        }
+        match name.as_str() {
+            "host" => {
+                *active = !from.never && self.host_matches(&words(rest)?)?;
+                return Ok(());
+            }
+            "match" => {
+                *active = self.match_applies(rest)? && !from.never;
+                return Ok(());
+            }
+            "include" => return self.include(&words(rest)?, path, from, active),
+            _ => {}
+        }
+        let Some((known, kind)) = lookup(&name).map(|(known, kind)| (known.to_owned(), kind))
+        else {
+            if self.ignores(&name) {
+                return Ok(());
+            }
+            // It may be newer than this reader, and then it counts only where it applies; and
+            // canonical names are looked up by OpenSSH alone, where they are asked for.
+            let off = name == "canonicalizehostname" && rest.eq_ignore_ascii_case("no");
+            if *active && !off {
+                self.beyond.insert(name);
+            }
+            return Ok(());
+        };
+        let values = match kind {
+            Kind::FirstRaw => vec![raw_value(&known, rest)],
+            _ => words(rest)?,
+        };
+        if values.is_empty() {
+            return Err(format!("{name} lacks its value"));
+        }
+        if kind == Kind::Ignored || !*active {
+            return Ok(());
+        }
+        if one_value(&known) && values.len() > 1 {
+            return Err(format!("{name} takes one value"));
+        }
+        self.apply(&known, kind, values);
+        Ok(())
+    }
+
+    fn apply(&mut self, known: &str, kind: Kind, values: Vec<String>) {
+        // `none` for a time is as good as no line, so a later line may still set it.
+        let unset = matches!(known, "connecttimeout" | "serveraliveinterval") && values == ["none"];
+        if !unset && !self.collected.is_late(known) && self.fits(known) {
+            self.collected.add(known, kind, values);
+        }
+    }
+
+    /// An identity that the spec names is the only one.
+    fn fits(&self, known: &str) -> bool {
+        !(self.target.only_identity && known == "identityfile")
+    }
+
+    fn ignores(&self, name: &str) -> bool {
+        self.collected
+            .all("ignoreunknown")
+            .any(|list| matches_list(name, &list.to_lowercase()) == Verdict::Match)
+    }
+
+    fn host_matches(&self, patterns: &[String]) -> Result<bool, String> {
+        let mut found = false;
+        for pattern in patterns {
+            let (negated, pattern) = match pattern.strip_prefix('!') {
+                Some(rest) => (true, rest),
+                None => (false, pattern.as_str()),
+            };
+            if pattern.is_empty() && !negated {
+                return Err("an empty pattern".to_owned());
+            }
+            if matches(&self.host, pattern) {
+                if negated {
+                    return Ok(false);
+                }
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    fn match_applies(&mut self, criteria: &str) -> Result<bool, String> {
+        let tokens = self.tokens()?;
+        let facts = Facts {
+            host: if self.last_pass {
+                self.host.clone()
+            } else {
+                tokens.hostname.clone()
+            },
+            original: &self.target.host,
+            user: &tokens.user,
+            last_pass: self.last_pass,
+            tokens: &tokens,
+        };
+        let Outcome {
+            applies,
+            wants_last_pass,
+            beyond,
+        } = evaluate(criteria, &facts)?;
+        self.wants_last_pass |= wants_last_pass;
+        self.beyond.extend(beyond);
+        Ok(applies)
+    }
+
+    /// The host name as the lines so far have it.
+    fn hostname(&self) -> Result<String, String> {
+        let tokens = Tokens {
+            hostname: self.target.host.clone(),
+            ..Tokens::default()
+        };
+        match self.collected.first("hostname") {
+            Some(pattern) => tokens.expand(pattern, "h"),
+            None => Ok(self.target.host.clone()),
+        }
+    }
+
+    /// The tokens as the lines so far have them.
+    fn tokens(&self) -> Result<Tokens, String> {
+        let port = match (self.target.port, self.collected.first("port")) {
+            (Some(port), _) => port,
+            (None, Some(text)) => assemble::parse_port(text)?,
+            (None, None) => 22,
+        };
+        Ok(Tokens {
+            hostname: self.hostname()?,
+            original: self.target.host.clone(),
+            port,
+            user: self
+                .target
+                .user
+                .clone()
+                .or_else(|| self.collected.first("user").map(str::to_owned))
+                .unwrap_or_else(|| self.local.user.clone()),
+            jump: self
+                .collected
+                .first("proxyjump")
+                .unwrap_or_default()
+                .to_owned(),
+            key_alias: self.collected.first("hostkeyalias").map(str::to_owned),
+            local: self.local.clone(),
+        })
+    }
+
+    fn include(
+        &mut self,
+        patterns: &[String],
+        path: &Path,
+        from: From,
+        active: &mut bool,
+    ) -> Result<(), String> {
+        let before = *active;
+        for pattern in patterns {
+            if pattern.is_empty() || pattern.starts_with('~') && !from.user {
+                return Err(format!("Include '{pattern}' is no path from here"));
+            }
+            for file in self.included(pattern, from)? {
+                let inner = From {
+                    guarded: true,
+                    never: from.never || !before,
+                    depth: from.depth + 1,
+                    ..from
+                };
+                self.file(&file, inner, active)
+                    .map_err(|error| format!("included from {}: {error}", path.display()))?;
+                // A Host or Match in there ends with its file.
+                *active = before;
+            }
+        }
+        Ok(())
+    }
+
+    fn included(&self, pattern: &str, from: From) -> Result<Vec<PathBuf>, String> {
+        let base = if pattern.starts_with(['/', '~']) {
+            self.local.expand_home(pattern)
+        } else if from.user {
+            self.local.home.join(".ssh").join(pattern)
+        } else {
+            Path::new("/etc/ssh").join(pattern)
+        };
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        let found = glob::glob_with(&base.to_string_lossy(), options)
+            .map_err(|error| format!("Include '{pattern}': {error}"))?;
+        Ok(found
+            .filter_map(Result::ok)
+            .filter(|file| file.is_file())
+            .collect())
+    }
+}
+
+/// The rest of a line as it stands; a comment ends it for ProxyJump and is part of a command.
+pub(super) fn raw_value(name: &str, rest: &str) -> String {
+    let rest = rest.trim_start_matches('=');
+    let value = match (name, rest.split_once('#')) {
+        ("proxyjump", Some((value, _))) => value,
+        _ => rest,
+    };
+    value.trim().to_owned()
+}
+
+/// Whether more than one word on the line is an error.
+fn one_value(name: &str) -> bool {
+    !matches!(
+        name,
+        "sendenv" | "setenv" | "userknownhostsfile" | "globalknownhostsfile" | "ignoreunknown"
+    )
+}
+
+/// Others who can write the file could make us run their commands.
+fn check_owner(path: &Path) -> Result<(), String> {
+    let metadata =
+        std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let owner = metadata.uid();
+    let mine = owner == 0 || owner == rustix::process::getuid().as_raw();
+    if !mine || metadata.mode() & 0o022 != 0 {
+        return Err(format!(
+            "{}: it must belong to you and nobody else may write it; chmod 600 it",
+            path.display()
+        ));
+    }
+    Ok(())
+}
