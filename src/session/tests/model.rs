@@ -210,8 +210,20 @@ fn big(thread: ThreadTarget, tape: &mut Tape) -> Request {
     call(thread, tape.next(256) * 8192)
 }
 
+/// Each case is a whole conversation, so fewer than usual; PROPTEST_CASES asks for more.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => default,
+        None => ProptestConfig {
+            cases: 48,
+            ..default
+        },
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_call_completes_once_whatever_happens_in_between(
