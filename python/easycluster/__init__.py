@@ -21,8 +21,15 @@ from ._group import ClientGroup
 from ._multi import call_method_multi, call_multi, connect_multi, eval_multi, execblock_multi
 from ._response import NonblockingResponse, RemoteException
 from ._source import remote
-from ._spec import (add_key_options, decode_key, generate_key, key_from_options, parse_connection_spec, read_key_file,
-                    write_key_file)
+from ._spec import (
+    add_key_options,
+    decode_key,
+    generate_key,
+    key_from_options,
+    parse_connection_spec,
+    read_key_file,
+    write_key_file,
+)
 from ._threaded import AutoThreadingClient, ThreadedClient
 
 _objects = _shared.load('objects')
@@ -44,9 +51,42 @@ SINGLE = -1
 VERSION = __version__ = _native.VERSION
 DEFAULT_PORT = _native.DEFAULT_PORT
 
-__all__ = ['AutoThreadingClient', 'CallCancelled', 'CallTimeout', 'Client', 'ClientGroup', 'ConnectError', 'Connection',
-           'ConnectionLost', 'DefaultRemoteProxy', 'NonblockingResponse', 'Refused', 'RemoteException', 'RemoteProxy', 'SINGLE',
-           'SelfIterProxy', 'ServerObject', 'ThreadedClient', 'add_key_options', 'call_method_multi', 'call_multi',
-           'connect_multi', 'decode_key', 'define_common', 'definitions_module', 'eval_multi', 'exec_return', 'execblock_multi',
-           'generate_key', 'get_global', 'key_from_options', 'make_server_class', 'make_singleton', 'parse_connection_spec',
-           'read_key_file', 'remote', 'set_global', 'write_key_file']
+__all__ = [
+    'AutoThreadingClient',
+    'CallCancelled',
+    'CallTimeout',
+    'Client',
+    'ClientGroup',
+    'ConnectError',
+    'Connection',
+    'ConnectionLost',
+    'DefaultRemoteProxy',
+    'NonblockingResponse',
+    'Refused',
+    'RemoteException',
+    'RemoteProxy',
+    'SINGLE',
+    'SelfIterProxy',
+    'ServerObject',
+    'ThreadedClient',
+    'add_key_options',
+    'call_method_multi',
+    'call_multi',
+    'connect_multi',
+    'decode_key',
+    'define_common',
+    'definitions_module',
+    'eval_multi',
+    'exec_return',
+    'execblock_multi',
+    'generate_key',
+    'get_global',
+    'key_from_options',
+    'make_server_class',
+    'make_singleton',
+    'parse_connection_spec',
+    'read_key_file',
+    'remote',
+    'set_global',
+    'write_key_file',
+]

@@ -7,6 +7,7 @@ import sys
 def main():
     """Runs the program and gives its exit status."""
     from . import _native
+
     # The program's own runtime deals with Ctrl-C; Python's handler would only note it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

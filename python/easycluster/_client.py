@@ -1,7 +1,10 @@
 """Client: one connection to one remote Python, used by whoever reads its responses."""
 
 import pickle
+import sys
 import threading
+from time import monotonic as _monotonic
+from time import sleep as _sleep
 
 from . import _encode, _errors, _native, _output, _safe_pickle
 from ._connection import Connection
@@ -15,6 +18,7 @@ _CALL, _METHOD, _EVAL, _EXEC, _DEFINE, _RUN = 2, 3, 4, 5, 6, 7
 _VALUE, _PICKLED, _ERROR, _CANCELLED, _TIMED_OUT, _LOST, _REFUSED, _OUTPUT = 0, 1, 2, 3, 4, 5, 6, 7
 
 _BATCH = 4096
+_NO_KEYWORDS: dict = {}
 _get_ident = threading.get_ident
 _dumps = pickle.dumps
 _is_short = _encode.is_short
@@ -37,9 +41,30 @@ class Client(Connection):
     Any thread may use a client. After a fork the child has to make its own; using an inherited one raises RuntimeError.
     """
 
-    def __init__(self, key=None, host=None, port=None, definitions='easycluster.remote_code', enable_compression=False, ssh=None,
-                 user=None, rpython=None, extra_args=(), *, allow=(), output='prefix', call_timeout=None, timeout=None, identity=None,
-                 known_hosts=None, config=None, hostkey=None, batch=None, jump=None, name=None):
+    def __init__(
+        self,
+        key=None,
+        host=None,
+        port=None,
+        definitions='easycluster.remote_code',
+        enable_compression=False,
+        ssh=None,
+        user=None,
+        rpython=None,
+        extra_args=(),
+        *,
+        allow=(),
+        output='prefix',
+        call_timeout=None,
+        timeout=None,
+        identity=None,
+        known_hosts=None,
+        config=None,
+        hostkey=None,
+        batch=None,
+        jump=None,
+        name=None,
+    ):
         """Makes a client, and connects if `host` is given.
 
         key: the shared key of a standalone server, as bytes (see read_key_file); None for SSH.
@@ -58,8 +83,16 @@ class Client(Connection):
             ssh = True
         super().__init__(None if ssh else key, enable_compression)
         self._ssh = ssh
-        self._options = {'timeout': timeout, 'identity': identity, 'known_hosts': known_hosts, 'config': config, 'hostkey': hostkey,
-                         'batch': batch, 'jump': jump, 'name': name}
+        self._options = {
+            'timeout': timeout,
+            'identity': identity,
+            'known_hosts': known_hosts,
+            'config': config,
+            'hostkey': hostkey,
+            'batch': batch,
+            'jump': jump,
+            'name': name,
+        }
         self._definitions_name = definitions
         self._allow = allow
         self._output = output
@@ -77,6 +110,7 @@ class Client(Connection):
     @staticmethod
     def _definitions_module(name):
         from ._definitions import definitions_module
+
         return definitions_module(name)
 
     @classmethod
@@ -86,6 +120,7 @@ class Client(Connection):
         Further keywords are those of the class, and go before what the spec says.
         """
         from ._spec import parse_connection_spec
+
         params = parse_connection_spec(spec, default_port, default_key, warn=warn)
         params.update(options)
         return cls(**params)
@@ -99,16 +134,20 @@ class Client(Connection):
         self._protocol = 2
         self._python2 = False
         self._sink = None
+        self._own_tickets = set()
 
     def _open(self, parameters):
         """Connects as the parameters say, sends the definitions behind it, and waits until the other side runs."""
         policy = _safe_pickle.Policy(self._allow, [self._definitions_name])
         policy.where = self._peername or 'the server'
-        native = _native.open(parameters, self._definitions_name, pickle.HIGHEST_PROTOCOL, policy.trusted, self._keep_alive)
+        native = _native.open(
+            parameters, self._definitions_name, pickle.HIGHEST_PROTOCOL, policy.trusted, self._keep_alive
+        )
         self._reset()
         self._native = native
         self._policy = policy
         from . import _references
+
         self._references = _references.References(self, native, policy)
         self._sink = _output.Sink(self._output_taker())
         _output.register(native.number, self._sink)
@@ -117,7 +156,8 @@ class Client(Connection):
         try:
             # The definitions go out before the other side has said a word, so that they cost no round trip.
             if self._defmod._source_code:
-                self.update_definitions(oncomplete=self._ignore, onerror=self._definitions_failed)
+                own = self.update_definitions(oncomplete=self._ignore, onerror=self._definitions_failed)
+                self._own_tickets.add(own)
             self._hello = native.wait_ready()
         except BaseException:
             self.close()
@@ -224,8 +264,18 @@ class Client(Connection):
         # Any other number, or anything hashable: its own place above those.
         return self._thread_numbers.setdefault(threadid, 0x20000000 + len(self._thread_numbers))
 
-    def _request(self, kind, message, short, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True,
-                 call_timeout=None):
+    def _request(
+        self,
+        kind,
+        message,
+        short,
+        nonblocking=False,
+        oncomplete=None,
+        onerror=None,
+        threadid=None,
+        origexc=True,
+        call_timeout=None,
+    ):
         native = self._native
         if native is None:
             raise IOError('Not connected')
@@ -375,10 +425,17 @@ class Client(Connection):
         if tag == _ERROR:
             return _Failed(self._remote_exception(value))
         if tag == _CANCELLED:
-            return _Failed(RemoteException(_errors.CallCancelled('%s: the call was cancelled' % self._peername, self._stack(value)), ''))
+            return _Failed(
+                RemoteException(
+                    _errors.CallCancelled('%s: the call was cancelled' % self._peername, self._stack(value)), ''
+                )
+            )
         if tag == _TIMED_OUT:
-            return _Failed(RemoteException(_errors.CallTimeout(
-                '%s: no result within the time limit' % self._peername, self._stack(value)), ''))
+            return _Failed(
+                RemoteException(
+                    _errors.CallTimeout('%s: no result within the time limit' % self._peername, self._stack(value)), ''
+                )
+            )
         if tag == _LOST:
             return _Failed(RemoteException(value, ''))
         return _Failed(RemoteException(pickle.PicklingError('%s: %s' % (self._peername, value)), ''))
@@ -409,7 +466,9 @@ class Client(Connection):
         refusal = None
         if fields.get('pickle'):
             try:
-                orig = _safe_pickle.unpickle_scanned(fields['pickle'], self._policy, self._references.load, self._python2)
+                orig = _safe_pickle.unpickle_scanned(
+                    fields['pickle'], self._policy, self._references.load, self._python2
+                )
             except Exception as error:
                 refusal = error
         if not isinstance(orig, BaseException):
@@ -425,6 +484,7 @@ class Client(Connection):
     def _stand_in(self, fields, name, message):
         """An exception in place of one that did not come: the built-in of that name, or a RuntimeError that tells it."""
         import builtins
+
         known = getattr(builtins, name, None) if fields.get('module') in ('builtins', 'exceptions') else None
         if isinstance(known, type) and issubclass(known, BaseException):
             try:
@@ -449,17 +509,22 @@ class Client(Connection):
         """Reads one response and calls its completion function if it has one.
 
         Gives True if there was one, False if there was none and `block` is false. Raises EOFError when the connection is lost and
-        every response was read, and with `block` also when no call is on its way.
+        every response was read.
         """
         native = self._connected_native()
         main = _get_ident() == _main_ident
-        batch = native.take(None, 1, None if block else 0.0, main)
-        while batch and batch[0][1] == _OUTPUT and len(batch) == 1:
-            _output.show()
-            batch = native.take(None, 1, None if block else 0.0, main)
-        if batch:
+        timeout = None if block else 0.0
+        while True:
+            batch = native.take(None, 1, timeout, main)
+            if not batch:
+                break
+            ticket = batch[-1][0]
+            own = ticket in self._own_tickets
             self._dispatch(batch)
-            return True
+            # Neither output nor the answer to the definitions is a response that anybody asked for.
+            if ticket and not own:
+                return True
+            self._own_tickets.discard(ticket)
         if not native.is_connected():
             failure = native.failure()
             self._fail_pending(RemoteException(failure, ''))
@@ -469,7 +534,6 @@ class Client(Connection):
     def report_exception(self, exc):
         """Reports the remote exception `exc` (a RemoteException) to stderr, before its original is raised. Override it to report
         otherwise, or not at all."""
-        import sys
         # Remote iterators end by this one.
         if isinstance(exc.orig, (StopIteration, StopAsyncIteration)):
             return
@@ -477,21 +541,63 @@ class Client(Connection):
             print('*** Remote exception from %s:' % self._peername, file=sys.stderr)
             print(''.join(exc.text), file=sys.stderr)
 
-    def send_request(self, oid, method, args, kwargs={}, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True,
-                     call_timeout=None):
+    def send_request(
+        self,
+        oid,
+        method,
+        args,
+        kwargs=_NO_KEYWORDS,
+        nonblocking=False,
+        oncomplete=None,
+        onerror=None,
+        threadid=None,
+        origexc=True,
+        call_timeout=None,
+    ):
         """Calls a method of the server's object `oid`; 0 is the root object. All proxies go this way."""
-        return self._request(_METHOD, (oid, method, args, kwargs), not kwargs and _is_short(args), nonblocking, oncomplete, onerror,
-                             threadid, origexc, call_timeout)
+        return self._request(
+            _METHOD,
+            (oid, method, args, kwargs),
+            not kwargs and _is_short(args),
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+        )
 
     # -- what can be asked
 
-    def _call(self, name, args, kwargs, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True,
-              call_timeout=None):
+    def _call(
+        self,
+        name,
+        args,
+        kwargs,
+        nonblocking=False,
+        oncomplete=None,
+        onerror=None,
+        threadid=None,
+        origexc=True,
+        call_timeout=None,
+    ):
         short = _is_short(args) and (not kwargs or _is_short(kwargs.values()))
-        return self._request(_CALL, (name, args, kwargs), short, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
+        return self._request(
+            _CALL, (name, args, kwargs), short, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
+        )
 
-    def raw_call(self, func, args, kwargs={}, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True,
-                 call_timeout=None):
+    def raw_call(
+        self,
+        func,
+        args,
+        kwargs=_NO_KEYWORDS,
+        nonblocking=False,
+        oncomplete=None,
+        onerror=None,
+        threadid=None,
+        origexc=True,
+        call_timeout=None,
+    ):
         """Calls a global by its dotted name with a tuple and a dict of arguments."""
         return self._call(func, tuple(args), kwargs, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
 
@@ -501,20 +607,33 @@ class Client(Connection):
         options = split_options(kwargs)
         return self._call(_func, args, kwargs, **options)
 
-    def eval(self, expr, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None):
+    def eval(
+        self, expr, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+    ):
         """Evaluates an expression in the definitions module."""
-        return self._request(_EVAL, (expr, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
+        return self._request(
+            _EVAL, (expr, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
+        )
 
-    def execblock(self, code, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None):
+    def execblock(
+        self, code, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+    ):
         """Runs statements in the definitions module. Gives what they pass to exec_return(), else None."""
-        return self._request(_EXEC, (code, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
+        return self._request(
+            _EXEC, (code, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
+        )
 
-    def import_modules(self, names, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None):
+    def import_modules(
+        self, names, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+    ):
         """Imports modules into the definitions module."""
-        return self.send_request(0, 'import_modules', (list(names),), {}, nonblocking, oncomplete, onerror, threadid, origexc,
-                                 call_timeout)
+        return self.send_request(
+            0, 'import_modules', (list(names),), {}, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
+        )
 
-    def import_module(self, name, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None):
+    def import_module(
+        self, name, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+    ):
         """Imports one module into the definitions module."""
         return self.import_modules([name], nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
 
@@ -524,14 +643,20 @@ class Client(Connection):
         The function stands by itself: it may use its arguments, what it imports or defines, and modules that its file imports.
         """
         from . import _source
+
         options = split_options(kwargs)
         shipped = _source.shipped(func)
-        return self._request(_RUN, (shipped.source, shipped.name, shipped.filename, shipped.line, args, kwargs), False, **options)
+        return self._request(
+            _RUN, (shipped.source, shipped.name, shipped.filename, shipped.line, args, kwargs), False, **options
+        )
 
-    def update_definitions(self, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None):
+    def update_definitions(
+        self, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+    ):
         """Sends what was defined since the last time. Call it after define_common()."""
         from ._multi import all_of
-        blocks = self._defmod._source_code[self._definition_count:]
+
+        blocks = self._defmod._source_code[self._definition_count :]
         self._definition_count += len(blocks)
 
         def send(block, **options):
@@ -540,7 +665,9 @@ class Client(Connection):
 
         if not blocks:
             # So that there is a response even where there is nothing to say.
-            return self._request(_EVAL, ('None', None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
+            return self._request(
+                _EVAL, ('None', None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
+            )
         if len(blocks) == 1 or oncomplete is None and not nonblocking:
             for block in blocks[:-1]:
                 send(block, origexc=origexc)
@@ -566,16 +693,19 @@ class Client(Connection):
         self.close()
 
     def __repr__(self):
-        return '<%s %s%s>' % (type(self).__name__, self._peername or 'unconnected', '' if self.connected else ', closed')
+        return '<%s %s%s>' % (
+            type(self).__name__,
+            self._peername or 'unconnected',
+            '' if self.connected else ', closed',
+        )
 
 
-_OWN = frozenset(('_native', '_references', '_pending', '_peername', '_hello', '_defmod', '_sink', '_policy', '_call_timeout'))
+_OWN = frozenset(
+    ('_native', '_references', '_pending', '_peername', '_hello', '_defmod', '_sink', '_policy', '_call_timeout')
+)
 _main_ident = threading.main_thread().ident
 
 
 def _forked():
     global _main_ident
     _main_ident = threading.get_ident()
-
-
-from time import monotonic as _monotonic, sleep as _sleep  # noqa: E402

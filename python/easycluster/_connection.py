@@ -58,9 +58,17 @@ class Connection:
             port = 22 if ssh else _native.DEFAULT_PORT
         if peername is None:
             peername = self._options.get('name') or '%s:%d' % ('[%s]' % host if ':' in host else host, port)
-        parameters = dict(self._options, host=host, port=given_port if ssh else port, user=user, ssh=ssh or False,
-                          rpython=rpython, extra_args=list(extra_args) or None, enable_compression=bool(self._enable_compression),
-                          key=None if ssh else self._key)
+        parameters = dict(
+            self._options,
+            host=host,
+            port=given_port if ssh else port,
+            user=user,
+            ssh=ssh or False,
+            rpython=rpython,
+            extra_args=list(extra_args) or None,
+            enable_compression=bool(self._enable_compression),
+            key=None if ssh else self._key,
+        )
         self._connect_to((host, port, peername, parameters))
 
     def _connect_to(self, target):
@@ -73,8 +81,12 @@ class Connection:
     def _connect_local(self, rpython):
         """Connects to a new Python process on this machine."""
         Connection._local_count += 1
-        parameters = {'host': None, 'rpython': rpython, 'enable_compression': bool(self._enable_compression),
-                      'timeout': self._options.get('timeout')}
+        parameters = {
+            'host': None,
+            'rpython': rpython,
+            'enable_compression': bool(self._enable_compression),
+            'timeout': self._options.get('timeout'),
+        }
         self._connect_to((None, None, 'local:%d' % Connection._local_count, parameters))
 
     def reconnect(self):
@@ -95,6 +107,7 @@ atexit.register(_close_all)
 
 def _forked():
     from . import _client, _output
+
     _native.forked()
     _open_connections.clear()
     _output.forked()

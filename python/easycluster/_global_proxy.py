@@ -25,7 +25,9 @@ class GlobalProxy:
             return client.send_request(0, 'get_global', (object.__getattribute__(self, '_name'),))
         if name[:2] == '__' or name == '_client' or name == '_name':
             return object.__getattribute__(self, name)
-        return GlobalProxy(object.__getattribute__(self, '_client'), object.__getattribute__(self, '_name') + '.' + name)
+        return GlobalProxy(
+            object.__getattribute__(self, '_client'), object.__getattribute__(self, '_name') + '.' + name
+        )
 
     def __setattr__(self, name, value):
         client = object.__getattribute__(self, '_client')

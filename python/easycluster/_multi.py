@@ -86,6 +86,8 @@ def all_of(client, send, items, nonblocking, oncomplete, onerror, origexc):
                 function(argument)
 
     tickets = [send(item, oncomplete=(done, False), onerror=(done, True)) for item in items]
+    # They are one response to whoever reads responses.
+    client._own_tickets.update(tickets[:-1])
     if whole is None:
         return tickets[-1]
     whole.request_id = tickets[-1]

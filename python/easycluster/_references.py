@@ -63,7 +63,9 @@ class References:
 
     def load(self, pid):
         """The proxy for a persistent id (ME-7)."""
-        if not (isinstance(pid, tuple) and len(pid) == 3 and pid[0] == 'r' and type(pid[1]) is int and type(pid[2]) is int):
+        if not (
+            isinstance(pid, tuple) and len(pid) == 3 and pid[0] == 'r' and type(pid[1]) is int and type(pid[2]) is int
+        ):
             raise _errors.Refused('the server sent a reference that is none: %.100r' % (pid,))
         _, oid, class_id = pid
         ref = self._refs.get(oid)
@@ -113,7 +115,9 @@ class References:
             except (ImportError, AttributeError):
                 found = None
         if not (isinstance(found, type) and issubclass(found, RemoteProxy)):
-            raise _errors.Refused('the server names %s as the proxy class of an object, but that is no proxy class here' % name)
+            raise _errors.Refused(
+                'the server names %s as the proxy class of an object, but that is no proxy class here' % name
+            )
         return found
 
     def release_dropped(self):

@@ -16,20 +16,90 @@ from . import _errors, _native
 CALLED = 1
 MADE = 2
 
-_EXCEPTION_MODULES = ('builtins', 'asyncio.exceptions', 'binascii', 'concurrent.futures._base', 'configparser', 'copy', 'csv', '_csv',
-                      'decimal', 'email.errors', 'ftplib', 'getopt', 'gzip', 'http.client', 'imaplib', 'json.decoder', 'lzma', '_lzma',
-                      'multiprocessing', 'multiprocessing.context', 'netrc', 'os', 'pickle', '_pickle', 'poplib', 'queue', '_queue',
-                      're', 're._constants', 'select', 'shutil', 'smtplib', 'socket', 'sqlite3', 'ssl', 'struct', 'subprocess',
-                      'tarfile', 'tokenize', 'unittest.case', 'urllib.error', 'uuid', 'xml.dom', 'xml.etree.ElementTree',
-                      'xml.parsers.expat', 'xml.sax._exceptions', 'zipfile', 'zlib', 'sre_constants', 'termios', 'curses',
-                      '_curses', 'resource', 'mailbox', 'nntplib', 'locale', 'json', 'signal')
+_EXCEPTION_MODULES = (
+    'builtins',
+    'asyncio.exceptions',
+    'binascii',
+    'concurrent.futures._base',
+    'configparser',
+    'copy',
+    'csv',
+    '_csv',
+    'decimal',
+    'email.errors',
+    'ftplib',
+    'getopt',
+    'gzip',
+    'http.client',
+    'imaplib',
+    'json.decoder',
+    'lzma',
+    '_lzma',
+    'multiprocessing',
+    'multiprocessing.context',
+    'netrc',
+    'os',
+    'pickle',
+    '_pickle',
+    'poplib',
+    'queue',
+    '_queue',
+    're',
+    're._constants',
+    'select',
+    'shutil',
+    'smtplib',
+    'socket',
+    'sqlite3',
+    'ssl',
+    'struct',
+    'subprocess',
+    'tarfile',
+    'tokenize',
+    'unittest.case',
+    'urllib.error',
+    'uuid',
+    'xml.dom',
+    'xml.etree.ElementTree',
+    'xml.parsers.expat',
+    'xml.sax._exceptions',
+    'zipfile',
+    'zlib',
+    'sre_constants',
+    'termios',
+    'curses',
+    '_curses',
+    'resource',
+    'mailbox',
+    'nntplib',
+    'locale',
+    'json',
+    'signal',
+)
 
 # By module: names of value types and the functions that remake them, found and called freely. None of them runs anything that
 # the pickle brings along, opens anything, or hands out what it was not given.
 _VALUES = {
     'array': {'array', '_array_reconstructor'},
-    'builtins': {'bool', 'bytearray', 'bytes', 'complex', 'dict', 'float', 'frozenset', 'int', 'list', 'object', 'range', 'set',
-                 'slice', 'str', 'tuple', 'Ellipsis', 'NotImplemented'},
+    'builtins': {
+        'bool',
+        'bytearray',
+        'bytes',
+        'complex',
+        'dict',
+        'float',
+        'frozenset',
+        'int',
+        'list',
+        'object',
+        'range',
+        'set',
+        'slice',
+        'str',
+        'tuple',
+        'Ellipsis',
+        'NotImplemented',
+    },
     'collections': {'ChainMap', 'Counter', 'OrderedDict', 'UserDict', 'UserList', 'UserString', 'defaultdict', 'deque'},
     'copyreg': {'_reconstructor'},
     'datetime': {'date', 'datetime', 'time', 'timedelta', 'timezone', 'tzinfo'},
@@ -55,13 +125,26 @@ _VALUES = {
 
 # What older Pythons call them.
 _RENAMED = {
-    '__builtin__': 'builtins', 'exceptions': 'builtins', 'copy_reg': 'copyreg', 'Queue': 'queue', 'ConfigParser': 'configparser',
-    'urllib2': 'urllib.error', 'httplib': 'http.client', 'UserDict': 'collections', 'UserList': 'collections',
-    'UserString': 'collections', 'posix': 'posix', 'nt': 'os', '_collections': 'collections', '_decimal': 'decimal',
+    '__builtin__': 'builtins',
+    'exceptions': 'builtins',
+    'copy_reg': 'copyreg',
+    'Queue': 'queue',
+    'ConfigParser': 'configparser',
+    'urllib2': 'urllib.error',
+    'httplib': 'http.client',
+    'UserDict': 'collections',
+    'UserList': 'collections',
+    'UserString': 'collections',
+    'posix': 'posix',
+    'nt': 'os',
+    '_collections': 'collections',
+    '_decimal': 'decimal',
 }
 _RENAMED_NAMES = {
-    ('builtins', 'unicode'): ('builtins', 'str'), ('builtins', 'long'): ('builtins', 'int'),
-    ('builtins', 'xrange'): ('builtins', 'range'), ('builtins', 'StandardError'): ('builtins', 'Exception'),
+    ('builtins', 'unicode'): ('builtins', 'str'),
+    ('builtins', 'long'): ('builtins', 'int'),
+    ('builtins', 'xrange'): ('builtins', 'range'),
+    ('builtins', 'StandardError'): ('builtins', 'Exception'),
 }
 
 _NUMPY_CALLED = {
@@ -78,7 +161,9 @@ _NUMPY_VALUES = {'numpy': {'ndarray'}, 'numpy.ma.core': {'MaskedArray'}, 'numpy.
 def _latin1(text, encoding='latin1'):
     # How protocol 2 writes bytes. Other codecs decompress, and one of them is enough to fill the memory.
     if encoding not in ('latin1', 'latin-1', 'iso-8859-1'):
-        raise _errors.Refused('a server asked for the codec %r, which this client does not use for pickles' % (encoding,))
+        raise _errors.Refused(
+            'a server asked for the codec %r, which this client does not use for pickles' % (encoding,)
+        )
     return text.encode('latin1')
 
 
@@ -174,6 +259,7 @@ class Policy:
 
     def _own(self, name):
         from . import _shared
+
         value = getattr(_shared.load('objects'), name, None)
         if isinstance(value, type) and issubclass(value, Exception):
             return value
@@ -209,25 +295,35 @@ class Policy:
             raise _errors.Refused(
                 '%s sent a pickle that calls %s.%s here; functions and classes of definitions come by name and as instances, '
                 'but only exceptions, enumerations and classes with a __reduce__ of their own are called. %s'
-                % (self.where, module, name, self._how('%s.%s' % (module, name))), '%s.%s' % (module, name))
+                % (self.where, module, name, self._how('%s.%s' % (module, name))),
+                '%s.%s' % (module, name),
+            )
         if uses & MADE and not isinstance(value, type):
             raise self.refusal(module, name)
         return value
 
     def _how(self, name):
-        return 'To allow it, give the client allow=[%r] or the connection spec allow=%s; to trust the server wholly, allow=\'*\'' % (
-            name, name)
+        return (
+            'To allow it, give the client allow=[%r] or the connection spec allow=%s; to trust the server wholly, allow=\'*\''
+            % (name, name)
+        )
 
     def refusal(self, module, name):
         """The exception for a name that is not allowed."""
         full = '%s.%s' % (module, name)
-        return _errors.Refused('%s sent %s, which this client does not unpickle. %s' % (self.where, full, self._how(full)), full)
+        return _errors.Refused(
+            '%s sent %s, which this client does not unpickle. %s' % (self.where, full, self._how(full)), full
+        )
 
 
 def _is_within(home, module):
     # Packages name their classes by private submodules: home `a._impl` for what is found in `a`.
-    return home.startswith(module + '.') or '.' in home and module.startswith(home.rsplit('.', 1)[0] + '.') and (
-        home.split('.')[0] == module.split('.')[0])
+    return (
+        home.startswith(module + '.')
+        or '.' in home
+        and module.startswith(home.rsplit('.', 1)[0] + '.')
+        and (home.split('.')[0] == module.split('.')[0])
+    )
 
 
 def _remakes_itself(value):
@@ -235,8 +331,11 @@ def _remakes_itself(value):
         return False
     if issubclass(value, (BaseException, enum.Enum)):
         return True
-    return any('__reduce__' in vars(base) or '__reduce_ex__' in vars(base) for base in value.__mro__
-               if base.__module__ == value.__module__)
+    return any(
+        '__reduce__' in vars(base) or '__reduce_ex__' in vars(base)
+        for base in value.__mro__
+        if base.__module__ == value.__module__
+    )
 
 
 def _numpy_look_up(module, name):
@@ -311,7 +410,9 @@ class _Nothing(Policy):
     def _find(self, module, name, uses):
         if (module, name) == ('_codecs', 'encode'):
             return _latin1
-        raise _errors.Refused('%s sent %s.%s where plain data is due' % (self.where, module, name), '%s.%s' % (module, name))
+        raise _errors.Refused(
+            '%s sent %s.%s where plain data is due' % (self.where, module, name), '%s.%s' % (module, name)
+        )
 
 
 NOTHING = _Nothing()

@@ -37,21 +37,27 @@ def shipped(func):
 
 def _read(func, code):
     if func.__name__ == '<lambda>':
-        raise TypeError('a lambda cannot be sent, because its source cannot be told from what stands around it; write it with def')
+        raise TypeError(
+            'a lambda cannot be sent, because its source cannot be told from what stands around it; write it with def'
+        )
     if code.co_freevars:
-        raise TypeError('%s uses %s of the function around it, which stay here; pass them as arguments'
-                        % (func.__qualname__, ', '.join(code.co_freevars)))
+        raise TypeError(
+            '%s uses %s of the function around it, which stay here; pass them as arguments'
+            % (func.__qualname__, ', '.join(code.co_freevars))
+        )
     try:
         lines, first = inspect.getsourcelines(func)
     except (OSError, TypeError) as error:
-        raise TypeError('the source of %s cannot be found (%s); use define_common() for code made at run time'
-                        % (func.__qualname__, error)) from None
+        raise TypeError(
+            'the source of %s cannot be found (%s); use define_common() for code made at run time'
+            % (func.__qualname__, error)
+        ) from None
     source = textwrap.dedent(''.join(lines))
     node = ast.parse(source).body[0]
     if isinstance(node, ast.AsyncFunctionDef):
         raise TypeError('%s is a coroutine function; the server has no event loop to run it in' % func.__qualname__)
     # Decorators stay here; they belong to this program.
-    body = ''.join(source.splitlines(True)[node.lineno - 1:])
+    body = ''.join(source.splitlines(True)[node.lineno - 1 :])
     imports = _imports(func, code)
     line = first + node.lineno - 1
     head = ''.join(text + '\n' for text in imports)
@@ -74,10 +80,17 @@ def _imports(func, code):
         value = func.__globals__.get(name)
         if isinstance(value, ModuleType):
             imports.append('import %s' % name if value.__name__ == name else _import_as(value.__name__, name))
-        elif isinstance(value, (FunctionType, type)) and not hasattr(builtins, name) and value.__module__ == func.__module__ and (
-                value is not func) and _is_called(func, name):
-            raise TypeError('%s uses %s, which is defined in this program and not on the server; define both with define_common(), '
-                            'or put one into the other' % (func.__qualname__, name))
+        elif (
+            isinstance(value, (FunctionType, type))
+            and not hasattr(builtins, name)
+            and value.__module__ == func.__module__
+            and (value is not func)
+            and _is_called(func, name)
+        ):
+            raise TypeError(
+                '%s uses %s, which is defined in this program and not on the server; define both with define_common(), '
+                'or put one into the other' % (func.__qualname__, name)
+            )
     return imports
 
 

@@ -28,7 +28,7 @@ def write_key_file(path, key, overwrite=False):
     return _native.write_key_file(os.fspath(path), key, overwrite)
 
 
-_KEY_HELP = ('shared key to use: hex digits, or any other text. Other users of this machine can read it, so a key file is better.')
+_KEY_HELP = 'shared key to use: hex digits, or any other text. Other users of this machine can read it, so a key file is better.'
 _KEYFILE_HELP = 'read the shared key from FILE.'
 
 
@@ -54,7 +54,9 @@ def _warn():
     print('SECURITY WARNING: using key from command line.', file=sys.stderr)
 
 
-def parse_connection_spec(spec, default_port=None, default_key=b'', default_enable_compression=False, custom_options=(), warn=True):
+def parse_connection_spec(
+    spec, default_port=None, default_key=b'', default_enable_compression=False, custom_options=(), warn=True
+):
     """The parameters of Client that a connection spec `[user@]host[:port][:opt=val]...` stands for, as a dict.
 
     default_port, default_key, default_enable_compression: where the spec says nothing.
@@ -70,7 +72,13 @@ def parse_connection_spec(spec, default_port=None, default_key=b'', default_enab
         _warn()
     user = found.pop('user')
     port = found.pop('port')
-    params = {'host': found.pop('host'), 'port': default_port if port is None else port, 'key': default_key,
-              'ssh': user is not None, 'user': user, 'enable_compression': default_enable_compression}
+    params = {
+        'host': found.pop('host'),
+        'port': default_port if port is None else port,
+        'key': default_key,
+        'ssh': user is not None,
+        'user': user,
+        'enable_compression': default_enable_compression,
+    }
     params.update(found)
     return (params, own) if custom_options else params

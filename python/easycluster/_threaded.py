@@ -33,8 +33,21 @@ class ThreadedClient(Client):
     Do not call read_response(), and do not put it into a ClientGroup.
     """
 
-    def __init__(self, key=None, host=None, port=None, definitions='easycluster.remote_code', enable_compression=False, ssh=None,
-                 user=None, rpython=None, extra_args=(), keep_alive_interval=10, keep_alive_timeout=60, **options):
+    def __init__(
+        self,
+        key=None,
+        host=None,
+        port=None,
+        definitions='easycluster.remote_code',
+        enable_compression=False,
+        ssh=None,
+        user=None,
+        rpython=None,
+        extra_args=(),
+        keep_alive_interval=10,
+        keep_alive_timeout=60,
+        **options,
+    ):
         """As Client, and the two times in seconds; None for either asks for no signs of life."""
         self._own = threading.local()
         self._next_thread = 1
@@ -104,6 +117,7 @@ class ThreadedClient(Client):
         except KeyError:
             # Another thread waits for the same response and is about to set it.
             import time
+
             while not response._have_response:
                 time.sleep(0.0002)
             return
@@ -133,6 +147,7 @@ class ThreadedClient(Client):
 
 def _main_ident():
     from . import _client
+
     return _client._main_ident
 
 

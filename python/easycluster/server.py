@@ -39,7 +39,9 @@ def server_check_runner():
     """Nothing is left for programs to do at their start; kept for those that call it."""
 
 
-def run_server(port, key, bindaddr=None, allow=(), verbosity=0, daemonize=False, pidfile=None, disable_ipv6=False, profile=None):
+def run_server(
+    port, key, bindaddr=None, allow=(), verbosity=0, daemonize=False, pidfile=None, disable_ipv6=False, profile=None
+):
     """Runs a standalone server until it is ended.
 
     port: the TCP port. key: the shared key as bytes. bindaddr: the address to listen on, all if None. allow: networks to take
