@@ -467,7 +467,7 @@ class Client(Connection):
         if fields.get('pickle'):
             try:
                 orig = _safe_pickle.unpickle_scanned(
-                    fields['pickle'], self._policy, self._references.load, self._python2
+                    bytes(fields['pickle']), self._policy, self._references.load, self._python2
                 )
             except Exception as error:
                 refusal = error

@@ -16,6 +16,8 @@ class Connection:
     _weak_native = _open_connections
     _native = None
     _local_count = 0
+    # Proxies ask whether their connection is gone for good; see _references.ClosedConnection.
+    proxy_closed = False
 
     def __init__(self, key, enable_compression=False):
         """Holds the key (None for SSH) and whether what crosses is compressed."""

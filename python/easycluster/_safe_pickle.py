@@ -405,11 +405,13 @@ def unpickle_scanned(pickled, policy, references, python2=False):
 
 
 class _Nothing(Policy):
-    """Allows no name but the one by which protocol 2 writes bytes."""
+    """Allows no names but those by which protocol 2 writes bytes."""
 
     def _find(self, module, name, uses):
         if (module, name) == ('_codecs', 'encode'):
             return _latin1
+        if name in ('bytearray', 'bytes') and module in ('builtins', '__builtin__'):
+            return bytearray if name == 'bytearray' else bytes
         raise _errors.Refused(
             '%s sent %s.%s where plain data is due' % (self.where, module, name), '%s.%s' % (module, name)
         )

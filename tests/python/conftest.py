@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import sys
 
+import easycluster
 import pytest
+from easycluster.server import spawn_local
 from support.interpreters import interpreters
 from support.sshd import Sshd
-
-import easycluster
-from easycluster.server import spawn_local
 
 INTERPRETERS = interpreters()
 
