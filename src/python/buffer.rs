@@ -41,8 +41,7 @@ unsafe extern "C" {
 
 /// A Python buffer held for a request on its way.
 struct Held {
-    // Boxed, because exporters may keep the address of the structure.
-    view: Box<RawBuffer>,
+    view: View,
 }
 
 // The view is only read, and released with Python's lock held.
@@ -50,27 +49,27 @@ unsafe impl Send for Held {}
 unsafe impl Sync for Held {}
 
 /// Views whose requests are done; released by the next Python thread that comes by, because that takes Python's lock.
-static DONE: Mutex<Vec<Box<RawBuffer>>> = Mutex::new(Vec::new());
+static DONE: Mutex<Vec<View>> = Mutex::new(Vec::new());
 
-struct Views(Vec<Box<RawBuffer>>);
-unsafe impl Send for Views {}
+/// A filled structure. Boxed, because exporters may keep its address.
+struct View(Box<RawBuffer>);
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
-        let length = usize::try_from(self.view.len).unwrap_or(0);
-        if length == 0 || self.view.buf.is_null() {
+        let length = usize::try_from(self.view.0.len).unwrap_or(0);
+        if length == 0 || self.view.0.buf.is_null() {
             return &[];
         }
         // Safety: the exporter keeps `len` bytes at `buf` in place until the view is released.
-        unsafe { std::slice::from_raw_parts(self.view.buf.cast::<u8>(), length) }
+        unsafe { std::slice::from_raw_parts(self.view.0.buf.cast::<u8>(), length) }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let empty = Box::new(RawBuffer::empty());
+        let empty = View(Box::new(RawBuffer::empty()));
         let view = std::mem::replace(&mut self.view, empty);
-        if !view.obj.is_null() {
+        if !view.0.obj.is_null() {
             DONE.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(view);
@@ -108,11 +107,11 @@ pub(super) fn release_done(_py: Python<'_>) {
     if done.is_empty() {
         return;
     }
-    let mut views = Views(std::mem::take(&mut *done));
+    let mut views = std::mem::take(&mut *done);
     drop(done);
-    for view in &mut views.0 {
+    for view in &mut views {
         // Safety: the view came from PyObject_GetBuffer, is released once, and Python's lock is held.
-        unsafe { PyBuffer_Release(&mut **view) };
+        unsafe { PyBuffer_Release(&mut *view.0) };
     }
 }
 
@@ -123,15 +122,15 @@ pub(super) fn bytes_of(object: &Bound<'_, PyAny>, hold: bool) -> PyResult<Bytes>
     {
         return Ok(Bytes::copy_from_slice(exact.as_bytes()));
     }
-    let mut view = Box::new(RawBuffer::empty());
+    let mut view = View(Box::new(RawBuffer::empty()));
     // Safety: `view` is a valid place for the result, and Python's lock is held.
-    if unsafe { PyObject_GetBuffer(object.as_ptr(), &mut *view, SIMPLE) } != 0 {
+    if unsafe { PyObject_GetBuffer(object.as_ptr(), &mut *view.0, SIMPLE) } != 0 {
         let error = PyErr::fetch(object.py());
         let message = PyTypeError::new_err("a payload must be contiguous bytes");
         message.set_cause(object.py(), Some(error));
         return Err(message);
     }
-    let fixed = view.readonly != 0;
+    let fixed = view.0.readonly != 0;
     let held = Held { view };
     if (hold || fixed) && held.as_ref().len() >= COPY_BELOW {
         return Ok(Bytes::from_owner(held));
