@@ -32,7 +32,8 @@ def frame(kind, request, thread, payload, flags=0):
 def start(interpreter):
     command, stub, marker = assemble.assemble(interpreter)
     process = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-    hello = {"protocol": 1, "peer": "python", "pickle": 4, "compress": False, "window": 1 << 20, "version": "bench"}
+    hello = {"protocol": 1, "peer": "python", "pickle": 4, "compress": False, "window": 1 << 20, "version": "bench",
+             "definitions": "easycluster.remote_code"}
     os.write(process.stdin.fileno(), stub + frame(1, 0, 0, pickle.dumps(hello, 2)))
     return process, marker
 

@@ -83,6 +83,8 @@ def call(machine, name, args, kwargs):
 def perform(worker, kind, flags, request, payload):
     """Runs any request: unpickles it, and does what its kind says."""
     machine = worker.machine
+    if kind == wire.CLOSE:
+        load('control').finish(machine)
     content = unpickle(worker, flags, request, payload)
     if request in machine.cancelled:
         raise Cancelled

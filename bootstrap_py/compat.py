@@ -155,23 +155,23 @@ if PY3:
             return self.find(identity)
 
 
-def dump(value, target, protocol, identify, take):
-    """Pickles with persistent ids; buffers go to `take` where both ends can."""
+def dump(value, target, protocol, identify, take, quick):
+    """Pickles with persistent ids; buffers go to `take` where both ends can. With `quick` at full speed, and
+    False if the value holds something that `identify` knows, or may."""
     if not PY3:
-        pickler = pickle.Pickler(target, protocol)
-        pickler.persistent_id = identify
+        pickler = None if quick else pickle.Pickler(target, protocol)
+    elif protocol > 4:
+        pickler = (Quick if quick else Pickler)(target, protocol, buffer_callback=take)
+    elif quick and VERSION < (3, 8):
+        pickler = None
     else:
-        pickler = Pickler(target, protocol, buffer_callback=take) if protocol > 4 else Pickler(target, protocol)
-        pickler.identify = identify
-    pickler.dump(value)
-
-
-def quick_dump(value, target, protocol, identify):
-    """Pickles at full speed; False if the value holds something that `identify` knows, or may."""
-    if VERSION < (3, 8):
+        pickler = (Quick if quick else Pickler)(target, protocol)
+    if not pickler:
         return False
-    pickler = Quick(target, protocol)
-    pickler.identify = identify
+    if PY3:
+        pickler.identify = identify
+    else:
+        pickler.persistent_id = identify
     try:
         pickler.dump(value)
     except Found:

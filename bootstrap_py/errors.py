@@ -44,7 +44,7 @@ def failure(worker, request, flags):
 
 def describe(machine, kind, info):
     """The payload of ERROR."""
-    load('sources').register(machine)
+    load('sources').register()
     text = compat.text
     error = info[1]
     try:

@@ -1,6 +1,8 @@
 # Starts the stub: loads its other files as they are needed, takes over the descriptors, greets, runs the main thread.
 import os
 import sys
+# Here in the main thread, because it takes the thread that imports it for that.
+import threading
 
 
 class Files(object):
@@ -10,25 +12,31 @@ class Files(object):
     def __init__(self, index, rest):
         self.sources = {}
         self.modules = {}
+        self.making = {}
+        self.lock = threading.RLock()
         for name, size in zip(index[::2], index[1::2]):
             self.sources['<easycluster>/' + name] = rest[:int(size)]
             rest = rest[int(size):]
 
     def load(self, name):
         """The module of the file `name`.py."""
-        module = self.modules.get(name)
-        if module is None:
-            filename = '<easycluster>/%s.py' % name
-            # Registered before it runs, as `import` does, so that two files may name each other.
-            module = self.modules[name] = type(sys)('easycluster_' + name)
+        return self.modules.get(name) or self.make(name)
+
+    def make(self, name):
+        """The same where it is not there yet; another thread may be at it, or this one, as files name each other."""
+        filename = '<easycluster>/%s.py' % name
+        with self.lock:
+            if name in self.modules or name in self.making:
+                return self.modules.get(name) or self.making[name]
+            module = self.making[name] = type(sys)('easycluster_' + name)
             module.load = self.load
             try:
                 exec(compile(self.sources[filename], filename, 'exec', 0, True), module.__dict__)
-            except BaseException:
+                self.modules[name] = module
+            finally:
                 # A cancellation may come in between.
-                del self.modules[name]
-                raise
-        return module
+                del self.making[name]
+            return module
 
 
 class Later(object):
@@ -80,9 +88,7 @@ def main(index, rest, marker):
     link.pending.append((marker + 'r\n').encode('ascii'))
     link.send(wire.HELLO_S, 0, 0, compat.pickle.dumps(dict([(text(key), value) for key, value in hello]), 2))
     del sys.argv[1:]
-    # In this thread, because `threading` takes the one that imports it for the main thread.
-    __import__('threading')
-    machine = files.load('worker').Machine(link, printed, files)
+    machine = files.load('worker').Machine(link, printed)
     # Kept, because print() of some versions does not hold what it finds in sys.
     machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
     sys.__stdout__, sys.__stderr__ = machine.stand_ins

@@ -35,18 +35,16 @@ def split(machine, source):
             # Grown as it arrives: a length alone must not take memory.
             start = len(data)
             data.extend(bytearray(min(size - start, max(start, 1 << 20))))
-            target = memoryview(data)[start:]
-            got = source.readinto(target)
-            target.release()
-            if got < len(data) - start:
+            # The view is gone before the next extension.
+            if source.readinto(memoryview(data)[start:]) < len(data) - start:
                 machine.link.fatal('malformed', 'a message is shorter than the buffers in it')
         return data
 
     unpack = wire.struct.unpack
-    count, size = unpack('>IQ', exactly(12))
+    count, size = unpack('>IQ', bytes(exactly(12)))
     if count > 65536:
         machine.link.fatal('too-large', 'a message with %d buffers; at most 65536' % count)
-    lengths = unpack('>%dQ' % count, exactly(8 * count))
+    lengths = unpack('>%dQ' % count, bytes(exactly(8 * count)))
     pickle = exactly(size)
     buffers = [exactly(length) for length in lengths]
     if source.read(1):

@@ -6,19 +6,23 @@ wire = load('wire')
 calls = load('calls')
 names = load('names')
 
-# Sources that linecache is not told yet, because loading it at the start would cost more than the rest.
-waiting = {}
+# Sources that linecache is not told yet, because loading it at the start would cost more than the rest; those
+# of the stub itself among them.
+waiting = dict(load.__self__.sources)
 functions = {}
 count = [0]
 
 
-def register(machine):
-    """Tells linecache every source that is in no file, its own included."""
+def register():
+    """Tells linecache every source that is in no file."""
     __import__('linecache')
-    waiting.update(machine.files.sources)
-    for name, source in waiting.items():
+    while waiting:
+        try:
+            name, source = waiting.popitem()
+        except KeyError:
+            # Another thread was faster.
+            return
         sys.modules['linecache'].cache[name] = len(source), None, source.splitlines(True), name
-    waiting.clear()
 
 
 def run(machine, module, source, mode, filename=None, space=None):
@@ -38,7 +42,7 @@ def run(machine, module, source, mode, filename=None, space=None):
         return sys.exc_info()[1].value
     finally:
         if 'linecache' in sys.modules:
-            register(machine)
+            register()
 
 
 def perform(machine, kind, content):

@@ -209,9 +209,8 @@ class Worker(object):
 class Machine(object):
     """The threads together, and what they share."""
 
-    def __init__(self, link, printed, files):
+    def __init__(self, link, printed):
         self.link = link
-        self.files = files
         # As a list, which select() takes; not poll(), of which an object serves one thread at a time.
         self.printed = [printed]
         self.unflushed = False

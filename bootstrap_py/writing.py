@@ -17,8 +17,10 @@ class Pieces(list):
         self.append(data if type(data) is bytes else bytes(data))
 
     def data(self):
-        """Everything: bytes, or a list of them."""
-        return self if len(self) > 1 else self[0]
+        """Everything: bytes, or if it is large a list of them."""
+        if len(self) == 1:
+            return self[0]
+        return list(self) if sum([len(piece) for piece in self]) > wire.CHUNK else b''.join(self)
 
 
 def export_of(value):
@@ -30,12 +32,11 @@ def export_of(value):
 
 def result(machine, value):
     """A value as (kind, flags, data)."""
-    plain = machine.peer == 'rust'
-    pieces = Pieces()
-    # The quick way asks only about what is not built-in, which is no plain data.
-    if not exports.singletons and compat.quick_dump(value, pieces, machine.protocol, id if plain else export_of):
-        return wire.RESULT, 0, pieces.data()
-    if plain:
+    if machine.peer == 'rust':
+        pieces = Pieces()
+        # The quick way asks only about what is not built-in, which is no plain data.
+        if not exports.singletons and compat.dump(value, pieces, machine.protocol, id, None, True):
+            return wire.RESULT, 0, pieces.data()
         return plain_result(machine, value)
     buffers = []
     pieces = pickled(machine, value, buffers)
@@ -67,7 +68,11 @@ def pickled(machine, value, buffers):
 
     pieces = Pieces()
     try:
-        compat.dump(value, pieces, machine.protocol, identify, take)
+        if exports.singletons or not compat.dump(value, pieces, machine.protocol, export_of, take, True):
+            del pieces[:]
+            if buffers:
+                del buffers[:]
+            compat.dump(value, pieces, machine.protocol, identify, take, False)
     except BaseException:
         held.give_up(sent)
         raise
@@ -79,8 +84,8 @@ def plain_result(machine, value):
     held = references.of(machine)
     sent = {}
     try:
-        return wire.RESULT, wire.REFERENCES * bool(sent), compat.pickle.dumps(
-            plain(held, value, sent), machine.protocol)
+        data = compat.pickle.dumps(plain(held, value, sent), machine.protocol)
+        return wire.RESULT, wire.REFERENCES if sent else 0, data
     except BaseException:
         held.give_up([(number, 1) for number in sent.values()])
         raise

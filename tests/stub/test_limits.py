@@ -1,0 +1,438 @@
+"""What a connection must stand: large data, output, cancellation, the end, and clients that break the rules."""
+
+import os
+import pickle
+import signal
+import struct
+import threading
+import time
+
+import pytest
+from stub_process import (
+    BUFFERS, CALL, CANCEL, CHUNK, CLASS, CREDIT, DATA, DEFLATED, ERROR, EVAL, EXEC, HEADER, HELLO, MORE, ONE_SHOT, OUTPUT,
+    PING, RESULT, Failed, Stub, is_running, wait_until,
+)
+
+MIB = 1 << 20
+
+
+# Large data.
+
+
+def send_in_window(stub, kind, data, thread=0, flags=0):
+    """Sends a long request within the thread's window, as a client does; its number."""
+    number = next(stub.numbers)
+    sent = stub.credits.get(thread, 0)
+    begun = sent
+    for start in range(0, len(data), CHUNK):
+        part = data[start : start + CHUNK]
+        stub.until(lambda: sent + 16 + len(part) - stub.credits.get(thread, 0) <= MIB or stub.ended)
+        more = MORE if start + CHUNK < len(data) else 0
+        stub.frame(kind if start == 0 else DATA, number, thread, part, (flags if start == 0 else 0) | more)
+        sent += 16 + len(part)
+    return number
+
+
+def test_large_argument_and_result(stub):
+    data = os.urandom(MIB) * 24
+    stub.define("def size(x):\n    return len(x)\ndef echo(x):\n    return x\n")
+    assert stub.wait(send_in_window(stub, CALL, stub.dumps(("size", (data,), {})))) == len(data)
+    assert stub.wait(send_in_window(stub, CALL, stub.dumps(("echo", (data,), {})))) == data
+    assert all(length <= CHUNK for _, _, _, _, length in stub.log)
+
+
+def test_large_data_both_ways_at_once(stub):
+    data = os.urandom(MIB) * 12
+    stub.define("def echo(x):\n    return x\n")
+    numbers = {}
+
+    def go(thread):
+        numbers[thread] = send_in_window(stub, CALL, stub.dumps(("echo", (data,), {})), thread)
+
+    senders = [threading.Thread(target=go, args=(thread,)) for thread in (0, 1, 2)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    for thread in senders and (0, 1, 2):
+        assert stub.wait(numbers[thread]) == data
+
+
+def test_small_calls_beside_a_large_result(stub):
+    stub.define("def large():\n    return bytearray(200 << 20) and b'x' * (200 << 20)\n")
+    stub.call("abs", -1, thread=1)
+    large = stub.start_call("large")
+    stub.until(lambda: large in stub.parts)
+    slowest = 0
+    while large not in stub.answers:
+        begin = time.monotonic()
+        assert stub.call("abs", -1, thread=1) == 1
+        slowest = max(slowest, time.monotonic() - begin)
+    assert len(stub.wait(large, 60)) == 200 << 20
+    # 2.7 looks whether it is text, and pickles in one go.
+    assert slowest < (1.0 if stub.hello["python"] > (3,) else 5.0), slowest
+
+
+def test_many_small_objects(stub):
+    value = [{"n": n, "t": "text %d" % n} for n in range(50000)]
+    stub.define("def echo(x):\n    return x\n")
+    assert stub.wait(send_in_window(stub, CALL, stub.dumps(("echo", (value,), {})))) == value
+
+
+def test_a_message_in_odd_chunks(stub):
+    data = stub.dumps(("len", ("x" * 5000,), {}))
+    cuts = [0, 0, 1, 2, 100, 100, len(data) - 1, len(data), len(data)]
+    number = next(stub.numbers)
+    for index, (start, stop) in enumerate(zip(cuts, cuts[1:])):
+        last = index == len(cuts) - 2
+        stub.frame(CALL if index == 0 else DATA, number, 4, data[start:stop], 0 if last else MORE)
+    assert stub.wait(number) == 5000
+
+
+def test_buffers_out_of_band(stub):
+    if stub.hello["pickle"] < 5:
+        return
+    blob = bytearray(os.urandom(300000))
+    buffers = []
+    data = pickle.dumps(("total", (pickle.PickleBuffer(blob),), {}), 5, buffer_callback=buffers.append)
+    raws = [buffer.raw() for buffer in buffers]
+    head = struct.pack(">IQ%dQ" % len(raws), len(raws), len(data), *[raw.nbytes for raw in raws])
+    stub.define("def total(x):\n    x[0] = 7\n    return type(x).__name__, sum(x)\n"
+                "import pickle\ndef back(n):\n    return [pickle.PickleBuffer(bytearray(n)), pickle.PickleBuffer(b'xy')]\n")
+    number = send_in_window(stub, CALL, b"".join([head, data] + raws), 0, BUFFERS)
+    assert stub.wait(number) == ("bytearray", sum(blob) - blob[0] + 7)
+    value = stub.call("back", 200000)
+    assert bytes(value[0]) == bytes(200000) and bytes(value[1]) == b"xy"
+    assert [flags for kind, flags, *_ in stub.log if kind == RESULT and flags & BUFFERS]
+
+
+def test_a_failed_reading_leaves_the_stream_in_order(stub):
+    data = b"\x80\x02cno_such_module\nthing\n" + b"x" * 700000
+    with pytest.raises(Failed) as caught:
+        stub.wait(send_in_window(stub, CALL, data, 2))
+    assert caught.value.fields["kind"] == "unpickle"
+    assert stub.call("abs", -1, thread=2) == 1
+
+
+def test_compression(start):
+    import zlib
+
+    stub = start(compress=True)
+    data = zlib.compress(stub.dumps(("len", ("x" * 10000,), {})))
+    number = next(stub.numbers)
+    stub.frame(CALL, number, 0, data, DEFLATED)
+    assert stub.wait(number) == 10000
+    assert stub.eval("'y' * 100000") == "y" * 100000
+    sizes = [length for kind, flags, _, _, length in stub.log if kind == RESULT and flags & DEFLATED]
+    assert sizes and sizes[0] < 1000
+    assert stub.eval("'z' * 20") == "z" * 20
+
+
+def test_credit_returns_what_was_taken(stub):
+    size = 0
+    for n in range(40):
+        data = stub.dumps(("len", ("x" * 50000,), {}))
+        size += 16 + len(data)
+        stub.wait(stub.send_message(CALL, data, 5))
+    assert 0 <= size - stub.credits[5] < MIB // 4
+    stub.frame(20, 0, 5, b"")
+    stub.until(lambda: stub.credits[5] == size)
+
+
+def test_the_window_is_held(start):
+    stub = start()
+    stub.start_call("time.sleep", 60, thread=1)
+    for _ in range(9):
+        stub.send_message(CALL, b"x" * CHUNK, 1)
+    stub.end()
+    assert stub.fatal.startswith("window: "), stub.fatal
+
+
+# Output.
+
+
+def test_output_comes_before_the_answer_and_in_order(stub):
+    stub.define("import sys, os\ndef talk(n):\n    sys.stdout.write('a%d ' % n)\n    sys.stdout.flush()\n"
+                "    os.system('printf b%d' % n)\n    sys.stdout.write('c%d\\n' % n)\n    os.write(1, b'd')\n    sys.stderr.write('e')\n")
+    for n in range(5):
+        number = stub.start_call("talk", n)
+        stub.wait(number)
+        outputs = [entry for entry in stub.outputs if not entry[1]]
+        assert b"".join(entry[2] for entry in outputs) == b"".join(
+            b"a%d b%dc%d\nd" % (k, k, k) for k in range(n + 1))
+        assert (number, True, b"e") in stub.outputs
+        at = [index for index, entry in enumerate(stub.log) if entry[0] == RESULT][-1]
+        assert all(entry[0] != OUTPUT for entry in stub.log[at:])
+
+
+def test_streams_are_usual_files(stub):
+    stub.define("import sys, io\ndef f():\n    print('\\u20ac' if sys.version_info > (3,) else 'e')\n"
+                "    sys.stdout.writelines(['x', 'y\\n'])\n"
+                "    getattr(sys.stdout, 'buffer', sys.stdout).write(b'\\xff\\n')\n"
+                "    return [sys.stdout.fileno(), sys.stderr.fileno(), sys.stdout.isatty(), sys.stdout.encoding.lower(), "
+                "sys.stdin.read()]\n")
+    assert stub.call("f") == [1, 2, False, "utf-8", ""]
+    assert stub.output.endswith(b"xy\n\xff\n")
+    stub.exec("import subprocess\nsubprocess.call(['echo', 'child'], stdout=sys.stdout)")
+    assert stub.output.endswith(b"child\n")
+    stub.exec("import logging\nlogging.basicConfig()\nlogging.warning('careful')")
+    assert b"careful" in stub.output
+    if stub.hello["python"][0] == 2:
+        stub.exec("print 'a',\nprint 'b'")
+        assert stub.output.endswith(b"a b\n")
+
+
+def test_much_output_of_a_child(stub):
+    assert stub.call("os.system", "head -c 3000000 /dev/zero") == 0
+    assert len(stub.output) == 3000000
+
+
+def test_output_of_a_child_in_the_background(stub):
+    assert stub.call("os.system", "(sleep 0.3; echo late) &") == 0
+    stub.until(lambda: b"late" in stub.output)
+
+
+def test_output_waits_for_the_client(start):
+    stub = start(window=1000, credit=False)
+    stub.define("import sys\ndef talk():\n    sys.stdout.write('x' * 5000)\n    return 1\n")
+    number = stub.start_call("talk")
+    stub.until(lambda: len(stub.output) == 1000)
+    # Meanwhile others are served.
+    for n in range(20):
+        assert stub.call("abs", -n, thread=1) == n
+    assert number not in stub.answers and len(stub.output) == 1000
+    for _ in range(4):
+        stub.frame(CREDIT, 0, 0, struct.pack(">I", 1000))
+    assert stub.wait(number) == 1 and len(stub.output) == 5000
+    number = stub.start_call("talk")
+    stub.frame(CANCEL, number, 0, b"")
+    with pytest.raises(Failed) as caught:
+        stub.wait(number)
+    assert caught.value.fields["kind"] == "cancelled"
+    stub.frame(CREDIT, 0, 0, struct.pack(">I", 100000))
+    assert stub.call("talk") == 1
+
+
+def test_remote_code_may_close_its_output(stub):
+    stub.exec("import os\nos.close(1)")
+    assert stub.call("abs", -1) == 1
+    time.sleep(0.05)
+    assert stub.call("abs", -1, thread=1) == 1
+
+
+# Cancellation and time.
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_cancel_of_a_running_call(stub, thread):
+    stub.define("import time\ndef busy():\n    while True:\n        time.sleep(0.001)\n"
+                "def stubborn():\n    try:\n        busy()\n    except KeyboardInterrupt:\n        return 'caught'\n")
+    for _ in range(3):
+        number = stub.start_call("busy", thread=thread)
+        queued = stub.start_call("abs", -4, thread=thread)
+        time.sleep(0.02)
+        stub.frame(CANCEL, number, thread, b"")
+        with pytest.raises(Failed) as caught:
+            stub.wait(number)
+        assert caught.value.fields["kind"] == "cancelled" and "in busy" in str(caught.value)
+        assert stub.wait(queued) == 4
+    number = stub.start_call("stubborn", thread=thread)
+    time.sleep(0.02)
+    stub.frame(CANCEL, number, thread, b"")
+    assert stub.wait(number) == "caught"
+
+
+def test_cancel_of_a_sleeping_main_thread(stub):
+    number = stub.start_call("time.sleep", 60)
+    time.sleep(0.05)
+    begin = time.monotonic()
+    stub.frame(CANCEL, number, 0, b"")
+    with pytest.raises(Failed):
+        stub.wait(number)
+    assert time.monotonic() - begin < 5
+
+
+def test_cancel_of_a_queued_call(stub):
+    stub.exec("ran = []")
+    first = stub.start_call("time.sleep", 0.3, thread=1)
+    second = stub.start_call("ran.append", 1, thread=1)
+    third = stub.start_call("ran.append", 2, thread=1)
+    stub.frame(CANCEL, second, 1, b"")
+    with pytest.raises(Failed) as caught:
+        stub.wait(second)
+    assert caught.value.fields["kind"] == "cancelled"
+    assert first not in stub.answers
+    stub.wait(first)
+    stub.wait(third)
+    assert stub.eval("ran") == [2]
+    stub.frame(CANCEL, 999999, 1, b"")
+    assert stub.call("abs", -1, thread=1) == 1
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_cancellation_races_with_the_end_of_calls(stub, thread):
+    stub.define("import sys\ndef short(n):\n    for i in range(n % 37):\n        sys.stdout.write('.')\n    return n\n")
+    numbers = []
+    for n in range(600):
+        number = stub.start_call("short", n, thread=thread)
+        numbers.append(number)
+        if n % 3 == 0:
+            stub.frame(CANCEL, numbers[max(0, n - n % 5)], thread, b"")
+        if n % 50 == 49:
+            stub.until(lambda: number in stub.answers)
+    for n, number in enumerate(numbers):
+        try:
+            assert stub.wait(number) == n
+        except Failed as failed:
+            assert failed.fields["kind"] == "cancelled", failed
+    assert stub.call("short", 3, thread=thread) == 3
+    assert stub.call("short", 4, thread=1 - thread) == 4
+
+
+def test_cancel_of_a_message_under_way(stub):
+    data = stub.dumps(("len", ("x" * 400000,), {}))
+    for thread in (0, 3):
+        number = next(stub.numbers)
+        stub.frame(CALL, number, thread, data[:CHUNK], MORE)
+        stub.frame(DATA, number, thread, data[CHUNK : 2 * CHUNK], MORE)
+        time.sleep(0.02)
+        stub.frame(CANCEL, number, thread, b"")
+        with pytest.raises(Failed) as caught:
+            stub.wait(number)
+        assert caught.value.fields["kind"] == "cancelled"
+        assert stub.call("abs", -1, thread=thread) == 1
+
+
+def test_ping_beside_a_long_call(stub):
+    stub.define("def spin(seconds):\n    import time\n    end = time.time() + seconds\n    while time.time() < end:\n        pass\n")
+    number = stub.start_call("spin", 1.0)
+    for n in range(10):
+        begin = time.monotonic()
+        stub.frame(PING, 0, 0, b"%d" % n)
+        stub.until(lambda: len(stub.pongs) == n + 1)
+        assert time.monotonic() - begin < 0.5
+    assert stub.pongs == [b"%d" % n for n in range(10)]
+    assert number not in stub.answers
+    stub.wait(number)
+
+
+def test_a_finished_result_does_not_wait_for_the_next_call(stub):
+    first = stub.start_call("abs", -1)
+    second = stub.start_call("time.sleep", 1.5)
+    begin = time.monotonic()
+    assert stub.wait(first) == 1
+    assert time.monotonic() - begin < 1 and second not in stub.answers
+    stub.wait(second)
+
+
+def test_calls_of_many_threads_at_once(stub):
+    begin = time.monotonic()
+    numbers = [stub.start_call("time.sleep", 0.2, thread=n) for n in range(1, 51)]
+    for number in numbers:
+        stub.wait(number)
+    assert time.monotonic() - begin < 5
+    # And after the storm, calls are quick again and threads still found.
+    for n in range(100):
+        assert stub.call("abs", -n, thread=n % 7) == n
+
+
+def test_a_mix_of_everything(stub):
+    """Every thread has calls of all lengths, in flight together; nothing is lost, nothing stands still."""
+    stub.define("import time\ndef work(n):\n    if n % 10 == 0:\n        time.sleep(0.004 * (n % 5))\n    return 'x' * (n % 7 * 3000)\n")
+    expected = {}
+    for n in range(3000):
+        thread = -1 - n if n % 11 == 0 else n % 6
+        number = stub.request(CALL, ("work", (n,), {}), thread, ONE_SHOT if thread < 0 else 0)
+        expected[number] = "x" * (n % 7 * 3000)
+        if n % 400 == 399:
+            stub.until(lambda: len(expected) - len(stub.answers) < 200)
+    for number, value in expected.items():
+        assert stub.wait(number) == value
+
+
+# The end.
+
+
+@pytest.mark.parametrize("source", ["time.sleep(100)", "__import__('os').system('sleep 100')",
+                                    "[0 for i in iter(int, 1)]"])
+def test_the_end_of_input_ends_everything(stub, source):
+    pid = stub.hello["pid"]
+    child = stub.exec("import subprocess, time\nexec_return(subprocess.Popen(['sleep', '100']).pid)")
+    stub.request(EVAL, (source, None))
+    stub.request(EVAL, (source, None), 1)
+    time.sleep(0.05)
+    stub.process.stdin.close()
+    wait_until(lambda: not is_running(pid) and not is_running(child), 10)
+
+
+def test_the_disappearance_of_the_reader_ends_everything(start):
+    stub = start()
+    pid = stub.hello["pid"]
+    reader = os.pidfd_open(pid)
+    os.close(reader)
+    stub.exec("import threading, time\ndef talk():\n    while 1:\n        print('x' * 1000)\n        time.sleep(0.01)\n"
+              "threading.Thread(target=talk).start()")
+    # The reading end goes away while writing goes on; the writing end stays open.
+    stub.process.send_signal(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), stub.process.stdout.fileno())
+    wait_until(lambda: not is_running(pid), 10)
+
+
+def test_sigint_from_elsewhere_interrupts_nothing(stub):
+    number = stub.start_call("time.sleep", 0.3)
+    time.sleep(0.05)
+    os.kill(stub.hello["pid"], signal.SIGINT)
+    assert stub.wait(number) is None
+    os.kill(stub.hello["pid"], signal.SIGINT)
+    assert stub.call("abs", -1) == 1
+    with pytest.raises(Failed) as caught:
+        stub.eval("(__import__('os').kill(__import__('os').getpid(), 2), 7)[1] / 0")
+    assert caught.value.fields["type"] == "ZeroDivisionError"
+
+
+# Clients that break the rules.
+
+
+@pytest.mark.parametrize("code,frame", [
+    ("garbled", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("too-large", HEADER.pack(0x4543, CALL, 0, MIB + 1, 1, 0)),
+    ("unknown-kind", HEADER.pack(0x4543, 0x33, 0, 0, 1, 0)),
+    ("unknown-kind", HEADER.pack(0x4543, RESULT, 0, 0, 1, 0)),
+    ("unknown-flag", HEADER.pack(0x4543, CALL, 0x80, 0, 1, 0)),
+    ("unknown-flag", HEADER.pack(0x4543, PING, 1, 0, 1, 0)),
+    ("unknown-flag", HEADER.pack(0x4543, CALL, DEFLATED, 3, 1, 0) + b"xyz"),
+    ("malformed", HEADER.pack(0x4543, DATA, 0, 1, 9, 0) + b"x"),
+    ("malformed", HEADER.pack(0x4543, CREDIT, 0, 3, 0, 0) + b"xxx"),
+    ("malformed", HEADER.pack(0x4543, PING, 0, 65, 0, 0)),
+    ("malformed", HEADER.pack(0x4543, HELLO, 0, 1, 0, 0) + b"x"),
+    ("malformed", HEADER.pack(0x4543, CALL, BUFFERS, 2, 1, 0) + b"xx"),
+])
+def test_garbled_input_ends_with_its_code(stub, code, frame):
+    stub.write(frame)
+    stub.end()
+    assert stub.fatal.startswith(code + ": "), stub.fatal
+    assert not is_running(stub.hello["pid"])
+
+
+def test_the_end_inside_a_frame(stub):
+    stub.write(b"EC\x02")
+    stub.process.stdin.close()
+    stub.until(lambda: stub.ended)
+    assert stub.fatal.startswith("truncated: ")
+
+
+def test_a_bomb_is_not_inflated(start):
+    import zlib
+
+    stub = start(compress=True)
+    bomb = zlib.compress(bytes(200 << 20), 9)
+    stub.frame(CALL, 1, 0, bomb[: MIB], DEFLATED)
+    stub.end()
+    assert stub.fatal.startswith("too-large: "), stub.fatal
+
+
+def test_the_first_frame_is_hello(start):
+    stub = start(hello=False)
+    stub.frame(CALL, 1, 0, b"")
+    stub.end()
+    assert stub.fatal.startswith("malformed: ")
