@@ -1,0 +1,23 @@
+"""The Python of the README runs as it stands there, and prints what its comments say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from support.interpreters import interpreters
+from support.sshd import Sshd
+
+README = Path(__file__).resolve().parents[2] / 'README.md'
+
+
+def test_the_minute_of_python():
+    (code,) = re.findall(r'^```python\n(.*?)^```$', README.read_text(), re.MULTILINE | re.DOTALL)
+    expected = re.findall(r'^print\(.*# (.*)$', code, re.MULTILINE)
+    assert len(expected) == 5
+    newest = interpreters()[-1].path
+    with Sshd() as server:
+        program = code.replace('user@example.com', server.spec('rpython=' + newest))
+        done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stdout.splitlines()) == (0, expected), done.stderr
+        server.wait_until_idle()
