@@ -16,7 +16,7 @@ pub struct SshdOptions {
     pub max_sessions: u32,
     /// `MaxAuthTries`.
     pub max_auth_tries: u32,
-    /// On how many addresses it listens (127.0.0.1, 127.0.0.2 and so on), as if they were so many hosts.
+    /// On how many addresses it listens (127.0.0.1, 127.0.0.2 and so on), as if they were so many hosts; 16 at most.
     pub addresses: u8,
     /// The types of the host keys that it has, for ssh-keygen.
     pub host_key_types: Vec<&'static str>,
