@@ -9,7 +9,6 @@ use russh::keys::{Certificate, PublicKeyOrCertificate};
 use sha2::{Digest, Sha256};
 
 use super::algorithms;
-use super::config::matches;
 use super::known_hosts::{
     Entry, Finding, Marker, entries_for, host_label, judge_certificate, judge_key,
 };
@@ -24,6 +23,8 @@ pub(super) struct HostKeyCheck {
     settings: Settings,
     label: String,
     entries: Vec<Entry>,
+    /// What is recorded for the host without its port, which OpenSSH takes where nothing else is known.
+    portless: Vec<Entry>,
     /// The check never happens for a connection to ourselves, if the configuration says so.
     trusted: bool,
 }
@@ -50,8 +51,14 @@ impl HostKeyCheck {
     pub(super) fn new(stages: &Stages, settings: &Settings, loopback: bool) -> Self {
         let label = label_of(settings);
         let files = all_files(settings);
+        let portless = if settings.host_key_alias.is_none() && settings.port != 22 {
+            entries_for(&settings.hostname.to_lowercase(), &files)
+        } else {
+            Vec::new()
+        };
         HostKeyCheck {
             entries: entries_for(&label, &files),
+            portless,
             label,
             stages: stages.clone(),
             settings: settings.clone(),
@@ -73,6 +80,7 @@ impl HostKeyCheck {
     pub(super) fn has_authority(&self) -> bool {
         self.entries
             .iter()
+            .chain(&self.portless)
             .any(|entry| entry.marker == Marker::Authority)
     }
 
@@ -179,7 +187,11 @@ impl HostKeyCheck {
         let Ok(authority_blob) = authority.to_bytes() else {
             return Ok(CertificateVerdict::Plain(None));
         };
-        match judge_certificate(&self.entries, key, &authority_blob) {
+        let finding = match judge_certificate(&self.entries, key, &authority_blob) {
+            Finding::Unknown => judge_certificate(&self.portless, key, &authority_blob),
+            found => found,
+        };
+        match finding {
             Finding::Revoked(entry) => self
                 .refused_key(revoked_message(&entry, &fingerprint(&entry.blob)), None)
                 .map(CertificateVerdict::Trusted),
@@ -237,7 +249,7 @@ impl HostKeyCheck {
             .unwrap_or(&self.settings.hostname)
             .to_lowercase();
         let principals = certificate.valid_principals();
-        if !principals.is_empty() && !principals.iter().any(|pattern| matches(&name, pattern)) {
+        if !principals.is_empty() && !principals.contains(&name) {
             return Some(format!(
                 "it is for {} and not for {name}",
                 principals.join(", ")
@@ -254,24 +266,17 @@ impl HostKeyCheck {
         certificate_fault: Option<String>,
         since: Instant,
     ) -> Result<Trust, ConnectError> {
-        // OpenSSH takes a key that is recorded for the host under the usual port.
-        if self.settings.host_key_alias.is_none() && self.settings.port != 22 {
-            let plain = entries_for(
-                &self.settings.hostname.to_lowercase(),
-                &all_files(&self.settings),
+        if let Finding::Known(entry) = judge_key(&self.portless, blob) {
+            self.stages.reached(
+                Stage::HostKey,
+                since,
+                format!(
+                    "{algorithm} {print}, {}:{} without its port",
+                    entry.file.display(),
+                    entry.line
+                ),
             );
-            if let Finding::Known(entry) = judge_key(&plain, blob) {
-                self.stages.reached(
-                    Stage::HostKey,
-                    since,
-                    format!(
-                        "{algorithm} {print}, {}:{} without its port",
-                        entry.file.display(),
-                        entry.line
-                    ),
-                );
-                return Ok(Trust::Full);
-            }
+            return Ok(Trust::Full);
         }
         let host = &self.settings.host;
         let file = self.settings.user_known_hosts.first().map_or_else(

@@ -1,0 +1,570 @@
+//! What known_hosts files mean, case by case, against the judge of it: `ssh` itself on the same files and the same sshd.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
+use easycluster::transport::{ExitStatus, ReadEvent, TransportOptions};
+use easycluster::{ConnectError, Stage};
+use support::{KeyPair, Sshd, SshdOptions, program};
+
+/// One server with three plain keys, and one that has certificates beside them.
+struct Servers {
+    plain: Sshd,
+    certified: Sshd,
+    folder: tempfile::TempDir,
+    authority: KeyPair,
+    other_authority: KeyPair,
+    strangers: Vec<KeyPair>,
+}
+
+const TYPES: [&str; 3] = ["ed25519", "ecdsa", "rsa"];
+
+fn start() -> Servers {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = KeyPair::make(&folder.path().join("ca"), "ed25519", "");
+    let other_authority = KeyPair::make(&folder.path().join("ca2"), "ed25519", "");
+    let strangers = TYPES
+        .iter()
+        .map(|kind| KeyPair::make(&folder.path().join(format!("stranger_{kind}")), kind, ""))
+        .collect();
+    let certificate = folder.path().join("server-cert.pub");
+    let options = |lines| SshdOptions {
+        host_key_types: TYPES.to_vec(),
+        home: vec![(".bashrc", String::new())],
+        lines,
+        ..SshdOptions::default()
+    };
+    let plain = Sshd::start_with(&options(Vec::new()));
+    // The certificate is for the server's key, which is made as the server starts: it is put there and read again at SIGHUP-free
+    // connection time, because sshd reads it at its start only. So the server is started with a key of ours.
+    let own = KeyPair::make(&folder.path().join("server"), "ed25519", "");
+    let made = authority.certify(&own, "127.0.0.1,*.example.com", true);
+    assert_eq!(made, certificate);
+    let certified = Sshd::start_with(&SshdOptions {
+        host_key_types: Vec::new(),
+        log_in: false,
+        ..options(vec![
+            format!("HostKey {}", own.private.display()),
+            format!("HostCertificate {}", certificate.display()),
+        ])
+    });
+    Servers {
+        plain,
+        certified,
+        folder,
+        authority,
+        other_authority,
+        strangers,
+    }
+}
+
+/// `None` in `global` is no file. Words in braces stand for keys and names.
+struct Case {
+    name: &'static str,
+    certified: bool,
+    host: &'static str,
+    user: &'static str,
+    global: &'static str,
+    policy: &'static str,
+    options: &'static [(&'static str, &'static str)],
+}
+
+fn case(name: &'static str, user: &'static str) -> Case {
+    Case {
+        name,
+        certified: false,
+        host: "127.0.0.1",
+        user,
+        global: "",
+        policy: "yes",
+        options: &[],
+    }
+}
+
+impl Case {
+    fn policy(mut self, policy: &'static str) -> Self {
+        self.policy = policy;
+        self
+    }
+    fn host(mut self, host: &'static str) -> Self {
+        self.host = host;
+        self
+    }
+    fn global(mut self, global: &'static str) -> Self {
+        self.global = global;
+        self
+    }
+    fn certified(mut self) -> Self {
+        self.certified = true;
+        self
+    }
+    fn option(mut self, options: &'static [(&'static str, &'static str)]) -> Self {
+        self.options = options;
+        self
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut all = vec![
+        case("nothing recorded", ""),
+        case("nothing recorded, ask in batch mode", "").policy("ask"),
+        case("nothing recorded, accept-new", "").policy("accept-new"),
+        case("nothing recorded, no", "").policy("no"),
+        case("nothing recorded, off", "").policy("off"),
+        case("nothing recorded, hashed", "")
+            .policy("accept-new")
+            .option(&[("HashKnownHosts", "yes")]),
+        case("ed25519 key", "{host} {ed25519}\n"),
+        case("ecdsa key", "{host} {ecdsa}\n"),
+        case("rsa key", "{host} {rsa}\n"),
+        case(
+            "all keys",
+            "{host} {ed25519}\n{host} {rsa}\n{host} {ecdsa}\n",
+        ),
+        case("only a wrong ed25519 key", "{host} {other-ed25519}\n"),
+        case("only a wrong rsa key", "{host} {other-rsa}\n"),
+        case("a wrong key, ask", "{host} {other-ed25519}\n").policy("ask"),
+        case("a wrong key, accept-new", "{host} {other-ed25519}\n").policy("accept-new"),
+        case("a wrong key, no", "{host} {other-ed25519}\n").policy("no"),
+        case("a wrong rsa key, accept-new", "{host} {other-rsa}\n").policy("accept-new"),
+        case(
+            "a wrong and a right key of one type",
+            "{host} {other-ed25519}\n{host} {ed25519}\n",
+        ),
+        case(
+            "a right and a wrong key of one type",
+            "{host} {ed25519}\n{host} {other-ed25519}\n",
+        ),
+        case(
+            "a right rsa and a wrong ed25519 key",
+            "{host} {rsa}\n{host} {other-ed25519}\n",
+        ),
+        case(
+            "a wrong rsa and a right ed25519 key",
+            "{host} {other-rsa}\n{host} {ed25519}\n",
+        ),
+        case(
+            "a right rsa and a wrong ed25519 key, accept-new",
+            "{host} {rsa}\n{host} {other-ed25519}\n",
+        )
+        .policy("accept-new"),
+        case("an rsa key alone, accept-new", "{host} {rsa}\n").policy("accept-new"),
+        case("another host", "elsewhere {ed25519}\n"),
+        case("another port", "[127.0.0.1]:1 {ed25519}\n"),
+        case("without the port", "127.0.0.1 {ed25519}\n"),
+        case(
+            "without the port, a wrong key",
+            "127.0.0.1 {other-ed25519}\n",
+        ),
+        case(
+            "without the port, a wrong key, accept-new",
+            "127.0.0.1 {other-ed25519}\n",
+        )
+        .policy("accept-new"),
+        case("without the port, accept-new", "127.0.0.1 {ed25519}\n").policy("accept-new"),
+        case("a list of names", "a,b,{host},c {ed25519}\n"),
+        case("a list with a blank", "a, {host} {ed25519}\n"),
+        case("a star", "* {ed25519}\n"),
+        case("a pattern", "[127.0.*]:* {ed25519}\n"),
+        case("a question mark", "[127.0.0.?]:{port} {ed25519}\n"),
+        case("a pattern that does not match", "[10.*]:* {ed25519}\n"),
+        case("negated", "*,!{host} {ed25519}\n"),
+        case("negated first", "!{host},* {ed25519}\n"),
+        case(
+            "negated, another line matches",
+            "*,!{host} {other-ed25519}\n{host} {ed25519}\n",
+        ),
+        case("only negated", "!elsewhere {ed25519}\n"),
+        case("upper case in the file", "[LOCALHOST]:{port} {ed25519}\n").host("localhost"),
+        case(
+            "upper case on the command line",
+            "[localhost]:{port} {ed25519}\n",
+        )
+        .host("LOCALHOST"),
+        case("tabs", "{host}\t{ed25519}\n"),
+        case("leading blanks", "   {host} {ed25519}\n"),
+        case(
+            "leading tab and comment lines",
+            "# x\n\n\t{host} {ed25519}\n",
+        ),
+        case("a comment line", "#{host} {ed25519}\n"),
+        case("no newline at the end", "{host} {ed25519}"),
+        case("no newline at the end, accept-new", "elsewhere {ed25519}").policy("accept-new"),
+        case("carriage returns", "{host} {ed25519}\r\n"),
+        case(
+            "a broken line before",
+            "{host} ssh-ed25519 AAAA\n{host} {ed25519}\n",
+        ),
+        case(
+            "garbage before",
+            "\u{1}\u{2} garbage\n{host}\n{host} {ed25519}\n",
+        ),
+        case("a broken line alone", "{host} ssh-ed25519 AAAA\n"),
+        case(
+            "an unknown type before",
+            "{host} ssh-new AAAAB3NzaC1yc2E=\n{host} {ed25519}\n",
+        ),
+        case("hashed", "{hashed} {ed25519}\n"),
+        case("hashed, a wrong key", "{hashed} {other-ed25519}\n"),
+        case(
+            "hashed name of another host",
+            "{hashed-elsewhere} {ed25519}\n",
+        ),
+        case("hashed without the port", "{hashed-plain} {ed25519}\n"),
+        case(
+            "a broken hash before",
+            "|1|x|y {ed25519}\n{host} {ed25519}\n",
+        ),
+        case("revoked", "@revoked {host} {ed25519}\n{host} {ed25519}\n"),
+        case(
+            "revoked, behind the good line",
+            "{host} {ed25519}\n@revoked * {ed25519}\n",
+        ),
+        case(
+            "revoked, another key",
+            "@revoked * {other-ed25519}\n{host} {ed25519}\n",
+        ),
+        case("revoked alone, accept-new", "@revoked * {ed25519}\n").policy("accept-new"),
+        case("revoked alone, no", "@revoked * {ed25519}\n").policy("no"),
+        case(
+            "revoked for another host",
+            "@revoked elsewhere {ed25519}\n{host} {ed25519}\n",
+        ),
+        case(
+            "all revoked",
+            "@revoked * {ed25519}\n@revoked * {rsa}\n@revoked * {ecdsa}\n{host} {ed25519}\n",
+        ),
+        case("an unknown marker", "@nonsense {host} {ed25519}\n"),
+        case(
+            "an authority instead of a key",
+            "@cert-authority {host} {ed25519}\n",
+        ),
+        case("in the global file", "").global("{host} {ed25519}\n"),
+        case("wrong in the global file", "").global("{host} {other-ed25519}\n"),
+        case("right here, wrong in the global file", "{host} {ed25519}\n")
+            .global("{host} {other-ed25519}\n"),
+        case(
+            "wrong here, right in the global file",
+            "{host} {other-ed25519}\n",
+        )
+        .global("{host} {ed25519}\n"),
+        case("revoked in the global file", "{host} {ed25519}\n").global("@revoked * {ed25519}\n"),
+        case("an alias", "alias {ed25519}\n").option(&[("HostKeyAlias", "alias")]),
+        case("an alias that is not recorded", "{host} {ed25519}\n")
+            .option(&[("HostKeyAlias", "alias")]),
+        case("an alias, accept-new", "")
+            .policy("accept-new")
+            .option(&[("HostKeyAlias", "Alias")]),
+        case("the algorithm is chosen", "{host} {ed25519}\n")
+            .option(&[("HostKeyAlgorithms", "rsa-sha2-512")]),
+        case("the algorithm is chosen and recorded", "{host} {rsa}\n")
+            .option(&[("HostKeyAlgorithms", "rsa-sha2-256")]),
+        case("the order is chosen", "{host} {rsa}\n")
+            .option(&[("HostKeyAlgorithms", "ssh-ed25519,rsa-sha2-512")]),
+        case("the order is moved", "{host} {rsa}\n")
+            .option(&[("HostKeyAlgorithms", "^ssh-ed25519")]),
+        case("one is taken away", "{host} {rsa}\n")
+            .option(&[("HostKeyAlgorithms", "-ssh-ed25519*")]),
+        case("loopback is trusted", "{host} {other-ed25519}\n")
+            .option(&[("NoHostAuthenticationForLocalhost", "yes")]),
+    ];
+    let certified = [
+        case("an authority", "@cert-authority {host} {ca}\n"),
+        case(
+            "an authority by pattern",
+            "@cert-authority [127.*]:* {ca}\n",
+        ),
+        case(
+            "an authority without the port",
+            "@cert-authority 127.0.0.1 {ca}\n",
+        ),
+        case("another authority", "@cert-authority * {ca2}\n"),
+        case("another authority, accept-new", "@cert-authority * {ca2}\n").policy("accept-new"),
+        case(
+            "an authority of another host",
+            "@cert-authority elsewhere {ca}\n",
+        ),
+        case("no authority, the plain key", "{host} {server}\n"),
+        case("no authority, accept-new", "").policy("accept-new"),
+        case(
+            "another authority and the plain key",
+            "@cert-authority * {ca2}\n{host} {server}\n",
+        ),
+        case(
+            "an authority and a wrong key",
+            "@cert-authority * {ca}\n{host} {other-ed25519}\n",
+        ),
+        case(
+            "a revoked authority",
+            "@cert-authority * {ca}\n@revoked * {ca}\n",
+        ),
+        case(
+            "a revoked authority, the plain key",
+            "@cert-authority * {ca}\n@revoked * {ca}\n{host} {server}\n",
+        ),
+        case(
+            "a revoked key under a good authority",
+            "@cert-authority * {ca}\n@revoked * {server}\n",
+        ),
+        case("the authority's key as a host key", "{host} {ca}\n"),
+        case("for another principal", "@cert-authority * {ca}\n").host("localhost"),
+        case(
+            "for another principal, the plain key",
+            "@cert-authority * {ca}\n[localhost]:{port} {server}\n",
+        )
+        .host("localhost"),
+        case(
+            "for another principal, accept-new",
+            "@cert-authority * {ca}\n",
+        )
+        .host("localhost")
+        .policy("accept-new"),
+        case("a principal by pattern", "@cert-authority * {ca}\n")
+            .option(&[("HostKeyAlias", "x.example.com")]),
+        case("an authority in the global file", "").global("@cert-authority * {ca}\n"),
+        case(
+            "an authority whose signature is not allowed",
+            "@cert-authority * {ca}\n",
+        )
+        .option(&[("CASignatureAlgorithms", "rsa-sha2-512")]),
+    ];
+    all.extend(certified.into_iter().map(Case::certified));
+    all
+}
+
+impl Servers {
+    fn server(&self, case: &Case) -> &Sshd {
+        if case.certified {
+            &self.certified
+        } else {
+            &self.plain
+        }
+    }
+
+    fn fill(&self, case: &Case, text: &str) -> String {
+        let port = self.server(case).port();
+        let key = |pair: &KeyPair| {
+            let line = pair.public();
+            line.split_whitespace()
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let mut text = text.to_owned();
+        for (index, kind) in TYPES.iter().enumerate() {
+            text = text.replace(&format!("{{{kind}}}"), &key(&self.plain.host_keys[index]));
+            text = text.replace(&format!("{{other-{kind}}}"), &key(&self.strangers[index]));
+        }
+        let server = std::fs::read_to_string(self.folder.path().join("server.pub")).unwrap();
+        let server = server
+            .split_whitespace()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ");
+        text = text
+            .replace("{server}", &server)
+            .replace("{ca}", &key(&self.authority))
+            .replace("{ca2}", &key(&self.other_authority))
+            .replace("{port}", &port.to_string());
+        let label = format!("[127.0.0.1]:{port}");
+        for (word, name) in [
+            ("{hashed}", label.as_str()),
+            ("{hashed-plain}", "127.0.0.1"),
+            ("{hashed-elsewhere}", "elsewhere"),
+        ] {
+            if text.contains(word) {
+                text = text.replace(word, &self.hashed(name));
+            }
+        }
+        text.replace("{host}", &label)
+    }
+
+    /// A hashed name, made by ssh-keygen.
+    fn hashed(&self, name: &str) -> String {
+        let file = self.folder.path().join("to-hash");
+        std::fs::write(&file, format!("{name} {}\n", self.authority.public())).unwrap();
+        let status = Command::new(program("ssh-keygen"))
+            .arg("-H")
+            .arg("-f")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let text = std::fs::read_to_string(&file).unwrap();
+        text.split(' ').next().unwrap().to_owned()
+    }
+
+    fn files(&self, case: &Case, who: &str) -> (PathBuf, PathBuf) {
+        let user = self.folder.path().join(format!("{who}-user"));
+        let global = self.folder.path().join(format!("{who}-global"));
+        std::fs::write(&user, self.fill(case, case.user)).unwrap();
+        std::fs::write(&global, self.fill(case, case.global)).unwrap();
+        (user, global)
+    }
+
+    fn options(&self, case: &Case, user: &Path, global: &Path) -> Vec<(String, String)> {
+        let mut options = vec![
+            ("UserKnownHostsFile".to_owned(), user.display().to_string()),
+            (
+                "GlobalKnownHostsFile".to_owned(),
+                global.display().to_string(),
+            ),
+            ("StrictHostKeyChecking".to_owned(), case.policy.to_owned()),
+            ("BatchMode".to_owned(), "yes".to_owned()),
+            (
+                "IdentityFile".to_owned(),
+                self.server(case).key.private.display().to_string(),
+            ),
+            ("IdentitiesOnly".to_owned(), "yes".to_owned()),
+            ("IdentityAgent".to_owned(), "none".to_owned()),
+        ];
+        options.extend(
+            case.options
+                .iter()
+                .map(|(keyword, value)| ((*keyword).to_owned(), (*value).to_owned())),
+        );
+        options
+    }
+
+    /// Whether `ssh` gets in, and what it records.
+    fn by_openssh(&self, case: &Case) -> (bool, Vec<String>, String) {
+        let (user, global) = self.files(case, "ssh");
+        let before = std::fs::read_to_string(&user).unwrap();
+        let mut command = Command::new(program("ssh"));
+        command
+            .args(["-F", "none", "-T", "-p"])
+            .arg(self.server(case).port().to_string());
+        for (keyword, value) in self.options(case, &user, &global) {
+            command.arg("-o").arg(format!("{keyword}={value}"));
+        }
+        let login = format!("{}@{}", self.server(case).user(), case.host);
+        let output = command
+            .arg(login)
+            .arg("true")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), recorded(&before, &user), said)
+    }
+
+    async fn by_us(&self, case: &Case) -> (bool, Vec<String>, Option<ConnectError>) {
+        let (user, global) = self.files(case, "us");
+        let before = std::fs::read_to_string(&user).unwrap();
+        let target = SshTarget {
+            host: case.host.to_owned(),
+            port: Some(self.server(case).port()),
+            user: Some(self.server(case).user().to_owned()),
+            options: self.options(case, &user, &global),
+            config: ConfigSource::None,
+            ..SshTarget::default()
+        };
+        let opened = open(
+            &Connector::new(),
+            &target,
+            "true",
+            &TransportOptions::default(),
+        )
+        .await;
+        let error = match opened {
+            Ok(mut process) => {
+                let mut status = None;
+                while let Some(event) = process.reader.next().await {
+                    if let ReadEvent::Exit(how) = event {
+                        status = Some(how);
+                    }
+                }
+                assert_eq!(status, Some(ExitStatus::Code(0)), "{}", case.name);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        (error.is_none(), recorded(&before, &user), error)
+    }
+}
+
+/// The lines that were added; a hashed name is told by its form alone, because its salt is random.
+fn recorded(before: &str, file: &Path) -> Vec<String> {
+    let after = std::fs::read_to_string(file).unwrap();
+    let added = after
+        .strip_prefix(before)
+        .unwrap_or_else(|| panic!("{} was rewritten: {after}", file.display()));
+    added
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| match line.strip_prefix("|1|") {
+            Some(rest) => format!("(hashed) {}", rest.split_once(' ').unwrap().1),
+            None => line.to_owned(),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_case_comes_out_as_with_openssh() {
+    let servers = start();
+    let cases = cases();
+    let mut wrong = Vec::new();
+    let mut accepted = 0;
+    for case in &cases {
+        let (theirs, their_lines, said) = servers.by_openssh(case);
+        let (ours, our_lines, error) = servers.by_us(case).await;
+        accepted += usize::from(theirs);
+        if (theirs, &their_lines) != (ours, &our_lines) {
+            wrong.push(format!(
+                "---- {} ({})\nssh: {theirs}, recorded {their_lines:?}\n{said}us: {ours}, recorded {our_lines:?}\n{error:?}\n{}",
+                case.name, case.policy, servers.fill(case, case.user)
+            ));
+        }
+        // Whatever fails here fails at the host key, and says what to do.
+        if let Some(error) = error {
+            assert!(
+                matches!(error.stage, Stage::HostKey | Stage::KeyExchange),
+                "{}: {error}",
+                case.name
+            );
+            assert!(
+                error.message.contains("SHA256:") || error.stage == Stage::KeyExchange,
+                "{}: {error}",
+                case.name
+            );
+        }
+    }
+    println!("{} cases, {accepted} of them let in", cases.len());
+    assert!(cases.len() >= 60 && accepted > 20 && accepted < cases.len() - 20);
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn a_changed_key_is_told_with_both_fingerprints_and_its_line() {
+    let servers = start();
+    let wrong = case("a wrong key", "# first\n{host} {other-ed25519}\n");
+    let error = servers.by_us(&wrong).await.2.unwrap();
+    let shown = &servers.plain.host_keys[0];
+    assert_eq!(error.stage, Stage::HostKey);
+    for wanted in [
+        shown.fingerprint(),
+        servers.strangers[0].fingerprint(),
+        "us-user:2".to_owned(),
+    ] {
+        assert!(error.message.contains(&wanted), "{wanted}: {error}");
+    }
+    let hint = error.hint.unwrap();
+    assert!(
+        hint.contains(&format!(
+            "ssh-keygen -R '[127.0.0.1]:{}'",
+            servers.plain.port()
+        )),
+        "{hint}"
+    );
+}
