@@ -8,6 +8,7 @@ pub mod interpreters;
 pub mod keys;
 pub mod processes;
 pub mod sshd;
+pub mod suite;
 mod sshd_config;
 
 use std::path::PathBuf;
