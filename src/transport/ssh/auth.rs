@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use super::algorithms;
 use super::handler::{ClientHandler, Shared, describe};
 use super::host_key::Trust;
-use super::identity::{Candidate, Candidates, KeyStore, Source, agent, candidates};
+use super::identity::{Candidate, Candidates, Source, agent, candidates};
+use super::key_store::KeyStore;
 use super::prompt::Asker;
 use super::settings::Settings;
 use super::timing::Stages;
@@ -197,7 +198,9 @@ impl Attempt<'_> {
             None => match &candidate.source {
                 Source::File(path) => match self.keys.load(path, &self.stages.asker).await {
                     Ok(private) => private.public_key().clone(),
-                    Err(note) => return Ok(self.passed_over(note)),
+                    Err(note) => {
+                        return Ok(self.passed_over(format!("{}: {note}", candidate.name)));
+                    }
                 },
                 Source::Agent(_) => return Ok(Outcome::Failure),
             },

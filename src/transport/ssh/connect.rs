@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::connection::Connection;
 use super::handler::{ClientHandler, HandlerError, Shared, describe};
 use super::host_key::HostKeyCheck;
-use super::identity::KeyStore;
+use super::key_store::KeyStore;
 use super::settings::{AddressFamily, Settings};
 use super::stream::{ByteStream, Tethered};
 use super::timing::Stages;

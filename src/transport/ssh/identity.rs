@@ -1,24 +1,17 @@
 //! The keys a user may prove to be with: identity files, certificates, the agent, and in which order to offer them.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Certificate, Error as KeyError, PrivateKey, PublicKey, decode_secret_key};
+use russh::keys::{Certificate, PrivateKey, PublicKey, decode_secret_key};
 use tokio::net::UnixStream;
 
-use super::prompt::Asker;
 use super::settings::{AgentChoice, Settings};
 
 /// How long an agent may take to list its keys.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
-/// How long a refused passphrase is not asked for again, so that many hosts at once ask once.
-const REFUSAL_HOLDS: Duration = Duration::from_secs(10);
-/// Wrong passphrases before a key is passed over, as in OpenSSH.
-const PASSPHRASE_TRIES: u32 = 3;
 
 /// Where signatures come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +64,10 @@ pub(super) async fn candidates(settings: &Settings) -> Candidates {
     let files = read_files(settings, &mut found.notes);
     let certificates = read_certificates(settings, &files, &mut found.notes);
 
-    let in_agent = |key: &PublicKey| held.iter().any(|identity| plain_key(identity) == Some(key));
+    let in_agent = |key: &PublicKey| {
+        held.iter()
+            .any(|identity| plain_key(identity).is_some_and(|own| same(own, key)))
+    };
     let source_of = |key: &PublicKey| -> Option<Source> {
         if let Some(socket) = socket.as_ref().filter(|_| in_agent(key)) {
             return Some(Source::Agent(socket.clone()));
@@ -347,95 +343,4 @@ fn read_certificates(
         }
     }
     found
-}
-
-/// Private keys that were read, so that a passphrase is asked for once and not once a host.
-#[derive(Default)]
-pub(super) struct KeyStore {
-    slots: Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<Slot>>>>,
-}
-
-#[derive(Default)]
-enum Slot {
-    #[default]
-    Unread,
-    Ready(Arc<PrivateKey>),
-    Refused(Instant),
-}
-
-impl KeyStore {
-    /// The private key in `path`, asking for its passphrase if it has one.
-    pub(super) async fn load(&self, path: &Path, asker: &Asker) -> Result<Arc<PrivateKey>, String> {
-        let slot = Arc::clone(
-            self.slots
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(path.to_path_buf())
-                .or_default(),
-        );
-        let mut slot = slot.lock().await;
-        match &*slot {
-            Slot::Ready(key) => return Ok(Arc::clone(key)),
-            Slot::Refused(when) if when.elapsed() < REFUSAL_HOLDS => {
-                return Err(format!("{}: no passphrase was given", path.display()));
-            }
-            _ => {}
-        }
-        match read_private(path, asker).await {
-            Ok(key) => {
-                let key = Arc::new(key);
-                *slot = Slot::Ready(Arc::clone(&key));
-                Ok(key)
-            }
-            Err(error) => {
-                *slot = Slot::Refused(Instant::now());
-                Err(error)
-            }
-        }
-    }
-}
-
-async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
-    match decode_secret_key(&text, None) {
-        Ok(key) => return Ok(key),
-        Err(error) if !encrypted(&text, &error) => {
-            return Err(format!(
-                "{shown}: {error}; ssh-keygen -p -f {shown} writes it anew in the usual format"
-            ));
-        }
-        Err(_) => {}
-    }
-    if !asker.available() {
-        return Err(format!(
-            "{shown}: it has a passphrase and nobody can be asked; ssh-add it to your agent"
-        ));
-    }
-    for _ in 0..PASSPHRASE_TRIES {
-        let Some(passphrase) = asker
-            .ask(&format!("Passphrase for key {shown}: "), false)
-            .await
-            .filter(|passphrase| !passphrase.is_empty())
-        else {
-            return Err(format!("{shown}: no passphrase was given"));
-        };
-        let text = text.clone();
-        // Deriving the key from the passphrase takes a tenth of a second by design.
-        let decoded =
-            tokio::task::spawn_blocking(move || decode_secret_key(&text, Some(&passphrase)))
-                .await
-                .map_err(|error| error.to_string())?;
-        if let Ok(key) = decoded {
-            return Ok(key);
-        }
-    }
-    Err(format!("{shown}: wrong passphrase"))
-}
-
-fn encrypted(text: &str, error: &KeyError) -> bool {
-    matches!(error, KeyError::KeyIsEncrypted)
-        || text.contains("ENCRYPTED")
-        || text.contains("BEGIN OPENSSH PRIVATE KEY")
-            && PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted())
 }

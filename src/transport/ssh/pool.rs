@@ -10,7 +10,7 @@ use tokio::runtime::Id as RuntimeId;
 use super::channel::{Reader, Writer};
 use super::connect::{Carrier, dial, establish};
 use super::connection::Connection;
-use super::identity::KeyStore;
+use super::key_store::KeyStore;
 use super::settings::{JumpHost, Route, Settings, SshTarget};
 use super::timing::Stages;
 use super::{config, proxy};

@@ -66,7 +66,6 @@ pub(super) fn assemble(
             "ServerAliveInterval",
             text,
         )?)),
-        None => None,
     };
     Ok(Settings {
         host: target.host.clone(),
