@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::connection::request::{Answer, Request};
 use crate::connection::{Completion, Connection};
 use crate::error::Error;
-use crate::remote_object::{receiving, sending};
+use crate::remote_object::{RemoteObject, receiving, sending};
 use crate::session::{Payload, RequestKind, ThreadTarget};
 use crate::value::{Arguments, decode_error, decode_plain, decode_result, encode_request};
 
@@ -40,7 +40,8 @@ pub struct Call<R> {
     parts: Vec<Bytes>,
     // The keyword arguments' opcodes, for the kinds that have them.
     kwargs: Option<Vec<u8>>,
-    keeps: Vec<u64>,
+    // The handles that the call names: an argument given away must not be released before the call is sent.
+    keeps: Vec<RemoteObject>,
     references: bool,
     thread: ThreadTarget,
     timeout: Option<Duration>,
@@ -81,8 +82,8 @@ impl<R> Call<R> {
         self.kwargs = Some(vec![b'}']);
     }
 
-    pub(crate) fn keep(&mut self, oid: u64) {
-        self.keeps.push(oid);
+    pub(crate) fn keep(&mut self, object: RemoteObject) {
+        self.keeps.push(object);
     }
 
     pub(crate) fn barrier(mut self) -> Self {
@@ -93,9 +94,9 @@ impl<R> Call<R> {
     /// A value's pickle without its frame (PROTO and STOP): serde-pickle writes no memo, so such parts can be joined.
     fn opcodes<T: Serialize + ?Sized>(&mut self, value: &T) -> Option<Bytes> {
         let connection = self.connection.clone();
-        let (pickled, oids) = sending(&connection, || encode_request(&value, self.protocol));
-        self.references |= !oids.is_empty();
-        self.keeps.extend(oids);
+        let (pickled, objects) = sending(&connection, || encode_request(&value, self.protocol));
+        self.references |= !objects.is_empty();
+        self.keeps.extend(objects);
         match pickled {
             Ok(pickled) => {
                 let pickled = Bytes::from(pickled);
@@ -148,8 +149,8 @@ impl<R> Call<R> {
         self
     }
 
-    fn into_request(mut self) -> Result<(Connection, Request, Option<Duration>), Error> {
-        if let Some(error) = self.error {
+    fn into_request(&mut self) -> Result<(Request, Option<Duration>), Error> {
+        if let Some(error) = self.error.take() {
             return Err(Error::Convert(format!(
                 "{}: {error}",
                 self.connection.host()
@@ -162,18 +163,18 @@ impl<R> Call<R> {
         } else {
             Bytes::from_static(b"\x80\x02(")
         });
-        for part in self.parts {
+        for part in self.parts.drain(..) {
             payload.pickle.push(part);
         }
         payload.pickle.push(Bytes::from_static(b"t."));
         let mut request = Request::new(self.kind, self.thread, payload);
         request.references = self.references;
-        request.keeps = self.keeps;
+        request.keeps = self.keeps.iter().map(RemoteObject::oid).collect();
         request.barrier = self.barrier;
         request.deadline = self
             .timeout
             .and_then(|limit| Instant::now().checked_add(limit));
-        Ok((self.connection, request, self.timeout))
+        Ok((request, self.timeout))
     }
 }
 
@@ -183,7 +184,9 @@ impl<R: DeserializeOwned + 'static> IntoFuture for Call<R> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let (connection, request, limit) = self.into_request()?;
+            let mut call = self;
+            let (request, limit) = call.into_request()?;
+            let connection = &call.connection;
             let completion = connection.request(request).await;
             let host = connection.host();
             let stack = |answer: Option<Answer>| match answer {
@@ -191,9 +194,9 @@ impl<R: DeserializeOwned + 'static> IntoFuture for Call<R> {
                 None => Vec::new(),
             };
             match completion {
-                Completion::Result(answer) => result_of(&connection, answer),
+                Completion::Result(answer) => result_of(connection, answer),
                 Completion::Error(answer) => Err(error_of(host, answer)),
-                Completion::Sent => result_of(&connection, none()),
+                Completion::Sent => result_of(connection, none()),
                 Completion::Cancelled(_) => Err(Error::Cancelled {
                     host: host.to_owned(),
                 }),

@@ -57,7 +57,7 @@ impl RemoteObject {
     ) -> Call<R> {
         let mut call = Call::new(&self.inner.connection, RequestKind::Method);
         call.push(&self.inner.oid);
-        call.keep(self.inner.oid);
+        call.keep(self.clone());
         call.push(method);
         call.push_call_arguments(args);
         call
@@ -155,7 +155,7 @@ impl Serialize for RemoteObject {
                 "the remote object belongs to another connection",
             )),
             Some(scope) => {
-                scope.oids.push(self.inner.oid);
+                scope.objects.push(self.clone());
                 Ok(())
             }
         })?;
@@ -168,7 +168,7 @@ impl Serialize for RemoteObject {
 
 struct Sending {
     connection: Connection,
-    oids: Vec<u64>,
+    objects: Vec<RemoteObject>,
 }
 
 struct Receiving {
@@ -184,14 +184,17 @@ thread_local! {
 }
 
 /// Serializes arguments for `connection`; gives the objects they name beside the result.
-pub(crate) fn sending<T>(connection: &Connection, serialize: impl FnOnce() -> T) -> (T, Vec<u64>) {
+pub(crate) fn sending<T>(
+    connection: &Connection,
+    serialize: impl FnOnce() -> T,
+) -> (T, Vec<RemoteObject>) {
     let before = SENDING.replace(Some(Sending {
         connection: connection.clone(),
-        oids: Vec::new(),
+        objects: Vec::new(),
     }));
     let result = serialize();
     let scope = SENDING.replace(before);
-    (result, scope.map(|scope| scope.oids).unwrap_or_default())
+    (result, scope.map(|scope| scope.objects).unwrap_or_default())
 }
 
 /// Decodes an answer of `connection` that holds references.
