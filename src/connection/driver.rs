@@ -57,15 +57,18 @@ async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Bytes) {
             break;
         }
     }
-    writer.finish().await;
     shared.timer.notify_one();
-    if !shared.is_closing() {
-        // Reading should end by itself now; if it does not, nobody would notice a dead pipe.
-        tokio::time::sleep(LINGER).await;
-        shared.fail(Failure::Lost(
-            "the pipe to the remote process broke".to_owned(),
-        ));
+    if shared.is_closing() {
+        // The end of input would cut the orderly end short (ME-15): the stub would drop its exit
+        // handlers. The pipe stays open until the reader is done and ends this task.
+        std::future::pending::<()>().await;
     }
+    writer.finish().await;
+    // Reading should end by itself now; if it does not, nobody would notice a dead pipe.
+    tokio::time::sleep(LINGER).await;
+    shared.fail(Failure::Lost(
+        "the pipe to the remote process broke".to_owned(),
+    ));
 }
 
 /// The reading task's state.
