@@ -1,0 +1,31 @@
+//! One machine: define a function there, call it, use what its Python has.
+//!
+//!     cargo run --example hello you@yourbox
+//!
+//! Without an argument the other side is a process of this machine.
+
+use easycluster::{Client, Error};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let spec = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| ":local".to_owned());
+    let client = Client::from_spec(&spec).await?;
+
+    client
+        .define("def greet(name, times=1):\n    return ' '.join(['Hello, %s!' % name] * times)\n")
+        .await?;
+    let greeting: String = client.call("greet", ("world",)).kwarg("times", 2).await?;
+    println!("{greeting}");
+
+    // Modules of the remote Python are imported on the way.
+    let path: String = client.call("os.path.join", ("/etc", "ssh")).await?;
+    println!("{path}");
+
+    let squares: Vec<i64> = client.eval("[n * n for n in range(5)]").await?;
+    println!("{squares:?}");
+
+    client.close().await;
+    Ok(())
+}
