@@ -135,16 +135,15 @@ async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
          Its connection spec, which is all that your own machine would change:\n",
         stage.server.address()
     ));
-    code(&spec);
+    source(&spec);
 
     heading("Connect");
-    code("let client = Client::from_spec(SPEC).await?;");
+    call("let client = Client::from_spec(SPEC).await?;");
     let started = Instant::now();
     let client = Client::from_spec(&spec).await?;
     let hello = client.ready().await?;
     result(&format!(
-        "{} {} as process {}, after {} ms: {}",
-        hello.implementation,
+        "Python {} as process {} after {} ms: {}",
         hello.python_version(),
         hello.pid,
         started.elapsed().as_millis(),
@@ -168,19 +167,19 @@ async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
 async fn functions(client: &Client) -> Result<(), Error> {
     heading("Functions");
     say("Any Python source can be sent over:\n");
-    code(DEFINITIONS);
-    code("client.define(SOURCE).await?;");
+    source(DEFINITIONS);
+    source("client.define(SOURCE).await?;");
     client.define(DEFINITIONS).await?;
-    code("client.call(\"add\", (20, 22))");
+    call("client.call(\"add\", (20, 22))");
     let sum: i64 = client.call("add", (20, 22)).await?;
     result(&sum.to_string());
     say("What the other Python has can be called by its name, and expressions evaluated:\n");
-    code("client.call(\"os.path.basename\", (\"/etc/ssh/sshd_config\",))");
+    call("client.call(\"os.path.basename\", (\"/etc/ssh/sshd_config\",))");
     let name: String = client
         .call("os.path.basename", ("/etc/ssh/sshd_config",))
         .await?;
     result(&format!("{name:?}"));
-    code("client.eval(\"[add(n, n) for n in range(5)]\")");
+    call("client.eval(\"[add(n, n) for n in range(5)]\")");
     let doubled: Vec<i64> = client.eval("[add(n, n) for n in range(5)]").await?;
     result(&format!("{doubled:?}"));
     Ok(())
@@ -189,12 +188,12 @@ async fn functions(client: &Client) -> Result<(), Error> {
 async fn objects(client: &Client) -> Result<(), Error> {
     heading("Objects");
     say("A server object stays on its side, and here is a handle on it:\n");
-    code("let counter: RemoteObject = client.call(\"Counter\", (41,)).await?;");
+    source("let counter: RemoteObject = client.call(\"Counter\", (41,)).await?;");
     let counter: RemoteObject = client.call("Counter", (41,)).await?;
-    code("counter.call(\"increment\", ())");
+    call("counter.call(\"increment\", ())");
     let value: i64 = counter.call("increment", ()).await?;
     result(&value.to_string());
-    code("counter.get(\"value\")");
+    call("counter.get(\"value\")");
     let value: i64 = counter.get("value").await?;
     result(&value.to_string());
     Ok(())
@@ -206,7 +205,7 @@ async fn at_once(spec: &str, first: &Client) -> Result<(), Failure> {
         "Four clients are four remote processes; with four specs they are four machines.\n\
          Each sleeps half a second and squares a number:\n",
     );
-    code("cluster.call(\"slow_square\", (12,))");
+    call("cluster.call(\"slow_square\", (12,))");
     let mut clients = vec![first.clone()];
     for _ in 0..3 {
         clients.push(Client::from_spec(spec).await?);
@@ -218,11 +217,15 @@ async fn at_once(spec: &str, first: &Client) -> Result<(), Failure> {
     let started = Instant::now();
     let answers: Vec<Result<(i64, i64), Error>> = cluster.call("slow_square", (12,)).await;
     let elapsed = started.elapsed();
+    let mut lines = String::new();
     for answer in answers {
         let (square, process) = answer?;
-        result(&format!("{square} from process {process}"));
+        lines.push_str(&format!("{square} from process {process}\n"));
     }
-    result(&format!("all four after {:.2} s", elapsed.as_secs_f64()));
+    result(&format!(
+        "{lines}all four after {:.2} s",
+        elapsed.as_secs_f64()
+    ));
     for client in cluster.clients().iter().skip(1) {
         client.clone().close().await;
     }
@@ -232,7 +235,7 @@ async fn at_once(spec: &str, first: &Client) -> Result<(), Failure> {
 async fn errors(client: &Client) -> Result<(), Failure> {
     heading("Errors");
     say("A remote exception arrives with its traceback, source lines included:\n");
-    code("client.call(\"average\", ([],))");
+    call("client.call(\"average\", ([],))");
     let none: Vec<f64> = Vec::new();
     match client.call::<f64>("average", (none,)).await {
         Err(Error::Remote(error)) => result(error.traceback.concat().trim_end()),
@@ -240,7 +243,7 @@ async fn errors(client: &Client) -> Result<(), Failure> {
         Ok(_) => return Err(Failure::here("the average of nothing should have failed")),
     }
     say("A call that takes too long is stopped on the other side, and says where it stood:\n");
-    code("client.call(\"time.sleep\", (60,)).timeout(Duration::from_millis(300))");
+    call("client.call(\"time.sleep\", (60,)).timeout(Duration::from_millis(300))");
     let limit = Duration::from_millis(300);
     match client.call::<()>("time.sleep", (60,)).timeout(limit).await {
         Err(error @ Error::Timeout { .. }) => result(&error.to_string()),
@@ -248,7 +251,7 @@ async fn errors(client: &Client) -> Result<(), Failure> {
         Ok(()) => return Err(Failure::here("a minute should take longer")),
     }
     say("The connection is as good as before:\n");
-    code("client.call(\"add\", (\"still \", \"here\"))");
+    call("client.call(\"add\", (\"still \", \"here\"))");
     let text: String = client.call("add", ("still ", "here")).await?;
     result(&format!("{text:?}"));
     Ok(())
@@ -263,22 +266,31 @@ fn say(text: &str) {
     write(&format!("{text}\n"));
 }
 
-/// What is run, indented.
-fn code(text: &str) {
+/// Source, indented.
+fn source(text: &str) {
+    call(text);
+    write("\n");
+}
+
+/// What is run, indented; what came of it follows.
+fn call(text: &str) {
     let cyan = anstyle::AnsiColor::Cyan.on_default();
-    write(&indented(text, |line| format!("    {cyan}{line}{cyan:#}")));
+    for line in text.lines() {
+        match line {
+            "" => write("\n"),
+            line => write(&format!("    {cyan}{line}{cyan:#}\n")),
+        }
+    }
 }
 
 /// What came of it.
 fn result(text: &str) {
     let safe = crate::error::printable(text);
-    write(&indented(&safe, |line| format!("    -> {line}")));
-}
-
-fn indented(text: &str, line: impl Fn(&str) -> String) -> String {
-    let mut shown: String = text.lines().map(|text| line(text) + "\n").collect();
-    shown.push('\n');
-    shown
+    let lines: Vec<String> = safe
+        .lines()
+        .map(|line| format!("    -> {line}\n"))
+        .collect();
+    write(&format!("{}\n", lines.concat()));
 }
 
 fn write(text: &str) {

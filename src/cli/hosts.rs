@@ -24,7 +24,7 @@ pub(crate) struct HostOptions {
     #[arg(short = 'K', long, value_name = "KEY", conflicts_with = "key_file")]
     pub(crate) key: Option<String>,
     /// Give up connecting to a host after this long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) connect_timeout: Option<Duration>,
 }
 
@@ -53,7 +53,11 @@ impl HostOptions {
         Ok(parsed
             .into_iter()
             .zip(labels)
-            .map(|(spec, label)| Target { spec, label })
+            .map(|(mut spec, label)| {
+                // Errors call it by the same name as output does.
+                spec.name = Some(label.clone());
+                Target { spec, label }
+            })
             .collect())
     }
 

@@ -60,7 +60,7 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "N", default_value_t = 32, value_parser = hosts::at_least_one)]
     jobs: usize,
     /// Stop the program on a host where it runs longer than this
-    #[arg(long, value_name = "SECONDS", value_parser = hosts::seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = hosts::seconds, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     /// Print the bare lines, without the host before them
     #[arg(long, conflicts_with = "json")]
@@ -263,7 +263,7 @@ fn report(outcome: &Outcome, elapsed: Duration) -> Report {
     let (error, stack) = match outcome {
         Outcome::Failed(error) => (
             Some((error.to_string(), error.hint())),
-            error.traceback().to_vec(),
+            program_frames(error.traceback()),
         ),
         _ => (None, Vec::new()),
     };
@@ -274,6 +274,24 @@ fn report(outcome: &Outcome, elapsed: Duration) -> Report {
         error,
         stack,
     }
+}
+
+/// A traceback without the frame of the function that runs programs, which tells the user nothing.
+fn program_frames(traceback: &[String]) -> Vec<String> {
+    let mut ours = false;
+    traceback
+        .iter()
+        .flat_map(|entry| entry.split_inclusive('\n'))
+        .filter(|line| {
+            if line.starts_with("  File ") {
+                ours = line.trim_end().ends_with(", in run_program");
+            } else if !line.starts_with(' ') {
+                ours = false;
+            }
+            !ours
+        })
+        .map(str::to_owned)
+        .collect()
 }
 
 fn exit_code(outcomes: &[Option<Outcome>], stop: Option<Stop>) -> i32 {
@@ -328,7 +346,7 @@ fn summarize(labels: &[String], outcomes: &[Option<Outcome>]) {
 mod tests {
     use std::time::Duration;
 
-    use super::{Outcome, Stop, exit_code};
+    use super::{Outcome, Stop, exit_code, program_frames};
     use crate::error::ConnectError;
     use crate::{Error, Stage};
 
@@ -347,6 +365,22 @@ mod tests {
             limit: Duration::from_secs(1),
             stack: Vec::new(),
         }))
+    }
+
+    #[test]
+    fn a_stack_begins_with_the_program() {
+        let lines = [
+            "Traceback (most recent call last):\n",
+            "  File \"<easycluster definitions 1>\", line 25, in run_program\n",
+            "    exec(code)\n",
+            "  File \"x.py\", line 1, in <module>\n    sleep(9)\n",
+            "KeyboardInterrupt\n",
+        ]
+        .map(str::to_owned);
+        assert_eq!(
+            program_frames(&lines).concat(),
+            "Traceback (most recent call last):\n  File \"x.py\", line 1, in <module>\n    sleep(9)\nKeyboardInterrupt\n"
+        );
     }
 
     #[test]

@@ -134,6 +134,8 @@ pub(super) async fn serve(
     } else {
         group.signal(Signal::KILL);
         let _ = group.child.wait().await;
+        // The number may belong to somebody else from now on.
+        group.group = None;
     }
     let _ = to_client.close().await;
 }

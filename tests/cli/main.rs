@@ -1,0 +1,12 @@
+//! The program as a user runs it: arguments in; stdout, stderr and exit code out; nothing left behind.
+
+mod demo;
+mod embedded_sshd;
+mod examples;
+mod ping;
+mod run;
+mod scene;
+mod stopping;
+#[path = "../support/mod.rs"]
+mod support;
+mod usage;
