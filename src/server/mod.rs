@@ -25,6 +25,7 @@ mod connection;
 mod foreground;
 pub mod key;
 mod listen;
+mod profile;
 mod request_log;
 
 use std::ffi::OsString;
@@ -77,7 +78,8 @@ pub struct ServerOptions {
     pub liveness: Liveness,
     /// Names of environment variables that commands get beside the usual ones.
     pub pass_environment: Vec<String>,
-    /// Where commands write profiles; see `profile` of the command line.
+    /// What the files are called that remote Python threads are profiled into: `%d` is the
+    /// thread's number, `%p` the process id. Written when a thread or its client ends in order.
     pub profile: Option<String>,
     /// Where the key is read from again on `reload`.
     pub key_file: Option<PathBuf>,
@@ -124,6 +126,9 @@ pub enum ServerError {
         /// What the system said.
         error: io::Error,
     },
+    /// Profiles cannot be prepared.
+    #[error("profiling cannot be prepared: {0}")]
+    Profile(io::Error),
     /// This system is not served yet.
     #[error("the standalone server runs on Unix systems only so far")]
     Platform,
@@ -137,6 +142,8 @@ struct Context {
     #[cfg_attr(not(unix), allow(dead_code))]
     environment: Vec<(OsString, OsString)>,
     refusals: Mutex<(Option<Instant>, u32)>,
+    /// Held for as long as commands may look into its folder.
+    _profile: Option<profile::Profile>,
 }
 
 impl Context {
@@ -232,14 +239,20 @@ impl Server {
             })?;
         let (stop, stopped) = watch::channel(None);
         #[cfg(unix)]
-        let environment = command::environment(std::env::vars_os(), &options.pass_environment);
+        let mut environment = command::environment(std::env::vars_os(), &options.pass_environment);
         #[cfg(not(unix))]
-        let environment = Vec::new();
+        let mut environment = Vec::new();
+        let profile = options.profile.as_deref().map(profile::Profile::new);
+        let profile = profile.transpose().map_err(ServerError::Profile)?;
+        if let Some(profile) = &profile {
+            profile.enter(&mut environment);
+        }
         let context = Arc::new(Context {
             key: Mutex::new(key.into()),
             connections: admission::Connections::new(options.connections_max),
             environment,
             refusals: Mutex::default(),
+            _profile: profile,
             options,
         });
         Ok(Server {

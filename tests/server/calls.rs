@@ -114,3 +114,53 @@ async fn fifty_clients_call_at_once() {
     until("the end of all", || server.handle.connections() == 0).await;
     server.stop().await;
 }
+
+#[tokio::test]
+async fn remote_threads_are_profiled_where_asked() {
+    for python in interpreters() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = loopback();
+        options.profile = Some(folder.path().join("of-%d").display().to_string());
+        let server = start(options);
+        let client = within(Client::from_spec(&spec(server.port, Some(python.to_str()))))
+            .await
+            .unwrap();
+        let seen: (i64, bool, bool) = within(async {
+            client
+                .eval(
+                    "(__import__('os').getpid(), 'PYTHONPATH' in __import__('os').environ, \
+                     any('easycluster-profile' in path for path in __import__('sys').path))",
+                )
+                .await
+        })
+        .await
+        .unwrap();
+        // Remote code and what it starts see nothing of it.
+        assert_eq!((seen.1, seen.2), (false, false));
+        let _: Vec<i64> = within(async { client.eval("sorted([3, 1, 2])").thread(7).await })
+            .await
+            .unwrap();
+        within(client.close()).await;
+        let expected = if python.version < (3, 12) {
+            vec![0, 7]
+        } else {
+            vec![0]
+        };
+        for number in expected {
+            let file = folder.path().join(format!("of-{number}.{}", seen.0));
+            until("the profile", || file.exists()).await;
+            let read = std::process::Command::new(&python.path)
+                .args([
+                    "-c",
+                    "import pstats, sys; pstats.Stats(sys.argv[1]).print_stats()",
+                ])
+                .arg(&file)
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&read.stdout);
+            let wanted = if number == 7 { "sorted" } else { "getpid" };
+            assert!(text.contains(wanted), "{python:?} thread {number}: {text}");
+        }
+        server.stop().await;
+    }
+}

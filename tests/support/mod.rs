@@ -8,8 +8,8 @@ pub mod interpreters;
 pub mod keys;
 pub mod processes;
 pub mod sshd;
-pub mod suite;
 mod sshd_config;
+pub mod suite;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

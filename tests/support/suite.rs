@@ -65,7 +65,11 @@ impl Printed {
         ConnectOptions {
             output: OutputSink::new(move |output: Output| {
                 let mut streams = printed.0.lock().unwrap();
-                let stream = if output.stderr { &mut streams.1 } else { &mut streams.0 };
+                let stream = if output.stderr {
+                    &mut streams.1
+                } else {
+                    &mut streams.0
+                };
                 stream.extend_from_slice(&output.data);
             }),
             ..ConnectOptions::default()
@@ -87,7 +91,9 @@ impl Printed {
 pub async fn run(spec: &str, version: (u32, u32)) {
     let printed = Printed::default();
     let parsed = spec.parse().expect("the test's own spec is well-formed");
-    let client = Client::connect(&parsed, printed.options()).await.unwrap_or_else(|e| panic!("{spec}: {e}"));
+    let client = Client::connect(&parsed, printed.options())
+        .await
+        .unwrap_or_else(|e| panic!("{spec}: {e}"));
     let hello = client.ready().await.unwrap();
     assert_eq!((hello.python.0, hello.python.1), version, "{spec}");
     client.define(DEFINITIONS).await.unwrap();
@@ -130,7 +136,10 @@ async fn values(client: &Client) {
         let back: Value = client.call("echo", (value.clone(),)).await.unwrap();
         assert_eq!(back, value);
     }
-    let bytes: Value = client.call("echo", (Value::Bytes(vec![0, 255, 128]),)).await.unwrap();
+    let bytes: Value = client
+        .call("echo", (Value::Bytes(vec![0, 255, 128]),))
+        .await
+        .unwrap();
     assert_eq!(bytes.as_bytes(), Some(&[0, 255, 128][..]), "{bytes}");
     let big: Value = client.eval("2 ** 70").await.unwrap();
     assert_eq!(big.to_string(), "1180591620717411303424");
@@ -147,7 +156,10 @@ async fn calls(client: &Client) {
     assert_eq!(sum, 8);
     let path: String = client.call("os.path.join", ("a", "b")).await.unwrap();
     assert_eq!(path, "a/b");
-    let imported: String = client.call("xml.sax.saxutils.escape", ("a<b",)).await.unwrap();
+    let imported: String = client
+        .call("xml.sax.saxutils.escape", ("a<b",))
+        .await
+        .unwrap();
     assert_eq!(imported, "a&lt;b");
     let nothing = client.exec("x = 1").await.unwrap();
     assert!(nothing.is_none());
@@ -155,30 +167,58 @@ async fn calls(client: &Client) {
     assert_eq!(returned, Value::Int(2));
 
     // Many in flight at once, answered in full.
-    let calls: Vec<_> = (0..500i64).map(|n| client.call::<i64>("addvals", (n, n))).collect();
-    let tasks: Vec<_> = calls.into_iter().map(|call| tokio::spawn(call.into_future())).collect();
+    let calls: Vec<_> = (0..500i64)
+        .map(|n| client.call::<i64>("addvals", (n, n)))
+        .collect();
+    let tasks: Vec<_> = calls
+        .into_iter()
+        .map(|call| tokio::spawn(call.into_future()))
+        .collect();
     for (n, task) in tasks.into_iter().enumerate() {
         assert_eq!(task.await.unwrap().unwrap(), 2 * n as i64);
     }
 }
 
 async fn errors(client: &Client) {
-    let error = client.call::<Value>("fail", ("gone wrong",)).await.unwrap_err();
-    let Error::Remote(remote) = &error else { panic!("{error}") };
+    let error = client
+        .call::<Value>("fail", ("gone wrong",))
+        .await
+        .unwrap_err();
+    let Error::Remote(remote) = &error else {
+        panic!("{error}")
+    };
     assert_eq!(remote.type_name, "ValueError");
-    assert_eq!(remote.args, Some(vec![Value::Str("gone wrong".to_owned()), Value::Int(42)]));
+    assert_eq!(
+        remote.args,
+        Some(vec![Value::Str("gone wrong".to_owned()), Value::Int(42)])
+    );
     let traceback = remote.traceback.concat();
-    assert!(traceback.contains("raise ValueError(text, 42)"), "the source line is missing: {traceback}");
-    for (code, name) in [("import sys; sys.exit(3)", "SystemExit"), ("raise KeyboardInterrupt()", "KeyboardInterrupt")] {
+    assert!(
+        traceback.contains("raise ValueError(text, 42)"),
+        "the source line is missing: {traceback}"
+    );
+    for (code, name) in [
+        ("import sys; sys.exit(3)", "SystemExit"),
+        ("raise KeyboardInterrupt()", "KeyboardInterrupt"),
+    ] {
         let error = client.exec(code).await.unwrap_err();
-        assert!(matches!(&error, Error::Remote(e) if e.type_name == name), "{error}");
+        assert!(
+            matches!(&error, Error::Remote(e) if e.type_name == name),
+            "{error}"
+        );
     }
     let error = client.call::<Value>("no_such_name", ()).await.unwrap_err();
     assert!(error.to_string().contains("no_such_name"), "{error}");
     let error = client.define("def broken(:\n").await.unwrap_err();
-    assert!(matches!(&error, Error::Remote(e) if e.type_name == "SyntaxError"), "{error}");
+    assert!(
+        matches!(&error, Error::Remote(e) if e.type_name == "SyntaxError"),
+        "{error}"
+    );
     let error = client.eval::<Value>("lambda: 1").await.unwrap_err();
-    assert!(matches!(&error, Error::Remote(e) if e.kind == "pickle"), "{error}");
+    assert!(
+        matches!(&error, Error::Remote(e) if e.kind == "pickle"),
+        "{error}"
+    );
     let error = client.eval::<String>("[1]").await.unwrap_err();
     assert!(matches!(&error, Error::Convert(_)), "{error}");
     // None of it cost the connection.
@@ -189,17 +229,29 @@ async fn objects(client: &Client) {
     let counter: RemoteObject = client.call("Counter", (10,)).await.unwrap();
     assert_eq!(counter.class_name(), "Counter");
     assert_eq!(counter.call::<i64>("add", (5,)).await.unwrap(), 15);
-    assert_eq!(counter.call::<i64>("add", ()).kwarg("n", 2).await.unwrap(), 17);
+    assert_eq!(
+        counter.call::<i64>("add", ()).kwarg("n", 2).await.unwrap(),
+        17
+    );
     assert_eq!(counter.get::<i64>("value").await.unwrap(), 17);
     counter.set("value", 20).await.unwrap();
     let twin: RemoteObject = counter.call("twin", ()).await.unwrap();
     assert_ne!(twin, counter);
-    let total: i64 = client.call("total", (vec![counter.clone(), twin.clone()],)).await.unwrap();
+    let total: i64 = client
+        .call("total", (vec![counter.clone(), twin.clone()],))
+        .await
+        .unwrap();
     assert_eq!(total, 40);
     let error = counter.call::<Value>("broken", ()).await.unwrap_err();
-    assert!(matches!(&error, Error::Remote(e) if e.type_name == "KeyError"), "{error}");
+    assert!(
+        matches!(&error, Error::Remote(e) if e.type_name == "KeyError"),
+        "{error}"
+    );
     // The same object twice in one answer is one handle's worth of references.
-    let pair: Vec<RemoteObject> = client.call("echo", ((counter.clone(), counter.clone()),)).await.unwrap();
+    let pair: Vec<RemoteObject> = client
+        .call("echo", ((counter.clone(), counter.clone()),))
+        .await
+        .unwrap();
     assert!(pair[0] == counter && pair[1] == counter);
     drop(pair);
     assert_eq!(counter.get::<i64>("value").await.unwrap(), 20);
@@ -214,44 +266,91 @@ async fn threads(client: &Client) {
     let again: i64 = client.call("thread_name", ()).thread(1).await.unwrap();
     assert!(main != one && one == again);
     // A busy thread does not hold up the others.
-    let busy = tokio::spawn(client.call::<String>("doze", (1.0,)).thread(1).into_future());
+    let busy = tokio::spawn(
+        client
+            .call::<String>("doze", (1.0,))
+            .thread(1)
+            .into_future(),
+    );
     let started = Instant::now();
     let free: i64 = client.call("addvals", (1, 1)).one_shot().await.unwrap();
     assert_eq!(free, 2);
-    assert!(!busy.is_finished(), "the small call waited {:?} for the busy thread", started.elapsed());
+    assert!(
+        !busy.is_finished(),
+        "the small call waited {:?} for the busy thread",
+        started.elapsed()
+    );
     assert_eq!(busy.await.unwrap().unwrap(), "woke");
     client.stop_thread(1);
     // Definitions are seen by calls on other threads at once.
     let defined = client.define("def fresh():\n    return 'new'\n");
-    let (defined, fresh) = tokio::join!(defined.into_future(), client.call::<String>("fresh", ()).thread(2).into_future());
+    let (defined, fresh) = tokio::join!(
+        defined.into_future(),
+        client.call::<String>("fresh", ()).thread(2).into_future()
+    );
     defined.unwrap();
     assert_eq!(fresh.unwrap(), "new");
 }
 
 async fn time_limits(client: &Client) {
     for thread in [0, 3] {
-        let call = client.call::<String>("doze", (60,)).thread(thread).timeout(Duration::from_millis(300));
+        let call = client
+            .call::<String>("doze", (60,))
+            .thread(thread)
+            .timeout(Duration::from_millis(300));
         let started = Instant::now();
         let error = call.await.unwrap_err();
-        assert!(started.elapsed() < Duration::from_secs(20), "thread {thread}: {:?}", started.elapsed());
-        let Error::Timeout { stack, .. } = &error else { panic!("{error}") };
-        assert!(stack.concat().contains("doze"), "thread {thread}: the remote stack is missing: {stack:?}");
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "thread {thread}: {:?}",
+            started.elapsed()
+        );
+        let Error::Timeout { stack, .. } = &error else {
+            panic!("{error}")
+        };
+        assert!(
+            stack.concat().contains("doze"),
+            "thread {thread}: the remote stack is missing: {stack:?}"
+        );
         // The thread is free again.
-        assert_eq!(client.call::<i64>("addvals", (1, 2)).thread(thread).await.unwrap(), 3);
+        assert_eq!(
+            client
+                .call::<i64>("addvals", (1, 2))
+                .thread(thread)
+                .await
+                .unwrap(),
+            3
+        );
     }
     // Not awaited to the end: dropped, and the remote call with it.
     let abandoned = client.call::<String>("doze", (60,)).into_future();
-    assert!(tokio::time::timeout(Duration::from_millis(200), abandoned).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(200), abandoned)
+            .await
+            .is_err()
+    );
     assert_eq!(client.call::<i64>("addvals", (1, 2)).await.unwrap(), 3);
 }
 
 async fn large(client: &Client) {
     // 1 MiB both ways, many at once.
     let payload = Value::Bytes((0..1u32 << 20).map(|n| (n % 251) as u8).collect());
-    let calls: Vec<_> = (0..16).map(|n| client.call::<Value>("echo", (payload.clone(),)).thread(n % 4)).collect();
-    let tasks: Vec<_> = calls.into_iter().map(|call| tokio::spawn(call.into_future())).collect();
+    let calls: Vec<_> = (0..16)
+        .map(|n| {
+            client
+                .call::<Value>("echo", (payload.clone(),))
+                .thread(n % 4)
+        })
+        .collect();
+    let tasks: Vec<_> = calls
+        .into_iter()
+        .map(|call| tokio::spawn(call.into_future()))
+        .collect();
     for task in tasks {
-        assert!(task.await.unwrap().unwrap() == payload, "a payload came back changed");
+        assert!(
+            task.await.unwrap().unwrap() == payload,
+            "a payload came back changed"
+        );
     }
 }
 
@@ -265,5 +364,9 @@ async fn output(client: &Client, printed: &Printed) {
         .unwrap();
     // The answer comes after the output.
     assert_eq!(printed.stdout(), "from print\nfrom a child\nagain\n");
-    assert!(printed.stderr().contains("to stderr\n"), "{:?}", printed.stderr());
+    assert!(
+        printed.stderr().contains("to stderr\n"),
+        "{:?}",
+        printed.stderr()
+    );
 }
