@@ -1,30 +1,23 @@
 """Client: one connection to one remote Python, used by whoever reads its responses."""
 
 import pickle
-import sys
 import threading
 from time import monotonic as _monotonic
 from time import sleep as _sleep
 
 from . import _encode, _errors, _native, _output, _safe_pickle
+from ._answers import Answers
 from ._connection import Connection
-from ._global_proxy import GlobalProxy, split_options
-from ._references import DefaultRemoteProxy
+from ._global_proxy import GlobalProxy
+from ._requests import _METHOD, Requests
 from ._response import NonblockingResponse, RemoteException, _Failed
 
-# Kinds of requests (spec/messages.md).
-_CALL, _METHOD, _EVAL, _EXEC, _DEFINE, _RUN = 2, 3, 4, 5, 6, 7
-# What a completion is (src/python/convert.rs).
-_VALUE, _PICKLED, _ERROR, _CANCELLED, _TIMED_OUT, _LOST, _REFUSED, _OUTPUT = 0, 1, 2, 3, 4, 5, 6, 7
-
 _BATCH = 4096
-_NO_KEYWORDS: dict = {}
 _get_ident = threading.get_ident
 _dumps = pickle.dumps
-_is_short = _encode.is_short
 
 
-class Client(Connection):
+class Client(Requests, Answers, Connection):
     """The client's side of a connection.
 
     Without `key` and `ssh`, or with `ssh`, connects by SSH, else to a standalone server by its shared key. Any attribute that is not
@@ -378,133 +371,6 @@ class Client(Connection):
         native = self._native
         return native is not None and native.cancel(ticket)
 
-    def _dispatch(self, batch):
-        """Delivers completions. What a completion function raises is raised when all are delivered."""
-        pop = self._pending.pop
-        raised = None
-        for ticket, tag, value in batch:
-            if tag:
-                if tag == _OUTPUT:
-                    _output.show()
-                    continue
-                value = self._decode(tag, value)
-            target = pop(ticket, None)
-            if target.__class__ is NonblockingResponse:
-                target._response_val = value
-                target._have_response = True
-            elif target is not None:
-                try:
-                    self._deliver(target, value)
-                except BaseException as error:
-                    raised = raised or error
-        if raised is not None:
-            raise raised
-
-    def _deliver(self, target, value):
-        if isinstance(target, NonblockingResponse):
-            target.set_response(value)
-            return
-        if value.__class__ is _Failed:
-            function, value = target[1], value.exception
-        else:
-            function = target[0]
-        if isinstance(function, tuple):
-            function[0](value, *function[1:])
-        else:
-            function(value)
-
-    def _decode(self, tag, value):
-        """The value of a completion, or its exception as _Failed."""
-        if tag == _PICKLED:
-            try:
-                return _safe_pickle.unpickle(*value, self._policy, self._references.load, self._python2)
-            except RecursionError:
-                raise
-            except Exception as error:
-                return _Failed(RemoteException(error, ''))
-        if tag == _ERROR:
-            return _Failed(self._remote_exception(value))
-        if tag == _CANCELLED:
-            return _Failed(
-                RemoteException(
-                    _errors.CallCancelled('%s: the call was cancelled' % self._peername, self._stack(value)), ''
-                )
-            )
-        if tag == _TIMED_OUT:
-            return _Failed(
-                RemoteException(
-                    _errors.CallTimeout('%s: no result within the time limit' % self._peername, self._stack(value)), ''
-                )
-            )
-        if tag == _LOST:
-            return _Failed(RemoteException(value, ''))
-        return _Failed(RemoteException(pickle.PicklingError('%s: %s' % (self._peername, value)), ''))
-
-    def _plain(self, pickled):
-        # ME-6 promises plain data; anything else in it is refused like everywhere.
-        return _safe_pickle.unpickle_scanned(pickled, _safe_pickle.NOTHING, self._references.load, True)
-
-    def _stack(self, pickled):
-        if pickled is None:
-            return []
-        try:
-            return self._plain(pickled)['traceback']
-        except Exception:
-            return []
-
-    def _remote_exception(self, pickled):
-        """RemoteException for an ERROR (ME-6)."""
-        try:
-            fields = self._plain(pickled)
-            text = list(fields['traceback'])
-            kind, name, message = fields['kind'], fields['type'], fields['message']
-        except Exception as error:
-            return RemoteException(error, '')
-        if kind == 'cancelled':
-            return RemoteException(_errors.CallCancelled('%s: the call was interrupted' % self._peername, text), text)
-        orig = None
-        refusal = None
-        if fields.get('pickle'):
-            try:
-                orig = _safe_pickle.unpickle_scanned(
-                    bytes(fields['pickle']), self._policy, self._references.load, self._python2
-                )
-            except Exception as error:
-                refusal = error
-        if not isinstance(orig, BaseException):
-            orig = self._stand_in(fields, name, message)
-        if refusal is not None:
-            orig.__cause__ = refusal
-        if kind == 'unpickle':
-            orig = pickle.UnpicklingError('%s cannot read the arguments: %s: %s' % (self._peername, name, message))
-        elif kind == 'pickle':
-            orig = pickle.PicklingError('%s cannot send the result: %s: %s' % (self._peername, name, message))
-        return RemoteException(orig, text)
-
-    def _stand_in(self, fields, name, message):
-        """An exception in place of one that did not come: the built-in of that name, or a RuntimeError that tells it."""
-        import builtins
-
-        known = getattr(builtins, name, None) if fields.get('module') in ('builtins', 'exceptions') else None
-        if isinstance(known, type) and issubclass(known, BaseException):
-            try:
-                return known(*(fields.get('args') or ()))
-            except Exception:
-                pass
-        return RuntimeError('%s.%s: %s' % (fields.get('module'), name, message))
-
-    def _raise(self, exc, origexc):
-        """Raises a RemoteException the way `origexc` says."""
-        if not origexc:
-            raise exc
-        if origexc != 'quiet':
-            self.report_exception(exc)
-        orig = exc.orig
-        # What ends a program or a thread there must not end this one.
-        if not isinstance(orig, Exception):
-            raise exc
-        raise orig
-
     def read_response(self, block=True):
         """Reads one response and calls its completion function if it has one.
 
@@ -530,153 +396,6 @@ class Client(Connection):
             self._fail_pending(RemoteException(failure, ''))
             raise failure
         return False
-
-    def report_exception(self, exc):
-        """Reports the remote exception `exc` (a RemoteException) to stderr, before its original is raised. Override it to report
-        otherwise, or not at all."""
-        # Remote iterators end by this one.
-        if isinstance(exc.orig, (StopIteration, StopAsyncIteration)):
-            return
-        if exc.text:
-            print('*** Remote exception from %s:' % self._peername, file=sys.stderr)
-            print(''.join(exc.text), file=sys.stderr)
-
-    def send_request(
-        self,
-        oid,
-        method,
-        args,
-        kwargs=_NO_KEYWORDS,
-        nonblocking=False,
-        oncomplete=None,
-        onerror=None,
-        threadid=None,
-        origexc=True,
-        call_timeout=None,
-    ):
-        """Calls a method of the server's object `oid`; 0 is the root object. All proxies go this way."""
-        return self._request(
-            _METHOD,
-            (oid, method, args, kwargs),
-            not kwargs and _is_short(args),
-            nonblocking,
-            oncomplete,
-            onerror,
-            threadid,
-            origexc,
-            call_timeout,
-        )
-
-    # -- what can be asked
-
-    def _call(
-        self,
-        name,
-        args,
-        kwargs,
-        nonblocking=False,
-        oncomplete=None,
-        onerror=None,
-        threadid=None,
-        origexc=True,
-        call_timeout=None,
-    ):
-        short = _is_short(args) and (not kwargs or _is_short(kwargs.values()))
-        return self._request(
-            _CALL, (name, args, kwargs), short, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
-        )
-
-    def raw_call(
-        self,
-        func,
-        args,
-        kwargs=_NO_KEYWORDS,
-        nonblocking=False,
-        oncomplete=None,
-        onerror=None,
-        threadid=None,
-        origexc=True,
-        call_timeout=None,
-    ):
-        """Calls a global by its dotted name with a tuple and a dict of arguments."""
-        return self._call(func, tuple(args), kwargs, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
-
-    def call(self, _func, *args, **kwargs):
-        """Calls a global by its dotted name. A simple name is looked up in the definitions module first, then among the built-ins;
-        modules on the way are imported."""
-        options = split_options(kwargs)
-        return self._call(_func, args, kwargs, **options)
-
-    def eval(
-        self, expr, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
-    ):
-        """Evaluates an expression in the definitions module."""
-        return self._request(
-            _EVAL, (expr, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
-        )
-
-    def execblock(
-        self, code, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
-    ):
-        """Runs statements in the definitions module. Gives what they pass to exec_return(), else None."""
-        return self._request(
-            _EXEC, (code, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
-        )
-
-    def import_modules(
-        self, names, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
-    ):
-        """Imports modules into the definitions module."""
-        return self.send_request(
-            0, 'import_modules', (list(names),), {}, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
-        )
-
-    def import_module(
-        self, name, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
-    ):
-        """Imports one module into the definitions module."""
-        return self.import_modules([name], nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
-
-    def run(self, func, *args, **kwargs):
-        """Runs a function of this program on the server: its source is sent, and the modules that it uses are imported there.
-
-        The function stands by itself: it may use its arguments, what it imports or defines, and modules that its file imports.
-        """
-        from . import _source
-
-        options = split_options(kwargs)
-        shipped = _source.shipped(func)
-        return self._request(
-            _RUN, (shipped.source, shipped.name, shipped.filename, shipped.line, args, kwargs), False, **options
-        )
-
-    def update_definitions(
-        self, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
-    ):
-        """Sends what was defined since the last time. Call it after define_common()."""
-        from ._multi import all_of
-
-        blocks = self._defmod._source_code[self._definition_count :]
-        self._definition_count += len(blocks)
-
-        def send(block, **options):
-            message = (self._definitions_name, block, True)
-            return self._request(_DEFINE, message, True, threadid=threadid, call_timeout=call_timeout, **options)
-
-        if not blocks:
-            # So that there is a response even where there is nothing to say.
-            return self._request(
-                _EVAL, ('None', None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
-            )
-        if len(blocks) == 1 or oncomplete is None and not nonblocking:
-            for block in blocks[:-1]:
-                send(block, origexc=origexc)
-            return send(blocks[-1], nonblocking=nonblocking, oncomplete=oncomplete, onerror=onerror, origexc=origexc)
-        return all_of(self, send, blocks, nonblocking, oncomplete, onerror, origexc)
-
-    def get_root(self):
-        """A proxy for the root object, which looks up names and attributes on the server."""
-        return DefaultRemoteProxy(self, 0)
 
     def __getattr__(self, attr):
         if attr[:2] == '__' and attr[-2:] == '__':

@@ -8,9 +8,8 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from support.interpreters import interpreters  # noqa: E402
-
 import stub_process  # noqa: E402
+from support.interpreters import interpreters  # noqa: E402
 
 
 def pytest_generate_tests(metafunc):

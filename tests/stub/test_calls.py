@@ -1,13 +1,25 @@
 """What requests do: calls, names, expressions, definitions, threads, references, failures."""
 
-import os
+
+import struct
 
 import pytest
 from stub_process import (
-    CALL, CLASS, CLOSE, EVAL, METHOD, NO_REPLY, ONE_SHOT, RELEASE, RESULT, RUN, STOP_THREAD, DEFINE, Failed, Reference,
+    CALL,
+    CLOSE,
+    DEFINE,
+    EVAL,
+    METHOD,
+    NO_REPLY,
+    ONE_SHOT,
+    RELEASE,
+    RESULT,
+    RUN,
+    STOP_THREAD,
+    Failed,
+    Reference,
     wait_until,
 )
-import struct
 
 
 def failure(stub, *request, **options):

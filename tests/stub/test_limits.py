@@ -9,8 +9,24 @@ import time
 
 import pytest
 from stub_process import (
-    BUFFERS, CALL, CANCEL, CHUNK, CLASS, CREDIT, DATA, DEFLATED, ERROR, EVAL, EXEC, HEADER, HELLO, MORE, ONE_SHOT, OUTPUT,
-    PING, RESULT, Failed, Stub, is_running, wait_until,
+    BUFFERS,
+    CALL,
+    CANCEL,
+    CHUNK,
+    CREDIT,
+    DATA,
+    DEFLATED,
+    EVAL,
+    HEADER,
+    HELLO,
+    MORE,
+    ONE_SHOT,
+    OUTPUT,
+    PING,
+    RESULT,
+    Failed,
+    is_running,
+    wait_until,
 )
 
 MIB = 1 << 20
@@ -23,7 +39,6 @@ def send_in_window(stub, kind, data, thread=0, flags=0):
     """Sends a long request within the thread's window, as a client does; its number."""
     number = next(stub.numbers)
     sent = stub.credits.get(thread, 0)
-    begun = sent
     for start in range(0, len(data), CHUNK):
         part = data[start : start + CHUNK]
         stub.until(lambda: sent + 16 + len(part) - stub.credits.get(thread, 0) <= MIB or stub.ended)
