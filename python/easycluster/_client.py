@@ -1,5 +1,6 @@
 """Client: one connection to one remote Python, used by whoever reads its responses."""
 
+import itertools
 import pickle
 import threading
 from time import monotonic as _monotonic
@@ -94,6 +95,7 @@ class Client(Requests, Answers, Connection):
         self._thread_numbers = {}
         self._keep_alive = None
         self._pending = {}
+        self._tickets = itertools.count(1)
         self._defmod = self._definitions_module(definitions)
         self._definition_count = 0
         self._reset()
@@ -300,33 +302,42 @@ class Client(Requests, Answers, Connection):
         return self._wait_for_call(native, kind, threadid, content, call_timeout, oids, origexc)
 
     def _submit(self, native, kind, threadid, content, call_timeout, oids, target):
-        ticket = native.submit(kind, threadid, content, call_timeout, oids)
+        ticket = next(self._tickets)
         if target.__class__ is NonblockingResponse:
             target.request_id = ticket
+        # Registered first: another thread may deliver it before submit() returns.
         self._pending[ticket] = target
-        if not native.is_connected():
-            self._fail_if_lost(native)
+        try:
+            native.submit(ticket, kind, threadid, content, call_timeout, oids)
+        except BaseException:
+            self._pending.pop(ticket, None)
+            raise
         return ticket
 
     def _wait_for_call(self, native, kind, threadid, content, call_timeout, oids, origexc):
-        main = _get_ident() == _main_ident
-        ticket, batch = native.call(kind, threadid, content, call_timeout, oids, False, main)
-        if len(batch) == 1 and batch[0][0] == ticket:
-            _, tag, value = batch[0]
-            if tag:
-                value = self._decode(tag, value)
-                if value.__class__ is _Failed:
-                    self._raise(value.exception, origexc)
-            return value
+        ticket = next(self._tickets)
         response = NonblockingResponse(self, ticket, origexc)
         self._pending[ticket] = response
+        main = _get_ident() == _main_ident
         try:
+            batch = native.call(ticket, kind, threadid, content, call_timeout, oids, False, main)
+            # Where close() came first, the response says so.
+            if len(batch) == 1 and batch[0][0] == ticket and self._pending.pop(ticket, None) is not None:
+                _, tag, value = batch[0]
+                if tag:
+                    value = self._decode(tag, value)
+                    if value.__class__ is _Failed:
+                        self._raise(value.exception, origexc)
+                return value
             self._dispatch(batch)
             return response.wait()
         except KeyboardInterrupt:
             # Nobody can ask for this call's value any more.
-            if not response._have_response:
+            if self._pending.pop(ticket, None) is not None:
                 self._cancel(ticket)
+            raise
+        except BaseException:
+            self._pending.pop(ticket, None)
             raise
 
     def _wait_for_response(self, response, timeout=None):

@@ -82,20 +82,26 @@ class ThreadedClient(Client):
         raise TypeError('read_response should not be called on ThreadedClient objects')
 
     def _submit(self, native, kind, threadid, content, call_timeout, oids, target):
+        ticket = next(self._tickets)
         if target.__class__ is NonblockingResponse:
-            target.request_id = native.submit_slot(kind, threadid, content, call_timeout, oids)
+            native.submit_slot(ticket, kind, threadid, content, call_timeout, oids)
+            target.request_id = ticket
             target._native = native
-            weakref.finalize(target, native.forget, target.request_id).atexit = False
-            return target.request_id
+            weakref.finalize(target, native.forget, ticket).atexit = False
+            return ticket
         self._start_reader(native)
-        # Registered under the lock that the reader takes too, so that a response cannot be there first.
-        with self._number_lock:
-            ticket = native.submit(kind, threadid, content, call_timeout, oids)
-            self._pending[ticket] = target
+        # Registered first: the reader may deliver it before submit() returns.
+        self._pending[ticket] = target
+        try:
+            native.submit(ticket, kind, threadid, content, call_timeout, oids)
+        except BaseException:
+            self._pending.pop(ticket, None)
+            raise
         return ticket
 
     def _wait_for_call(self, native, kind, threadid, content, call_timeout, oids, origexc):
-        ticket, batch = native.call(kind, threadid, content, call_timeout, oids, True, _get_ident() == _main_ident())
+        main = _get_ident() == _main_ident()
+        batch = native.call(next(self._tickets), kind, threadid, content, call_timeout, oids, True, main)
         value = self._single(batch)
         if value.__class__ is _Failed:
             self._raise(value.exception, origexc)
@@ -167,9 +173,6 @@ class _Reader(threading.Thread):
             if client is None:
                 return
             if batch:
-                with client._number_lock:
-                    # Whoever made these calls has registered them.
-                    pass
                 try:
                     client._dispatch(batch)
                 except Exception:

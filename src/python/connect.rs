@@ -1,5 +1,6 @@
 //! Opening a connection, and waiting that Ctrl-C ends at once.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -58,13 +59,17 @@ pub(super) fn open(
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
     let queue = Arc::new(Queue::default());
     let classes = Arc::clone(&queue);
-    let options = ConnectOptions {
+    let mut options = ConnectOptions {
         definitions,
         peer: Peer::Python { pickle },
         output: output::sink(number),
         classes: Some(Arc::new(move |payload| classes.class(payload))),
         ..ConnectOptions::default()
     };
+    // Questions go to the terminal, if there is one and the spec does not forbid them.
+    if spec.batch != Some(true) && std::io::stdin().is_terminal() {
+        options.transport.prompter = Some(crate::transport::ssh::terminal_prompter());
+    }
     let runtime = runtime::handle()?;
     let (sender, receiver) = sync_channel(1);
     let task = runtime.spawn(async move {

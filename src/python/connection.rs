@@ -3,7 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,6 @@ pub(super) struct Connection {
     trusted: bool,
     python2: AtomicBool,
     process: u64,
-    tickets: AtomicU64,
 }
 
 impl Drop for Connection {
@@ -90,7 +89,6 @@ impl Connection {
             trusted,
             python2: AtomicBool::new(false),
             process: runtime::process(),
-            tickets: AtomicU64::new(1),
         }
     }
 
@@ -113,6 +111,7 @@ impl Connection {
     fn start(
         &self,
         py: Python<'_>,
+        ticket: Ticket,
         code: u8,
         thread: Option<i32>,
         content: &Bound<'_, PyAny>,
@@ -120,7 +119,7 @@ impl Connection {
         keeps: Option<Keeps>,
         route: Route,
         hold: bool,
-    ) -> PyResult<Ticket> {
+    ) -> PyResult<()> {
         runtime::check(self.process)?;
         buffer::release_done(py);
         let target = thread.map_or(ThreadTarget::OneShot, ThreadTarget::Id);
@@ -135,7 +134,6 @@ impl Connection {
             request.keeps = oids;
         }
         request.barrier = code == 6;
-        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         self.queue.expect(ticket, route);
         let queue = Arc::clone(&self.queue);
         let sink = Sink::Callback(Box::new(move |completion| {
@@ -144,7 +142,7 @@ impl Connection {
         if let Some(id) = self.core.submit(request, sink) {
             self.queue.submitted(ticket, id);
         }
-        Ok(ticket)
+        Ok(())
     }
 
     /// Repeats `attempt` until it has something, time is up, or a signal handler raises.
@@ -184,21 +182,23 @@ struct SendTaken(Taken);
 
 #[pymethods]
 impl Connection {
-    /// Hands in a request; its completion goes to the queue. Gives its ticket.
+    /// Hands in a request under a ticket of the caller's, never used before; its completion goes to the queue.
     ///
     /// `thread` None is a thread of its own. `content` is a pickle as bytes, or `(pieces, buffers)`.
-    #[pyo3(signature = (code, thread, content, timeout=None, keeps=None))]
+    #[pyo3(signature = (ticket, code, thread, content, timeout=None, keeps=None))]
     fn submit(
         &self,
         py: Python<'_>,
+        ticket: Ticket,
         code: u8,
         thread: Option<i32>,
         content: &Bound<'_, PyAny>,
         timeout: Option<f64>,
         keeps: Option<Keeps>,
-    ) -> PyResult<Ticket> {
+    ) -> PyResult<()> {
         self.start(
             py,
+            ticket,
             code,
             thread,
             content,
@@ -210,18 +210,20 @@ impl Connection {
     }
 
     /// As `submit`, but the completion waits under its ticket.
-    #[pyo3(signature = (code, thread, content, timeout=None, keeps=None))]
+    #[pyo3(signature = (ticket, code, thread, content, timeout=None, keeps=None))]
     fn submit_slot(
         &self,
         py: Python<'_>,
+        ticket: Ticket,
         code: u8,
         thread: Option<i32>,
         content: &Bound<'_, PyAny>,
         timeout: Option<f64>,
         keeps: Option<Keeps>,
-    ) -> PyResult<Ticket> {
+    ) -> PyResult<()> {
         self.start(
             py,
+            ticket,
             code,
             thread,
             content,
@@ -232,14 +234,15 @@ impl Connection {
         )
     }
 
-    /// Hands in a request and waits for the next completions: `(ticket, batch)`. Cancels the request if interrupted.
+    /// Hands in a request and waits for the next completions. Cancels the request if interrupted.
     ///
     /// With `slot` the batch holds nothing but this call's own.
-    #[pyo3(signature = (code, thread, content, timeout, keeps, slot, main))]
+    #[pyo3(signature = (ticket, code, thread, content, timeout, keeps, slot, main))]
     #[allow(clippy::too_many_arguments)]
     fn call<'py>(
         &self,
         py: Python<'py>,
+        ticket: Ticket,
         code: u8,
         thread: Option<i32>,
         content: &Bound<'py, PyAny>,
@@ -247,16 +250,18 @@ impl Connection {
         keeps: Option<Keeps>,
         slot: bool,
         main: bool,
-    ) -> PyResult<(Ticket, Bound<'py, PyList>)> {
+    ) -> PyResult<Bound<'py, PyList>> {
         let route = if slot { Route::Slot } else { Route::Queue };
-        let ticket = self.start(py, code, thread, content, timeout, keeps, route, true)?;
+        self.start(
+            py, ticket, code, thread, content, timeout, keeps, route, true,
+        )?;
         let batch = if slot {
             self.take_slot(py, ticket, None, main)
         } else {
             self.take(py, Some(ticket), 4096, None, main)
         };
         match batch {
-            Ok(batch) => Ok((ticket, batch)),
+            Ok(batch) => Ok(batch),
             Err(error) => {
                 self.cancel(ticket);
                 self.queue.forget(ticket);
