@@ -29,9 +29,10 @@ pub(super) struct Inlet {
 
 /// The reader's end of a channel's queue.
 #[derive(Debug)]
-struct Outlet {
+pub(super) struct Outlet {
     events: mpsc::UnboundedReceiver<ReadEvent>,
     unread: Arc<AtomicUsize>,
+    closed: watch::Receiver<bool>,
 }
 
 fn size(event: &ReadEvent) -> usize {
@@ -41,7 +42,8 @@ fn size(event: &ReadEvent) -> usize {
     }
 }
 
-fn queue() -> (Inlet, Outlet, watch::Receiver<bool>) {
+/// A queue for one channel.
+pub(super) fn queue() -> (Inlet, Outlet) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let (closed, watcher) = watch::channel(false);
     let unread = Arc::new(AtomicUsize::new(0));
@@ -55,8 +57,8 @@ fn queue() -> (Inlet, Outlet, watch::Receiver<bool>) {
         Outlet {
             events: receiver,
             unread,
+            closed: watcher,
         },
-        watcher,
     )
 }
 
@@ -197,10 +199,10 @@ impl Reader {
 
 /// Wires a channel that the server has confirmed. From here on dropping both halves closes it.
 pub(super) fn wire(channel: Channel<Msg>, connection: Arc<Connection>) -> (Writer, Reader) {
-    let (inlet, outlet, closed) = queue();
     // Dropping the read half makes russh hand the data to the handler alone.
     let (_, write) = channel.split();
-    connection.shared().register(write.id(), inlet);
+    let outlet = connection.shared().claim(write.id());
+    let closed = outlet.closed.clone();
     let guard = Arc::new(Guard {
         write: Some(write),
         connection: Some(connection),

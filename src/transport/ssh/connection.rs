@@ -109,10 +109,9 @@ impl Connection {
         let Some(handle) = self.handle() else {
             return Err(stages.error(Stage::Channel, "the connection is closed"));
         };
-        let opening = OnClose::spawn(
-            &self.runtime,
-            async move { handle.channel_open_session().await },
-        );
+        let opening = OnClose::spawn(&self.runtime, &self.shared, async move {
+            handle.channel_open_session().await
+        });
         let opened = stages.timed(Stage::Channel, opening).await;
         match opened {
             Err(timeout) => {
@@ -150,7 +149,7 @@ impl Connection {
             return Err(stages.error(Stage::Connect, "the connection is closed"));
         };
         let (to, via) = (host.to_owned(), self.peer.clone());
-        let opening = OnClose::spawn(&self.runtime, async move {
+        let opening = OnClose::spawn(&self.runtime, &self.shared, async move {
             handle
                 .channel_open_direct_tcpip(to, u32::from(port), "127.0.0.1", 0)
                 .await
@@ -217,12 +216,15 @@ struct OnClose;
 impl OnClose {
     async fn spawn(
         runtime: &Runtime,
+        shared: &Arc<Shared>,
         opening: impl Future<Output = Result<Channel<Msg>, russh::Error>> + Send + 'static,
     ) -> Result<Channel<Msg>, russh::Error> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
+        let shared = Arc::clone(shared);
         runtime.spawn(async move {
             let opened = opening.await;
             if let Err(Ok(channel)) = sender.send(opened) {
+                shared.forget(channel.id());
                 _ = channel.close().await;
             }
         });

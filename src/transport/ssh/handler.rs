@@ -8,7 +8,7 @@ use russh::client::{DisconnectReason, Handler, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{ChannelId, ChannelOpenFailure};
 
-use super::channel::Inlet;
+use super::channel::{Inlet, Outlet, queue};
 use super::host_key::{HostKeyCheck, Trust};
 use crate::error::{ConnectError, printable};
 use crate::transport::{ExitStatus, ReadEvent};
@@ -40,6 +40,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     channels: HashMap<ChannelId, Inlet>,
+    /// The other ends of queues whose channel was confirmed and whose opener has not come for it yet.
+    unclaimed: HashMap<ChannelId, Outlet>,
     /// The server's words for refusing to open a channel, until the opener takes them.
     refusal: Option<String>,
     banner: String,
@@ -54,20 +56,28 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Routes a channel's events to `inlet`. A connection that has ended ends it at once.
-    pub(super) fn register(&self, id: ChannelId, inlet: Inlet) {
+    /// The reading end of a channel's queue. Whoever comes first, the opener or the session, makes
+    /// the queue: a server may send data right behind its confirmation.
+    pub(super) fn claim(&self, id: ChannelId) -> Outlet {
         let mut state = self.lock();
+        if let Some(outlet) = state.unclaimed.remove(&id) {
+            return outlet;
+        }
+        let (inlet, outlet) = queue();
         match &state.ended {
             Some(why) => inlet.end(Some(why)),
             None => {
                 state.channels.insert(id, inlet);
             }
         }
+        outlet
     }
 
     /// Stops routing a channel's events.
     pub(super) fn forget(&self, id: ChannelId) {
-        self.lock().channels.remove(&id);
+        let mut state = self.lock();
+        state.channels.remove(&id);
+        state.unclaimed.remove(&id);
     }
 
     /// The server's words for its last refusal to open a channel.
@@ -251,6 +261,22 @@ impl Handler for ClientHandler {
     ) -> Result<(), Self::Error> {
         if let Some(inlet) = self.shared.lock().channels.remove(&channel) {
             inlet.end(None);
+        }
+        Ok(())
+    }
+
+    async fn channel_open_confirmation(
+        &mut self,
+        channel: ChannelId,
+        _: u32,
+        _: u32,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let mut state = self.shared.lock();
+        if !state.channels.contains_key(&channel) {
+            let (inlet, outlet) = queue();
+            state.channels.insert(channel, inlet);
+            state.unclaimed.insert(channel, outlet);
         }
         Ok(())
     }

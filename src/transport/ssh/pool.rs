@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 
 use tokio::runtime::Id as RuntimeId;
 
@@ -23,7 +24,16 @@ const MAX_HOPS: usize = 16;
 /// A session task lives on the runtime that it was started on, so connections are not shared across runtimes.
 type Key = (RuntimeId, Settings);
 /// Held while a connection comes about, so that clients that start at once make one and not many.
-type Slot = Arc<tokio::sync::Mutex<Vec<Weak<Connection>>>>;
+type Slot = Arc<tokio::sync::Mutex<Connections>>;
+
+/// The connections of one target.
+#[derive(Default)]
+struct Connections {
+    known: Vec<Weak<Connection>>,
+    /// The last attempt that failed, and when: those who waited for it take its error as theirs,
+    /// instead of each waiting for a dead host in turn.
+    failure: Option<(Instant, ConnectError)>,
+}
 
 /// Opens channels and keeps track of which connections there are. Clones share them.
 #[derive(Clone, Default)]
@@ -96,19 +106,35 @@ impl Connector {
             slots.retain(|known, slot| *known == key || !is_idle(slot));
             Arc::clone(slots.entry(key).or_default())
         };
+        let asked = Instant::now();
         let mut connections = slot.lock().await;
-        connections.retain(|known| known.strong_count() > 0);
-        for known in connections.iter() {
+        connections.known.retain(|known| known.strong_count() > 0);
+        for known in &connections.known {
             if let Some(connection) = known.upgrade()
                 && connection.usable()
             {
                 return Ok((connection, false));
             }
         }
-        let carrier = self.carrier(stages, settings, depth).await?;
-        let connection = establish(stages, settings, carrier, &self.inner.keys).await?;
-        connections.push(Arc::downgrade(&connection));
-        Ok((connection, true))
+        if let Some((when, error)) = &connections.failure
+            && asked < *when
+        {
+            return Err(copy(error));
+        }
+        let made = async {
+            let carrier = self.carrier(stages, settings, depth).await?;
+            establish(stages, settings, carrier, &self.inner.keys).await
+        };
+        match made.await {
+            Ok(connection) => {
+                connections.known.push(Arc::downgrade(&connection));
+                Ok((connection, true))
+            }
+            Err(error) => {
+                connections.failure = Some((Instant::now(), copy(&error)));
+                Err(error)
+            }
+        }
     }
 
     async fn carrier(
@@ -165,5 +191,18 @@ fn is_idle(slot: &Slot) -> bool {
     Arc::strong_count(slot) == 1
         && slot
             .try_lock()
-            .is_ok_and(|connections| connections.iter().all(|known| known.strong_count() == 0))
+            .is_ok_and(|slot| slot.known.iter().all(|known| known.strong_count() == 0))
+}
+
+/// The same error for one more client.
+fn copy(error: &ConnectError) -> ConnectError {
+    ConnectError {
+        host: error.host.clone(),
+        stage: error.stage,
+        message: error.message.clone(),
+        hint: error.hint.clone(),
+        output: error.output.clone(),
+        timed_out: error.timed_out,
+        session_refused: error.session_refused,
+    }
 }
