@@ -127,6 +127,15 @@ async fn an_interpreter_that_hangs_runs_into_its_limit() {
     assert!(!hint.is_empty());
 }
 
+#[tokio::test]
+async fn the_specs_timeout_covers_the_interpreter_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = fake_python(folder.path(), "exec sleep 1000");
+    let spec = format!(":local:timeout=1:rpython={path}");
+    let (stage, _, _) = failure(&spec, ConnectOptions::default()).await;
+    assert_eq!(stage, Stage::Interpreter);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_account_that_refuses_commands_is_named() {
     let server = Sshd::start_with(&SshdOptions {

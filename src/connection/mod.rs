@@ -71,9 +71,21 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Connect`] with the stage that failed.
-    pub async fn open(spec: &ConnectionSpec, options: ConnectOptions) -> Result<Connection, Error> {
+    pub async fn open(
+        spec: &ConnectionSpec,
+        mut options: ConnectOptions,
+    ) -> Result<Connection, Error> {
+        let started = Instant::now();
+        // The spec's limit is for the whole of connecting. A stage that uses it up is named in the error.
+        if let Some(limit) = spec.timeout {
+            options.transport.limits = options.transport.limits.capped(limit);
+        }
         let bootstrap = crate::stub::Bootstrap::new(options.rpython(spec))?;
         let process = transport::open(spec, bootstrap.command(), &options.transport).await?;
+        if let Some(limit) = spec.timeout {
+            let left = limit.saturating_sub(started.elapsed());
+            options.transport.limits = options.transport.limits.capped(left);
+        }
         let session = Session::new(
             options.session_config(spec),
             hello::client_hello(spec, &options)?,

@@ -103,6 +103,20 @@ impl StageLimits {
         }
     }
 
+    /// The same limits, none longer than this.
+    #[must_use]
+    pub fn capped(&self, limit: Duration) -> Self {
+        StageLimits {
+            resolve: self.resolve.min(limit),
+            connect: self.connect.min(limit),
+            key_exchange: self.key_exchange.min(limit),
+            authentication: self.authentication.min(limit),
+            channel: self.channel.min(limit),
+            interpreter: self.interpreter.min(limit),
+            stub: self.stub.min(limit),
+        }
+    }
+
     /// The same limit for every stage.
     pub fn all(limit: Duration) -> Self {
         StageLimits {

@@ -74,6 +74,10 @@ impl Serialize for Value {
                 },
             },
             Value::Float(number) => serializer.serialize_f64(*number),
+            // The pickle that serde-pickle writes counts bytes and text in 32 bits.
+            Value::Bytes(bytes) if u32::try_from(bytes.len()).is_err() => Err(S::Error::custom(
+                "bytes of 4 GiB and more cannot be an argument; send them in parts",
+            )),
             Value::Bytes(bytes) => serializer.serialize_bytes(bytes),
             Value::Str(text) => serializer.serialize_str(text),
             Value::List(items) => serializer.collect_seq(items),
