@@ -149,7 +149,7 @@ impl<R> Call<R> {
         self
     }
 
-    fn into_request(&mut self) -> Result<(Request, Option<Duration>), Error> {
+    fn take_request(&mut self) -> Result<(Request, Option<Duration>), Error> {
         if let Some(error) = self.error.take() {
             return Err(Error::Convert(format!(
                 "{}: {error}",
@@ -185,7 +185,7 @@ impl<R: DeserializeOwned + 'static> IntoFuture for Call<R> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let mut call = self;
-            let (request, limit) = call.into_request()?;
+            let (request, limit) = call.take_request()?;
             let connection = &call.connection;
             let completion = connection.request(request).await;
             let host = connection.host();

@@ -125,10 +125,10 @@ impl Handshakes {
     /// Takes a place, from another where there is none left.
     pub fn enter(&self, address: IpAddr) -> Place {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.entries.len() >= self.limit {
-            if let Some(place) = waiting.worst() {
-                waiting.entries.remove(place).evicted.notify_one();
-            }
+        if waiting.entries.len() >= self.limit
+            && let Some(place) = waiting.worst()
+        {
+            waiting.entries.remove(place).evicted.notify_one();
         }
         let number = waiting.next;
         waiting.next += 1;

@@ -12,9 +12,12 @@ pub struct SysV {
     root: PathBuf,
 }
 
+/// Some words of a command line.
+type Words = &'static [&'static str];
+
 /// What registers init scripts for boot: the program, and its words before and after the name, to
 /// add and to remove.
-const REGISTRARS: [(&str, &[&str], &[&str], &[&str], &[&str]); 3] = [
+const REGISTRARS: [(&str, Words, Words, Words, Words); 3] = [
     ("update-rc.d", &[], &["defaults"], &["-f"], &["remove"]),
     ("chkconfig", &["--add"], &[], &["--del"], &[]),
     ("/usr/lib/lsb/install_initd", &[], &[], &[], &[]),

@@ -233,6 +233,8 @@ impl Writer {
 }
 
 /// The read half.
+// There is one a connection, which a box would only make slower to read.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Reader {
     /// A child process's output.

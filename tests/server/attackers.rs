@@ -250,7 +250,7 @@ async fn a_slow_handshake_is_given_up() {
         .unwrap();
     let start = Instant::now();
     let mut ended = false;
-    for byte in *b"ECTH\x01C\0\0000000000000000000000000000000000" {
+    for byte in *b"ECTH\x01C\x00\x00000000000000000000000000000000" {
         if slow.write_all(&[byte]).await.is_err() {
             ended = true;
             break;

@@ -12,8 +12,7 @@ use crate::harness::*;
 async fn refused(target: &easycluster::transport::tcp::TcpTarget) -> easycluster::ConnectError {
     within(connect(target, "true", &TransportOptions::default()))
         .await
-        .err()
-        .expect("it was let in")
+        .expect_err("it was let in")
 }
 
 #[tokio::test]

@@ -13,5 +13,4 @@ mod process;
 #[cfg(feature = "cli")]
 mod service;
 #[path = "../support/mod.rs"]
-#[allow(dead_code)]
 mod support;

@@ -84,8 +84,7 @@ fn extra(spec: &ConnectionSpec, target: &mut SshTarget) -> Result<(), ConnectErr
         let Some(flags) = word.strip_prefix('-').filter(|flags| !flags.is_empty()) else {
             return Err(fail(format!("extra: '{word}' is not an option of ssh")));
         };
-        let mut letters = flags.char_indices();
-        while let Some((index, letter)) = letters.next() {
+        for (index, letter) in flags.char_indices() {
             if "46ACTXYanqtvxNgGksKMy".contains(letter) {
                 match letter {
                     '4' => target.options.push(("AddressFamily".into(), "inet".into())),

@@ -69,7 +69,7 @@ impl Stages {
                 Err(_) => {
                     let now = questions.load(Ordering::Relaxed);
                     // Odd: a question is open right now.
-                    if now == seen && now % 2 == 0 {
+                    if now == seen && now.is_multiple_of(2) {
                         return Err(ConnectError::timeout(&self.host, stage, limit));
                     }
                     seen = now;
