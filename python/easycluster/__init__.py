@@ -13,6 +13,7 @@ Nothing is installed on the other side, which may have any Python from 2.6 on. S
 """
 
 from . import _native, _shared
+from ._async import AsyncClient
 from ._client import Client
 from ._connection import Connection
 from ._definitions import define_common, definitions_module
@@ -52,6 +53,7 @@ VERSION = __version__ = _native.VERSION
 DEFAULT_PORT = _native.DEFAULT_PORT
 
 __all__ = [
+    'AsyncClient',
     'AutoThreadingClient',
     'CallCancelled',
     'CallTimeout',

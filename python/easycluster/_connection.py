@@ -7,7 +7,7 @@ import weakref
 from . import _native
 
 # Open connections, to be closed in order when the program ends.
-_open_connections = weakref.WeakValueDictionary()
+_open_connections: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
 class Connection:

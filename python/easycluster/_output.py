@@ -8,7 +8,7 @@ import weakref
 
 from . import _native
 
-_clients = weakref.WeakValueDictionary()
+_clients: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 _thread = None
 

@@ -14,6 +14,8 @@ class _Ref(weakref.ref):
     """A weak reference that knows its object's number and how often it was received."""
 
     __slots__ = ('oid', 'times')
+    oid: int
+    times: int
 
     def __new__(cls, proxy, callback, oid):
         self = super().__new__(cls, proxy, callback)

@@ -20,7 +20,7 @@ class Shipped:
         self.line = line
 
 
-_known = {}
+_known: dict = {}
 
 
 def shipped(func):

@@ -3,9 +3,8 @@
 import threading
 import weakref
 
-from . import _native, _output
+from . import _output
 from ._client import Client, _get_ident
-from ._references import CLOSED
 from ._response import NonblockingResponse, RemoteException, _Failed
 
 
@@ -186,5 +185,3 @@ class _Reader(threading.Thread):
 
 AutoThreadingClient = ThreadedClient
 """The name that ThreadedClient had first."""
-
-__all__ = ['AutoThreadingClient', 'ThreadedClient', 'CLOSED', '_native']
