@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
-use easycluster::transport::{ExitStatus, Prompter, Question, ReadEvent, TransportOptions};
+use easycluster::transport::{
+    ExitStatus, Process, Prompter, Question, ReadEvent, TransportOptions,
+};
 use easycluster::{ConnectError, Stage};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
@@ -75,18 +77,34 @@ impl Dropbear {
             .local_addr()
             .unwrap()
             .port();
-        let child = Command::new(program("dropbear"))
-            .args(["-F", "-E", "-m", "-s", "-p"])
-            .arg(format!("127.0.0.1:{port}"))
-            .arg("-r")
-            .arg(at.join("host_key"))
-            .arg("-P")
-            .arg(at.join("pid"))
+        // dropbear reads authorized_keys in the account's own home only. So it runs where /etc/passwd
+        // gives the account another one, which a mount namespace does without touching the machine.
+        let ssh = at.join(".ssh");
+        std::fs::create_dir(&ssh).unwrap();
+        let keys = ssh.join("authorized_keys");
+        std::fs::write(&keys, format!("{}\n", key.public())).unwrap();
+        for (path, mode) in [(at, 0o700), (&ssh, 0o700), (&keys, 0o600)] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(path, mode).unwrap();
+        }
+        let account = format!("root:x:0:0:root:{}:/bin/sh\n", at.display());
+        std::fs::write(at.join("passwd"), account).unwrap();
+        let script = format!(
+            "mount --bind {at}/passwd /etc/passwd && exec {} -F -E -m -s -p 127.0.0.1:{port} -r {at}/host_key -P {at}/pid",
+            program("dropbear").display(),
+            at = at.display()
+        );
+        let mut unshare = Command::new(program("unshare"));
+        if !rustix::process::geteuid().is_root() {
+            unshare.arg("--map-root-user");
+        }
+        let child = unshare
+            .args(["--mount", "/bin/sh", "-c", &script])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(at.join("log")).unwrap())
             .spawn()
-            .expect("dropbear starts");
+            .expect("unshare starts");
         let dropbear = Dropbear {
             folder,
             port,
@@ -113,13 +131,20 @@ impl Drop for Dropbear {
 }
 
 #[tokio::test]
-async fn dropbear_is_spoken_to_as_far_as_the_key() {
-    // dropbear reads ~/.ssh/authorized_keys of the real account only, which is nothing for a test to write into.
+async fn dropbear_runs_commands_with_every_type_of_its_host_key() {
     for kind in ["ed25519", "ecdsa", "rsa"] {
         let dropbear = Dropbear::start(kind);
-        let target = target(dropbear.port, dropbear.folder.path())
+        let mut target = target(dropbear.port, dropbear.folder.path())
             .with_option("IdentityFile", dropbear.key.private.display().to_string());
-        let result = run(&target, "echo in", &TransportOptions::default()).await;
+        target.user = Some("root".into());
+        let result = run(&target, "echo in; exit 9", &TransportOptions::default()).await;
+        let (out, status) = result.unwrap_or_else(|error| panic!("{error}\n{}", dropbear.log()));
+        assert_eq!(
+            (out.as_str(), status),
+            ("in\n", ExitStatus::Code(9)),
+            "{}",
+            dropbear.log()
+        );
         let recorded = std::fs::read_to_string(dropbear.folder.path().join("known_hosts")).unwrap();
         let name = match kind {
             "ed25519" => "ssh-ed25519",
@@ -127,17 +152,63 @@ async fn dropbear_is_spoken_to_as_far_as_the_key() {
             _ => "ssh-rsa",
         };
         assert!(recorded.contains(name), "{recorded}");
-        let error = result.unwrap_err();
-        assert_eq!(
-            error.stage,
-            Stage::Authentication,
-            "{error}\n{}",
-            dropbear.log()
-        );
+
+        // Its window is small (24 KiB), so that large data needs many adjustments both ways.
+        let process = open(
+            &Connector::new(),
+            &target,
+            "cat",
+            &TransportOptions::default(),
+        )
+        .await
+        .unwrap();
+        let Process {
+            mut reader,
+            mut writer,
+            ..
+        } = process;
+        let sent: Vec<u8> = (0..3_000_000u32).map(|n| (n / 3) as u8).collect();
+        let copy = Bytes::from(sent.clone());
+        let writing = tokio::spawn(async move {
+            writer.write(vec![copy]).await.unwrap();
+            writer.finish().await;
+            writer
+        });
+        let mut received = Vec::new();
+        while let Some(event) = reader.next().await {
+            if let ReadEvent::Stdout(bytes) = event {
+                received.extend_from_slice(&bytes);
+            }
+        }
+        assert!(received == sent, "{} bytes", received.len());
+        drop(writing.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn dropbear_takes_rsa_and_ecdsa_keys_and_refuses_others() {
+    let dropbear = Dropbear::start("ed25519");
+    let at = dropbear.folder.path();
+    for kind in ["rsa", "ecdsa"] {
+        let pair = KeyPair::make(&at.join(format!("user_{kind}")), kind, "");
+        let mut target = target(dropbear.port, at)
+            .with_option("IdentityFile", pair.private.display().to_string());
+        target.user = Some("root".into());
+        let error = run(&target, "true", &TransportOptions::default())
+            .await
+            .unwrap_err();
+        assert_eq!(error.stage, Stage::Authentication, "{error}");
         assert!(
             error.message.contains("the server takes publickey"),
             "{error}"
         );
+        let keys = at.join(".ssh/authorized_keys");
+        let old = std::fs::read_to_string(&keys).unwrap();
+        std::fs::write(&keys, format!("{old}{}\n", pair.public())).unwrap();
+        let (out, _) = run(&target, "echo in", &TransportOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(out, "in\n");
     }
 }
 
