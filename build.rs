@@ -5,6 +5,8 @@ use std::path::Path;
 
 #[path = "src/stub/assemble.rs"]
 mod assemble;
+#[path = "src/stub/shorten.rs"]
+mod shorten;
 #[path = "src/stub/strip.rs"]
 mod strip;
 

@@ -24,7 +24,7 @@ class Package(type(sys)):
         if name in PROVIDED or name == '__all__':
             load('package').fill(self)
             return self.__dict__[name]
-        raise AttributeError('%s is not there on the server' % name)
+        raise AttributeError(name)
 
 
 def greet(machine, kind, payload):
@@ -109,17 +109,12 @@ def unpickle(worker, flags, request, payload):
 
 
 def ready(worker):
-    """Called by each thread as it starts; in the main thread, makes SIGINT interrupt the cancelled request
-    if it is the one that runs, and nothing else."""
+    """Makes SIGINT interrupt the main thread's request if it is the cancelled one, and nothing else."""
     def interrupted(number, frame):
         if worker.running and worker.cancelled == worker.running:
             worker.deferred = worker.shield
             if not worker.shield:
                 raise KeyboardInterrupt
-    if worker is worker.machine.main:
-        compat.signal.signal(2, interrupted)
+    compat.signal.signal(2, interrupted)
 
 
-def absorb(worker):
-    """Takes back an interruption that was set for a call that is over."""
-    load('control').absorb(worker)

@@ -81,9 +81,7 @@ def native_keywords(keywords):
 def native_source(source):
     """Source text as compile() and linecache take it, with an end of line, which 2.6 asks for."""
     if not PY3 and isinstance(source, text_type):
-        source = source.encode('utf-8')
-        if not source.startswith('\xef\xbb\xbf'):
-            source = '\xef\xbb\xbf' + source
+        source = '\xef\xbb\xbf' + source.encode('utf-8')
     return source if source[-1:] == '\n' else source + '\n'
 
 
@@ -102,11 +100,8 @@ def thread_id(ctypes):
 def printed(data):
     """What is printed as bytes."""
     if isinstance(data, text_type):
-        try:
-            return data.encode('utf-8', 'surrogateescape' if PY3 else 'strict')
-        except UnicodeError:
-            # Half a surrogate pair; printing must not fail over it.
-            return data.encode('utf-8', 'backslashreplace')
+        # Whatever the text holds, printing must not fail over it.
+        return data.encode('utf-8', 'backslashreplace')
     return bytes(data)
 
 

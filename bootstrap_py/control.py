@@ -17,7 +17,7 @@ def act(machine, kind, flags, request, thread, payload, counted):
             machine.link.fatal('malformed', 'DATA for request %d, of which no message is under way' % request)
         message.feed(payload, counted, not flags & wire.MORE)
     elif kind == wire.CREDIT:
-        load('output').of(machine).credit(wire.struct.unpack('>I', payload)[0])
+        load('output').of(machine).credit(*wire.struct.unpack('>I', payload))
     elif kind == wire.RELEASE:
         load('references').of(machine).release(payload)
     elif kind == wire.CANCEL:

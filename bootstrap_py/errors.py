@@ -16,11 +16,6 @@ class Unreadable(Exception):
         self.info = sys.exc_info()
 
 
-def text_of_fault():
-    """The traceback of what is being handled, with all frames."""
-    return traceback.format_exc()
-
-
 def failure(worker, request, flags):
     """What is being handled as (kind, flags, data) of the answer."""
     machine = worker.machine
@@ -50,7 +45,7 @@ def describe(machine, kind, info):
     try:
         message = text(str(error))
     except Exception:
-        message = text(repr(error))
+        message = text(shown(error))
     args = getattr(error, 'args', None)
     fields = [('kind', text(kind)), ('type', text(type(error).__name__)), ('module', text(type(error).__module__)),
               ('message', message), ('traceback', [text(line) for line in lines(info)]),

@@ -4,9 +4,8 @@ import weakref
 
 # Methods that '@auto' does not export: they make or unmake the object, or say what it is where it is.
 NOT_EXPORTED = frozenset((
-    '__init__ __new__ __del__ __getattr__ __getattribute__ __setattr__ __delattr__ __class__ __reduce__ __reduce_ex__ '
-    '__getstate__ __setstate__ __init_subclass__ __subclasshook__ __class_getitem__ __repr__ __hash__ __eq__ __ne__ '
-    '__dir__ __sizeof__').split())
+    '__init__ __new__ __del__ __getattr__ __getattribute__ __setattr__ __delattr__ __reduce__ __reduce_ex__ '
+    '__getstate__ __setstate__ __class_getitem__ __repr__ __hash__ __eq__ __ne__').split())
 
 
 class RemoteException(Exception):
@@ -114,9 +113,11 @@ def usual():
     import io
     make_server_class(type(sys))
     make_server_class(type((item for item in ())), proxy_class='easycluster.GeneratorProxy')
-    for kind in [io.IOBase] + [kind for kind in ancestors(io.BytesIO) if kind.__name__ == '_IOBase'] + [
-            kind for kind in (type(sys.__stdin__),) if kind.__name__ == 'file']:
-        make_server_class(kind, proxy_class='easycluster.FileProxy')
+    # `file` of 2.x, and what io.IOBase and the C classes of files have in common.
+    for kind in (type(sys.__stdin__), io.BytesIO):
+        for base in ancestors(kind):
+            if base.__name__ in ('file', '_IOBase'):
+                make_server_class(base, proxy_class='easycluster.FileProxy')
 
 
 usual()

@@ -2,7 +2,7 @@
 import sys,os
 a=sys.argv
 v=sys.version_info[:3]
-def w(s):os.write(1,(a[3]+a[4]+s+chr(10)).encode("ascii","replace"))
+def w(s):os.write(1,(a[3]+a[4]+s+chr(10)).encode())
 if v<(2,6) or (3,)<=v<(3,2):
  f=a[6]+"%s is %d.%d.%d; "%((sys.executable,)+tuple(v))
  for i in range(7,len(a)):
@@ -11,20 +11,16 @@ if v<(2,6) or (3,)<=v<(3,2):
  w("v"+f)
  sys.exit(127)
 w("l")
-p=["","."]
-try:p.append(os.getcwd())
+p=[""]
+try:p+=[os.getcwd()]
 except OSError:pass
 sys.path[:]=[q for q in sys.path if q not in p]
 import zlib
 n=int(a[5])
-d=[]
-while n:
- s=os.read(0,n)
- if not s:os._exit(1)
- n-=len(s)
- d.append(s)
-t=str(zlib.decompress(s[:0].join(d),-15).decode("ascii"))
-h,t=t.split(chr(10),1)
-h=h.split()
-n=int(h[1])
-exec(compile(t[:n],"<easycluster>/"+h[0],"exec"),{"__name__":"_easycluster_main","index":h,"text":t,"marker":a[3]+a[4]})
+d=os.read(0,0)
+while len(d)<n:
+ s=os.read(0,n-len(d))
+ if not s:sys.exit(1)
+ d+=s
+t=str(zlib.decompress(d,-15).decode()).split(chr(0))
+exec(compile(t[0],"<easycluster>/main.py","exec"),{"parts":t,"marker":a[3]+a[4]})

@@ -4,6 +4,7 @@ c="%LOADER%";
 x=%MARKER_A%; y=%MARKER_B%;
 set -- %CANDIDATES%;
 t="$*";
+export PYTHONSAFEPATH=1;
 for p do shift;
 command -v "$p" >/dev/null 2>&1 && exec "$p" -c "$b" "$b" "$c" $x $y %LENGTH% "" "$@";
 done;

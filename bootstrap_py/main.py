@@ -9,14 +9,11 @@ class Files(object):
     """The files of the stub as text; each is compiled when it is first asked for, because compiling all of
     them would take longer than starting Python."""
 
-    def __init__(self, index, rest):
-        self.sources = {}
+    def __init__(self, parts):
+        self.sources = dict(zip(['<easycluster>/' + name for name in parts[1::2]], parts[2::2]))
         self.modules = {}
         self.making = {}
         self.lock = threading.RLock()
-        for name, size in zip(index[::2], index[1::2]):
-            self.sources['<easycluster>/' + name] = rest[:int(size)]
-            rest = rest[int(size):]
 
     def load(self, name):
         """The module of the file `name`.py."""
@@ -52,17 +49,11 @@ class Later(object):
         return getattr(self.machine.stream(self), name)
 
 
-def main(index, rest, marker):
+def main(parts, marker):
     """Runs the stub until the connection ends."""
-    files = Files(index, rest)
+    files = Files(parts)
     compat = files.load('compat')
     wire = files.load('wire')
-    try:
-        os.fstat(2)
-    except OSError:
-        # Without this, a duplicate below might become descriptor 2 and collect error messages.
-        while os.open(os.devnull, os.O_RDWR) < 2:
-            pass
     # 0 and 1 move away, so that remote code that reads or prints does not touch the frames.
     frames_in = os.dup(0)
     frames_out = os.dup(1)
@@ -88,6 +79,8 @@ def main(index, rest, marker):
     link.pending.append((marker + 'r\n').encode('ascii'))
     link.send(wire.HELLO_S, 0, 0, compat.pickle.dumps(dict([(text(key), value) for key, value in hello]), 2))
     del sys.argv[1:]
+    # It kept interpreters from 3.11 on from importing what lies about, before the first stage could.
+    os.environ.pop('PYTHONSAFEPATH', None)
     machine = files.load('worker').Machine(link, printed)
     # Kept, because print() of some versions does not hold what it finds in sys.
     machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
@@ -95,4 +88,4 @@ def main(index, rest, marker):
     machine.main.serve()
 
 
-main(index, text, marker)
+main(parts, marker)

@@ -29,7 +29,7 @@ class References(object):
         try:
             return self.entries[number][0]
         except KeyError:
-            raise ReferenceError('the server holds no object %s: it was released, or never sent' % number)
+            raise ReferenceError('the server holds no object %s' % number)
 
     def add(self, value):
         """The number of an object; counts that it is sent once more."""

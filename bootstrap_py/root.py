@@ -13,26 +13,16 @@ class Root(object):
     def __init__(self, machine):
         self.machine = machine
 
-    def getattr(self, owner, name):
-        """An attribute's value."""
-        return getattr(owner, native(name))
-
-    def setattr(self, owner, name, value):
-        """Sets an attribute."""
-        setattr(owner, native(name), value)
-
-    def delattr(self, owner, name):
-        """Deletes an attribute."""
-        delattr(owner, native(name))
+    getattr = staticmethod(getattr)
+    setattr = staticmethod(setattr)
+    delattr = staticmethod(delattr)
 
     def getmethod(self, owner, name):
         """(True, None) for what is called by name, else (False, value)."""
         value = compat.attribute(owner, native(name))
-        # Methods and functions of all kinds; classes and instances that can be called are values.
-        if callable(value) and hasattr(type(value), '__get__' if False else '__call__') and (
-                'method' in type(value).__name__ or 'function' in type(value).__name__):
-            return True, None
-        return False, value
+        kind = type(value).__name__
+        # Methods and functions of all sorts; classes and instances that can be called are values.
+        return (True, None) if 'method' in kind or 'function' in kind else (False, value)
 
     def get_global(self, name):
         """The value of a dotted name."""

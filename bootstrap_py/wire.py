@@ -11,13 +11,13 @@ CHUNK = 131072
 COMPRESS_MIN = 256
 READ_SIZE = 65536
 MORE, DEFLATED, BUFFERS, NO_REPLY, ONE_SHOT, STDERR, REFERENCES = 1, 2, 4, 8, 16, 32, 64
-HELLO, CALL, METHOD, EVAL, EXEC, DEFINE, RUN = 1, 2, 3, 4, 5, 6, 7
-DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE = 16, 17, 18, 19, 20, 21, 22
-HELLO_S, RESULT, ERROR, OUTPUT, CLASS, PONG, FATAL = 65, 66, 67, 68, 69, 70, 71
+HELLO, CALL, METHOD, EVAL, EXEC, DEFINE, RUN = range(1, 8)
+DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE = range(16, 23)
+HELLO_S, RESULT, ERROR, OUTPUT, CLASS, PONG, FATAL = range(65, 72)
 # What a client may send, and the flags that each kind may carry (FR-5).
-FLAGS = {HELLO: 0, DATA: MORE | DEFLATED, CREDIT: 0, CANCEL: 0, RELEASE: 0, STOP_THREAD: 0, PING: 0, CLOSE: 0}
-for kind in range(CALL, RUN + 1):
-    FLAGS[kind] = MORE | DEFLATED | BUFFERS | NO_REPLY | ONE_SHOT | REFERENCES
+FLAGS = dict.fromkeys((HELLO, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE), 0)
+FLAGS[DATA] = MORE | DEFLATED
+FLAGS.update(dict.fromkeys(range(CALL, RUN + 1), MORE | DEFLATED | BUFFERS | NO_REPLY | ONE_SHOT | REFERENCES))
 
 header = struct.Struct('>HBBIIi')
 pack = header.pack
@@ -129,7 +129,7 @@ class Link(object):
 
     def frame(self, kind, request, thread, payload, flags=0):
         """One frame, deflated where that pays."""
-        if self.compress and len(payload) >= COMPRESS_MIN and kind != PONG:
+        if self.compress and len(payload) >= COMPRESS_MIN:
             shorter = zlib.compress(payload, 1)
             if len(shorter) < len(payload):
                 flags |= DEFLATED

@@ -69,14 +69,15 @@ class Worker(object):
             self.work()
         except BaseException:
             # A fault of the stub itself, which would leave requests without an answer.
-            self.machine.link.fatal('internal', load('errors').text_of_fault())
+            self.machine.link.fatal('internal', load('errors').traceback.format_exc())
 
     def work(self):
         """Runs queued requests, and reads when nobody else does, until told to end."""
         self.ident = compat.thread.get_ident()
         machine = self.machine
         reading = machine.link.reading
-        calls.ready(self)
+        if self is machine.main:
+            calls.ready(self)
         while True:
             if self.queue:
                 self.run()
@@ -147,7 +148,7 @@ class Worker(object):
                     value = calls.perform(self, kind, flags, request, payload)
                 self.running = 0
                 if self.cancelling:
-                    calls.absorb(self)
+                    load('control').absorb(self)
                 if type(value) in scalars:
                     answer = RESULT
                     flagged = 0
@@ -157,7 +158,7 @@ class Worker(object):
             except BaseException:
                 self.running = 0
                 if self.cancelling:
-                    calls.absorb(self)
+                    load('control').absorb(self)
                 answer, flagged, data = load('errors').failure(self, request, flags)
             # Not kept until the next request: what it holds may be large, or be waited for to go.
             value = args = kwargs = payload = None

@@ -1,6 +1,9 @@
 //! Puts the stub's files together as the first stage takes them apart; the build script compresses the result.
 
-/// The stub's text: a line of names and sizes, then the stripped files, the one that starts first first.
+use super::shorten::shorten;
+use super::strip::strip;
+
+/// The stub's text: the file that starts first, then the names and texts of the others, with NUL between them all.
 ///
 /// `files` are the names and sources of all that lies in `bootstrap_py`.
 pub fn assemble<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> String {
@@ -8,16 +11,16 @@ pub fn assemble<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> String {
         .filter(|(name, _)| {
             name.ends_with(".py") && !["first_stage.py", "objects.py"].contains(name)
         })
-        .map(|(name, source)| (name, super::strip::strip(source)))
+        .map(|(name, source)| (name, shorten(&strip(source))))
         .collect();
     files.sort_by_key(|(name, _)| (*name != "main.py", *name));
-    let index: Vec<_> = files
-        .iter()
-        .map(|(name, text)| format!("{name} {}", text.len()))
-        .collect();
-    let mut stub = index.join(" ");
-    stub.push('\n');
-    for (_, text) in &files {
+    let mut stub = String::new();
+    for (name, text) in &files {
+        if *name != "main.py" {
+            stub.push('\0');
+            stub.push_str(name);
+            stub.push('\0');
+        }
         stub.push_str(text);
     }
     stub

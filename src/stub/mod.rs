@@ -1,6 +1,7 @@
 //! The stub that this crate carries inside itself, and the remote command that starts it (spec/bootstrap.md).
 
 mod assemble;
+mod shorten;
 mod strip;
 
 use bytes::Bytes;

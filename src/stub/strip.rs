@@ -82,7 +82,7 @@ fn block_goes_on(after: &str, indent: usize) -> bool {
 }
 
 /// The length in bytes of the string literal that `text` begins with, quotes included.
-fn string_length(text: &str) -> usize {
+pub fn string_length(text: &str) -> usize {
     let quote = &text[..1];
     let triple = quote.repeat(3);
     let end = if text.starts_with(&triple) {

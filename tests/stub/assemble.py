@@ -86,16 +86,35 @@ def strip(source):
     return "\n".join(lines + [out])
 
 
+def shorten(stripped):
+    """The stub's own names as one or two letters; strings are left alone."""
+    table = dict(line.split(" ") for line in read("short_names.txt").splitlines())
+    out = []
+    at = 0
+    while at < len(stripped):
+        end = at + 1
+        if stripped[at] in "'\"":
+            end = string_end(stripped, at)
+            out.append(stripped[at:end])
+        elif stripped[at].isalnum() or stripped[at] == "_":
+            while stripped[end : end + 1].isalnum() or stripped[end : end + 1] == "_":
+                end += 1
+            out.append(table.get(stripped[at:end], stripped[at:end]))
+        else:
+            out.append(stripped[at])
+        at = end
+    return "".join(out)
+
+
 def names():
     found = [name for name in os.listdir(SOURCES) if name.endswith(".py") and name not in ("first_stage.py", "objects.py")]
     return sorted(found, key=lambda name: (name != "main.py", name))
 
 
 def stub_text():
-    """A line of names and sizes, then the files."""
-    stripped = [(name, strip(read(name))) for name in names()]
-    index = " ".join("%s %d" % (name, len(text)) for name, text in stripped)
-    return index + "\n" + "".join(text for name, text in stripped)
+    """The first file, then the names and texts of the others, with NUL between them all."""
+    stripped = [(name, shorten(strip(read(name)))) for name in names()]
+    return stripped[0][1] + "".join("\0%s\0%s" % file for file in stripped[1:])
 
 
 def join(text, separator):

@@ -1,0 +1,97 @@
+"""The vectors of spec/vectors, run against the stub under every interpreter."""
+
+import ast
+import binascii
+import glob
+import json
+import os
+import subprocess
+
+import pytest
+import assemble
+from stub_process import DEADLINE, ERROR, FATAL, PONG, RESULT, Stub
+
+VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "spec", "vectors")
+
+
+def read(path):
+    """A vector's head as a dict, and its body as bytes."""
+    with open(path) as file:
+        head, _, body = file.read().partition("\n\n")
+    fields = dict((part.strip() for part in line.split(":", 1)) for line in head.splitlines())
+    data = b""
+    for line in body.splitlines():
+        for token in line.split("#")[0].split():
+            digits, _, times = token.partition("*")
+            data += binascii.unhexlify(digits) * int(times or 1)
+    return fields, data
+
+
+def vectors(area):
+    found = []
+    for path in sorted(glob.glob(os.path.join(VECTORS, area, "*.txt"))):
+        fields, data = read(path)
+        if fields["direction"] == "client":
+            found.append((os.path.basename(path), fields, data))
+    assert found
+    return found
+
+
+def test_framing(interpreter, tmp_path):
+    """All of them in one process: the stub's own reading, with the requests collected in place of run."""
+    cases = vectors("framing")
+    for number, (name, fields, data) in enumerate(cases):
+        (tmp_path / ("%d.bin" % number)).write_bytes(data)
+    plan = [[number, fields.get("compress") == "yes", fields["expect"] == "incomplete"]
+            for number, (name, fields, data) in enumerate(cases)]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    stripped = dict((name[:-3], assemble.read(name)) for name in assemble.names())
+    (tmp_path / "sources.json").write_text(json.dumps(stripped))
+    runner = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_framing.py")
+    done = subprocess.run([interpreter, runner, str(tmp_path)], stdout=subprocess.PIPE, timeout=120)
+    assert done.returncode == 0
+    results = json.loads(done.stdout.decode())
+    wrong = []
+    for (name, fields, data), (verdict, messages) in zip(cases, results):
+        expected = fields["expect"]
+        if "limit" in fields and expected == "too-large":
+            # A limit that a receiver of one language sets itself.
+            continue
+        wanted = [part.strip() for part in fields.get("messages", "").split(";") if part.strip()]
+        wanted = [(dict(item.split("=") for item in part.split()[1:]) | {"name": part.split()[0]}) for part in wanted]
+        wanted = [[w["name"], int(w["flags"], 16), int(w["request"]), int(w["length"]), w["crc"]] for w in wanted]
+        if verdict != expected or messages != wanted:
+            wrong.append((name, verdict, expected, messages, wanted))
+    assert not wrong, "\n".join(str(item) for item in wrong)
+
+
+@pytest.mark.parametrize("name,fields,data", vectors("messages"), ids=[name[:-4] for name, _, _ in vectors("messages")])
+def test_messages(interpreter, name, fields, data):
+    with Stub(interpreter, peer="rust", hello=False) as stub:
+        stub.write(data)
+        wanted = [part.strip() for part in fields.get("answers", "").split(";") if part.strip()]
+        for answer in wanted:
+            kind, _, rest = answer.partition(" ")
+            if kind == "FATAL":
+                stub.until(lambda: stub.ended)
+                assert stub.fatal.startswith(rest + ":"), stub.fatal
+            elif kind == "PONG":
+                stub.until(lambda: stub.pongs)
+                assert stub.pongs.pop(0) == binascii.unhexlify(rest)
+            else:
+                number, _, value = rest.partition(" ")
+                number = int(number)
+                stub.until(lambda: number in stub.answers or stub.ended)
+                got, content = stub.answers[number]
+                if kind == "RESULT":
+                    assert got == RESULT and content == ast.literal_eval(value), content
+                else:
+                    assert got == ERROR and content["kind"] == value, content
+        stub.process.stdin.close()
+        stub.until(lambda: stub.ended)
+        answered = sum(entry[0] in (RESULT, ERROR, PONG, FATAL) for entry in stub.log)
+        assert answered == len(wanted), stub.log
+        if fields["expect"] == "accepted":
+            assert stub.fatal is None
+        else:
+            assert stub.fatal.startswith(fields["expect"] + ":")
