@@ -88,7 +88,7 @@ class Message(object):
 
     def readinto(self, target):
         """Fills `target` as far as the message goes; the number of bytes."""
-        target = memoryview(target)
+        target = compat.filled(target)
         done = 0
         while done < len(target):
             part = self.some(len(target) - done)

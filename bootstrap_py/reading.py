@@ -36,7 +36,7 @@ def split(machine, source):
             start = len(data)
             data.extend(bytearray(min(size - start, max(start, 1 << 20))))
             # The view is gone before the next extension.
-            if source.readinto(memoryview(data)[start:]) < len(data) - start:
+            if source.readinto(compat.filled(data)[start:]) < len(data) - start:
                 machine.link.fatal('malformed', 'a message is shorter than the buffers in it')
         return data
 
