@@ -64,7 +64,9 @@ class References:
         self._when_dropped = dropped
 
     def load(self, pid):
-        """The proxy for a persistent id (ME-7)."""
+        """The proxy for a persistent id (ME-7), or the bytes that a Python 2 server marks as no text."""
+        if type(pid) is tuple and len(pid) == 2 and pid[0] == 'b' and type(pid[1]) is str:
+            return pid[1].encode('latin-1', 'replace')
         if not (
             isinstance(pid, tuple) and len(pid) == 3 and pid[0] == 'r' and type(pid[1]) is int and type(pid[2]) is int
         ):

@@ -1,0 +1,432 @@
+"""Compares with EasyCluster 0.22.3, execnet and Mitogen, in one run over the same sshd, each in its own default way.
+
+    python benches/compare.py WHEEL [--rounds 3] [--only NAME]
+
+Makes a temporary virtual environment, installs the wheel and the others from PyPI into it, starts an sshd of its own on the
+loopback, and prints a table and the ratios. Each subject runs in a process of its own; the best of the rounds counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'tests'))
+
+OTHERS = ['EasyCluster==0.22.3', 'execnet==2.1.2', 'mitogen==0.3.54']
+MEASURES = {
+    # name: unit, whether less is better, goal as a ratio to the best of the others
+    'connect': ('ms', True, 0.45),
+    'call': ('us', True, 0.75),
+    'flight': ('/s', False, 2.0),
+    'up': ('MiB/s', False, 2.5),
+    'down': ('MiB/s', False, 2.5),
+    'hosts32': ('s', True, 0.1),
+    'memory32': ('MiB', True, 0.1),
+}
+
+# What each subject's process runs: functions measure_NAME() -> number, given SSH (arguments of ssh), SPEC, PYTHON.
+COMMON = r'''
+import gc, json, os, sys, time
+now = time.perf_counter
+CALLS, FLIGHT, SIZE, HOSTS = 3000, 50000, 64 << 20, 32
+
+def children(pid):
+    found = []
+    for name in os.listdir('/proc'):
+        if name.isdigit():
+            try:
+                with open('/proc/%s/stat' % name) as stat:
+                    fields = stat.read().rpartition(')')[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid:
+                found.append(int(name))
+                found.extend(children(int(name)))
+    return found
+
+def memory(pid):
+    """Memory that is this process's own or its share, in MiB."""
+    with open('/proc/%d/smaps_rollup' % pid) as rollup:
+        for line in rollup:
+            if line.startswith('Pss:'):
+                return int(line.split()[1]) / 1024
+
+def tree_memory():
+    return sum(memory(pid) for pid in [os.getpid()] + children(os.getpid()))
+'''
+
+SUBJECTS = {
+    'ours': r'''
+import easycluster
+from easycluster import Client, connect_multi
+
+def measure_connect():
+    start = now()
+    client = Client.from_spec(SPEC)
+    assert client.eval('1 + 1') == 2
+    took = now() - start
+    client.close()
+    return took * 1000
+
+def client():
+    made = Client.from_spec(SPEC)
+    made.execblock('def add(a, b):\n    return a + b\ndef echo(data):\n    return data\n')
+    return made
+
+def measure_call():
+    rmt = client()
+    add = rmt.add
+    for _ in range(200):
+        add(1, 2)
+    start = now()
+    for _ in range(CALLS):
+        add(1, 2)
+    took = now() - start
+    rmt.close()
+    return took / CALLS * 1e6
+
+def measure_flight():
+    rmt = client()
+    add = rmt.add
+    start = now()
+    responses = [add(number, 2, nonblocking=True) for number in range(FLIGHT)]
+    for response in responses:
+        response.wait()
+    took = now() - start
+    assert responses[-1].wait() == FLIGHT + 1
+    rmt.close()
+    return FLIGHT / took
+
+def measure_up():
+    rmt = client()
+    data = bytes(SIZE)
+    start = now()
+    assert rmt.len(data) == SIZE
+    took = now() - start
+    rmt.close()
+    return SIZE / took / (1 << 20)
+
+def measure_down():
+    rmt = client()
+    rmt.execblock('data = bytes(%d)' % SIZE)
+    start = now()
+    assert len(rmt.eval('data')) == SIZE
+    took = now() - start
+    rmt.close()
+    return SIZE / took / (1 << 20)
+
+def measure_hosts32():
+    start = now()
+    clients = connect_multi([SPEC] * HOSTS)
+    assert easycluster.eval_multi(clients, '1 + 1') == [2] * HOSTS
+    took = now() - start
+    for made in clients:
+        made.close()
+    return took
+
+def measure_memory32():
+    before = tree_memory()
+    clients = connect_multi([SPEC] * HOSTS)
+    assert easycluster.eval_multi(clients, '1 + 1') == [2] * HOSTS
+    gc.collect()
+    return (tree_memory() - before) / HOSTS
+''',
+    'EasyCluster': r'''
+import easycluster
+from easycluster import Client, define_common
+define_common('def add(a, b):\n    return a + b\n')
+
+def client():
+    return Client(None, '127.0.0.1', port=PORT, ssh='ssh', user=USER, rpython=PYTHON, extra_args=SSH)
+
+def measure_connect():
+    start = now()
+    made = client()
+    assert made.eval('1 + 1') == 2
+    took = now() - start
+    made.close()
+    return took * 1000
+
+def measure_call():
+    rmt = client()
+    add = rmt.add
+    for _ in range(200):
+        add(1, 2)
+    start = now()
+    for _ in range(CALLS):
+        add(1, 2)
+    took = now() - start
+    rmt.close()
+    return took / CALLS * 1e6
+
+def measure_flight():
+    # More than a pipe holds blocks it for ever, so 50 at a time.
+    rmt = client()
+    add = rmt.add
+    add(1, 2)
+    start = now()
+    for _ in range(FLIGHT // 50):
+        responses = [add(1, 2, nonblocking=True) for _ in range(50)]
+        for response in responses:
+            response.wait()
+    took = now() - start
+    rmt.close()
+    return FLIGHT / took
+
+def measure_hosts32():
+    start = now()
+    clients = [client() for _ in range(HOSTS)]
+    assert easycluster.eval_multi(clients, '1 + 1') == [2] * HOSTS
+    took = now() - start
+    for made in clients:
+        made.close()
+    return took
+
+def measure_memory32():
+    before = tree_memory()
+    clients = [client() for _ in range(HOSTS)]
+    assert easycluster.eval_multi(clients, '1 + 1') == [2] * HOSTS
+    return (tree_memory() - before) / HOSTS
+''',
+    'execnet': r'''
+import execnet
+
+def gateway(group=None):
+    spec = 'ssh=%s %s@127.0.0.1//python=%s' % (' '.join(SSH + ['-p', str(PORT)]), USER, PYTHON)
+    return (group or execnet).makegateway(spec)
+
+ECHO = 'while 1:\n    a, b = channel.receive()\n    channel.send(a + b)\n'
+
+def measure_connect():
+    start = now()
+    made = gateway()
+    assert made.remote_exec('channel.send(1 + 1)').receive() == 2
+    took = now() - start
+    made.exit()
+    return took * 1000
+
+def measure_call():
+    channel = gateway().remote_exec(ECHO)
+    for _ in range(200):
+        channel.send((1, 2)); channel.receive()
+    start = now()
+    for _ in range(CALLS):
+        channel.send((1, 2)); channel.receive()
+    return (now() - start) / CALLS * 1e6
+
+def measure_flight():
+    channel = gateway().remote_exec(ECHO)
+    channel.send((1, 2)); channel.receive()
+    start = now()
+    for number in range(FLIGHT):
+        channel.send((number, 2))
+    for number in range(FLIGHT):
+        channel.receive()
+    return FLIGHT / (now() - start)
+
+def measure_up():
+    channel = gateway().remote_exec('channel.send(0)\nchannel.send(len(channel.receive()))')
+    channel.receive()
+    data = bytes(SIZE)
+    start = now()
+    channel.send(data)
+    assert channel.receive() == SIZE
+    return SIZE / (now() - start) / (1 << 20)
+
+def measure_down():
+    channel = gateway().remote_exec('data = bytes(%d)\nchannel.send(0)\nchannel.receive()\nchannel.send(data)' % SIZE)
+    channel.receive()
+    start = now()
+    channel.send(0)
+    assert len(channel.receive()) == SIZE
+    return SIZE / (now() - start) / (1 << 20)
+
+def measure_hosts32():
+    start = now()
+    made = [gateway() for _ in range(HOSTS)]
+    channels = [each.remote_exec('channel.send(1 + 1)') for each in made]
+    assert [channel.receive() for channel in channels] == [2] * HOSTS
+    return now() - start
+
+def measure_memory32():
+    before = tree_memory()
+    made = [gateway() for _ in range(HOSTS)]
+    channels = [each.remote_exec('channel.send(1 + 1)') for each in made]
+    assert [channel.receive() for channel in channels] == [2] * HOSTS
+    return (tree_memory() - before) / HOSTS
+''',
+    'Mitogen': r'''
+import logging
+import mitogen.core, mitogen.master, mitogen.utils, mitogen.select
+import compare_functions
+
+def measured(function):
+    def run():
+        return mitogen.utils.run_with_router(function)
+    return run
+
+def context(router):
+    args = [part for part in SSH]
+    return router.ssh(hostname='127.0.0.1', port=PORT, username=USER, identity_file=IDENTITY, python_path=PYTHON,
+                      check_host_keys='ignore', ssh_args=['-F', 'none', '-o', 'IdentityAgent=none'])
+
+@measured
+def measure_connect(router):
+    start = now()
+    made = context(router)
+    assert made.call(compare_functions.add, 1, 1) == 2
+    return (now() - start) * 1000
+
+@measured
+def measure_call(router):
+    made = context(router)
+    for _ in range(200):
+        made.call(compare_functions.add, 1, 2)
+    start = now()
+    for _ in range(CALLS):
+        made.call(compare_functions.add, 1, 2)
+    return (now() - start) / CALLS * 1e6
+
+@measured
+def measure_flight(router):
+    made = context(router)
+    made.call(compare_functions.add, 1, 2)
+    start = now()
+    receivers = [made.call_async(compare_functions.add, number, 2) for number in range(FLIGHT)]
+    for receiver in receivers:
+        receiver.get().unpickle()
+    return FLIGHT / (now() - start)
+
+@measured
+def measure_up(router):
+    made = context(router)
+    made.call(compare_functions.size, b'')
+    data = bytes(SIZE)
+    start = now()
+    assert made.call(compare_functions.size, data) == SIZE
+    return SIZE / (now() - start) / (1 << 20)
+
+@measured
+def measure_down(router):
+    made = context(router)
+    made.call(compare_functions.zeros, 1)
+    start = now()
+    assert len(made.call(compare_functions.zeros, SIZE)) == SIZE
+    return SIZE / (now() - start) / (1 << 20)
+
+@measured
+def measure_hosts32(router):
+    import concurrent.futures
+    start = now()
+    with concurrent.futures.ThreadPoolExecutor(HOSTS) as pool:
+        made = list(pool.map(lambda _: context(router), range(HOSTS)))
+    receivers = [each.call_async(compare_functions.add, 1, 1) for each in made]
+    assert [receiver.get().unpickle() for receiver in receivers] == [2] * HOSTS
+    return now() - start
+
+@measured
+def measure_memory32(router):
+    before = tree_memory()
+    made = [context(router) for _ in range(HOSTS)]
+    receivers = [each.call_async(compare_functions.add, 1, 1) for each in made]
+    assert [receiver.get().unpickle() for receiver in receivers] == [2] * HOSTS
+    return (tree_memory() - before) / HOSTS
+''',
+}
+
+FUNCTIONS = 'def add(a, b):\n    return a + b\n\ndef size(data):\n    return len(data)\n\ndef zeros(size):\n    return bytes(size)\n'
+
+
+def environments(folder: Path, wheel: str) -> dict[str, str]:
+    """An interpreter for each subject: ours in one environment, the others in another, as both have a package `easycluster`."""
+    pythons = {}
+    for name, packages in [('ours', [wheel]), ('others', OTHERS)]:
+        venv.create(folder / name, with_pip=True)
+        python = str(folder / name / 'bin' / 'python')
+        command = [python, '-m', 'pip', 'install', '-q', '--disable-pip-version-check', *packages]
+        subprocess.run(command, check=True)
+        pythons[name] = python
+    return pythons
+
+
+def measure(python: str, subject: str, name: str, settings: str, folder: Path) -> float | None:
+    """One measurement in a process of its own; None where the subject does not come to an end."""
+    script = COMMON + settings + SUBJECTS[subject]
+    script += "\nprint('RESULT', json.dumps(measure_%s()), flush=True)\nos._exit(0)\n" % name
+    try:
+        done = subprocess.run([python, '-c', script], capture_output=True, text=True, timeout=120, cwd=folder)
+    except subprocess.TimeoutExpired:
+        return None
+    for line in done.stdout.splitlines():
+        if line.startswith('RESULT '):
+            return float(json.loads(line[7:]))
+    print('%s, %s: %s' % (subject, name, done.stderr.strip().splitlines()[-1:]), file=sys.stderr)
+    return None
+
+
+def main() -> int:
+    """Measures and prints; 1 if a goal was missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('wheel')
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--only', action='append', choices=MEASURES)
+    options = parser.parse_args()
+    from support.sshd import Sshd
+
+    missed = 0
+    with tempfile.TemporaryDirectory() as temporary, Sshd(max_sessions=100) as server:
+        folder = Path(temporary)
+        (folder / 'compare_functions.py').write_text(FUNCTIONS)
+        pythons = environments(folder, os.path.abspath(options.wheel))
+        remote = sys.executable
+        ssh = server.ssh()
+        arguments = [part for part in ssh[1:-1] if part not in ('-p', str(server.port))]
+        settings = 'SPEC, USER, PORT, PYTHON, SSH, IDENTITY = %r\n' % (
+            (server.spec('rpython=%s' % remote), server.user, server.port, remote, arguments, str(server.key)),
+        )
+        print('%-10s %12s %12s %12s %12s   %s' % ('', *SUBJECTS, 'ratio (goal)'))
+        for name in options.only or MEASURES:
+            unit, less, goal = MEASURES[name]
+            best = {}
+            for _ in range(options.rounds):
+                for subject in SUBJECTS:
+                    if 'def measure_%s(' % name not in SUBJECTS[subject]:
+                        continue
+                    python = pythons['ours' if subject == 'ours' else 'others']
+                    value = measure(python, subject, name, settings, folder)
+                    if value is not None:
+                        best[subject] = (min if less else max)(value, best.get(subject, value))
+            rivals = [best[subject] for subject in best if subject != 'ours']
+            if 'ours' not in best or not rivals:
+                print('%-10s not measured' % name)
+                missed += 1
+                continue
+            ratio = best['ours'] / (min if less else max)(rivals)
+            met = ratio <= goal if less else ratio >= goal
+            missed += not met
+            cells = ['%12.4g' % best[subject] if subject in best else '%12s' % '-' for subject in SUBJECTS]
+            print(
+                '%-10s %s   %.2f (%s %.2f%s) %s'
+                % (
+                    name,
+                    ' '.join(cells),
+                    ratio,
+                    'at most' if less else 'at least',
+                    goal,
+                    '' if met else ', missed',
+                    unit,
+                ),
+                flush=True,
+            )
+    return int(bool(missed))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
