@@ -18,7 +18,7 @@ else:
     text_type = type(''.decode())
     # What cannot be written to a descriptor is of no use as a view; slices are copies.
     view = str
-    scalars = frozenset((type(None), bool, int, float, text_type))
+    scalars = frozenset((type(None), bool, int, type(1 << 80), float, text_type))
 long_type = type(1 << 80)
 # Not in 2.6, whose clients send nothing that needs it.
 filled = getattr(builtins, 'memoryview', None)
