@@ -13,10 +13,10 @@ pub(crate) struct Classic {
     /// Write a new key to FILE; the same as `keygen FILE`
     #[arg(short = 'g', long, value_name = "FILE", help_heading = CLASSIC, group = "classic")]
     generate: Option<PathBuf>,
-    /// Run the standalone server; the same as `serve`
+    /// Run the standalone server; the same as `serve`, with the options of `serve --help`
     #[arg(short = 'S', long, help_heading = CLASSIC, group = "classic")]
     serve: bool,
-    /// Install the server as a service; the same as `service install`
+    /// Install the server as a service, with the same options; the same as `service install`
     #[arg(short = 'i', long, help_heading = CLASSIC, group = "classic")]
     install: bool,
     /// Remove the service; the same as `service uninstall`

@@ -16,10 +16,11 @@ mod run;
 mod serve;
 mod service;
 mod stop;
+mod terminal;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -42,7 +43,6 @@ Nothing is installed there: it needs sshd and any Python from 2.6 on.";
 #[command(
     name = "easycluster",
     version,
-    about,
     after_help = EXAMPLES,
     arg_required_else_help = true,
     subcommand_negates_reqs = true,
@@ -73,7 +73,10 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let arguments = match Arguments::try_parse_from(args) {
+    let parsed = command()
+        .try_get_matches_from(args)
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
             // `--help` and `--version` come here too, and go to stdout with code 0.
@@ -87,6 +90,17 @@ where
     }
 }
 
+/// The command line. The many options of `-S` are `serve`'s, whose help explains them, so that
+/// the first page stays a page.
+fn command() -> clap::Command {
+    let mut command = Arguments::command();
+    let serve = serve::Arguments::augment_args(clap::Command::new("serve"));
+    for option in serve.get_arguments() {
+        command = command.mut_arg(option.get_id(), |option| option.hide(true));
+    }
+    command
+}
+
 /// One thread serves all connections: a call's time is mostly wake-ups.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
@@ -95,9 +109,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::here(format!("the runtime does not start: {error}")))
 }
 
-/// Who answers the questions of connections: whoever sits at the terminal.
-fn prompter() -> Option<crate::transport::Prompter> {
-    printer::somebody_is_there().then(crate::transport::ssh::terminal_prompter)
+/// Ends a runtime without waiting for a thread that still waits for an answer on the terminal.
+fn end(runtime: tokio::runtime::Runtime) {
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
 }
 
 fn dispatch(arguments: Arguments) -> Result<i32, Failure> {

@@ -1,7 +1,7 @@
 //! The thread that prints what all hosts say. A slow terminal or pipe stops this thread and, by way
 //! of the output windows, the remote printers; it never stops the connections.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -183,9 +183,4 @@ impl Hosts {
         }
         Ok(())
     }
-}
-
-/// Whether questions can be asked: somebody sits at a terminal.
-pub(crate) fn somebody_is_there() -> bool {
-    io::stdin().is_terminal() && io::stderr().is_terminal()
 }

@@ -12,7 +12,9 @@ use super::lines::Format;
 use super::printer::{Printer, Report};
 use super::program::{self, Program, RUNNER};
 use super::stop::{Stop, Stopper};
+use super::terminal::Terminal;
 use crate::connection::ConnectOptions;
+use crate::transport::Prompter;
 use crate::{Client, Error, Value};
 
 const EXAMPLES: &str = "\
@@ -93,15 +95,20 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
     let format = format_for(&arguments, &labels);
     let printer = Arc::new(Printer::start(format, labels.clone()));
+    let terminal = Terminal::remember();
     let runtime = super::runtime()?;
     let (outcomes, stop) = runtime.block_on(everywhere(
         targets,
         Arc::new(program),
         &arguments,
+        terminal.prompter(),
         Arc::clone(&printer),
     ));
     // Ends what connections are left, and with them the last holders of the printer.
-    drop(runtime);
+    super::end(runtime);
+    if stop.is_some() {
+        terminal.restore();
+    }
     if let Some(printer) = Arc::into_inner(printer) {
         printer.close();
     }
@@ -132,6 +139,7 @@ async fn everywhere(
     targets: Vec<Target>,
     program: Arc<Program>,
     arguments: &Arguments,
+    prompter: Option<Prompter>,
     printer: Arc<Printer>,
 ) -> (Vec<Option<Outcome>>, Option<Stop>) {
     let mut outcomes: Vec<Option<Outcome>> = targets.iter().map(|_| None).collect();
@@ -144,6 +152,7 @@ async fn everywhere(
             target,
             program: Arc::clone(&program),
             timeout: arguments.timeout,
+            prompter: prompter.clone(),
             printer: Arc::clone(&printer),
             stopped: stopper.subscribe(),
         };
@@ -177,6 +186,7 @@ struct Job {
     target: Target,
     program: Arc<Program>,
     timeout: Option<Duration>,
+    prompter: Option<Prompter>,
     printer: Arc<Printer>,
     stopped: watch::Receiver<bool>,
 }
@@ -198,7 +208,7 @@ impl Job {
             output: self.printer.sink(self.number),
             ..ConnectOptions::default()
         };
-        options.transport.prompter = super::prompter();
+        options.transport.prompter = self.prompter.clone();
         let client = tokio::select! {
             client = Client::begin(&self.target.spec, options) => client,
             _ = self.stopped.changed() => return Outcome::Interrupted,

@@ -9,4 +9,5 @@ mod scene;
 mod stopping;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 mod usage;

@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 use super::failure::{self, Failure, print_error};
 use super::hosts::{self, HostOptions, Target};
 use super::stop::Stopper;
+use super::terminal::Terminal;
 use crate::connection::{ConnectOptions, OutputSink};
+use crate::transport::Prompter;
 use crate::{Client, Error, Value};
 use table::{Machine, Row, Silence};
 
@@ -60,12 +62,14 @@ pub(crate) struct Arguments {
 
 pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let targets = arguments.hosts.targets(&arguments.hosts.specs)?;
+    let terminal = Terminal::remember();
     let runtime = super::runtime()?;
     let verbose = arguments.verbose && !arguments.json;
     let jobs = if verbose { 1 } else { arguments.jobs };
-    let (rows, stopped) = runtime.block_on(all(targets, jobs, verbose));
-    drop(runtime);
+    let (rows, stopped) = runtime.block_on(all(targets, jobs, verbose, terminal.prompter()));
+    super::end(runtime);
     if let Some(code) = stopped {
+        terminal.restore();
         return Ok(code);
     }
     let printed = if arguments.json {
@@ -110,16 +114,22 @@ fn print(text: &str) -> std::io::Result<()> {
 }
 
 /// Asks all targets; the rows are in their order. An exit code instead where it was stopped.
-async fn all(targets: Vec<Target>, jobs: usize, verbose: bool) -> (Vec<Row>, Option<i32>) {
+async fn all(
+    targets: Vec<Target>,
+    jobs: usize,
+    verbose: bool,
+    prompter: Option<Prompter>,
+) -> (Vec<Row>, Option<i32>) {
     let mut rows: Vec<Option<Row>> = targets.iter().map(|_| None).collect();
     let mut stopper = Stopper::new(watch::Sender::new(false).subscribe());
     let places = Arc::new(Semaphore::new(jobs));
     let mut asking = JoinSet::new();
     for (number, target) in targets.into_iter().enumerate() {
         let places = Arc::clone(&places);
+        let prompter = prompter.clone();
         asking.spawn(async move {
             let _place = places.acquire_owned().await;
-            (number, one(target, verbose).await)
+            (number, one(target, verbose, prompter).await)
         });
     }
     loop {
@@ -139,14 +149,14 @@ async fn all(targets: Vec<Target>, jobs: usize, verbose: bool) -> (Vec<Row>, Opt
     (rows.into_iter().flatten().collect(), code)
 }
 
-async fn one(target: Target, verbose: bool) -> Row {
+async fn one(target: Target, verbose: bool, prompter: Option<Prompter>) -> Row {
     let story = verbose.then(|| story::Story::begin(&target.label));
     let mut options = ConnectOptions {
         // Nothing is printed by what we ask; what a login script prints is not about us.
         output: OutputSink::discard(),
         ..ConnectOptions::default()
     };
-    options.transport.prompter = super::prompter();
+    options.transport.prompter = prompter;
     options.transport.observer = story.as_ref().map(story::Story::observer);
     let answer = ask(&target, options).await;
     if let Some(story) = story {

@@ -1,0 +1,43 @@
+//! The terminal that questions are asked on, and its settings, which a question cut short would leave changed.
+
+use crate::transport::Prompter;
+
+/// The controlling terminal, if there is one.
+pub(crate) struct Terminal {
+    #[cfg(unix)]
+    saved: Option<(std::fs::File, rustix::termios::Termios)>,
+}
+
+impl Terminal {
+    /// Takes note of how the terminal is set now.
+    pub(crate) fn remember() -> Terminal {
+        Terminal {
+            #[cfg(unix)]
+            saved: std::fs::File::open("/dev/tty").ok().and_then(|file| {
+                let settings = rustix::termios::tcgetattr(&file).ok()?;
+                Some((file, settings))
+            }),
+        }
+    }
+
+    /// Who answers the questions of connections: whoever sits at the terminal, also where stdin is
+    /// a file. Nobody where there is no terminal, and then nothing is asked.
+    pub(crate) fn prompter(&self) -> Option<Prompter> {
+        #[cfg(unix)]
+        let somebody = self.saved.is_some();
+        #[cfg(not(unix))]
+        let somebody = std::io::IsTerminal::is_terminal(&std::io::stdin());
+        somebody.then(crate::transport::ssh::terminal_prompter)
+    }
+
+    /// Sets it as it was. For commands that are stopped while a password is being typed, when echo
+    /// is off.
+    pub(crate) fn restore(&self) {
+        #[cfg(unix)]
+        if let Some((file, settings)) = &self.saved {
+            let now = rustix::termios::OptionalActions::Now;
+            // A terminal that has gone needs no settings.
+            let _ = rustix::termios::tcsetattr(file, now, settings);
+        }
+    }
+}
