@@ -6,6 +6,7 @@ mod examples;
 mod ping;
 mod run;
 mod scene;
+mod standalone;
 mod stopping;
 #[path = "../support/mod.rs"]
 mod support;
