@@ -13,9 +13,9 @@ use crate::error::{ConnectError, Error, Stage};
 /// first flight of a new TCP connection (BS-7).
 pub const BOOTSTRAP_LIMIT: usize = 14_000;
 
-/// What is tried where no interpreter is named, best first (BS-3).
-pub const CANDIDATES: &str = "python3 python python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
-python3.7 python3.6 python3.5 python3.4 python3.3 python3.2 python2 python2.7 python2.6 /usr/libexec/platform-python";
+/// The words behind the script's `set --` where no interpreter is named: what is tried, best
+/// first (BS-3). A loop counts the versions down, because every byte of the command counts.
+const CANDIDATES: &str = r#"python3 python; for m in 14 13 12 11 10 9 8 7 6 5 4 3 2; do set -- "$@" python3.$m; done; set -- "$@" python2 python2.7 python2.6 /usr/libexec/platform-python"#;
 
 static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/bootstrap_py");
 /// Made by the build script from the same files.

@@ -5,10 +5,9 @@ import random
 import zlib
 
 SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bootstrap_py")
-CANDIDATES = " ".join(
-    ["python3", "python"]
-    + ["python3.%d" % minor for minor in range(14, 1, -1)]
-    + ["python2", "python2.7", "python2.6", "/usr/libexec/platform-python"]
+CANDIDATES = (
+    'python3 python; for m in 14 13 12 11 10 9 8 7 6 5 4 3 2; do set -- "$@" python3.$m; done; '
+    'set -- "$@" python2 python2.7 python2.6 /usr/libexec/platform-python'
 )
 
 
