@@ -1,0 +1,108 @@
+//! Five hundred connections from one process, with the time and memory that they take.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
+use easycluster::transport::{Process, ReadEvent, StageLimits, TransportOptions};
+use support::{Sshd, SshdOptions, processes};
+use tokio::sync::Semaphore;
+
+const CONNECTIONS: usize = 500;
+/// Handshakes at once; the rest wait for their turn.
+const AT_ONCE: usize = 32;
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn five_hundred_connections_are_made_used_and_ended() {
+    let server = Sshd::start_with(&SshdOptions {
+        home: vec![(".bashrc", String::new())],
+        ..SshdOptions::default()
+    });
+    let target = SshTarget {
+        port: Some(server.port()),
+        user: Some(server.user().to_owned()),
+        config: ConfigSource::None,
+        ..SshTarget::new("127.0.0.1")
+    }
+    .with_option(
+        "UserKnownHostsFile",
+        server.known_hosts().display().to_string(),
+    )
+    .with_option("GlobalKnownHostsFile", "none")
+    .with_option("IdentityFile", server.key.private.display().to_string())
+    .with_option("IdentityAgent", "none");
+    let options = TransportOptions {
+        // The server has two processors for all of them.
+        limits: StageLimits::all(Duration::from_secs(120)),
+        ..TransportOptions::default()
+    };
+    let before = resident_kib();
+    let threads = processes::threads(std::process::id());
+    let since = Instant::now();
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let opening: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let (turns, target, options) = (Arc::clone(&turns), target.clone(), options.clone());
+            tokio::spawn(async move {
+                let _turn = turns.acquire().await.unwrap();
+                // A connector each, so that none is shared.
+                open(&Connector::new(), &target, "exec cat", &options)
+                    .await
+                    .unwrap()
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for opened in opening {
+        all.push(opened.await.unwrap());
+    }
+    let connected = since.elapsed();
+    let memory = resident_kib() - before;
+    assert_eq!(server.logins(), CONNECTIONS);
+
+    let since = Instant::now();
+    for Process { writer, .. } in &mut all {
+        writer
+            .write(vec![Bytes::from_static(b"ping")])
+            .await
+            .unwrap();
+    }
+    for Process { reader, .. } in &mut all {
+        assert_eq!(
+            reader.next().await,
+            Some(ReadEvent::Stdout(Bytes::from_static(b"ping")))
+        );
+    }
+    println!(
+        "{CONNECTIONS} connections in {:.1} s, {} KiB each; one echo on all of them in {:.3} s; {} threads more",
+        connected.as_secs_f64(),
+        memory / CONNECTIONS as u64,
+        since.elapsed().as_secs_f64(),
+        processes::threads(std::process::id()) - threads
+    );
+    // A child process each would take about 8 MiB.
+    assert!(memory < 500 * 1024, "{memory} KiB");
+
+    drop(all);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !server.session_processes().is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "{} are left",
+            server.session_processes().len()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
