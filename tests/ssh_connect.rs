@@ -150,6 +150,104 @@ async fn a_full_server_gets_one_more_connection() {
 }
 
 #[tokio::test]
+async fn clients_that_start_at_once_fill_one_connection_after_the_other() {
+    let server = server_with(SshdOptions {
+        max_sessions: 2,
+        ..SshdOptions::default()
+    });
+    let spec = server.spec();
+    let opening: Vec<_> = (0..8)
+        .map(|_| {
+            let spec = spec.clone();
+            tokio::spawn(async move { open(&spec, "cat").await.unwrap() })
+        })
+        .collect();
+    let mut processes = Vec::new();
+    for opened in opening {
+        processes.push(opened.await.unwrap());
+    }
+    let logins = server.logins();
+    assert!((4..=8).contains(&logins), "{logins} connections");
+    drop(processes);
+    idle(&server).await;
+}
+
+#[tokio::test]
+async fn compression_variables_and_addresses_are_as_configured() {
+    let server = server_with(SshdOptions {
+        lines: vec!["AcceptEnv GREETING NUMBER".into(), "Compression yes".into()],
+        ..SshdOptions::default()
+    });
+    let spec = format!(
+        "{}:extra=-C -4 -b 127.0.0.2 -o 'SetEnv GREETING=\"good day\" NUMBER=7'",
+        server.spec()
+    );
+    let process = open(
+        &spec,
+        "echo $GREETING $NUMBER; echo $SSH_CONNECTION; head -c 3000000 /dev/zero | tr '\\0' x",
+    )
+    .await
+    .unwrap();
+    let (out, ..) = finish(process).await;
+    let text = String::from_utf8_lossy(&out);
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("good day 7"));
+    assert!(
+        lines
+            .next()
+            .is_some_and(|line| line.starts_with("127.0.0.2 ")),
+        "{}",
+        &text[..200]
+    );
+    assert_eq!(lines.next().map(str::len), Some(3_000_000));
+}
+
+#[tokio::test]
+async fn algorithms_are_as_configured() {
+    let server = server();
+    for (keyword, value) in [
+        ("Ciphers", "chacha20-poly1305@openssh.com"),
+        ("Ciphers", "aes128-ctr"),
+        ("Ciphers", "aes128-gcm@openssh.com"),
+        ("KexAlgorithms", "ecdh-sha2-nistp384"),
+        ("KexAlgorithms", "diffie-hellman-group14-sha256"),
+        ("KexAlgorithms", "diffie-hellman-group-exchange-sha256"),
+        ("MACs", "hmac-sha1"),
+        ("MACs", "hmac-sha2-512-etm@openssh.com"),
+    ] {
+        // A cipher that brings its own authentication would leave no MAC to choose.
+        let cipher = if keyword == "MACs" {
+            " -o Ciphers=aes256-ctr"
+        } else {
+            ""
+        };
+        let spec = format!("{}:extra=-o {keyword}={value}{cipher}", server.spec());
+        let process = open(&spec, "echo in")
+            .await
+            .unwrap_or_else(|error| panic!("{value}: {error}"));
+        assert_eq!(finish(process).await.0, b"in\n", "{value}");
+    }
+    let error = open(
+        &format!("{}:extra=-o Ciphers=none-such", server.spec()),
+        "true",
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(error.stage, Stage::Configure);
+    assert!(error.message.contains("Ciphers 'none-such'"), "{error}");
+    let error = open(
+        &format!("{}:extra=-o Ciphers=aes256-cbc", server.spec()),
+        "true",
+    )
+    .await
+    .unwrap_err();
+    assert!(
+        error.message.contains("no common cipher (Ciphers)"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn an_unread_channel_holds_up_no_other() {
     let server = server();
     let unread = open(

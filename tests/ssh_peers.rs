@@ -358,7 +358,7 @@ async fn a_password_is_asked_for_until_it_is_right() {
     let (options, asked) = answers(&["wrong", "sesame"]);
     let (out, status) = run(&target, "hello", &options).await.unwrap();
     assert_eq!((out.as_str(), status), ("hello", ExitStatus::Code(5)));
-    let asked = asked.lock().unwrap();
+    let asked = asked.lock().unwrap().clone();
     assert_eq!(asked.len(), 2);
     assert!(
         asked
@@ -407,7 +407,7 @@ async fn questions_of_the_server_are_put_to_the_user_without_its_escapes() {
     let (options, asked) = answers(&["123456", "0000"]);
     let (out, _) = run(&target, "hello", &options).await.unwrap();
     assert_eq!(out, "hello");
-    let asked = asked.lock().unwrap();
+    let asked = asked.lock().unwrap().clone();
     assert_eq!(
         asked
             .iter()
@@ -431,7 +431,6 @@ async fn questions_of_the_server_are_put_to_the_user_without_its_escapes() {
             .unwrap()
             .contains(&"[\"123456\", \"0000\"]".to_owned())
     );
-    drop(asked);
 
     let (options, _) = answers(&["1"]);
     let error = run(&target, "hello", &options).await.unwrap_err();

@@ -1,14 +1,10 @@
 //! Proving who the user is, in the order OpenSSH would, and saying what was tried when nothing helped.
 
+mod questions;
 mod signer;
 
-use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
-use russh::keys::ssh_encoding::Encode;
-use russh::keys::ssh_key::private::KeypairData;
-use russh::keys::{
-    Algorithm, HashAlg, PublicKey, agent::AgentIdentity, signature::Signer as SignatureSigner,
-    ssh_key::Signature,
-};
+use russh::client::{AuthResult, Handle};
+use russh::keys::{Algorithm, HashAlg, PublicKey};
 use russh::{MethodKind, MethodSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,9 +12,8 @@ use std::time::{Duration, Instant};
 use super::algorithms;
 use super::handler::{ClientHandler, Shared, describe};
 use super::host_key::Trust;
-use super::identity::{Candidate, Candidates, Source, agent, candidates};
+use super::identity::{Candidate, Candidates, Source, candidates};
 use super::key_store::KeyStore;
-use super::prompt::Asker;
 use super::settings::Settings;
 use super::timing::Stages;
 use crate::error::{ConnectError, Stage, printable};
@@ -54,20 +49,21 @@ pub(super) async fn authenticate(
     Ok(())
 }
 
-struct Attempt<'a> {
-    stages: &'a Stages,
-    settings: &'a Settings,
-    handle: &'a mut Handle<ClientHandler>,
+/// One connection's way through the methods.
+pub(super) struct Attempt<'a> {
+    pub(super) stages: &'a Stages,
+    pub(super) settings: &'a Settings,
+    pub(super) handle: &'a mut Handle<ClientHandler>,
     shared: &'a Arc<Shared>,
     keys: &'a KeyStore,
     /// What was tried, in order, for the error.
-    tried: Vec<String>,
+    pub(super) tried: Vec<String>,
     /// The methods the server would take, once it has said so.
-    accepted: Option<MethodSet>,
+    pub(super) accepted: Option<MethodSet>,
 }
 
 /// How one request came out.
-enum Outcome {
+pub(super) enum Outcome {
     Success,
     /// Right, and the server wants one more.
     Partial,
@@ -165,7 +161,7 @@ impl Attempt<'_> {
     }
 
     /// Takes an answer in; an ended connection becomes the error that says why.
-    fn outcome(&mut self, result: AuthResult) -> Result<Outcome, ConnectError> {
+    pub(super) fn outcome(&mut self, result: AuthResult) -> Result<Outcome, ConnectError> {
         match result {
             AuthResult::Success => Ok(Outcome::Success),
             AuthResult::Failure {
@@ -309,96 +305,7 @@ impl Attempt<'_> {
         }))
     }
 
-    async fn password(&mut self) -> Result<Outcome, ConnectError> {
-        let question = format!("{}@{}'s password: ", self.settings.user, self.settings.host);
-        let Some(password) = self.stages.asker.ask(&question, false).await else {
-            self.tried.push("password: not answered".to_owned());
-            self.withdraw(MethodKind::Password);
-            return Ok(Outcome::Failure);
-        };
-        let request = self
-            .handle
-            .authenticate_password(&self.settings.user, password);
-        match self.stages.timed(Stage::Authentication, request).await? {
-            Ok(result) => {
-                if !result.success() {
-                    self.tried.push("password: refused".to_owned());
-                }
-                self.outcome(result)
-            }
-            Err(error) => Err(self.broken(&error)),
-        }
-    }
-
-    /// A method whose question the user does not answer is not asked again.
-    fn withdraw(&mut self, method: MethodKind) {
-        if let Some(accepted) = &mut self.accepted {
-            accepted.remove(method);
-        }
-    }
-
-    async fn keyboard_interactive(&mut self) -> Result<Outcome, ConnectError> {
-        let start = self
-            .handle
-            .authenticate_keyboard_interactive_start(&self.settings.user, None::<String>);
-        let mut reply = self.stages.timed(Stage::Authentication, start).await?;
-        loop {
-            match reply {
-                Err(error) => return Err(self.broken(&error)),
-                Ok(KeyboardInteractiveAuthResponse::Success) => return Ok(Outcome::Success),
-                Ok(KeyboardInteractiveAuthResponse::Failure {
-                    remaining_methods,
-                    partial_success,
-                }) => {
-                    if !partial_success {
-                        self.tried.push("keyboard-interactive: refused".to_owned());
-                    }
-                    return self.outcome(AuthResult::Failure {
-                        remaining_methods,
-                        partial_success,
-                    });
-                }
-                Ok(KeyboardInteractiveAuthResponse::InfoRequest {
-                    name,
-                    instructions,
-                    prompts,
-                }) => {
-                    let mut responses = Vec::new();
-                    let mut heading = [name, instructions]
-                        .into_iter()
-                        .filter(|text| !text.is_empty())
-                        .collect::<Vec<_>>()
-                        .join("\n");
-                    for prompt in prompts {
-                        if !heading.is_empty() {
-                            heading.push('\n');
-                        }
-                        let question = format!(
-                            "{heading}({}@{}) {}",
-                            self.settings.user, self.settings.host, prompt.prompt
-                        );
-                        heading.clear();
-                        match self.stages.asker.ask(&question, prompt.echo).await {
-                            Some(answer) => responses.push(answer),
-                            None => {
-                                // russh can only answer, so an empty one ends the attempt.
-                                self.withdraw(MethodKind::KeyboardInteractive);
-                                self.tried
-                                    .push("keyboard-interactive: not answered".to_owned());
-                                return Err(self.refused(&[]));
-                            }
-                        }
-                    }
-                    let answer = self
-                        .handle
-                        .authenticate_keyboard_interactive_respond(responses);
-                    reply = self.stages.timed(Stage::Authentication, answer).await?;
-                }
-            }
-        }
-    }
-
-    fn broken(&self, error: &russh::Error) -> ConnectError {
+    pub(super) fn broken(&self, error: &russh::Error) -> ConnectError {
         match self.shared.ended() {
             Some(_) => self.lost(),
             None => self.failure(&describe(error)),
@@ -433,7 +340,7 @@ impl Attempt<'_> {
     }
 
     /// Nothing is left to try.
-    fn refused(&self, notes: &[String]) -> ConnectError {
+    pub(super) fn refused(&self, notes: &[String]) -> ConnectError {
         let accepted: Vec<&str> = self
             .accepted
             .iter()

@@ -1,6 +1,7 @@
 //! What the server sends, as russh hands it on: host key, banner, channel data, the end of the connection.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -78,6 +79,11 @@ impl Shared {
         let mut state = self.lock();
         state.channels.remove(&id);
         state.unclaimed.remove(&id);
+    }
+
+    /// How many channels are open.
+    pub(super) fn open_channels(&self) -> usize {
+        self.lock().channels.len()
     }
 
     /// The server's words for its last refusal to open a channel.
@@ -273,9 +279,9 @@ impl Handler for ClientHandler {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         let mut state = self.shared.lock();
-        if !state.channels.contains_key(&channel) {
+        if let Entry::Vacant(place) = state.channels.entry(channel) {
             let (inlet, outlet) = queue();
-            state.channels.insert(channel, inlet);
+            place.insert(inlet);
             state.unclaimed.insert(channel, outlet);
         }
         Ok(())

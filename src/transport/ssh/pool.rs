@@ -79,9 +79,12 @@ impl Connector {
             let (connection, fresh) = self.connection(&stages, &settings, 0).await?;
             match connection.start(&stages, command).await {
                 Ok((writer, reader)) => return Ok((writer, reader, connection.peer().to_owned())),
-                // On a connection of its own the refusal is final; and one that others hold may have
-                // ended between finding and using it.
-                Err(error) if fresh || error.timed_out => return Err(error),
+                // On a connection that nobody else uses the refusal is final. One that others use is
+                // full, or has ended between finding and using it.
+                Err(error) if error.timed_out => return Err(error),
+                Err(error) if fresh && connection.shared().open_channels() == 0 => {
+                    return Err(error);
+                }
                 Err(_) if !connection.usable() => {}
                 Err(error) => return Err(error),
             }

@@ -1,6 +1,13 @@
 //! Signatures for authentication, by the agent or by a key file.
 
-use super::*;
+use russh::keys::ssh_encoding::Encode;
+use russh::keys::ssh_key::Signature;
+use russh::keys::ssh_key::private::KeypairData;
+use russh::keys::{HashAlg, PublicKey, agent::AgentIdentity, signature::Signer as SignatureSigner};
+
+use crate::transport::ssh::identity::{Candidate, Source, agent};
+use crate::transport::ssh::key_store::KeyStore;
+use crate::transport::ssh::prompt::Asker;
 
 /// Signs with a candidate's private key, which is read or asked for only now that the server takes the public one.
 pub(super) struct Signer<'a> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::keywords::Collected;
 use super::tokens::{Local, Tokens};
+use super::values::{flag, lower, number, parse_jump, parse_port, parse_time, text, unsupported};
 use crate::transport::ssh::settings::{
     AddressFamily, AgentChoice, HostKeyPolicy, IdentityFile, JumpHost, Route, Settings, SshTarget,
 };
@@ -149,74 +150,6 @@ pub(super) fn assemble(
     })
 }
 
-fn unsupported(keyword: &str, value: &str) -> String {
-    format!("{keyword} does not take the value '{value}'")
-}
-
-fn text(collected: &Collected, name: &str) -> Option<String> {
-    collected.first(name).map(str::to_owned)
-}
-
-fn lower(collected: &Collected, name: &str) -> Option<String> {
-    collected.first(name).map(str::to_lowercase)
-}
-
-fn flag(collected: &Collected, name: &str, default: bool) -> Result<bool, String> {
-    match lower(collected, name).as_deref() {
-        None => Ok(default),
-        Some("yes" | "true") => Ok(true),
-        Some("no" | "false") => Ok(false),
-        Some(other) => Err(unsupported(name, other)),
-    }
-}
-
-fn number(collected: &Collected, name: &str, default: u32) -> Result<u32, String> {
-    match collected.first(name) {
-        None => Ok(default),
-        Some(text) => text.parse().map_err(|_| unsupported(name, text)),
-    }
-}
-
-pub(super) fn parse_port(text: &str) -> Result<u16, String> {
-    match text.parse::<u16>() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err(unsupported("Port", text)),
-    }
-}
-
-/// Seconds, or numbers with the units s, m, h, d, w, as in `1h30m`.
-fn parse_time(keyword: &str, text: &str) -> Result<u64, String> {
-    let bad = || unsupported(keyword, text);
-    let mut total: u64 = 0;
-    let mut digits = String::new();
-    for c in text.chars() {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        let unit = match c.to_ascii_lowercase() {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86400,
-            'w' => 604_800,
-            _ => return Err(bad()),
-        };
-        let count: u64 = digits.parse().map_err(|_| bad())?;
-        total = total
-            .checked_add(count.checked_mul(unit).ok_or_else(bad)?)
-            .ok_or_else(bad)?;
-        digits.clear();
-    }
-    if !digits.is_empty() {
-        let seconds: u64 = digits.parse().map_err(|_| bad())?;
-        total = total.checked_add(seconds).ok_or_else(bad)?;
-    } else if text.is_empty() {
-        return Err(bad());
-    }
-    Ok(total)
-}
-
 fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<IdentityFile>, String> {
     if !collected.has("identityfile") {
         let folder = tokens.local.home.join(".ssh");
@@ -300,41 +233,6 @@ fn route(collected: &Collected, tokens: &mut Tokens) -> Result<Route, String> {
     }
 }
 
-/// `[user@]host[:port]` or `ssh://[user@]host[:port]`, with brackets around IPv6 addresses.
-pub(super) fn parse_jump(text: &str) -> Result<JumpHost, String> {
-    let bad = || unsupported("ProxyJump", text);
-    let rest = text.strip_prefix("ssh://").unwrap_or(text);
-    let rest = rest.trim_end_matches('/');
-    let (user, rest) = match rest.rsplit_once('@') {
-        Some((user, rest)) => (Some(user.to_owned()), rest),
-        None => (None, rest),
-    };
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(inner) => {
-            let (host, behind) = inner.split_once(']').ok_or_else(bad)?;
-            match behind.strip_prefix(':') {
-                Some(port) => (host, Some(port)),
-                None if behind.is_empty() => (host, None),
-                None => return Err(bad()),
-            }
-        }
-        None => match rest.rsplit_once(':') {
-            // More than one colon without brackets is an IPv6 address.
-            Some((host, _)) if host.contains(':') => (rest, None),
-            Some((host, port)) => (host, Some(port)),
-            None => (rest, None),
-        },
-    };
-    if host.is_empty() || user.as_deref() == Some("") {
-        return Err(bad());
-    }
-    Ok(JumpHost {
-        user,
-        host: host.to_owned(),
-        port: port.map(parse_port).transpose().map_err(|_| bad())?,
-    })
-}
-
 /// Variables by SetEnv, and by SendEnv those of our own environment that match.
 fn environment(collected: &Collected) -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = Vec::new();
@@ -366,43 +264,4 @@ fn environment(collected: &Collected) -> Vec<(String, String)> {
         }
     }
     variables
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jump_hosts_are_read_in_every_form() {
-        let hop = |user: Option<&str>, host: &str, port| JumpHost {
-            user: user.map(str::to_owned),
-            host: host.to_owned(),
-            port,
-        };
-        assert_eq!(parse_jump("gate").unwrap(), hop(None, "gate", None));
-        assert_eq!(
-            parse_jump("a@gate:22022").unwrap(),
-            hop(Some("a"), "gate", Some(22022))
-        );
-        assert_eq!(
-            parse_jump("ssh://a@gate:1").unwrap(),
-            hop(Some("a"), "gate", Some(1))
-        );
-        assert_eq!(parse_jump("[::1]:5").unwrap(), hop(None, "::1", Some(5)));
-        assert_eq!(parse_jump("a@[::1]").unwrap(), hop(Some("a"), "::1", None));
-        assert_eq!(parse_jump("::1").unwrap(), hop(None, "::1", None));
-        for bad in ["", "@gate", "gate:", "gate:0", "gate:x", "[::1", "[::1]x"] {
-            assert!(parse_jump(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn times_are_seconds_or_carry_units() {
-        assert_eq!(parse_time("X", "90"), Ok(90));
-        assert_eq!(parse_time("X", "1h30m"), Ok(5400));
-        assert_eq!(parse_time("X", "1m5"), Ok(65));
-        assert!(parse_time("X", "").is_err());
-        assert!(parse_time("X", "m").is_err());
-        assert!(parse_time("X", "99999999999999999999w").is_err());
-    }
 }

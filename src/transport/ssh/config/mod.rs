@@ -11,6 +11,7 @@ mod openssh_says;
 mod pattern;
 mod read;
 mod tokens;
+mod values;
 mod words;
 
 use std::collections::HashSet;

@@ -9,7 +9,7 @@ use super::match_block::{Facts, Outcome, evaluate};
 use super::pattern::{matches, matches_list};
 use super::tokens::{Local, Tokens};
 use super::words::{keyword, words};
-use super::{Verdict, assemble};
+use super::{Verdict, values};
 use crate::transport::ssh::settings::{ConfigSource, SshTarget};
 
 /// Files that include each other end here, as in OpenSSH.
@@ -262,7 +262,7 @@ impl Reader<'_> {
     fn tokens(&self) -> Result<Tokens, String> {
         let port = match (self.target.port, self.collected.first("port")) {
             (Some(port), _) => port,
-            (None, Some(text)) => assemble::parse_port(text)?,
+            (None, Some(text)) => values::parse_port(text)?,
             (None, None) => 22,
         };
         Ok(Tokens {
