@@ -1,6 +1,7 @@
 //! The program `easycluster`: arguments, output and exit codes. What it does is done by the library.
 
 mod classic;
+#[cfg(unix)]
 mod demo;
 #[cfg(unix)]
 #[doc(hidden)]
@@ -59,6 +60,7 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Ping(ping::Arguments),
+    #[cfg(unix)]
     Demo(demo::Arguments),
     Serve(serve::Arguments),
     Keygen(keygen::Arguments),
@@ -118,6 +120,7 @@ fn dispatch(arguments: Arguments) -> Result<i32, Failure> {
     match arguments.command {
         Some(Command::Run(arguments)) => run::main(arguments),
         Some(Command::Ping(arguments)) => ping::main(arguments),
+        #[cfg(unix)]
         Some(Command::Demo(arguments)) => demo::main(&arguments),
         Some(Command::Serve(arguments)) => serve::main(&arguments),
         Some(Command::Keygen(arguments)) => keygen::main(&arguments),

@@ -41,3 +41,15 @@ impl Terminal {
         }
     }
 }
+
+/// The columns of the terminal that stdout is; `None` where it is none.
+pub(crate) fn width() -> Option<u16> {
+    #[cfg(unix)]
+    {
+        // Asking for the size of what is no terminal fails, which is the answer.
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(size.ws_col).filter(|columns| *columns > 0)
+    }
+    #[cfg(not(unix))]
+    None
+}

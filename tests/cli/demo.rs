@@ -1,6 +1,9 @@
 //! `easycluster demo`: it teaches, it succeeds, it leaves nothing.
 
-use crate::scene::{easycluster, program, said};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::scene::{PATIENCE, easycluster, program, said};
 use crate::support::{interpreters, processes};
 
 #[tokio::test]
@@ -42,6 +45,43 @@ async fn it_shows_every_act_and_cleans_up() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(processes::with_environment("HOME", &mark), []);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_it_and_cleans_up() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mark = folder.path().to_str().expect("path").to_owned();
+    let mut child = program(&["demo"])
+        .env("TMPDIR", folder.path())
+        .env("HOME", folder.path())
+        .spawn()
+        .expect("the program starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("stdout")).lines();
+    loop {
+        let line = tokio::time::timeout(PATIENCE, stdout.next_line())
+            .await
+            .expect("a line in time")
+            .expect("read")
+            .expect("more lines");
+        // Half a second is spent there.
+        if line.contains("slow_square\", (12,)") {
+            break;
+        }
+    }
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    kill_process(
+        Pid::from_raw(pid.expect("alive")).expect("pid"),
+        Signal::INT,
+    )
+    .expect("signal");
+    while let Ok(Some(_)) = stdout.next_line().await {}
+    let output = said(child).await;
+    assert_eq!((output.stderr.as_str(), output.code), ("", Some(130)));
+    let left = std::fs::read_dir(folder.path()).expect("folder").count();
+    assert_eq!(
+        (left, processes::with_environment("HOME", &mark)),
+        (0, vec![])
+    );
 }
 
 #[tokio::test]

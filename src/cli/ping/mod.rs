@@ -3,7 +3,7 @@
 mod story;
 mod table;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::failure::{self, Failure, print_error};
 use super::hosts::{self, HostOptions, Target};
 use super::stop::Stopper;
-use super::terminal::Terminal;
+use super::terminal::{self, Terminal};
 use crate::connection::{ConnectOptions, OutputSink};
 use crate::transport::Prompter;
 use crate::{Client, Error, Value};
@@ -92,13 +92,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
 
 /// The table on stdout, and below it on stderr what to do about those that did not answer.
 fn show(rows: &[Row]) -> std::io::Result<()> {
-    let width = std::io::stdout()
-        .is_terminal()
-        .then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok())
-        .flatten()
-        .map(|size| size.ws_col)
-        .filter(|columns| *columns > 0);
-    print(&table::as_table(rows, width))?;
+    print(&table::as_table(rows, terminal::width()))?;
     for row in rows {
         if let Err(silence) = &row.answer {
             print_error(&silence.message, silence.hint.as_deref());
