@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -14,6 +13,7 @@ use crate::connection::{ConnectOptions, Connection as Core, Peer};
 
 use super::connection::Connection;
 use super::queue::Queue;
+use super::runtime::Engine;
 use super::{errors, output, runtime, spec};
 
 /// How often the main thread looks for a signal while it waits, so that Ctrl-C ends the wait.
@@ -21,22 +21,25 @@ pub(super) const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
-/// Waits for an answer of the runtime's thread without Python's lock. Ends early with what a signal handler raised.
-pub(super) fn wait_for<T: Send>(py: Python<'_>, answer: &Receiver<T>) -> PyResult<T> {
-    // Receivers are not Sync, but this one moves into the closure and back by reference only.
-    struct Borrowed<'a, T>(&'a Receiver<T>);
-    unsafe impl<T: Send> Send for Borrowed<'_, T> {}
+/// Runs a future on the runtime and waits for it without Python's lock. Given up when a signal handler raises.
+pub(super) fn wait_for<T: Send + 'static>(
+    py: Python<'_>,
+    engine: &Engine,
+    future: impl Future<Output = T> + Send + 'static,
+) -> PyResult<T> {
+    let mut task = engine.spawn(future);
     loop {
-        let borrowed = Borrowed(answer);
-        let received = py.detach(move || {
-            let borrowed = borrowed;
-            borrowed.0.recv_timeout(SIGNAL_CHECK)
-        });
-        match received {
-            Ok(value) => return Ok(value),
-            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(PyRuntimeError::new_err("the connection thread has ended"));
+        let waited = py
+            .detach(|| engine.drive(async { tokio::time::timeout(SIGNAL_CHECK, &mut task).await }));
+        match waited {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(_)) => return Err(PyRuntimeError::new_err("the connection task has ended")),
+            Err(_elapsed) => {
+                if let Err(raised) = py.check_signals() {
+                    task.abort();
+                    engine.nudge();
+                    return Err(raised);
+                }
             }
         }
     }
@@ -70,23 +73,18 @@ pub(super) fn open(
     if spec.batch != Some(true) && std::io::stdin().is_terminal() {
         options.transport.prompter = Some(crate::transport::ssh::terminal_prompter());
     }
-    let runtime = runtime::handle()?;
-    let (sender, receiver) = sync_channel(1);
-    let task = runtime.spawn(async move {
-        // Whoever interrupted the wait has dropped the receiver; the connection then ends here.
-        let _ = sender.send(Core::open(&spec, options).await);
-    });
-    let opened = wait_for(py, &receiver).inspect_err(|_| task.abort())?;
+    let engine = runtime::engine()?;
+    let opened = wait_for(py, &engine, async move { Core::open(&spec, options).await })?;
     let core = opened.map_err(|error| errors::from_error(py, error))?;
     let lost = Arc::clone(&queue);
     core.on_lost(move |_| lost.lost());
     if let Some((interval, limit)) = keep_alive {
         let watched = core.clone();
-        runtime.spawn(super::connection::keep_alive(
+        engine.spawn(super::connection::keep_alive(
             watched.downgrade(),
             interval,
             limit,
         ));
     }
-    Ok(Connection::new(core, queue, number, trusted))
+    Ok(Connection::new(core, queue, engine, number, trusted))
 }

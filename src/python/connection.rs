@@ -4,7 +4,6 @@ use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -18,6 +17,7 @@ use crate::wire::Segments;
 use super::connect::{SIGNAL_CHECK, wait_for};
 use super::convert::{self, Reading};
 use super::queue::{Queue, Route, Taken, Ticket};
+use super::runtime::Engine;
 use super::{buffer, errors, runtime};
 
 /// Whether the pickle holds references, and the server objects that the request names.
@@ -32,6 +32,8 @@ pub(super) struct Connection {
     // Not dropped in a forked child: the tasks behind it run in the parent only.
     core: ManuallyDrop<Core>,
     queue: Arc<Queue>,
+    // Of the process that made the connection; not used in any other.
+    engine: ManuallyDrop<Arc<Engine>>,
     number: u64,
     trusted: bool,
     python2: AtomicBool,
@@ -43,6 +45,9 @@ impl Drop for Connection {
         if self.process == runtime::process() {
             // Safety: dropped once, here.
             unsafe { ManuallyDrop::drop(&mut self.core) };
+            self.engine.nudge();
+            // Safety: as above.
+            unsafe { ManuallyDrop::drop(&mut self.engine) };
         }
     }
 }
@@ -81,10 +86,17 @@ fn payload(object: &Bound<'_, PyAny>, hold: bool) -> PyResult<Payload> {
 }
 
 impl Connection {
-    pub(super) fn new(core: Core, queue: Arc<Queue>, number: u64, trusted: bool) -> Connection {
+    pub(super) fn new(
+        core: Core,
+        queue: Arc<Queue>,
+        engine: Arc<Engine>,
+        number: u64,
+        trusted: bool,
+    ) -> Connection {
         Connection {
             core: ManuallyDrop::new(core),
             queue,
+            engine: ManuallyDrop::new(engine),
             number,
             trusted,
             python2: AtomicBool::new(false),
@@ -108,18 +120,16 @@ impl Connection {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn start(
+    fn prepare(
         &self,
         py: Python<'_>,
-        ticket: Ticket,
         code: u8,
         thread: Option<i32>,
         content: &Bound<'_, PyAny>,
         timeout: Option<f64>,
         keeps: Option<Keeps>,
-        route: Route,
         hold: bool,
-    ) -> PyResult<()> {
+    ) -> PyResult<Request> {
         runtime::check(self.process)?;
         buffer::release_done(py);
         let target = thread.map_or(ThreadTarget::OneShot, ThreadTarget::Id);
@@ -134,7 +144,10 @@ impl Connection {
             request.keeps = oids;
         }
         request.barrier = code == 6;
-        self.queue.expect(ticket, route);
+        Ok(request)
+    }
+
+    fn hand_in(&self, ticket: Ticket, request: Request) {
         let queue = Arc::clone(&self.queue);
         let sink = Sink::Callback(Box::new(move |completion| {
             queue.complete(ticket, completion)
@@ -142,7 +155,6 @@ impl Connection {
         if let Some(id) = self.core.submit(request, sink) {
             self.queue.submitted(ticket, id);
         }
-        Ok(())
     }
 
     /// Repeats `attempt` until it has something, time is up, or a signal handler raises.
@@ -164,6 +176,7 @@ impl Connection {
         loop {
             let slice = Instant::now() + if main { SIGNAL_CHECK } else { LONG };
             let until = end.map_or(slice, |end| end.min(slice));
+            self.engine.nudge();
             let taken = py.detach(|| SendTaken(attempt(Some(until)))).0;
             if !matches!(taken, Taken::Nothing) {
                 return Ok(taken);
@@ -196,17 +209,11 @@ impl Connection {
         timeout: Option<f64>,
         keeps: Option<Keeps>,
     ) -> PyResult<()> {
-        self.start(
-            py,
-            ticket,
-            code,
-            thread,
-            content,
-            timeout,
-            keeps,
-            Route::Queue,
-            false,
-        )
+        let request = self.prepare(py, code, thread, content, timeout, keeps, false)?;
+        self.queue.expect(ticket, Route::Queue);
+        self.hand_in(ticket, request);
+        self.engine.nudge();
+        Ok(())
     }
 
     /// As `submit`, but the completion waits under its ticket.
@@ -221,17 +228,11 @@ impl Connection {
         timeout: Option<f64>,
         keeps: Option<Keeps>,
     ) -> PyResult<()> {
-        self.start(
-            py,
-            ticket,
-            code,
-            thread,
-            content,
-            timeout,
-            keeps,
-            Route::Slot,
-            false,
-        )
+        let request = self.prepare(py, code, thread, content, timeout, keeps, false)?;
+        self.queue.expect(ticket, Route::Slot);
+        self.hand_in(ticket, request);
+        self.engine.nudge();
+        Ok(())
     }
 
     /// Hands in a request and waits for the next completions. Cancels the request if interrupted.
@@ -252,9 +253,22 @@ impl Connection {
         main: bool,
     ) -> PyResult<Bound<'py, PyList>> {
         let route = if slot { Route::Slot } else { Route::Queue };
-        self.start(
-            py, ticket, code, thread, content, timeout, keeps, route, true,
-        )?;
+        let request = self.prepare(py, code, thread, content, timeout, keeps, true)?;
+        let alone = self.queue.outstanding() == 0;
+        self.queue.expect(ticket, route);
+        if alone {
+            // Nothing else is on its way here, so this thread writes the call and reads the answer itself.
+            py.detach(|| {
+                self.engine.drive(async {
+                    self.hand_in(ticket, request);
+                    let settled = self.queue.settled(ticket);
+                    // Later it waits like all others, so that signals are looked for.
+                    let _ = tokio::time::timeout(SIGNAL_CHECK, settled).await;
+                })
+            });
+        } else {
+            self.hand_in(ticket, request);
+        }
         let batch = if slot {
             self.take_slot(py, ticket, None, main)
         } else {
@@ -332,6 +346,7 @@ impl Connection {
         match self.queue.id_of(ticket) {
             Some(id) => {
                 self.core.cancel(id);
+                self.engine.nudge();
                 true
             }
             None => false,
@@ -344,6 +359,7 @@ impl Connection {
             for (oid, times) in receipts {
                 self.core.release(oid, times);
             }
+            self.engine.nudge();
         }
     }
 
@@ -351,6 +367,7 @@ impl Connection {
     fn stop_thread(&self, thread: i32) {
         if self.process == runtime::process() {
             self.core.stop_thread(thread);
+            self.engine.nudge();
         }
     }
 
@@ -371,13 +388,9 @@ impl Connection {
         let hello = match self.core.hello() {
             Some(hello) => hello,
             None => {
-                let (sender, receiver) = sync_channel(1);
                 let core = Core::clone(&self.core);
-                runtime::handle()?.spawn(async move {
-                    // Whoever interrupted the wait has dropped the receiver.
-                    let _ = sender.send(core.ready().await);
-                });
-                wait_for(py, &receiver)?.map_err(|error| errors::from_error(py, error))?
+                wait_for(py, &self.engine, async move { core.ready().await })?
+                    .map_err(|error| errors::from_error(py, error))?
             }
         };
         self.python2.store(hello.python.0 < 3, Ordering::Relaxed);
@@ -415,14 +428,10 @@ impl Connection {
             return Ok(());
         }
         self.core.close();
+        self.engine.nudge();
         if wait {
-            let (sender, receiver) = sync_channel(1);
             let core = Core::clone(&self.core);
-            runtime::handle()?.spawn(async move {
-                // Whoever interrupted the wait has dropped the receiver.
-                let _ = sender.send(core.closed().await);
-            });
-            wait_for(py, &receiver)?;
+            wait_for(py, &self.engine, async move { core.closed().await })?;
         }
         Ok(())
     }

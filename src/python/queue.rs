@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::connection::Completion;
 use crate::session::RequestId;
@@ -46,6 +47,8 @@ struct State {
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    /// The same for a thread that drives the runtime while it waits.
+    settled: Notify,
 }
 
 /// What a wait ended with.
@@ -96,9 +99,30 @@ impl Queue {
                 state.signal();
             }
         }
-        if state.waiting > 0 {
-            drop(state);
+        let waiting = state.waiting > 0;
+        drop(state);
+        if waiting {
             self.changed.notify_all();
+        }
+        self.settled.notify_waiters();
+    }
+
+    /// Returns when there is something to take for whoever waits for this call.
+    pub(super) async fn settled(&self, ticket: Ticket) {
+        loop {
+            let mut notified = std::pin::pin!(self.settled.notified());
+            notified.as_mut().enable();
+            {
+                let state = self.lock();
+                let routed = state.calls.get(&ticket).map(|call| call.route);
+                if state.lost
+                    || routed.is_none()
+                    || (routed == Some(Route::Queue) && !state.ready.is_empty())
+                {
+                    return;
+                }
+            }
+            notified.await;
         }
     }
 
@@ -119,6 +143,7 @@ impl Queue {
         state.signal();
         drop(state);
         self.changed.notify_all();
+        self.settled.notify_waiters();
     }
 
     /// Whether a completion can be taken under this number.
