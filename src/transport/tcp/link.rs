@@ -373,3 +373,6 @@ fn fill(out: &mut Vec<u8>, sealer: &mut Sealer, shared: &Shared) -> Result<bool,
     }
     Ok(state.ending)
 }
+
+#[cfg(test)]
+mod tests;

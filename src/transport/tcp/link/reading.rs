@@ -17,7 +17,8 @@ impl Reading {
         let shared = self.shared.clone();
         let result = tokio::select! {
             result = self.receive() => result,
-            () = shared.stop.notified() => return,
+            // The owner is gone and has said CLOSE.
+            () = shared.stop.notified() => Ok(()),
         };
         if let Err(error) = result {
             // Nothing more can be sent to any purpose, unless this side found fault: then the
@@ -26,14 +27,14 @@ impl Reading {
                 let sentence = error.to_string();
                 let mut content = Message::Error(&sentence).head();
                 content.extend_from_slice(sentence.as_bytes());
-                self.shared.queue(Outgoing::Plain(content));
+                shared.queue(Outgoing::Plain(content));
             }
-            self.shared.end();
+            shared.end();
             let _ = self.tell.send(Err(error));
-            // The other side may not be reading any more.
-            let _ = timeout(FAREWELL, self.shared.written()).await;
-            self.shared.broken.notify_one();
         }
+        // The other side may have stopped reading, and what is left is for nobody.
+        let _ = timeout(FAREWELL, shared.written()).await;
+        shared.broken.notify_one();
     }
 
     /// Reads until the orderly end.
