@@ -59,7 +59,7 @@ pub(crate) struct ListenArguments {
     /// Write the process id to this file while running
     #[arg(short = 'P', long, value_name = "FILE")]
     pub(crate) pidfile: Option<PathBuf>,
-    /// Profile remote Python threads into files of this name; %d is the thread's number, %p the process id
+    /// Profile remote Python threads into files of this name; %d counts them from 0, %p is the process id
     #[arg(long, value_name = "PATTERN")]
     pub(crate) profile: Option<String>,
     /// `QuietServer` logs warnings only

@@ -78,8 +78,8 @@ pub struct ServerOptions {
     pub liveness: Liveness,
     /// Names of environment variables that commands get beside the usual ones.
     pub pass_environment: Vec<String>,
-    /// What the files are called that remote Python threads are profiled into: `%d` is the
-    /// thread's number, `%p` the process id. Written when a thread or its client ends in order.
+    /// What the files are called that remote Python threads are profiled into: `%d`
+    /// counts them, 0 is the main thread; `%p` is the process id. Written when a thread or its client ends in order.
     pub profile: Option<String>,
     /// Where the key is read from again on `reload`.
     pub key_file: Option<PathBuf>,

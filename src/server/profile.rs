@@ -15,7 +15,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Makes the folder. `pattern` names the files: `%d` is the thread's number, `%p` the process
+    /// Makes the folder. `pattern` names the files: `%d` counts the threads, `%p` is the process
     /// id; both are added where they are missing, so that no file is written over.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-# Profiles the Python that finds this on its PYTHONPATH, each thread of the stub into a file of its own: the server's --profile.
+# Profiles the Python that finds this on its PYTHONPATH, each thread into a file of its own: the server's --profile.
 # For every Python that the stub runs on: 2.6 and newer. From 3.12 on a process has one profiler, which sees all threads; it is
-# the main thread's.
+# the main thread's. Nothing here knows the stub, which the client brings along and which may be of another release.
 import atexit
 import cProfile
 import os
@@ -14,6 +14,8 @@ except ImportError:
 pattern = os.environ.pop('EASYCLUSTER_PROFILE', None)
 start_new_thread = thread.start_new_thread
 profilers = []
+# As long as there were threads beside the main one.
+started = []
 
 
 def step_aside():
@@ -56,21 +58,19 @@ def begin(number):
     return end
 
 
-def profiled(number, function, args):
-    """Is a thread of the stub."""
+def profiled(number, function, args, kwargs):
+    """Is a thread."""
     end = begin(number)
     try:
-        function(*args)
+        function(*args, **kwargs)
     finally:
         end()
 
 
-def start(function, args=(), *rest):
-    """Takes the place of start_new_thread; the stub's threads are told by their numbers."""
-    number = getattr(getattr(function, '__self__', None), 'number', None)
-    if number is None:
-        return start_new_thread(function, args, *rest)
-    return start_new_thread(profiled, (number, function, args))
+def start(function, args=(), kwargs={}):
+    """Takes the place of start_new_thread."""
+    started.append(None)
+    return start_new_thread(profiled, (len(started), function, args, kwargs))
 
 
 def write_all():
