@@ -45,7 +45,7 @@ lint: $(VENV)/ready
 	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py src/cli/remote
 
 rust:
-	cargo test --locked
+	cargo test --locked --no-fail-fast
 
 documentation:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
