@@ -14,7 +14,7 @@ def act(machine, kind, flags, request, thread, payload, counted):
     if kind == wire.DATA:
         message = machine.messages.get(request)
         if message is None:
-            machine.link.fatal('malformed', 'DATA for request %d, of which no message is under way' % request)
+            machine.link.fatal('malformed', 'DATA for request %d, which has no message' % request)
         message.feed(payload, counted, not flags & wire.MORE)
     elif kind == wire.CREDIT:
         load('output').of(machine).credit(*wire.struct.unpack('>I', payload))

@@ -30,7 +30,7 @@ class Message(object):
         """Takes the next chunk; called by whoever reads."""
         self.total += len(chunk)
         if self.total > 1 << 40:
-            self.machine.link.fatal('too-large', 'a message of more than %d bytes' % (1 << 40))
+            self.machine.link.fatal('too-large', 'a message of more than 1 TiB')
         self.machine.count(self.worker, counted)
         self.chunks.append((chunk, counted))
         if last:

@@ -37,18 +37,18 @@ def split(machine, source):
             data.extend(bytearray(min(size - start, max(start, 1 << 20))))
             # The view is gone before the next extension.
             if source.readinto(compat.filled(data)[start:]) < len(data) - start:
-                machine.link.fatal('malformed', 'a message is shorter than the buffers in it')
+                machine.link.fatal('malformed', 'the buffers do not add up to the message')
         return data
 
     unpack = wire.struct.unpack
     count, size = unpack('>IQ', bytes(exactly(12)))
     if count > 65536:
-        machine.link.fatal('too-large', 'a message with %d buffers; at most 65536' % count)
+        machine.link.fatal('too-large', 'a message with %d buffers' % count)
     lengths = unpack('>%dQ' % count, bytes(exactly(8 * count)))
     pickle = exactly(size)
     buffers = [exactly(length) for length in lengths]
     if source.read(1):
-        machine.link.fatal('malformed', 'a message is longer than the buffers in it')
+        machine.link.fatal('malformed', 'the buffers do not add up to the message')
     return BytesIO(pickle), buffers
 
 

@@ -109,7 +109,7 @@ class Link(object):
             self.fatal('unknown-kind', 'frame kind 0x%02x is not one that a client sends' % kind)
         if not self.allowed(kind, flags):
             self.fatal('unknown-flag', 'flags 0x%02x on frame kind 0x%02x' % (flags, kind))
-        self.fatal('too-large', 'a frame of %d bytes; at most %d' % (length, MAX_PAYLOAD))
+        self.fatal('too-large', 'a frame of %d bytes' % length)
 
     def inflate(self, payload):
         """The content of a DEFLATED payload (FR-10)."""
@@ -124,7 +124,7 @@ class Link(object):
         if inflater is None or inflater.unused_data:
             self.fatal('malformed', 'a deflated frame is not one whole stream')
         if len(content) > MAX_PAYLOAD:
-            self.fatal('too-large', 'a frame inflates to more than %d bytes' % MAX_PAYLOAD)
+            self.fatal('too-large', 'a frame inflates to more than 1 MiB')
         return content
 
     def frame(self, kind, request, thread, payload, flags=0):

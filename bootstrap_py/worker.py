@@ -179,8 +179,9 @@ class Worker(object):
                 self.release()
             elif queue and machine.ticker_parked:
                 machine.rouse_ticker()
-        self.busy = False
+        # Still busy: while this waits for the client to read, others must.
         self.release()
+        self.busy = False
         self.request = 0
 
     def credit(self, least):
@@ -265,7 +266,7 @@ class Machine(object):
         """Counts what arrives for a thread against its window."""
         worker.arrived += counted
         if worker.arrived > THREAD_WINDOW and worker.arrived != counted:
-            self.link.fatal('window', 'more than %d bytes for thread %d' % (THREAD_WINDOW, worker.number))
+            self.link.fatal('window', 'more than 1 MiB for thread %d' % worker.number)
 
     def control(self, kind, *frame):
         """Acts on a frame that is not a request; never waits."""

@@ -53,7 +53,7 @@ class Pickler(pickle.Pickler):
 
 class Stub:
     def __init__(self, interpreter, peer="python", compress=False, window=1 << 20, env=None, cwd=None, rpython=True,
-                 command=None, hello=True, credit=True):
+                 command=None, hello=True, credit=True, reading=True):
         assembled, stub, self.marker = assemble.assemble(interpreter if rpython is True else rpython)
         self.process = subprocess.Popen(
             command(assembled) if command else ["/bin/sh", "-c", assembled],
@@ -103,9 +103,13 @@ class Stub:
                 ),
             )
         self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
+        if reading:
+            self.begin_reading()
         self.error_reader = threading.Thread(target=self.read_errors, daemon=True)
         self.error_reader.start()
+
+    def begin_reading(self):
+        self.reader.start()
 
     def __enter__(self):
         return self

@@ -25,6 +25,7 @@ from stub_process import (
     PING,
     RESULT,
     Failed,
+    Stub,
     is_running,
     wait_until,
 )
@@ -451,3 +452,19 @@ def test_the_first_frame_is_hello(start):
     stub.frame(CALL, 1, 0, b"")
     stub.end()
     assert stub.fatal.startswith("malformed: ")
+
+
+def test_a_client_that_writes_before_it_reads(interpreter):
+    """Both pipes full: the stub goes on reading while it cannot write (ME-11)."""
+    with Stub(interpreter, reading=False) as stub:
+        requests = b"".join(
+            HEADER.pack(0x4543, CALL, 0, len(data), number, 0) + data
+            for number, data in ((n, pickle.dumps(("abs", (-n,), {}), 2)) for n in range(1, 8001))
+        )
+        sender = threading.Thread(target=stub.write, args=(requests,))
+        sender.start()
+        sender.join(30)
+        assert not sender.is_alive(), "the stub stopped reading"
+        stub.begin_reading()
+        for n in range(1, 8001):
+            assert stub.wait(n) == n
