@@ -72,7 +72,7 @@ class Answers:
                 )
             )
         if tag == _LOST:
-            return _Failed(RemoteException(value, ''))
+            return _Failed(self._closing_error or RemoteException(value, ''))
         return _Failed(RemoteException(pickle.PicklingError('%s: %s' % (self._peername, value)), ''))
 
     def _plain(self, pickled):

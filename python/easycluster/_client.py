@@ -130,6 +130,7 @@ class Client(Requests, Answers, Connection):
         self._python2 = False
         self._sink = None
         self._own_tickets = set()
+        self._closing_error = None
 
     def _open(self, parameters):
         """Connects as the parameters say, sends the definitions behind it, and waits until the other side runs."""
@@ -188,9 +189,11 @@ class Client(Requests, Answers, Connection):
             return
         if self._references is not None:
             self._references.close()
+        error = message if isinstance(message, RemoteException) else RemoteException(IOError(message), '')
+        # Set first: calls in other threads end with it as soon as the connection does.
+        self._closing_error = error
         native.close()
         self._weak_native.pop(native.number, None)
-        error = message if isinstance(message, RemoteException) else RemoteException(IOError(message), '')
         self._fail_pending(error)
         if self._sink is not None:
             _output.show()
