@@ -248,6 +248,94 @@ async fn algorithms_are_as_configured() {
 }
 
 #[tokio::test]
+async fn an_old_server_is_reached_where_the_configuration_says_so() {
+    let server = server_with(SshdOptions {
+        host_key_types: vec!["rsa"],
+        client_key_type: "rsa",
+        log_in: false,
+        lines: [
+            "HostKeyAlgorithms ssh-rsa",
+            "PubkeyAcceptedAlgorithms ssh-rsa",
+            "KexAlgorithms diffie-hellman-group14-sha1",
+            "Ciphers aes128-cbc",
+            "MACs hmac-sha1",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        ..SshdOptions::default()
+    });
+    // One after the other is found missing, and each error names the keyword and the value to add.
+    let mut options = String::new();
+    for (keyword, value) in [
+        ("KexAlgorithms", "+diffie-hellman-group14-sha1"),
+        ("HostKeyAlgorithms", "+ssh-rsa"),
+        ("Ciphers", "+aes128-cbc"),
+    ] {
+        let error = open(&format!("{}{options}", server.spec()), "true")
+            .await
+            .unwrap_err();
+        assert_eq!(error.stage, Stage::KeyExchange, "{error}");
+        assert!(
+            error
+                .hint
+                .as_deref()
+                .is_some_and(|hint| hint.contains(&format!("{keyword} {value}"))),
+            "{error:?}"
+        );
+        let before = if options.is_empty() { ":extra=" } else { " " };
+        options += &format!("{before}-o {keyword}={value}");
+    }
+    let error = open(&format!("{}{options}", server.spec()), "true")
+        .await
+        .unwrap_err();
+    assert_eq!(error.stage, Stage::Authentication, "{error}");
+    options += " -o PubkeyAcceptedAlgorithms=ssh-rsa";
+    let process = open(&format!("{}{options}", server.spec()), "echo in")
+        .await
+        .unwrap();
+    assert_eq!(finish(process).await.0, b"in\n");
+}
+
+#[tokio::test]
+async fn what_only_openssh_interprets_is_asked_of_it() {
+    let server = server();
+    let config = server.folder().join("beyond_config");
+    // Canonical names are looked up by OpenSSH alone.
+    let text = format!(
+        "CanonicalizeHostname yes\nCanonicalizeFallbackLocal yes\nCanonicalDomains no-such-domain.invalid\nGSSAPIAuthentication yes\n\
+         Match canonical originalhost 127.0.0.1\n Port {}\n\
+         Host *\n IdentityFile {}\n UserKnownHostsFile {}\n IdentityAgent none\n",
+        server.port(),
+        server.key.private.display(),
+        server.known_hosts().display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let spec: ConnectionSpec = format!("{}@127.0.0.1:config={}", server.user(), config.display())
+        .parse()
+        .unwrap();
+    let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&events);
+    let options = TransportOptions {
+        observer: Some(std::sync::Arc::new(move |event| {
+            seen.lock().unwrap().push(event)
+        })),
+        ..TransportOptions::default()
+    };
+    let process = transport::open(&spec, "echo in", &options).await.unwrap();
+    assert_eq!(finish(process).await.0, b"in\n");
+    let events = events.lock().unwrap();
+    let warnings: Vec<_> = events
+        .iter()
+        .filter(|event| event.stage == Stage::Configure)
+        .collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].detail.contains("gssapiauthentication"),
+        "{warnings:?}"
+    );
+}
+
+#[tokio::test]
 async fn an_unread_channel_holds_up_no_other() {
     let server = server();
     let unread = open(

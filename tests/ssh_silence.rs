@@ -141,6 +141,21 @@ async fn a_server_that_says_nothing_is_given_up_at_the_key_exchange() {
 }
 
 #[tokio::test]
+async fn the_configured_connect_timeout_holds() {
+    let server = server(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target =
+        target(&server, listener.local_addr().unwrap().port()).with_option("ConnectTimeout", "1");
+    let (error, took) = fails(&target, &limits(Duration::from_secs(25))).await;
+    assert_eq!(
+        (error.stage, error.timed_out),
+        (Stage::KeyExchange, true),
+        "{error}"
+    );
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test]
 async fn something_else_than_ssh_is_told() {
     let server = server(&[]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

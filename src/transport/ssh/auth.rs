@@ -287,21 +287,23 @@ impl Attempt<'_> {
         let asking = self.handle.best_supported_rsa_hash();
         // An old server says nothing; then the modern signature is the better guess.
         let offered = match tokio::time::timeout(EXTENSION_WAIT, asking).await {
-            Ok(Ok(offered)) => offered.flatten(),
+            Ok(Ok(offered)) => offered,
             Ok(Err(error)) => return Err(self.broken(&error)),
             Err(_) => None,
         };
-        let order = match offered {
-            Some(hash) => [
-                Some(hash),
-                Some(HashAlg::Sha512),
-                Some(HashAlg::Sha256),
-                None,
-            ],
-            None => [Some(HashAlg::Sha512), Some(HashAlg::Sha256), None, None],
+        let order: &[Option<HashAlg>] = match offered {
+            Some(None) => &[None],
+            // A server that lists nothing is old; where the configuration allows for that, so do we, as OpenSSH does.
+            None if wanted(None) => &[None],
+            Some(Some(HashAlg::Sha256)) => &[Some(HashAlg::Sha256), None],
+            _ => &[Some(HashAlg::Sha512), Some(HashAlg::Sha256), None],
         };
-        Ok(order.into_iter().find(|hash| wanted(*hash)).ok_or_else(|| {
-            "no RSA signature algorithm is among PubkeyAcceptedAlgorithms".to_owned()
+        Ok(order.iter().copied().find(|hash| wanted(*hash)).ok_or_else(|| {
+            let needed = order.first().map(|hash| Algorithm::Rsa { hash: *hash }.to_string());
+            format!(
+                "the server takes RSA signatures by {}, which is not among PubkeyAcceptedAlgorithms",
+                needed.unwrap_or_default()
+            )
         }))
     }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use russh::SshId;
-use russh::client::{Config, Handle};
+use russh::client::{Config, GexParams, Handle};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::connection::Connection;
 use super::handler::{ClientHandler, HandlerError, Shared, describe};
 use super::host_key::HostKeyCheck;
 use super::key_store::KeyStore;
-use super::settings::{AddressFamily, Settings};
+use super::settings::{AddressFamily, Route, Settings};
 use super::stream::{ByteStream, Tethered};
 use super::timing::Stages;
 use super::{algorithms, auth};
@@ -188,6 +188,8 @@ fn client_config(settings: &Settings, check: &HostKeyCheck) -> Result<Config, St
         // Only a channel's confirmation goes through russh's own queue (see `channel`).
         channel_buffer_size: 4,
         preferred: algorithms::preferred(settings, check)?,
+        // What OpenSSH asks for; russh's own wish for 8192 bits takes seconds.
+        gex: GexParams::new(2048, 3072, 8192).map_err(|error| error.to_string())?,
         keepalive_interval: (!interval.is_zero()).then_some(interval),
         keepalive_max: settings.alive_count_max as usize,
         nodelay: true,
@@ -221,14 +223,34 @@ async fn exchange_keys(
         }
         Err(HandlerError::HostKey(error)) => Err(*error),
         Err(HandlerError::Russh(error)) => {
-            let error_text = match error {
+            let hint = exchange_hint(settings, &error);
+            let message = match error {
                 // The handler may know more than russh returns.
                 russh::Error::Disconnect => shared.ended().unwrap_or_else(|| describe(&error)),
                 other => describe(&other),
             };
-            Err(stages.error(Stage::KeyExchange, error_text).with_hint(
-                "check that the port is that of an SSH server and that it lets this machine in (MaxStartups, firewalls, hosts.deny)",
-            ))
+            Err(stages.error(Stage::KeyExchange, message).with_hint(hint))
         }
+    }
+}
+
+/// What to do about a key exchange that failed.
+fn exchange_hint(settings: &Settings, error: &russh::Error) -> String {
+    if let russh::Error::NoCommonAlgo { kind, theirs, .. } = error {
+        let keyword = match kind {
+            russh::AlgorithmKind::Kex => "KexAlgorithms",
+            russh::AlgorithmKind::Key => "HostKeyAlgorithms",
+            russh::AlgorithmKind::Cipher => "Ciphers",
+            russh::AlgorithmKind::Mac => "MACs",
+            russh::AlgorithmKind::Compression => "Compression",
+        };
+        let first = theirs.first().map(String::as_str).unwrap_or_default();
+        return crate::error::printable(&format!(
+            "an old server may need `{keyword} +{first}` in your ssh_config; what is not supported here, ssh=/usr/bin/ssh may have"
+        ));
+    }
+    match &settings.route {
+        Route::Command(command) => format!("run the ProxyCommand by hand to see what it says: {command}"),
+        _ => "check that the port is that of an SSH server and that it lets this machine in (MaxStartups, firewalls, hosts.deny)".to_owned(),
     }
 }

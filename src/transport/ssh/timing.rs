@@ -30,7 +30,8 @@ impl Stages {
 
     /// A failure at `stage`.
     pub(super) fn error(&self, stage: Stage, message: impl Into<String>) -> ConnectError {
-        ConnectError::new(&self.host, stage, message)
+        // Much of what stands in messages was sent by a server.
+        ConnectError::new(&self.host, stage, crate::error::printable(&message.into()))
     }
 
     /// Tells the observer that `stage` came to its end.

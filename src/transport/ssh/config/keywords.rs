@@ -82,15 +82,12 @@ const IGNORED: &[&str] = &[
     "forwardx11timeout",
     "forwardx11trusted",
     "gatewayports",
-    "gssapiauthentication",
     "gssapidelegatecredentials",
     "gssapitrustdns",
-    "gssapikeyexchange",
     "gssapirenewalforcesrekey",
     "gssapiserveridentity",
     "gssapiclientidentity",
     "gssapikexalgorithms",
-    "hostbasedauthentication",
     "hostbasedacceptedalgorithms",
     "hostbasedkeytypes",
     "ipqos",
@@ -102,8 +99,6 @@ const IGNORED: &[&str] = &[
     "obscurekeystroketiming",
     "permitlocalcommand",
     "permitremoteopen",
-    "pkcs11provider",
-    "proxyusefdpass",
     "rekeylimit",
     "remotecommand",
     "remoteforward",
@@ -120,7 +115,6 @@ const IGNORED: &[&str] = &[
     "tunnel",
     "tunneldevice",
     "updatehostkeys",
-    "verifyhostkeydns",
     "versionaddendum",
     "visualhostkey",
     "warnweakcrypto",
@@ -147,6 +141,22 @@ const IGNORED: &[&str] = &[
     "usersh",
 ];
 
+/// Keywords of OpenSSH that may decide whether one gets in, and that we do not have: they are warned about where they are on.
+const LACKING: &[&str] = &[
+    "gssapiauthentication",
+    "gssapikeyexchange",
+    "hostbasedauthentication",
+    "knownhostscommand",
+    "pkcs11provider",
+    "proxyusefdpass",
+    "verifyhostkeydns",
+];
+
+/// Whether a keyword is one that we lack, with a value that turns it on.
+pub(super) fn lacks(keyword: &str, value: &str) -> bool {
+    LACKING.contains(&keyword) && !matches!(value.to_lowercase().as_str(), "no" | "none" | "false")
+}
+
 /// What an old spelling is called today.
 fn current_name(keyword: &str) -> &str {
     match keyword {
@@ -170,6 +180,7 @@ pub(super) fn lookup(keyword: &str) -> Option<(&str, Kind)> {
     }
     IGNORED
         .iter()
+        .chain(LACKING)
         .find(|known| **known == name)
         .map(|known| (*known, Kind::Ignored))
 }

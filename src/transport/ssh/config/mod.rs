@@ -57,19 +57,23 @@ pub(super) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Setti
 fn resolve_now(target: &SshTarget) -> Result<Resolved, String> {
     let local = Local::current();
     let reading = read::read(target, &local, from_options(target)?)?;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = reading
+        .lacking
+        .iter()
+        .filter(|name| first_time(name))
+        .map(|name| {
+            format!("{name} in the ssh_config has no effect here; where it decides, take ssh=/usr/bin/ssh")
+        })
+        .collect();
     let mut collected = reading.collected;
     if !reading.beyond.is_empty() {
         match openssh_says::program() {
             Some(program) => collected = openssh_says::ask(&program, target)?,
-            None => warnings = reading
-                .beyond
-                .iter()
-                .filter(|name| first_time(name))
-                .map(|name| {
+            None => warnings.extend(reading.beyond.iter().filter(|name| first_time(name)).map(
+                |name| {
                     format!("{name} in the ssh_config is passed over: there is no ssh program to interpret it")
-                })
-                .collect(),
+                },
+            )),
         }
     }
     let settings = assemble::assemble(target, &collected, &local)?;

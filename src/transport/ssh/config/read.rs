@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::keywords::{Collected, Kind, lookup};
+use super::keywords::{Collected, Kind, lacks, lookup};
 use super::match_block::{Facts, Outcome, evaluate};
 use super::pattern::{matches, matches_list};
 use super::tokens::{Local, Tokens};
@@ -20,6 +20,8 @@ pub(super) struct Reading {
     pub(super) collected: Collected,
     /// What only OpenSSH itself can interpret, with its place.
     pub(super) beyond: BTreeSet<String>,
+    /// What applies and nobody here can do.
+    pub(super) lacking: BTreeSet<String>,
 }
 
 /// A file and how it was reached.
@@ -39,6 +41,7 @@ struct Reader<'a> {
     local: &'a Local,
     collected: Collected,
     beyond: BTreeSet<String>,
+    lacking: BTreeSet<String>,
     /// The name that `Host` lines are about: as typed, and in the last pass the real one.
     host: String,
     last_pass: bool,
@@ -56,6 +59,7 @@ pub(super) fn read(
         local,
         collected,
         beyond: BTreeSet::new(),
+        lacking: BTreeSet::new(),
         host: target.host.clone(),
         last_pass: false,
         wants_last_pass: false,
@@ -74,6 +78,7 @@ pub(super) fn read(
     Ok(Reading {
         collected: reader.collected,
         beyond: reader.beyond,
+        lacking: reader.lacking,
     })
 }
 
@@ -173,6 +178,9 @@ impl Reader<'_> {
         };
         if values.is_empty() {
             return Err(format!("{name} lacks its value"));
+        }
+        if *active && values.first().is_some_and(|value| lacks(&known, value)) {
+            self.lacking.insert(known.clone());
         }
         if kind == Kind::Ignored || !*active {
             return Ok(());
