@@ -11,10 +11,6 @@ PROVIDED = ('ServerObject RemoteProxy DefaultRemoteProxy SelfIterProxy RemoteExc
             'easycluster').split()
 
 
-class Cancelled(BaseException):
-    """Ends a request that was cancelled before it ran."""
-
-
 class Package(type(sys)):
     """The module `easycluster` on this side; its content is made when first asked for."""
 
@@ -80,14 +76,20 @@ def call(machine, name, args, kwargs):
     return names.get_global(name, machine.module, True)(*args, **compat.native_keywords(kwargs))
 
 
+def stop(worker, request):
+    """Ends a request that was cancelled before its code ran."""
+    if request in worker.machine.cancelled:
+        worker.cancelled = request
+        raise KeyboardInterrupt('cancelled before it ran')
+
+
 def perform(worker, kind, flags, request, payload):
     """Runs any request: unpickles it, and does what its kind says."""
     machine = worker.machine
     if kind == wire.CLOSE:
         load('control').finish(machine)
     content = unpickle(worker, flags, request, payload)
-    if request in machine.cancelled:
-        raise Cancelled
+    stop(worker, request)
     if kind == wire.CALL:
         return call(machine, *content)
     if kind == wire.METHOD:

@@ -20,7 +20,7 @@ else:
     view = str
     scalars = frozenset((type(None), bool, int, type(1 << 80), float, text_type))
 long_type = type(1 << 80)
-# Not in 2.6, whose clients send nothing that needs it.
+# Not in 2.6, to which clients send nothing that needs it.
 filled = getattr(builtins, 'memoryview', None)
 
 # The C modules by themselves: the packages around them import `re`, `enum` and more, which would take a good

@@ -41,7 +41,7 @@ def cancel(machine, request):
     machine.cancelled.add(request)
     message = machine.messages.pop(request, None)
     if message is not None:
-        message.abandon()
+        message.worker.drop(message.abandon())
     for worker in list(machine.alive):
         for entry in list(worker.queue):
             if entry[2] == request:
@@ -50,7 +50,7 @@ def cancel(machine, request):
                 except (ValueError, IndexError):
                     # Its thread has just taken it.
                     break
-                worker.taken += entry[4]
+                worker.drop(entry[4])
                 refuse(worker, entry, KeyboardInterrupt('cancelled before it ran'), 'cancelled')
                 return
         if worker.running == request:

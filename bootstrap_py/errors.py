@@ -4,7 +4,6 @@ import traceback
 
 compat = load('compat')
 wire = load('wire')
-calls = load('calls')
 
 
 class Unreadable(Exception):
@@ -24,11 +23,7 @@ def failure(worker, request, flags):
     if isinstance(info[1], Unreadable):
         kind = info[1].kind
         info = info[1].info
-    if isinstance(info[1], calls.Cancelled):
-        error = KeyboardInterrupt('cancelled before it ran')
-        info = (KeyboardInterrupt, error, None)
-        kind = 'cancelled'
-    elif worker.cancelled == request and isinstance(info[1], KeyboardInterrupt):
+    if worker.cancelled == request and isinstance(info[1], KeyboardInterrupt):
         kind = 'cancelled'
     machine.cancelled.discard(request)
     if flags & wire.NO_REPLY and kind != 'cancelled':

@@ -37,21 +37,23 @@ class Message(object):
             del self.machine.messages[self.request]
             self.ended.append(last)
         if self.abandoned:
-            self.abandon()
+            self.worker.drop(self.abandon())
         elif self.worker.parked:
             self.machine.roused.append(self.worker)
 
     def abandon(self):
-        """Forgets the content, also what is still to come."""
+        """Forgets the content, also what is still to come; the size of what was there."""
         self.abandoned = True
         self.ended.append(True)
-        worker = self.worker
-        while self.chunks:
-            worker.taken += self.chunks.popleft()[1]
-        if not worker.one_shot:
-            worker.credit(wire.MAX_PAYLOAD // 4)
-        if worker.parked:
-            self.machine.roused.append(worker)
+        size = 0
+        try:
+            while True:
+                size += self.chunks.popleft()[1]
+        except IndexError:
+            pass
+        if self.worker.parked:
+            self.machine.roused.append(self.worker)
+        return size
 
     def next(self):
         """Waits for the next chunk; False at the end of the message."""

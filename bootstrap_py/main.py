@@ -39,8 +39,6 @@ class Files(object):
 class Later(object):
     """Stands for sys.stdout or sys.stderr until something is printed; the real one is compiled only then."""
 
-    softspace = 0
-
     def __init__(self, machine, name):
         self.machine = machine
         self.name = name

@@ -1,5 +1,6 @@
 # What remote code prints: sys.stdout and sys.stderr as frames, and the pipe behind descriptor 1.
 import io
+import os
 import select
 import sys
 
@@ -13,7 +14,10 @@ class Output(object):
 
     def __init__(self, machine):
         self.machine = machine
-        self.window = machine.window
+        # What the client has granted in all, which who reads counts, and what was sent, which who prints counts.
+        self.granted = machine.window
+        self.sent = 0
+        self.pid = os.getpid()
         self.lock = compat.thread.allocate_lock()
         self.room = compat.thread.allocate_lock()
         self.room.acquire()
@@ -30,7 +34,7 @@ class Output(object):
 
     def credit(self, size):
         """The client has taken so many bytes."""
-        self.window += size
+        self.granted += size
         load('worker').release(self.room)
 
     def worker(self):
@@ -44,19 +48,23 @@ class Output(object):
         """Puts bytes behind what is pending; waits while the window is used up. Called with `lock` held."""
         request = worker.request if worker else 0
         while data:
-            while self.window <= 0:
+            while self.granted <= self.sent:
                 self.machine.link.flush()
                 self.room.acquire()
                 if worker and worker.deferred:
                     return
-            part = data[:min(self.window, wire.CHUNK)]
+            part = data[:min(self.granted - self.sent, wire.CHUNK)]
             data = data[len(part):]
-            self.window -= len(part)
+            self.sent += len(part)
             self.machine.link.pending.append(self.machine.link.frame(wire.OUTPUT, request, 0, part, flags))
 
     def pump(self, wait, data=b'', flags=0):
         """Sends what is in the pipe, then `data`. Without `wait`, False if the client would have to be waited
         for."""
+        if os.getpid() != self.pid:
+            # A forked child process: the connection is not its own, but the pipe is.
+            os.write(1 + (flags > 0), data)
+            return True
         worker = self.worker()
         machine = self.machine
         try:
@@ -68,9 +76,10 @@ class Output(object):
                 return False
             try:
                 while select.select(machine.printed, (), (), 0)[0]:
-                    if not wait and self.window <= 0:
+                    room = self.granted - self.sent
+                    if not wait and room <= 0:
                         return False
-                    carried = compat.read(machine.printed[0], min(max(self.window, 1), 65536))
+                    carried = compat.read(machine.printed[0], min(max(room, 1), 65536))
                     if not carried:
                         # Remote code has closed its descriptor 1.
                         machine.printed.pop()
@@ -102,11 +111,6 @@ class Stream(io.TextIOBase):
     when the call ends."""
 
     encoding = 'utf-8'
-    mode = 'w'
-    # The print statement of 2.x keeps its state here.
-    softspace = 0
-    errors = name = None
-
     def __init__(self, output, descriptor, name):
         self.output = output
         self.descriptor = descriptor

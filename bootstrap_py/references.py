@@ -97,9 +97,8 @@ def unpickle(worker, flags, request, payload):
     except Exception:
         error = load('errors').Unreadable('unpickle')
         if chunked:
-            payload.abandon()
-        if request in worker.machine.cancelled:
-            raise calls.Cancelled
+            worker.taken += payload.abandon()
+        calls.stop(worker, request)
         raise error
     finally:
         worker.running = request

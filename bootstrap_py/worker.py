@@ -1,4 +1,5 @@
 # The threads that run requests, and who of them reads (leader and followers, without hand-over between calls).
+import os
 import select
 import time
 
@@ -48,8 +49,9 @@ class Worker(object):
         self.wake.acquire()
         # Finished frames that wait for the rest of the batch.
         self.held = []
-        # Bytes of requests: queued, and taken but not returned as credit.
-        self.arrived = self.taken = 0
+        # Bytes of requests: arrived and dropped, which who reads counts; taken, and returned as credit, which
+        # the thread itself counts. Two threads that change one number would lose a change now and then.
+        self.arrived = self.dropped = self.taken = self.returned = 0
 
     def rouse(self):
         """Makes the thread look at its queue; starts it first if need be."""
@@ -119,6 +121,8 @@ class Worker(object):
         cancelled = machine.cancelled
         chunk = 0 if machine.link.compress else CHUNK
         direct = compat.PY3
+        getpid = os.getpid
+        pid = getpid()
         size = 0
         self.busy = True
         if machine.ticker_parked and not machine.reader_active:
@@ -132,8 +136,8 @@ class Worker(object):
             self.running = self.request = request
             flags &= UNUSUAL
             try:
-                if cancelled and request in cancelled:
-                    raise calls.Cancelled
+                if cancelled:
+                    calls.stop(self, request)
                 if kind == CALL and not flags:
                     try:
                         name, args, kwargs = loads(payload)
@@ -160,6 +164,9 @@ class Worker(object):
                 if self.cancelling:
                     load('control').absorb(self)
                 answer, flagged, data = load('errors').failure(self, request, flags)
+            if getpid() != pid:
+                # A child process that remote code has forked comes back here; the connection is not its own.
+                os._exit(answer != RESULT)
             # Not kept until the next request: what it holds may be large, or be waited for to go.
             value = args = kwargs = payload = None
             if machine.unflushed:
@@ -189,8 +196,14 @@ class Worker(object):
         taken = self.taken
         if taken >= least:
             self.taken = 0
-            self.arrived -= taken
+            self.returned += taken
             self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
+
+    def drop(self, size):
+        """Returns what will not be run; called by who reads."""
+        self.dropped += size
+        if not self.one_shot:
+            self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', size))
 
     def release(self, wait=True):
         """Sends the answers held back, after whatever was printed before them. Without `wait`, not if that
@@ -265,7 +278,8 @@ class Machine(object):
     def count(self, worker, counted):
         """Counts what arrives for a thread against its window."""
         worker.arrived += counted
-        if worker.arrived > THREAD_WINDOW and worker.arrived != counted:
+        waiting = worker.arrived - worker.dropped - worker.returned
+        if waiting > THREAD_WINDOW and waiting > counted:
             self.link.fatal('window', 'more than 1 MiB for thread %d' % worker.number)
 
     def control(self, kind, *frame):
