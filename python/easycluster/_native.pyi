@@ -1,3 +1,4 @@
+# What the extension module has; stubtest compares it with the built one.
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, final

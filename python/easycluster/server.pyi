@@ -1,3 +1,4 @@
+# What easycluster.server has; stubtest compares it with the module.
 from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 

@@ -106,7 +106,9 @@ def shorten(stripped):
 
 
 def names():
-    found = [name for name in os.listdir(SOURCES) if name.endswith(".py") and name not in ("first_stage.py", "objects.py")]
+    found = [
+        name for name in os.listdir(SOURCES) if name.endswith(".py") and name not in ("first_stage.py", "objects.py")
+    ]
     return sorted(found, key=lambda name: (name != "main.py", name))
 
 

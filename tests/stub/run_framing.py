@@ -23,7 +23,7 @@ def load(name):
 
 def feed(descriptor, data):
     while data:
-        data = data[os.write(descriptor, data):]
+        data = data[os.write(descriptor, data) :]
     os.close(descriptor)
 
 
@@ -50,7 +50,7 @@ def run(data, compress, incomplete):
     names = {1: 'HELLO', 2: 'CALL', 3: 'METHOD', 4: 'EVAL', 5: 'EXEC', 6: 'DEFINE', 7: 'RUN'}
 
     def whole(kind, flags, number, content):
-        entry = [names[kind], flags & ~3, number, len(content), '%08x' % (binascii.crc32(content) & 0xffffffff)]
+        entry = [names[kind], flags & ~3, number, len(content), '%08x' % (binascii.crc32(content) & 0xFFFFFFFF)]
         if flags & 4:
             load('reading').split(machine, load('reading').BytesIO(content))
         messages.append(entry)

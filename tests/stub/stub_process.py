@@ -52,8 +52,20 @@ class Pickler(pickle.Pickler):
 
 
 class Stub:
-    def __init__(self, interpreter, peer="python", compress=False, window=1 << 20, env=None, cwd=None, rpython=True,
-                 command=None, hello=True, credit=True, reading=True):
+    def __init__(
+        self,
+        interpreter,
+        peer="python",
+        compress=False,
+        window=1 << 20,
+        env=None,
+        cwd=None,
+        rpython=True,
+        command=None,
+        hello=True,
+        credit=True,
+        reading=True,
+    ):
         assembled, stub, self.marker = assemble.assemble(interpreter if rpython is True else rpython)
         self.process = subprocess.Popen(
             command(assembled) if command else ["/bin/sh", "-c", assembled],
@@ -157,8 +169,9 @@ class Stub:
         number = next(self.numbers)
         for start in range(0, len(data) or 1, CHUNK):
             more = MORE if start + CHUNK < len(data) else 0
-            self.frame(kind if not start else DATA, number, thread, data[start : start + CHUNK],
-                       (0 if start else flags) | more)
+            self.frame(
+                kind if not start else DATA, number, thread, data[start : start + CHUNK], (0 if start else flags) | more
+            )
         return number
 
     def start_call(self, name, *args, thread=0, flags=0, **kwargs):

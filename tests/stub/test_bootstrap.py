@@ -22,14 +22,15 @@ def script(path, text):
 
 def run_bare(command, env, stdin=b""):
     """What a command line says until it ends."""
-    done = subprocess.run(["/bin/sh", "-c", command], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env=env, timeout=30)
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, timeout=30
+    )
     return done.stdout.decode(), done.stderr.decode(), done.returncode
 
 
 def fake(version):
     """An interpreter that says it is another version, and otherwise is the newest here."""
-    return ('#!/bin/sh\ncode=$2\nshift 2\nexec %s -c "import sys;sys.version_info=%r;$code" "$@"\n' % (NEWEST, version))
+    return '#!/bin/sh\ncode=$2\nshift 2\nexec %s -c "import sys;sys.version_info=%r;$code" "$@"\n' % (NEWEST, version)
 
 
 def test_command_and_stub_fit_the_first_flight():
@@ -41,16 +42,19 @@ def test_command_and_stub_fit_the_first_flight():
 
 def test_the_command_passes_every_shell():
     command, stub, marker = assemble.assemble()
-    inner = command[len("exec /bin/sh -c '"):-1]
+    inner = command[len("exec /bin/sh -c '") : -1]
     assert not re.search(r"['\\!\n]", inner)
     assert marker not in command and marker[:8] in command and marker[8:] in command
 
 
-@pytest.mark.parametrize("shell", ["sh", "bash", "dash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish", "busybox"])
+# .ci/prepare installs these; others are tried where they happen to be.
+SHELLS = ["sh", "bash", "dash", "ksh", "zsh", "csh", "tcsh", "fish"]
+
+
+@pytest.mark.parametrize("shell", SHELLS + [name for name in ("mksh", "busybox") if shutil.which(name)])
 def test_login_shells(shell):
     path = shutil.which(shell)
-    if path is None:
-        pytest.skip("no %s on this machine" % shell)
+    assert path, "no %s on this machine; `make prepare` installs it" % shell
     start = [path, "sh", "-c"] if shell == "busybox" else [path, "-c"]
     with Stub(NEWEST, command=lambda line: start + [line]) as stub:
         assert stub.call("abs", -2) == 2
@@ -73,15 +77,34 @@ def test_no_home_and_an_unreadable_folder(interpreter, tmp_path):
 
 
 def test_stray_modules_are_not_picked_up(interpreter, tmp_path):
-    for name in ("socket", "pickle", "struct", "zlib", "threading", "select", "io", "traceback", "linecache", "ctypes", "sys"):
+    for name in (
+        "socket",
+        "pickle",
+        "struct",
+        "zlib",
+        "threading",
+        "select",
+        "io",
+        "traceback",
+        "linecache",
+        "ctypes",
+        "sys",
+    ):
         (tmp_path / (name + ".py")).write_text("raise RuntimeError('stray')\n")
     (tmp_path / "easycluster").mkdir()
     (tmp_path / "easycluster" / "__init__.py").write_text("raise RuntimeError('stray')\n")
     for extra in ({}, {"PYTHONPATH": os.pathsep + str(tmp_path)}, {"PYTHONPATH": "."}):
         env = dict(os.environ, HOME=str(tmp_path))
         # Where an interpreter's own start fails over them, there is nothing to be done.
-        if extra and subprocess.run([interpreter, "-c", "pass"], cwd=str(tmp_path), env=dict(env, PYTHONSAFEPATH="1", **extra),
-                                    stderr=subprocess.DEVNULL).returncode:
+        if (
+            extra
+            and subprocess.run(
+                [interpreter, "-c", "pass"],
+                cwd=str(tmp_path),
+                env=dict(env, PYTHONSAFEPATH="1", **extra),
+                stderr=subprocess.DEVNULL,
+            ).returncode
+        ):
             continue
         with Stub(interpreter, cwd=str(tmp_path), env=dict(env, **extra)) as stub:
             assert stub.eval("__import__('socket').AF_INET") == 2
@@ -97,15 +120,19 @@ def test_standard_input_and_its_rest_are_the_null_device(stub):
 
 
 def test_descriptors_are_not_inherited(stub):
-    listed = stub.exec("import subprocess\np = subprocess.Popen(['ls', '/proc/self/fd'], stdout=subprocess.PIPE, "
-                       "close_fds=False)\nexec_return(p.communicate()[0].decode().split())")
+    listed = stub.exec(
+        "import subprocess\np = subprocess.Popen(['ls', '/proc/self/fd'], stdout=subprocess.PIPE, "
+        "close_fds=False)\nexec_return(p.communicate()[0].decode().split())"
+    )
     assert sorted(listed) == ["0", "1", "2", "3"]
 
 
 def test_no_interpreter(tmp_path):
     os.symlink("/bin/sh", str(tmp_path / "sh"))
     command, _, marker = assemble.assemble()
-    out, err, code = run_bare(command.replace("/usr/libexec/platform-python", "/nonexistent/python"), {"PATH": str(tmp_path)})
+    out, err, code = run_bare(
+        command.replace("/usr/libexec/platform-python", "/nonexistent/python"), {"PATH": str(tmp_path)}
+    )
     assert code == 127 and out.startswith(marker + "n") and out.endswith("\n")
     assert "python3 python " in out and "python2.6" in out
     command, _, marker = assemble.assemble("/nonexistent/my python")
@@ -148,14 +175,25 @@ def test_line_numbers_are_kept():
 def test_every_interpreter_parses_every_file(interpreter, tmp_path):
     for name in assemble.names() + ["objects.py"]:
         (tmp_path / name).write_text(assemble.read(name))
-        subprocess.run([interpreter, "-c", "import sys; compile(open(sys.argv[1]).read(), sys.argv[1], 'exec')",
-                        str(tmp_path / name)], check=True)
+        subprocess.run(
+            [
+                interpreter,
+                "-c",
+                "import sys; compile(open(sys.argv[1]).read(), sys.argv[1], 'exec')",
+                str(tmp_path / name),
+            ],
+            check=True,
+        )
 
 
 def test_vermin_finds_nothing_too_new():
     files = [os.path.join(assemble.SOURCES, name) for name in assemble.names() if name != "compat.py"]
-    done = subprocess.run([sys.executable, "-c", "import vermin; vermin.main()", "-t=2.6-", "-t=3.2-", "--violations", "--no-tips"] + files,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(
+        [sys.executable, "-c", "import vermin; vermin.main()", "-t=2.6-", "-t=3.2-", "--violations", "--no-tips"]
+        + files,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert done.returncode == 0, done.stdout.decode()
 
 

@@ -1,6 +1,5 @@
 """What requests do: calls, names, expressions, definitions, threads, references, failures."""
 
-
 import struct
 
 import pytest
@@ -49,8 +48,31 @@ def test_an_unknown_name_says_where_it_was_looked_for(stub):
 
 
 def test_plain_values_come_back_as_they_went(stub):
-    values = [None, True, False, 0, -1, 2**31, 2**63, 2**70, 1.5, "text", "t\u00e9xt \u20ac", b"\x00\xff bytes", [1, [2]],
-              (1, (2,)), {"a": 1, 2: "b"}, {1, 2}, frozenset([3]), "", b"\xff", [], (), {}, 1j]
+    values = [
+        None,
+        True,
+        False,
+        0,
+        -1,
+        2**31,
+        2**63,
+        2**70,
+        1.5,
+        "text",
+        "t\u00e9xt \u20ac",
+        b"\x00\xff bytes",
+        [1, [2]],
+        (1, (2,)),
+        {"a": 1, 2: "b"},
+        {1, 2},
+        frozenset([3]),
+        "",
+        b"\xff",
+        [],
+        (),
+        {},
+        1j,
+    ]
     stub.define("def echo(value):\n    return value\n")
     for value in values:
         returned = stub.call("echo", value)
@@ -84,8 +106,10 @@ def test_definitions_show_their_source_in_tracebacks(stub):
 
 
 def test_remote_code_that_prints_a_traceback_shows_its_source(stub):
-    stub.define("import traceback\ndef shown():\n    try:\n        1 / 0  # mine\n    except Exception:\n"
-                "        return traceback.format_exc()\n")
+    stub.define(
+        "import traceback\ndef shown():\n    try:\n        1 / 0  # mine\n    except Exception:\n"
+        "        return traceback.format_exc()\n"
+    )
     assert "1 / 0  # mine" in stub.call("shown")
 
 
@@ -102,18 +126,23 @@ def test_a_function_with_its_source(stub):
 def test_causes_are_shown(stub):
     if stub.hello["python"][0] == 2:
         return
-    stub.define("def chained():\n    try:\n        {}['k']\n    except KeyError as e:\n        raise ValueError('v') from e\n")
+    stub.define(
+        "def chained():\n    try:\n        {}['k']\n    except KeyError as e:\n        raise ValueError('v') from e\n"
+    )
     text = "".join(failure(stub, CALL, ("chained", (), {}))["traceback"])
     assert "{}['k']" in text and "direct cause" in text and text.index("KeyError") < text.index("ValueError: v")
 
 
-@pytest.mark.parametrize("source,name", [
-    ("import sys; sys.exit(3)", "SystemExit"),
-    ("raise KeyboardInterrupt('mine')", "KeyboardInterrupt"),
-    ("raise GeneratorExit", "GeneratorExit"),
-    ("class Odd(BaseException): pass\nraise Odd(1)", "Odd"),
-    ("exec('1 +')", "SyntaxError"),
-])
+@pytest.mark.parametrize(
+    "source,name",
+    [
+        ("import sys; sys.exit(3)", "SystemExit"),
+        ("raise KeyboardInterrupt('mine')", "KeyboardInterrupt"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("class Odd(BaseException): pass\nraise Odd(1)", "Odd"),
+        ("exec('1 +')", "SyntaxError"),
+    ],
+)
 @pytest.mark.parametrize("thread", [0, 7])
 def test_every_exception_is_that_calls_error(stub, source, name, thread):
     fields = failure(stub, 5, (source, None), thread=thread)
@@ -122,9 +151,11 @@ def test_every_exception_is_that_calls_error(stub, source, name, thread):
 
 
 def test_exceptions_that_do_not_pickle(stub):
-    stub.define("class Odd(Exception):\n    def __init__(self, a, b):\n        Exception.__init__(self, a)\n"
-                "def odd():\n    raise Odd(1, 2)\n"
-                "def holds():\n    raise ValueError('lock', __import__('threading').Lock())\n")
+    stub.define(
+        "class Odd(Exception):\n    def __init__(self, a, b):\n        Exception.__init__(self, a)\n"
+        "def odd():\n    raise Odd(1, 2)\n"
+        "def holds():\n    raise ValueError('lock', __import__('threading').Lock())\n"
+    )
     fields = failure(stub, CALL, ("odd", (), {}))
     assert fields["type"] == "Odd" and fields["pickle"] is None and fields["args"] == [1]
     fields = failure(stub, CALL, ("holds", (), {}))
@@ -133,18 +164,22 @@ def test_exceptions_that_do_not_pickle(stub):
 
 
 def test_threads(stub):
-    stub.define("import threading, time\nhere = []\ndef ident():\n    return threading.current_thread().ident\n"
-                "def main():\n    return isinstance(threading.current_thread(), threading._MainThread)\n"
-                "own = threading.local()\ngone = []\n"
-                "class Mark(object):\n    def __del__(self):\n        gone.append(1)\n")
+    stub.define(
+        "import threading, time\nhere = []\ndef ident():\n    return threading.current_thread().ident\n"
+        "def main():\n    return isinstance(threading.current_thread(), threading._MainThread)\n"
+        "own = threading.local()\ngone = []\n"
+        "class Mark(object):\n    def __del__(self):\n        gone.append(1)\n"
+    )
     stub.exec("own.mark = Mark()", thread=1)
     first, again = stub.call("ident", thread=1), stub.call("ident", thread=1)
     assert first == again != stub.call("ident", thread=2) != stub.call("ident")
     assert stub.call("main") is True and stub.call("main", thread=1) is False
     # Two threads at once: each waits for the other.
-    stub.define("a = threading.Event()\nb = threading.Event()\n"
-                "def meet(mine, other):\n    globals()[mine].set()\n    globals()[other].wait(20)\n"
-                "    return globals()[other].is_set()\n")
+    stub.define(
+        "a = threading.Event()\nb = threading.Event()\n"
+        "def meet(mine, other):\n    globals()[mine].set()\n    globals()[other].wait(20)\n"
+        "    return globals()[other].is_set()\n"
+    )
     one = stub.start_call("meet", "a", "b", thread=1)
     two = stub.start_call("meet", "b", "a", thread=0)
     assert stub.wait(one) and stub.wait(two)
@@ -179,11 +214,13 @@ def test_many_calls_in_flight(stub):
 
 
 def test_references(stub):
-    stub.define("class Counter(ServerObject):\n    def __init__(self, n):\n        self.n = n\n"
-                "    def up(self, by=1):\n        self.n += by\n        return self.n\n    def me(self):\n        return [self]\n"
-                "def total(counters):\n    return sum(c.n for c in counters)\n"
-                "import gc, weakref\nalive = weakref.WeakValueDictionary()\n"
-                "def make(n):\n    c = alive[n] = Counter(n)\n    return c\n")
+    stub.define(
+        "class Counter(ServerObject):\n    def __init__(self, n):\n        self.n = n\n"
+        "    def up(self, by=1):\n        self.n += by\n        return self.n\n    def me(self):\n        return [self]\n"
+        "def total(counters):\n    return sum(c.n for c in counters)\n"
+        "import gc, weakref\nalive = weakref.WeakValueDictionary()\n"
+        "def make(n):\n    c = alive[n] = Counter(n)\n    return c\n"
+    )
     counter = stub.call("make", 10)
     assert isinstance(counter, Reference)
     name, methods, attrs, cached, proxy = stub.classes[counter.class_id]
@@ -227,7 +264,8 @@ def test_export_rules(stub):
         "class Parent(ServerObject):\n    def a(self): return 1\n    @staticmethod\n    def s(): return 2\n"
         "class Child(Parent):\n    export_methods = ('b',)\n    export_attrs = 'x'\n    def b(self): return 3\n"
         "class Other(Parent):\n    proxy_class = Proxy\n"
-        "class Plain(object):\n    pass\nsingle = make_singleton(Plain())\nlone = make_singleton([1])\n")
+        "class Plain(object):\n    pass\nsingle = make_singleton(Plain())\nlone = make_singleton([1])\n"
+    )
     assert stub.classes[stub.call("Parent").class_id] == ("Parent", ("a", "s"), ("@auto",), (), None)
     assert stub.classes[stub.call("Child").class_id] == ("Child", ("b",), ("x",), (), None)
     assert stub.classes[stub.call("Other").class_id][4] == "easycluster.remote_code.Proxy"
@@ -251,11 +289,13 @@ def test_the_root_object(stub):
 
 
 def test_the_package_easycluster_on_the_server(stub):
-    stub.define("from easycluster import *\nimport easycluster, easycluster.remote_code\n"
-                "class A(easycluster.ServerObject): pass\n"
-                "def names():\n    return sorted(n for n in ('ServerObject', 'RemoteProxy', 'DefaultRemoteProxy', "
-                "'SelfIterProxy', 'exec_return', 'get_global', 'set_global', 'SINGLE', 'VERSION', 'RemoteException', "
-                "'definitions_module', 'define_common', 'make_singleton', 'make_server_class') if n not in globals())\n")
+    stub.define(
+        "from easycluster import *\nimport easycluster, easycluster.remote_code\n"
+        "class A(easycluster.ServerObject): pass\n"
+        "def names():\n    return sorted(n for n in ('ServerObject', 'RemoteProxy', 'DefaultRemoteProxy', "
+        "'SelfIterProxy', 'exec_return', 'get_global', 'set_global', 'SINGLE', 'VERSION', 'RemoteException', "
+        "'definitions_module', 'define_common', 'make_singleton', 'make_server_class') if n not in globals())\n"
+    )
     assert stub.call("names") == []
     assert stub.eval("easycluster.VERSION") == "0.0"
     assert isinstance(stub.call("A"), Reference)
@@ -302,11 +342,14 @@ def test_no_reply(stub):
 
 def test_a_rust_peer_gets_plain_data(start):
     stub = start(peer="rust")
-    stub.define("import collections, datetime\nclass A(ServerObject):\n    def get(self):\n        return 1\n"
-                "a = A()\nPoint = collections.namedtuple('Point', 'x y')\n"
-                "class Sub(dict): pass\nclass Text(str): pass\n")
+    stub.define(
+        "import collections, datetime\nclass A(ServerObject):\n    def get(self):\n        return 1\n"
+        "a = A()\nPoint = collections.namedtuple('Point', 'x y')\n"
+        "class Sub(dict): pass\nclass Text(str): pass\n"
+    )
     assert stub.eval("[Point(1, 2), Sub(a=Text('x')), bytearray(b'z')]") == [(1, 2), {"a": "x"}, b"z"] or (
-        stub.hello["python"][0] == 2)
+        stub.hello["python"][0] == 2
+    )
     tag, oid, name, shown = stub.eval("a")
     assert (tag, name) == ("\0easycluster.object", "A") and "A object" in shown
     assert stub.log[-1][1] == 64
@@ -324,8 +367,10 @@ def test_a_rust_peer_gets_plain_data(start):
 
 
 def test_close_runs_exit_handlers(stub, tmp_path):
-    stub.exec("import atexit, sys\natexit.register(lambda: open(%r, 'w').write('bye'))\n"
-              "atexit.register(lambda: sys.stdout.write('last words'))" % str(tmp_path / "f"))
+    stub.exec(
+        "import atexit, sys\natexit.register(lambda: open(%r, 'w').write('bye'))\n"
+        "atexit.register(lambda: sys.stdout.write('last words'))" % str(tmp_path / "f")
+    )
     stub.frame(CLOSE, 0, 0, b"")
     stub.end()
     assert (tmp_path / "f").read_text() == "bye" and stub.output == b"last words"

@@ -113,8 +113,10 @@ def test_buffers_out_of_band(stub):
     data = pickle.dumps(("total", (pickle.PickleBuffer(blob),), {}), 5, buffer_callback=buffers.append)
     raws = [buffer.raw() for buffer in buffers]
     head = struct.pack(">IQ%dQ" % len(raws), len(raws), len(data), *[raw.nbytes for raw in raws])
-    stub.define("def total(x):\n    x[0] = 7\n    return type(x).__name__, sum(x)\n"
-                "import pickle\ndef back(n):\n    return [pickle.PickleBuffer(bytearray(n)), pickle.PickleBuffer(b'xy')]\n")
+    stub.define(
+        "def total(x):\n    x[0] = 7\n    return type(x).__name__, sum(x)\n"
+        "import pickle\ndef back(n):\n    return [pickle.PickleBuffer(bytearray(n)), pickle.PickleBuffer(b'xy')]\n"
+    )
     number = send_in_window(stub, CALL, b"".join([head, data] + raws), 0, BUFFERS)
     assert stub.wait(number) == ("bytearray", sum(blob) - blob[0] + 7)
     value = stub.call("back", 200000)
@@ -168,25 +170,28 @@ def test_the_window_is_held(start):
 
 
 def test_output_comes_before_the_answer_and_in_order(stub):
-    stub.define("import sys, os\ndef talk(n):\n    sys.stdout.write('a%d ' % n)\n    sys.stdout.flush()\n"
-                "    os.system('printf b%d' % n)\n    sys.stdout.write('c%d\\n' % n)\n    os.write(1, b'd')\n    sys.stderr.write('e')\n")
+    stub.define(
+        "import sys, os\ndef talk(n):\n    sys.stdout.write('a%d ' % n)\n    sys.stdout.flush()\n"
+        "    os.system('printf b%d' % n)\n    sys.stdout.write('c%d\\n' % n)\n    os.write(1, b'd')\n    sys.stderr.write('e')\n"
+    )
     for n in range(5):
         number = stub.start_call("talk", n)
         stub.wait(number)
         outputs = [entry for entry in stub.outputs if not entry[1]]
-        assert b"".join(entry[2] for entry in outputs) == b"".join(
-            b"a%d b%dc%d\nd" % (k, k, k) for k in range(n + 1))
+        assert b"".join(entry[2] for entry in outputs) == b"".join(b"a%d b%dc%d\nd" % (k, k, k) for k in range(n + 1))
         assert (number, True, b"e") in stub.outputs
         at = [index for index, entry in enumerate(stub.log) if entry[0] == RESULT][-1]
         assert all(entry[0] != OUTPUT for entry in stub.log[at:])
 
 
 def test_streams_are_usual_files(stub):
-    stub.define("import sys, io\ndef f():\n    print('\\u20ac' if sys.version_info > (3,) else 'e')\n"
-                "    sys.stdout.writelines(['x', 'y\\n'])\n"
-                "    getattr(sys.stdout, 'buffer', sys.stdout).write(b'\\xff\\n')\n"
-                "    return [sys.stdout.fileno(), sys.stderr.fileno(), sys.stdout.isatty(), sys.stdout.encoding.lower(), "
-                "sys.stdin.read()]\n")
+    stub.define(
+        "import sys, io\ndef f():\n    print('\\u20ac' if sys.version_info > (3,) else 'e')\n"
+        "    sys.stdout.writelines(['x', 'y\\n'])\n"
+        "    getattr(sys.stdout, 'buffer', sys.stdout).write(b'\\xff\\n')\n"
+        "    return [sys.stdout.fileno(), sys.stderr.fileno(), sys.stdout.isatty(), sys.stdout.encoding.lower(), "
+        "sys.stdin.read()]\n"
+    )
     assert stub.call("f") == [1, 2, False, "utf-8", ""]
     assert stub.output.endswith(b"xy\n\xff\n")
     stub.exec("import subprocess\nsubprocess.call(['echo', 'child'], stdout=sys.stdout)")
@@ -241,8 +246,10 @@ def test_remote_code_may_close_its_output(stub):
 
 @pytest.mark.parametrize("thread", [0, 1])
 def test_cancel_of_a_running_call(stub, thread):
-    stub.define("import time\ndef busy():\n    while True:\n        time.sleep(0.001)\n"
-                "def stubborn():\n    try:\n        busy()\n    except KeyboardInterrupt:\n        return 'caught'\n")
+    stub.define(
+        "import time\ndef busy():\n    while True:\n        time.sleep(0.001)\n"
+        "def stubborn():\n    try:\n        busy()\n    except KeyboardInterrupt:\n        return 'caught'\n"
+    )
     for _ in range(3):
         number = stub.start_call("busy", thread=thread)
         queued = stub.start_call("abs", -4, thread=thread)
@@ -320,7 +327,9 @@ def test_cancel_of_a_message_under_way(stub):
 
 
 def test_ping_beside_a_long_call(stub):
-    stub.define("def spin(seconds):\n    import time\n    end = time.time() + seconds\n    while time.time() < end:\n        pass\n")
+    stub.define(
+        "def spin(seconds):\n    import time\n    end = time.time() + seconds\n    while time.time() < end:\n        pass\n"
+    )
     number = stub.start_call("spin", 1.0)
     for n in range(10):
         begin = time.monotonic()
@@ -354,7 +363,9 @@ def test_calls_of_many_threads_at_once(stub):
 
 def test_a_mix_of_everything(stub):
     """Every thread has calls of all lengths, in flight together; nothing is lost, nothing stands still."""
-    stub.define("import time\ndef work(n):\n    if n % 10 == 0:\n        time.sleep(0.004 * (n % 5))\n    return 'x' * (n % 7 * 3000)\n")
+    stub.define(
+        "import time\ndef work(n):\n    if n % 10 == 0:\n        time.sleep(0.004 * (n % 5))\n    return 'x' * (n % 7 * 3000)\n"
+    )
     expected = {}
     for n in range(3000):
         thread = -1 - n if n % 11 == 0 else n % 6
@@ -369,8 +380,9 @@ def test_a_mix_of_everything(stub):
 # The end.
 
 
-@pytest.mark.parametrize("source", ["time.sleep(100)", "__import__('os').system('sleep 100')",
-                                    "[0 for i in iter(int, 1)]"])
+@pytest.mark.parametrize(
+    "source", ["time.sleep(100)", "__import__('os').system('sleep 100')", "[0 for i in iter(int, 1)]"]
+)
 def test_the_end_of_input_ends_everything(stub, source):
     pid = stub.hello["pid"]
     child = stub.exec("import subprocess, time\nexec_return(subprocess.Popen(['sleep', '100']).pid)")
@@ -386,8 +398,10 @@ def test_the_disappearance_of_the_reader_ends_everything(start):
     pid = stub.hello["pid"]
     reader = os.pidfd_open(pid)
     os.close(reader)
-    stub.exec("import threading, time\ndef talk():\n    while 1:\n        print('x' * 1000)\n        time.sleep(0.01)\n"
-              "threading.Thread(target=talk).start()")
+    stub.exec(
+        "import threading, time\ndef talk():\n    while 1:\n        print('x' * 1000)\n        time.sleep(0.01)\n"
+        "threading.Thread(target=talk).start()"
+    )
     # The reading end goes away while writing goes on; the writing end stays open.
     stub.process.send_signal(0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), stub.process.stdout.fileno())
@@ -409,20 +423,23 @@ def test_sigint_from_elsewhere_interrupts_nothing(stub):
 # Clients that break the rules.
 
 
-@pytest.mark.parametrize("code,frame", [
-    ("garbled", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-    ("too-large", HEADER.pack(0x4543, CALL, 0, MIB + 1, 1, 0)),
-    ("unknown-kind", HEADER.pack(0x4543, 0x33, 0, 0, 1, 0)),
-    ("unknown-kind", HEADER.pack(0x4543, RESULT, 0, 0, 1, 0)),
-    ("unknown-flag", HEADER.pack(0x4543, CALL, 0x80, 0, 1, 0)),
-    ("unknown-flag", HEADER.pack(0x4543, PING, 1, 0, 1, 0)),
-    ("unknown-flag", HEADER.pack(0x4543, CALL, DEFLATED, 3, 1, 0) + b"xyz"),
-    ("malformed", HEADER.pack(0x4543, DATA, 0, 1, 9, 0) + b"x"),
-    ("malformed", HEADER.pack(0x4543, CREDIT, 0, 3, 0, 0) + b"xxx"),
-    ("malformed", HEADER.pack(0x4543, PING, 0, 65, 0, 0)),
-    ("malformed", HEADER.pack(0x4543, HELLO, 0, 1, 0, 0) + b"x"),
-    ("malformed", HEADER.pack(0x4543, CALL, BUFFERS, 2, 1, 0) + b"xx"),
-])
+@pytest.mark.parametrize(
+    "code,frame",
+    [
+        ("garbled", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+        ("too-large", HEADER.pack(0x4543, CALL, 0, MIB + 1, 1, 0)),
+        ("unknown-kind", HEADER.pack(0x4543, 0x33, 0, 0, 1, 0)),
+        ("unknown-kind", HEADER.pack(0x4543, RESULT, 0, 0, 1, 0)),
+        ("unknown-flag", HEADER.pack(0x4543, CALL, 0x80, 0, 1, 0)),
+        ("unknown-flag", HEADER.pack(0x4543, PING, 1, 0, 1, 0)),
+        ("unknown-flag", HEADER.pack(0x4543, CALL, DEFLATED, 3, 1, 0) + b"xyz"),
+        ("malformed", HEADER.pack(0x4543, DATA, 0, 1, 9, 0) + b"x"),
+        ("malformed", HEADER.pack(0x4543, CREDIT, 0, 3, 0, 0) + b"xxx"),
+        ("malformed", HEADER.pack(0x4543, PING, 0, 65, 0, 0)),
+        ("malformed", HEADER.pack(0x4543, HELLO, 0, 1, 0, 0) + b"x"),
+        ("malformed", HEADER.pack(0x4543, CALL, BUFFERS, 2, 1, 0) + b"xx"),
+    ],
+)
 def test_garbled_input_ends_with_its_code(stub, code, frame):
     stub.write(frame)
     stub.end()
@@ -442,7 +459,7 @@ def test_a_bomb_is_not_inflated(start):
 
     stub = start(compress=True)
     bomb = zlib.compress(bytes(200 << 20), 9)
-    stub.frame(CALL, 1, 0, bomb[: MIB], DEFLATED)
+    stub.frame(CALL, 1, 0, bomb[:MIB], DEFLATED)
     stub.end()
     assert stub.fatal.startswith("too-large: "), stub.fatal
 

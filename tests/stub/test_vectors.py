@@ -42,8 +42,10 @@ def test_framing(interpreter, tmp_path):
     cases = vectors("framing")
     for number, (name, fields, data) in enumerate(cases):
         (tmp_path / ("%d.bin" % number)).write_bytes(data)
-    plan = [[number, fields.get("compress") == "yes", fields["expect"] == "incomplete"]
-            for number, (name, fields, data) in enumerate(cases)]
+    plan = [
+        [number, fields.get("compress") == "yes", fields["expect"] == "incomplete"]
+        for number, (name, fields, data) in enumerate(cases)
+    ]
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     stripped = dict((name[:-3], assemble.read(name)) for name in assemble.names())
     (tmp_path / "sources.json").write_text(json.dumps(stripped))

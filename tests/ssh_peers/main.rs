@@ -1,12 +1,14 @@
 //! Other servers than OpenSSH: dropbear, and one that asks for passwords and questions, which needs no account to test with.
 
+mod dropbear;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use dropbear::Dropbear;
 use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
 use easycluster::transport::{
     ExitStatus, Process, Prompter, Question, ReadEvent, TransportOptions,
@@ -14,7 +16,7 @@ use easycluster::transport::{
 use easycluster::{ConnectError, Stage};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
-use support::{KeyPair, poll, program};
+use support::KeyPair;
 
 fn target(port: u16, folder: &Path) -> SshTarget {
     SshTarget {
@@ -49,85 +51,6 @@ async fn run(
         String::from_utf8_lossy(&out).into_owned(),
         status.expect("an end"),
     ))
-}
-
-/// dropbear on a free port, as the current user, with a home directory of its own.
-struct Dropbear {
-    folder: tempfile::TempDir,
-    port: u16,
-    child: Child,
-    key: KeyPair,
-}
-
-impl Dropbear {
-    fn start(host_key_type: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path();
-        let status = Command::new(program("dropbearkey"))
-            .args(["-t", host_key_type, "-f"])
-            .arg(at.join("host_key"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .expect("dropbearkey starts");
-        assert!(status.success());
-        let key = KeyPair::make(&at.join("client_key"), "ed25519", "");
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        // dropbear reads authorized_keys in the account's own home only. So it runs where /etc/passwd
-        // gives the account another one, which a mount namespace does without touching the machine.
-        let ssh = at.join(".ssh");
-        std::fs::create_dir(&ssh).unwrap();
-        let keys = ssh.join("authorized_keys");
-        std::fs::write(&keys, format!("{}\n", key.public())).unwrap();
-        for (path, mode) in [(at, 0o700), (&ssh, 0o700), (&keys, 0o600)] {
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
-            std::fs::set_permissions(path, mode).unwrap();
-        }
-        let account = format!("root:x:0:0:root:{}:/bin/sh\n", at.display());
-        std::fs::write(at.join("passwd"), account).unwrap();
-        let script = format!(
-            "mount --bind {at}/passwd /etc/passwd && exec {} -F -E -m -s -p 127.0.0.1:{port} -r {at}/host_key -P {at}/pid",
-            program("dropbear").display(),
-            at = at.display()
-        );
-        let mut unshare = Command::new(program("unshare"));
-        if !rustix::process::geteuid().is_root() {
-            unshare.arg("--map-root-user");
-        }
-        let child = unshare
-            .args(["--mount", "/bin/sh", "-c", &script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(at.join("log")).unwrap())
-            .spawn()
-            .expect("unshare starts");
-        let dropbear = Dropbear {
-            folder,
-            port,
-            child,
-            key,
-        };
-        poll(support::PATIENCE, || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-        })
-        .expect("dropbear listens");
-        dropbear
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Dropbear {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
 }
 
 #[tokio::test]
