@@ -23,6 +23,10 @@ use crate::remote_object::{RemoteObject, receiving, sending};
 use crate::session::{Payload, RequestKind, ThreadTarget};
 use crate::value::{Arguments, decode_error, decode_plain, decode_result, encode_request};
 
+/// Results above this many bytes are decoded on a thread of their own, because the runtime's
+/// threads have other calls to serve meanwhile.
+const LARGE: usize = 1 << 20;
+
 /// A call that runs when it is awaited. `R` is what its result is decoded into.
 ///
 /// ```no_run
@@ -178,7 +182,7 @@ impl<R> Call<R> {
     }
 }
 
-impl<R: DeserializeOwned + 'static> IntoFuture for Call<R> {
+impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
     type Output = Result<R, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Result<R, Error>> + Send>>;
 
@@ -194,6 +198,9 @@ impl<R: DeserializeOwned + 'static> IntoFuture for Call<R> {
                 None => Vec::new(),
             };
             match completion {
+                Completion::Result(answer) if answer.pickle.len() > LARGE => {
+                    decode_aside(connection.clone(), answer).await
+                }
                 Completion::Result(answer) => result_of(connection, answer),
                 Completion::Error(answer) => Err(error_of(host, answer)),
                 Completion::Sent => result_of(connection, none()),
@@ -237,6 +244,27 @@ fn result_of<R: DeserializeOwned + 'static>(
         decode_result(&pickle)
     };
     decoded.map_err(|error| Error::Convert(format!("{}: {error}", connection.host())))
+}
+
+/// Decodes a large answer where it holds nobody up.
+async fn decode_aside<R: DeserializeOwned + Send + 'static>(
+    connection: Connection,
+    answer: Answer,
+) -> Result<R, Error> {
+    let host = connection.host().to_owned();
+    let decode = move || result_of(&connection, answer);
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime
+            .spawn_blocking(decode)
+            .await
+            .unwrap_or_else(|error| {
+                Err(Error::Convert(format!(
+                    "{host}: the decoding of a result ended: {error}"
+                )))
+            }),
+        // Awaited by another executor than tokio's, which has no such threads.
+        Err(_) => decode(),
+    }
 }
 
 fn error_of(host: &str, answer: Answer) -> Error {

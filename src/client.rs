@@ -104,10 +104,17 @@ impl Client {
     /// Calls a function or class by its dotted name: one that was defined, a built-in, or
     /// one of a module that the remote machine has (imported on the way).
     ///
+    /// The arguments are pickled here and now; where they are hundreds of megabytes, make the
+    /// call in `tokio::task::spawn_blocking`, so that the runtime has its threads for others.
+    ///
     /// # Errors
     /// [`Error::Remote`] with the remote traceback, [`Error::Convert`] if an argument or the
     /// result does not fit, [`Error::Timeout`], [`Error::Lost`].
-    pub fn call<R: DeserializeOwned + 'static>(&self, name: &str, args: impl Arguments) -> Call<R> {
+    pub fn call<R: DeserializeOwned + Send + 'static>(
+        &self,
+        name: &str,
+        args: impl Arguments,
+    ) -> Call<R> {
         let mut call = Call::new(&self.connection, RequestKind::Call);
         call.push(name);
         call.push_call_arguments(args);
@@ -118,7 +125,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`call`](Self::call).
-    pub fn eval<R: DeserializeOwned + 'static>(&self, expression: &str) -> Call<R> {
+    pub fn eval<R: DeserializeOwned + Send + 'static>(&self, expression: &str) -> Call<R> {
         let mut call = Call::new(&self.connection, RequestKind::Eval);
         call.push(expression);
         call.push(&None::<&str>);

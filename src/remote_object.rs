@@ -50,7 +50,7 @@ impl RemoteObject {
     ///
     /// # Errors
     /// Those of [`Client::call`](crate::Client::call); the method's exception is [`Error::Remote`](crate::Error::Remote).
-    pub fn call<R: DeserializeOwned + 'static>(
+    pub fn call<R: DeserializeOwned + Send + 'static>(
         &self,
         method: &str,
         args: impl Arguments,
@@ -67,7 +67,7 @@ impl RemoteObject {
     ///
     /// # Errors
     /// As [`call`](Self::call); `AttributeError` where there is none of that name.
-    pub fn get<R: DeserializeOwned + 'static>(&self, attribute: &str) -> Call<R> {
+    pub fn get<R: DeserializeOwned + Send + 'static>(&self, attribute: &str) -> Call<R> {
         self.builtin("getattr", (self.clone(), attribute.to_owned()))
     }
 
@@ -79,7 +79,11 @@ impl RemoteObject {
         self.builtin("setattr", (self.clone(), attribute.to_owned(), value))
     }
 
-    fn builtin<R: DeserializeOwned + 'static>(&self, name: &str, args: impl Arguments) -> Call<R> {
+    fn builtin<R: DeserializeOwned + Send + 'static>(
+        &self,
+        name: &str,
+        args: impl Arguments,
+    ) -> Call<R> {
         let mut call = Call::new(&self.inner.connection, RequestKind::Call);
         call.push(name);
         call.push_call_arguments(args);
