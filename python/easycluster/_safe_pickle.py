@@ -352,7 +352,7 @@ def _numpy_look_up(module, name):
 
 class _Restricted(pickle.Unpickler):
     def __init__(self, file, policy, uses, references, **options):
-        super().__init__(file, **options)
+        super().__init__(file, encoding='utf-8', **options)
         self._policy = policy
         self._uses = iter(uses)
         self._references = references
@@ -369,7 +369,7 @@ class _Restricted(pickle.Unpickler):
 
 class _Trusting(pickle.Unpickler):
     def __init__(self, file, references, **options):
-        super().__init__(file, **options)
+        super().__init__(file, encoding='utf-8', **options)
         self._references = references
 
     def persistent_load(self, pid):
