@@ -15,13 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import assemble  # noqa: E402
 
 HEADER = struct.Struct(">HBBIIi")
-ECHO = (
-    "import os\n"
-    "while 1:\n"
-    "    data = os.read(0, 65536)\n"
-    "    if not data: break\n"
-    "    os.write(1, data)\n"
-)
+ECHO = "import os\nwhile 1:\n    data = os.read(0, 65536)\n    if not data: break\n    os.write(1, data)\n"
 
 
 def frame(kind, request, thread, payload, flags=0):
@@ -31,8 +25,15 @@ def frame(kind, request, thread, payload, flags=0):
 def start(interpreter):
     command, stub, marker = assemble.assemble(interpreter)
     process = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-    hello = {"protocol": 1, "peer": "python", "pickle": 4, "compress": False, "window": 1 << 20, "version": "bench",
-             "definitions": "easycluster.remote_code"}
+    hello = {
+        "protocol": 1,
+        "peer": "python",
+        "pickle": 4,
+        "compress": False,
+        "window": 1 << 20,
+        "version": "bench",
+        "definitions": "easycluster.remote_code",
+    }
     os.write(process.stdin.fileno(), stub + frame(1, 0, 0, pickle.dumps(hello, 2)))
     return process, marker
 

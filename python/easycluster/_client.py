@@ -35,6 +35,8 @@ class Client(Requests, Answers, Connection):
     Any thread may use a client. After a fork the child has to make its own; using an inherited one raises RuntimeError.
     """
 
+    _response_class = NonblockingResponse
+
     def __init__(
         self,
         key=None,
@@ -299,7 +301,7 @@ class Client(Requests, Answers, Connection):
             target = (oncomplete, oncomplete if onerror is None else onerror)
             return self._submit(native, kind, threadid, content, call_timeout, oids, target)
         if nonblocking:
-            response = NonblockingResponse(self, 0, origexc)
+            response = self._response_class(self, 0, origexc)
             self._submit(native, kind, threadid, content, call_timeout, oids, response)
             return response
         return self._wait_for_call(native, kind, threadid, content, call_timeout, oids, origexc)

@@ -24,6 +24,18 @@ class _ServerThread:
             native.stop_thread(self.number)
 
 
+class _SlotResponse(NonblockingResponse):
+    """A response that waits in the extension until it is asked for."""
+
+    __slots__ = ('_native',)
+
+    def __del__(self):
+        native = getattr(self, '_native', None)
+        if native is not None and not self._have_response:
+            # Nobody will ask; what the response refers to on the server is given back all the same.
+            native.forget(self.request_id)
+
+
 class ThreadedClient(Client):
     """A client with one server thread for each thread of this program that makes calls; it ends when that thread does.
 
@@ -55,6 +67,8 @@ class ThreadedClient(Client):
         self._keep_alive_times = (keep_alive_interval, keep_alive_timeout)
         super().__init__(key, host, port, definitions, enable_compression, ssh, user, rpython, extra_args, **options)
 
+    _response_class = _SlotResponse
+
     def _open(self, parameters):
         interval, limit = self._keep_alive_times
         self._keep_alive = None if interval is None or limit is None else (float(interval), float(limit))
@@ -80,13 +94,19 @@ class ThreadedClient(Client):
         """Raises TypeError: this client reads its responses itself."""
         raise TypeError('read_response should not be called on ThreadedClient objects')
 
+    def _request(self, *args, **options):
+        native = self._native
+        if native is not None and self._reader is None and native.ready_count():
+            # Responses that nobody asked for, and no completion function needs a reader.
+            self._dispatch(native.take(None, 256, 0.0, False))
+        return super()._request(*args, **options)
+
     def _submit(self, native, kind, threadid, content, call_timeout, oids, target):
         ticket = next(self._tickets)
-        if target.__class__ is NonblockingResponse:
+        if target.__class__ is _SlotResponse:
             native.submit_slot(ticket, kind, threadid, content, call_timeout, oids)
             target.request_id = ticket
             target._native = native
-            weakref.finalize(target, native.forget, ticket).atexit = False
             return ticket
         self._start_reader(native)
         # Registered first: the reader may deliver it before submit() returns.

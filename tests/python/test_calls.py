@@ -390,3 +390,18 @@ def uses_another():
 @easycluster.remote
 def decorated(number):
     return number + 1
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_responses_that_nobody_asks_for_release_their_objects(connect, kind):
+    client = connect(clientclass=kind)
+    client.execblock('''
+import weakref
+alive = weakref.WeakSet()
+class Thing(ServerObject):
+    def __init__(self):
+        alive.add(self)
+''')
+    for _ in range(300):
+        client.Thing(nonblocking=True)
+    assert poll(lambda: client.eval('len(alive)') == 0)
