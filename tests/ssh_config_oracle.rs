@@ -254,6 +254,20 @@ fn file(dice: &mut Dice, local_user: &str, folder: &Path, depth: usize) -> Strin
     text
 }
 
+/// The home directory by the account, which is where ssh looks, whatever HOME is.
+fn home() -> String {
+    let id = Command::new("id").arg("-u").output().unwrap().stdout;
+    let id = String::from_utf8(id).unwrap();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+    let account = passwd
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(id.trim()));
+    account
+        .and_then(|line| line.split(':').nth(5))
+        .expect("an account in /etc/passwd")
+        .to_owned()
+}
+
 type Said = BTreeMap<String, Vec<String>>;
 
 fn openssh(config: &Path, host: &str, user: Option<&str>) -> Result<Said, String> {
@@ -266,7 +280,7 @@ fn openssh(config: &Path, host: &str, user: Option<&str>) -> Result<Said, String
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-    let home = std::env::home_dir().unwrap().display().to_string();
+    let home = home();
     let mut said = Said::new();
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let (keyword, value) = line.split_once(' ').unwrap_or((line, ""));

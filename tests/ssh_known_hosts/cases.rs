@@ -4,6 +4,8 @@
 pub struct Case {
     pub name: &'static str,
     pub certified: bool,
+    /// The server's certificate has expired.
+    pub expired: bool,
     pub host: &'static str,
     pub user: &'static str,
     pub global: &'static str,
@@ -15,6 +17,7 @@ pub fn case(name: &'static str, user: &'static str) -> Case {
     Case {
         name,
         certified: false,
+        expired: false,
         host: "127.0.0.1",
         user,
         global: "",
@@ -271,5 +274,22 @@ pub fn cases() -> Vec<Case> {
         .option(&[("CASignatureAlgorithms", "rsa-sha2-512")]),
     ];
     all.extend(certified.into_iter().map(Case::certified));
+    let expired = [
+        case("an expired certificate", "@cert-authority * {ca}\n"),
+        case(
+            "an expired certificate and the plain key",
+            "@cert-authority * {ca}\n{host} {server}\n",
+        ),
+        case(
+            "an expired certificate, accept-new",
+            "@cert-authority * {ca}\n",
+        )
+        .policy("accept-new"),
+        case("an expired certificate, no", "@cert-authority * {ca}\n").policy("no"),
+    ];
+    all.extend(expired.into_iter().map(|case| Case {
+        expired: true,
+        ..case
+    }));
     all
 }

@@ -17,6 +17,7 @@ use support::{KeyPair, Sshd, SshdOptions, program};
 struct Servers {
     plain: Sshd,
     certified: Sshd,
+    expired: Sshd,
     folder: tempfile::TempDir,
     authority: KeyPair,
     other_authority: KeyPair,
@@ -41,8 +42,7 @@ fn start() -> Servers {
         ..SshdOptions::default()
     };
     let plain = Sshd::start_with(&options(Vec::new()));
-    // The certificate is for the server's key, which is made as the server starts: it is put there and read again at SIGHUP-free
-    // connection time, because sshd reads it at its start only. So the server is started with a key of ours.
+    // The certificate is for one key, so the server gets a key of ours.
     let own = KeyPair::make(&folder.path().join("server"), "ed25519", "");
     let made = authority.certify(&own, "127.0.0.1,*.example.com", true);
     assert_eq!(made, certificate);
@@ -54,9 +54,36 @@ fn start() -> Servers {
             format!("HostCertificate {}", certificate.display()),
         ])
     });
+    // The same key under a certificate that was valid once.
+    let status = Command::new(program("ssh-keygen"))
+        .args([
+            "-q",
+            "-h",
+            "-I",
+            "old",
+            "-n",
+            "127.0.0.1",
+            "-V",
+            "20200101:20200202",
+            "-s",
+        ])
+        .arg(&authority.private)
+        .arg(own.public_file())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let expired = Sshd::start_with(&SshdOptions {
+        host_key_types: Vec::new(),
+        log_in: false,
+        ..options(vec![
+            format!("HostKey {}", own.private.display()),
+            format!("HostCertificate {}", certificate.display()),
+        ])
+    });
     Servers {
         plain,
         certified,
+        expired,
         folder,
         authority,
         other_authority,
@@ -66,10 +93,10 @@ fn start() -> Servers {
 
 impl Servers {
     fn server(&self, case: &Case) -> &Sshd {
-        if case.certified {
-            &self.certified
-        } else {
-            &self.plain
+        match (case.certified, case.expired) {
+            (true, _) => &self.certified,
+            (_, true) => &self.expired,
+            _ => &self.plain,
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a connection spec says, in `ssh_config` keywords: its fields win over the files as `ssh -o` does.
 
-use crate::connection_spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy};
+use std::path::Path;
+
+use crate::connection_spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home};
 use crate::error::{ConnectError, Stage};
 
 use super::settings::{ConfigSource, SshTarget};
@@ -19,13 +21,13 @@ pub fn target_of(spec: &ConnectionSpec) -> Result<SshTarget, ConnectError> {
         config: match &spec.config {
             None => ConfigSource::Standard,
             Some(ConfigChoice::None) => ConfigSource::None,
-            Some(ConfigChoice::File(path)) => ConfigSource::File(path.clone()),
+            Some(ConfigChoice::File(path)) => ConfigSource::File(expand_home(path)),
         },
     };
     let mut option =
         |keyword: &str, value: String| target.options.push((keyword.to_owned(), value));
     if let Some(path) = &spec.identity {
-        option("IdentityFile", quoted(&path.to_string_lossy()));
+        option("IdentityFile", quoted(path));
         option("IdentitiesOnly", "yes".to_owned());
     }
     if let Some(policy) = spec.hostkey {
@@ -43,7 +45,7 @@ pub fn target_of(spec: &ConnectionSpec) -> Result<SshTarget, ConnectError> {
         }
     }
     if let Some(path) = &spec.known_hosts {
-        option("UserKnownHostsFile", quoted(&path.to_string_lossy()));
+        option("UserKnownHostsFile", quoted(path));
         option("GlobalKnownHostsFile", "none".to_owned());
     }
     if let Some(batch) = spec.batch {
@@ -68,8 +70,13 @@ pub fn target_of(spec: &ConnectionSpec) -> Result<SshTarget, ConnectError> {
 }
 
 /// A path as one word of a configuration line.
-fn quoted(path: &str) -> String {
-    let escaped = path.replace('\\', "\\\\").replace('"', "\\\"");
+fn quoted(path: &Path) -> String {
+    // CS-24: the home directory of the environment, as for every other file of a spec.
+    let path = expand_home(path);
+    let escaped = path
+        .to_string_lossy()
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"");
     format!("\"{}\"", escaped.replace('%', "%%"))
 }
 

@@ -38,13 +38,22 @@ pub(super) struct Local {
 }
 
 impl Local {
-    /// Asks the system.
+    /// Asks the system, by our number and not by `HOME` and `USER`, as OpenSSH does; the environment
+    /// only where /etc/passwd does not know us.
     pub(super) fn current() -> Self {
         let uid = rustix::process::getuid().as_raw();
+        let account = account(|fields| fields.get(2) == Some(&uid.to_string().as_str()));
+        let (user, home) = match account {
+            Some((name, home)) => (Some(name), Some(home)),
+            None => (None, std::env::home_dir()),
+        };
         Local {
-            user: local_user(uid),
+            user: user
+                .or_else(|| std::env::var("USER").ok())
+                .or_else(|| std::env::var("LOGNAME").ok())
+                .unwrap_or_else(|| uid.to_string()),
             uid,
-            home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/")),
+            home: home.unwrap_or_else(|| PathBuf::from("/")),
             hostname: rustix::system::uname()
                 .nodename()
                 .to_string_lossy()
@@ -53,19 +62,14 @@ impl Local {
     }
 }
 
-/// The name that belongs to our number, as OpenSSH looks it up; the environment only where the file does not know.
-fn local_user(uid: u32) -> String {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let number: u32 = fields.nth(1)?.parse().ok()?;
-        (number == uid).then(|| name.to_owned())
-    });
-    named
-        .or_else(|| std::env::var("USER").ok())
-        .or_else(|| std::env::var("LOGNAME").ok())
-        .unwrap_or_else(|| uid.to_string())
+/// Name and home directory of the first account whose fields fit.
+fn account(fits: impl Fn(&[&str]) -> bool) -> Option<(String, PathBuf)> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let found = (fields.first()?, fields.get(5)?);
+        fits(&fields).then(|| ((*found.0).to_owned(), PathBuf::from(found.1)))
+    })
 }
 
 impl Tokens {
@@ -136,25 +140,14 @@ impl Local {
             Some(rest) if rest.starts_with('/') => self.home.join(rest.trim_start_matches('/')),
             Some(rest) => {
                 let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
-                match home_of(name) {
-                    Some(home) => home.join(below),
+                match account(|fields| fields.first() == Some(&name)) {
+                    Some((_, home)) => home.join(below),
                     None => PathBuf::from(path),
                 }
             }
             None => PathBuf::from(path),
         }
     }
-}
-
-/// The home directory of another user.
-fn home_of(name: &str) -> Option<PathBuf> {
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-    passwd.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        (fields.first() == Some(&name))
-            .then(|| fields.get(5).map(PathBuf::from))
-            .flatten()
-    })
 }
 
 /// Puts the values of `${VARIABLE}`s in; one that is not set is an error, as in OpenSSH.
