@@ -199,6 +199,8 @@ impl Connection {
     ///
     /// `thread` None is a thread of its own. `content` is a pickle as bytes, or `(pieces, buffers)`.
     #[pyo3(signature = (ticket, code, thread, content, timeout=None, keeps=None))]
+    // Python's call, whose arguments a struct would only be made of and taken apart again.
+    #[allow(clippy::too_many_arguments)]
     fn submit(
         &self,
         py: Python<'_>,
@@ -218,6 +220,8 @@ impl Connection {
 
     /// As `submit`, but the completion waits under its ticket.
     #[pyo3(signature = (ticket, code, thread, content, timeout=None, keeps=None))]
+    // Python's call, whose arguments a struct would only be made of and taken apart again.
+    #[allow(clippy::too_many_arguments)]
     fn submit_slot(
         &self,
         py: Python<'_>,

@@ -67,7 +67,6 @@ def run(data, compress, incomplete):
 
     def control(kind, flags, number, thread, payload, counted):
         if kind in (16, 18):
-            open_one = open_ones.get(number)
             if kind == 16 and number in machine.messages:
                 machine.messages[number].worker.arrived = 0
             load('control').act(machine, kind, flags, number, thread, payload, counted)

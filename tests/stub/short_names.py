@@ -6,6 +6,9 @@ A name qualifies if nobody but the stub itself can see it: no keyword, no built-
 standard library in use here has, nothing that remote code or a client names.
 """
 
+import _pickle
+import _signal
+import _thread
 import atexit
 import builtins
 import collections
@@ -24,15 +27,10 @@ import struct
 import sys
 import threading
 import time
-import tokenize
 import traceback
 import types
 import weakref
 import zlib
-
-import _pickle
-import _signal
-import _thread
 
 import assemble
 

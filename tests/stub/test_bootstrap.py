@@ -8,8 +8,8 @@ import sys
 
 import assemble
 import pytest
+from stub_process import Failed, Stub
 from support.interpreters import interpreters
-from stub_process import EVAL, Failed, Stub, wait_until
 
 LIMIT = 14000
 NEWEST = interpreters()[-1].path

@@ -488,15 +488,19 @@ def test_a_client_that_writes_before_it_reads(interpreter):
 
 
 def test_forked_children_stay_off_the_connection(stub):
-    stub.define("import os, sys\ndef fork(how):\n    pid = os.fork()\n    if not pid:\n        print('child')\n        if how == 'return':\n"
-                "            return 5\n        if how == 'exit':\n            sys.exit(3)\n        raise ValueError\n"
-                "    return os.waitpid(pid, 0)[1] >> 8\n")
+    stub.define(
+        "import os, sys\ndef fork(how):\n    pid = os.fork()\n    if not pid:\n        print('child')\n        if how == 'return':\n"
+        "            return 5\n        if how == 'exit':\n            sys.exit(3)\n        raise ValueError\n"
+        "    return os.waitpid(pid, 0)[1] >> 8\n"
+    )
     assert stub.call("fork", "return") == 0
     assert stub.call("fork", "exit") == 1
     assert stub.call("fork", "raise", thread=1) == 1
     assert stub.call("abs", -1) == 1
     assert stub.output.count(b"child\n") == 3
     stub.exec("import multiprocessing\ndef double(x):\n    sys.stdout.write('%d\\n' % x)\n    return x * 2\n")
-    stub.exec("context = getattr(multiprocessing, 'get_context', lambda how: multiprocessing)('fork')\n"
-              "pool = context.Pool(2)\ngot = pool.map(double, range(10))\npool.terminate()\nexec_return(got)\n")
+    stub.exec(
+        "context = getattr(multiprocessing, 'get_context', lambda how: multiprocessing)('fork')\n"
+        "pool = context.Pool(2)\ngot = pool.map(double, range(10))\npool.terminate()\nexec_return(got)\n"
+    )
     assert stub.eval("got") == [n * 2 for n in range(10)]

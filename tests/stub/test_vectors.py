@@ -7,9 +7,9 @@ import json
 import os
 import subprocess
 
-import pytest
 import assemble
-from stub_process import DEADLINE, ERROR, FATAL, PONG, RESULT, Stub
+import pytest
+from stub_process import ERROR, FATAL, PONG, RESULT, Stub
 
 VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "spec", "vectors")
 
