@@ -47,14 +47,16 @@ class Output(object):
     def send(self, data, flags, worker):
         """Puts bytes behind what is pending; waits while the window is used up. Called with `lock` held."""
         request = worker.request if worker else 0
-        while data:
+        start = 0
+        while start < len(data):
             while self.granted <= self.sent:
                 self.machine.link.flush()
                 self.room.acquire()
                 if worker and worker.deferred:
                     return
-            part = data[:min(self.granted - self.sent, wire.CHUNK)]
-            data = data[len(part):]
+            # By place, because cutting the front off would copy what is left for each part.
+            part = data[start:start + min(self.granted - self.sent, wire.CHUNK)]
+            start += len(part)
             self.sent += len(part)
             self.machine.link.pending.append(self.machine.link.frame(wire.OUTPUT, request, 0, part, flags))
 

@@ -38,6 +38,12 @@ The program runs as `python SCRIPT ARGS` would, with empty standard input.
 Its stdout goes to stdout and its stderr to stderr, each line behind
 `HOST |` or `HOST !`.
 
+--json prints objects of two kinds, one a line:
+  {\"event\": \"output\", \"host\", \"stream\": \"stdout\" or \"stderr\", \"line\"}
+  {\"event\": \"end\", \"host\", \"status\", \"exit_status\", \"seconds\", \"error\",
+   \"hint\", \"stack\"}, status being ok, failed, timeout, unreachable, lost or
+   interrupted
+
 Exit status:
   0    the program ended well on every host
   1    it failed on some host; with one host alone, its own exit status
@@ -186,11 +192,12 @@ struct Job {
 
 impl Job {
     async fn run(mut self) -> Outcome {
-        if *self.stopped.borrow() {
-            return Outcome::Interrupted;
-        }
         let started = Instant::now();
-        let outcome = self.connect_and_run().await;
+        let outcome = if *self.stopped.borrow() {
+            Outcome::Interrupted
+        } else {
+            self.connect_and_run().await
+        };
         let report = report(&outcome, started.elapsed());
         self.printer.end(self.number, report);
         outcome

@@ -263,6 +263,36 @@ async fn a_program_that_takes_too_long_is_stopped_and_says_where_it_stood() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_killed_is_a_lost_connection_that_says_how() {
+    let scene = Scene::new().await;
+    let code = "import os, sys; print(1); sys.stdout.flush(); os.kill(os.getpid(), 9)";
+    assert_eq!(
+        easycluster(&["run", &scene.spec("web1"), "-c", "import os; os._exit(3)"]).await,
+        said(
+            "",
+            "error: web1: connection lost: the process ended with exit status 3\n \
+             hint: connect again; what the remote code did until then is done\n",
+            255
+        )
+    );
+    let output = easycluster(&["run", &scene.spec("web1"), "-c", code]).await;
+    assert_eq!(
+        (output.stdout.as_str(), output.code),
+        ("web1 | 1\n", Some(255))
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_hundred_megabytes_in_one_piece_come_through() {
+    let scene = Scene::new().await;
+    let code = "import sys; sys.stdout.write(('x' * 999 + '\\n') * 100000)";
+    let output = easycluster(&["run", &scene.spec("web1"), "--no-prefix", "-c", code]).await;
+    assert_eq!((output.stdout.len(), output.code), (100_000_000, Some(0)));
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn json_has_a_line_for_each_line_and_for_each_end() {
     let scene = Scene::new().await;
     let code = "import sys; print('out'); sys.stderr.write('err\\n'); sys.exit(3)";
