@@ -166,3 +166,19 @@ async fn two_hundred_connections_at_once() {
     until("the end of all", || server.handle.connections() == 0).await;
     server.stop().await;
 }
+
+#[test]
+fn the_limits_are_those_of_the_page() {
+    use easycluster::server::{HANDSHAKE_LIMIT, HANDSHAKES_MAX, Liveness};
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/spec/authentication.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let liveness = Liveness::default();
+    for (name, value) in [
+        ("HANDSHAKES_MAX", HANDSHAKES_MAX as u64),
+        ("HANDSHAKE_LIMIT", HANDSHAKE_LIMIT.as_secs()),
+        ("PING_INTERVAL", liveness.ping.as_secs()),
+        ("SILENCE_LIMIT", liveness.silence.as_secs()),
+    ] {
+        assert!(page.contains(&format!("| {name} | {value} |")), "{name}");
+    }
+}
