@@ -182,3 +182,18 @@ fn the_limits_are_those_of_the_page() {
         assert!(page.contains(&format!("| {name} | {value} |")), "{name}");
     }
 }
+
+#[test]
+fn the_vectors_are_what_an_implementation_of_its_own_writes() {
+    let python = crate::support::interpreter_at_least((3, 6));
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/spec/vectors/authentication/reference.py"
+    );
+    let done = std::process::Command::new(&python.path)
+        .arg(script)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{said}");
+}
