@@ -82,38 +82,6 @@ async fn one_host_gives_its_exit_status_and_several_give_one() {
 }
 
 #[tokio::test]
-async fn an_exception_is_shown_as_python_shows_it() {
-    let scene = Scene::new().await;
-    let script = scene.file(
-        "check.py",
-        "def check():\n    raise ValueError('bad')\n\ncheck()\n",
-    );
-    let script = script.to_str().expect("path");
-    // The newest Pythons mark the place within the line, so an old one says what is expected.
-    let python = interpreters()
-        .iter()
-        .find(|python| python.version < (3, 11))
-        .expect("a Python older than 3.11");
-    let spec = format!("{}:rpython={}", scene.spec("web1"), python.to_str());
-    assert_eq!(
-        easycluster(&["run", &spec, "--", script]).await,
-        said(
-            "",
-            &format!(
-                "web1 ! Traceback (most recent call last):\n\
-                 web1 !   File \"{script}\", line 4, in <module>\n\
-                 web1 !     check()\n\
-                 web1 !   File \"{script}\", line 2, in check\n\
-                 web1 !     raise ValueError('bad')\n\
-                 web1 ! ValueError: bad\n"
-            ),
-            1
-        )
-    );
-    scene.end().await;
-}
-
-#[tokio::test]
 async fn a_script_gets_its_arguments_and_runs_as_main() {
     let scene = Scene::new().await;
     let script = scene.file(
@@ -195,95 +163,6 @@ os.system('echo child; echo child error >&2')
 }
 
 #[tokio::test]
-async fn a_host_that_cannot_be_reached_has_a_code_of_its_own_and_the_others_run() {
-    let scene = Scene::new().await;
-    // A port that was free a moment ago and is not listened on.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
-    let port = listener.local_addr().expect("address").port();
-    drop(listener);
-    let closed = format!("me@127.0.0.1:{port}:config=none:batch=yes:name=gone");
-    let output = easycluster(&["run", &scene.spec("web1"), &closed, "-c", "print(1)"]).await;
-    assert_eq!(
-        (output.stdout.as_str(), output.code),
-        ("web1 | 1\n", Some(255))
-    );
-    let lines: Vec<&str> = output.stderr.lines().collect();
-    assert!(
-        lines[0].starts_with("error: gone: connect: "),
-        "{}",
-        output.stderr
-    );
-    assert_eq!(
-        lines.last().copied(),
-        Some("error: 1 of 2 hosts failed: gone (unreachable)")
-    );
-    scene.end().await;
-}
-
-#[tokio::test]
-async fn a_wrong_key_is_told_from_a_host_that_is_not_there() {
-    let scene = Scene::new().await;
-    let other = easycluster::cli::embedded_sshd::generate_ed25519().expect("key");
-    let text = other
-        .to_openssh(russh::keys::ssh_key::LineEnding::LF)
-        .expect("text");
-    crate::scene::write_private(&scene.key(), &text);
-    let output = easycluster(&["run", &scene.spec("web1"), "-c", "print(1)"]).await;
-    assert_eq!((output.stdout.as_str(), output.code), ("", Some(255)));
-    assert!(
-        output.stderr.starts_with("error: web1: authentication: "),
-        "{}",
-        output.stderr
-    );
-    scene.end().await;
-}
-
-#[tokio::test]
-async fn a_program_that_takes_too_long_is_stopped_and_says_where_it_stood() {
-    let scene = Scene::new().await;
-    let code = "import time\nprint('begun')\ntime.sleep(600)";
-    let output = easycluster(&["run", &scene.spec("web1"), "--timeout", "0.5", "-c", code]).await;
-    assert_eq!(
-        (output.stdout.as_str(), output.code),
-        ("web1 | begun\n", Some(124))
-    );
-    assert!(
-        output.stderr.contains("web1 !     time.sleep(600)\n"),
-        "{}",
-        output.stderr
-    );
-    assert!(
-        output
-            .stderr
-            .contains("error: web1: no result within 0.5 s\n"),
-        "{}",
-        output.stderr
-    );
-    scene.end().await;
-}
-
-#[tokio::test]
-async fn a_program_that_is_killed_is_a_lost_connection_that_says_how() {
-    let scene = Scene::new().await;
-    let code = "import os, sys; print(1); sys.stdout.flush(); os.kill(os.getpid(), 9)";
-    assert_eq!(
-        easycluster(&["run", &scene.spec("web1"), "-c", "import os; os._exit(3)"]).await,
-        said(
-            "",
-            "error: web1: connection lost: the process ended with exit status 3\n \
-             hint: connect again; what the remote code did until then is done\n",
-            255
-        )
-    );
-    let output = easycluster(&["run", &scene.spec("web1"), "-c", code]).await;
-    assert_eq!(
-        (output.stdout.as_str(), output.code),
-        ("web1 | 1\n", Some(255))
-    );
-    scene.end().await;
-}
-
-#[tokio::test]
 async fn a_hundred_megabytes_in_one_piece_come_through() {
     let scene = Scene::new().await;
     let code = "import sys; sys.stdout.write(('x' * 999 + '\\n') * 100000)";
@@ -339,6 +218,30 @@ async fn hosts_come_from_a_file_and_equal_ones_get_numbers() {
     .await;
     assert_eq!(output.sorted_stdout(), ["web   | 1", "web#2 | 1"]);
     assert_eq!(output.code, Some(0));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn no_more_hosts_than_allowed_are_at_work_at_once() {
+    let scene = Scene::new().await;
+    let (web1, web2) = (scene.spec("web1"), scene.spec("web2"));
+    let code =
+        "import time; begin = time.time(); time.sleep(2.5); print('%r %r' % (begin, time.time()))";
+    for (jobs, overlap) in [("1", false), ("2", true)] {
+        let arguments = ["run", &web1, &web2, "--no-prefix", "-j", jobs, "-c", code];
+        let output = easycluster(&arguments).await;
+        assert_eq!((output.stderr.as_str(), output.code), ("", Some(0)));
+        let mut times: Vec<(f64, f64)> = output
+            .stdout
+            .lines()
+            .map(|line| {
+                let (begin, end) = line.split_once(' ').expect("two times");
+                (begin.parse().expect("a time"), end.parse().expect("a time"))
+            })
+            .collect();
+        times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        assert_eq!(times[1].0 < times[0].1, overlap, "-j {jobs}: {times:?}");
+    }
     scene.end().await;
 }
 
