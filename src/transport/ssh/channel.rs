@@ -236,3 +236,43 @@ impl Writer {
         write.exec(true, command).await.map_err(|_| broken_pipe())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_said_once() {
+        let (inlet, mut outlet) = queue();
+        assert!(inlet.push(ReadEvent::Exit(ExitStatus::Code(3))));
+        assert!(inlet.push(ReadEvent::Exit(ExitStatus::Code(4))));
+        inlet.end(Some("lost"));
+        drop(inlet);
+        let mut events = Vec::new();
+        while let Ok(event) = outlet.events.try_recv() {
+            events.push(event);
+        }
+        assert_eq!(events, [ReadEvent::Exit(ExitStatus::Code(3))]);
+    }
+
+    #[test]
+    fn a_reader_too_far_behind_loses_its_channel_and_learns_why() {
+        let (inlet, mut outlet) = queue();
+        // The same memory over and over, so that the test needs little of it.
+        let piece = Bytes::from(vec![0u8; 16 * 1024 * 1024]);
+        let pieces = UNREAD_LIMIT / piece.len();
+        for _ in 0..pieces {
+            assert!(inlet.push(ReadEvent::Stdout(piece.clone())));
+        }
+        assert!(!inlet.push(ReadEvent::Stdout(piece)));
+        assert!(*outlet.closed.borrow());
+        let mut last = None;
+        while let Ok(event) = outlet.events.try_recv() {
+            last = Some(event);
+        }
+        let Some(ReadEvent::Exit(ExitStatus::Unknown(why))) = last else {
+            panic!("{last:?}");
+        };
+        assert!(why.contains("256 MiB of its output were not read"), "{why}");
+    }
+}

@@ -151,7 +151,12 @@ pub(super) async fn establish(
     carrier: Carrier,
     keys: &KeyStore,
 ) -> Result<Arc<Connection>, ConnectError> {
-    let check = HostKeyCheck::new(stages, settings, carrier.loopback);
+    // Thousands of hashed names take a while, which other connections need not wait for.
+    let (for_check, wanted, loopback) = (stages.clone(), settings.clone(), carrier.loopback);
+    let check =
+        tokio::task::spawn_blocking(move || HostKeyCheck::new(&for_check, &wanted, loopback))
+            .await
+            .map_err(|error| stages.error(Stage::HostKey, error.to_string()))?;
     let config = Arc::new(client_config(settings, &check).map_err(|message| {
         stages.error(Stage::Configure, message).with_hint(
             "set OpenSSH as the program for this host with ssh=/usr/bin/ssh, or change the list",
