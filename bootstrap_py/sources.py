@@ -29,7 +29,8 @@ def run(machine, module, source, mode, filename=None, space=None):
     """Compiles and runs source in a module; the value of an expression or of exec_return()."""
     calls.provide(machine, module, source)
     if filename is None:
-        count[0] += 1
+        # Numbers come round again, so that tracebacks keep the last few thousand sources and not all.
+        count[0] = count[0] % 4096 + 1
         filename = '<easycluster %s %d>' % (mode, count[0])
     source = compat.native_source(source)
     waiting[filename] = source

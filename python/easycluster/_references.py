@@ -1,6 +1,7 @@
 """One client's proxies: which remote objects it holds, how often each was received, and what is given back."""
 
 import pickle
+import threading
 import weakref
 
 from . import _errors, _safe_pickle, _shared
@@ -54,6 +55,7 @@ class References:
         self._refs = {}
         self._classes = {}
         self._dropped = []
+        self._lock = threading.RLock()
 
         def dropped(ref, dead=self._dropped, refs=self._refs):
             # Runs wherever the last name goes, also in the middle of another call; so it only notes.
@@ -72,20 +74,24 @@ class References:
         ):
             raise _errors.Refused('the server sent a reference that is none: %.100r' % (pid,))
         _, oid, class_id = pid
-        ref = self._refs.get(oid)
-        proxy = ref() if ref is not None else None
-        if proxy is None:
-            proxy = self._class(class_id)(self._client(), oid)
-            ref = self._refs[oid] = _Ref(proxy, self._when_dropped, oid)
-        ref.times += 1
+        # Two threads may receive the same object at once; it must be one proxy, and both receipts count.
+        with self._lock:
+            ref = self._refs.get(oid)
+            proxy = ref() if ref is not None else None
+            if proxy is None:
+                proxy = self._class(class_id)(self._client(), oid)
+                ref = self._refs[oid] = _Ref(proxy, self._when_dropped, oid)
+            ref.times += 1
         return proxy
 
     def _class(self, class_id):
         made = self._classes.get(class_id)
         if made is None:
-            for pickled in self._native.classes():
-                self._describe(pickled)
-            made = self._classes.get(class_id)
+            # Another thread may have taken the description and not noted it yet.
+            with self._lock:
+                for pickled in self._native.classes():
+                    self._describe(pickled)
+                made = self._classes.get(class_id)
             if made is None:
                 raise _errors.Refused('the server sent an object of a class %d that it has not described' % class_id)
         if isinstance(made, Exception):

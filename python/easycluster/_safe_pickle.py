@@ -352,7 +352,7 @@ def _numpy_look_up(module, name):
 
 class _Restricted(pickle.Unpickler):
     def __init__(self, file, policy, uses, references, **options):
-        super().__init__(file, encoding='utf-8', **options)
+        super().__init__(file, **options)
         self._policy = policy
         self._uses = iter(uses)
         self._references = references
@@ -369,7 +369,7 @@ class _Restricted(pickle.Unpickler):
 
 class _Trusting(pickle.Unpickler):
     def __init__(self, file, references, **options):
-        super().__init__(file, encoding='utf-8', **options)
+        super().__init__(file, **options)
         self._references = references
 
     def persistent_load(self, pid):
@@ -378,7 +378,7 @@ class _Trusting(pickle.Unpickler):
 
 def unpickle(pickled, buffers, uses, policy, references, python2=False):
     """The value of a pickle. `uses` is what the extension's scan found, None for a trusted server."""
-    options = {'encoding': 'utf-8', 'errors': 'surrogateescape'} if python2 else {}
+    options = {'encoding': 'utf-8', 'errors': 'surrogateescape' if python2 else 'strict'}
     if buffers:
         options['buffers'] = buffers
     if python2 and _has_binary_state(pickled):

@@ -405,3 +405,22 @@ class Thing(ServerObject):
     for _ in range(300):
         client.Thing(nonblocking=True)
     assert poll(lambda: client.eval('len(alive)') == 0)
+
+
+def test_threads_that_receive_the_same_new_class_and_object_at_once(connect):
+    for _ in range(5):
+        client = connect(clientclass=ThreadedClient)
+        client.execblock('class Shared(ServerObject):\n    pass\nshared = Shared()\ndef get():\n    return shared\n')
+        start = threading.Barrier(20)
+        got = []
+
+        def work(client=client, start=start, got=got):
+            start.wait()
+            got.append(client.get())
+
+        threads = [threading.Thread(target=work) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(got) == 20 and len({id(proxy) for proxy in got}) == 1
