@@ -412,3 +412,35 @@ async fn a_banner_is_shown_without_its_escapes() {
     assert!(error.output.contains("Members only"), "{error}");
     assert!(!error.to_string().contains('\u{1b}'), "{error}");
 }
+
+#[tokio::test]
+async fn the_agent_of_the_environment_serves_a_plain_spec() {
+    let server = server(&[]);
+    let agent = Agent::start();
+    agent.add(&server.key.private);
+    let spec = format!(
+        "{}@127.0.0.1:{}:known_hosts={}:config=none",
+        server.user(),
+        server.port(),
+        server.known_hosts().display()
+    );
+    let run = |socket: &str| {
+        Command::new(env!("CARGO_BIN_EXE_easycluster"))
+            .args(["ping", &spec])
+            .env("SSH_AUTH_SOCK", socket)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let output = run(agent.socket().to_str().unwrap());
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let output = run("");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("the server takes publickey"), "{said}");
+}

@@ -284,3 +284,34 @@ async fn the_users_own_ssh_program_serves_too() {
     let error = open("me@host:ssh=/no/such/ssh", "true").await.unwrap_err();
     assert!(error.message.contains("/no/such/ssh"), "{error}");
 }
+
+#[tokio::test]
+async fn without_an_ssh_program_what_is_beyond_us_is_named() {
+    let server = server();
+    let config = server.folder().join("newer_config");
+    let text = format!(
+        "CanonicalizeHostname yes\nHost *\n IdentityFile {}\n UserKnownHostsFile {}\n IdentityAgent none\n",
+        server.key.private.display(),
+        server.known_hosts().display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let spec = format!(
+        "{}@127.0.0.1:{}:config={}",
+        server.user(),
+        server.port(),
+        config.display()
+    );
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_easycluster"))
+        .args(["ping", "-v", &spec])
+        .env("PATH", server.folder())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("canonicalizehostname in the ssh_config is passed over"),
+        "{said}"
+    );
+}

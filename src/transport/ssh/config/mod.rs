@@ -68,7 +68,7 @@ fn resolve_now(target: &SshTarget) -> Result<Resolved, String> {
     let mut collected = reading.collected;
     if !reading.beyond.is_empty() {
         match openssh_says::program() {
-            Some(program) => collected = openssh_says::ask(&program, target)?,
+            Some(program) => collected = openssh_says::ask_once(&program, target)?,
             None => warnings.extend(reading.beyond.iter().filter(|name| first_time(name)).map(
                 |name| {
                     format!("{name} in the ssh_config is passed over: there is no ssh program to interpret it")

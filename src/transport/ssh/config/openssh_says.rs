@@ -1,7 +1,10 @@
 //! What `ssh -G` says about a host, for configuration files that use more than our reader knows.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::keywords::{Collected, Kind, lookup};
 use super::words::words;
@@ -15,8 +18,29 @@ pub(super) fn program() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// How long an answer is good for: long enough for many clients that start at once, short enough for somebody who edits the file.
+const GOOD_FOR: Duration = Duration::from_secs(10);
+
+/// When an answer was had, and the answer.
+type Answer = (Instant, Collected);
+
+/// As `ask`, with answers kept for a while.
+pub(super) fn ask_once(program: &Path, target: &SshTarget) -> Result<Collected, String> {
+    static ANSWERS: Mutex<Option<HashMap<SshTarget, Answer>>> = Mutex::new(None);
+    let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let answers = answers.get_or_insert_default();
+    answers.retain(|_, (when, _)| when.elapsed() < GOOD_FOR);
+    if let Some((_, known)) = answers.get(target) {
+        return Ok(known.clone());
+    }
+    // The lock is held meanwhile, so that clients of one host that start at once ask once.
+    let answer = ask(program, target)?;
+    answers.insert(target.clone(), (Instant::now(), answer.clone()));
+    Ok(answer)
+}
+
 /// Asks `ssh -G`. Its answer names everything, so what it would say without any file is taken away.
-pub(super) fn ask(program: &PathBuf, target: &SshTarget) -> Result<Collected, String> {
+fn ask(program: &Path, target: &SshTarget) -> Result<Collected, String> {
     let said = lines(program, target, &target.config)?;
     let usual = lines(program, target, &ConfigSource::None)?;
     let mut collected = Collected::default();
@@ -48,11 +72,7 @@ pub(super) fn ask(program: &PathBuf, target: &SshTarget) -> Result<Collected, St
     Ok(collected)
 }
 
-fn lines(
-    program: &PathBuf,
-    target: &SshTarget,
-    config: &ConfigSource,
-) -> Result<Vec<String>, String> {
+fn lines(program: &Path, target: &SshTarget, config: &ConfigSource) -> Result<Vec<String>, String> {
     let mut command = Command::new(program);
     command.arg("-G");
     match config {
