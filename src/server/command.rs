@@ -28,11 +28,6 @@ const PASSED_ON: [&str; 12] = [
 ];
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What the pipes to a command are to hold. 200 connections stay below the 64 MiB that Linux allows
-/// a user without privileges.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const PIPE_SIZE: usize = 131_072;
-
 /// A running command.
 pub struct Running {
     child: Child,
@@ -109,8 +104,6 @@ pub fn start(command: &str, environment: &[(OsString, OsString)]) -> io::Result<
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stderr = child.stderr.take().ok_or_else(missing)?;
-    widen(&stdin);
-    widen(&stdout);
     let running = Running {
         child,
         group,
@@ -119,15 +112,6 @@ pub fn start(command: &str, environment: &[(OsString, OsString)]) -> io::Result<
         stderr,
     };
     Ok((running, number))
-}
-
-/// Makes a pipe hold more than the 64 KiB it comes with: fewer changes between this process and the
-/// command for bulk data. Where the user's share of pipe memory is used up it stays as it is.
-fn widen(pipe: &impl std::os::fd::AsFd) {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_SIZE);
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = pipe;
 }
 
 /// A command without its streams, so that they can be moved elsewhere.

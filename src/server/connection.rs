@@ -32,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// How long a last word to a client may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Read from a command's output at once; a pipe holds as much.
-const READ_SIZE: usize = 131_072;
+const READ_SIZE: usize = 65_536;
 
 /// The end of the server, told to every connection: the sentence for the client.
 pub type Stop = watch::Receiver<Option<String>>;
