@@ -11,15 +11,17 @@ if PY3:
     text_type = str
     view = memoryview
     # Results that need no look inside.
-    scalars = frozenset((type(None), bool, int, float, str, bytes))
+    scalars = str, bytes
 else:
     import thread
     import __builtin__ as builtins
     text_type = type(''.decode())
     # What cannot be written to a descriptor is of no use as a view; slices are copies.
     view = str
-    scalars = frozenset((type(None), bool, int, type(1 << 80), float, text_type))
+    scalars = text_type,
 long_type = type(1 << 80)
+numbers = frozenset((type(None), bool, int, float, long_type))
+scalars = numbers.union(scalars)
 # Not in 2.6, to which clients send nothing that needs it.
 filled = getattr(builtins, 'memoryview', None)
 

@@ -53,7 +53,8 @@ def cancel(machine, request):
                 worker.drop(entry[4])
                 refuse(worker, entry, KeyboardInterrupt('cancelled before it ran'), 'cancelled')
                 return
-        if worker.running == request:
+        if worker.request == request:
+            # Also where its code is done, and what it printed waits for the client.
             interrupt(worker, request)
             return
 

@@ -70,7 +70,7 @@ def main(parts, marker):
         pass
     link = wire.Link(frames_in, frames_out)
     text = compat.text
-    implementation = 'pypy' if '__pypy__' in sys.builtin_module_names else 'cpython'
+    implementation = 'pypy' if hasattr(sys, 'pypy_version_info') else 'cpython'
     hello = (('protocol', 1), ('python', compat.VERSION), ('implementation', text(implementation)),
              ('platform', text(sys.platform)), ('pid', os.getpid()), ('pickle', compat.HIGHEST_PICKLE),
              ('executable', text(sys.executable or '')), ('features', []))

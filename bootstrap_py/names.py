@@ -53,12 +53,8 @@ def get_global(name, context=None, auto_import=False):
         if value is not _MISSING and context is not None:
             setattr(context, first, value)
     if value is _MISSING:
-        places = ['a built-in']
-        if context is not None:
-            places.insert(0, 'defined in %s' % context.__name__)
-        if auto_import:
-            places.append('a module to be found')
-        raise AttributeError('%r is not %s' % (first, ', nor '.join(places)))
+        place = 'defined in %s, ' % context.__name__ if context else ''
+        raise AttributeError('%r is not %sa built-in, or a module that is there' % (first, place))
     for part in parts[1:]:
         try:
             value = getattr(value, part)

@@ -52,7 +52,7 @@ class Output(object):
             while self.granted <= self.sent:
                 self.machine.link.flush()
                 self.room.acquire()
-                if worker and worker.deferred:
+                if worker and worker.cancelled == request:
                     return
             # By place, because cutting the front off would copy what is left for each part.
             part = data[start:start + min(self.granted - self.sent, wire.CHUNK)]

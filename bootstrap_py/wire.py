@@ -106,7 +106,7 @@ class Link(object):
         if magic != 0x4543:
             self.fatal('garbled', 'a frame begins with 0x%04x' % magic)
         if kind not in FLAGS:
-            self.fatal('unknown-kind', 'frame kind 0x%02x is not one that a client sends' % kind)
+            self.fatal('unknown-kind', 'frame kind 0x%02x' % kind)
         if not self.allowed(kind, flags):
             self.fatal('unknown-flag', 'flags 0x%02x on frame kind 0x%02x' % (flags, kind))
         self.fatal('too-large', 'a frame of %d bytes' % length)
@@ -122,9 +122,9 @@ class Link(object):
         except zlib.error:
             inflater = None
         if inflater is None or inflater.unused_data:
-            self.fatal('malformed', 'a deflated frame is not one whole stream')
+            self.fatal('malformed', 'a deflated frame is broken')
         if len(content) > MAX_PAYLOAD:
-            self.fatal('too-large', 'a frame inflates to more than 1 MiB')
+            self.fatal('too-large', 'a frame of more than 1 MiB')
         return content
 
     def frame(self, kind, request, thread, payload, flags=0):

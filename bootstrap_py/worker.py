@@ -117,6 +117,7 @@ class Worker(object):
         dumps = compat.pickle.dumps
         protocol = machine.protocol
         scalars = compat.scalars
+        numbers = compat.numbers
         find = machine.names.get
         cancelled = machine.cancelled
         chunk = 0 if machine.link.compress else CHUNK
@@ -153,7 +154,8 @@ class Worker(object):
                 self.running = 0
                 if self.cancelling:
                     load('control').absorb(self)
-                if type(value) in scalars:
+                # What is long is pickled in pieces, without a copy.
+                if type(value) in numbers or type(value) in scalars and len(value) < CHUNK:
                     answer = RESULT
                     flagged = 0
                     data = dumps(value, protocol)
