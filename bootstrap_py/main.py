@@ -12,8 +12,7 @@ class Files(object):
     def __init__(self, parts):
         self.sources = dict(zip(['<easycluster>/' + name for name in parts[1::2]], parts[2::2]))
         self.modules = {}
-        self.making = {}
-        self.lock = threading.RLock()
+        self.pid = 0
 
     def load(self, name):
         """The module of the file `name`.py."""
@@ -22,6 +21,11 @@ class Files(object):
     def make(self, name):
         """The same where it is not there yet; another thread may be at it, or this one, as files name each other."""
         filename = '<easycluster>/%s.py' % name
+        if self.pid != os.getpid():
+            # Also in a forked child process, where nobody goes on with what another thread was at.
+            self.pid = os.getpid()
+            self.making = {}
+            self.lock = threading.RLock()
         with self.lock:
             if name in self.modules or name in self.making:
                 return self.modules.get(name) or self.making[name]

@@ -152,6 +152,9 @@ class Worker(object):
                 else:
                     value = calls.perform(self, kind, flags, request, payload)
                 self.running = 0
+                if getpid() != pid:
+                    # A child process that remote code has forked comes back here; the connection is not its own.
+                    os._exit(0)
                 if self.cancelling:
                     load('control').absorb(self)
                 # What is long is pickled in pieces, without a copy.
@@ -163,12 +166,11 @@ class Worker(object):
                     answer, flagged, data = load('references').result(machine, value)
             except BaseException:
                 self.running = 0
+                if getpid() != pid:
+                    os._exit(1)
                 if self.cancelling:
                     load('control').absorb(self)
                 answer, flagged, data = load('errors').failure(self, request, flags)
-            if getpid() != pid:
-                # A child process that remote code has forked comes back here; the connection is not its own.
-                os._exit(answer != RESULT)
             # Not kept until the next request: what it holds may be large, or be waited for to go.
             value = args = kwargs = payload = None
             if machine.unflushed:
