@@ -16,7 +16,7 @@ PYTHON_CODE := $(wildcard python tests benches examples)
 .PHONY: test prepare lint rust documentation wheel python stub bench clean help
 
 # The order: what fails fastest stands first, and pytest, whose last line sums up, stands last.
-test: prepare lint rust documentation python
+test: prepare lint documentation stub rust python
 
 help:
 	@echo 'make test     every check (about 15 minutes the first time on two cores)'
@@ -57,10 +57,11 @@ wheel: $(VENV)/ready
 	$(BIN)/pip install -q --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
 
 stub: $(VENV)/ready
-	PYTHONPATH=tests $(BIN)/python -m pytest -q tests/stub
+	PYTHONPATH=tests $(BIN)/python -m pytest tests/stub
 
-python: wheel
-	PYTHONPATH=tests $(BIN)/python -m pytest -q tests/stub tests/support tests/python
+# Not together with the stub's tests: there are files of the same name.
+python: stub wheel
+	PYTHONPATH=tests $(BIN)/python -m pytest tests/support tests/python
 
 bench:
 	cargo bench --locked
