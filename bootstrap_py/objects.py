@@ -104,17 +104,23 @@ class RemoteProxy(_ProxyBase):
         """The number of the object on its connection."""
         return self._oid
 
-    def raw_call_method(self, method, args, kwargs={}, **options):
+    def raw_call_method(self, method, args, kwargs={}, nonblocking=False, oncomplete=None, onerror=None,
+                        threadid=None, origexc=True, call_timeout=None):
         """Calls a method by name; options as in any remote call."""
-        return self._connection.send_request(self._oid, method, args, kwargs, **options)
+        return self._connection.send_request(self._oid, method, args, kwargs, nonblocking, oncomplete, onerror,
+                                             threadid, origexc, call_timeout)
 
-    def raw_get_attribute(self, attr, **options):
+    def raw_get_attribute(self, attr, nonblocking=False, oncomplete=None, onerror=None, threadid=None,
+                          origexc=True, call_timeout=None):
         """The value of an attribute on the server."""
-        return self._connection.send_request(0, 'getattr', (self, attr), {}, **options)
+        return self._connection.send_request(0, 'getattr', (self, attr), {}, nonblocking, oncomplete, onerror,
+                                             threadid, origexc, call_timeout)
 
-    def raw_set_attribute(self, attr, value, **options):
+    def raw_set_attribute(self, attr, value, nonblocking=False, oncomplete=None, onerror=None, threadid=None,
+                          origexc=True, call_timeout=None):
         """Sets an attribute on the server."""
-        return self._connection.send_request(0, 'setattr', (self, attr, value), {}, **options)
+        return self._connection.send_request(0, 'setattr', (self, attr, value), {}, nonblocking, oncomplete, onerror,
+                                             threadid, origexc, call_timeout)
 
     def __repr__(self):
         return '<RemoteProxy for oid %s on %s>' % (self._oid, getattr(self._connection, 'peername', None))

@@ -305,10 +305,38 @@ class RemoteProxy(metaclass=_ProxyType):
     @property
     def proxy_object_id(self) -> int: ...
     def raw_call_method(
-        self, method: str, args: Iterable[Any], kwargs: Mapping[str, Any] = ..., **options: Any
+        self,
+        method: str,
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any] = ...,
+        nonblocking: bool = False,
+        oncomplete: _Function | None = None,
+        onerror: _Function | None = None,
+        threadid: Hashable | None = None,
+        origexc: bool | str = True,
+        call_timeout: float | None = None,
     ) -> Any: ...
-    def raw_get_attribute(self, attr: str, **options: Any) -> Any: ...
-    def raw_set_attribute(self, attr: str, value: Any, **options: Any) -> Any: ...
+    def raw_get_attribute(
+        self,
+        attr: str,
+        nonblocking: bool = False,
+        oncomplete: _Function | None = None,
+        onerror: _Function | None = None,
+        threadid: Hashable | None = None,
+        origexc: bool | str = True,
+        call_timeout: float | None = None,
+    ) -> Any: ...
+    def raw_set_attribute(
+        self,
+        attr: str,
+        value: Any,
+        nonblocking: bool = False,
+        oncomplete: _Function | None = None,
+        onerror: _Function | None = None,
+        threadid: Hashable | None = None,
+        origexc: bool | str = True,
+        call_timeout: float | None = None,
+    ) -> Any: ...
     def __reduce_ex__(self, protocol: Any) -> NoReturn: ...
 
 class DefaultRemoteProxy(RemoteProxy):

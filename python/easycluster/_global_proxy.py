@@ -37,14 +37,21 @@ class GlobalProxy:
         client.send_request(0, 'set_global', (own, value))
 
     def __call__(self, *args, **kwargs):
-        client = object.__getattribute__(self, '_client')
-        name = object.__getattribute__(self, '_name')
+        call = _client_of(self)._call
         if kwargs:
+            if len(kwargs) == 1 and 'nonblocking' in kwargs:
+                # The usual one, without the detour.
+                return call(_name_of(self), args, {}, kwargs['nonblocking'])
             options = split_options(kwargs)
             if options:
-                return client._call(name, args, kwargs, **options)
-        return client._call(name, args, kwargs)
+                return call(_name_of(self), args, kwargs, **options)
+        return call(_name_of(self), args, kwargs)
 
     def __repr__(self):
         client = object.__getattribute__(self, '_client')
         return '<global %s on %s>' % (object.__getattribute__(self, '_name'), client.peername)
+
+
+# Past __getattribute__, which takes every name for a remote one.
+_client_of = GlobalProxy.__dict__['_client'].__get__
+_name_of = GlobalProxy.__dict__['_name'].__get__

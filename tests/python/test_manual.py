@@ -330,3 +330,19 @@ def test_the_module_has_every_name_of_the_manual():
 
     for name in 'spawn_local run_server server_main server_check_runner Server QuietServer'.split():
         assert hasattr(server, name)
+
+
+def test_options_by_position_as_in_the_original(client):
+    client.execblock(
+        'class Thing(ServerObject):\n    def __init__(self):\n        self.value = 1\n    def get(self):\n        return self.value\n'
+    )
+    thing = client.Thing()
+    assert thing.raw_call_method('get', (), {}, True).wait() == 1
+    assert thing.raw_get_attribute('value', True).wait() == 1
+    assert thing.raw_set_attribute('value', 2, True).wait() is None
+    seen = []
+    client.raw_call('len', ('abc',), {}, False, seen.append, None, 5, 'quiet')
+    client.read_response()
+    assert seen == [3]
+    assert client.eval('1 + 1', True).wait() == 2
+    assert client.send_request(0, 'get_global', ('len',), {}, True, None, None, None, False).request_id
