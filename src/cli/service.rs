@@ -1,7 +1,8 @@
 //! `easycluster service ...`, and `-i`, `-u`, `--start`, `--stop`, `--query-installed` of the
 //! manual: the standalone server as a service that starts at boot.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
@@ -80,11 +81,30 @@ pub(crate) fn this_program() -> std::io::Result<Vec<OsString>> {
     let python = path
         .file_name()
         .is_some_and(|name| name.to_string_lossy().to_lowercase().starts_with("python"));
-    let mut words = vec![path.into_os_string()];
-    if python {
-        words.extend(["-m".into(), "easycluster".into()]);
+    if !python {
+        return Ok(vec![path.into_os_string()]);
     }
-    Ok(words)
+    // The interpreter of a virtual environment is a link, and is told which environment it is for by
+    // the name it was started under; the file behind the link knows nothing of the environment.
+    let started_as = std::env::args_os()
+        .next()
+        .and_then(|name| find_program(&name));
+    let python = started_as.unwrap_or(path).into_os_string();
+    Ok(vec![python, "-m".into(), "easycluster".into()])
+}
+
+/// The file that a shell would have started by this name.
+fn find_program(name: &OsStr) -> Option<PathBuf> {
+    let named = Path::new(name);
+    let found = if named.components().count() > 1 {
+        Some(super::serve::absolute(named))
+    } else {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path)
+            .map(|folder| super::serve::absolute(&folder.join(named)))
+            .find(|file| file.is_file())
+    };
+    found.filter(|file| file.is_file())
 }
 
 pub(crate) fn install(arguments: &Install) -> Result<i32, Failure> {
