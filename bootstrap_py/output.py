@@ -81,11 +81,14 @@ class Output(object):
                     room = self.granted - self.sent
                     if not wait and room <= 0:
                         return False
+                    # Out of the pipe and not yet pending: who answers meanwhile has to wait for it (ME-16).
+                    machine.carrying = True
                     carried = compat.read(machine.printed[0], min(max(room, 1), 65536))
                     if not carried:
                         # Remote code has closed its descriptor 1.
                         machine.printed.pop()
                     self.send(carried, 0, worker)
+                    machine.carrying = False
                 self.send(data, flags, worker)
             finally:
                 self.lock.release()

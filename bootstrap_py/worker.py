@@ -213,7 +213,9 @@ class Worker(object):
         """Sends the answers held back, after whatever was printed before them. Without `wait`, not if that
         would have to wait for the client."""
         machine = self.machine
-        if select.select(machine.printed, (), (), 0)[0] and not load('output').of(machine).pump(wait):
+        # In this order, because what is carried was in the pipe before.
+        if (select.select(machine.printed, (), (), 0)[0] or machine.carrying) and not load('output').of(machine).pump(
+                wait):
             return
         held = self.held
         if held:
@@ -232,6 +234,7 @@ class Machine(object):
         self.link = link
         # As a list, which select() takes; not poll(), of which an object serves one thread at a time.
         self.printed = [printed]
+        self.carrying = False
         self.unflushed = False
         self.output = self.references = self.protocol = None
         self.taking = allocate_lock()
