@@ -297,32 +297,34 @@ async fn threads(client: &Client) {
 
 async fn time_limits(client: &Client) {
     for thread in [0, 3] {
-        let call = client
-            .call::<String>("doze", (60,))
-            .thread(thread)
-            .timeout(Duration::from_millis(300));
-        let started = Instant::now();
-        let error = call.await.unwrap_err();
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "thread {thread}: {:?}",
-            started.elapsed()
-        );
-        let Error::Timeout { stack, .. } = &error else {
-            panic!("{error}")
-        };
-        assert!(
-            stack.concat().contains("doze"),
-            "thread {thread}: the remote stack is missing: {stack:?}"
-        );
-        // The thread is free again.
-        assert_eq!(
-            client
-                .call::<i64>("addvals", (1, 2))
+        let mut stack = String::new();
+        // The stack comes if the interrupted thread answers within the grace time, which a busy machine may miss.
+        for _ in 0..20 {
+            let call = client
+                .call::<String>("doze", (60,))
                 .thread(thread)
-                .await
-                .unwrap(),
-            3
+                .timeout(Duration::from_millis(300));
+            let started = Instant::now();
+            let error = call.await.unwrap_err();
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "thread {thread}: {:?}",
+                started.elapsed()
+            );
+            let Error::Timeout { stack: lines, .. } = &error else {
+                panic!("{error}")
+            };
+            stack = lines.concat();
+            // The thread is free again.
+            let sum: i64 = client.call("addvals", (1, 2)).thread(thread).await.unwrap();
+            assert_eq!(sum, 3);
+            if !stack.is_empty() {
+                break;
+            }
+        }
+        assert!(
+            stack.contains("doze"),
+            "thread {thread}: the remote stack is missing: {stack}"
         );
     }
     // Not awaited to the end: dropped, and the remote call with it.
