@@ -42,9 +42,10 @@ class Sshd:
 
     ``shell``: a shell in place of the user's own. ``greeting``: printed to stdout before the command runs.
     ``force_command``: runs in place of what the client asks for. ``environment``: variables for the session.
-    ``home``: files for a home directory of the session's own, by name. ``lines``: further lines of sshd_config,
-    which stand first, because the first mention of a keyword wins. ``log_in``: whether to log in once to see that
-    it is ready.
+    ``home``: files for the session's home directory, by name; it is a folder of its own, so that the user's own
+    start-up files neither slow a test down nor decide how it ends. ``lines``: further lines of sshd_config, which
+    stand first, because the first mention of a keyword wins. ``log_in``: whether to log in once to see that it is
+    ready.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Sshd:
         self._lines = list(lines) + [
             "MaxSessions %d" % max_sessions,
             "MaxAuthTries %d" % max_auth_tries,
-            self._set_env(environment or {}, home),
+            self._set_env(environment or {}, home or {}),
         ]
         forced = force_command or self._shell(shell, greeting)
         if forced:
@@ -137,15 +138,13 @@ class Sshd:
             lines.append("PerSourcePenalties no")
         return lines + ["HostKey %s" % key for key in self.host_keys]
 
-    def _set_env(self, environment: dict[str, str], home: dict[str, str] | None) -> str:
-        variables = dict(environment)
-        variables[MARK] = self.mark
-        if home is not None:
-            variables["HOME"] = str(self.folder / "home")
-            for name, content in home.items():
-                file = self.folder / "home" / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(content)
+    def _set_env(self, environment: dict[str, str], home: dict[str, str]) -> str:
+        variables = {"HOME": str(self.folder / "home"), **environment, MARK: self.mark}
+        (self.folder / "home").mkdir()
+        for name, content in home.items():
+            file = self.folder / "home" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
         # Only the first SetEnv line counts.
         return "SetEnv " + " ".join('"%s=%s"' % item for item in variables.items())
 

@@ -30,7 +30,8 @@ pub struct SshdOptions {
     pub force_command: Option<String>,
     /// Variables for the session (`SetEnv`).
     pub environment: Vec<(String, String)>,
-    /// Files for a home directory of the session's own (start-up files of shells), by name. None: the user's real one.
+    /// Files for the session's home directory (start-up files of shells), by name. It is a folder of its own, so that
+    /// the user's own start-up files neither slow a test down nor decide how it ends.
     pub home: Vec<(&'static str, String)>,
     /// Further lines of sshd_config. The first mention of a keyword wins, so they stand first.
     pub lines: Vec<String>,
@@ -98,15 +99,14 @@ pub fn configuration(
     }
     let mut environment = options.environment.clone();
     environment.push((MARK.into(), mark.into()));
-    if !options.home.is_empty() {
-        let home = folder.join("home");
-        for (name, content) in &options.home {
-            let file = home.join(name);
-            fs::create_dir_all(file.parent().expect("a folder")).expect("created");
-            fs::write(&file, content).expect("written");
-        }
-        environment.push(("HOME".into(), home.display().to_string()));
+    let home = folder.join("home");
+    fs::create_dir_all(&home).expect("created");
+    for (name, content) in &options.home {
+        let file = home.join(name);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("created");
+        fs::write(&file, content).expect("written");
     }
+    environment.push(("HOME".into(), home.display().to_string()));
     // Only the first SetEnv line counts.
     let environment: Vec<String> = environment
         .iter()
