@@ -13,13 +13,18 @@ use super::handler::{ClientHandler, HandlerError, Shared, describe};
 use super::host_key::HostKeyCheck;
 use super::key_store::KeyStore;
 use super::settings::{AddressFamily, Route, Settings};
-use super::stream::{ByteStream, Tethered};
+use super::stream::{ByteStream, PromptStream, Tethered};
 use super::timing::Stages;
 use super::{algorithms, auth};
 use crate::error::{ConnectError, Stage};
 
-/// What the server may send before we have read it, in bytes a channel: enough for 160 MB/s at 100 ms.
-const WINDOW: u32 = 16 * 1024 * 1024;
+/// What the server may send before we have read it, in bytes a channel: between these two, by the distance to the
+/// server. A window that is larger than the way needs only makes small answers wait behind large ones.
+const WINDOW_LEAST: u32 = 2 * 1024 * 1024;
+/// Enough for 160 MB/s at 100 ms.
+const WINDOW_MOST: u32 = 16 * 1024 * 1024;
+/// What a window is made to carry where the two bounds allow it, in bytes a second.
+const WINDOW_RATE: f64 = 400e6;
 /// The largest packet we take, in bytes.
 const PACKET: u32 = 32 * 1024;
 /// Silence after which we ask for a sign of life, where the configuration does not say.
@@ -30,6 +35,8 @@ pub(super) struct Carrier {
     pub(super) stream: Box<dyn ByteStream>,
     /// The server is on this machine.
     pub(super) loopback: bool,
+    /// How long it took to open, which is one round trip and little more; `None` where that cannot be told.
+    pub(super) round_trip: Option<Duration>,
     /// The connection that it runs through.
     pub(super) outer: Option<Arc<Connection>>,
 }
@@ -48,8 +55,9 @@ pub(super) async fn dial(stages: &Stages, settings: &Settings) -> Result<Carrier
                 Ok(stream) => {
                     stages.reached(Stage::Connect, since, address.to_string());
                     return Ok(Carrier {
-                        stream: Box::new(stream),
+                        stream: Box::new(PromptStream::new(stream)),
                         loopback: address.ip().is_loopback(),
+                        round_trip: Some(since.elapsed()),
                         outer: None,
                     });
                 }
@@ -157,11 +165,13 @@ pub(super) async fn establish(
         tokio::task::spawn_blocking(move || HostKeyCheck::new(&for_check, &wanted, loopback))
             .await
             .map_err(|error| stages.error(Stage::HostKey, error.to_string()))?;
-    let config = Arc::new(client_config(settings, &check).map_err(|message| {
-        stages.error(Stage::Configure, message).with_hint(
+    let config = Arc::new(client_config(settings, &check, carrier.round_trip).map_err(
+        |message| {
+            stages.error(Stage::Configure, message).with_hint(
             "set OpenSSH as the program for this host with ssh=/usr/bin/ssh, or change the list",
         )
-    })?);
+        },
+    )?);
     let stall_limit = config
         .keepalive_interval
         .map(|interval| interval.saturating_mul(settings.alive_count_max.saturating_add(1)));
@@ -182,13 +192,26 @@ pub(super) async fn establish(
     )))
 }
 
-fn client_config(settings: &Settings, check: &HostKeyCheck) -> Result<Config, String> {
+/// The window for a server at this distance.
+fn window(round_trip: Option<Duration>) -> u32 {
+    match round_trip {
+        // A float that is too large for the type becomes the largest value.
+        Some(time) => ((time.as_secs_f64() * WINDOW_RATE) as u32).clamp(WINDOW_LEAST, WINDOW_MOST),
+        None => WINDOW_MOST,
+    }
+}
+
+fn client_config(
+    settings: &Settings,
+    check: &HostKeyCheck,
+    round_trip: Option<Duration>,
+) -> Result<Config, String> {
     let interval = settings.alive_interval.unwrap_or(ALIVE_INTERVAL);
     Ok(Config {
         client_id: SshId::Standard(
             concat!("SSH-2.0-easycluster_", env!("CARGO_PKG_VERSION")).into(),
         ),
-        window_size: WINDOW,
+        window_size: window(round_trip),
         maximum_packet_size: PACKET,
         // Only a channel's confirmation goes through russh's own queue (see `channel`).
         channel_buffer_size: 4,
@@ -257,5 +280,19 @@ fn exchange_hint(settings: &Settings, error: &russh::Error) -> String {
     match &settings.route {
         Route::Command(command) => format!("run the ProxyCommand by hand to see what it says: {command}"),
         _ => "check that the port is that of an SSH server and that it lets this machine in (MaxStartups, firewalls, hosts.deny)".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_grows_with_the_distance() {
+        let at = |micros| window(Some(Duration::from_micros(micros)));
+        assert_eq!((at(0), at(200)), (WINDOW_LEAST, WINDOW_LEAST));
+        assert_eq!(at(20_000), 8_000_000);
+        assert_eq!((at(100_000), at(60_000_000)), (WINDOW_MOST, WINDOW_MOST));
+        assert_eq!(window(None), WINDOW_MOST);
     }
 }

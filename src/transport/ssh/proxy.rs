@@ -74,6 +74,8 @@ pub(super) fn through_command(stages: &Stages, command: &str) -> Result<Carrier,
             _child: child,
         }),
         loopback: false,
+        // Starting a process says nothing of the way to the server.
+        round_trip: None,
         outer: None,
     })
 }
@@ -123,6 +125,7 @@ pub(super) async fn through_connection(
     let (writer, reader) = outer
         .forward(stages, &settings.hostname, settings.port)
         .await?;
+    let round_trip = Some(since.elapsed());
     let (input, output) = tokio::io::simplex(FORWARD_BUFFER);
     tokio::spawn(pump(input, writer));
     stages.reached(
@@ -142,6 +145,7 @@ pub(super) async fn through_connection(
             rest: Bytes::new(),
         }),
         loopback: false,
+        round_trip,
         outer: Some(outer),
     })
 }

@@ -1,4 +1,4 @@
-//! The byte stream under an SSH session, with two things that russh lacks: it can be cut off from outside, and it notices a peer that takes nothing.
+//! The byte stream under an SSH session, with what russh lacks: it can be cut off from outside, notices a peer that takes nothing, and acknowledges at once while a session comes about.
 
 use std::future::Future;
 use std::io;
@@ -7,12 +7,72 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 /// What a session can run on.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
+/// As many bytes as a server sends at most until its first channel runs a command.
+const ACKNOWLEDGED_AT_ONCE: usize = 32 * 1024;
+
+/// A TCP stream whose first bytes are acknowledged at once. sshd lets small packets wait for the acknowledgement of those
+/// before them (Nagle) until the first command runs, and the kernel delays that by 40 ms where we have nothing to say:
+/// the confirmation of the first channel would come so much later.
+pub(super) struct PromptStream {
+    stream: TcpStream,
+    /// How many bytes are still acknowledged at once.
+    left: usize,
+}
+
+impl PromptStream {
+    pub(super) fn new(stream: TcpStream) -> PromptStream {
+        PromptStream {
+            stream,
+            left: ACKNOWLEDGED_AT_ONCE,
+        }
+    }
+}
+
+impl AsyncRead for PromptStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if this.left > 0 {
+            let read = buffer.filled().len().saturating_sub(before);
+            this.left = this.left.saturating_sub(read);
+            // The kernel forgets it after a while, so it is told again. Where it does not know the option nothing is lost but time.
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            let _ = this.stream.set_quickack(true);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for PromptStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
 
 /// Cuts the stream off when dropped. russh's session task does not look at its handle while a key
 /// exchange is under way, so without this a silent server would keep task and socket for ever.
@@ -114,5 +174,43 @@ impl AsyncWrite for Tethered {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn acknowledges_at_once_while_a_session_comes_about_and_not_for_ever() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let mut client = PromptStream::new(stream);
+        let mut bytes = [0u8; 64];
+        for _ in 0..20 {
+            server.write_all(&bytes).await.unwrap();
+            client.read_exact(&mut bytes).await.unwrap();
+            // What the kernel would take for a talk in turns, and begin to delay.
+            client.write_all(&bytes).await.unwrap();
+            server.read_exact(&mut bytes).await.unwrap();
+        }
+        assert!(client.left < ACKNOWLEDGED_AT_ONCE - 1000 && client.left > 0);
+        client.stream.set_quickack(false).unwrap();
+        server.write_all(&bytes).await.unwrap();
+        client.read_exact(&mut bytes).await.unwrap();
+        assert!(client.stream.quickack().unwrap());
+
+        client.left = 64;
+        server.write_all(&bytes).await.unwrap();
+        client.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(client.left, 0);
+        client.stream.set_quickack(false).unwrap();
+        server.write_all(&bytes).await.unwrap();
+        client.read_exact(&mut bytes).await.unwrap();
+        assert!(!client.stream.quickack().unwrap());
     }
 }
