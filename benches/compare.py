@@ -1,14 +1,18 @@
 """Compares with EasyCluster 0.22.3, execnet and Mitogen, in one run over the same sshd, each in its own default way.
 
-    python benches/compare.py WHEEL [--rounds 3] [--only NAME]
+    python benches/compare.py WHEEL [--rounds 3] [--only NAME] [--python PATH]
 
-Makes a temporary virtual environment, installs the wheel and the others from PyPI into it, starts an sshd of its own on the
+Makes a temporary virtual environment, installs the wheel and the others from PyPI into it, starts sshds of its own on the
 loopback, and prints a table and the ratios. Each subject runs in a process of its own; the best of the rounds counts.
+
+`hosts32` and `memory32` have 32 different addresses, so that nobody shares a connection. Memory is what one more connection
+adds, child processes included, to a program that has one already.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -31,11 +35,15 @@ MEASURES = {
     'memory32': ('MiB', True, 0.1),
 }
 
-# What each subject's process runs: functions measure_NAME() -> number, given SSH (arguments of ssh), SPEC, PYTHON.
+# How many addresses one server listens on; sshd has 16 at most.
+ADDRESSES = 16
+
+# What each subject's process runs: functions measure_NAME() -> number, given TARGETS (address, port, spec), SSH (arguments of
+# ssh), USER, PYTHON and IDENTITY.
 COMMON = r'''
 import gc, json, os, sys, time
 now = time.perf_counter
-CALLS, FLIGHT, SIZE, HOSTS = 3000, 50000, 64 << 20, 32
+CALLS, FLIGHT, SIZE = 3000, 50000, 64 << 20
 
 def children(pid):
     found = []
@@ -66,6 +74,9 @@ SUBJECTS = {
     'ours': r'''
 import easycluster
 from easycluster import Client, connect_multi
+
+SPECS = [spec for _, _, spec in TARGETS]
+SPEC = SPECS[0]
 
 def measure_connect():
     start = now()
@@ -124,27 +135,28 @@ def measure_down():
 
 def measure_hosts32():
     start = now()
-    clients = connect_multi([SPEC] * HOSTS)
-    assert easycluster.eval_multi(clients, '1 + 1') == [2] * HOSTS
+    clients = connect_multi(SPECS)
+    assert easycluster.eval_multi(clients, '1 + 1') == [2] * len(SPECS)
     took = now() - start
     for made in clients:
         made.close()
     return took
 
 def measure_memory32():
+    first = client()
     before = tree_memory()
-    clients = connect_multi([SPEC] * HOSTS)
-    assert easycluster.eval_multi(clients, '1 + 1') == [2] * HOSTS
+    clients = connect_multi(SPECS[1:])
+    assert easycluster.eval_multi(clients, '1 + 1') == [2] * len(clients)
     gc.collect()
-    return (tree_memory() - before) / HOSTS
+    return (tree_memory() - before) / len(clients)
 ''',
     'EasyCluster': r'''
 import easycluster
 from easycluster import Client, define_common
 define_common('def add(a, b):\n    return a + b\n')
 
-def client():
-    return Client(None, '127.0.0.1', port=PORT, ssh='ssh', user=USER, rpython=PYTHON, extra_args=SSH)
+def client(target=TARGETS[0]):
+    return Client(None, target[0], port=target[1], ssh='ssh', user=USER, rpython=PYTHON, extra_args=SSH)
 
 def measure_connect():
     start = now()
@@ -182,25 +194,26 @@ def measure_flight():
 
 def measure_hosts32():
     start = now()
-    clients = [client() for _ in range(HOSTS)]
-    assert easycluster.eval_multi(clients, '1 + 1') == [2] * HOSTS
+    clients = [client(target) for target in TARGETS]
+    assert easycluster.eval_multi(clients, '1 + 1') == [2] * len(clients)
     took = now() - start
     for made in clients:
         made.close()
     return took
 
 def measure_memory32():
+    first = client()
     before = tree_memory()
-    clients = [client() for _ in range(HOSTS)]
-    assert easycluster.eval_multi(clients, '1 + 1') == [2] * HOSTS
-    return (tree_memory() - before) / HOSTS
+    clients = [client(target) for target in TARGETS[1:]]
+    assert easycluster.eval_multi(clients, '1 + 1') == [2] * len(clients)
+    return (tree_memory() - before) / len(clients)
 ''',
     'execnet': r'''
 import execnet
 
-def gateway(group=None):
-    spec = 'ssh=%s %s@127.0.0.1//python=%s' % (' '.join(SSH + ['-p', str(PORT)]), USER, PYTHON)
-    return (group or execnet).makegateway(spec)
+def gateway(target=TARGETS[0]):
+    address, port, _ = target
+    return execnet.makegateway('ssh=%s %s@%s//python=%s' % (' '.join(SSH + ['-p', str(port)]), USER, address, PYTHON))
 
 ECHO = 'while 1:\n    a, b = channel.receive()\n    channel.send(a + b)\n'
 
@@ -250,17 +263,18 @@ def measure_down():
 
 def measure_hosts32():
     start = now()
-    made = [gateway() for _ in range(HOSTS)]
+    made = [gateway(target) for target in TARGETS]
     channels = [each.remote_exec('channel.send(1 + 1)') for each in made]
-    assert [channel.receive() for channel in channels] == [2] * HOSTS
+    assert [channel.receive() for channel in channels] == [2] * len(made)
     return now() - start
 
 def measure_memory32():
+    first = gateway()
     before = tree_memory()
-    made = [gateway() for _ in range(HOSTS)]
+    made = [gateway(target) for target in TARGETS[1:]]
     channels = [each.remote_exec('channel.send(1 + 1)') for each in made]
-    assert [channel.receive() for channel in channels] == [2] * HOSTS
-    return (tree_memory() - before) / HOSTS
+    assert [channel.receive() for channel in channels] == [2] * len(made)
+    return (tree_memory() - before) / len(made)
 ''',
     'Mitogen': r'''
 import logging
@@ -272,9 +286,8 @@ def measured(function):
         return mitogen.utils.run_with_router(function)
     return run
 
-def context(router):
-    args = [part for part in SSH]
-    return router.ssh(hostname='127.0.0.1', port=PORT, username=USER, identity_file=IDENTITY, python_path=PYTHON,
+def context(router, target=TARGETS[0]):
+    return router.ssh(hostname=target[0], port=target[1], username=USER, identity_file=IDENTITY, python_path=PYTHON,
                       check_host_keys='ignore', ssh_args=['-F', 'none', '-o', 'IdentityAgent=none'])
 
 @measured
@@ -325,19 +338,21 @@ def measure_down(router):
 def measure_hosts32(router):
     import concurrent.futures
     start = now()
-    with concurrent.futures.ThreadPoolExecutor(HOSTS) as pool:
-        made = list(pool.map(lambda _: context(router), range(HOSTS)))
+    with concurrent.futures.ThreadPoolExecutor(len(TARGETS)) as pool:
+        made = list(pool.map(lambda target: context(router, target), TARGETS))
     receivers = [each.call_async(compare_functions.add, 1, 1) for each in made]
-    assert [receiver.get().unpickle() for receiver in receivers] == [2] * HOSTS
+    assert [receiver.get().unpickle() for receiver in receivers] == [2] * len(made)
     return now() - start
 
 @measured
 def measure_memory32(router):
+    first = context(router)
+    first.call(compare_functions.add, 1, 1)
     before = tree_memory()
-    made = [context(router) for _ in range(HOSTS)]
+    made = [context(router, target) for target in TARGETS[1:]]
     receivers = [each.call_async(compare_functions.add, 1, 1) for each in made]
-    assert [receiver.get().unpickle() for receiver in receivers] == [2] * HOSTS
-    return (tree_memory() - before) / HOSTS
+    assert [receiver.get().unpickle() for receiver in receivers] == [2] * len(made)
+    return (tree_memory() - before) / len(made)
 ''',
 }
 
@@ -377,19 +392,39 @@ def main() -> int:
     parser.add_argument('wheel')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--only', action='append', choices=MEASURES)
+    parser.add_argument('--python', default=sys.executable, help='the remote interpreter; default: this one')
     options = parser.parse_args()
-    from support.sshd import Sshd
+    from support.sshd import Sshd, public
 
     missed = 0
-    with tempfile.TemporaryDirectory() as temporary, Sshd(max_sessions=100) as server:
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Sshd(addresses=ADDRESSES)) for _ in range(2)]
+        server = servers[0]
         folder = Path(temporary)
         (folder / 'compare_functions.py').write_text(FUNCTIONS)
         pythons = environments(folder, os.path.abspath(options.wheel))
-        remote = sys.executable
-        ssh = server.ssh()
-        arguments = [part for part in ssh[1:-1] if part not in ('-p', str(server.port))]
-        settings = 'SPEC, USER, PORT, PYTHON, SSH, IDENTITY = %r\n' % (
-            (server.spec('rpython=%s' % remote), server.user, server.port, remote, arguments, str(server.key)),
+        remote = options.python
+        # One key and one file of host keys for both servers, because each subject is told of one.
+        for other in servers[1:]:
+            other.authorize(public(server.key))
+            with open(server.known_hosts, 'a') as known:
+                known.write(other.known_hosts.read_text())
+        arguments = [part for part in server.ssh()[1:-1] if part not in ('-p', str(server.port))]
+        targets = []
+        for each in servers:
+            for last in range(1, ADDRESSES + 1):
+                address = '127.0.0.%d' % last
+                log_in = 'identity=%s:known_hosts=%s' % (server.key, server.known_hosts)
+                spec = '%s@%s:%d:%s:config=none:batch=yes:rpython=%s' % (
+                    server.user,
+                    address,
+                    each.port,
+                    log_in,
+                    remote,
+                )
+                targets.append((address, each.port, spec))
+        settings = 'TARGETS, USER, PYTHON, SSH, IDENTITY = %r\n' % (
+            (targets, server.user, remote, arguments, str(server.key)),
         )
         print('%-10s %12s %12s %12s %12s   %s' % ('', *SUBJECTS, 'ratio (goal)'))
         for name in options.only or MEASURES:

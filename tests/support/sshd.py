@@ -40,6 +40,7 @@ def program(name: str) -> str:
 class Sshd:
     """A server that is ready when the constructor returns.
 
+    ``addresses``: on how many addresses it listens (127.0.0.1, 127.0.0.2 and so on), as if they were so many hosts; 16 at most.
     ``shell``: a shell in place of the user's own. ``greeting``: printed to stdout before the command runs.
     ``force_command``: runs in place of what the client asks for. ``environment``: variables for the session.
     ``home``: files for the session's home directory, by name; it is a folder of its own, so that the user's own
@@ -51,6 +52,7 @@ class Sshd:
     def __init__(
         self,
         *,
+        addresses: int = 1,
         max_sessions: int = 10,
         max_auth_tries: int = 6,
         host_key_types: tuple[str, ...] = ("ed25519",),
@@ -64,6 +66,7 @@ class Sshd:
         log_in: bool = True,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sshd"))
+        self._addresses = addresses
         self.user = getpass.getuser()
         self.mark = "py%d-%d" % (os.getpid(), next(_count))
         self.key = make_key(self.folder / "client_key", client_key_type)
@@ -117,7 +120,6 @@ class Sshd:
 
     def _configuration(self) -> list[str]:
         lines = self._lines + [
-            "ListenAddress 127.0.0.1:%d" % self.port,
             "PidFile none",
             "AuthorizedKeysFile %s/authorized_keys" % self.folder,
             # The temporary folder is writable by others up the path, and PAM needs root.
@@ -136,6 +138,7 @@ class Sshd:
         if _openssh_version() >= (9, 8):
             # Newer servers shut out an address after failed logins, and here every test has the same address.
             lines.append("PerSourcePenalties no")
+        lines += ["ListenAddress 127.0.0.%d:%d" % (last, self.port) for last in range(1, self._addresses + 1)]
         return lines + ["HostKey %s" % key for key in self.host_keys]
 
     def _set_env(self, environment: dict[str, str], home: dict[str, str]) -> str:
@@ -157,10 +160,10 @@ class Sshd:
         (self.folder / "login").write_text(text)
         return "exec /bin/sh %s/login" % self.folder
 
-    def spec(self, *options: str) -> str:
+    def spec(self, *options: str, address: str = "127.0.0.1") -> str:
         """A spec that logs in, whatever the user's own configuration is."""
-        own = "%s@127.0.0.1:%d:identity=%s:known_hosts=%s:config=none:batch=yes"
-        return ":".join((own % (self.user, self.port, self.key, self.known_hosts), *options))
+        own = "%s@%s:%d:identity=%s:known_hosts=%s:config=none:batch=yes"
+        return ":".join((own % (self.user, address, self.port, self.key, self.known_hosts), *options))
 
     def authorize(self, line: str) -> None:
         """Accepts one more public key; the line may have options of authorized_keys in front."""
