@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::connection::request::{Answer, Request};
 use crate::connection::{Completion, Connection};
 use crate::error::Error;
+use crate::freed_aside::freed_aside;
 use crate::remote_object::{RemoteObject, receiving, sending};
 use crate::session::{Payload, RequestKind, ThreadTarget};
 use crate::value::{Arguments, decode_error, decode_plain, decode_result, encode_request};
@@ -103,7 +104,7 @@ impl<R> Call<R> {
         self.keeps.extend(objects);
         match pickled {
             Ok(pickled) => {
-                let pickled = Bytes::from(pickled);
+                let pickled = freed_aside(pickled);
                 let end = pickled.len().saturating_sub(1);
                 Some(pickled.slice(2.min(end)..end))
             }
@@ -233,7 +234,7 @@ fn result_of<R: DeserializeOwned + 'static>(
     answer: Answer,
 ) -> Result<R, Error> {
     let references = answer.references;
-    let pickle = answer.pickle.into_bytes();
+    let pickle = answer.pickle;
     let decoded = if references {
         receiving(connection, || {
             // All references are taken over first, so that those which `R` passes over are given back.
@@ -268,7 +269,7 @@ async fn decode_aside<R: DeserializeOwned + Send + 'static>(
 }
 
 fn error_of(host: &str, answer: Answer) -> Error {
-    match decode_error(host, &answer.pickle.into_bytes()) {
+    match decode_error(host, &answer.pickle) {
         Ok(error) => error.into(),
         Err(error) => Error::Protocol {
             host: host.to_owned(),

@@ -16,6 +16,7 @@ mod cluster;
 pub mod connection;
 pub mod connection_spec;
 pub mod error;
+mod freed_aside;
 pub mod key_file;
 #[cfg(feature = "python")]
 mod python;

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
+    "freed_aside",
     "wire",
     "session",
     "key_file",

@@ -1,5 +1,6 @@
 //! The two HELLOs: what this side says of itself, and what the stub does.
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use crate::connection_spec::ConnectionSpec;
@@ -34,8 +35,8 @@ impl Hello {
     }
 
     /// Reads the stub's HELLO.
-    pub(super) fn decode(payload: &[u8]) -> Result<Hello, String> {
-        let fields = decode_plain(payload)?;
+    pub(super) fn decode(payload: Bytes) -> Result<Hello, String> {
+        let fields = decode_plain(&payload.into())?;
         let text = |key: &str| {
             fields
                 .get(key)

@@ -144,7 +144,7 @@ impl Shared {
             });
         }
         if let Some(payload) = hello {
-            let hello = Hello::decode(&payload).map_err(Failure::Protocol)?;
+            let hello = Hello::decode(payload).map_err(Failure::Protocol)?;
             self.phase.send_replace(Phase::Running(Box::new(hello)));
         }
         self.tell(news);

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::pieces::Pieces;
+
 /// How deep lists, tuples and dicts may be nested: decoding recurses, and a deeper one could use up the stack.
 pub(crate) const MAX_DEPTH: u32 = 128;
 /// What shared parts may add when each occurrence becomes a copy: a pickle of n bytes may
@@ -20,8 +22,7 @@ struct Shape {
 
 /// A walk over the opcodes that keeps shapes instead of values.
 struct Walk<'a> {
-    data: &'a [u8],
-    at: usize,
+    data: Pieces<'a>,
     shapes: Vec<Shape>,
     stack: Vec<usize>,
     marks: Vec<usize>,
@@ -33,13 +34,12 @@ struct Walk<'a> {
 ///
 /// # Errors
 /// A sentence that says what is wrong with it.
-pub(crate) fn check_plain(data: &[u8]) -> Result<(), String> {
+pub(super) fn check_plain(data: Pieces<'_>) -> Result<(), String> {
     let limit = EXPANSION_FACTOR
-        .saturating_mul(data.len() as u64)
+        .saturating_mul(data.len())
         .saturating_add(EXPANSION_FREE);
     let mut walk = Walk {
         data,
-        at: 0,
         shapes: Vec::new(),
         stack: Vec::new(),
         marks: Vec::new(),
@@ -56,14 +56,14 @@ impl Walk<'_> {
             match opcode {
                 b'.' => {
                     self.pop()?;
-                    return if self.at == self.data.len() {
+                    return if self.data.is_empty() {
                         Ok(())
                     } else {
                         Err("bytes follow the pickle's end".to_owned())
                     };
                 }
-                0x80 => drop(self.take(1)?),
-                0x95 => drop(self.take(8)?),
+                0x80 => self.skip(1)?,
+                0x95 => self.skip(8)?,
                 b'(' => self.marks.push(self.stack.len()),
                 b'N' | 0x88 | 0x89 => self.push(1, 0)?,
                 b']' | b'}' | b')' | 0x8f => self.push(1, 1)?,
@@ -84,7 +84,7 @@ impl Walk<'_> {
                     self.sized(length)?;
                 }
                 b'F' | b'I' | b'L' | b'S' | b'V' => {
-                    let length = self.line()?.len() as u64;
+                    let length = self.line()?;
                     self.push(length, 0)?;
                 }
                 b'c' => {
@@ -151,41 +151,24 @@ impl Walk<'_> {
         }
     }
 
-    fn take(&mut self, count: u64) -> Result<&[u8], String> {
-        let short = || "the pickle ends early".to_owned();
-        let count = usize::try_from(count).map_err(|_| short())?;
-        let end = self.at.checked_add(count).ok_or_else(short)?;
-        let taken = self.data.get(self.at..end).ok_or_else(short)?;
-        self.at = end;
-        Ok(taken)
+    fn skip(&mut self, count: u64) -> Result<(), String> {
+        self.data.skip(count).ok_or_else(ends_early)
     }
 
     fn byte(&mut self) -> Result<u8, String> {
-        self.take(1)?
-            .first()
-            .copied()
-            .ok_or_else(|| "the pickle ends early".to_owned())
+        self.data.byte().ok_or_else(ends_early)
     }
 
-    fn number(&mut self, width: u64) -> Result<u64, String> {
-        Ok(self
-            .take(width)?
-            .iter()
-            .rev()
-            .fold(0, |n, byte| n << 8 | u64::from(*byte)))
+    fn number(&mut self, width: u32) -> Result<u64, String> {
+        self.data.number(width).ok_or_else(ends_early)
     }
 
-    fn line(&mut self) -> Result<&[u8], String> {
-        let rest = self.data.get(self.at..).unwrap_or_default();
-        let length = rest
-            .iter()
-            .position(|b| *b == b'\n')
-            .ok_or("the pickle ends early")?;
-        self.take(length as u64 + 1)
+    fn line(&mut self) -> Result<u64, String> {
+        self.data.line().ok_or_else(ends_early)
     }
 
     fn sized(&mut self, length: u64) -> Result<(), String> {
-        self.take(length)?;
+        self.skip(length)?;
         self.push(length + 1, 0)
     }
 
@@ -283,9 +266,18 @@ impl Walk<'_> {
     }
 }
 
+fn ends_early() -> String {
+    "the pickle ends early".to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Segments;
+
+    fn check_plain(data: &[u8]) -> Result<(), String> {
+        super::check_plain(Pieces::new(&Segments::from(data.to_vec())))
+    }
 
     #[test]
     fn plain_data_passes() {

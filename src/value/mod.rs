@@ -10,12 +10,12 @@
 mod convert;
 mod guard;
 mod pickle;
+mod pieces;
 
 use num_bigint::BigInt;
 
 use crate::remote_object::RemoteObject;
 
-pub(crate) use guard::check_plain;
 pub use pickle::Arguments;
 pub(crate) use pickle::{decode_error, decode_plain, decode_result, encode_request};
 

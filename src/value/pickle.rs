@@ -4,8 +4,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_pickle::{DeOptions, SerOptions};
 
-use super::{Value, check_plain};
+use super::Value;
+use super::guard::check_plain;
+use super::pieces::Pieces;
 use crate::error::RemoteError;
+use crate::wire::Segments;
 
 /// What can stand as a call's positional arguments: `()`, a tuple of up to twelve
 /// serializable values, or a `Vec` of [`Value`].
@@ -73,25 +76,26 @@ pub(crate) fn encode_request<T: Serialize>(
 /// Runs a decoder with text decoding of Python 2's `str`, and again without it where
 /// such a `str` is not UTF-8, so that it arrives as bytes.
 fn decode<T>(
-    data: &[u8],
-    decoder: impl Fn(&[u8], DeOptions) -> Result<T, serde_pickle::Error>,
+    data: &Segments,
+    decoder: impl Fn(Pieces<'_>, DeOptions) -> Result<T, serde_pickle::Error>,
 ) -> Result<T, String> {
-    check_plain(data)?;
-    decoder(data, DeOptions::new().decode_strings())
-        .or_else(|first| decoder(data, DeOptions::new()).map_err(|_| first))
+    let pieces = Pieces::new(data);
+    check_plain(pieces.clone())?;
+    decoder(pieces.clone(), DeOptions::new().decode_strings())
+        .or_else(|first| decoder(pieces, DeOptions::new()).map_err(|_| first))
         .map_err(|e| e.to_string())
 }
 
 /// Decodes plain data.
-pub(crate) fn decode_plain(data: &[u8]) -> Result<Value, String> {
-    decode(data, |data, options| {
-        serde_pickle::value_from_slice(data, options)
+pub(crate) fn decode_plain(data: &Segments) -> Result<Value, String> {
+    decode(data, |pieces, options| {
+        serde_pickle::value_from_reader(pieces, options)
     })
     .map(Value::from)
 }
 
 /// Decodes a result into the type the caller wants; `Value` arrives exactly.
-pub(crate) fn decode_result<R: DeserializeOwned + 'static>(data: &[u8]) -> Result<R, String> {
+pub(crate) fn decode_result<R: DeserializeOwned + 'static>(data: &Segments) -> Result<R, String> {
     let mut wanted: Option<R> = None;
     // Serde's data model has one kind of sequence, so `Value` takes the exact way where it is the type asked for.
     if let Some(slot) = (&mut wanted as &mut dyn std::any::Any).downcast_mut::<Option<Value>>() {
@@ -99,15 +103,15 @@ pub(crate) fn decode_result<R: DeserializeOwned + 'static>(data: &[u8]) -> Resul
     }
     match wanted {
         Some(value) => Ok(value),
-        None => decode(data, |data, options| {
-            serde_pickle::from_slice(data, options)
+        None => decode(data, |pieces, options| {
+            serde_pickle::from_reader(pieces, options)
         })
         .map_err(|e| format!("the result is not a {}: {e}", std::any::type_name::<R>())),
     }
 }
 
 /// Decodes an ERROR's payload (spec/messages.md, ME-6).
-pub(crate) fn decode_error(host: &str, data: &[u8]) -> Result<RemoteError, String> {
+pub(crate) fn decode_error(host: &str, data: &Segments) -> Result<RemoteError, String> {
     let fields = decode_plain(data)?;
     let text = |key: &str| {
         fields

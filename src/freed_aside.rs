@@ -1,0 +1,50 @@
+//! Memory that is given back on a thread of its own: freeing a gigabyte takes longer than a call may wait.
+
+use bytes::Bytes;
+
+/// Frees less than this at once, in bytes.
+const LARGE: usize = 8 << 20;
+
+struct FreedAside(Vec<u8>);
+
+impl AsRef<[u8]> for FreedAside {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for FreedAside {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.0);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // A runtime that is ending drops the task instead, which frees as well.
+            runtime.spawn_blocking(move || drop(memory));
+        }
+    }
+}
+
+/// The same bytes; where they are many, whichever task drops them last need not wait until they are freed.
+pub(crate) fn freed_aside(bytes: Vec<u8>) -> Bytes {
+    if bytes.len() < LARGE {
+        return Bytes::from(bytes);
+    }
+    Bytes::from_owner(FreedAside(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_bytes_are_the_same_whatever_their_number() {
+        for size in [0, 1, LARGE - 1, LARGE] {
+            let bytes: Vec<u8> = (0..size).map(|n| n as u8).collect();
+            assert_eq!(freed_aside(bytes.clone()), bytes);
+        }
+    }
+
+    #[test]
+    fn without_a_runtime_they_are_freed_at_once() {
+        drop(freed_aside(vec![0; LARGE]));
+    }
+}
