@@ -408,35 +408,31 @@ async fn one_gibibyte(server: &Sshd, python: &Interpreter, report: &mut Report) 
         .await
         .expect("the definition runs");
 
-    let (latencies, stop) = small_calls_beside(&client);
     forget_peak_memory();
-    let begin = Instant::now();
     let argument = client.clone();
-    let call = tokio::task::spawn_blocking(move || {
-        argument.call::<u64>("size", (Value::Bytes(vec![1; SIZE]),))
+    let pickling = tokio::task::spawn_blocking(move || {
+        let data = Value::Bytes(vec![1; SIZE]);
+        (argument.call::<u64>("size", (&data,)), data)
     });
-    let size = call
-        .await
-        .expect("it is pickled")
-        .await
-        .expect("the call succeeds");
+    let (call, data) = pickling.await.expect("it is pickled");
+    let (latencies, stop) = small_calls_beside(&client);
+    let begin = Instant::now();
+    let size = call.await.expect("the call succeeds");
+    let time = begin.elapsed();
     assert_eq!(size, SIZE as u64);
-    report.line(
-        "1 GiB as an argument",
-        mib_per_second(SIZE, begin.elapsed()),
-    );
+    report.line("1 GiB as an argument", mib_per_second(SIZE, time));
     report_memory(report, "  peak memory of this process");
+    report_small_calls(report, latencies, stop).await;
+    drop(data);
 
     forget_peak_memory();
+    let (latencies, stop) = small_calls_beside(&client);
     let begin = Instant::now();
     let back: Value = client.call("made", ()).await.expect("the call succeeds");
+    let time = begin.elapsed();
     assert_eq!(back.as_bytes().map(<[u8]>::len), Some(SIZE));
-    report.line("1 GiB as a result", mib_per_second(SIZE, begin.elapsed()));
+    report.line("1 GiB as a result", mib_per_second(SIZE, time));
     report_memory(report, "  peak memory of this process");
-    // Freeing it takes longer than a small call may wait.
-    tokio::task::spawn_blocking(move || drop(back))
-        .await
-        .expect("it is freed");
     report_small_calls(report, latencies, stop).await;
     client.close().await;
 }

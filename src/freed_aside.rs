@@ -4,6 +4,8 @@ use bytes::Bytes;
 
 /// Frees less than this at once, in bytes.
 const LARGE: usize = 8 << 20;
+/// More is freed in steps of this many bytes: while memory is given back, no other thread of the process gets any.
+const STEP: usize = 32 << 20;
 
 struct FreedAside(Vec<u8>);
 
@@ -15,10 +17,16 @@ impl AsRef<[u8]> for FreedAside {
 
 impl Drop for FreedAside {
     fn drop(&mut self) {
-        let memory = std::mem::take(&mut self.0);
+        let mut memory = std::mem::take(&mut self.0);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             // A runtime that is ending drops the task instead, which frees as well.
-            runtime.spawn_blocking(move || drop(memory));
+            runtime.spawn_blocking(move || {
+                while memory.capacity() > STEP {
+                    memory.truncate(memory.capacity() - STEP);
+                    memory.shrink_to_fit();
+                    std::thread::yield_now();
+                }
+            });
         }
     }
 }
