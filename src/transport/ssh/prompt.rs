@@ -70,9 +70,76 @@ pub fn terminal_prompter() -> Prompter {
                 .ok()?;
             (read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
         } else {
-            rpassword::prompt_password(&question.text).ok()
+            hidden_answer(&question.text).ok()
         }
     })
+}
+
+/// Asks for a secret. rpassword edits the line; but it would turn echo off only behind the prompt,
+/// and what is typed at once would be shown, so the terminal is in our hands.
+#[cfg(unix)]
+fn hidden_answer(text: &str) -> std::io::Result<String> {
+    use std::io::Write;
+    let (input, mut output) = open_terminal().ok_or(std::io::ErrorKind::NotFound)?;
+    let _quiet = Quiet::new(input.try_clone()?)?;
+    let config = rpassword::ConfigBuilder::new()
+        .input_reader(Keys(input))
+        .output_writer(output.try_clone()?)
+        .build();
+    let answer = rpassword::prompt_password_with_config(text, config);
+    output.write_all(b"\n")?;
+    answer
+}
+
+#[cfg(not(unix))]
+fn hidden_answer(text: &str) -> std::io::Result<String> {
+    rpassword::prompt_password(text)
+}
+
+/// What is typed, letter by letter.
+#[cfg(unix)]
+struct Keys(std::fs::File);
+
+#[cfg(unix)]
+impl std::io::Read for Keys {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            // A terminal that is gone has given no answer, not an empty one.
+            0 => Err(std::io::ErrorKind::BrokenPipe.into()),
+            count => Ok(count),
+        }
+    }
+}
+
+/// While it lives, the terminal shows nothing of what is typed and hands it over letter by letter.
+#[cfg(unix)]
+struct Quiet {
+    terminal: std::fs::File,
+    before: rustix::termios::Termios,
+}
+
+#[cfg(unix)]
+impl Quiet {
+    fn new(terminal: std::fs::File) -> std::io::Result<Self> {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(&terminal)?;
+        let mut quiet = before.clone();
+        // Ctrl-C comes as a letter too: rpassword makes the signal of it.
+        quiet
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        tcsetattr(&terminal, OptionalActions::Now, &quiet)?;
+        Ok(Quiet { terminal, before })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing.
+        let now = rustix::termios::OptionalActions::Now;
+        _ = rustix::termios::tcsetattr(&self.terminal, now, &self.before);
+    }
 }
 
 /// The terminal itself and not standard input, which may carry a program's data.
