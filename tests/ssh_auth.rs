@@ -4,58 +4,17 @@ mod support;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 
-use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
-use easycluster::transport::{Prompter, Question, ReadEvent, TransportOptions};
+use easycluster::transport::TransportOptions;
+use easycluster::transport::ssh::{Connector, SshTarget, open};
 use easycluster::{ConnectError, Stage};
-use support::{Agent, KeyPair, Sshd, SshdOptions, program};
-
-fn server(lines: &[&str]) -> Sshd {
-    server_with(SshdOptions {
-        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
-        ..SshdOptions::default()
-    })
-}
-
-fn server_with(options: SshdOptions) -> Sshd {
-    Sshd::start_with(&SshdOptions {
-        home: vec![(".bashrc", String::new())],
-        ..options
-    })
-}
-
-/// A target without any of the user's own identities.
-fn target(server: &Sshd) -> SshTarget {
-    SshTarget {
-        port: Some(server.port()),
-        user: Some(server.user().to_owned()),
-        config: ConfigSource::None,
-        ..SshTarget::new("127.0.0.1")
-    }
-    .with_option(
-        "UserKnownHostsFile",
-        server.known_hosts().display().to_string(),
-    )
-    .with_option("GlobalKnownHostsFile", "none")
-    .with_option("StrictHostKeyChecking", "yes")
-}
-
-fn with_key(target: SshTarget, key: &Path) -> SshTarget {
-    target
-        .with_option("IdentityFile", key.display().to_string())
-        .with_option("IdentityAgent", "none")
-}
+use support::remote::{
+    answers, bare_target, output, server, server_with, server_with_lines, with_key,
+};
+use support::{Agent, KeyPair, SshdOptions, program};
 
 async fn run(target: &SshTarget, options: &TransportOptions) -> Result<String, ConnectError> {
-    let mut process = open(&Connector::new(), target, "echo in", options).await?;
-    let mut out = Vec::new();
-    while let Some(event) = process.reader.next().await {
-        if let ReadEvent::Stdout(bytes) = event {
-            out.extend_from_slice(&bytes);
-        }
-    }
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    Ok(output(open(&Connector::new(), target, "echo in", options).await?).await)
 }
 
 async fn gets_in(target: &SshTarget) {
@@ -69,23 +28,6 @@ async fn refused(target: &SshTarget) -> ConnectError {
     let error = run(target, &TransportOptions::default()).await.unwrap_err();
     assert_eq!(error.stage, Stage::Authentication, "{error}");
     error
-}
-
-/// Answers from a list, and remembers what was asked.
-fn answers(list: &[&str]) -> (TransportOptions, Arc<Mutex<Vec<Question>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let remembered = Arc::clone(&asked);
-    let left: Mutex<Vec<String>> =
-        Mutex::new(list.iter().rev().map(|text| (*text).to_owned()).collect());
-    let prompter: Prompter = Arc::new(move |question: &Question| {
-        remembered.lock().unwrap().push(question.clone());
-        left.lock().unwrap().pop()
-    });
-    let options = TransportOptions {
-        prompter: Some(prompter),
-        ..TransportOptions::default()
-    };
-    (options, asked)
 }
 
 fn keygen(arguments: &[&str], file: &Path) {
@@ -105,7 +47,7 @@ fn keygen(arguments: &[&str], file: &Path) {
 
 #[tokio::test]
 async fn every_kind_of_key_file_that_openssh_writes_serves() {
-    let server = server(&[]);
+    let server = server();
     let kinds: &[(&str, &[&str])] = &[
         ("ed25519", &["-t", "ed25519"]),
         ("ecdsa256", &["-t", "ecdsa", "-b", "256"]),
@@ -133,7 +75,7 @@ async fn every_kind_of_key_file_that_openssh_writes_serves() {
                     std::fs::remove_file(file.with_extension("pub")).unwrap();
                 }
                 let (options, asked) = answers(&[passphrase]);
-                let result = run(&with_key(target(&server), &file), &options).await;
+                let result = run(&with_key(bare_target(&server), &file), &options).await;
                 let questions = asked.lock().unwrap().len();
                 let expected = usize::from(!passphrase.is_empty());
                 if !matches!(&result, Ok(out) if out == "in\n") || questions != expected {
@@ -149,7 +91,7 @@ async fn every_kind_of_key_file_that_openssh_writes_serves() {
 
 #[tokio::test]
 async fn a_passphrase_is_asked_for_once_for_many_hosts_and_three_times_if_wrong() {
-    let servers = [server(&[]), server(&[]), server(&[])];
+    let servers = [server(), server(), server()];
     let file = servers[0].folder().join("locked");
     let pair = KeyPair::make(&file, "ed25519", "right");
     let (options, asked) = answers(&["wrong", "right"]);
@@ -158,7 +100,7 @@ async fn a_passphrase_is_asked_for_once_for_many_hosts_and_three_times_if_wrong(
     for server in &servers {
         server.authorize(&pair.public());
         let (connector, options) = (connector.clone(), options.clone());
-        let target = with_key(target(server), &file);
+        let target = with_key(bare_target(server), &file);
         opening.push(tokio::spawn(async move {
             open(&connector, &target, "cat", &options)
                 .await
@@ -176,14 +118,14 @@ async fn a_passphrase_is_asked_for_once_for_many_hosts_and_three_times_if_wrong(
     assert!(asked.lock().unwrap().iter().all(|question| !question.echo));
 
     let (options, asked) = answers(&["a", "b", "c", "d"]);
-    let error = run(&with_key(target(&servers[0]), &file), &options)
+    let error = run(&with_key(bare_target(&servers[0]), &file), &options)
         .await
         .unwrap_err();
     assert!(error.message.contains("wrong passphrase"), "{error}");
     assert_eq!(asked.lock().unwrap().len(), 3);
 
     // Nobody to ask: the error names the file and the way out.
-    let error = refused(&with_key(target(&servers[0]), &file)).await;
+    let error = refused(&with_key(bare_target(&servers[0]), &file)).await;
     assert!(
         error
             .message
@@ -194,11 +136,11 @@ async fn a_passphrase_is_asked_for_once_for_many_hosts_and_three_times_if_wrong(
 
 #[tokio::test]
 async fn a_key_that_the_server_does_not_take_asks_for_no_passphrase() {
-    let server = server(&[]);
+    let server = server();
     let file = server.folder().join("locked");
     KeyPair::make(&file, "ed25519", "secret");
     let (options, asked) = answers(&["secret"]);
-    let error = run(&with_key(target(&server), &file), &options)
+    let error = run(&with_key(bare_target(&server), &file), &options)
         .await
         .unwrap_err();
     assert!(error.message.contains("locked: refused"), "{error}");
@@ -208,9 +150,9 @@ async fn a_key_that_the_server_does_not_take_asks_for_no_passphrase() {
 #[tokio::test]
 async fn a_key_that_others_can_read_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
-    let server = server(&[]);
+    let server = server();
     std::fs::set_permissions(&server.key.private, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let error = refused(&with_key(target(&server), &server.key.private)).await;
+    let error = refused(&with_key(bare_target(&server), &server.key.private)).await;
     assert!(error.message.contains("others may read it"), "{error}");
 }
 
@@ -234,7 +176,7 @@ async fn an_agent_with_many_keys_does_not_lock_out_the_named_one() {
     let socket = agent.socket().display().to_string();
 
     // The named identity goes first, from its file.
-    let named = target(&server)
+    let named = bare_target(&server)
         .with_option("IdentityAgent", socket.clone())
         .with_option("IdentityFile", server.key.private.display().to_string());
     gets_in(&named).await;
@@ -243,14 +185,14 @@ async fn an_agent_with_many_keys_does_not_lock_out_the_named_one() {
     agent.add(&server.key.private);
     let public = server.folder().join("named.pub");
     std::fs::write(&public, server.key.public()).unwrap();
-    let by_public = target(&server)
+    let by_public = bare_target(&server)
         .with_option("IdentityAgent", socket.clone())
         .with_option("IdentityFile", public.display().to_string());
     gets_in(&by_public).await;
     gets_in(&by_public.clone().with_option("IdentitiesOnly", "yes")).await;
 
     // Nothing named: the server gives up first, as with ssh, and the error says how to mend it.
-    let unnamed = target(&server)
+    let unnamed = bare_target(&server)
         .with_option("IdentityAgent", socket.clone())
         .with_option("IdentityFile", "none");
     let error = refused(&unnamed).await;
@@ -262,7 +204,7 @@ async fn an_agent_with_many_keys_does_not_lock_out_the_named_one() {
 
     // IdentitiesOnly with another key named: none of the agent's others is offered.
     let other = KeyPair::make(&server.folder().join("other"), "ed25519", "");
-    let only = target(&server)
+    let only = bare_target(&server)
         .with_option("IdentityAgent", socket)
         .with_option("IdentityFile", other.private.display().to_string())
         .with_option("IdentitiesOnly", "yes");
@@ -272,7 +214,7 @@ async fn an_agent_with_many_keys_does_not_lock_out_the_named_one() {
 
 #[tokio::test]
 async fn an_agent_signs_with_every_kind_of_key() {
-    let server = server(&[]);
+    let server = server();
     let agent = Agent::start();
     for kind in ["ed25519", "ecdsa", "rsa"] {
         let pair = KeyPair::make(&server.folder().join(format!("agent_{kind}")), kind, "");
@@ -280,13 +222,13 @@ async fn an_agent_signs_with_every_kind_of_key() {
         agent.add(&pair.private);
         // Only the agent has the private half.
         std::fs::remove_file(&pair.private).unwrap();
-        let target = target(&server)
+        let target = bare_target(&server)
             .with_option("IdentityAgent", agent.socket().display().to_string())
             .with_option("IdentityFile", pair.private.display().to_string())
             .with_option("IdentitiesOnly", "yes");
         gets_in(&target).await;
     }
-    let gone = target(&server)
+    let gone = bare_target(&server)
         .with_option("IdentityAgent", "/no/such/agent")
         .with_option("IdentityFile", "none");
     let error = refused(&gone).await;
@@ -298,20 +240,20 @@ async fn user_certificates_serve_from_files_and_by_the_agent() {
     let folder = tempfile::tempdir().unwrap();
     let authority = KeyPair::make(&folder.path().join("ca"), "ed25519", "");
     let trusted = format!("TrustedUserCAKeys {}", authority.public_file().display());
-    let server = server(&[&trusted]);
+    let server = server_with_lines(&[&trusted]);
     for kind in ["ed25519", "ecdsa", "rsa"] {
         let pair = KeyPair::make(&folder.path().join(format!("user_{kind}")), kind, "");
-        let refused_plain = with_key(target(&server), &pair.private);
+        let refused_plain = with_key(bare_target(&server), &pair.private);
         refused(&refused_plain).await;
         let certificate = authority.certify(&pair, server.user(), false);
         // Beside the key.
-        gets_in(&with_key(target(&server), &pair.private)).await;
+        gets_in(&with_key(bare_target(&server), &pair.private)).await;
 
         // Named, the key's file elsewhere.
         let moved = folder.path().join(format!("moved_{kind}-cert.pub"));
         std::fs::rename(&certificate, &moved).unwrap();
         gets_in(
-            &with_key(target(&server), &pair.private)
+            &with_key(bare_target(&server), &pair.private)
                 .with_option("CertificateFile", moved.display().to_string()),
         )
         .await;
@@ -321,7 +263,7 @@ async fn user_certificates_serve_from_files_and_by_the_agent() {
         agent.add(&pair.private);
         let socket = agent.socket().display().to_string();
         gets_in(
-            &target(&server)
+            &bare_target(&server)
                 .with_option("IdentityAgent", socket.clone())
                 .with_option("IdentityFile", "none")
                 .with_option("CertificateFile", moved.display().to_string()),
@@ -333,7 +275,7 @@ async fn user_certificates_serve_from_files_and_by_the_agent() {
         std::fs::rename(&moved, &certificate).unwrap();
         agent.add(&pair.private);
         gets_in(
-            &target(&server)
+            &bare_target(&server)
                 .with_option("IdentityAgent", agent.socket().display().to_string())
                 .with_option("IdentityFile", "none"),
         )
@@ -351,10 +293,10 @@ async fn two_keys_where_the_server_wants_two() {
     });
     let second = KeyPair::make(&server.folder().join("second"), "ed25519", "");
     server.authorize(&second.public());
-    let both = with_key(target(&server), &server.key.private)
+    let both = with_key(bare_target(&server), &server.key.private)
         .with_option("IdentityFile", second.private.display().to_string());
     gets_in(&both).await;
-    let error = refused(&with_key(target(&server), &server.key.private)).await;
+    let error = refused(&with_key(bare_target(&server), &server.key.private)).await;
     assert!(
         error
             .message
@@ -365,8 +307,8 @@ async fn two_keys_where_the_server_wants_two() {
 
 #[tokio::test]
 async fn nothing_to_try_says_what_the_server_would_take() {
-    let server = server(&[]);
-    let nothing = target(&server)
+    let server = server();
+    let nothing = bare_target(&server)
         .with_option("IdentityFile", "none")
         .with_option("IdentityAgent", "none");
     let error = refused(&nothing).await;
@@ -383,7 +325,7 @@ async fn rsa_signatures_are_never_by_sha1_unless_asked_for() {
         client_key_type: "rsa",
         ..SshdOptions::default()
     });
-    let rsa = with_key(target(&server), &server.key.private);
+    let rsa = with_key(bare_target(&server), &server.key.private);
     gets_in(&rsa).await;
     gets_in(
         &rsa.clone()
@@ -406,16 +348,16 @@ async fn a_banner_is_shown_without_its_escapes() {
     let folder = tempfile::tempdir().unwrap();
     let banner = folder.path().join("banner");
     std::fs::write(&banner, "Members only\u{1b}[2J\n").unwrap();
-    let server = server(&[&format!("Banner {}", banner.display())]);
+    let server = server_with_lines(&[&format!("Banner {}", banner.display())]);
     let stranger = KeyPair::make(&folder.path().join("stranger"), "ed25519", "");
-    let error = refused(&with_key(target(&server), &stranger.private)).await;
+    let error = refused(&with_key(bare_target(&server), &stranger.private)).await;
     assert!(error.output.contains("Members only"), "{error}");
     assert!(!error.to_string().contains('\u{1b}'), "{error}");
 }
 
 #[tokio::test]
 async fn the_agent_of_the_environment_serves_a_plain_spec() {
-    let server = server(&[]);
+    let server = server();
     let agent = Agent::start();
     agent.add(&server.key.private);
     let spec = format!(

@@ -5,64 +5,15 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use easycluster::transport::{self, ExitStatus, Process, ReadEvent, TransportOptions};
-use easycluster::{ConnectError, ConnectionSpec, Stage};
-use support::{Sshd, SshdOptions};
-
-/// A server whose sessions have a home directory of their own: whatever start-up files the user has, they are not what is tested here.
-fn server() -> Sshd {
-    server_with(SshdOptions::default())
-}
-
-fn server_with(options: SshdOptions) -> Sshd {
-    Sshd::start_with(&SshdOptions {
-        home: vec![(".bashrc", String::new())],
-        ..options
-    })
-}
-
-async fn open(spec: &str, command: &str) -> Result<Process, ConnectError> {
-    let spec: ConnectionSpec = spec.parse().expect("a good spec");
-    transport::open(&spec, command, &TransportOptions::default()).await
-}
-
-/// Everything that a process writes, and how it ends.
-async fn finish(process: Process) -> (Vec<u8>, Vec<u8>, ExitStatus) {
-    let Process {
-        mut reader, writer, ..
-    } = process;
-    let (mut out, mut err, mut status) = (Vec::new(), Vec::new(), None);
-    while let Some(event) = reader.next().await {
-        match event {
-            ReadEvent::Stdout(bytes) => out.extend_from_slice(&bytes),
-            ReadEvent::Stderr(bytes) => err.extend_from_slice(&bytes),
-            ReadEvent::Exit(how) => {
-                assert!(status.is_none(), "the end is said once");
-                status = Some(how);
-            }
-        }
-    }
-    drop(writer);
-    (out, err, status.expect("an exit status"))
-}
-
-/// Waits until the server has no session left, and lets our own tasks run meanwhile.
-async fn idle(server: &Sshd) {
-    let deadline = tokio::time::Instant::now() + support::PATIENCE;
-    while !server.session_processes().is_empty() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "still running: {:#?}",
-            server.session_processes()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+use easycluster::Stage;
+use easycluster::transport::ExitStatus;
+use support::SshdOptions;
+use support::remote::{comes_back_whole, finish, idle, open_spec, server, server_with};
 
 #[tokio::test]
 async fn a_command_has_its_streams_and_its_exit_status() {
     let server = server();
-    let mut process = open(&server.spec(), "cat; echo oops >&2; exit 7")
+    let mut process = open_spec(&server.spec(), "cat; echo oops >&2; exit 7")
         .await
         .unwrap();
     process
@@ -84,20 +35,20 @@ async fn a_command_has_its_streams_and_its_exit_status() {
 #[tokio::test]
 async fn a_signal_is_told_by_its_name() {
     let server = server();
-    let process = open(&server.spec(), "kill -TERM $$").await.unwrap();
+    let process = open_spec(&server.spec(), "kill -TERM $$").await.unwrap();
     assert_eq!(finish(process).await.2, ExitStatus::Signal("TERM".into()));
 }
 
 #[tokio::test]
 async fn clients_of_one_host_share_a_connection_and_the_last_one_ends_it() {
     let server = server();
-    let first = open(&server.spec(), "cat").await.unwrap();
-    let second = open(&server.spec(), "echo second").await.unwrap();
+    let first = open_spec(&server.spec(), "cat").await.unwrap();
+    let second = open_spec(&server.spec(), "echo second").await.unwrap();
     assert_eq!(finish(second).await.0, b"second\n");
     assert_eq!(server.logins(), 1);
     drop(first);
     idle(&server).await;
-    let third = open(&server.spec(), "echo third").await.unwrap();
+    let third = open_spec(&server.spec(), "echo third").await.unwrap();
     assert_eq!(finish(third).await.0, b"third\n");
     assert_eq!(server.logins(), 2);
     idle(&server).await;
@@ -110,7 +61,11 @@ async fn clients_that_start_at_once_make_one_connection() {
     let opening: Vec<_> = (0..8)
         .map(|number| {
             let spec = spec.clone();
-            tokio::spawn(async move { open(&spec, &format!("echo {number}; cat")).await.unwrap() })
+            tokio::spawn(async move {
+                open_spec(&spec, &format!("echo {number}; cat"))
+                    .await
+                    .unwrap()
+            })
         })
         .collect();
     let mut open = Vec::new();
@@ -126,9 +81,9 @@ async fn clients_that_start_at_once_make_one_connection() {
 async fn a_dropped_channel_is_closed_so_that_sshd_counts_it_no_longer() {
     let server = server();
     // Keeps the connection alive while the others come and go; sshd allows ten at once.
-    let _keeper = open(&server.spec(), "cat").await.unwrap();
+    let _keeper = open_spec(&server.spec(), "cat").await.unwrap();
     for _ in 0..25 {
-        let process = open(&server.spec(), "cat").await.unwrap();
+        let process = open_spec(&server.spec(), "cat").await.unwrap();
         drop(process);
     }
     assert!(server.logins() <= 4, "{} connections", server.logins());
@@ -142,7 +97,7 @@ async fn a_full_server_gets_one_more_connection() {
     });
     let mut processes = Vec::new();
     for _ in 0..3 {
-        processes.push(open(&server.spec(), "cat").await.unwrap());
+        processes.push(open_spec(&server.spec(), "cat").await.unwrap());
     }
     assert_eq!(server.logins(), 3);
     drop(processes);
@@ -159,7 +114,7 @@ async fn clients_that_start_at_once_fill_one_connection_after_the_other() {
     let opening: Vec<_> = (0..8)
         .map(|_| {
             let spec = spec.clone();
-            tokio::spawn(async move { open(&spec, "cat").await.unwrap() })
+            tokio::spawn(async move { open_spec(&spec, "cat").await.unwrap() })
         })
         .collect();
     let mut processes = Vec::new();
@@ -175,14 +130,14 @@ async fn clients_that_start_at_once_fill_one_connection_after_the_other() {
 #[tokio::test]
 async fn an_unread_channel_holds_up_no_other() {
     let server = server();
-    let unread = open(
+    let unread = open_spec(
         &server.spec(),
         "head -c 60000000 /dev/zero; head -c 5000000 /dev/zero >&2",
     )
     .await
     .unwrap();
     for number in 0..5 {
-        let other = open(&server.spec(), &format!("echo {number}"))
+        let other = open_spec(&server.spec(), &format!("echo {number}"))
             .await
             .unwrap();
         let (out, ..) = tokio::time::timeout(Duration::from_secs(20), finish(other))
@@ -199,7 +154,9 @@ async fn an_unread_channel_holds_up_no_other() {
 #[tokio::test]
 async fn writing_to_a_command_that_reads_nothing_ends_with_the_command() {
     let server = server();
-    let mut process = open(&server.spec(), "sleep 0.5; exit 3").await.unwrap();
+    let mut process = open_spec(&server.spec(), "sleep 0.5; exit 3")
+        .await
+        .unwrap();
     // More than every window and pipe on the way holds.
     let big = Bytes::from(vec![0u8; 16 * 1024 * 1024]);
     let written = tokio::time::timeout(Duration::from_secs(20), process.writer.write(vec![big]))
@@ -212,34 +169,15 @@ async fn writing_to_a_command_that_reads_nothing_ends_with_the_command() {
 #[tokio::test]
 async fn large_input_comes_back_whole() {
     let server = server();
-    let process = open(&server.spec(), "cat").await.unwrap();
-    let Process {
-        mut reader,
-        mut writer,
-        ..
-    } = process;
-    let sent: Vec<u8> = (0..20_000_000u32).map(|n| (n / 7) as u8).collect();
-    let copy = Bytes::from(sent.clone());
-    let writing = tokio::spawn(async move {
-        writer.write(vec![copy]).await.unwrap();
-        writer.finish().await;
-        writer
-    });
-    let mut received = Vec::new();
-    while let Some(event) = reader.next().await {
-        if let ReadEvent::Stdout(bytes) = event {
-            received.extend_from_slice(&bytes);
-        }
-    }
-    assert!(received == sent, "{} bytes", received.len());
-    drop(writing.await.unwrap());
+    let process = open_spec(&server.spec(), "cat").await.unwrap();
+    comes_back_whole(process, 20_000_000).await;
 }
 
 #[tokio::test]
 async fn the_end_of_a_connection_is_said_to_all_its_channels() {
     let server = server();
-    let first = open(&server.spec(), "cat").await.unwrap();
-    let second = open(&server.spec(), "cat").await.unwrap();
+    let first = open_spec(&server.spec(), "cat").await.unwrap();
+    let second = open_spec(&server.spec(), "cat").await.unwrap();
     server.break_sessions();
     for process in [first, second] {
         let (_, _, status) = finish(process).await;
@@ -249,7 +187,7 @@ async fn the_end_of_a_connection_is_said_to_all_its_channels() {
         );
     }
     // A new client gets a new connection.
-    let again = open(&server.spec(), "echo again").await.unwrap();
+    let again = open_spec(&server.spec(), "echo again").await.unwrap();
     assert_eq!(finish(again).await.0, b"again\n");
 }
 
@@ -261,7 +199,7 @@ async fn a_refused_key_says_what_was_tried_and_what_the_server_takes() {
         server.key.private.to_str().unwrap(),
         other.private.to_str().unwrap(),
     );
-    let error = open(&spec, "true").await.unwrap_err();
+    let error = open_spec(&spec, "true").await.unwrap_err();
     assert_eq!(error.stage, Stage::Authentication);
     assert!(
         error.message.contains("the server takes publickey"),
@@ -276,7 +214,7 @@ async fn nothing_listening_is_said_at_the_stage_connect() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let error = open(&format!("me@127.0.0.1:{port}:config=none"), "true")
+    let error = open_spec(&format!("me@127.0.0.1:{port}:config=none"), "true")
         .await
         .unwrap_err();
     assert_eq!(error.stage, Stage::Connect);
@@ -286,7 +224,7 @@ async fn nothing_listening_is_said_at_the_stage_connect() {
         error.message
     );
 
-    let error = open("me@no-such-host.invalid:config=none", "true")
+    let error = open_spec("me@no-such-host.invalid:config=none", "true")
         .await
         .unwrap_err();
     assert_eq!(error.stage, Stage::Resolve);

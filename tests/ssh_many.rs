@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
+use easycluster::transport::ssh::{Connector, open};
 use easycluster::transport::{Process, ReadEvent, StageLimits, TransportOptions};
-use support::{Sshd, SshdOptions, processes};
+use support::processes;
+use support::remote::{bare_target, idle, server, with_key};
 use tokio::sync::Semaphore;
 
 const CONNECTIONS: usize = 500;
@@ -26,23 +27,8 @@ fn resident_kib() -> u64 {
 
 #[tokio::test]
 async fn five_hundred_connections_are_made_used_and_ended() {
-    let server = Sshd::start_with(&SshdOptions {
-        home: vec![(".bashrc", String::new())],
-        ..SshdOptions::default()
-    });
-    let target = SshTarget {
-        port: Some(server.port()),
-        user: Some(server.user().to_owned()),
-        config: ConfigSource::None,
-        ..SshTarget::new("127.0.0.1")
-    }
-    .with_option(
-        "UserKnownHostsFile",
-        server.known_hosts().display().to_string(),
-    )
-    .with_option("GlobalKnownHostsFile", "none")
-    .with_option("IdentityFile", server.key.private.display().to_string())
-    .with_option("IdentityAgent", "none");
+    let server = server();
+    let target = with_key(bare_target(&server), &server.key.private);
     let options = TransportOptions {
         // The server has two processors for all of them.
         limits: StageLimits::all(Duration::from_secs(120)),
@@ -96,13 +82,5 @@ async fn five_hundred_connections_are_made_used_and_ended() {
     assert!(memory < 500 * 1024, "{memory} KiB");
 
     drop(all);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !server.session_processes().is_empty() {
-        assert!(
-            Instant::now() < deadline,
-            "{} are left",
-            server.session_processes().len()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    idle(&server).await;
 }

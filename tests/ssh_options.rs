@@ -2,62 +2,11 @@
 
 mod support;
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use easycluster::transport::{self, ExitStatus, Process, ReadEvent, TransportOptions};
-use easycluster::{ConnectError, ConnectionSpec, Stage};
-use support::{Sshd, SshdOptions};
-
-/// A server whose sessions have a home directory of their own: whatever start-up files the user has, they are not what is tested here.
-fn server() -> Sshd {
-    server_with(SshdOptions::default())
-}
-
-fn server_with(options: SshdOptions) -> Sshd {
-    Sshd::start_with(&SshdOptions {
-        home: vec![(".bashrc", String::new())],
-        ..options
-    })
-}
-
-async fn open(spec: &str, command: &str) -> Result<Process, ConnectError> {
-    let spec: ConnectionSpec = spec.parse().expect("a good spec");
-    transport::open(&spec, command, &TransportOptions::default()).await
-}
-
-/// Everything that a process writes, and how it ends.
-async fn finish(process: Process) -> (Vec<u8>, Vec<u8>, ExitStatus) {
-    let Process {
-        mut reader, writer, ..
-    } = process;
-    let (mut out, mut err, mut status) = (Vec::new(), Vec::new(), None);
-    while let Some(event) = reader.next().await {
-        match event {
-            ReadEvent::Stdout(bytes) => out.extend_from_slice(&bytes),
-            ReadEvent::Stderr(bytes) => err.extend_from_slice(&bytes),
-            ReadEvent::Exit(how) => {
-                assert!(status.is_none(), "the end is said once");
-                status = Some(how);
-            }
-        }
-    }
-    drop(writer);
-    (out, err, status.expect("an exit status"))
-}
-
-/// Waits until the server has no session left, and lets our own tasks run meanwhile.
-async fn idle(server: &Sshd) {
-    let deadline = tokio::time::Instant::now() + support::PATIENCE;
-    while !server.session_processes().is_empty() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "still running: {:#?}",
-            server.session_processes()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+use easycluster::transport::{self, ExitStatus, TransportOptions};
+use easycluster::{ConnectionSpec, Stage};
+use support::SshdOptions;
+use support::remote::{finish, idle, open_spec, server, server_with};
 
 #[tokio::test]
 async fn compression_variables_and_addresses_are_as_configured() {
@@ -69,7 +18,7 @@ async fn compression_variables_and_addresses_are_as_configured() {
         "{}:extra=-C -4 -b 127.0.0.2 -o 'SetEnv GREETING=\"good day\" NUMBER=7'",
         server.spec()
     );
-    let process = open(
+    let process = open_spec(
         &spec,
         "echo $GREETING $NUMBER; echo $SSH_CONNECTION; head -c 3000000 /dev/zero | tr '\\0' x",
     )
@@ -109,12 +58,12 @@ async fn algorithms_are_as_configured() {
             ""
         };
         let spec = format!("{}:extra=-o {keyword}={value}{cipher}", server.spec());
-        let process = open(&spec, "echo in")
+        let process = open_spec(&spec, "echo in")
             .await
             .unwrap_or_else(|error| panic!("{value}: {error}"));
         assert_eq!(finish(process).await.0, b"in\n", "{value}");
     }
-    let error = open(
+    let error = open_spec(
         &format!("{}:extra=-o Ciphers=none-such", server.spec()),
         "true",
     )
@@ -122,7 +71,7 @@ async fn algorithms_are_as_configured() {
     .unwrap_err();
     assert_eq!(error.stage, Stage::Configure);
     assert!(error.message.contains("Ciphers 'none-such'"), "{error}");
-    let error = open(
+    let error = open_spec(
         &format!("{}:extra=-o Ciphers=aes256-cbc", server.spec()),
         "true",
     )
@@ -158,7 +107,7 @@ async fn an_old_server_is_reached_where_the_configuration_says_so() {
         ("HostKeyAlgorithms", "+ssh-rsa"),
         ("Ciphers", "+aes128-cbc"),
     ] {
-        let error = open(&format!("{}{options}", server.spec()), "true")
+        let error = open_spec(&format!("{}{options}", server.spec()), "true")
             .await
             .unwrap_err();
         assert_eq!(error.stage, Stage::KeyExchange, "{error}");
@@ -172,12 +121,12 @@ async fn an_old_server_is_reached_where_the_configuration_says_so() {
         let before = if options.is_empty() { ":extra=" } else { " " };
         options += &format!("{before}-o {keyword}={value}");
     }
-    let error = open(&format!("{}{options}", server.spec()), "true")
+    let error = open_spec(&format!("{}{options}", server.spec()), "true")
         .await
         .unwrap_err();
     assert_eq!(error.stage, Stage::Authentication, "{error}");
     options += " -o PubkeyAcceptedAlgorithms=ssh-rsa";
-    let process = open(&format!("{}{options}", server.spec()), "echo in")
+    let process = open_spec(&format!("{}{options}", server.spec()), "echo in")
         .await
         .unwrap();
     assert_eq!(finish(process).await.0, b"in\n");
@@ -231,7 +180,7 @@ async fn an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do() {
         server.known_hosts().to_str().unwrap(),
         empty.to_str().unwrap(),
     );
-    let error = open(&spec, "true").await.unwrap_err();
+    let error = open_spec(&spec, "true").await.unwrap_err();
     assert_eq!(error.stage, Stage::HostKey);
     assert!(
         error.message.contains(&server.host_keys[0].fingerprint()),
@@ -247,7 +196,7 @@ async fn an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do() {
 
     // Accepting new keys records it, and then it is known.
     let accepting = format!("{spec}:hostkey=accept-new");
-    let process = open(&accepting, "echo in").await.unwrap();
+    let process = open_spec(&accepting, "echo in").await.unwrap();
     assert_eq!(finish(process).await.0, b"in\n");
     let recorded = std::fs::read_to_string(&empty).unwrap();
     assert!(
@@ -255,7 +204,7 @@ async fn an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do() {
         "{recorded}"
     );
     assert_eq!(
-        finish(open(&spec, "echo in").await.unwrap()).await.0,
+        finish(open_spec(&spec, "echo in").await.unwrap()).await.0,
         b"in\n"
     );
 }
@@ -268,7 +217,9 @@ async fn the_users_own_ssh_program_serves_too() {
         server.spec(),
         support::program("ssh").display()
     );
-    let mut process = open(&spec, "cat; echo oops >&2; exit 7").await.unwrap();
+    let mut process = open_spec(&spec, "cat; echo oops >&2; exit 7")
+        .await
+        .unwrap();
     process
         .writer
         .write(vec![Bytes::from_static(b"one")])
@@ -281,7 +232,9 @@ async fn the_users_own_ssh_program_serves_too() {
     assert_eq!(status, ExitStatus::Code(7));
     idle(&server).await;
 
-    let error = open("me@host:ssh=/no/such/ssh", "true").await.unwrap_err();
+    let error = open_spec("me@host:ssh=/no/such/ssh", "true")
+        .await
+        .unwrap_err();
     assert!(error.message.contains("/no/such/ssh"), "{error}");
 }
 

@@ -8,19 +8,8 @@ use bytes::Bytes;
 use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
 use easycluster::transport::{Process, ReadEvent, TransportOptions};
 use easycluster::{ConnectError, Stage};
-use support::{Sshd, SshdOptions};
-
-fn server() -> Sshd {
-    server_with(&[])
-}
-
-fn server_with(lines: &[&str]) -> Sshd {
-    Sshd::start_with(&SshdOptions {
-        home: vec![(".bashrc", String::new())],
-        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
-        ..SshdOptions::default()
-    })
-}
+use support::Sshd;
+use support::remote::{comes_back_whole, idle, output, server, server_with_lines, until};
 
 /// An ssh_config in which the servers are called s0, s1, ..., with further lines for each.
 fn config(folder: &std::path::Path, servers: &[(&Sshd, &str)]) -> ConfigSource {
@@ -47,22 +36,12 @@ fn target(host: &str, config: &ConfigSource) -> SshTarget {
     }
 }
 
-async fn read(mut process: Process) -> String {
-    let mut out = Vec::new();
-    while let Some(event) = process.reader.next().await {
-        if let ReadEvent::Stdout(bytes) = event {
-            out.extend_from_slice(&bytes);
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 async fn run(
     connector: &Connector,
     target: &SshTarget,
     command: &str,
 ) -> Result<String, ConnectError> {
-    Ok(read(open(connector, target, command, &TransportOptions::default()).await?).await)
+    Ok(output(open(connector, target, command, &TransportOptions::default()).await?).await)
 }
 
 #[tokio::test]
@@ -163,18 +142,8 @@ async fn hosts_behind_one_jump_host_share_the_connection_to_it() {
         Some(ReadEvent::Stdout(Bytes::from_static(b"still here")))
     );
     drop((reader, writer));
-    let idle = || {
-        servers
-            .iter()
-            .all(|server| server.session_processes().is_empty())
-    };
-    let deadline = tokio::time::Instant::now() + support::PATIENCE;
-    while !idle() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "connections are left"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    for server in &servers {
+        idle(server).await;
     }
 }
 
@@ -194,31 +163,16 @@ async fn large_data_passes_through_two_hops_both_ways() {
     )
     .await
     .unwrap();
-    let Process {
-        mut reader,
-        mut writer,
-        ..
-    } = process;
-    let sent: Vec<u8> = (0..12_000_000u32).map(|n| (n / 5) as u8).collect();
-    let copy = Bytes::from(sent.clone());
-    let writing = tokio::spawn(async move {
-        writer.write(vec![copy]).await.unwrap();
-        writer.finish().await;
-        writer
-    });
-    let mut received = Vec::new();
-    while let Some(event) = reader.next().await {
-        if let ReadEvent::Stdout(bytes) = event {
-            received.extend_from_slice(&bytes);
-        }
-    }
-    assert!(received == sent, "{} bytes", received.len());
-    drop(writing.await.unwrap());
+    comes_back_whole(process, 20_000_000).await;
 }
 
 #[tokio::test]
 async fn errors_name_the_hop() {
-    let servers = [server(), server_with(&["AllowTcpForwarding no"]), server()];
+    let servers = [
+        server(),
+        server_with_lines(&["AllowTcpForwarding no"]),
+        server(),
+    ];
     let folder = tempfile::tempdir().unwrap();
     let config = config(
         folder.path(),
@@ -290,7 +244,7 @@ async fn a_proxy_command_carries_the_connection_and_ends_with_it() {
     let process = open(&connector, &target("s0", &config), "echo in", &options)
         .await
         .unwrap();
-    assert_eq!(read(process).await, "in\n");
+    assert_eq!(output(process).await, "in\n");
     assert_eq!(
         std::fs::read_to_string(&mark).unwrap(),
         format!("127.0.0.1 {}", server.port())
@@ -308,15 +262,11 @@ async fn a_proxy_command_carries_the_connection_and_ends_with_it() {
             .filter(|process| process.command.contains(&relay.display().to_string()))
             .collect::<Vec<_>>()
     };
-    let deadline = tokio::time::Instant::now() + support::PATIENCE;
-    while !relays().is_empty() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "left: {:?}",
-            relays()
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until(|| {
+        let left = relays();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await;
 
     let broken =
         target("s0", &config).with_option("ProxyCommand", "echo no route to %h >&2; exit 1");
@@ -338,7 +288,7 @@ async fn the_stages_tell_the_story_in_order() {
     let process = open(&Connector::new(), &target("s0", &config), "true", &options)
         .await
         .unwrap();
-    read(process).await;
+    output(process).await;
     let events = events.lock().unwrap();
     let stages: Vec<Stage> = events.iter().map(|event| event.stage).collect();
     assert_eq!(

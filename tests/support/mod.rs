@@ -7,6 +7,7 @@ pub mod agent;
 pub mod interpreters;
 pub mod keys;
 pub mod processes;
+pub mod remote;
 pub mod sshd;
 mod sshd_config;
 pub mod suite;
