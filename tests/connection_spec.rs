@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use easycluster::connection_spec::{
-    ConfigChoice, ConnectionSpec, CustomOptions, DEFAULT_PORT, Host, KeySource, MAX_SPEC,
-    MAX_TIMEOUT, ParseOptions, SpecError, SpecErrorKind, SshChoice, Transport,
+    ConfigChoice, ConnectionSpec, CustomOptions, DEFAULT_PORT, Host, KeySource, MAX_AHEAD,
+    MAX_SPEC, MAX_TIMEOUT, ParseOptions, SpecError, SpecErrorKind, SshChoice, Transport,
 };
 use easycluster::key_file::{KEY_SIZE, Key};
 use proptest::prelude::*;
@@ -144,6 +144,7 @@ fn fields(spec: &ConnectionSpec) -> BTreeMap<String, String> {
             (!spec.allow.is_empty()).then(|| spec.allow.join(",")),
         ),
         ("name", spec.name.clone()),
+        ("ahead", spec.ahead.map(|count| count.to_string())),
     ];
     let own = own
         .into_iter()
@@ -292,6 +293,7 @@ fn the_numbers_in_the_page_are_those_of_the_code() {
         ("DEFAULT_PORT", u64::from(DEFAULT_PORT)),
         ("KEY_SIZE", KEY_SIZE as u64),
         ("MAX_TIMEOUT", MAX_TIMEOUT),
+        ("MAX_AHEAD", MAX_AHEAD as u64),
     ];
     assert_eq!(table, code.into_iter().collect());
 }

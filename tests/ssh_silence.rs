@@ -7,37 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
+use easycluster::transport::ssh::{Connector, SshTarget, open};
 use easycluster::transport::{ExitStatus, Process, ReadEvent, StageLimits, TransportOptions};
 use easycluster::{ConnectError, Stage};
+use support::remote::{comes_back_whole, server, server_with, server_with_lines, target_at, until};
 use support::{Sshd, SshdOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-
-fn server(lines: &[&str]) -> Sshd {
-    Sshd::start_with(&SshdOptions {
-        home: vec![(".bashrc", String::new())],
-        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
-        ..SshdOptions::default()
-    })
-}
-
-fn target(server: &Sshd, port: u16) -> SshTarget {
-    SshTarget {
-        port: Some(port),
-        user: Some(server.user().to_owned()),
-        config: ConfigSource::None,
-        ..SshTarget::new("127.0.0.1")
-    }
-    .with_option(
-        "UserKnownHostsFile",
-        server.known_hosts().display().to_string(),
-    )
-    .with_option("GlobalKnownHostsFile", "none")
-    .with_option("HostKeyAlias", "testhost")
-    .with_option("IdentityFile", server.key.private.display().to_string())
-    .with_option("IdentityAgent", "none")
-}
 
 fn limits(limit: Duration) -> TransportOptions {
     TransportOptions {
@@ -119,11 +95,15 @@ async fn fails(target: &SshTarget, options: &TransportOptions) -> (ConnectError,
 
 #[tokio::test]
 async fn a_server_that_says_nothing_is_given_up_at_the_key_exchange() {
-    let server = server(&[]);
+    let server = server();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let accepted = tokio::spawn(async move { listener.accept().await.unwrap().0 });
-    let (error, took) = fails(&target(&server, port), &limits(Duration::from_millis(300))).await;
+    let (error, took) = fails(
+        &target_at(&server, port),
+        &limits(Duration::from_millis(300)),
+    )
+    .await;
     assert_eq!(
         (error.stage, error.timed_out),
         (Stage::KeyExchange, true),
@@ -142,10 +122,10 @@ async fn a_server_that_says_nothing_is_given_up_at_the_key_exchange() {
 
 #[tokio::test]
 async fn the_configured_connect_timeout_holds() {
-    let server = server(&[]);
+    let server = server();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target =
-        target(&server, listener.local_addr().unwrap().port()).with_option("ConnectTimeout", "1");
+    let target = target_at(&server, listener.local_addr().unwrap().port())
+        .with_option("ConnectTimeout", "1");
     let (error, took) = fails(&target, &limits(Duration::from_secs(25))).await;
     assert_eq!(
         (error.stage, error.timed_out),
@@ -157,7 +137,7 @@ async fn the_configured_connect_timeout_holds() {
 
 #[tokio::test]
 async fn something_else_than_ssh_is_told() {
-    let server = server(&[]);
+    let server = server();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -166,7 +146,7 @@ async fn something_else_than_ssh_is_told() {
             _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         }
     });
-    let (error, _) = fails(&target(&server, port), &limits(Duration::from_secs(5))).await;
+    let (error, _) = fails(&target_at(&server, port), &limits(Duration::from_secs(5))).await;
     assert_eq!(error.stage, Stage::KeyExchange, "{error}");
     assert!(error.hint.is_some());
 }
@@ -176,7 +156,7 @@ async fn bytes_of_a_connection(server: &Sshd) -> u64 {
     let relay = relay(server.port()).await;
     let mut process = open(
         &Connector::new(),
-        &target(server, relay.port),
+        &target_at(server, relay.port),
         "true",
         &TransportOptions::default(),
     )
@@ -188,7 +168,7 @@ async fn bytes_of_a_connection(server: &Sshd) -> u64 {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_anywhere_is_given_up_with_the_stage() {
-    let server = server(&[]);
+    let server = server();
     let whole = bytes_of_a_connection(&server).await;
     // Where in the stream it falls silent; the first bytes are its version and key exchange. All at
     // once, with a limit that a busy machine keeps wherever the server does answer.
@@ -196,7 +176,7 @@ async fn a_server_that_falls_silent_anywhere_is_given_up_with_the_stage() {
     for cut in (0..12).map(|part| 10 + part * (whole - 200) / 12) {
         let relay = relay(server.port()).await;
         relay.hold_after.store(cut, Ordering::Relaxed);
-        let target = target(&server, relay.port);
+        let target = target_at(&server, relay.port);
         waiting.push(tokio::spawn(async move {
             let (connector, options) = (Connector::new(), limits(Duration::from_secs(6)));
             let opening = open(&connector, &target, "echo in", &options);
@@ -221,13 +201,22 @@ async fn a_server_that_falls_silent_anywhere_is_given_up_with_the_stage() {
 
 #[tokio::test]
 async fn a_channel_that_does_not_open_is_given_up_and_its_connection_not_used_again() {
-    let server = server(&[]);
+    // No spare channel, which would need no opening.
+    let server = server_with(SshdOptions {
+        max_sessions: 1,
+        ..SshdOptions::default()
+    });
     let relay = relay(server.port()).await;
     let connector = Connector::new();
-    let target = target(&server, relay.port);
+    let target = target_at(&server, relay.port);
     let keeper = open(&connector, &target, "cat", &TransportOptions::default())
         .await
         .unwrap();
+    until(|| match server.log() {
+        log if log.contains("no more sessions") => Ok(()),
+        log => Err(log),
+    })
+    .await;
     relay
         .hold_after
         .store(relay.passed.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -279,9 +268,9 @@ async fn end_of(process: Process, limit: Duration) -> ExitStatus {
 
 #[tokio::test]
 async fn a_peer_that_falls_silent_later_is_noticed_by_the_keep_alive() {
-    let server = server(&[]);
+    let server = server();
     let relay = relay(server.port()).await;
-    let target = target(&server, relay.port)
+    let target = target_at(&server, relay.port)
         .with_option("ServerAliveInterval", "1")
         .with_option("ServerAliveCountMax", "2");
     let process = open(
@@ -299,9 +288,9 @@ async fn a_peer_that_falls_silent_later_is_noticed_by_the_keep_alive() {
 
 #[tokio::test]
 async fn a_peer_that_takes_nothing_is_noticed_while_we_write() {
-    let server = server(&[]);
+    let server = server();
     let relay = relay(server.port()).await;
-    let target = target(&server, relay.port)
+    let target = target_at(&server, relay.port)
         .with_option("ServerAliveInterval", "1")
         .with_option("ServerAliveCountMax", "1");
     let process = open(
@@ -350,47 +339,23 @@ async fn support_writer() -> easycluster::transport::Writer {
 #[tokio::test]
 async fn keys_are_exchanged_again_in_the_middle_of_a_transfer() {
     // After every megabyte, and by the server's wish.
-    let server = server(&["RekeyLimit 1M"]);
+    let server = server_with_lines(&["RekeyLimit 1M"]);
     let process = open(
         &Connector::new(),
-        &target(&server, server.port()),
+        &target_at(&server, server.port()),
         "cat",
         &TransportOptions::default(),
     )
     .await
     .unwrap();
-    let Process {
-        mut reader,
-        mut writer,
-        ..
-    } = process;
-    let sent: Vec<u8> = (0..16_000_000u32).map(|n| (n / 3) as u8).collect();
-    let copy = Bytes::from(sent.clone());
-    let writing = tokio::spawn(async move {
-        writer.write(vec![copy]).await.unwrap();
-        writer.finish().await;
-        writer
-    });
-    let mut received = Vec::new();
-    let reading = async {
-        while let Some(event) = reader.next().await {
-            if let ReadEvent::Stdout(bytes) = event {
-                received.extend_from_slice(&bytes);
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), reading)
-        .await
-        .expect("the transfer ends");
-    assert!(received == sent, "{} bytes", received.len());
-    drop(writing.await.unwrap());
+    comes_back_whole(process, 16_000_000).await;
 }
 
 #[tokio::test]
 async fn many_clients_of_a_dead_host_wait_for_it_once() {
-    let server = server(&[]);
+    let server = server();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = target(&server, listener.local_addr().unwrap().port());
+    let target = target_at(&server, listener.local_addr().unwrap().port());
     let connector = Connector::new();
     let since = Instant::now();
     let waiting: Vec<_> = (0..10)

@@ -153,6 +153,7 @@ class Client(Connection):
         batch: bool | None = None,
         jump: str | None = None,
         name: str | None = None,
+        ahead: int | None = None,
     ) -> None: ...
     @classmethod
     def from_spec(

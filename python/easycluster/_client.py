@@ -60,6 +60,7 @@ class Client(Requests, Answers, Connection):
         batch=None,
         jump=None,
         name=None,
+        ahead=None,
     ):
         """Makes a client, and connects if `host` is given.
 
@@ -73,7 +74,7 @@ class Client(Requests, Answers, Connection):
         output: what becomes of what remote code prints: 'prefix' writes it to stdout and stderr with the peer's name in front,
             'plain' without, None throws it away, a function is called as `output('stdout' or 'stderr', text)`.
         call_timeout: the time limit in seconds of calls that give none.
-        timeout, identity, known_hosts, config, hostkey, batch, jump, name: as in a connection spec.
+        timeout, identity, known_hosts, config, hostkey, batch, jump, name, ahead: as in a connection spec.
         """
         if key is None and ssh is None:
             ssh = True
@@ -88,6 +89,7 @@ class Client(Requests, Answers, Connection):
             'batch': batch,
             'jump': jump,
             'name': name,
+            'ahead': ahead,
         }
         self._definitions_name = definitions
         self._allow = allow

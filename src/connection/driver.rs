@@ -8,7 +8,8 @@ use tokio::time::sleep_until;
 
 use crate::error::{ConnectError, Stage};
 use crate::stub::Bootstrap;
-use crate::transport::{ExitStatus, Process, ReadEvent, Reader, TransportOptions, Writer};
+use crate::transport::ssh::Replenish;
+use crate::transport::{ExitStatus, Process, ReadEvent, Reader, Started, TransportOptions, Writer};
 
 use super::boot::{Boot, Sign, Tail};
 use super::completion::Failure;
@@ -22,17 +23,17 @@ const TRANSMIT: usize = 256 * 1024;
 const LINGER: Duration = Duration::from_secs(4);
 
 /// Starts both tasks.
-pub(super) fn start(
-    shared: Arc<Shared>,
-    process: Process,
-    bootstrap: Bootstrap,
-    options: TransportOptions,
-) {
-    let Process { writer, reader, .. } = process;
-    let stub = bootstrap.stub();
-    let writing = tokio::spawn(write_all(Arc::clone(&shared), writer, stub));
+pub(super) fn start(shared: Arc<Shared>, started: Started, options: TransportOptions) {
+    let Started {
+        process: Process { writer, reader, .. },
+        bootstrap,
+        stub_sent,
+        replenish,
+    } = started;
+    let first = (!stub_sent).then(|| bootstrap.stub());
+    let writing = tokio::spawn(write_all(Arc::clone(&shared), writer, first));
     tokio::spawn(async move {
-        let mut reading = Reading::new(Arc::clone(&shared), &bootstrap, options);
+        let mut reading = Reading::new(Arc::clone(&shared), &bootstrap, replenish, options);
         let failure = reading.run(reader).await;
         shared.fail(failure);
         // A writer that waits for room would wait for ever.
@@ -40,9 +41,9 @@ pub(super) fn start(
     });
 }
 
-/// Sends the stub, then whatever the session has to send, until the goodbye or an error.
-async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Bytes) {
-    let mut batch = vec![stub];
+/// Sends the stub if it has not been sent, then whatever the session has to send, until the goodbye or an error.
+async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Option<Bytes>) {
+    let mut batch: Vec<Bytes> = stub.into_iter().collect();
     loop {
         let closing = shared.transmit(TRANSMIT, &mut batch);
         if batch.is_empty() {
@@ -75,6 +76,8 @@ async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Bytes) {
 struct Reading {
     shared: Arc<Shared>,
     boot: Option<Boot>,
+    /// For the clients to come, once this one runs.
+    replenish: Option<Replenish>,
     options: TransportOptions,
     tried: String,
     stage: Stage,
@@ -85,10 +88,16 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(shared: Arc<Shared>, bootstrap: &Bootstrap, options: TransportOptions) -> Reading {
+    fn new(
+        shared: Arc<Shared>,
+        bootstrap: &Bootstrap,
+        replenish: Option<Replenish>,
+        options: TransportOptions,
+    ) -> Reading {
         Reading {
             shared,
             boot: Some(Boot::new(bootstrap.marker())),
+            replenish,
             options,
             tried: bootstrap.wanted().to_owned(),
             stage: Stage::Interpreter,
@@ -153,6 +162,9 @@ impl Reading {
                         .map(|hello| hello.python_version())
                         .unwrap_or_default();
                     self.reached(Stage::Stub, format!("Python {version}"));
+                    if let Some(replenish) = self.replenish.take() {
+                        replenish.start();
+                    }
                     return Ok(());
                 }
             }

@@ -75,15 +75,15 @@ impl Connection {
         spec: &ConnectionSpec,
         mut options: ConnectOptions,
     ) -> Result<Connection, Error> {
-        let started = Instant::now();
+        let since = Instant::now();
         // The spec's limit is for the whole of connecting. A stage that uses it up is named in the error.
         if let Some(limit) = spec.timeout {
             options.transport.limits = options.transport.limits.capped(limit);
         }
         let bootstrap = crate::stub::Bootstrap::new(options.rpython(spec))?;
-        let process = transport::open(spec, bootstrap.command(), &options.transport).await?;
+        let started = transport::start_stub(spec, bootstrap, &options.transport).await?;
         if let Some(limit) = spec.timeout {
-            let left = limit.saturating_sub(started.elapsed());
+            let left = limit.saturating_sub(since.elapsed());
             options.transport.limits = options.transport.limits.capped(left);
         }
         let session = Session::new(
@@ -96,11 +96,11 @@ impl Connection {
         };
         let shared = Arc::new(Shared::new(
             spec.label(),
-            process.peer.clone(),
+            started.process.peer.clone(),
             session,
             sinks,
         ));
-        driver::start(Arc::clone(&shared), process, bootstrap, options.transport);
+        driver::start(Arc::clone(&shared), started, options.transport);
         Ok(Connection {
             handle: Arc::new(Handle { shared }),
         })

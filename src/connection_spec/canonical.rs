@@ -80,6 +80,7 @@ impl ConnectionSpec {
             list.push(("allow", self.allow.join(",")));
         }
         list.extend(self.name.clone().map(|value| ("name", value)));
+        list.extend(self.ahead.map(|count| ("ahead", count.to_string())));
         let own = list
             .into_iter()
             .map(|(name, value)| (name.to_string(), value));

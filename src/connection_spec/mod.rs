@@ -35,6 +35,9 @@ pub const MAX_SPEC: usize = 4096;
 /// The longest `timeout`, in seconds: one week.
 pub const MAX_TIMEOUT: u64 = 604_800;
 
+/// The most interpreters that `ahead` has started.
+pub const MAX_AHEAD: usize = 64;
+
 /// One parsed connection spec.
 ///
 /// ```
@@ -82,6 +85,8 @@ pub struct ConnectionSpec {
     pub allow: Vec<String>,
     /// The name to show for this connection (`name`).
     pub name: Option<String>,
+    /// How many interpreters are kept started on the connection for clients to come (`ahead`).
+    pub ahead: Option<usize>,
     /// Options that belong to the program which parsed the spec.
     pub custom: BTreeMap<String, String>,
 }
@@ -303,6 +308,7 @@ impl ConnectionSpec {
             jump: None,
             allow: Vec::new(),
             name: None,
+            ahead: None,
             custom: BTreeMap::new(),
         }
     }

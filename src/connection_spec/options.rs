@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::parse::{parse_head, parse_port};
-use super::{ConfigChoice, HostKeyPolicy, JumpHost, MAX_TIMEOUT, SshChoice};
+use super::{ConfigChoice, HostKeyPolicy, JumpHost, MAX_AHEAD, MAX_TIMEOUT, SshChoice};
 
 /// The options of the manual. A program's own options never take these names.
 pub(super) const ORIGINAL: [&str; 8] = [
@@ -13,7 +13,7 @@ pub(super) const ORIGINAL: [&str; 8] = [
 ];
 
 /// The options added since.
-pub(super) const ADDED: [&str; 9] = [
+pub(super) const ADDED: [&str; 10] = [
     "timeout",
     "identity",
     "known_hosts",
@@ -23,16 +23,18 @@ pub(super) const ADDED: [&str; 9] = [
     "jump",
     "allow",
     "name",
+    "ahead",
 ];
 
 /// Those that only SSH has a use for.
-pub(super) const SSH_ONLY: [&str; 6] = [
+pub(super) const SSH_ONLY: [&str; 7] = [
     "identity",
     "known_hosts",
     "config",
     "hostkey",
     "batch",
     "jump",
+    "ahead",
 ];
 
 /// Those that make sense for a child process of this machine.
@@ -96,6 +98,15 @@ pub(super) fn timeout(value: &str) -> Option<Duration> {
     let nanoseconds = format!("{fraction:0<9}").parse().ok()?;
     let time = Duration::new(whole.parse().ok()?, nanoseconds);
     (!time.is_zero() && time <= Duration::from_secs(MAX_TIMEOUT)).then_some(time)
+}
+
+/// How many interpreters are started ahead of need.
+pub(super) fn ahead(value: &str) -> Option<usize> {
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    digits
+        .then(|| value.parse().ok())
+        .flatten()
+        .filter(|count| *count <= MAX_AHEAD)
 }
 
 pub(super) fn config(value: &str) -> ConfigChoice {

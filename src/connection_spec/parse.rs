@@ -225,6 +225,10 @@ impl Reader<'_> {
                     format!("option {name:?} is for SSH only: write user@host, or add ssh=yes");
                 return Err(self.error(Conflict, place.clone(), reason));
             }
+            if matches!(transport, Transport::OpenSsh(_)) && name == "ahead" {
+                let reason = "option \"ahead\" has no meaning for an ssh program, which makes a connection for each client: write ssh=yes";
+                return Err(self.error(Conflict, place.clone(), reason));
+            }
         }
         Ok(())
     }
@@ -280,6 +284,10 @@ fn set(parsed: &mut ConnectionSpec, name: &str, value: &str) -> Result<(), Strin
             parsed.allow = options::allow(value).ok_or_else(reason)?;
         }
         "name" => parsed.name = Some(value.to_string()),
+        "ahead" => {
+            let reason = || format!("{value:?} is no number from 0 to {}", super::MAX_AHEAD);
+            parsed.ahead = Some(options::ahead(value).ok_or_else(reason)?);
+        }
         other => return Err(format!("unknown option {other:?}")),
     }
     Ok(())

@@ -118,6 +118,9 @@ pub(super) fn parse_spec<'py>(
     if let Some(name) = &spec.name {
         found.set_item("name", name)?;
     }
+    if let Some(count) = spec.ahead {
+        found.set_item("ahead", count)?;
+    }
     let own = PyDict::new(py);
     for (name, value) in &spec.custom {
         own.set_item(name, value)?;
@@ -213,6 +216,9 @@ pub(super) fn spec_from(parameters: &Bound<'_, PyDict>) -> PyResult<ConnectionSp
         spec.jump = parsed("jump", &hosts)?.jump;
     }
     spec.name = given(parameters, "name")?;
+    if let Some(count) = given::<i64>(parameters, "ahead")? {
+        spec.ahead = parsed("ahead", &count.to_string())?.ahead;
+    }
     Ok(spec)
 }
 

@@ -14,6 +14,7 @@ pub mod ssh;
 pub mod tcp;
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 
 use crate::connection_spec::{ConnectionSpec, Transport};
 use crate::error::{ConnectError, Stage};
+use crate::stub::Bootstrap;
 
 /// What a process wrote, or how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,7 +267,7 @@ pub async fn open(
     command: &str,
     options: &TransportOptions,
 ) -> Result<Process, ConnectError> {
-    let opening = async {
+    within_limit(spec, async {
         match spec.transport() {
             Transport::Local => local::open(command, options).await,
             Transport::Tcp => tcp::open(spec, command, options).await,
@@ -277,8 +279,56 @@ pub async fn open(
                 openssh::open(&openssh::target_of(spec, program)?, command, options).await
             }
         }
-    };
-    let mut result = match spec.timeout {
+    })
+    .await
+}
+
+/// A process that is about to run the stub.
+#[derive(Debug)]
+pub struct Started {
+    /// The process.
+    pub process: Process,
+    /// What it was started by: its marker stands in front of what the process says first.
+    pub bootstrap: Bootstrap,
+    /// Whether the stub has been sent to it.
+    pub stub_sent: bool,
+    /// Starts others for the clients to come. Call it when this one runs, so that they do not hold it up.
+    pub replenish: Option<ssh::Replenish>,
+}
+
+/// Connects as the spec says and starts an interpreter by `bootstrap`, without waiting for a sign of
+/// it; or takes over one that was started ahead of need, where the spec wants those.
+///
+/// # Errors
+/// The stage that failed, and what to do next.
+pub async fn start_stub(
+    spec: &ConnectionSpec,
+    bootstrap: Bootstrap,
+    options: &TransportOptions,
+) -> Result<Started, ConnectError> {
+    let ahead = spec.ahead.unwrap_or(0);
+    if ahead > 0 && spec.transport() == Transport::Ssh {
+        let opening = async {
+            let target = ssh::target_of(spec)?;
+            let connector = ssh::Connector::shared();
+            ssh::start_stub(connector, &target, bootstrap, ahead, options).await
+        };
+        return within_limit(spec, opening).await;
+    }
+    Ok(Started {
+        process: open(spec, bootstrap.command(), options).await?,
+        bootstrap,
+        stub_sent: false,
+        replenish: None,
+    })
+}
+
+/// Holds the spec's limit for the whole, and puts the host into the error as the user named it.
+async fn within_limit<T>(
+    spec: &ConnectionSpec,
+    opening: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    let result = match spec.timeout {
         None => opening.await,
         Some(limit) => tokio::time::timeout(limit, opening)
             .await
@@ -287,8 +337,8 @@ pub async fn open(
                     .with_hint("give the spec a longer timeout="))
             }),
     };
-    if let Err(error) = &mut result {
+    result.map_err(|mut error| {
         error.host = spec.label();
-    }
-    result
+        error
+    })
 }

@@ -1,6 +1,7 @@
 //! Other servers than OpenSSH: dropbear, and one that asks for passwords and questions, which needs no account to test with.
 
 mod dropbear;
+mod idle_channels;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -10,13 +11,12 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use dropbear::Dropbear;
 use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
-use easycluster::transport::{
-    ExitStatus, Process, Prompter, Question, ReadEvent, TransportOptions,
-};
+use easycluster::transport::{ExitStatus, TransportOptions};
 use easycluster::{ConnectError, Stage};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use support::KeyPair;
+use support::remote::{answers, comes_back_whole, finish, until};
 
 fn target(port: u16, folder: &Path) -> SshTarget {
     SshTarget {
@@ -38,19 +38,9 @@ async fn run(
     command: &str,
     options: &TransportOptions,
 ) -> Result<(String, ExitStatus), ConnectError> {
-    let mut process = open(&Connector::new(), target, command, options).await?;
-    let (mut out, mut status) = (Vec::new(), None);
-    while let Some(event) = process.reader.next().await {
-        match event {
-            ReadEvent::Stdout(bytes) => out.extend_from_slice(&bytes),
-            ReadEvent::Exit(how) => status = Some(how),
-            ReadEvent::Stderr(_) => {}
-        }
-    }
-    Ok((
-        String::from_utf8_lossy(&out).into_owned(),
-        status.expect("an end"),
-    ))
+    let process = open(&Connector::new(), target, command, options).await?;
+    let (out, _, status) = finish(process).await;
+    Ok((String::from_utf8_lossy(&out).into_owned(), status))
 }
 
 #[tokio::test]
@@ -85,27 +75,33 @@ async fn dropbear_runs_commands_with_every_type_of_its_host_key() {
         )
         .await
         .unwrap();
-        let Process {
-            mut reader,
-            mut writer,
-            ..
-        } = process;
-        let sent: Vec<u8> = (0..3_000_000u32).map(|n| (n / 3) as u8).collect();
-        let copy = Bytes::from(sent.clone());
-        let writing = tokio::spawn(async move {
-            writer.write(vec![copy]).await.unwrap();
-            writer.finish().await;
-            writer
-        });
-        let mut received = Vec::new();
-        while let Some(event) = reader.next().await {
-            if let ReadEvent::Stdout(bytes) = event {
-                received.extend_from_slice(&bytes);
-            }
-        }
-        assert!(received == sent, "{} bytes", received.len());
-        drop(writing.await.unwrap());
+        comes_back_whole(process, 3_000_000).await;
     }
+}
+
+#[tokio::test]
+async fn clients_of_dropbear_share_a_connection() {
+    let dropbear = Dropbear::start("ed25519");
+    let mut target = target(dropbear.port, dropbear.folder.path())
+        .with_option("IdentityFile", dropbear.key.private.display().to_string());
+    target.user = Some("root".into());
+    let (connector, options) = (Connector::new(), TransportOptions::default());
+    let first = open(&connector, &target, "cat", &options).await.unwrap();
+    // One takes the spare channel after the other.
+    for number in 0..5 {
+        let next = open(&connector, &target, &format!("echo {number}"), &options)
+            .await
+            .unwrap();
+        assert_eq!(finish(next).await.0, format!("{number}\n").as_bytes());
+    }
+    assert_eq!(dropbear.log().matches("auth succeeded").count(), 1);
+    // With a spare channel open, the last client's going still ends the connection.
+    drop(first);
+    until(|| {
+        let left = support::processes::descendants(dropbear.child.id() as i32);
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -255,22 +251,6 @@ async fn asking(methods: &'static [MethodKind]) -> (u16, Arc<Mutex<Vec<String>>>
         }
     });
     (port, asked)
-}
-
-fn answers(list: &[&str]) -> (TransportOptions, Arc<Mutex<Vec<Question>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let remembered = Arc::clone(&asked);
-    let left: Mutex<Vec<String>> =
-        Mutex::new(list.iter().rev().map(|text| (*text).to_owned()).collect());
-    let prompter: Prompter = Arc::new(move |question: &Question| {
-        remembered.lock().unwrap().push(question.clone());
-        left.lock().unwrap().pop()
-    });
-    let options = TransportOptions {
-        prompter: Some(prompter),
-        ..TransportOptions::default()
-    };
-    (options, asked)
 }
 
 #[tokio::test]

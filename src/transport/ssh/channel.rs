@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use russh::ChannelWriteHalf;
 use russh::client::Msg;
-use russh::{Channel, ChannelWriteHalf};
 use tokio::sync::{mpsc, watch};
 
 use super::connection::Connection;
+use super::opening::Confirmed;
 use crate::transport::{ExitStatus, ReadEvent};
 
 /// Unread bytes at which a channel is given up, so that a reader that has stopped cannot fill the memory.
@@ -23,8 +24,10 @@ pub(super) const UNREAD_LIMIT: usize = 256 * 1024 * 1024;
 pub(super) struct Inlet {
     events: mpsc::UnboundedSender<ReadEvent>,
     unread: Arc<AtomicUsize>,
-    exited: AtomicBool,
+    exited: Arc<AtomicBool>,
     closed: watch::Sender<bool>,
+    /// Whether the server has taken the command.
+    pub(super) started: bool,
 }
 
 /// The reader's end of a channel's queue.
@@ -32,7 +35,23 @@ pub(super) struct Inlet {
 pub(super) struct Outlet {
     events: mpsc::UnboundedReceiver<ReadEvent>,
     unread: Arc<AtomicUsize>,
+    exited: Arc<AtomicBool>,
     closed: watch::Receiver<bool>,
+}
+
+impl Outlet {
+    /// Nothing can come of the channel any more, but for what is in the queue.
+    pub(super) fn is_over(&self) -> bool {
+        // A channel without its end of the queue is one that the session has dropped.
+        *self.closed.borrow()
+            || self.closed.has_changed().is_err()
+            || self.exited.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the channel is closed.
+    pub(super) async fn closed(&self) {
+        _ = self.closed.clone().wait_for(|closed| *closed).await;
+    }
 }
 
 fn size(event: &ReadEvent) -> usize {
@@ -47,16 +66,19 @@ pub(super) fn queue() -> (Inlet, Outlet) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let (closed, watcher) = watch::channel(false);
     let unread = Arc::new(AtomicUsize::new(0));
+    let exited = Arc::new(AtomicBool::new(false));
     (
         Inlet {
             events: sender,
             unread: Arc::clone(&unread),
-            exited: AtomicBool::new(false),
+            exited: Arc::clone(&exited),
             closed,
+            started: false,
         },
         Outlet {
             events: receiver,
             unread,
+            exited,
             closed: watcher,
         },
     )
@@ -198,10 +220,10 @@ impl Reader {
 }
 
 /// Wires a channel that the server has confirmed. From here on dropping both halves closes it.
-pub(super) fn wire(channel: Channel<Msg>, connection: Arc<Connection>) -> (Writer, Reader) {
-    // Dropping the read half makes russh hand the data to the handler alone.
-    let (_, write) = channel.split();
-    let outlet = connection.shared().claim(write.id());
+pub(super) fn wire(
+    Confirmed { write, outlet }: Confirmed,
+    connection: Arc<Connection>,
+) -> (Writer, Reader) {
     let closed = outlet.closed.clone();
     let guard = Arc::new(Guard {
         write: Some(write),
@@ -219,21 +241,28 @@ pub(super) fn wire(channel: Channel<Msg>, connection: Arc<Connection>) -> (Write
     )
 }
 
+/// Asks for the command without waiting for the answer: a refusal ends the channel.
+pub(super) async fn exec(
+    write: &ChannelWriteHalf<Msg>,
+    environment: &[(String, String)],
+    command: &str,
+) -> Result<(), russh::Error> {
+    for (name, value) in environment {
+        write.set_env(false, name.as_str(), value.as_str()).await?;
+    }
+    write.exec(true, command).await
+}
+
 impl Writer {
-    /// Asks for the command without waiting for the answer: a refusal ends the channel.
+    /// Starts the command of this channel.
     pub(super) async fn exec(
         &mut self,
         environment: &[(String, String)],
         command: &str,
     ) -> io::Result<()> {
-        let write = self.guard.write()?;
-        for (name, value) in environment {
-            write
-                .set_env(false, name.as_str(), value.as_str())
-                .await
-                .map_err(|_| broken_pipe())?;
-        }
-        write.exec(true, command).await.map_err(|_| broken_pipe())
+        exec(self.guard.write()?, environment, command)
+            .await
+            .map_err(|_| broken_pipe())
     }
 }
 

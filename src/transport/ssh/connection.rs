@@ -4,18 +4,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use russh::client::{Handle, Msg};
-use russh::{Channel, Disconnect};
+use russh::client::Handle;
+use russh::{ChannelId, Disconnect};
 use tokio::runtime::Handle as Runtime;
 
+use super::ahead::{Ahead, Prepared};
 use super::channel::{Reader, Writer, wire};
 use super::handler::{ClientHandler, Shared, describe};
+use super::opening::{Confirmed, Opening};
 use super::stream::Lifeline;
 use super::timing::Stages;
 use crate::error::{ConnectError, Stage};
+use crate::stub::Bootstrap;
 
 /// How long the farewell to a server may take before the stream is cut off.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A process on a channel.
+pub(super) struct Begun {
+    pub(super) writer: Writer,
+    pub(super) reader: Reader,
+    /// By what it was started, if that was ahead of need; the stub has been sent then.
+    pub(super) bootstrap: Option<Bootstrap>,
+}
 
 /// A connection that channels can be opened on.
 pub(super) struct Connection {
@@ -30,7 +41,9 @@ pub(super) struct Connection {
     suspect: AtomicBool,
     /// What it is called in errors.
     peer: String,
-    environment: Vec<(String, String)>,
+    environment: Arc<[(String, String)]>,
+    /// For clients to come.
+    ahead: Arc<Ahead>,
     /// The connection that this one runs through must not end first.
     _outer: Option<Arc<Connection>>,
 }
@@ -44,15 +57,17 @@ impl Connection {
         environment: Vec<(String, String)>,
         outer: Option<Arc<Connection>>,
     ) -> Self {
+        let runtime = Runtime::current();
         Connection {
             handle: Mutex::new(Some(Arc::new(handle))),
             lifeline: Mutex::new(Some(lifeline)),
+            ahead: Ahead::new(runtime.clone(), Arc::clone(&shared)),
             shared,
-            runtime: Runtime::current(),
+            runtime,
             full: AtomicBool::new(false),
             suspect: AtomicBool::new(false),
             peer,
-            environment,
+            environment: environment.into(),
             _outer: outer,
         }
     }
@@ -78,20 +93,80 @@ impl Connection {
 
     /// Whether a new channel is worth trying.
     pub(super) fn usable(&self) -> bool {
-        !self.full.load(Ordering::Relaxed)
-            && !self.suspect.load(Ordering::Relaxed)
+        !self.full.load(Ordering::Relaxed) && self.works()
+    }
+
+    /// Whether an interpreter that was asked for in the same words waits here.
+    pub(super) fn has_prepared(&self, wanted: &str) -> bool {
+        self.works() && self.ahead.has_prepared(wanted)
+    }
+
+    fn works(&self) -> bool {
+        !self.suspect.load(Ordering::Relaxed)
             && self.shared.ended().is_none()
             && self.handle().is_some_and(|handle| !handle.is_closed())
     }
 
+    /// Takes over an interpreter that was prepared and asked for as `wanted`, or starts `command`.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        stages: &Stages,
+        command: &str,
+        wanted: Option<&str>,
+    ) -> Result<Begun, ConnectError> {
+        let prepared = wanted.and_then(|wanted| self.ahead.take_prepared(wanted));
+        if let Some(prepared) = prepared {
+            return Ok(self.take_over(stages, prepared));
+        }
+        match self.start(stages, command).await {
+            Ok((writer, reader)) => Ok(Begun {
+                writer,
+                reader,
+                bootstrap: None,
+            }),
+            Err(error) if error.session_refused => {
+                // One that is on its way has the place that this client was refused.
+                let waiting = async { self.ahead.next_prepared(wanted?).await };
+                match stages.timed(Stage::Channel, waiting).await? {
+                    Some(prepared) => Ok(self.take_over(stages, prepared)),
+                    None => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take_over(self: &Arc<Self>, stages: &Stages, prepared: Prepared) -> Begun {
+        let (writer, reader) = wire(prepared.channel, Arc::clone(self));
+        stages.reached(
+            Stage::Channel,
+            Instant::now(),
+            "an interpreter started ahead",
+        );
+        Begun {
+            writer,
+            reader,
+            bootstrap: Some(prepared.bootstrap),
+        }
+    }
+
+    /// Has interpreters like `wanted` started, until `count` wait for clients to come.
+    pub(super) fn prepare(&self, wanted: &str, count: usize) {
+        if let Some(handle) = self.handle().filter(|_| self.usable()) {
+            self.ahead
+                .prepare(&handle, &self.environment, wanted, count);
+        }
+    }
+
     /// Starts `command` on a channel of its own, without waiting for the server's answer to it.
-    pub(super) async fn start(
+    async fn start(
         self: &Arc<Self>,
         stages: &Stages,
         command: &str,
     ) -> Result<(Writer, Reader), ConnectError> {
         let since = Instant::now();
-        let channel = self.open_session(stages).await?;
+        let (channel, spare) = self.session(stages).await?;
+        let id = channel.write.id();
         let (mut writer, reader) = wire(channel, Arc::clone(self));
         let lost = |error: std::io::Error| {
             let why = self.shared.ended().unwrap_or_else(|| error.to_string());
@@ -99,21 +174,79 @@ impl Connection {
         };
         let sent = writer.exec(&self.environment, command);
         stages.timed(Stage::Channel, sent).await?.map_err(lost)?;
+        if spare {
+            self.expect_start(id, stages.options.limits.of(Stage::Channel));
+        }
+        // Behind the command, and nobody waits for it.
+        if let Some(handle) = self.handle() {
+            self.ahead.keep_spare(handle);
+        }
         stages.reached(Stage::Channel, since, "open");
         Ok((writer, reader))
     }
 
-    /// Opens a session channel. Runs in a task of its own: if the caller gives up meanwhile, the
-    /// channel is closed when its confirmation arrives and does not count against MaxSessions.
-    async fn open_session(self: &Arc<Self>, stages: &Stages) -> Result<Channel<Msg>, ConnectError> {
+    /// Gives up a spare channel whose command the server does not take in time: it was opened long ago,
+    /// so nothing says that the server is still there.
+    fn expect_start(self: &Arc<Self>, id: ChannelId, limit: Duration) {
+        let (shared, connection) = (Arc::clone(&self.shared), Arc::downgrade(self));
+        self.runtime.spawn(async move {
+            tokio::time::sleep(limit).await;
+            let why = format!(
+                "the server has not answered the start of the command for {} s",
+                limit.as_secs_f64()
+            );
+            if shared.end_unless_started(id, &why)
+                && let Some(connection) = connection.upgrade()
+            {
+                connection.suspect.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// A session channel: the spare one (true), or one that is opened now.
+    async fn session(&self, stages: &Stages) -> Result<(Confirmed, bool), ConnectError> {
+        if let Some(spare) = self.spare(stages).await? {
+            return Ok((spare, true));
+        }
+        match self.open_session(stages).await {
+            // One that another client's start asked for meanwhile may have had the last place.
+            Err(error) if error.session_refused => {
+                let spare = self.spare(stages).await?.ok_or(error)?;
+                Ok((spare, true))
+            }
+            opened => opened.map(|channel| (channel, false)),
+        }
+    }
+
+    /// The spare channel, also while its answer is on the way: to ask for another would not be faster.
+    async fn spare(&self, stages: &Stages) -> Result<Option<Confirmed>, ConnectError> {
+        let Some(opening) = self.ahead.take_spare() else {
+            return Ok(None);
+        };
+        match stages.timed(Stage::Channel, opening.answer()).await {
+            Err(timeout) => {
+                self.suspect.store(true, Ordering::Relaxed);
+                Err(timeout)
+            }
+            Ok(Ok(channel)) => {
+                self.shared.set_ahead(channel.write.id(), false);
+                // The server may have closed it meanwhile.
+                Ok(Some(channel).filter(|channel| !channel.outlet.is_over()))
+            }
+            // Refused, or the end of the connection: opening one tells.
+            Ok(Err(_)) => Ok(None),
+        }
+    }
+
+    /// Opens a session channel.
+    async fn open_session(&self, stages: &Stages) -> Result<Confirmed, ConnectError> {
         let Some(handle) = self.handle() else {
             return Err(stages.error(Stage::Channel, "the connection is closed"));
         };
-        let opening = OnClose::spawn(&self.runtime, &self.shared, async move {
+        let opening = Opening::spawn(&self.runtime, &self.shared, async move {
             handle.channel_open_session().await
         });
-        let opened = stages.timed(Stage::Channel, opening).await;
-        match opened {
+        match stages.timed(Stage::Channel, opening.answer()).await {
             Err(timeout) => {
                 self.suspect.store(true, Ordering::Relaxed);
                 Err(timeout)
@@ -121,6 +254,7 @@ impl Connection {
             Ok(Ok(channel)) => Ok(channel),
             Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
                 self.full.store(true, Ordering::Relaxed);
+                self.ahead.set_crowded(true);
                 let words = self.shared.take_refusal().unwrap_or_default();
                 let mut error = stages
                     .error(
@@ -149,12 +283,12 @@ impl Connection {
             return Err(stages.error(Stage::Connect, "the connection is closed"));
         };
         let (to, via) = (host.to_owned(), self.peer.clone());
-        let opening = OnClose::spawn(&self.runtime, &self.shared, async move {
+        let opening = Opening::spawn(&self.runtime, &self.shared, async move {
             handle
                 .channel_open_direct_tcpip(to, u32::from(port), "127.0.0.1", 0)
                 .await
         });
-        match stages.timed(Stage::Connect, opening).await? {
+        match stages.timed(Stage::Connect, opening.answer()).await? {
             Ok(channel) => Ok(wire(channel, Arc::clone(self))),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
                 let words = self.shared.take_refusal().unwrap_or_default();
@@ -177,6 +311,7 @@ impl Connection {
     /// A slot became free.
     pub(super) fn released(&self) {
         self.full.store(false, Ordering::Relaxed);
+        self.ahead.set_crowded(false);
     }
 }
 
@@ -207,27 +342,5 @@ impl Drop for Connection {
                 drop((lifeline, outer, shared));
             });
         }
-    }
-}
-
-/// A channel open that outlives its caller just long enough to close what comes of it.
-struct OnClose;
-
-impl OnClose {
-    async fn spawn(
-        runtime: &Runtime,
-        shared: &Arc<Shared>,
-        opening: impl Future<Output = Result<Channel<Msg>, russh::Error>> + Send + 'static,
-    ) -> Result<Channel<Msg>, russh::Error> {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        let shared = Arc::clone(shared);
-        runtime.spawn(async move {
-            let opened = opening.await;
-            if let Err(Ok(channel)) = sender.send(opened) {
-                shared.forget(channel.id());
-                _ = channel.close().await;
-            }
-        });
-        receiver.await.unwrap_or(Err(russh::Error::Disconnect))
     }
 }

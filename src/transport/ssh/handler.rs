@@ -1,7 +1,7 @@
 //! What the server sends, as russh hands it on: host key, banner, channel data, the end of the connection.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -43,6 +43,8 @@ struct State {
     channels: HashMap<ChannelId, Inlet>,
     /// The other ends of queues whose channel was confirmed and whose opener has not come for it yet.
     unclaimed: HashMap<ChannelId, Outlet>,
+    /// Those among the channels that were opened ahead of need and serve nobody yet.
+    ahead: HashSet<ChannelId>,
     /// The server's words for refusing to open a channel, until the opener takes them.
     refusal: Option<String>,
     banner: String,
@@ -79,11 +81,34 @@ impl Shared {
         let mut state = self.lock();
         state.channels.remove(&id);
         state.unclaimed.remove(&id);
+        state.ahead.remove(&id);
     }
 
-    /// How many channels are open.
-    pub(super) fn open_channels(&self) -> usize {
-        self.lock().channels.len()
+    /// Says whether an open channel waits for somebody whom it will serve.
+    pub(super) fn set_ahead(&self, id: ChannelId, waits: bool) {
+        let mut state = self.lock();
+        if waits {
+            state.ahead.insert(id);
+        } else {
+            state.ahead.remove(&id);
+        }
+    }
+
+    /// Ends a channel on which the server has not taken the command yet; whether it was one.
+    pub(super) fn end_unless_started(&self, id: ChannelId, why: &str) -> bool {
+        let mut state = self.lock();
+        let waits = state.channels.get(&id).is_some_and(|inlet| !inlet.started);
+        if waits && let Some(inlet) = state.channels.remove(&id) {
+            inlet.end(Some(why));
+        }
+        waits
+    }
+
+    /// How many channels serve somebody.
+    pub(super) fn used_channels(&self) -> usize {
+        let state = self.lock();
+        let used = |id: &&ChannelId| !state.ahead.contains(id);
+        state.channels.keys().filter(used).count()
     }
 
     /// The server's words for its last refusal to open a channel.
@@ -143,10 +168,12 @@ impl ClientHandler {
 
     fn push(&self, id: ChannelId, event: ReadEvent) {
         let mut state = self.shared.lock();
-        if let Some(inlet) = state.channels.get(&id)
-            && !inlet.push(event)
-        {
-            state.channels.remove(&id);
+        if let Some(inlet) = state.channels.get_mut(&id) {
+            // Not every server says so by itself.
+            inlet.started = true;
+            if !inlet.push(event) {
+                state.channels.remove(&id);
+            }
         }
     }
 }
@@ -245,6 +272,17 @@ impl Handler for ClientHandler {
             known => format!("{known:?}"),
         };
         self.push(channel, ReadEvent::Exit(ExitStatus::Signal(name)));
+        Ok(())
+    }
+
+    async fn channel_success(
+        &mut self,
+        channel: ChannelId,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(inlet) = self.shared.lock().channels.get_mut(&channel) {
+            inlet.started = true;
+        }
         Ok(())
     }
 

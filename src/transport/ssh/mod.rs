@@ -3,6 +3,7 @@
 //! `pool` finds or makes a connection (`connect`, `proxy`, `auth`, `host_key`) from the settings that
 //! `config` puts together, and `channel` runs one command on it.
 
+mod ahead;
 mod algorithms;
 mod auth;
 mod channel;
@@ -16,6 +17,7 @@ mod identity;
 mod key_store;
 mod known_hosts;
 mod known_hosts_file;
+mod opening;
 mod pem;
 mod pool;
 mod prompt;
@@ -31,8 +33,12 @@ pub use pool::Connector;
 pub use prompt::terminal_prompter;
 pub use settings::{ConfigSource, SshTarget};
 
-use super::{Process, TransportOptions};
+use std::sync::Weak;
+
+use super::{Process, Started, TransportOptions};
 use crate::error::ConnectError;
+use crate::stub::Bootstrap;
+use connection::Connection;
 
 /// Starts `command` on `target` over a connection of `connector`. The server's answer to the command
 /// is not waited for, so what is written next travels right behind it.
@@ -45,10 +51,59 @@ pub async fn open(
     command: &str,
     options: &TransportOptions,
 ) -> Result<Process, ConnectError> {
-    let (writer, reader, peer) = connector.start(target, command, options).await?;
-    Ok(Process {
+    let (begun, connection) = connector.start(target, command, None, options).await?;
+    Ok(process(begun.writer, begun.reader, &connection))
+}
+
+/// Starts an interpreter by `bootstrap`, or takes over one that was started ahead of need in the same
+/// words. What is returned has `ahead` of them started for the clients to come, when it is told to.
+///
+/// # Errors
+/// The stage that failed, why, and what to do next.
+pub async fn start_stub(
+    connector: &Connector,
+    target: &SshTarget,
+    bootstrap: Bootstrap,
+    ahead: usize,
+    options: &TransportOptions,
+) -> Result<Started, ConnectError> {
+    let wanted = Some(bootstrap.wanted()).filter(|_| ahead > 0);
+    let command = bootstrap.command();
+    let (begun, connection) = connector.start(target, command, wanted, options).await?;
+    let replenish = Replenish {
+        connection: std::sync::Arc::downgrade(&connection),
+        wanted: bootstrap.wanted().to_owned(),
+        ahead,
+    };
+    Ok(Started {
+        process: process(begun.writer, begun.reader, &connection),
+        stub_sent: begun.bootstrap.is_some(),
+        bootstrap: begun.bootstrap.unwrap_or(bootstrap),
+        replenish: Some(replenish),
+    })
+}
+
+fn process(writer: Writer, reader: Reader, connection: &Connection) -> Process {
+    Process {
         writer: super::Writer::Ssh(writer),
         reader: super::Reader::Ssh(reader),
-        peer,
-    })
+        peer: connection.peer().to_owned(),
+    }
+}
+
+/// Has interpreters started ahead of need. Does not keep the connection.
+#[derive(Debug)]
+pub struct Replenish {
+    connection: Weak<Connection>,
+    wanted: String,
+    ahead: usize,
+}
+
+impl Replenish {
+    /// Does it, without waiting. What fails is tried again when the next client has come.
+    pub fn start(&self) {
+        if let Some(connection) = self.connection.upgrade() {
+            connection.prepare(&self.wanted, self.ahead);
+        }
+    }
 }

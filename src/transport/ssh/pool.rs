@@ -8,9 +8,8 @@ use std::time::Instant;
 
 use tokio::runtime::Id as RuntimeId;
 
-use super::channel::{Reader, Writer};
 use super::connect::{Carrier, dial, establish};
-use super::connection::Connection;
+use super::connection::{Begun, Connection};
 use super::key_store::KeyStore;
 use super::settings::{JumpHost, Route, Settings, SshTarget};
 use super::timing::Stages;
@@ -65,24 +64,26 @@ impl Connector {
         SHARED.get_or_init(Connector::new)
     }
 
-    /// Starts `command` on `target`. A connection to the same target is
-    /// shared; when its server refuses one more session, another connection is made.
+    /// Starts `command` on `target`, or takes over an interpreter like `wanted` that was prepared
+    /// there. A connection to the same target is shared; when its server refuses one more session,
+    /// another connection is made.
     pub(super) async fn start(
         &self,
         target: &SshTarget,
         command: &str,
+        wanted: Option<&str>,
         options: &TransportOptions,
-    ) -> Result<(Writer, Reader, String), ConnectError> {
+    ) -> Result<(Begun, Arc<Connection>), ConnectError> {
         let stages = Stages::new(&target.host, options);
         let settings = config::resolve(&stages, target).await?;
         loop {
-            let (connection, fresh) = self.connection(&stages, &settings, 0).await?;
-            match connection.start(&stages, command).await {
-                Ok((writer, reader)) => return Ok((writer, reader, connection.peer().to_owned())),
+            let (connection, fresh) = self.connection(&stages, &settings, wanted, 0).await?;
+            match connection.begin(&stages, command, wanted).await {
+                Ok(begun) => return Ok((begun, connection)),
                 // On a connection that nobody else uses the refusal is final. One that others use is
                 // full, or has ended between finding and using it.
                 Err(error) if error.timed_out => return Err(error),
-                Err(error) if fresh && connection.shared().open_channels() == 0 => {
+                Err(error) if fresh && connection.shared().used_channels() == 0 => {
                     return Err(error);
                 }
                 Err(_) if !connection.usable() => {}
@@ -91,11 +92,13 @@ impl Connector {
         }
     }
 
-    /// A usable connection, and whether it was made just now.
+    /// A usable connection, or one on which an interpreter like `wanted` waits; and whether it was
+    /// made just now.
     async fn connection(
         &self,
         stages: &Stages,
         settings: &Settings,
+        wanted: Option<&str>,
         depth: usize,
     ) -> Result<(Arc<Connection>, bool), ConnectError> {
         let key = (tokio::runtime::Handle::current().id(), settings.clone());
@@ -112,12 +115,12 @@ impl Connector {
         let asked = Instant::now();
         let mut connections = slot.lock().await;
         connections.known.retain(|known| known.strong_count() > 0);
-        for known in &connections.known {
-            if let Some(connection) = known.upgrade()
-                && connection.usable()
-            {
-                return Ok((connection, false));
-            }
+        let known = || connections.known.iter().filter_map(Weak::upgrade);
+        // One that is full may still have an interpreter.
+        let prepared =
+            wanted.and_then(|wanted| known().find(|connection| connection.has_prepared(wanted)));
+        if let Some(connection) = prepared.or_else(|| known().find(|known| known.usable())) {
+            return Ok((connection, false));
         }
         if let Some((when, error)) = &connections.failure
             && asked < *when
@@ -175,7 +178,7 @@ impl Connector {
                 .map_err(|error| via(error, last))?;
             let mut inner = stages.clone();
             inner.host.clone_from(&hop.host);
-            let (connection, _) = Box::pin(self.connection(&inner, &hop, depth + 1))
+            let (connection, _) = Box::pin(self.connection(&inner, &hop, None, depth + 1))
                 .await
                 .map_err(|error| via(error, last))?;
             proxy::through_connection(stages, settings, connection).await
