@@ -22,6 +22,32 @@ impl KeyPair {
         }
     }
 
+    /// Makes a pair whose private half is in another format of ssh-keygen (`PEM`, `PKCS8`), without a passphrase.
+    pub fn make_as(private: &Path, kind: &str, format: &str) -> Self {
+        let mut command = keygen();
+        command
+            .args(["-q", "-t", kind, "-m", format, "-N", "", "-f"])
+            .arg(private);
+        run(command);
+        KeyPair {
+            private: private.to_path_buf(),
+        }
+    }
+
+    /// Makes a pair in the FIDO device that a library drives; the private file is a handle on it.
+    pub fn make_in_device(handle: &Path, kind: &str, library: &Path) -> Self {
+        let mut command = keygen();
+        command
+            .args(["-q", "-t", kind, "-N", "", "-w"])
+            .arg(library)
+            .arg("-f")
+            .arg(handle);
+        run(command);
+        KeyPair {
+            private: handle.to_path_buf(),
+        }
+    }
+
     /// The public key's file.
     pub fn public_file(&self) -> PathBuf {
         let mut name = self.private.clone().into_os_string();

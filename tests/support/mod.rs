@@ -46,3 +46,10 @@ pub fn program(name: &str) -> PathBuf {
         .find(|file| file.is_file())
         .unwrap_or_else(|| panic!("these tests need the program {name}, which is not installed; `make prepare` installs it"))
 }
+
+/// Writes a script that can be run.
+pub fn write_program(file: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(file, text).expect("written");
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o700)).expect("allowed");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Certificate, PrivateKey, PublicKey, decode_secret_key};
+use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey, decode_secret_key};
 use tokio::net::UnixStream;
 
 use super::settings::{AgentChoice, Settings};
@@ -125,6 +125,14 @@ fn same(one: &PublicKey, other: &PublicKey) -> bool {
     one.key_data() == other.key_data()
 }
 
+/// Whether the private half is in a FIDO device, and a file holds no more than a handle on it.
+fn in_device(key: &PublicKey) -> bool {
+    matches!(
+        key.algorithm(),
+        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256
+    )
+}
+
 fn plain_key(identity: &AgentIdentity) -> Option<&PublicKey> {
     match identity {
         AgentIdentity::PublicKey { key, .. } => Some(key),
@@ -142,6 +150,13 @@ fn push_file(
     let source = match by_agent {
         Some(socket) => Source::Agent(socket.to_path_buf()),
         None if file.private => Source::File(file.path.clone()),
+        None if file.key.as_ref().is_some_and(in_device) => {
+            found.notes.push(format!(
+                "{0}: a key in a security key device, which only an agent signs with here: `ssh-add {0}`",
+                file.path.display()
+            ));
+            return;
+        }
         None => {
             found.notes.push(format!(
                 "{}: only a public key, and the agent does not hold it",
@@ -256,11 +271,12 @@ fn read_files(settings: &Settings, notes: &mut Vec<String>) -> Vec<FileKey> {
                     notes.push(problem);
                     continue;
                 }
+                let key = public_half(&text).or_else(|| read_public(&public));
                 files.push(FileKey {
                     path: path.clone(),
                     named: identity.named,
-                    key: public_half(&text).or_else(|| read_public(&public)),
-                    private: true,
+                    private: !key.as_ref().is_some_and(in_device),
+                    key,
                 });
             }
             Err(error) => {
