@@ -124,14 +124,24 @@ async fn a_passphrase_is_asked_for_once_for_many_hosts_and_three_times_if_wrong(
     assert!(error.message.contains("wrong passphrase"), "{error}");
     assert_eq!(asked.lock().unwrap().len(), 3);
 
-    // Nobody to ask: the error names the file and the way out.
-    let error = refused(&with_key(bare_target(&servers[0]), &file)).await;
-    assert!(
-        error
-            .message
-            .contains("has a passphrase and nobody can be asked"),
-        "{error}"
-    );
+    // Nobody to ask, or nobody who may be asked: the error names the file and the way out.
+    let locked = with_key(bare_target(&servers[0]), &file);
+    let (options, asked) = answers(&["right"]);
+    let batch = locked.clone().with_option("BatchMode", "yes");
+    for (target, options) in [(&locked, &TransportOptions::default()), (&batch, &options)] {
+        let error = run(target, options).await.unwrap_err();
+        assert_eq!(error.stage, Stage::Authentication);
+        assert!(
+            error
+                .message
+                .contains("locked: it has a passphrase and nobody can be asked"),
+            "{error}"
+        );
+        assert!(error.hint.unwrap().contains("ssh-add"), "{}", error.message);
+    }
+    assert!(asked.lock().unwrap().is_empty());
+    // That nobody was asked is no answer for those who can be.
+    assert_eq!(run(&locked, &options).await.unwrap(), "in\n");
 }
 
 #[tokio::test]

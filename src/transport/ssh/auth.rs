@@ -374,6 +374,8 @@ impl Attempt<'_> {
         });
         let hint = if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
             "a password would do but nobody can be asked here: put a key into your agent or name one with IdentityFile, and its public half into the server's authorized_keys"
+        } else if self.tried.iter().any(|tried| tried.contains("passphrase")) {
+            "unlock the key with ssh-add, and your agent signs with it without a question"
         } else {
             "put your public key into ~/.ssh/authorized_keys there (ssh-copy-id), or name the right key and user"
         };

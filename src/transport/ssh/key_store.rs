@@ -54,7 +54,10 @@ impl KeyStore {
                 Ok(key)
             }
             Err(error) => {
-                *slot = Slot::Refused(Instant::now());
+                // Who could not be asked has refused nothing: another client's user may be there.
+                if asker.available() {
+                    *slot = Slot::Refused(Instant::now());
+                }
                 Err(error)
             }
         }
@@ -74,9 +77,7 @@ async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> 
         Err(_) => {}
     }
     if !asker.available() {
-        return Err(
-            "it has a passphrase and nobody can be asked; ssh-add it to your agent".to_owned(),
-        );
+        return Err("it has a passphrase and nobody can be asked".to_owned());
     }
     for _ in 0..PASSPHRASE_TRIES {
         let Some(passphrase) = asker

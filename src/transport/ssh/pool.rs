@@ -127,6 +127,9 @@ impl Connector {
         {
             return Err(copy(error));
         }
+        // Batch mode holds for passphrases and host keys too, and for the jump hosts on the way.
+        let silent = settings.batch_mode.then(|| stages.without_questions());
+        let stages = silent.as_ref().unwrap_or(stages);
         let made = async {
             let carrier = self.carrier(stages, settings, depth).await?;
             establish(stages, settings, carrier, &self.inner.keys).await

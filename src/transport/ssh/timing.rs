@@ -28,6 +28,14 @@ impl Stages {
         }
     }
 
+    /// The same stages without anybody to ask.
+    pub(super) fn without_questions(&self) -> Self {
+        Stages {
+            asker: Asker::new(&self.host, None),
+            ..self.clone()
+        }
+    }
+
     /// A failure at `stage`.
     pub(super) fn error(&self, stage: Stage, message: impl Into<String>) -> ConnectError {
         // Much of what stands in messages was sent by a server.
