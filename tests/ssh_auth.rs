@@ -116,6 +116,8 @@ async fn a_passphrase_is_asked_for_once_for_many_hosts_and_three_times_if_wrong(
         "one wrong answer and one right one for three hosts"
     );
     assert!(asked.lock().unwrap().iter().all(|question| !question.echo));
+    let wrong = |index: usize| asked.lock().unwrap()[index].text.starts_with("Wrong");
+    assert_eq!((wrong(0), wrong(1)), (false, true));
 
     let (options, asked) = answers(&["a", "b", "c", "d"]);
     let error = run(&with_key(bare_target(&servers[0]), &file), &options)

@@ -1,7 +1,8 @@
-//! Other servers than OpenSSH: dropbear, and one that asks for passwords and questions, which needs no account to test with.
+//! Servers that the usual harness does not start: dropbear, sshd with passwords, and ones in process that behave oddly or ask for what no account here has.
 
 mod dropbear;
 mod idle_channels;
+mod passwords;
 #[path = "../support/mod.rs"]
 mod support;
 

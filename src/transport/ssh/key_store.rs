@@ -79,9 +79,14 @@ async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> 
     if !asker.available() {
         return Err("it has a passphrase and nobody can be asked".to_owned());
     }
-    for _ in 0..PASSPHRASE_TRIES {
+    for number in 0..PASSPHRASE_TRIES {
+        let again = if number == 0 {
+            ""
+        } else {
+            "Wrong passphrase, please try again.\n"
+        };
         let Some(passphrase) = asker
-            .ask(&format!("Passphrase for key {shown}: "), false)
+            .ask(&format!("{again}Passphrase for key {shown}: "), false)
             .await
             .filter(|passphrase| !passphrase.is_empty())
         else {

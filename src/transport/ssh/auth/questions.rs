@@ -8,7 +8,12 @@ use crate::error::{ConnectError, Stage};
 
 impl Attempt<'_> {
     pub(super) async fn password(&mut self) -> Result<Outcome, ConnectError> {
-        let question = format!("{}@{}'s password: ", self.settings.user, self.settings.host);
+        let question = format!(
+            "{}{}@{}'s password: ",
+            self.again("password"),
+            self.settings.user,
+            self.settings.host
+        );
         let Some(password) = self.stages.asker.ask(&question, false).await else {
             self.tried.push("password: not answered".to_owned());
             self.withdraw(MethodKind::Password);
@@ -28,6 +33,15 @@ impl Attempt<'_> {
         }
     }
 
+    /// What goes before a question that is put again.
+    fn again(&self, method: &str) -> &'static str {
+        if self.tried.last() == Some(&format!("{method}: refused")) {
+            "Permission denied, please try again.\n"
+        } else {
+            ""
+        }
+    }
+
     /// A method whose question the user does not answer is not asked again.
     fn withdraw(&mut self, method: MethodKind) {
         if let Some(accepted) = &mut self.accepted {
@@ -36,6 +50,7 @@ impl Attempt<'_> {
     }
 
     pub(super) async fn keyboard_interactive(&mut self) -> Result<Outcome, ConnectError> {
+        let mut again = self.again("keyboard-interactive");
         let start = self
             .handle
             .authenticate_keyboard_interactive_start(&self.settings.user, None::<String>);
@@ -72,8 +87,11 @@ impl Attempt<'_> {
                             heading.push('\n');
                         }
                         let question = format!(
-                            "{heading}({}@{}) {}",
-                            self.settings.user, self.settings.host, prompt.prompt
+                            "{}{heading}({}@{}) {}",
+                            std::mem::take(&mut again),
+                            self.settings.user,
+                            self.settings.host,
+                            prompt.prompt
                         );
                         heading.clear();
                         match self.stages.asker.ask(&question, prompt.echo).await {
