@@ -3,6 +3,9 @@
 use super::shorten::shorten;
 use super::strip::strip;
 
+/// The files in the order that makes them shortest when they are deflated; `tests/stub/short_names.py` finds it.
+const ORDER: &str = include_str!("../../bootstrap_py/order.txt");
+
 /// The stub's text: the file that starts first, then the names and texts of the others, with NUL between them all.
 ///
 /// `files` are the names and sources of all that lies in `bootstrap_py`.
@@ -13,7 +16,8 @@ pub fn assemble<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> String {
         })
         .map(|(name, source)| (name, shorten(&strip(source))))
         .collect();
-    files.sort_by_key(|(name, _)| (*name != "main.py", *name));
+    let place = |name: &str| ORDER.lines().position(|listed| listed == name);
+    files.sort_by_key(|(name, _)| (place(name).unwrap_or(usize::MAX), *name));
     let mut stub = String::new();
     for (name, text) in &files {
         if *name != "main.py" {

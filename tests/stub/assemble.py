@@ -85,31 +85,35 @@ def strip(source):
     return "\n".join(lines + [out])
 
 
-def shorten(stripped):
-    """The stub's own names as one or two letters; strings are left alone."""
-    table = dict(line.split(" ") for line in read("short_names.txt").splitlines())
+def words(stripped):
+    """The strings, names and signs that a stripped file is made of."""
     out = []
     at = 0
     while at < len(stripped):
         end = at + 1
         if stripped[at] in "'\"":
             end = string_end(stripped, at)
-            out.append(stripped[at:end])
         elif stripped[at].isalnum() or stripped[at] == "_":
             while stripped[end : end + 1].isalnum() or stripped[end : end + 1] == "_":
                 end += 1
-            out.append(table.get(stripped[at:end], stripped[at:end]))
-        else:
-            out.append(stripped[at])
+        out.append(stripped[at:end])
         at = end
-    return "".join(out)
+    return out
+
+
+def shorten(stripped):
+    """The stub's own names as one or two letters; strings are left alone."""
+    table = dict(line.split(" ") for line in read("short_names.txt").splitlines())
+    return "".join([table.get(word, word) for word in words(stripped)])
 
 
 def names():
+    """The stub's files in the order in which they are sent."""
     found = [
         name for name in os.listdir(SOURCES) if name.endswith(".py") and name not in ("first_stage.py", "objects.py")
     ]
-    return sorted(found, key=lambda name: (name != "main.py", name))
+    order = read("order.txt").split()
+    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def stub_text():

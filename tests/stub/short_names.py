@@ -1,6 +1,7 @@
-"""Makes bootstrap_py/short_names.txt: which of the stub's own names are sent as one or two letters.
+"""Makes bootstrap_py/short_names.txt, which of the stub's own names are sent as one or two letters, and order.txt, in
+which order its files are sent: such that the stub is short when deflated.
 
-usage: short_names.py     writes the file anew
+usage: short_names.py [TURNS]     writes both files anew; 10000 turns of the search unless told otherwise
 
 A name qualifies if nobody but the stub itself can see it: no keyword, no built-in, nothing that a module or type of the
 standard library in use here has, nothing that remote code or a client names.
@@ -20,6 +21,7 @@ import itertools
 import keyword
 import linecache
 import os
+import random
 import re
 import select
 import string
@@ -56,6 +58,7 @@ OTHERS = (
     collections,
     io,
     itertools,
+    re,
     str,
     bytes,
     list,
@@ -122,16 +125,46 @@ def qualified():
 
 
 def table():
-    """Names and their short forms."""
+    """Names and their short forms, the most frequent letters of the stub first."""
     found, others = qualified()
-    letters = string.ascii_letters
-    short = itertools.chain(letters, (a + b for a in letters for b in letters + string.digits))
+    frequent = collections.Counter("".join(assemble.strip(assemble.read(name)) for name in assemble.names()))
+    letters = sorted(string.ascii_letters, key=lambda letter: (letter.isupper(), -frequent[letter], letter))
+    short = itertools.chain(letters, (a + b for a in letters for b in letters + list(string.digits)))
     short = (word for word in short if word not in others)
-    return [(word, next(short)) for word in found]
+    pairs = [(word, next(short)) for word in found]
+    return dict((word, form) for word, form in pairs if len(form) < len(word))
+
+
+def size(order, short, words):
+    """The bytes of the deflated stub; `words` are the pieces of each file, of which `short` replaces some."""
+    text = "\0".join(name + "\0" + "".join([short.get(word, word) for word in words[name]]) for name in order)
+    return len(zlib.compress(text.encode("ascii"), 9))
+
+
+def search(turns):
+    """An order and a table that are short: by changes at random, of which those are kept that do no harm."""
+    random.seed(1)
+    order = assemble.names()
+    short = table()
+    words = dict((name, assemble.words(assemble.strip(assemble.read(name)))) for name in order)
+    best = size(order, short, words)
+    for turn in range(turns):
+        tried, names = list(order), dict(short)
+        if turn % 4:
+            one, other = random.sample(list(short), 2)
+            names[one], names[other] = short[other], short[one]
+        else:
+            # The first stage runs the first file.
+            tried.insert(random.randrange(1, len(tried)), tried.pop(random.randrange(1, len(tried))))
+        new = size(tried, names, words)
+        if new <= best:
+            order, short, best = tried, names, new
+    return order, short
 
 
 if __name__ == "__main__":
+    order, short = search(int((sys.argv + ["10000"])[1]))
     with open(os.path.join(assemble.SOURCES, "short_names.txt"), "w") as file:
-        for word, short in table():
-            if len(short) < len(word):
-                file.write("%s %s\n" % (word, short))
+        file.writelines("%s %s\n" % pair for pair in sorted(short.items()))
+    with open(os.path.join(assemble.SOURCES, "order.txt"), "w") as file:
+        file.writelines("%s\n" % name for name in order)

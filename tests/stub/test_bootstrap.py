@@ -206,6 +206,10 @@ def test_version_branches_live_in_one_file():
         assert first.startswith("# ") and first.endswith("."), name
 
 
+def test_every_file_has_its_place():
+    assert assemble.read("order.txt").split() == assemble.names() and assemble.names()[0] == "main.py"
+
+
 def test_short_names_are_safe():
     """Every name in the table qualifies still, and no short form is anything else."""
     import short_names
