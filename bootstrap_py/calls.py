@@ -26,7 +26,8 @@ class Package(type(sys)):
 def greet(machine, kind, payload):
     """Takes the client's HELLO (ME-1)."""
     try:
-        assert kind == wire.HELLO and machine.protocol is None, 'HELLO is the first frame and no other'
+        if kind != wire.HELLO or machine.protocol is not None:
+            raise ValueError('HELLO is the first frame and no other')
         hello = dict([(compat.native(key), value) for key, value in compat.pickle.loads(payload).items()])
         machine.peer = compat.native(hello['peer'])
         machine.protocol = min(compat.HIGHEST_PICKLE, hello['pickle'])

@@ -1,5 +1,6 @@
 # Every difference between Python 2.6 and 3.14 that the stub meets, and nothing else.
 import os
+import select
 import sys
 from _collections import deque
 
@@ -9,19 +10,22 @@ if PY3:
     import _thread as thread
     import builtins
     text_type = str
-    view = memoryview
     # Results that need no look inside.
     scalars = str, bytes
 else:
     import thread
     import __builtin__ as builtins
     text_type = type(''.decode())
-    # What cannot be written to a descriptor is of no use as a view; slices are copies.
-    view = str
     scalars = text_type,
 long_type = type(1 << 80)
 numbers = frozenset((type(None), bool, int, float, long_type))
 scalars = numbers.union(scalars)
+# Before 3.4 join() takes no views, so slices are copies there.
+view = memoryview if VERSION >= (3, 4) else bytes
+# As many turns of a loop as it takes until an interruption that was set is raised.
+ticks = range(1 if PY3 else 100)
+# What tells compile() of 2.x that source is UTF-8.
+MARK = '' if PY3 else '\xef\xbb\xbf'
 # Not in 2.6, to which clients send nothing that needs it.
 filled = getattr(builtins, 'memoryview', None)
 
@@ -47,17 +51,17 @@ def retried(function):
         while True:
             try:
                 return function(*args)
-            except EnvironmentError:
-                if sys.exc_info()[1].errno != 4:
+            except Exception:
+                # That of select() has no errno before 3.3.
+                if sys.exc_info()[1].args[:1] != (4,):
                     raise
     return call
 
 
-read = os.read
-write = os.write
+functions = os.read, os.write, select.select
 if VERSION < (3, 5):
-    read = retried(read)
-    write = retried(write)
+    functions = [retried(function) for function in functions]
+read, write, select = functions
 
 
 def keep_private(descriptor):
@@ -74,7 +78,7 @@ def text(value):
 
 def native(name):
     """A name as Python itself holds names."""
-    return name if PY3 else name.encode('ascii')
+    return name if PY3 else name.encode('utf-8')
 
 
 def native_keywords(keywords):
@@ -83,9 +87,12 @@ def native_keywords(keywords):
 
 
 def native_source(source):
-    """Source text as compile() and linecache take it, with an end of line, which 2.6 asks for."""
-    if not PY3 and isinstance(source, text_type):
-        source = '\xef\xbb\xbf' + source.encode('utf-8')
+    """Source text as linecache takes it, and compile() behind MARK, with the ends of line that 2.6 asks for."""
+    if not PY3:
+        if isinstance(source, text_type):
+            source = source.encode('utf-8')
+        # What the client's file was coded in does not hold for text.
+        source = __import__('re').sub('^((#.*)?\n?[ \t]*#.*)coding', r'\1Coding', source.replace('\r\n', '\n'))
     return source if source[-1:] == '\n' else source + '\n'
 
 

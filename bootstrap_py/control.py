@@ -106,13 +106,18 @@ def absorb(worker):
 
 def set_exception(worker, kind):
     """Raises an exception in a thread as soon as it runs Python code; None takes it back."""
-    import ctypes
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(compat.thread_id(ctypes)(worker.ident), kind and ctypes.py_object(kind))
+    try:
+        import ctypes
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            compat.thread_id(ctypes)(worker.ident), kind and ctypes.py_object(kind))
+    except Exception:
+        # Some Pythons come without it; the client gives the call up by itself then.
+        pass
 
 
 def close(machine):
     """Begins the orderly end (ME-15)."""
-    compat.thread.start_new_thread(end_after, (machine,))
+    machine.start(end_after, machine)
     for worker in list(machine.alive):
         worker.queue.clear()
         if worker.running:
@@ -133,7 +138,7 @@ def finish(machine):
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
-    except BaseException:
+    except:
         # They have said what there is to say.
         pass
     machine.main.release()

@@ -28,7 +28,7 @@ def failure(worker, request, flags):
     machine.cancelled.discard(request)
     if flags & wire.NO_REPLY and kind != 'cancelled':
         # Nobody will be told otherwise.
-        sys.stderr.write(''.join(lines(info)))
+        machine.stand_ins[1].write(''.join(lines(info)))
     return wire.ERROR, 0, describe(machine, kind, info)
 
 
@@ -42,7 +42,7 @@ def describe(machine, kind, info):
     except Exception:
         message = text(shown(error))
     args = getattr(error, 'args', None)
-    fields = [('kind', text(kind)), ('type', text(type(error).__name__)), ('module', text(type(error).__module__)),
+    fields = [('kind', text(kind)), ('type', text(info[0].__name__)), ('module', text(info[0].__module__)),
               ('message', message), ('traceback', [text(line) for line in lines(info)]),
               ('args', [plain(value) for value in args] if isinstance(args, tuple) else None)]
     if machine.peer == 'python':

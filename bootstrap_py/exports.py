@@ -116,7 +116,7 @@ def usual():
     # `file` of 2.x, and what io.IOBase and the C classes of files have in common.
     for kind in (type(sys.__stdin__), io.BytesIO):
         for base in ancestors(kind):
-            if base.__name__ in ('file', '_IOBase'):
+            if base.__name__ == 'file' or base.__name__.endswith('IOBase'):
                 make_server_class(base, proxy_class='easycluster.FileProxy')
 
 

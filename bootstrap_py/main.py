@@ -87,7 +87,7 @@ def main(parts, marker):
     # Kept, because print() of some versions does not hold what it finds in sys.
     machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
     sys.__stdout__, sys.__stderr__ = machine.stand_ins
-    machine.main.serve()
+    machine.guard(machine.main.work)
 
 
 main(parts, marker)

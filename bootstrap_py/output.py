@@ -1,7 +1,6 @@
 # What remote code prints: sys.stdout and sys.stderr as frames, and the pipe behind descriptor 1.
 import io
 import os
-import select
 import sys
 
 compat = load('compat')
@@ -73,11 +72,12 @@ class Output(object):
             if worker:
                 worker.shield = True
                 # An interruption that was set before is raised here, where nothing is locked.
-                get_ident()
+                for tick in compat.ticks:
+                    pass
             if not self.lock.acquire(wait):
                 return False
             try:
-                while select.select(machine.printed, (), (), 0)[0]:
+                while compat.select(machine.printed, (), (), 0)[0]:
                     room = self.granted - self.sent
                     if not wait and room <= 0:
                         return False
@@ -97,7 +97,7 @@ class Output(object):
         finally:
             if worker:
                 worker.shield = False
-        if worker and worker.deferred and worker.running:
+        if worker and worker.deferred and worker.running == worker.cancelled:
             worker.deferred = False
             raise KeyboardInterrupt
         return True
@@ -164,6 +164,6 @@ def of(machine):
 def carry(machine):
     """Is the thread that carries what comes through the pipe while no call ends."""
     while machine.printed:
-        select.select(machine.printed, (), ())
+        compat.select(machine.printed, (), ())
         of(machine).pump(True)
         machine.link.flush()

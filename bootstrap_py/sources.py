@@ -34,7 +34,7 @@ def run(machine, module, source, mode, filename=None, space=None):
         filename = '<easycluster %s %d>' % (mode, count[0])
     source = compat.native_source(source)
     waiting[filename] = source
-    code = compile(source, filename, 'eval' if mode == 'eval' else 'exec', 0, True)
+    code = compile(compat.MARK + source, filename, 'eval' if mode == 'eval' else 'exec', 0, True)
     try:
         return eval(code, module.__dict__ if space is None else space)
     except names.ExecReturn:

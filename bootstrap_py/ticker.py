@@ -11,8 +11,7 @@ CALM = 16
 def tick(machine):
     """Is the ticker thread."""
     link = machine.link
-    start = compat.thread.start_new_thread
-    start(load('output').carry, (machine,))
+    machine.start(load('output').carry, machine)
     reads = still = quiet = 0
     while True:
         late = []
@@ -35,7 +34,7 @@ def tick(machine):
                 machine.reader_started = True
                 machine.reader_wake = compat.thread.allocate_lock()
                 machine.reader_wake.acquire()
-                start(read_on, (machine,))
+                machine.start(read_on, machine)
         for worker in late:
             if worker.held:
                 worker.release(False)

@@ -172,7 +172,9 @@ class Link(object):
     def fatal(self, code, sentence):
         """Tells the client why, and ends."""
         self.writing.acquire()
-        self.write(self.frame(FATAL, 0, 0, ('%s: %s' % (code, sentence)).encode('utf-8')))
+        # It may not be deflated (FR-7).
+        self.compress = False
+        self.write(self.frame(FATAL, 0, 0, compat.text('%s: %s' % (code, sentence)).encode('utf-8')))
         self.end()
 
     def end(self):

@@ -1,6 +1,5 @@
 # The threads that run requests, and who of them reads (leader and followers, without hand-over between calls).
 import os
-import select
 import time
 
 compat = load('compat')
@@ -61,17 +60,9 @@ class Worker(object):
         elif not self.started:
             self.started = True
             try:
-                compat.thread.start_new_thread(self.serve, ())
+                self.machine.start(self.work)
             except compat.thread.error:
                 load('control').refuse_thread(self)
-
-    def serve(self):
-        """Is the thread."""
-        try:
-            self.work()
-        except BaseException:
-            # A fault of the stub itself, which would leave requests without an answer.
-            self.machine.link.fatal('internal', load('errors').traceback.format_exc())
 
     def work(self):
         """Runs queued requests, and reads when nobody else does, until told to end."""
@@ -137,40 +128,39 @@ class Worker(object):
             self.running = self.request = request
             flags &= UNUSUAL
             try:
-                if cancelled:
-                    calls.stop(self, request)
-                if kind == CALL and not flags:
-                    try:
-                        name, args, kwargs = loads(payload)
-                    except Exception:
-                        name, args, kwargs = calls.unpickle(self, flags, request, payload)
-                    function = find(name)
-                    if function is None or not direct:
-                        value = calls.call(machine, name, args, kwargs)
+                try:
+                    if cancelled:
+                        calls.stop(self, request)
+                    if kind == CALL and not flags:
+                        try:
+                            name, args, kwargs = loads(payload)
+                        except Exception:
+                            name, args, kwargs = calls.unpickle(self, flags, request, payload)
+                        function = find(name)
+                        if function is None or not direct:
+                            value = calls.call(machine, name, args, kwargs)
+                        else:
+                            value = function(*args, **kwargs)
                     else:
-                        value = function(*args, **kwargs)
-                else:
-                    value = calls.perform(self, kind, flags, request, payload)
-                self.running = 0
-                if getpid() != pid:
-                    # A child process that remote code has forked comes back here; the connection is not its own.
-                    os._exit(0)
-                if self.cancelling:
-                    load('control').absorb(self)
-                # What is long is pickled in pieces, without a copy.
-                if type(value) in numbers or type(value) in scalars and len(value) < CHUNK:
-                    answer = RESULT
-                    flagged = 0
-                    data = dumps(value, protocol)
-                else:
-                    answer, flagged, data = load('references').result(machine, value)
-            except BaseException:
-                self.running = 0
-                if getpid() != pid:
-                    os._exit(1)
-                if self.cancelling:
-                    load('control').absorb(self)
-                answer, flagged, data = load('errors').failure(self, request, flags)
+                        value = calls.perform(self, kind, flags, request, payload)
+                    self.running = 0
+                    if getpid() != pid:
+                        # A child process that remote code has forked comes back here; the connection is not its own.
+                        os._exit(0)
+                    if self.cancelling:
+                        load('control').absorb(self)
+                    # What is long is pickled in pieces, without a copy.
+                    if type(value) in numbers or type(value) in scalars and len(value) < CHUNK:
+                        answer = RESULT
+                        flagged = 0
+                        data = dumps(value, protocol)
+                    else:
+                        answer, flagged, data = load('references').result(machine, value)
+                except:
+                    answer, flagged, data = self.failed(request, flags, pid)
+            except:
+                # An interruption that came when the code had raised something by itself, or what that cannot be shown.
+                answer, flagged, data = self.failed(request, flags, pid)
             # Not kept until the next request: what it holds may be large, or be waited for to go.
             value = args = kwargs = payload = None
             if machine.unflushed:
@@ -195,6 +185,15 @@ class Worker(object):
         self.busy = False
         self.request = 0
 
+    def failed(self, request, flags, pid):
+        """The answer of a request whose code has raised what is being handled."""
+        self.running = 0
+        if os.getpid() != pid:
+            os._exit(1)
+        if self.cancelling:
+            load('control').absorb(self)
+        return load('errors').failure(self, request, flags)
+
     def credit(self, least):
         """Returns what the thread has taken, if it is that much (ME-10)."""
         taken = self.taken
@@ -214,7 +213,7 @@ class Worker(object):
         would have to wait for the client."""
         machine = self.machine
         # In this order, because what is carried was in the pipe before.
-        if (select.select(machine.printed, (), (), 0)[0] or machine.carrying) and not load('output').of(machine).pump(
+        if (compat.select(machine.printed, (), (), 0)[0] or machine.carrying) and not load('output').of(machine).pump(
                 wait):
             return
         held = self.held
@@ -251,6 +250,18 @@ class Machine(object):
         self.ticker_parked = True
         self.ticker_wake = allocate_lock()
         self.ticker_wake.acquire()
+
+    def start(self, *work):
+        """Starts a thread, which calls the first with the others."""
+        compat.thread.start_new_thread(self.guard, work)
+
+    def guard(self, work, *args):
+        """Is a thread of the stub. A fault of the stub itself would leave requests without an answer, or the
+        connection without a reader."""
+        try:
+            work(*args)
+        except:
+            self.link.fatal('internal', load('errors').traceback.format_exc())
 
     def read(self, me):
         """Reads once, with `link.reading` held, which is released here; `me` is the worker who reads. True if
@@ -305,7 +316,7 @@ class Machine(object):
             release(self.ticker_wake)
         else:
             self.ticker_started = True
-            compat.thread.start_new_thread(self.tick, ())
+            self.start(self.tick)
 
     def tick(self):
         """Is the ticker thread. It is compiled only after its first tick, beside the first call's answer."""

@@ -96,24 +96,17 @@ class Stub:
         self.ended = False
         self.errors = b""
         self.write(stub)
+        self.greeting = {
+            "protocol": 1,
+            "peer": peer,
+            "pickle": 5,
+            "compress": compress,
+            "definitions": "easycluster.remote_code",
+            "window": window,
+            "version": "0.0",
+        }
         if hello:
-            self.frame(
-                HELLO,
-                0,
-                0,
-                pickle.dumps(
-                    {
-                        "protocol": 1,
-                        "peer": peer,
-                        "pickle": 5,
-                        "compress": compress,
-                        "definitions": "easycluster.remote_code",
-                        "window": window,
-                        "version": "0.0",
-                    },
-                    2,
-                ),
-            )
+            self.frame(HELLO, 0, 0, pickle.dumps(self.greeting, 2))
         self.reader = threading.Thread(target=self.read, daemon=True)
         if reading:
             self.begin_reading()

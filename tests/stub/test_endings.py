@@ -14,6 +14,8 @@ from stub_process import (
     DATA,
     DEFLATED,
     EVAL,
+    EXEC,
+    FATAL,
     HEADER,
     HELLO,
     PING,
@@ -154,3 +156,16 @@ def test_forked_children_stay_off_the_connection(stub):
         "pool = context.Pool(2)\ngot = pool.map(double, range(10))\npool.terminate()\nexec_return(got)\n"
     )
     assert stub.eval("got") == [n * 2 for n in range(10)]
+
+
+def test_a_fault_of_the_stub_itself_ends_the_connection(start):
+    """In one of its own threads too, which would leave the connection without a reader; told in full to a client that
+    compresses."""
+    stub = start(compress=True)
+    stub.define("import time\ndef broken(seconds):\n    raise RuntimeError('no sleep ' + 'x' * 1000)\n")
+    stub.exec("time.sleep = broken")
+    stub.start_call("sum", [1] * 10)
+    stub.request(EXEC, ("while True: pass", None))
+    assert stub.end() != 0
+    assert stub.fatal.startswith("internal: Traceback") and "RuntimeError: no sleep x" in stub.fatal
+    assert (FATAL, 0, 0, 0) in [entry[:4] for entry in stub.log], stub.log

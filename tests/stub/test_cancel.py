@@ -1,0 +1,173 @@
+"""Cancellation: of calls that are queued, that run, that wait, that end just then; and what must not be hit by it."""
+
+import struct
+import time
+
+import pytest
+from stub_process import CALL, CANCEL, CHUNK, CREDIT, DATA, MORE, Failed
+
+TELL = "import sys, time\ndef tell():\n    sys.stderr.write('started\\n')\n"
+
+
+def started(stub, name, *args, thread=0):
+    """Calls a function whose first act is tell(); the request's number once it has told."""
+    before = len(stub.outputs)
+    number = stub.start_call(name, *args, thread=thread)
+    stub.until(lambda: any(entry[0] == number for entry in stub.outputs[before:]))
+    return number
+
+
+def cancel(stub, number, thread=0):
+    """Cancels a request; the fields of its ERROR."""
+    stub.frame(CANCEL, number, thread, b"")
+    with pytest.raises(Failed) as caught:
+        stub.wait(number)
+    assert caught.value.fields["kind"] == "cancelled", caught.value
+    return caught.value.fields
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_cancel_of_a_running_call(stub, thread):
+    stub.define(
+        TELL + "def busy():\n    tell()\n    while True:\n        time.sleep(0.001)\n"
+        "def stubborn():\n    try:\n        busy()\n    except KeyboardInterrupt:\n        return 'caught'\n"
+    )
+    for _ in range(3):
+        number = started(stub, "busy", thread=thread)
+        queued = stub.start_call("abs", -4, thread=thread)
+        stub.frame(CANCEL, number, thread, b"")
+        with pytest.raises(Failed) as caught:
+            stub.wait(number)
+        assert caught.value.fields["kind"] == "cancelled" and "in busy" in str(caught.value)
+        assert stub.wait(queued) == 4
+    number = started(stub, "stubborn", thread=thread)
+    stub.frame(CANCEL, number, thread, b"")
+    assert stub.wait(number) == "caught"
+
+
+def test_cancel_of_a_sleeping_main_thread(stub):
+    stub.define(TELL + "def doze():\n    tell()\n    time.sleep(60)\n")
+    number = started(stub, "doze")
+    begin = time.monotonic()
+    stub.frame(CANCEL, number, 0, b"")
+    with pytest.raises(Failed):
+        stub.wait(number)
+    assert time.monotonic() - begin < 5
+
+
+def test_cancel_of_a_queued_call(stub):
+    stub.exec("ran = []")
+    first = stub.start_call("time.sleep", 0.3, thread=1)
+    second = stub.start_call("ran.append", 1, thread=1)
+    third = stub.start_call("ran.append", 2, thread=1)
+    stub.frame(CANCEL, second, 1, b"")
+    with pytest.raises(Failed) as caught:
+        stub.wait(second)
+    assert caught.value.fields["kind"] == "cancelled"
+    assert first not in stub.answers
+    stub.wait(first)
+    stub.wait(third)
+    assert stub.eval("ran") == [2]
+    stub.frame(CANCEL, 999999, 1, b"")
+    assert stub.call("abs", -1, thread=1) == 1
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_cancellation_races_with_the_end_of_calls(stub, thread):
+    stub.define("import sys\ndef short(n):\n    for i in range(n % 37):\n        sys.stdout.write('.')\n    return n\n")
+    numbers = []
+    for n in range(600):
+        number = stub.start_call("short", n, thread=thread)
+        numbers.append(number)
+        if n % 3 == 0:
+            stub.frame(CANCEL, numbers[max(0, n - n % 5)], thread, b"")
+        if n % 50 == 49:
+            stub.until(lambda: number in stub.answers)
+    for n, number in enumerate(numbers):
+        try:
+            assert stub.wait(number) == n
+        except Failed as failed:
+            assert failed.fields["kind"] == "cancelled", failed
+    assert stub.call("short", 3, thread=thread) == 3
+    assert stub.call("short", 4, thread=1 - thread) == 4
+
+
+def test_cancel_of_a_message_under_way(stub):
+    data = stub.dumps(("len", ("x" * 400000,), {}))
+    for thread in (0, 3):
+        number = next(stub.numbers)
+        stub.frame(CALL, number, thread, data[:CHUNK], MORE)
+        stub.frame(DATA, number, thread, data[CHUNK : 2 * CHUNK], MORE)
+        time.sleep(0.02)
+        stub.frame(CANCEL, number, thread, b"")
+        with pytest.raises(Failed) as caught:
+            stub.wait(number)
+        assert caught.value.fields["kind"] == "cancelled"
+        assert stub.call("abs", -1, thread=thread) == 1
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_a_call_that_fails_by_itself_before_the_interruption_arrives(stub, thread):
+    """What waits in C code takes no notice until it returns, here with an exception of its own."""
+    stub.define(
+        TELL
+        + "import socket\ndef wait():\n    tell()\n    one, other = socket.socketpair()\n    one.settimeout(0.3)\n    one.recv(1)\n"
+        "def spin():\n    tell()\n    int('7' * 40000 + 'x')\n"
+        "def import_slowly():\n    import sys\n    real = __import__('ctypes')\n"
+        "    class Slow(object):\n        def __getattr__(self, name):\n            time.sleep(0.2)\n"
+        "            return getattr(real, name)\n    sys.modules['ctypes'] = Slow()\n"
+        "def fail():\n    tell()\n    time.sleep(0.1)\n    raise LookupError('mine')\n"
+    )
+    for name in ("wait", "wait", "spin", "fail"):
+        number = started(stub, name, thread=thread)
+        stub.frame(CANCEL, number, thread, b"")
+        with pytest.raises(Failed) as caught:
+            stub.wait(number)
+        assert caught.value.fields["kind"] in ("cancelled", "exception")
+        assert stub.call("abs", -1, thread=thread) == 1
+    # The interruption is under way for so long that the code's exception arrives in between.
+    stub.call("import_slowly")
+    number = started(stub, "fail", thread=thread)
+    stub.frame(CANCEL, number, thread, b"")
+    with pytest.raises(Failed) as caught:
+        stub.wait(number)
+    for n in range(20):
+        assert stub.call("abs", -n, thread=thread) == n
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_the_next_call_is_not_hit(start, thread):
+    """The code is done, and what it printed waits for the client when the cancellation comes."""
+    stub = start(window=1000, credit=False)
+    stub.define(
+        "import sys\ndef talk():\n    sys.stdout.write('x' * 5000)\n    return 1\n"
+        "def line():\n    sys.stdout.write('y\\n')\n    return 2\n"
+    )
+    number = stub.start_call("talk", thread=thread)
+    stub.until(lambda: len(stub.output) == 1000)
+    stub.frame(CANCEL, number, thread, b"")
+    try:
+        assert stub.wait(number) == 1
+    except Failed as failed:
+        assert failed.fields["kind"] == "cancelled"
+    stub.frame(CREDIT, 0, 0, struct.pack(">I", 100000))
+    for _ in range(3):
+        assert stub.call("line", thread=thread) == 2
+
+
+def test_a_python_that_cannot_interrupt_threads(stub):
+    """Without ctypes, as in small installations: the call goes on, and so does everything else."""
+    stub.define(
+        TELL + "sys.modules['ctypes'] = None\nfree = []\ndef doze():\n    tell()\n    time.sleep(60)\n"
+        "def busy():\n    tell()\n    while not free:\n        time.sleep(0.005)\n    return 'done'\n"
+    )
+    number = started(stub, "busy", thread=1)
+    stub.frame(CANCEL, number, 1, b"")
+    for n in range(20):
+        assert stub.call("abs", -n) == n
+    assert number not in stub.answers
+    stub.exec("free.append(1)")
+    assert stub.wait(number) == "done"
+    assert stub.call("abs", -1, thread=1) == 1
+    # The main thread is interrupted by a signal.
+    cancel(stub, started(stub, "doze"))
