@@ -252,8 +252,8 @@ async fn run_program(
         }
         None => call,
     };
-    // Both travel at once, the call right behind the definition.
-    let (defined, status) = tokio::join!(client.define(RUNNER).into_future(), call.into_future());
-    defined?;
-    Ok(i32::try_from(status?).unwrap_or(failure::CODE_FAILED))
+    // Both travel at once, the call right behind the definition. Whichever fails first decides: where the program stops
+    // its whole process, or never lets another thread run, the answer to the definition does not come either.
+    let ((), status) = tokio::try_join!(client.define(RUNNER).into_future(), call.into_future())?;
+    Ok(i32::try_from(status).unwrap_or(failure::CODE_FAILED))
 }

@@ -112,6 +112,29 @@ async fn a_program_that_takes_too_long_is_stopped_and_says_where_it_stood() {
 }
 
 #[tokio::test]
+async fn a_program_that_lets_nothing_else_run_is_given_up_in_time() {
+    let scene = Scene::new().await;
+    for code in [
+        // Stops the whole process, its threads included.
+        "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
+        // Holds the interpreter's lock for ages.
+        "sum(range(10 ** 11))",
+    ] {
+        let output =
+            easycluster(&["run", &scene.spec("web1"), "--timeout", "0.5", "-c", code]).await;
+        assert_eq!((output.stdout.as_str(), output.code), ("", Some(124)));
+        assert!(
+            output
+                .stderr
+                .contains("error: web1: no result within 0.5 s\n"),
+            "{}",
+            output.stderr
+        );
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_program_that_is_killed_is_a_lost_connection_that_says_how() {
     let scene = Scene::new().await;
     let code = "import os, sys; print(1); sys.stdout.flush(); os.kill(os.getpid(), 9)";

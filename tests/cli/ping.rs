@@ -1,5 +1,7 @@
 //! `easycluster ping`: the table, the story, JSON, exit codes.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::scene::{Scene, easycluster};
@@ -44,6 +46,33 @@ async fn a_host_that_does_not_answer_is_in_the_table_and_its_reason_on_stderr() 
     );
     assert!(
         output.stderr.starts_with("error: gone: connect: "),
+        "{}",
+        output.stderr
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_python_that_comes_up_and_stands_still_is_given_up() {
+    let scene = Scene::new().await;
+    // Its own `platform` comes before Python's, and stops the process that imports it.
+    scene.file(
+        "platform.py",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n",
+    );
+    let folder = scene.folder.path().display();
+    let python = scene.file(
+        "python",
+        &format!("#!/bin/sh\nPYTHONPATH={folder} exec python3 \"$@\"\n"),
+    );
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    let spec = format!("{}:rpython={}", scene.spec("web1"), python.display());
+    let output = easycluster(&["ping", "--connect-timeout", "5", &spec]).await;
+    assert_eq!(output.code, Some(255));
+    assert!(
+        output
+            .stderr
+            .starts_with("error: web1: stub: no answer within 5 s\n"),
         "{}",
         output.stderr
     );

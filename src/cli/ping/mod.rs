@@ -16,7 +16,7 @@ use super::stop::Stopper;
 use super::terminal::{self, Terminal};
 use crate::connection::{ConnectOptions, OutputSink};
 use crate::transport::Prompter;
-use crate::{Client, Error, Value};
+use crate::{Client, ConnectError, Error, Stage, Value};
 use table::{Machine, Row, Silence};
 
 const EXAMPLES: &str = "\
@@ -36,6 +36,9 @@ Exit status:
   2    the command line is wrong
   130  interrupted
   255  some host did not answer";
+
+/// How long a Python that is up may take for its answers, where no limit is given for connecting.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The Python that tells about the machine.
 const PROBE: &str = include_str!("../remote/probe.py");
@@ -165,17 +168,22 @@ async fn one(target: Target, verbose: bool, prompter: Option<Prompter>) -> Row {
 async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error> {
     let started = Instant::now();
     let client = Client::begin(&target.spec, options).await?;
-    let (defined, told) = tokio::join!(
-        client.define(PROBE).into_future(),
-        client.call::<Value>("describe_machine", ()).into_future()
-    );
-    let connect_ms = in_milliseconds(started.elapsed());
-    defined?;
-    let told = told?;
-    let mut shortest = Duration::MAX;
-    for _ in 0..ROUND_TRIPS {
-        shortest = shortest.min(client.ping().await?);
-    }
+    let answers = async {
+        let ((), told) = tokio::try_join!(
+            client.define(PROBE).into_future(),
+            client.call::<Value>("describe_machine", ()).into_future()
+        )?;
+        let connect_ms = in_milliseconds(started.elapsed());
+        let mut shortest = Duration::MAX;
+        for _ in 0..ROUND_TRIPS {
+            shortest = shortest.min(client.ping().await?);
+        }
+        Ok::<_, Error>((told, connect_ms, shortest))
+    };
+    let (told, connect_ms, shortest) = tokio::select! {
+        answered = answers => answered?,
+        error = standstill(&client, target.spec.timeout.unwrap_or(PATIENCE)) => return Err(error),
+    };
     client.close().await;
     let text = |key: &str| {
         told.get(key)
@@ -193,6 +201,18 @@ async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error>
         connect_ms,
         round_trip_ms: in_milliseconds(shortest),
     })
+}
+
+/// What is wrong with a Python that came up, and then does not answer for so long.
+async fn standstill(client: &Client, limit: Duration) -> Error {
+    // Until it is up, each stage has a limit of its own.
+    if let Err(error) = client.ready().await {
+        return error;
+    }
+    tokio::time::sleep(limit).await;
+    ConnectError::timeout(client.host(), Stage::Stub, limit)
+        .with_hint("Python came up there and then stood still; look at the machine's load, and at its processes")
+        .into()
 }
 
 fn silence(error: Error) -> Silence {
