@@ -35,6 +35,16 @@ class Answers:
         if raised is not None:
             raise raised
 
+    def _single(self, batch):
+        """The value of the one completion in a batch, or its exception as _Failed."""
+        value = None
+        for _, tag, value in batch:
+            if tag == _OUTPUT:
+                _output.show()
+            elif tag:
+                value = self._decode(tag, value)
+        return value
+
     def _deliver(self, target, value):
         if isinstance(target, NonblockingResponse):
             target.set_response(value)

@@ -22,15 +22,7 @@ class Connection:
         content: Any,
         timeout: float | None = None,
         keeps: _Keeps | None = None,
-    ) -> None: ...
-    def submit_slot(
-        self,
-        ticket: int,
-        code: int,
-        thread: int | None,
-        content: Any,
-        timeout: float | None = None,
-        keeps: _Keeps | None = None,
+        slot: bool = False,
     ) -> None: ...
     def call(
         self,

@@ -3,7 +3,6 @@
 import threading
 import weakref
 
-from . import _output
 from ._client import Client, _get_ident
 from ._response import NonblockingResponse, RemoteException, _Failed
 
@@ -104,7 +103,7 @@ class ThreadedClient(Client):
     def _submit(self, native, kind, threadid, content, call_timeout, oids, target):
         ticket = next(self._tickets)
         if target.__class__ is _SlotResponse:
-            native.submit_slot(ticket, kind, threadid, content, call_timeout, oids)
+            native.submit(ticket, kind, threadid, content, call_timeout, oids, True)
             target.request_id = ticket
             target._native = native
             return ticket
@@ -124,15 +123,6 @@ class ThreadedClient(Client):
         value = self._single(batch)
         if value.__class__ is _Failed:
             self._raise(value.exception, origexc)
-        return value
-
-    def _single(self, batch):
-        value = None
-        for _, tag, value in batch:
-            if tag == 7:
-                _output.show()
-            elif tag:
-                value = self._decode(tag, value)
         return value
 
     def _wait_for_response(self, response, timeout=None):

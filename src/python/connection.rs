@@ -68,6 +68,10 @@ fn kind(code: u8) -> PyResult<RequestKind> {
     })
 }
 
+fn route(slot: bool) -> Route {
+    if slot { Route::Slot } else { Route::Queue }
+}
+
 /// A payload: one bytes object, or `(pieces of the pickle, buffers)`.
 fn payload(object: &Bound<'_, PyAny>, hold: bool) -> PyResult<Payload> {
     if let Ok(pickle) = object.cast_exact::<PyBytes>() {
@@ -195,10 +199,11 @@ struct SendTaken(Taken);
 
 #[pymethods]
 impl Connection {
-    /// Hands in a request under a ticket of the caller's, never used before; its completion goes to the queue.
+    /// Hands in a request under a ticket of the caller's, never used before. Its completion goes to the queue, or with `slot`
+    /// waits under its ticket.
     ///
     /// `thread` None is a thread of its own. `content` is a pickle as bytes, or `(pieces, buffers)`.
-    #[pyo3(signature = (ticket, code, thread, content, timeout=None, keeps=None))]
+    #[pyo3(signature = (ticket, code, thread, content, timeout=None, keeps=None, slot=false))]
     // Python's call, whose arguments a struct would only be made of and taken apart again.
     #[allow(clippy::too_many_arguments)]
     fn submit(
@@ -210,30 +215,10 @@ impl Connection {
         content: &Bound<'_, PyAny>,
         timeout: Option<f64>,
         keeps: Option<Keeps>,
+        slot: bool,
     ) -> PyResult<()> {
         let request = self.prepare(py, code, thread, content, timeout, keeps, false)?;
-        self.queue.expect(ticket, Route::Queue);
-        self.hand_in(ticket, request);
-        self.engine.nudge();
-        Ok(())
-    }
-
-    /// As `submit`, but the completion waits under its ticket.
-    #[pyo3(signature = (ticket, code, thread, content, timeout=None, keeps=None))]
-    // Python's call, whose arguments a struct would only be made of and taken apart again.
-    #[allow(clippy::too_many_arguments)]
-    fn submit_slot(
-        &self,
-        py: Python<'_>,
-        ticket: Ticket,
-        code: u8,
-        thread: Option<i32>,
-        content: &Bound<'_, PyAny>,
-        timeout: Option<f64>,
-        keeps: Option<Keeps>,
-    ) -> PyResult<()> {
-        let request = self.prepare(py, code, thread, content, timeout, keeps, false)?;
-        self.queue.expect(ticket, Route::Slot);
+        self.queue.expect(ticket, route(slot));
         self.hand_in(ticket, request);
         self.engine.nudge();
         Ok(())
@@ -256,10 +241,9 @@ impl Connection {
         slot: bool,
         main: bool,
     ) -> PyResult<Bound<'py, PyList>> {
-        let route = if slot { Route::Slot } else { Route::Queue };
         let request = self.prepare(py, code, thread, content, timeout, keeps, true)?;
         let alone = self.queue.outstanding() == 0;
-        self.queue.expect(ticket, route);
+        self.queue.expect(ticket, route(slot));
         if alone {
             // Nothing else is on its way here, so this thread writes the call and reads the answer itself.
             py.detach(|| {
@@ -305,7 +289,7 @@ impl Connection {
         self.batch(py, taken)
     }
 
-    /// The completion of a call from `submit_slot`, as a batch of one; an empty list if it did not come in time.
+    /// The completion of a call from `submit` with `slot`, as a batch of one; an empty list if it did not come in time.
     #[pyo3(signature = (ticket, timeout, main))]
     fn take_slot<'py>(
         &self,
