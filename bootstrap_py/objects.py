@@ -36,6 +36,9 @@ def _method(name):
     """A method of a proxy class that calls the one of that name on the server."""
     def call(self, *args, **kwargs):
         options = split_options(kwargs)
+        if 'timeout' in kwargs:
+            # Of the method or of the call; the connection finds out.
+            return self._connection._send_timed(self, name, args, kwargs, options)
         return self._connection.send_request(self._oid, name, args, kwargs, **options)
     call.__name__ = name
     return call
@@ -105,22 +108,22 @@ class RemoteProxy(_ProxyBase):
         return self._oid
 
     def raw_call_method(self, method, args, kwargs={}, nonblocking=False, oncomplete=None, onerror=None,
-                        threadid=None, origexc=True, call_timeout=None):
+                        threadid=None, origexc=True, call_timeout=None, timeout=None):
         """Calls a method by name; options as in any remote call."""
         return self._connection.send_request(self._oid, method, args, kwargs, nonblocking, oncomplete, onerror,
-                                             threadid, origexc, call_timeout)
+                                             threadid, origexc, call_timeout, timeout)
 
     def raw_get_attribute(self, attr, nonblocking=False, oncomplete=None, onerror=None, threadid=None,
-                          origexc=True, call_timeout=None):
+                          origexc=True, call_timeout=None, timeout=None):
         """The value of an attribute on the server."""
         return self._connection.send_request(0, 'getattr', (self, attr), {}, nonblocking, oncomplete, onerror,
-                                             threadid, origexc, call_timeout)
+                                             threadid, origexc, call_timeout, timeout)
 
     def raw_set_attribute(self, attr, value, nonblocking=False, oncomplete=None, onerror=None, threadid=None,
-                          origexc=True, call_timeout=None):
+                          origexc=True, call_timeout=None, timeout=None):
         """Sets an attribute on the server."""
         return self._connection.send_request(0, 'setattr', (self, attr, value), {}, nonblocking, oncomplete, onerror,
-                                             threadid, origexc, call_timeout)
+                                             threadid, origexc, call_timeout, timeout)
 
     def __repr__(self):
         return '<RemoteProxy for oid %s on %s>' % (self._oid, getattr(self._connection, 'peername', None))

@@ -188,6 +188,7 @@ class Client(Connection):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def raw_call(
         self,
@@ -200,6 +201,7 @@ class Client(Connection):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def call(self, _func: str, *args: Any, **kwargs: Any) -> Any: ...
     def eval(
@@ -211,6 +213,7 @@ class Client(Connection):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def execblock(
         self,
@@ -221,6 +224,7 @@ class Client(Connection):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def import_modules(
         self,
@@ -231,6 +235,7 @@ class Client(Connection):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def import_module(
         self,
@@ -241,8 +246,9 @@ class Client(Connection):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
-    def run(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
+    def run(self, func: Callable[..., Any] = ..., /, *args: Any, **kwargs: Any) -> Any: ...
     def update_definitions(
         self,
         nonblocking: bool = False,
@@ -251,6 +257,7 @@ class Client(Connection):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def get_root(self) -> DefaultRemoteProxy: ...
     def __getattr__(self, attr: str) -> Any: ...
@@ -316,6 +323,7 @@ class RemoteProxy(metaclass=_ProxyType):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def raw_get_attribute(
         self,
@@ -326,6 +334,7 @@ class RemoteProxy(metaclass=_ProxyType):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def raw_set_attribute(
         self,
@@ -337,6 +346,7 @@ class RemoteProxy(metaclass=_ProxyType):
         threadid: Hashable | None = None,
         origexc: bool | str = True,
         call_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def __reduce_ex__(self, protocol: Any) -> NoReturn: ...
 
@@ -407,8 +417,22 @@ def definitions_module(name: str, keep_source: bool = True) -> Any: ...
 def exec_return(value: Any) -> NoReturn: ...
 def get_global(name: str, context: ModuleType | None = None, auto_import: bool = False) -> Any: ...
 def set_global(name: str, value: Any, context: ModuleType | None = None) -> None: ...
-def eval_multi(connections: Iterable[Client], code: str) -> list[Any]: ...
-def execblock_multi(connections: Iterable[Client], code: str) -> list[Any]: ...
+def eval_multi(
+    connections: Iterable[Client],
+    code: str,
+    threadid: Hashable | None = None,
+    origexc: bool | str = True,
+    call_timeout: float | None = None,
+    timeout: float | None = None,
+) -> list[Any]: ...
+def execblock_multi(
+    connections: Iterable[Client],
+    code: str,
+    threadid: Hashable | None = None,
+    origexc: bool | str = True,
+    call_timeout: float | None = None,
+    timeout: float | None = None,
+) -> list[Any]: ...
 def call_multi(_connections: Iterable[Client], _func: str, *args: Any, **kwargs: Any) -> list[Any]: ...
 def call_method_multi(_proxies: Iterable[Any], _method: str, *args: Any, **kwargs: Any) -> list[Any]: ...
 def connect_multi(

@@ -2,10 +2,14 @@
 
 import asyncio
 import functools
+import inspect
 
 from ._client import Client
 from ._global_proxy import GlobalProxy
 from ._references import DefaultRemoteProxy
+from ._requests import _RUN
+from ._response import RemoteException
+from ._timeouts import verdict
 
 
 class AsyncClient(Client):
@@ -70,6 +74,22 @@ class AsyncClient(Client):
     def _given_up(self, ticket, future):
         if future.cancelled():
             self._cancel(ticket)
+
+    def _send_timed(self, proxy, name, args, kwargs, options):
+        """As Client._send_timed(), awaited."""
+        if self._is_open(proxy, name, kwargs, options):
+            return self._attach().create_task(self._ask_and_send(proxy, name, args, kwargs, options))
+        return self._send_settled(proxy, name, args, kwargs, options)
+
+    async def _ask_and_send(self, proxy, name, args, kwargs, options):
+        message, limit = self._question(proxy, name, kwargs)
+        try:
+            takes = await self._request(_RUN, message, False, threadid=-1, origexc=False, call_timeout=limit)
+        except RemoteException as error:
+            takes = verdict(error)
+        self._settle(proxy, name, takes)
+        sent = self._send_settled(proxy, name, args, kwargs, options)
+        return await sent if inspect.isawaitable(sent) else sent
 
     def get_root(self):
         """As Client.get_root(); its methods are awaited."""

@@ -10,15 +10,16 @@ from . import _encode, _errors, _native, _output, _safe_pickle
 from ._answers import Answers
 from ._connection import Connection
 from ._global_proxy import GlobalProxy
-from ._requests import _METHOD, Requests
+from ._requests import _METHOD, _RUN, Requests
 from ._response import NonblockingResponse, RemoteException, _Failed
+from ._timeouts import Timeouts, verdict
 
 _BATCH = 4096
 _get_ident = threading.get_ident
 _dumps = pickle.dumps
 
 
-class Client(Requests, Answers, Connection):
+class Client(Requests, Timeouts, Answers, Connection):
     """The client's side of a connection.
 
     Without `key` and `ssh`, or with `ssh`, connects by SSH, else to a standalone server by its shared key. Any attribute that is not
@@ -30,7 +31,8 @@ class Client(Requests, Answers, Connection):
     onerror: as `oncomplete`, called with a RemoteException instead when the call raised one.
     threadid: the number of the server's thread to run in; SINGLE for a thread of its own.
     origexc: True raises the original exception and prints the remote traceback, 'quiet' does not print, False raises RemoteException.
-    call_timeout: seconds after which the call is given up and raises CallTimeout.
+    timeout: seconds after which the call is given up and raises CallTimeout. A remote function that takes a keyword of this name
+        gets it instead, as ever; whether it does the server is asked once. `call_timeout` is always the call's.
 
     Any thread may use a client. After a fork the child has to make its own; using an inherited one raises RuntimeError.
     """
@@ -134,6 +136,7 @@ class Client(Requests, Answers, Connection):
         self._python2 = False
         self._sink = None
         self._own_tickets = set()
+        self._timeouts = {}
         self._closing_error = None
 
     def _open(self, parameters):
@@ -277,6 +280,7 @@ class Client(Requests, Answers, Connection):
         threadid=None,
         origexc=True,
         call_timeout=None,
+        timeout=None,
     ):
         native = self._native
         if native is None:
@@ -295,7 +299,11 @@ class Client(Requests, Answers, Connection):
             threadid = self._thread_id()
         if threadid.__class__ is not int or not 0 <= threadid < 0x20000000:
             threadid = self._wire_thread(threadid)
-        if call_timeout is None:
+        if timeout is not None:
+            if call_timeout is not None:
+                raise TypeError('timeout and call_timeout are the same limit; give one of them')
+            call_timeout = timeout
+        elif call_timeout is None:
             call_timeout = self._call_timeout
         if kind == _METHOD and message[0]:
             oids = (False, [message[0]]) if not oids else (True, oids[1] + [message[0]])
@@ -346,6 +354,16 @@ class Client(Requests, Answers, Connection):
         except BaseException:
             self._pending.pop(ticket, None)
             raise
+
+    def _ask(self, message, limit):
+        """The value that a function gives on the server, in a thread of its own, which no other call holds up. No other response
+        is delivered meanwhile."""
+        native = self._connected_native()
+        content, oids = _encode.encode(message, self._protocol, self)
+        oids = (True, oids) if oids else None
+        main = _get_ident() == _main_ident
+        value = self._single(native.call(next(self._tickets), _RUN, None, content, limit, oids, True, main))
+        return verdict(value.exception) if value.__class__ is _Failed else value
 
     def _wait_for_response(self, response, timeout=None):
         native = self._native

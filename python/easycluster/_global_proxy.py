@@ -43,6 +43,8 @@ class GlobalProxy:
                 # The usual one, without the detour.
                 return call(_name_of(self), args, {}, kwargs['nonblocking'])
             options = split_options(kwargs)
+            if 'timeout' in kwargs:
+                return _client_of(self)._send_timed(None, _name_of(self), args, kwargs, options)
             if options:
                 return call(_name_of(self), args, kwargs, **options)
         return call(_name_of(self), args, kwargs)

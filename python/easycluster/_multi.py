@@ -1,5 +1,6 @@
 """The same on many connections at once."""
 
+from . import _timeouts
 from ._response import NonblockingResponse, _Failed
 
 
@@ -17,24 +18,49 @@ def _wait_all(responses):
     return values
 
 
-def eval_multi(connections, code):
+def eval_multi(connections, code, threadid=None, origexc=True, call_timeout=None, timeout=None):
     """Evaluates an expression on many connections at once; gives a list of the values in their order."""
-    return _wait_all([connection.eval(code, nonblocking=True) for connection in connections])
+    options = (True, None, None, threadid, origexc, call_timeout, timeout)
+    return _wait_all([connection.eval(code, *options) for connection in connections])
 
 
-def execblock_multi(connections, code):
+def execblock_multi(connections, code, threadid=None, origexc=True, call_timeout=None, timeout=None):
     """Runs statements on many connections at once; gives a list of what they pass to exec_return(), in their order."""
-    return _wait_all([connection.execblock(code, nonblocking=True) for connection in connections])
+    options = (True, None, None, threadid, origexc, call_timeout, timeout)
+    return _wait_all([connection.execblock(code, *options) for connection in connections])
 
 
 def call_multi(_connections, _func, *args, **kwargs):
-    """Calls a function by its name on many connections at once; gives a list of the values in their order."""
-    return _wait_all([connection.raw_call(_func, args, kwargs, nonblocking=True) for connection in _connections])
+    """Calls a function by its name on many connections at once; gives a list of the values in their order.
+
+    All keywords are the function's, but `call_timeout`, and `timeout` if the function takes none: the time limit in seconds.
+    """
+    return _call_all([(connection, None) for connection in _connections], _func, args, kwargs)
 
 
 def call_method_multi(_proxies, _method, *args, **kwargs):
-    """Calls a method of many proxies at once; gives a list of the values in their order."""
-    return _wait_all([proxy.raw_call_method(_method, args, kwargs, nonblocking=True) for proxy in _proxies])
+    """Calls a method of many proxies at once; gives a list of the values in their order. Keywords as for call_multi()."""
+    return _call_all([(proxy._connection, proxy) for proxy in _proxies], _method, args, kwargs)
+
+
+def _call_all(targets, name, args, kwargs):
+    """One call on many connections; of a method where a proxy stands beside the connection."""
+    options = {'nonblocking': True}
+    if 'call_timeout' in kwargs:
+        options['call_timeout'] = kwargs.pop('call_timeout')
+    if 'timeout' in kwargs:
+        _timeouts.ask_all(targets, name, kwargs, options)
+        return _wait_all(
+            [connection._send_timed(proxy, name, args, dict(kwargs), dict(options)) for connection, proxy in targets]
+        )
+    return _wait_all(
+        [
+            connection.raw_call(name, args, kwargs, **options)
+            if proxy is None
+            else proxy.raw_call_method(name, args, kwargs, **options)
+            for connection, proxy in targets
+        ]
+    )
 
 
 def connect_multi(specs, clientclass=None, return_exceptions=False, **options):

@@ -8,6 +8,7 @@ from ._references import DefaultRemoteProxy
 _CALL, _METHOD, _EVAL, _EXEC, _DEFINE, _RUN = 2, 3, 4, 5, 6, 7
 
 _NO_KEYWORDS: dict = {}
+_NOTHING = object()
 _is_short = _encode.is_short
 
 
@@ -26,6 +27,7 @@ class Requests:
         threadid=None,
         origexc=True,
         call_timeout=None,
+        timeout=None,
     ):
         """Calls a method of the server's object `oid`; 0 is the root object. All proxies go this way."""
         return self._request(
@@ -38,6 +40,7 @@ class Requests:
             threadid,
             origexc,
             call_timeout,
+            timeout,
         )
 
     def _call(
@@ -51,10 +54,20 @@ class Requests:
         threadid=None,
         origexc=True,
         call_timeout=None,
+        timeout=None,
     ):
         short = _is_short(args) and (not kwargs or _is_short(kwargs.values()))
         return self._request(
-            _CALL, (name, args, kwargs), short, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
+            _CALL,
+            (name, args, kwargs),
+            short,
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+            timeout,
         )
 
     def raw_call(
@@ -68,71 +81,134 @@ class Requests:
         threadid=None,
         origexc=True,
         call_timeout=None,
+        timeout=None,
     ):
         """Calls a global by its dotted name with a tuple and a dict of arguments."""
-        return self._call(func, tuple(args), kwargs, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
+        return self._call(
+            func, tuple(args), kwargs, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
+        )
 
     def call(self, _func, *args, **kwargs):
         """Calls a global by its dotted name. A simple name is looked up in the definitions module first, then among the built-ins;
         modules on the way are imported."""
         options = split_options(kwargs)
+        if 'timeout' in kwargs:
+            return self._send_timed(None, _func, args, kwargs, options)
         return self._call(_func, args, kwargs, **options)
 
     def eval(
-        self, expr, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+        self,
+        expr,
+        nonblocking=False,
+        oncomplete=None,
+        onerror=None,
+        threadid=None,
+        origexc=True,
+        call_timeout=None,
+        timeout=None,
     ):
         """Evaluates an expression in the definitions module."""
         return self._request(
-            _EVAL, (expr, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
+            _EVAL, (expr, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
         )
 
     def execblock(
-        self, code, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+        self,
+        code,
+        nonblocking=False,
+        oncomplete=None,
+        onerror=None,
+        threadid=None,
+        origexc=True,
+        call_timeout=None,
+        timeout=None,
     ):
         """Runs statements in the definitions module. Gives what they pass to exec_return(), else None."""
+        self._timeouts.clear()
         return self._request(
-            _EXEC, (code, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
+            _EXEC, (code, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
         )
 
     def import_modules(
-        self, names, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+        self,
+        names,
+        nonblocking=False,
+        oncomplete=None,
+        onerror=None,
+        threadid=None,
+        origexc=True,
+        call_timeout=None,
+        timeout=None,
     ):
         """Imports modules into the definitions module."""
         return self.send_request(
-            0, 'import_modules', (list(names),), {}, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout
+            0,
+            'import_modules',
+            (list(names),),
+            {},
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+            timeout,
         )
 
     def import_module(
-        self, name, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+        self,
+        name,
+        nonblocking=False,
+        oncomplete=None,
+        onerror=None,
+        threadid=None,
+        origexc=True,
+        call_timeout=None,
+        timeout=None,
     ):
         """Imports one module into the definitions module."""
-        return self.import_modules([name], nonblocking, oncomplete, onerror, threadid, origexc, call_timeout)
+        return self.import_modules([name], nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout)
 
-    def run(self, func, *args, **kwargs):
+    def run(self, func=_NOTHING, /, *args, **kwargs):
         """Runs a function of this program on the server: its source is sent, and the modules that it uses are imported there.
 
         The function stands by itself: it may use its arguments, what it imports or defines, and modules that its file imports.
+        Where definitions have a `run` of their own, or `func` is nothing to call, the server's global `run` is called.
         """
-        from . import _source
+        if not callable(func) or 'run' in vars(self._defmod):
+            return self.call('run', *(() if func is _NOTHING else (func,)), *args, **kwargs)
+        from . import _source, _timeouts
 
         options = split_options(kwargs)
         shipped = _source.shipped(func)
+        if 'timeout' in kwargs and 'call_timeout' not in options and not _timeouts.is_taken_by(func):
+            options['timeout'] = kwargs.pop('timeout')
         return self._request(
             _RUN, (shipped.source, shipped.name, shipped.filename, shipped.line, args, kwargs), False, **options
         )
 
     def update_definitions(
-        self, nonblocking=False, oncomplete=None, onerror=None, threadid=None, origexc=True, call_timeout=None
+        self,
+        nonblocking=False,
+        oncomplete=None,
+        onerror=None,
+        threadid=None,
+        origexc=True,
+        call_timeout=None,
+        timeout=None,
     ):
         """Sends what was defined since the last time. Call it after define_common()."""
         from ._multi import all_of
 
+        self._timeouts.clear()
         blocks = self._defmod._source_code[self._definition_count :]
         self._definition_count += len(blocks)
 
         def send(block, **options):
             message = (self._definitions_name, block, True)
-            return self._request(_DEFINE, message, True, threadid=threadid, call_timeout=call_timeout, **options)
+            return self._request(
+                _DEFINE, message, True, threadid=threadid, call_timeout=call_timeout, timeout=timeout, **options
+            )
 
         if not blocks:
             # So that there is a response even where there is nothing to say.
