@@ -11,8 +11,20 @@ use crate::key_file::{self, Key, KeyError};
 fn raise(error: KeyError) -> PyErr {
     match error {
         KeyError::Empty => PyValueError::new_err(error.to_string()),
+        KeyError::Read(path, source) => os_error("cannot read key file", path, &source),
+        KeyError::Write(path, source) => os_error("cannot write key file", path, &source),
         _ => PyOSError::new_err(error.to_string()),
     }
+}
+
+/// The error with its number, by which Python chooses the class: FileNotFoundError, PermissionError and so on.
+fn os_error(what: &str, path: PathBuf, source: &std::io::Error) -> PyErr {
+    let text = source.to_string();
+    let Some(number) = source.raw_os_error() else {
+        return PyOSError::new_err(format!("{what} {}: {text}", path.display()));
+    };
+    let reason = text.trim_end_matches(&format!(" (os error {number})"));
+    PyOSError::new_err((number, format!("{what}: {reason}"), path.into_os_string()))
 }
 
 /// A random key.

@@ -59,7 +59,8 @@ pub(super) fn parse_spec<'py>(
         None => {}
         Some(SshChoice::Yes) => found.set_item("ssh", true)?,
         Some(SshChoice::No) => found.set_item("ssh", false)?,
-        Some(SshChoice::Program(path)) => found.set_item("ssh", path)?,
+        // As text, which programs that look at it expect.
+        Some(SshChoice::Program(path)) => found.set_item("ssh", path.as_os_str())?,
     }
     if let Some(source) = &spec.key {
         found.set_item("key_in_spec", matches!(source, KeySource::Text(_)))?;
