@@ -2,10 +2,10 @@
 import sys
 import weakref
 
-# Methods that '@auto' does not export: they make or unmake the object, or say what it is where it is.
+# Methods that '@auto' does not export: they make or unmake the object, or say how it is pickled where it is.
 NOT_EXPORTED = frozenset((
     '__init__ __new__ __del__ __getattr__ __getattribute__ __setattr__ __delattr__ __reduce__ __reduce_ex__ '
-    '__getstate__ __setstate__ __class_getitem__ __repr__ __hash__ __eq__ __ne__').split())
+    '__getstate__ __setstate__ __class_getitem__').split())
 
 
 class RemoteException(Exception):

@@ -19,7 +19,9 @@ class ProxyPickled(TypeError):
     """A proxy was pickled outside of a call; `proxy` is the one."""
 
     def __init__(self, proxy):
-        TypeError.__init__(self, 'a proxy can only be sent to the connection that it came from: %r' % (proxy,))
+        # By the base class, because a proxy class may ask the server.
+        TypeError.__init__(self, 'a proxy can only be sent to the connection that it came from: %s' % (
+            RemoteProxy.__repr__(proxy),))
         self.proxy = proxy
 
 
@@ -40,8 +42,17 @@ def _method(name):
             # Of the method or of the call; the connection finds out.
             return self._connection._send_timed(self, name, args, kwargs, options)
         return self._connection.send_request(self._oid, name, args, kwargs, **options)
-    call.__name__ = name
-    return call
+
+    def represent(self):
+        # What is said of a proxy must not depend on whether its connection still is.
+        return RemoteProxy.__repr__(self) if self.proxy_connection is None else call(self)
+
+    def leave(self, kind=None, error=None, trace=None):
+        # A traceback cannot be sent.
+        return call(self, kind, error, None)
+
+    call.__name__ = represent.__name__ = leave.__name__ = name
+    return {'__repr__': represent, '__exit__': leave}.get(name, call)
 
 
 def _attribute(name, cached):

@@ -26,7 +26,7 @@ def register():
 
 
 def run(machine, module, source, mode, filename=None, space=None):
-    """Compiles and runs source in a module; the value of an expression or of exec_return()."""
+    """Compiles and runs source in a module; the value of an expression, or of exec_return()."""
     calls.provide(machine, module, source)
     if filename is None:
         # Numbers come round again, so that tracebacks keep the last few thousand sources and not all.
@@ -38,8 +38,6 @@ def run(machine, module, source, mode, filename=None, space=None):
     try:
         return eval(code, module.__dict__ if space is None else space)
     except names.ExecReturn:
-        if mode != 'exec':
-            raise
         return sys.exc_info()[1].value
     finally:
         if 'linecache' in sys.modules:

@@ -6,7 +6,7 @@ import inspect
 
 from ._client import Client
 from ._global_proxy import GlobalProxy
-from ._references import DefaultRemoteProxy
+from ._references import RootProxy
 from ._requests import _RUN
 from ._response import RemoteException
 from ._timeouts import verdict
@@ -21,6 +21,8 @@ class AsyncClient(Client):
     """
 
     _loop = None
+    # Python wants the value of these at once, and takes a future for one.
+    _own_methods = frozenset(('__repr__', '__str__', '__hash__', '__eq__', '__ne__', '__contains__'))
 
     @classmethod
     def open(cls, spec, **options):
@@ -93,7 +95,7 @@ class AsyncClient(Client):
 
     def get_root(self):
         """As Client.get_root(); its methods are awaited."""
-        return DefaultRemoteProxy(self, 0)
+        return RootProxy(self, 0)
 
     async def get(self, name):
         """The value of a remote global by its dotted name."""

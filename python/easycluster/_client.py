@@ -38,6 +38,8 @@ class Client(Requests, Timeouts, Answers, Connection):
     """
 
     _response_class = NonblockingResponse
+    # Methods that proxies do not ask the server for, whatever it exports.
+    _own_methods = frozenset()
 
     def __init__(
         self,
@@ -413,7 +415,9 @@ class Client(Requests, Timeouts, Answers, Connection):
         Gives True if there was one, False if there was none and `block` is false. Raises EOFError when the connection is lost and
         every response was read.
         """
-        native = self._connected_native()
+        native = self._native
+        if native is None:
+            raise _errors.ConnectionLost('Not connected')
         main = _get_ident() == _main_ident
         timeout = None if block else 0.0
         while True:

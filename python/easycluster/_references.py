@@ -8,6 +8,8 @@ from . import _errors, _safe_pickle, _shared
 
 _objects = _shared.load('objects')
 RemoteProxy = _objects.RemoteProxy
+# A proxy in words, also where its class asks the server for them.
+shown = RemoteProxy.__repr__
 DefaultRemoteProxy = _objects.DefaultRemoteProxy
 
 
@@ -49,6 +51,26 @@ class ClosedConnection:
 
 
 CLOSED = ClosedConnection()
+
+
+class RootProxy(DefaultRemoteProxy):
+    """The root object of a server, which has these methods and nothing else."""
+
+    proxy_methods = (
+        'getattr',
+        'setattr',
+        'delattr',
+        'getmethod',
+        'get_global',
+        'set_global',
+        'import_modules',
+        'call',
+        'eval',
+        'update_definitions',
+    )
+
+    def __getattr__(self, attr):
+        raise AttributeError('the root object has no attribute %r' % attr)
 
 
 class References:
@@ -109,7 +131,9 @@ class References:
             description = _safe_pickle.unpickle_scanned(pickled, self._policy, self.load, True)
             class_id, name, methods, attrs, cached, proxy_class = description
             if proxy_class is None:
-                made = _objects.make_proxy_class(name, tuple(methods), tuple(attrs), tuple(cached), 'easycluster')
+                own = self._client()._own_methods
+                methods = tuple(method for method in methods if method not in own)
+                made = _objects.make_proxy_class(name, methods, tuple(attrs), tuple(cached), 'easycluster')
             else:
                 made = self._named(proxy_class)
         except Exception as error:
@@ -171,5 +195,7 @@ class ReferencePickler(pickle.Pickler):
             self.oids.append(oid)
             return ('o', oid)
         if getattr(connection, 'proxy_closed', False):
-            raise IOError('cannot send %r to %s: its connection has been closed' % (value, self._client.peername))
-        raise TypeError('cannot send %r to remote connection %s' % (value, self._client.peername))
+            raise IOError(
+                'cannot send %s to %s: its connection has been closed' % (shown(value), self._client.peername)
+            )
+        raise TypeError('cannot send %s to remote connection %s' % (shown(value), self._client.peername))

@@ -2,7 +2,7 @@
 
 from . import _encode
 from ._global_proxy import split_options
-from ._references import DefaultRemoteProxy
+from ._references import RootProxy
 
 # Kinds of requests (spec/messages.md).
 _CALL, _METHOD, _EVAL, _EXEC, _DEFINE, _RUN = 2, 3, 4, 5, 6, 7
@@ -223,4 +223,4 @@ class Requests:
 
     def get_root(self):
         """A proxy for the root object, which looks up names and attributes on the server."""
-        return DefaultRemoteProxy(self, 0)
+        return RootProxy(self, 0)

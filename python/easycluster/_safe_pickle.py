@@ -11,7 +11,7 @@ import pickle
 import sys
 from types import FunctionType, ModuleType
 
-from . import _errors, _native
+from . import _errors, _iterators, _native
 
 CALLED = 1
 MADE = 2
@@ -100,7 +100,16 @@ _VALUES = {
         'Ellipsis',
         'NotImplemented',
     },
-    'collections': {'ChainMap', 'Counter', 'OrderedDict', 'UserDict', 'UserList', 'UserString', 'defaultdict', 'deque'},
+    'collections': {
+        'ChainMap',
+        'Counter',
+        'OrderedDict',
+        'UserDict',
+        'UserList',
+        'UserString',
+        'defaultdict',
+        'deque',
+    },
     'copyreg': {'_reconstructor'},
     'datetime': {'date', 'datetime', 'time', 'timedelta', 'timezone', 'tzinfo'},
     'decimal': {'Decimal'},
@@ -228,6 +237,8 @@ class Policy:
             return _look_up(module, name)
         if (module, name) == ('_codecs', 'encode'):
             return _latin1
+        if uses == CALLED and (module, name) in _iterators.MAKERS:
+            return _iterators.MAKERS[module, name]
         if (module, name) == ('zoneinfo', 'ZoneInfo._unpickle'):
             return _look_up('zoneinfo', 'ZoneInfo')._unpickle
         if module in self.definitions:
