@@ -5,13 +5,14 @@ of what was not looked up by name, changes to what was. It also says what is don
 if it is known, and called only if that is what it is there for.
 """
 
+import copyreg
 import enum
 import io
 import pickle
 import sys
 from types import FunctionType, ModuleType
 
-from . import _errors, _iterators, _native
+from . import _careful, _errors, _iterators, _native
 
 CALLED = 1
 MADE = 2
@@ -110,7 +111,6 @@ _VALUES = {
         'defaultdict',
         'deque',
     },
-    'copyreg': {'_reconstructor'},
     'datetime': {'date', 'datetime', 'time', 'timedelta', 'timezone', 'tzinfo'},
     'decimal': {'Decimal'},
     'fractions': {'Fraction'},
@@ -176,6 +176,16 @@ def _latin1(text, encoding='latin1'):
     return text.encode('latin1')
 
 
+_BASES = frozenset((object, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset))
+
+
+def _reconstruct(kind, base, value):
+    # copyreg's own calls whatever base it is given, with the constructor that this one has.
+    if base not in _BASES:
+        raise _errors.Refused('a server asked for an instance of %r by way of %r' % (kind, base))
+    return copyreg._reconstructor(kind, base, value)
+
+
 def _look_up(module, name):
     if module not in sys.modules:
         __import__(module)
@@ -237,6 +247,8 @@ class Policy:
             return _look_up(module, name)
         if (module, name) == ('_codecs', 'encode'):
             return _latin1
+        if (module, name) == ('copyreg', '_reconstructor'):
+            return _reconstruct
         if uses == CALLED and (module, name) in _iterators.MAKERS:
             return _iterators.MAKERS[module, name]
         if (module, name) == ('zoneinfo', 'ZoneInfo._unpickle'):
@@ -361,12 +373,8 @@ def _numpy_look_up(module, name):
         raise
 
 
-class _Restricted(pickle.Unpickler):
-    def __init__(self, file, policy, uses, references, **options):
-        super().__init__(file, **options)
-        self._policy = policy
-        self._uses = iter(uses)
-        self._references = references
+class _Finding:
+    """What both unpicklers of a server that is not trusted do."""
 
     def persistent_load(self, pid):
         return self._references(pid)
@@ -376,6 +384,41 @@ class _Restricted(pickle.Unpickler):
         if uses is None:
             raise _errors.Refused('the pickle looks up more names than were found in it')
         return self._policy.find(module, name, uses)
+
+    def set_up(self, policy, uses, references):
+        self._policy = policy
+        self._uses = iter(uses)
+        self._references = references
+        return self
+
+
+class _Restricted(_Finding, pickle.Unpickler):
+    def find_class(self, module, name):
+        found = super().find_class(module, name)
+        if _careful.needs_care(found):
+            raise _careful.NeedsCare
+        return found
+
+
+class _Careful(_Finding, _careful.CarefulUnpickler):
+    pass
+
+
+def _load_restricted(pickled, policy, uses, references, options):
+    received = []
+
+    def receive(pid):
+        received.append(references(pid))
+        return received[-1]
+
+    def receive_again(pid):
+        # Each receipt counts, so what was received before the second start is not received anew.
+        return received.pop(0) if received else references(pid)
+
+    try:
+        return _Restricted(io.BytesIO(pickled), **options).set_up(policy, uses, receive).load()
+    except _careful.NeedsCare:
+        return _Careful(io.BytesIO(pickled), **options).set_up(policy, uses, receive_again).load()
 
 
 class _Trusting(pickle.Unpickler):
@@ -397,7 +440,7 @@ def unpickle(pickled, buffers, uses, policy, references, python2=False):
         options['encoding'] = 'latin1'
     if uses is None:
         return _Trusting(io.BytesIO(pickled), references, **options).load()
-    return _Restricted(io.BytesIO(pickled), policy, uses, references, **options).load()
+    return _load_restricted(pickled, policy, uses, references, options)
 
 
 def _has_binary_state(pickled):

@@ -1,0 +1,103 @@
+"""The slow unpickler, for what has a state that must not be taken as it comes: NumPy's data types, and members of enumerations.
+
+NumPy believes the state of a data type: one that hides that it holds objects makes pointers of a server's bytes. An enumeration
+gives out the members that everybody here shares, which a state would change.
+"""
+
+import enum
+import pickle
+import sys
+
+from . import _errors
+
+# Flags of a data type (NumPy's NPY_ITEM_REFCOUNT and NPY_ALIGNED_STRUCT).
+_HAS_OBJECTS = 0x01
+_ALIGNED = 0x80
+
+
+class NeedsCare(Exception):
+    """The fast unpickler has come upon such a name."""
+
+
+def needs_care(found):
+    """Whether what a name stands for may only be used by the slow unpickler."""
+    numpy = sys.modules.get('numpy')
+    return isinstance(found, enum.EnumMeta) or numpy is not None and found is numpy.dtype
+
+
+class CarefulUnpickler(pickle._Unpickler):
+    """Python's own slow unpickler, which looks at every state before it is set."""
+
+    dispatch = dict(pickle._Unpickler.dispatch)
+
+    def load_build(self):
+        """BUILD, with the state that is on top of the stack."""
+        made, state = self.stack[-2:]
+        if isinstance(made, enum.Enum):
+            raise _errors.Refused('a server sent a pickle that changes %r' % (made,))
+        numpy = sys.modules.get('numpy')
+        if numpy is not None and isinstance(made, numpy.dtype):
+            try:
+                sound = _sound(numpy, made, state)
+                _, arguments, state = sound.__reduce__()
+                if arguments != made.__reduce__()[1]:
+                    raise ValueError('it is %r, and the state one of %r' % (made, sound))
+            except Exception as error:
+                raise _errors.Refused(
+                    'a server sent a data type of NumPy with a state that is none: %s' % error
+                ) from None
+            self.stack[-1] = state
+        pickle._Unpickler.load_build(self)
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def _text(value):
+    return value.decode('ascii') if isinstance(value, bytes) else value
+
+
+def _sound(numpy, made, state):
+    """The data type that a state describes, put together by NumPy itself out of data types that are sound."""
+    version, order, subarray, names, fields, size, _, flags = state[:8]
+    if version not in (3, 4) or len(state) > 9:
+        raise ValueError('its version is %r' % (version,))
+    metadata = state[8] if len(state) == 9 else None
+    if subarray is not None:
+        base, shape = subarray
+        sound = numpy.dtype((_checked(numpy, base), shape))
+    elif names is not None:
+        columns = [fields[name] for name in names]
+        spec = {
+            'names': [_text(name) for name in names],
+            'formats': [_checked(numpy, column[0]) for column in columns],
+            'offsets': [column[1] for column in columns],
+            'itemsize': size,
+        }
+        if any(len(column) > 2 for column in columns):
+            spec['titles'] = [column[2] if len(column) > 2 else None for column in columns]
+        sound = numpy.dtype(spec, align=bool(flags & _ALIGNED))
+    elif made.kind in 'mM' and metadata is not None:
+        # The units of times are a part of the type.
+        metadata, (unit, count, divisor, _event) = metadata
+        if divisor != 1:
+            raise ValueError('its unit is divided by %r' % (divisor,))
+        generic = _text(unit) == 'generic'
+        sound = numpy.dtype(made.kind + '8' + ('' if generic else '[%d%s]' % (count, _text(unit))))
+    elif fields:
+        raise ValueError('its fields have no names')
+    else:
+        sound = made
+    if sound.hasobject != bool(flags & _HAS_OBJECTS):
+        raise ValueError('its flags say something else of what it holds')
+    order = _text(order)
+    if order in ('<', '>') and names is None and subarray is None:
+        sound = sound.newbyteorder(order)
+    if metadata:
+        sound = numpy.dtype(sound, metadata=dict(metadata))
+    return sound
+
+
+def _checked(numpy, part):
+    if not isinstance(part, numpy.dtype):
+        raise ValueError('a part of it is %r' % (part,))
+    return part
