@@ -32,9 +32,9 @@ def split(machine, source):
     def exactly(size):
         data = bytearray()
         while len(data) < size:
-            # Grown as it arrives: a length alone must not take memory.
+            # Grown as it arrives: a length alone must not take memory. In small steps, because each holds Python's lock.
             start = len(data)
-            data.extend(bytearray(min(size - start, max(start, 1 << 20))))
+            data.extend(bytearray(min(size - start, 1 << 24)))
             # The view is gone before the next extension.
             if source.readinto(compat.filled(data)[start:]) < len(data) - start:
                 machine.link.fatal('malformed', 'the buffers do not add up to the message')

@@ -98,6 +98,7 @@ PUBLIC = """
     auto_import orig code local keep_source call eval get_global set_global import_modules update_definitions getmethod
     source mode args kwargs owner wanted blocks persistent_id persistent_load reducer_override buffer_callback buffers
     ExecReturn Package Stream Pickler Unpickler softspace encoding errors descriptor closed buffer unichr cPickle thread long unicode file __builtin__ pythonapi py_object
+    madvise from_buffer
     _collections PyThreadState_SetAsyncExc c_ulong c_long fcntl builtins _source_code define register
 """.split()
 
