@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyList, PyNone, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyNone, PyString, PyTuple};
 
 use crate::connection::{Completion, request::Answer};
-use crate::wire::Segments;
 
+use super::joined;
 use super::pickle_scan::{Refused, Scan, scan};
 use super::queue::Ticket;
 
@@ -70,7 +70,7 @@ fn value<'py>(
     let none = || PyNone::get(py).to_owned().into_any();
     Ok(match completion {
         Completion::Result(answer) => result(py, reading, answer)?,
-        Completion::Error(answer) => (ERROR, joined(py, &answer.pickle)?),
+        Completion::Error(answer) => (ERROR, joined::bytes(py, &answer.pickle)?.into_any()),
         Completion::Sent => (VALUE, none()),
         Completion::Cancelled(answer) => (CANCELLED, optional(py, answer)?),
         Completion::TimedOut(answer) => (TIMED_OUT, optional(py, answer)?),
@@ -84,7 +84,7 @@ fn value<'py>(
 
 fn optional<'py>(py: Python<'py>, answer: Option<Answer>) -> PyResult<Bound<'py, PyAny>> {
     match answer {
-        Some(answer) => joined(py, &answer.pickle),
+        Some(answer) => Ok(joined::bytes(py, &answer.pickle)?.into_any()),
         None => Ok(PyNone::get(py).to_owned().into_any()),
     }
 }
@@ -94,9 +94,14 @@ fn result<'py>(
     reading: Reading,
     answer: Answer,
 ) -> PyResult<(u8, Bound<'py, PyAny>)> {
-    let pickle = joined(py, &answer.pickle)?;
-    let bytes = pickle.cast::<PyBytes>()?;
-    let uses = match scan(bytes.as_bytes()) {
+    if answer.buffers.is_empty()
+        && !reading.python2
+        && let Some(value) = joined::bytes_value(py, &answer.pickle)?
+    {
+        return Ok((VALUE, value));
+    }
+    let pickle = joined::bytes(py, &answer.pickle)?;
+    let uses = match scan(pickle.as_bytes()) {
         Ok(Scan::Plain) if answer.buffers.is_empty() && !reading.python2 => {
             // Nothing in it can call or find anything, so the plain unpickler does.
             return Ok(match loads(py)?.call1((&pickle,)) {
@@ -112,44 +117,17 @@ fn result<'py>(
     };
     let buffers = PyList::empty(py);
     for buffer in &answer.buffers {
-        buffers.append(writable(py, buffer)?)?;
+        buffers.append(joined::bytearray(py, buffer)?)?;
     }
     let encoded = PyTuple::new(
         py,
         [
-            pickle.clone(),
+            pickle.into_any(),
             buffers.into_any(),
             uses.into_pyobject(py)?.into_any(),
         ],
     )?;
     Ok((PICKLED, encoded.into_any()))
-}
-
-fn copy_into(pieces: &Segments, target: &mut [u8]) {
-    let mut rest = target;
-    for piece in pieces.pieces() {
-        let (head, tail) = rest.split_at_mut(piece.len());
-        head.copy_from_slice(piece);
-        rest = tail;
-    }
-}
-
-/// A pickle as one bytes object.
-fn joined<'py>(py: Python<'py>, pieces: &Segments) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = PyBytes::new_with(py, pieces.len(), |target| {
-        copy_into(pieces, target);
-        Ok(())
-    })?;
-    Ok(bytes.into_any())
-}
-
-/// A buffer as a bytearray, so that an array made on it can be written to.
-fn writable<'py>(py: Python<'py>, pieces: &Segments) -> PyResult<Bound<'py, PyAny>> {
-    let array = PyByteArray::new_with(py, pieces.len(), |target| {
-        copy_into(pieces, target);
-        Ok(())
-    })?;
-    Ok(array.into_any())
 }
 
 /// Pickled class descriptions as bytes objects.

@@ -1,0 +1,76 @@
+//! An answer's bytes as Python objects, copied once, with Python's lock free meanwhile where they are many.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes};
+
+use super::plain_bytes::{PlainBytes, plain_bytes};
+use crate::wire::Segments;
+
+/// From this many bytes on the copy is made without Python's lock; it takes longer than getting the lock back.
+const LARGE: usize = 1 << 20;
+
+/// Fills `target` with the bytes behind the first `skip`.
+fn copy_into(py: Python<'_>, pieces: &Segments, skip: usize, target: &mut [u8]) {
+    let copy = move || {
+        let mut skip = skip;
+        let mut rest = target;
+        for piece in pieces.pieces() {
+            let passed = skip.min(piece.len());
+            skip -= passed;
+            let count = (piece.len() - passed).min(rest.len());
+            let (head, tail) = rest.split_at_mut(count);
+            head.copy_from_slice(&piece[passed..passed + count]);
+            rest = tail;
+        }
+    };
+    if pieces.len() < LARGE {
+        copy();
+    } else {
+        // Nobody else knows of the object yet.
+        py.detach(copy);
+    }
+}
+
+/// All of it as a bytes object.
+pub(super) fn bytes<'py>(py: Python<'py>, pieces: &Segments) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, pieces.len(), |target| {
+        copy_into(py, pieces, 0, target);
+        Ok(())
+    })
+}
+
+/// All of it as a bytearray, so that an array made on it can be written to.
+pub(super) fn bytearray<'py>(
+    py: Python<'py>,
+    pieces: &Segments,
+) -> PyResult<Bound<'py, PyByteArray>> {
+    PyByteArray::new_with(py, pieces.len(), |target| {
+        copy_into(py, pieces, 0, target);
+        Ok(())
+    })
+}
+
+/// The value of a pickle of large bytes or a large bytearray and nothing else, without the copy that unpickling would make;
+/// `None` for every other pickle.
+pub(super) fn bytes_value<'py>(
+    py: Python<'py>,
+    pickle: &Segments,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(PlainBytes {
+        mutable,
+        start,
+        length,
+    }) = plain_bytes(pickle)
+    else {
+        return Ok(None);
+    };
+    let fill = |target: &mut [u8]| {
+        copy_into(py, pickle, start, target);
+        Ok(())
+    };
+    Ok(Some(if mutable {
+        PyByteArray::new_with(py, length, fill)?.into_any()
+    } else {
+        PyBytes::new_with(py, length, fill)?.into_any()
+    }))
+}
