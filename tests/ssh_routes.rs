@@ -209,6 +209,44 @@ async fn errors_name_the_hop() {
 }
 
 #[tokio::test]
+async fn jump_hosts_in_a_circle_are_told_and_wait_for_nobody() {
+    let server = server();
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(
+        folder.path(),
+        &[
+            (&server, " ProxyJump s1\n"),
+            (&server, " ProxyJump s0\n"),
+            (&server, " ProxyJump s2\n"),
+        ],
+    );
+    // Both ends of the circle at once, and a host that jumps through itself.
+    let connector = Connector::new();
+    let (s0, s1, s2) = (
+        target("s0", &config),
+        target("s1", &config),
+        target("s2", &config),
+    );
+    let asking = async {
+        tokio::join!(
+            run(&connector, &s0, "true"),
+            run(&connector, &s1, "true"),
+            run(&connector, &s2, "true")
+        )
+    };
+    let (first, second, third) = tokio::time::timeout(support::PATIENCE, asking)
+        .await
+        .expect("nobody waits for ever");
+    for result in [first, second, third] {
+        let error = result.unwrap_err();
+        assert_eq!(error.stage, Stage::Configure, "{error}");
+        assert!(error.message.contains("more than 16 jump hosts"), "{error}");
+        assert!(error.hint.unwrap().contains("circle"));
+    }
+    assert_eq!(server.logins(), 0);
+}
+
+#[tokio::test]
 async fn a_proxy_command_carries_the_connection_and_ends_with_it() {
     let server = server();
     let folder = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ use super::{config, proxy};
 use crate::error::{ConnectError, Stage};
 use crate::transport::TransportOptions;
 
-/// Jumps through hosts that jump themselves end here, so that a circle in the configuration does.
+/// A way through more jump hosts than this is taken for a circle in the configuration.
 const MAX_HOPS: usize = 16;
 
 /// A session task lives on the runtime that it was started on, so connections are not shared across runtimes.
@@ -76,8 +76,9 @@ impl Connector {
     ) -> Result<(Begun, Arc<Connection>), ConnectError> {
         let stages = Stages::new(&target.host, options);
         let settings = config::resolve(&stages, target).await?;
+        follow(&stages, &settings).await?;
         loop {
-            let (connection, fresh) = self.connection(&stages, &settings, wanted, 0).await?;
+            let (connection, fresh) = self.connection(&stages, &settings, wanted).await?;
             match connection.begin(&stages, command, wanted).await {
                 Ok(begun) => return Ok((begun, connection)),
                 // On a connection that nobody else uses the refusal is final. One that others use is
@@ -99,7 +100,6 @@ impl Connector {
         stages: &Stages,
         settings: &Settings,
         wanted: Option<&str>,
-        depth: usize,
     ) -> Result<(Arc<Connection>, bool), ConnectError> {
         let key = (tokio::runtime::Handle::current().id(), settings.clone());
         let slot = {
@@ -131,7 +131,7 @@ impl Connector {
         let silent = settings.batch_mode.then(|| stages.without_questions());
         let stages = silent.as_ref().unwrap_or(stages);
         let made = async {
-            let carrier = self.carrier(stages, settings, depth).await?;
+            let carrier = self.carrier(stages, settings).await?;
             establish(stages, settings, carrier, &self.inner.keys).await
         };
         match made.await {
@@ -146,16 +146,11 @@ impl Connector {
         }
     }
 
-    async fn carrier(
-        &self,
-        stages: &Stages,
-        settings: &Settings,
-        depth: usize,
-    ) -> Result<Carrier, ConnectError> {
+    async fn carrier(&self, stages: &Stages, settings: &Settings) -> Result<Carrier, ConnectError> {
         match &settings.route {
             Route::Direct => dial(stages, settings).await,
             Route::Command(command) => proxy::through_command(stages, command),
-            Route::Jump(hops) => self.through(stages, settings, hops, depth).await,
+            Route::Jump(hops) => self.through(stages, settings, hops).await,
         }
     }
 
@@ -165,14 +160,8 @@ impl Connector {
         stages: &'a Stages,
         settings: &'a Settings,
         hops: &'a [JumpHost],
-        depth: usize,
     ) -> Pin<Box<dyn Future<Output = Result<Carrier, ConnectError>> + Send + 'a>> {
         Box::pin(async move {
-            if depth >= MAX_HOPS {
-                return Err(stages
-                    .error(Stage::Configure, format!("more than {MAX_HOPS} jump hosts"))
-                    .with_hint("look for a circle in the ProxyJump lines of your ssh_config"));
-            }
             let Some((last, before)) = hops.split_last() else {
                 return dial(stages, settings).await;
             };
@@ -181,12 +170,37 @@ impl Connector {
                 .map_err(|error| via(error, last))?;
             let mut inner = stages.clone();
             inner.host.clone_from(&hop.host);
-            let (connection, _) = Box::pin(self.connection(&inner, &hop, None, depth + 1))
+            let (connection, _) = Box::pin(self.connection(&inner, &hop, None))
                 .await
                 .map_err(|error| via(error, last))?;
             proxy::through_connection(stages, settings, connection).await
         })
     }
+}
+
+/// Follows the jump hosts without connecting to any. A connection holds its slot while those on the
+/// way to it come about, so hosts that jump through each other would wait for each other for ever.
+async fn follow(stages: &Stages, settings: &Settings) -> Result<(), ConnectError> {
+    let mut seen = vec![settings.host.clone()];
+    let mut next = settings.clone();
+    while let Route::Jump(hops) = &next.route
+        && let Some((last, before)) = hops.split_last()
+    {
+        if seen.len() > MAX_HOPS {
+            let few = seen.get(..4).unwrap_or_default().join(", then ");
+            return Err(stages
+                .error(
+                    Stage::Configure,
+                    format!("the way there has more than {MAX_HOPS} jump hosts: {few}, and so on"),
+                )
+                .with_hint("look for a circle in the ProxyJump lines of your ssh_config"));
+        }
+        seen.push(last.host.clone());
+        next = proxy::hop_settings(stages, last, before, &next.config)
+            .await
+            .map_err(|error| via(error, last))?;
+    }
+    Ok(())
 }
 
 /// Says which machine on the way it was.
