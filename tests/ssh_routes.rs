@@ -9,7 +9,9 @@ use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
 use easycluster::transport::{Process, ReadEvent, TransportOptions};
 use easycluster::{ConnectError, Stage};
 use support::Sshd;
-use support::remote::{comes_back_whole, idle, output, server, server_with_lines, until};
+use support::remote::{
+    RELAY, answers, comes_back_whole, idle, output, server, server_with_lines, until,
+};
 
 /// An ssh_config in which the servers are called s0, s1, ..., with further lines for each.
 fn config(folder: &std::path::Path, servers: &[(&Sshd, &str)]) -> ConfigSource {
@@ -251,20 +253,9 @@ async fn a_proxy_command_carries_the_connection_and_ends_with_it() {
     let server = server();
     let folder = tempfile::tempdir().unwrap();
     let mark = folder.path().join("mark");
-    // The interpreter's own relay, because netcat is not everywhere.
     let relay = folder.path().join("relay.py");
-    std::fs::write(
-        &relay,
-        "import os, select, socket, sys\n\
-         s = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n\
-         open(sys.argv[3], 'w').write(' '.join(sys.argv[1:3]))\n\
-         while True:\n\
-         \x20   for f in select.select([0, s], [], [])[0]:\n\
-         \x20       d = os.read(f if f == 0 else s.fileno(), 65536)\n\
-         \x20       if not d: sys.exit(0)\n\
-         \x20       os.write(1, d) if f is s else s.sendall(d)\n",
-    )
-    .unwrap();
+    let marking = "import sys\nopen(sys.argv[3], 'w').write(' '.join(sys.argv[1:3]))\n";
+    std::fs::write(&relay, format!("{marking}{RELAY}")).unwrap();
     let python = support::interpreter_at_least((3, 6)).to_str();
     let lines = format!(
         " ProxyCommand {python} {} %h %p {}\n",
@@ -305,6 +296,26 @@ async fn a_proxy_command_carries_the_connection_and_ends_with_it() {
         if left.is_empty() { Ok(()) } else { Err(left) }
     })
     .await;
+
+    // Where somebody may be asked it stays in our process group, for the terminal's sake, but a
+    // Ctrl-C there does not end it.
+    let (options, _) = answers(&[]);
+    let mut process = open(&connector, &target("s0", &config), "cat", &options)
+        .await
+        .unwrap();
+    let running = relays();
+    assert!(!running.is_empty());
+    for relay in running {
+        let pid = rustix::process::Pid::from_raw(relay.pid);
+        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::INT).unwrap();
+    }
+    process
+        .writer
+        .write(vec![Bytes::from_static(b"still here")])
+        .await
+        .unwrap();
+    process.writer.finish().await;
+    assert_eq!(output(process).await, "still here");
 
     let broken =
         target("s0", &config).with_option("ProxyCommand", "echo no route to %h >&2; exit 1");

@@ -12,6 +12,18 @@ use super::{ExitStatus, ReadEvent};
 /// How much is read at once, in bytes; a pipe holds 64 KiB unless it is made larger.
 const READ: usize = 128 * 1024;
 
+/// Which process group a child belongs to. Either way a Ctrl-C on our terminal is ours to handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// One of its own, which is ended as a whole. The system stops it where it reads the terminal.
+    Own,
+    /// Ours, so that it may ask on the terminal. It is to ignore the interrupt: see [`DEAF`].
+    Ours,
+}
+
+/// Goes before a shell's command: what it runs does not hear a Ctrl-C, as if it were in a group of its own.
+pub const DEAF: &str = "trap '' INT; ";
+
 /// The write half: the child's standard input.
 #[derive(Debug)]
 pub struct Writer {
@@ -34,15 +46,18 @@ pub struct Reader {
 ///
 /// # Errors
 /// What the system says where the program cannot be started.
-pub fn spawn(mut command: Command) -> io::Result<(Writer, Reader)> {
+pub fn spawn(mut command: Command, group: Group) -> io::Result<(Writer, Reader)> {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    // A Ctrl-C on our terminal is ours to handle; and the whole group can be ended at once.
     #[cfg(unix)]
-    command.process_group(0);
+    if group == Group::Own {
+        command.process_group(0);
+    }
+    #[cfg(not(unix))]
+    let _ = group;
     let mut child = command.spawn()?;
     let writer = Writer {
         stdin: child.stdin.take(),

@@ -17,7 +17,7 @@ pub async fn open(command: &str, options: &TransportOptions) -> Result<Process, 
     if let Some(home) = std::env::home_dir().filter(|home| home.is_dir()) {
         shell.current_dir(home);
     }
-    let (writer, reader) = child::spawn(shell).map_err(|error| {
+    let (writer, reader) = child::spawn(shell, child::Group::Own).map_err(|error| {
         ConnectError::new(
             "local",
             Stage::Channel,

@@ -7,6 +7,7 @@ use easycluster::cli::embedded_sshd::EmbeddedSshd;
 use russh::keys::PublicKey;
 
 use crate::scene::{PATIENCE, Scene};
+use crate::support::remote::RELAY;
 use crate::support::{KeyPair, interpreter_at_least};
 
 /// Runs a command on a terminal of its own; waits for a text and types another, pair by pair.
@@ -104,6 +105,53 @@ async fn a_passphrase_is_asked_for_and_not_shown() {
     assert!(seen.shown.contains(" 42\n"), "{}", seen.shown);
     assert!(!seen.shown.contains("sesame"), "{}", seen.shown);
     assert!(seen.echo);
+    scene.end().await;
+}
+
+/// What asks by itself can: the `ssh` program, and a ProxyCommand.
+#[tokio::test]
+async fn programs_on_the_way_ask_on_the_terminal() {
+    let (scene, spec) = behind_a_passphrase().await;
+    let ssh = crate::support::program("ssh");
+    let seen = at_a_terminal(
+        &[
+            "run",
+            &format!("{spec}:ssh={}", ssh.display()),
+            "-c",
+            "print(6 * 7)",
+        ],
+        &[("assphrase", "open sesame\n")],
+    )
+    .await;
+    assert_eq!(seen.code, 0, "{}", seen.shown);
+    assert!(seen.shown.contains(" 42\n"), "{}", seen.shown);
+    scene.end().await;
+
+    let scene = Scene::new().await;
+    let command = scene.folder.path().join("ask");
+    let relay = format!(
+        "import getpass\nassert getpass.getpass('Passphrase for the way: ') == 'through'\n{RELAY}"
+    );
+    std::fs::write(&command, relay).expect("written");
+    let python = interpreter_at_least((3, 6));
+    let option = format!(
+        "-o 'ProxyCommand={} {} %h %p'",
+        python.to_str(),
+        command.display()
+    );
+    let spec = scene.spec("web1").replace(":batch=yes", "");
+    let seen = at_a_terminal(
+        &[
+            "run",
+            &format!("{spec}:extra={option}"),
+            "-c",
+            "print(6 * 7)",
+        ],
+        &[("assphrase", "through\n")],
+    )
+    .await;
+    assert_eq!(seen.code, 0, "{}", seen.shown);
+    assert!(seen.shown.contains(" 42\n"), "{}", seen.shown);
     scene.end().await;
 }
 

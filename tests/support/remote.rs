@@ -14,6 +14,15 @@ use tokio::time::Instant;
 
 use super::{PATIENCE, Sshd, SshdOptions};
 
+/// A ProxyCommand in Python, because netcat is not everywhere: carries its streams to the host and port of its arguments.
+pub const RELAY: &str = "import os, select, socket, sys\n\
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n\
+    while True:\n\
+    \x20   for f in select.select([0, s], [], [])[0]:\n\
+    \x20       d = os.read(f if f == 0 else s.fileno(), 65536)\n\
+    \x20       if not d: sys.exit(0)\n\
+    \x20       os.write(1, d) if f is s else s.sendall(d)\n";
+
 /// A server whose sessions have a home directory of their own: whatever start-up files the user has, they are not what is tested.
 pub fn server_with(options: SshdOptions) -> Sshd {
     Sshd::start_with(&SshdOptions {

@@ -242,7 +242,10 @@ async fn exchange_keys(
         .timed_for(Stage::KeyExchange, limit, exchange)
         .await
         .map_err(|error| {
-            error.with_hint("something accepts connections there but does not speak SSH in time: check the port, or the server's load")
+            match &settings.route {
+                Route::Command(_) => error.with_hint(exchange_hint(settings, &russh::Error::HUP)),
+                _ => error.with_hint("something accepts connections there but does not speak SSH in time: check the port, or the server's load"),
+            }
         })?;
     match exchanged {
         Ok(handle) => {

@@ -19,6 +19,7 @@ use super::settings::{JumpHost, Route, Settings, SshTarget};
 use super::timing::Stages;
 use crate::error::{ConnectError, Stage};
 use crate::transport::ReadEvent;
+use crate::transport::child::DEAF;
 
 /// What waits between an inner session and the outer channel, in bytes.
 const FORWARD_BUFFER: usize = 64 * 1024;
@@ -48,13 +49,22 @@ pub(super) async fn hop_settings(
 /// Starts a ProxyCommand.
 pub(super) fn through_command(stages: &Stages, command: &str) -> Result<Carrier, ConnectError> {
     let since = Instant::now();
-    let mut child = Command::new("/bin/sh")
+    // A command that asks for a password reads the terminal, where somebody is there to be asked.
+    let (deaf, group) = if stages.asker.available() {
+        (DEAF, None)
+    } else {
+        ("", Some(0))
+    };
+    let mut shell = Command::new("/bin/sh");
+    if let Some(group) = group {
+        shell.process_group(group);
+    }
+    let mut child = shell
         .arg("-c")
-        .arg(format!("exec {command}"))
+        .arg(format!("{deaf}exec {command}"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| {
