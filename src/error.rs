@@ -78,11 +78,7 @@ impl ConnectError {
 
     /// The stage ran into its time limit.
     pub fn timeout(host: impl Into<String>, stage: Stage, limit: Duration) -> Self {
-        let mut error = Self::new(
-            host,
-            stage,
-            format!("no answer within {} s", limit.as_secs_f64()),
-        );
+        let mut error = Self::new(host, stage, format!("no answer within {}", seconds(limit)));
         error.timed_out = true;
         error
     }
@@ -178,7 +174,7 @@ pub enum Error {
     #[error(transparent)]
     Remote(Box<RemoteError>),
     /// The call's time limit passed. The remote call was interrupted where Python allows it.
-    #[error("{host}: no result within {} s", .limit.as_secs_f64())]
+    #[error("{host}: no result within {}", seconds(*.limit))]
     Timeout {
         /// The host the call ran on.
         host: String,
@@ -275,4 +271,9 @@ pub fn printable(text: &str) -> String {
         }
     }
     safe
+}
+
+/// A time limit for people: seconds, to the millisecond.
+fn seconds(limit: Duration) -> String {
+    format!("{} s", (limit.as_secs_f64() * 1000.0).round() / 1000.0)
 }

@@ -52,6 +52,14 @@ impl Failure {
         self
     }
 
+    /// The same, which is about this line of a file.
+    pub(crate) fn at(mut self, place: Option<&str>) -> Self {
+        if let Some(place) = place {
+            self.message = format!("{place}: {}", self.message);
+        }
+        self
+    }
+
     /// Prints it to stderr and gives the exit code.
     pub(crate) fn report(self) -> i32 {
         print_error(&self.message, self.hint.as_deref());
@@ -80,6 +88,16 @@ pub(crate) fn exit_code(error: &Error) -> i32 {
             _ => CODE_FAILED,
         },
     }
+}
+
+/// The exit code where our own output cannot be written. A reader that has gone knows that by itself; anything else, such
+/// as a full disk, is said.
+pub(crate) fn unwritten(error: &std::io::Error) -> i32 {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return READER_GONE;
+    }
+    print_error(&format!("cannot write the output: {error}"), None);
+    CODE_FAILED
 }
 
 /// Prints one error to stderr: a line that says what happened, and one that says what to do next.

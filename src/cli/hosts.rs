@@ -14,7 +14,7 @@ pub(crate) struct HostOptions {
     /// The hosts, each as [user@]host[:port][:option=value]...
     #[arg(value_name = "SPEC")]
     pub(crate) specs: Vec<String>,
-    /// Take hosts from this file too: one spec a line, `#` begins a comment line
+    /// Take hosts from this file too, `-` being stdin: one spec a line, `#` begins a comment
     #[arg(short = 'f', long = "hosts", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The key file of hosts that run the standalone server and name no key
@@ -45,8 +45,9 @@ impl HostOptions {
     pub(crate) fn targets(&self, specs: &[String]) -> Result<Vec<Target>, Failure> {
         let default_key = self.default_key()?;
         let mut parsed = Vec::new();
-        for text in collect(specs, &self.files)? {
-            parsed.push(self.parse(&text, default_key.as_ref())?);
+        for Named { text, place } in collect(specs, &self.files)? {
+            let spec = self.parse(&text, default_key.as_ref());
+            parsed.push(spec.map_err(|failure| failure.at(place.as_deref()))?);
         }
         let mut labels: Vec<String> = parsed.iter().map(ConnectionSpec::label).collect();
         number_duplicates(&mut labels);
@@ -92,30 +93,67 @@ impl HostOptions {
     }
 }
 
-/// The specs of a hosts file: one a line; empty lines and lines that begin with `#` say nothing.
+/// A spec as the user wrote it.
+#[derive(Debug)]
+struct Named {
+    text: String,
+    /// The file and the line, where it is from a file.
+    place: Option<String>,
+}
+
+/// The specs of a hosts file, or of stdin for `-`: one a line; empty lines say nothing, nor does what stands behind a `#`
+/// at the beginning of a line or behind white space.
 ///
 /// # Errors
 ///
 /// Where the file cannot be read.
-pub(crate) fn read_hosts_file(path: &Path) -> Result<Vec<String>, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!(
-            "cannot read the hosts file {}: {error}",
-            path.display()
-        ))
-        .with_hint("-f takes a text file with one connection spec a line")
+fn read_hosts_file(path: &Path) -> Result<Vec<Named>, Failure> {
+    let (name, text) = if path == Path::new("-") {
+        (
+            "stdin".to_owned(),
+            std::io::read_to_string(std::io::stdin()),
+        )
+    } else {
+        (path.display().to_string(), std::fs::read_to_string(path))
+    };
+    let text = text.map_err(|error| {
+        Failure::usage(format!("cannot read the hosts file {name}: {error}"))
+            .with_hint("-f takes a text file with one connection spec a line")
     })?;
     Ok(text
         .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
+        .zip(1..)
+        .map(|(line, number)| (without_comment(line).trim(), number))
+        .filter(|(line, _)| !line.is_empty())
+        .map(|(line, number)| Named {
+            text: line.to_owned(),
+            place: Some(format!("{name}, line {number}")),
+        })
         .collect())
 }
 
+fn without_comment(line: &str) -> &str {
+    let begins = |(place, _): &(usize, &str)| {
+        line[..*place]
+            .chars()
+            .next_back()
+            .is_none_or(char::is_whitespace)
+    };
+    match line.match_indices('#').find(begins) {
+        Some((place, _)) => &line[..place],
+        None => line,
+    }
+}
+
 /// Specs of the command line first, then those of the files, in order.
-fn collect(specs: &[String], files: &[PathBuf]) -> Result<Vec<String>, Failure> {
-    let mut all = specs.to_vec();
+fn collect(specs: &[String], files: &[PathBuf]) -> Result<Vec<Named>, Failure> {
+    let mut all: Vec<Named> = specs
+        .iter()
+        .map(|text| Named {
+            text: text.clone(),
+            place: None,
+        })
+        .collect();
     for file in files {
         all.extend(read_hosts_file(file)?);
     }
@@ -180,13 +218,16 @@ mod tests {
         let path = folder.path().join("hosts");
         std::fs::write(
             &path,
-            "# web\nuser@web1\n\n  user@web2:2222  \r\n#user@old\n",
+            "# web\nuser@web1\n\n  user@web2:2222  \r\n#user@old\nweb3:name=#3\t# new\n \t# end",
         )
         .expect("file");
         let read = read_hosts_file(&path).expect("specs");
-        assert_eq!(read, ["user@web1", "user@web2:2222"]);
+        let texts: Vec<&str> = read.iter().map(|named| named.text.as_str()).collect();
+        assert_eq!(texts, ["user@web1", "user@web2:2222", "web3:name=#3"]);
+        let place = format!("{}, line 6", path.display());
+        assert_eq!(read[2].place.as_deref(), Some(place.as_str()));
         let all = collect(&["first".to_owned()], &[path]).expect("specs");
-        assert_eq!(all, ["first", "user@web1", "user@web2:2222"]);
+        assert_eq!((all.len(), all[0].text.as_str()), (4, "first"));
     }
 
     #[test]

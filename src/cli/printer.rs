@@ -56,7 +56,7 @@ enum Item {
 /// Prints for all hosts of one command.
 pub(crate) struct Printer {
     items: mpsc::Sender<Item>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Option<io::Error>>,
     gone: watch::Receiver<bool>,
 }
 
@@ -67,17 +67,18 @@ impl Printer {
         let (tell, gone) = watch::channel(false);
         let thread = std::thread::spawn(move || {
             let mut hosts = Hosts::new(format, &labels);
-            let mut reader_gone = false;
+            let mut failed = None;
             for item in queue {
                 if matches!(item, Item::Close) {
                     break;
                 }
                 // Later items are only taken off the queue, so that nobody waits for a window.
-                if !reader_gone && hosts.print(item).is_err() {
-                    reader_gone = true;
-                    let _ = tell.send(true);
+                if failed.is_none() {
+                    failed = hosts.print(item).err();
+                    let _ = tell.send(failed.is_some());
                 }
             }
+            failed
         });
         Printer {
             items,
@@ -100,15 +101,15 @@ impl Printer {
         let _ = self.items.send(Item::End(host, report));
     }
 
-    /// Turns true when whoever reads our output has gone.
+    /// Turns true when our output cannot be written any more, most often because its reader has gone.
     pub(crate) fn reader_gone(&self) -> watch::Receiver<bool> {
         self.gone.clone()
     }
 
-    /// Prints what was handed in until now, and ends.
-    pub(crate) fn close(self) {
+    /// Prints what was handed in until now, and ends; the error that printing ended with before, if there was one.
+    pub(crate) fn close(self) -> Option<io::Error> {
         let _ = self.items.send(Item::Close);
-        let _ = self.thread.join();
+        self.thread.join().ok().flatten()
     }
 }
 

@@ -108,8 +108,8 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     if stop.is_some() {
         terminal.restore();
     }
-    if let Some(printer) = Arc::into_inner(printer) {
-        printer.close();
+    if let Some(error) = Arc::into_inner(printer).and_then(Printer::close) {
+        return Ok(failure::unwritten(&error));
     }
     let code = exit_code(&outcomes, stop);
     if !arguments.json {

@@ -240,7 +240,7 @@ impl Reading {
         };
         let hint = match self.stage {
             Stage::Interpreter => {
-                "the account must allow commands (a login shell that runs `sh -c`); try `ssh HOST python3 -V` by hand"
+                "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand"
             }
             _ => "try that interpreter by hand, or name another with rpython=",
         };

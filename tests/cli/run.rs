@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::scene::{Said, Scene, easycluster, easycluster_with_input};
+use crate::scene::{Said, Scene, easycluster, easycluster_with_input, program};
 use crate::support::{Sshd, interpreters};
 
 fn said(stdout: &str, stderr: &str, code: i32) -> Said {
@@ -218,6 +218,43 @@ async fn hosts_come_from_a_file_and_equal_ones_get_numbers() {
     .await;
     assert_eq!(output.sorted_stdout(), ["web   | 1", "web#2 | 1"]);
     assert_eq!(output.code, Some(0));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hosts_come_from_stdin() {
+    let scene = Scene::new().await;
+    let hosts = format!("{}  # one\n{}\n", scene.spec("web1"), scene.spec("web2"));
+    let output = easycluster_with_input(&["run", "-f", "-", "-c", "print(1)"], &hosts).await;
+    assert_eq!(output.sorted_stdout(), ["web1 | 1", "web2 | 1"]);
+    assert_eq!(output.code, Some(0));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn output_that_cannot_be_written_is_an_error() {
+    let scene = Scene::new().await;
+    let spec = scene.spec("web1");
+    for arguments in [&["run", &spec, "-c", "print(1)"][..], &["ping", &spec]] {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("the device that is always full");
+        let child = program(arguments)
+            .stdin(std::process::Stdio::null())
+            .stdout(full)
+            .spawn()
+            .expect("the program starts");
+        let output = crate::scene::said(child).await;
+        assert_eq!(
+            (output.stderr.as_str(), output.code),
+            (
+                "error: cannot write the output: No space left on device (os error 28)\n",
+                Some(1)
+            ),
+            "{arguments:?}"
+        );
+    }
     scene.end().await;
 }
 

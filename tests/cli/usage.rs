@@ -1,6 +1,8 @@
 //! Arguments: help, version, and the errors of a wrong command line.
 
-use crate::scene::{Said, easycluster};
+use std::io::Write;
+
+use crate::scene::{Said, easycluster, easycluster_with_input};
 
 fn usage_error(stderr: &str) -> Said {
     Said {
@@ -102,6 +104,27 @@ async fn a_wrong_spec_is_shown_with_the_place_marked_and_nothing_runs() {
     assert!(said.stderr.contains("colour"), "{}", said.stderr);
     assert!(said.stderr.contains('^'), "{}", said.stderr);
     assert!(!said.stderr.contains("s3cret"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn a_wrong_spec_of_a_hosts_file_is_named_by_its_line() {
+    let mut hosts = tempfile::NamedTempFile::new().expect("file");
+    writeln!(hosts, "# all\nme@web1  # the first\n\nbad host").expect("file");
+    let path = hosts.path().to_str().expect("path");
+    assert_eq!(
+        easycluster(&["ping", "-f", path]).await,
+        usage_error(&format!(
+            "error: {path}, line 4: this is no host name\n  bad host\n  ^^^^^^^^\n"
+        ))
+    );
+    assert_eq!(
+        easycluster_with_input(&["ping", "-f", "-"], "web1:colour=red\n")
+            .await
+            .stderr
+            .split(": ")
+            .nth(1),
+        Some("stdin, line 1")
+    );
 }
 
 #[tokio::test]

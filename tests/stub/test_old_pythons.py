@@ -6,10 +6,13 @@ of them where there are none.
 
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 from stub_process import CHUNK, HELLO, RUN, Failed, Stub
 from support.interpreters import interpreters
+
+ROOT = Path(__file__).parents[2]
 
 # What an interpreter that serves has of its own in common with 3.2 and 3.3; `view` is what they call memoryview.
 VERSION_3_2 = """
@@ -158,6 +161,10 @@ def test_python_2_6(tmp_path):
         stub.define("def dos():\r\n    return '''a\r\nb'''\r\n")
         assert stub.call("dos") == "a\nb"
         assert stub.eval("1 +\\\r\n 1") == 2
+        # The program's runner too, which is given bytes.
+        stub.define((ROOT / "src" / "cli" / "remote" / "program.py").read_text())
+        assert stub.call("run_program", b"import sys\r\nprint sys.argv\r\nsys.exit(3)", "x.py", ["x.py", "a"]) == 3
+        assert stub.output.endswith(b"['x.py', 'a']\n")
 
 
 @pytest.mark.parametrize("played_as", [(2, VERSION_2_6), (3, VERSION_3_2 % 2)], ids=["2.6", "3.2"])

@@ -82,8 +82,8 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     } else {
         show(&rows)
     };
-    if printed.is_err() {
-        return Ok(failure::READER_GONE);
+    if let Err(error) = printed {
+        return Ok(failure::unwritten(&error));
     }
     let silent = rows.iter().any(|row| row.answer.is_err());
     Ok(if silent {

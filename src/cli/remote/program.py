@@ -19,6 +19,9 @@ def run_program(source, filename, argv):
     else:
         lines = source.decode('utf-8', 'replace')
     linecache.cache[filename] = (len(source), None, lines.splitlines(True), filename)
+    if sys.version_info < (2, 7):
+        # Which takes no other end of a line, and none that is missing.
+        source = source.replace(b'\r\n', b'\n') + b'\n'
     status = 0
     try:
         try:
