@@ -174,5 +174,7 @@ mod tests {
             assert_eq!(boot.feed(&[b'z'; 1000]), None);
         }
         assert!(boot.noise().len() <= NOISE_KEPT);
+        let page = include_str!("../../spec/bootstrap.md");
+        assert!(page.contains(&format!("| NOISE_KEPT | {NOISE_KEPT} |")));
     }
 }

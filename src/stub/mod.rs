@@ -143,6 +143,39 @@ mod tests {
     }
 
     #[test]
+    fn the_interpreters_are_tried_in_the_order_of_the_page() {
+        let page = include_str!("../../spec/bootstrap.md");
+        assert!(page.contains(&format!("| BOOTSTRAP_LIMIT | {BOOTSTRAP_LIMIT} |")));
+        let listed = page
+            .split_once("in this order: ")
+            .and_then(|(_, rest)| rest.split_once(", and runs"))
+            .map(|(listed, _)| listed.split(", "))
+            .expect("the sentence of BS-3");
+        let newest_first = |range: &str| -> Vec<String> {
+            let ends: Vec<u32> = range
+                .split(" down to ")
+                .filter_map(|name| name.strip_prefix("python3.")?.parse().ok())
+                .collect();
+            match ends[..] {
+                [newest, oldest] => (oldest..=newest)
+                    .rev()
+                    .map(|minor| format!("python3.{minor}"))
+                    .collect(),
+                _ => vec![range.to_owned()],
+            }
+        };
+        let listed: Vec<String> = listed.flat_map(newest_first).collect();
+        let tried = std::process::Command::new("/bin/sh")
+            .arg("-c")
+            .arg(format!("set -- {CANDIDATES};echo \"$*\""))
+            .output()
+            .unwrap();
+        let tried = String::from_utf8(tried.stdout).unwrap();
+        let tried: Vec<&str> = tried.split_whitespace().collect();
+        assert_eq!(tried, listed);
+    }
+
+    #[test]
     fn the_build_script_compressed_these_files() {
         let mut text = String::new();
         std::io::Read::read_to_string(&mut flate2::read::DeflateDecoder::new(STUB), &mut text)

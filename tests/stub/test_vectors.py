@@ -5,6 +5,7 @@ import binascii
 import glob
 import json
 import os
+import re
 import subprocess
 
 import assemble
@@ -25,6 +26,36 @@ def read(path):
             digits, _, times = token.partition("*")
             data += binascii.unhexlify(digits) * int(times or 1)
     return fields, data
+
+
+def constants(page):
+    """The numbers of a page's tables, by name."""
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("|")]
+    return dict((row[1].strip(), int(row[2], 0)) for row in rows if re.match(r" *(0x)?[0-9a-f]+ *$", row[2]))
+
+
+def test_the_numbers_of_the_pages_are_those_of_the_stub():
+    spec = os.path.join(VECTORS, "..")
+    numbers = {}
+    for name in ("framing.md", "messages.md", "errors.md"):
+        with open(os.path.join(spec, name)) as file:
+            numbers.update(constants(file.read()))
+    source = "\n".join(assemble.read(name) for name in assemble.names())
+    own = dict(re.findall(r"^([A-Z_]+) = (\d+)$", source, re.M))
+    held = sorted(set(own) & set(numbers))
+    assert held == ["CHUNK", "COMPRESS_MIN", "MAX_PAYLOAD", "THREAD_WINDOW"]
+    assert [int(own[name]) for name in held] == [numbers[name] for name in held]
+    assert int(own["HEADER_SIZE"]) == numbers["HEADER"]
+    # Where they are written out.
+    for text, name in (
+        ("count > %d", "MAX_BUFFERS"),
+        ("len(buffers) == %d", "MAX_BUFFERS"),
+        ("length > %d", "MAX_PING"),
+        ("length %% %d", "RELEASE_ENTRY"),
+        ("magic != 0x%04x", "MAGIC"),
+    ):
+        assert text % numbers[name] in source, name
+    assert "self.total > 1 << 40" in source and 1 << 40 == numbers["MAX_MESSAGE"]
 
 
 def vectors(area):

@@ -1,4 +1,4 @@
-//! Holds framing.md, messages.md and errors.md against the code: rules, numbers, kinds, flags, codes.
+//! Holds bootstrap.md, framing.md, messages.md and errors.md against the code: rules, numbers, kinds, flags, codes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,8 @@ use crate::wire::{
     MAX_PING, ProtocolError, RELEASE_ENTRY, Sender,
 };
 
-const PAGES: [(&str, &str); 3] = [
+const PAGES: [(&str, &str); 4] = [
+    ("bootstrap.md", "BS-"),
     ("framing.md", "FR-"),
     ("messages.md", "ME-"),
     ("errors.md", "ER-"),
