@@ -18,6 +18,7 @@ use serde::{Serialize, Serializer};
 
 use crate::call::Call;
 use crate::connection::Connection;
+use crate::error::Error;
 use crate::session::RequestKind;
 use crate::value::{Arguments, Value};
 
@@ -77,6 +78,28 @@ impl RemoteObject {
     /// As [`call`](Self::call).
     pub fn set<V: Serialize + Send>(&self, attribute: &str, value: V) -> Call<()> {
         self.builtin("setattr", (self.clone(), attribute.to_owned(), value))
+    }
+
+    /// The next item of a remote iterator, such as a generator or a file; `None` at its end.
+    ///
+    /// ```no_run
+    /// # async fn f(client: easycluster::Client) -> Result<(), easycluster::Error> {
+    /// let lines: easycluster::RemoteObject = client.call("open", ("/etc/hosts",)).await?;
+    /// while let Some(line) = lines.next::<String>().await? {
+    ///     print!("{line}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); `TypeError` where the object is no iterator.
+    pub async fn next<R: DeserializeOwned + Send + 'static>(&self) -> Result<Option<R>, Error> {
+        match self.builtin("next", (self.clone(),)).await {
+            Ok(item) => Ok(Some(item)),
+            Err(Error::Remote(error)) if error.type_name == "StopIteration" => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn builtin<R: DeserializeOwned + Send + 'static>(

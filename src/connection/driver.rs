@@ -32,13 +32,27 @@ pub(super) fn start(shared: Arc<Shared>, started: Started, options: TransportOpt
     } = started;
     let first = (!stub_sent).then(|| bootstrap.stub());
     let writing = tokio::spawn(write_all(Arc::clone(&shared), writer, first));
+    let driven = Driven(Arc::clone(&shared));
     tokio::spawn(async move {
+        // Moved in here, so that it is dropped with the task however that ends.
+        let _driven = driven;
         let mut reading = Reading::new(Arc::clone(&shared), &bootstrap, replenish, options);
         let failure = reading.run(reader).await;
         shared.fail(failure);
         // A writer that waits for room would wait for ever.
         writing.abort();
     });
+}
+
+/// Is dropped with the reading task: calls of other runtimes would wait for one that is gone.
+struct Driven(Arc<Shared>);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.fail(Failure::Lost(
+            "the runtime that the connection was made on has ended".to_owned(),
+        ));
+    }
 }
 
 /// Sends the stub if it has not been sent, then whatever the session has to send, until the goodbye or an error.

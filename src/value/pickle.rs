@@ -1,5 +1,6 @@
 //! Requests into pickles and answers out of them, for Rust callers.
 
+use num_bigint::BigInt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_pickle::{DeOptions, SerOptions};
@@ -15,6 +16,12 @@ use crate::wire::Segments;
 ///
 /// A `Vec<u8>` becomes a list of numbers, as serde has it; for Python `bytes` give
 /// `Value::Bytes`. `&str` and `String` become `str`, a struct becomes a `dict`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand as a call's arguments",
+    label = "not a tuple of arguments",
+    note = "arguments are a tuple: `()` for none, `(value,)` for one, `(first, second)` for two",
+    note = "where their number is only known at run time, give a `Vec<Value>`"
+)]
 pub trait Arguments: Send {
     /// What is pickled as the tuple of arguments.
     type Tuple: Serialize + Send;
@@ -97,9 +104,24 @@ pub(crate) fn decode_plain(data: &Segments) -> Result<Value, String> {
 /// Decodes a result into the type the caller wants; `Value` arrives exactly.
 pub(crate) fn decode_result<R: DeserializeOwned + 'static>(data: &Segments) -> Result<R, String> {
     let mut wanted: Option<R> = None;
+    let slot = &mut wanted as &mut dyn std::any::Any;
     // Serde's data model has one kind of sequence, so `Value` takes the exact way where it is the type asked for.
-    if let Some(slot) = (&mut wanted as &mut dyn std::any::Any).downcast_mut::<Option<Value>>() {
+    if let Some(slot) = slot.downcast_mut::<Option<Value>>() {
         *slot = Some(decode_plain(data)?);
+    } else if let Some(slot) = slot.downcast_mut::<Option<Vec<u8>>>() {
+        // To serde this is a sequence of numbers, which Python's `bytes` are not.
+        *slot = match decode_plain(data)? {
+            Value::Bytes(bytes) => Some(bytes),
+            Value::Str(text) => Some(text.into_bytes()),
+            _ => None,
+        };
+    } else if let Some(slot) = slot.downcast_mut::<Option<u64>>() {
+        // serde-pickle reads no number beyond i64 but as its own kind of value.
+        *slot = whole(data);
+    } else if let Some(slot) = slot.downcast_mut::<Option<u128>>() {
+        *slot = whole(data);
+    } else if let Some(slot) = slot.downcast_mut::<Option<i128>>() {
+        *slot = whole(data);
     }
     match wanted {
         Some(value) => Ok(value),
@@ -107,6 +129,15 @@ pub(crate) fn decode_result<R: DeserializeOwned + 'static>(data: &Segments) -> R
             serde_pickle::from_reader(pieces, options)
         })
         .map_err(|e| format!("the result is not a {}: {e}", std::any::type_name::<R>())),
+    }
+}
+
+/// A whole number that fits, or none.
+fn whole<T: TryFrom<i64> + TryFrom<BigInt>>(data: &Segments) -> Option<T> {
+    match decode_plain(data).ok()? {
+        Value::Int(number) => T::try_from(number).ok(),
+        Value::BigInt(number) => T::try_from(number).ok(),
+        _ => None,
     }
 }
 

@@ -148,6 +148,21 @@ async fn values(client: &Client) {
     assert_eq!(big.to_string(), "1180591620717411303424");
     let set: Value = client.eval("set([2, 1])").await.unwrap();
     assert_eq!(set, Value::Set(vec![Value::Int(1), Value::Int(2)]));
+    let bytes: Vec<u8> = client.eval("b'abc'").await.unwrap();
+    assert_eq!(bytes, b"abc");
+    let bytes: Vec<u8> = client
+        .call("echo", (Value::Bytes(vec![0, 255]),))
+        .await
+        .unwrap();
+    assert_eq!(bytes, [0, 255]);
+    let listed: Vec<u8> = client.eval("[1, 255]").await.unwrap();
+    assert_eq!(listed, [1, 255]);
+    let large: u64 = client.eval("2 ** 64 - 1").await.unwrap();
+    assert_eq!(large, u64::MAX);
+    let larger: i128 = client.eval("-2 ** 100").await.unwrap();
+    assert_eq!(larger, -(1 << 100));
+    let error = client.eval::<u64>("-1").await.unwrap_err();
+    assert!(matches!(&error, Error::Convert(_)), "{error}");
     let typed: (i64, Vec<f64>, Option<String>) = client.eval("(1, [0.5, 2], None)").await.unwrap();
     assert_eq!(typed, (1, vec![0.5, 2.0], None));
 }
@@ -261,6 +276,13 @@ async fn objects(client: &Client) {
     let generator: RemoteObject = client.call("countdown", (2,)).await.unwrap();
     let next: i64 = client.call("next", (generator.clone(),)).await.unwrap();
     assert_eq!(next, 2);
+    assert_eq!(generator.next::<i64>().await.unwrap(), Some(1));
+    assert_eq!(generator.next::<i64>().await.unwrap(), None);
+    let error = counter.next::<Value>().await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Remote(e) if e.type_name == "TypeError"),
+        "{error}"
+    );
 }
 
 async fn threads(client: &Client) {
