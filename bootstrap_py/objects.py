@@ -217,6 +217,16 @@ class FileProxy(SelfIterProxy):
         self.close()
 
 
+class RootProxy(DefaultRemoteProxy):
+    """A proxy for the root object of a server, which has these methods and nothing else."""
+
+    proxy_methods = ('getattr', 'setattr', 'delattr', 'getmethod', 'get_global', 'set_global', 'import_modules', 'call',
+                     'eval', 'update_definitions')
+
+    def __getattr__(self, attr):
+        raise AttributeError('the root object has no attribute %r' % attr)
+
+
 def make_proxy_class(name, methods, attrs, cached, module):
     """The proxy class for objects of a class that has none of its own."""
     base = DefaultRemoteProxy if '@auto' in attrs else RemoteProxy

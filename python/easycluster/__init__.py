@@ -48,6 +48,12 @@ exec_return = _names.exec_return
 get_global = _names.get_global
 set_global = _names.set_global
 
+for _value in list(globals().values()):
+    # What is public is shown and pickled by its public name, and not by where it happens to stand.
+    if getattr(_value, '__module__', '').startswith('easycluster._') and callable(_value):
+        _value.__module__ = __name__
+del _value
+
 SINGLE = -1
 VERSION = __version__ = _native.VERSION
 DEFAULT_PORT = _native.DEFAULT_PORT

@@ -7,6 +7,7 @@ gives out the members that everybody here shares, which a state would change.
 import enum
 import pickle
 import sys
+from typing import ClassVar
 
 from . import _errors
 
@@ -28,7 +29,7 @@ def needs_care(found):
 class CarefulUnpickler(pickle._Unpickler):
     """Python's own slow unpickler, which looks at every state before it is set."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict] = dict(pickle._Unpickler.dispatch)
 
     def load_build(self):
         """BUILD, with the state that is on top of the stack."""

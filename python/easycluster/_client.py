@@ -37,9 +37,9 @@ class Client(Requests, Timeouts, Answers, Connection):
     Any thread may use a client. After a fork the child has to make its own; using an inherited one raises RuntimeError.
     """
 
-    _response_class = NonblockingResponse
+    _response_class = NonblockingResponse  # type: type
     # Methods that proxies do not ask the server for, whatever it exports.
-    _own_methods = frozenset()
+    _own_methods = frozenset()  # type: frozenset
 
     def __init__(
         self,

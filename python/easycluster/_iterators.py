@@ -9,10 +9,11 @@ _objects = _shared.load('objects')
 
 # What they may be remade of. Anything else could be a way to have code of a class run, or a function called by whoever goes
 # through the iterator.
-_ITERATED = frozenset(
+_EMPTY: list = [[], (), '', b'', bytearray(), range(0), {}, set(), array.array('b')]
+_ITERATED: frozenset = frozenset(
     (list, tuple, str, bytes, bytearray, range, dict, set, frozenset, int, array.array)
     + (collections.deque, collections.OrderedDict, collections.Counter, collections.defaultdict)
-    + tuple(type(iter(empty)) for empty in ([], (), '', b'', bytearray(), range(0), {}, set(), array.array('b')))
+    + tuple(type(iter(empty)) for empty in _EMPTY)
     + (type(reversed([])), type(reversed(())), enumerate, zip)
 )
 

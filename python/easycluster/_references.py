@@ -8,9 +8,9 @@ from . import _errors, _safe_pickle, _shared
 
 _objects = _shared.load('objects')
 RemoteProxy = _objects.RemoteProxy
+RootProxy = _objects.RootProxy
 # A proxy in words, also where its class asks the server for them.
 shown = RemoteProxy.__repr__
-DefaultRemoteProxy = _objects.DefaultRemoteProxy
 
 
 class _Ref(weakref.ref):
@@ -51,26 +51,6 @@ class ClosedConnection:
 
 
 CLOSED = ClosedConnection()
-
-
-class RootProxy(DefaultRemoteProxy):
-    """The root object of a server, which has these methods and nothing else."""
-
-    proxy_methods = (
-        'getattr',
-        'setattr',
-        'delattr',
-        'getmethod',
-        'get_global',
-        'set_global',
-        'import_modules',
-        'call',
-        'eval',
-        'update_definitions',
-    )
-
-    def __getattr__(self, attr):
-        raise AttributeError('the root object has no attribute %r' % attr)
 
 
 class References:

@@ -12,7 +12,17 @@ def takes_timeout(owner, name, module):
         # By import, because definitions may have other things by these names.
         from builtins import bool, getattr, isinstance, issubclass, len, range, staticmethod, str, type
     except ImportError:
-        from __builtin__ import bool, getattr, isinstance, issubclass, len, range, staticmethod, str, type
+        from __builtin__ import (  # type: ignore
+            bool,
+            getattr,
+            isinstance,
+            issubclass,
+            len,
+            range,
+            staticmethod,
+            str,
+            type,
+        )
 
     def by_code(function):
         code = function.__code__

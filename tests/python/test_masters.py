@@ -35,7 +35,8 @@ def fail():
 """)
 
 def program(rmt):
-    assert rmt.addvals(3, 4) == 7
+    assert rmt.addvals(3, 4) == 7 == rmt.addvals(3, 4, timeout=30)
+    assert rmt.dict(timeout=30) == {'timeout': 30}
     thing = rmt.Thing(100)
     assert thing.get() == thing.value == 100
     assert rmt.Plain(5).value == 5
@@ -66,6 +67,11 @@ with spawn_local() as rmt:
     rmt.addvals(1, 2, oncomplete=seen.append)
     rmt.read_response()
     assert seen == [3]
+define_common("import enum\\nclass Color(enum.Enum):\\n    RED = 1\\n", name='with_enum')
+with spawn_local(definitions='with_enum') as rmt:
+    red, again = rmt.eval('[Color.RED, Color.RED]')
+    assert red is again and red.name == 'RED'
+    assert next(rmt.eval('iter([5])')) == 5
 print('fine')
 '''
 
