@@ -26,6 +26,13 @@ def needs_care(found):
     return isinstance(found, enum.EnumMeta) or numpy is not None and found is numpy.dtype
 
 
+def member(kind, name):
+    """A member of an enumeration, for which some releases of Python 3.11 ask by getattr()."""
+    if isinstance(kind, enum.EnumMeta) and isinstance(name, str) and name in kind.__members__:
+        return kind.__members__[name]
+    raise _errors.Refused('a server asked for the attribute %.100r of %r' % (name, kind), 'builtins.getattr')
+
+
 class CarefulUnpickler(pickle._Unpickler):
     """Python's own slow unpickler, which looks at every state before it is set."""
 

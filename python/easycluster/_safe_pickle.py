@@ -249,6 +249,8 @@ class Policy:
             return _latin1
         if (module, name) == ('copyreg', '_reconstructor'):
             return _reconstruct
+        if uses == CALLED and (module, name) == ('builtins', 'getattr'):
+            return _careful.member
         if uses == CALLED and (module, name) in _iterators.MAKERS:
             return _iterators.MAKERS[module, name]
         if (module, name) == ('zoneinfo', 'ZoneInfo._unpickle'):

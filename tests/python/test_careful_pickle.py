@@ -209,6 +209,13 @@ def test_members_of_enumerations_arrive_and_are_not_changed():
             unpickle(pickle.dumps(Pickled(remote_code.CarefulColor, (1,), {'_value_': 7}), protocol))
         with pytest.raises(Refused, match='changes'):
             unpickle(pickle.dumps(Pickled(uuid.SafeUUID, (0,), {'_value_': 7}), protocol))
+        # The way of some releases of 3.11.
+        assert unpickle(pickle.dumps(Pickled(getattr, (remote_code.CarefulColor, 'RED')), protocol)) is red
+        for owner, name in [(remote_code.CarefulColor, '__class__'), (int, 'real'), (red, 'value')]:
+            with pytest.raises(Refused):
+                unpickle(pickle.dumps(Pickled(getattr, (owner, name)), protocol))
+        with pytest.raises(Refused, match='changes'):
+            unpickle(pickle.dumps(Pickled(getattr, (remote_code.CarefulColor, 'RED'), {'_value_': 7}), protocol))
     assert red.value == 1 and isinstance(red, enum.Enum)
 
 

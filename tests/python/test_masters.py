@@ -67,7 +67,7 @@ with spawn_local() as rmt:
     rmt.addvals(1, 2, oncomplete=seen.append)
     rmt.read_response()
     assert seen == [3]
-define_common("import enum\\nclass Color(enum.Enum):\\n    RED = 1\\n", name='with_enum')
+define_common("import enum\nclass Color(enum.Enum):\n    RED = 1\n", name='with_enum')
 with spawn_local(definitions='with_enum') as rmt:
     red, again = rmt.eval('[Color.RED, Color.RED]')
     assert red is again and red.name == 'RED'
