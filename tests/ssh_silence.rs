@@ -11,7 +11,7 @@ use easycluster::transport::ssh::{Connector, SshTarget, open};
 use easycluster::transport::{ExitStatus, Process, ReadEvent, StageLimits, TransportOptions};
 use easycluster::{ConnectError, Stage};
 use support::remote::{
-    comes_back_whole, finish, server, server_with, server_with_lines, target_at, until,
+    comes_back_whole, finish, output, server, server_with, server_with_lines, target_at, until,
 };
 use support::{Sshd, SshdOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -135,6 +135,18 @@ async fn the_configured_connect_timeout_holds() {
         "{error}"
     );
     assert!(took < Duration::from_secs(10), "{took:?}");
+
+    // Zero is no limit of the configuration's, and not one that is over at once.
+    let none = target_at(&server, server.port()).with_option("ConnectTimeout", "0");
+    let process = open(
+        &Connector::new(),
+        &none,
+        "echo in",
+        &TransportOptions::default(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(output(process).await, "in\n");
 }
 
 #[tokio::test]

@@ -42,8 +42,10 @@ impl Dropbear {
         }
         let account = format!("root:x:0:0:root:{}:/bin/sh\n", at.display());
         std::fs::write(at.join("passwd"), account).unwrap();
+        let shadow = format!("root:{}:19000:0:99999:7:::\n", crate::passwords::SESAME);
+        std::fs::write(at.join("shadow"), shadow).unwrap();
         let script = format!(
-            "mount --bind {at}/passwd /etc/passwd && exec {} -F -E -m -s -p 127.0.0.1:{port} -r {at}/host_key -P {at}/pid",
+            "mount --bind {at}/passwd /etc/passwd && mount --bind {at}/shadow /etc/shadow && exec {} -F -E -m -p 127.0.0.1:{port} -r {at}/host_key -P {at}/pid",
             program("dropbear").display(),
             at = at.display()
         );

@@ -132,6 +132,19 @@ async fn dropbear_takes_rsa_and_ecdsa_keys_and_refuses_others() {
     }
 }
 
+#[tokio::test]
+async fn dropbear_takes_the_password_of_an_account() {
+    let dropbear = Dropbear::start("ed25519");
+    let mut target =
+        target(dropbear.port, dropbear.folder.path()).with_option("IdentityFile", "none");
+    target.user = Some("root".into());
+    let (options, asked) = answers(&["wrong", "sesame"]);
+    let result = run(&target, "echo in", &options).await;
+    let (out, _) = result.unwrap_or_else(|error| panic!("{error}\n{}", dropbear.log()));
+    assert_eq!(out, "in\n");
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
 /// What the asking server takes.
 #[derive(Clone)]
 struct Asking {

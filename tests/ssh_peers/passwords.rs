@@ -10,8 +10,8 @@ use crate::support::remote::answers;
 use crate::support::{KeyPair, PATIENCE, poll, program};
 use crate::{run, target};
 
-/// What crypt makes of `sesame`.
-const SESAME: &str = "$6$easyclusterSalt$/2pf4jfjCUS/n77Pb.e.ABeH7dO4i9R9EvXeg5/65.bMlf/mou7.FUAaGNhAMwnAP6CVv1YF5KJsr71H2O7Qs0";
+/// What crypt makes of the password `sesame`.
+pub const SESAME: &str = "$6$easyclusterSalt$/2pf4jfjCUS/n77Pb.e.ABeH7dO4i9R9EvXeg5/65.bMlf/mou7.FUAaGNhAMwnAP6CVv1YF5KJsr71H2O7Qs0";
 
 /// Asks for a password by PAM and lets everybody in who has it.
 const PAM: &str =

@@ -112,9 +112,7 @@ async fn dial_one(
     settings: &Settings,
     address: SocketAddr,
 ) -> Result<TcpStream, ConnectError> {
-    let limit = settings
-        .connect_timeout
-        .unwrap_or_else(|| stages.options.limits.of(Stage::Connect));
+    let limit = limit_of(stages, settings, Stage::Connect);
     let dialing = async {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -150,6 +148,14 @@ async fn dial_one(
                 .error(Stage::Connect, format!("{address}: {error}"))
                 .with_hint(hint)
         })
+}
+
+/// The configured limit; zero is OpenSSH's word for none, which leaves ours.
+fn limit_of(stages: &Stages, settings: &Settings, stage: Stage) -> Duration {
+    settings
+        .connect_timeout
+        .filter(|limit| !limit.is_zero())
+        .unwrap_or_else(|| stages.options.limits.of(stage))
 }
 
 /// Makes an authenticated connection over `carrier`.
@@ -233,9 +239,7 @@ async fn exchange_keys(
     check: HostKeyCheck,
 ) -> Result<(Handle<ClientHandler>, Arc<Shared>), ConnectError> {
     let since = Instant::now();
-    let limit = settings
-        .connect_timeout
-        .unwrap_or_else(|| stages.options.limits.of(Stage::KeyExchange));
+    let limit = limit_of(stages, settings, Stage::KeyExchange);
     let (handler, shared) = ClientHandler::new(check);
     let exchange = russh::client::connect_stream(config, stream, handler);
     let exchanged = stages
