@@ -4,7 +4,7 @@ import struct
 import time
 
 import pytest
-from stub_process import CALL, CANCEL, CHUNK, CREDIT, DATA, MORE, Failed
+from stub_process import CALL, CANCEL, CHUNK, CREDIT, DATA, MORE, STOP_THREAD, Failed, wait_until
 
 TELL = "import sys, time\ndef tell():\n    sys.stderr.write('started\\n')\n"
 
@@ -104,6 +104,11 @@ def test_cancel_of_a_message_under_way(stub):
             stub.wait(number)
         assert caught.value.fields["kind"] == "cancelled"
         assert stub.call("abs", -1, thread=thread) == 1
+    # What was dropped counts as taken: nothing of it is outstanding when the thread ends.
+    sent = 2 * (CHUNK + 16) + 16 + len(stub.dumps(("abs", (-1,), {})))
+    stub.frame(STOP_THREAD, 0, 3, b"")
+    stub.until(lambda: stub.credits.get(3, 0) >= sent)
+    assert stub.call("abs", -1) == 1 and stub.credits[3] == sent
 
 
 @pytest.mark.parametrize("thread", [0, 1])
@@ -158,10 +163,12 @@ def test_the_next_call_is_not_hit(start, thread):
 def test_a_python_that_cannot_interrupt_threads(stub):
     """Without ctypes, as in small installations: the call goes on, and so does everything else."""
     stub.define(
-        TELL + "sys.modules['ctypes'] = None\nfree = []\ndef doze():\n    tell()\n    time.sleep(60)\n"
-        "def busy():\n    tell()\n    while not free:\n        time.sleep(0.005)\n    return 'done'\n"
+        TELL + "sys.modules['ctypes'] = None\nfree = []\nrunning = []\ndef doze():\n    tell()\n    time.sleep(60)\n"
+        "def busy():\n    running.append(1)\n    while not free:\n        time.sleep(0.005)\n    return 'done'\n"
     )
-    number = started(stub, "busy", thread=1)
+    # It does not print, because printing raises by itself what it held off.
+    number = stub.start_call("busy", thread=1)
+    wait_until(lambda: stub.eval("running"))
     stub.frame(CANCEL, number, 1, b"")
     for n in range(20):
         assert stub.call("abs", -n) == n
