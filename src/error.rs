@@ -54,7 +54,7 @@ pub struct ConnectError {
     pub message: String,
     /// What to do next, one sentence without a full stop.
     pub hint: Option<String>,
-    /// What the other side printed, made safe for a terminal; empty if nothing.
+    /// What the other side printed, made safe for a terminal; empty if nothing. Of a long one the message shows the end.
     pub output: String,
     /// Whether a time limit ended the stage.
     pub timed_out: bool,
@@ -104,13 +104,28 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.host, self.stage, self.message)?;
         if !self.output.is_empty() {
-            write!(f, "; the other side printed: {}", self.output)?;
+            write!(f, "; the other side printed: {}", ending(&self.output))?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for ConnectError {}
+
+/// What a message shows of a long output: the last lines, where reasons stand, behind a sign that there was more.
+fn ending(output: &str) -> String {
+    const LINES: usize = 12;
+    const LETTERS: usize = 1500;
+    let lines = output.rmatch_indices('\n').nth(LINES - 1);
+    let letters = output.char_indices().rev().nth(LETTERS - 1);
+    let begin = lines
+        .map_or(0, |(at, _)| at + 1)
+        .max(letters.map_or(0, |(at, _)| at));
+    match output.get(begin..) {
+        Some(end) if begin > 0 => format!("\u{2026}{end}"),
+        _ => output.to_owned(),
+    }
+}
 
 /// An exception that remote code raised.
 #[derive(Debug, Clone, PartialEq)]
@@ -276,4 +291,33 @@ pub fn printable(text: &str) -> String {
 /// A time limit for people: seconds, to the millisecond.
 fn seconds(limit: Duration) -> String {
     format!("{} s", (limit.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ConnectError, Stage};
+
+    fn shown(output: &str) -> String {
+        let error = ConnectError::new("web1", Stage::Interpreter, "nothing came up");
+        error.with_output(output.as_bytes()).to_string()
+    }
+
+    #[test]
+    fn of_a_long_output_a_message_shows_the_end() {
+        let begin = "web1: interpreter: nothing came up; the other side printed: ";
+        let twelve = (1..=12)
+            .map(|n| n.to_string())
+            .collect::<Vec<_>>()
+            .join("\n");
+        assert_eq!(shown(&twelve), format!("{begin}{twelve}"));
+        assert_eq!(
+            shown(&format!("0\n{twelve}\n")),
+            format!("{begin}\u{2026}{twelve}")
+        );
+        let long = "\u{fc}".repeat(2000);
+        assert_eq!(
+            shown(&long),
+            format!("{begin}\u{2026}{}", "\u{fc}".repeat(1500))
+        );
+    }
 }
