@@ -3,8 +3,13 @@
 import threading
 import weakref
 
-from ._client import Client, _get_ident
+from ._answers import _CANCELLED, _TIMED_OUT
+from ._client import Client, _dumps, _get_ident
+from ._requests import _EVAL
 from ._response import NonblockingResponse, RemoteException, _Failed
+
+# How long a server thread whose call was given up may take to answer, in seconds.
+_PATIENCE = 1.0
 
 
 class _ServerThread:
@@ -77,6 +82,8 @@ class ThreadedClient(Client):
     def _thread_id(self):
         own = self._own
         try:
+            if own.doubtful:
+                self._leave_if_stuck(own)
             return own.thread.number
         except AttributeError:
             pass
@@ -84,7 +91,29 @@ class ThreadedClient(Client):
             number = self._next_thread
             self._next_thread = number + 1
         own.thread = _ServerThread(number, self)
+        own.doubtful = False
         return number
+
+    def _leave_if_stuck(self, own):
+        """A call was given up: if its thread is still busy with it, which not all code lets itself be interrupted in, this thread
+        gets another one on the server. The old one ends when it can."""
+        native = self._connected_native()
+        own.doubtful = False
+        ticket = next(self._tickets)
+        content = _dumps(('None', None), self._protocol)
+        native.submit(ticket, _EVAL, own.thread.number, content, None, None, True)
+        batch = native.take_slot(ticket, _PATIENCE, _get_ident() == _main_ident())
+        self._single(batch)
+        if not [entry for entry in batch if entry[0] == ticket]:
+            native.cancel(ticket)
+            native.forget(ticket)
+            del own.thread
+
+    def _decode(self, tag, value):
+        if value is None and tag in (_CANCELLED, _TIMED_OUT):
+            # Given up without an answer.
+            self._own.doubtful = True
+        return super()._decode(tag, value)
 
     def check_threads(self):
         """Server threads end with the threads that they serve; there is nothing left to check."""
@@ -119,7 +148,11 @@ class ThreadedClient(Client):
 
     def _wait_for_call(self, native, kind, threadid, content, call_timeout, oids, origexc):
         main = _get_ident() == _main_ident()
-        batch = native.call(next(self._tickets), kind, threadid, content, call_timeout, oids, True, main)
+        try:
+            batch = native.call(next(self._tickets), kind, threadid, content, call_timeout, oids, True, main)
+        except KeyboardInterrupt:
+            self._own.doubtful = True
+            raise
         value = self._single(batch)
         if value.__class__ is _Failed:
             self._raise(value.exception, origexc)

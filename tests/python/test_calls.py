@@ -88,24 +88,6 @@ def test_cancelling_a_running_and_a_queued_call(sleeper):
     assert sleeper.eval('3') == 3
 
 
-@pytest.mark.parametrize('kind', [Client, ThreadedClient])
-def test_ctrl_c_ends_a_wait_at_once_and_leaves_the_connection(connect, kind):
-    client = connect(clientclass=kind)
-    client.execblock(SLEEPER)
-    for nonblocking in (False, True):
-        start = time.monotonic()
-        timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            if nonblocking:
-                client.nap(1.5, nonblocking=True).wait()
-            else:
-                client.nap(30)
-        assert time.monotonic() - start < 1.3
-        timer.join()
-    assert client.eval('4') == 4
-
-
 def test_select_and_poll_on_a_client(client):
     assert select.select([client], [], [], 0)[0] == []
     response = client.eval('5', nonblocking=True)
