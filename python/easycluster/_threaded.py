@@ -5,7 +5,7 @@ import weakref
 
 from ._answers import _CANCELLED, _TIMED_OUT
 from ._client import Client, _dumps, _get_ident
-from ._requests import _EVAL
+from ._requests import _METHOD
 from ._response import NonblockingResponse, RemoteException, _Failed
 
 # How long a server thread whose call was given up may take to answer, in seconds.
@@ -100,8 +100,9 @@ class ThreadedClient(Client):
         native = self._connected_native()
         own.doubtful = False
         ticket = next(self._tickets)
-        content = _dumps(('None', None), self._protocol)
-        native.submit(ticket, _EVAL, own.thread.number, content, None, None, True)
+        # No expression, of which the server would keep the source for a while.
+        content = _dumps((0, 'import_modules', ([],), {}), self._protocol)
+        native.submit(ticket, _METHOD, own.thread.number, content, None, None, True)
         batch = native.take_slot(ticket, _PATIENCE, _get_ident() == _main_ident())
         self._single(batch)
         if not [entry for entry in batch if entry[0] == ticket]:
