@@ -172,7 +172,8 @@ class Requests:
     def run(self, func=_NOTHING, /, *args, **kwargs):
         """Runs a function of this program on the server: its source is sent, and the modules that it uses are imported there.
 
-        The function stands by itself: it may use its arguments, what it imports or defines, and modules that its file imports.
+        The function stands by itself: it may use its arguments, what it imports or defines, and what its file imports at the top.
+        Annotations and decorators stay here.
         Where definitions have a `run` of their own, or `func` is nothing to call, the server's global `run` is called.
         """
         if not callable(func) or 'run' in vars(self._defmod):

@@ -4,8 +4,11 @@ import ast
 import builtins
 import functools
 import inspect
+import sys
 import textwrap
 from types import FunctionType, ModuleType
+
+from ._annotations import without_annotations
 
 
 class Shipped:
@@ -57,8 +60,10 @@ def _read(func, code):
     if isinstance(node, ast.AsyncFunctionDef):
         raise TypeError('%s is a coroutine function; the server has no event loop to run it in' % func.__qualname__)
     # Decorators stay here; they belong to this program.
-    body = ''.join(source.splitlines(True)[node.lineno - 1 :])
-    imports = _imports(func, code)
+    body = without_annotations(''.join(source.splitlines(True)[node.lineno - 1 :]))
+    # In code objects, attributes stand among the names.
+    names = _names(code) & _names_in(node.body)
+    imports = _imports(func, names | _names_in(_defaults(node)))
     line = first + node.lineno - 1
     head = ''.join(text + '\n' for text in imports)
     return Shipped(head + body, func.__name__, code.co_filename, max(1, line - len(imports)))
@@ -73,19 +78,55 @@ def _names(code):
     return names
 
 
-def _imports(func, code):
-    """Import statements for the modules that the function uses by global names."""
+def _defaults(node):
+    """The default values of arguments, which are looked up when the function is defined."""
+    return node.args.defaults + [default for default in node.args.kw_defaults if default is not None]
+
+
+def _names_in(nodes):
+    return {part.id for node in nodes for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def _names_by_from(func):
+    """Import statements for what the function's file imports out of modules, by name."""
+    try:
+        lines, _ = inspect.findsource(func)
+        tree = ast.parse(''.join(lines))
+    except (OSError, SyntaxError):
+        return {}
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module != '__future__':
+            for alias in node.names:
+                found[alias.asname or alias.name] = 'from %s import %s as %s' % (
+                    node.module,
+                    alias.name,
+                    alias.asname or alias.name,
+                )
+    return found
+
+
+def _is_ours(value):
+    # Definitions are on the server already.
+    home = getattr(value, '__module__', None)
+    return home == 'easycluster' or hasattr(sys.modules.get(home), '_source_code')
+
+
+def _imports(func, names):
+    """Import statements for the modules, and what the file imports out of modules, that the function uses by global names."""
     imports = []
-    for name in sorted(_names(code)):
+    by_from = _names_by_from(func)
+    for name in sorted(names):
         value = func.__globals__.get(name)
-        if isinstance(value, ModuleType):
+        if value is not None and name in by_from and not _is_ours(value):
+            imports.append(by_from[name])
+        elif isinstance(value, ModuleType):
             imports.append('import %s' % name if value.__name__ == name else _import_as(value.__name__, name))
         elif (
             isinstance(value, (FunctionType, type))
             and not hasattr(builtins, name)
             and value.__module__ == func.__module__
             and (value is not func)
-            and _is_called(func, name)
         ):
             raise TypeError(
                 '%s uses %s, which is defined in this program and not on the server; define both with define_common(), '
@@ -98,13 +139,6 @@ def _import_as(module, name):
     if '.' in module and module.split('.')[0] == name:
         return 'import %s' % module
     return 'import %s as %s' % (module, name)
-
-
-def _is_called(func, name):
-    """Whether the name is looked up as a global, and not only as an attribute of the same name."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(func)))
-    body = tree.body[0]
-    return any(isinstance(node, ast.Name) and node.id == name for part in body.body for node in ast.walk(part))
 
 
 def remote(func=None, **options):

@@ -1,0 +1,138 @@
+"""Functions of the program, run as they are on servers of every version."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json as j
+import os
+import textwrap
+from os.path import join
+from os.path import sep as separator
+
+import pytest
+from easycluster import RemoteException, define_common
+from easycluster._annotations import without_annotations
+
+define_common('''
+def run_defined(value):
+    return value + 1
+''')  # fmt: skip
+
+from easycluster.remote_code import run_defined  # noqa: E402  (just defined)
+
+
+def annotated(
+    number: int,
+    when: 'datetime.date | None' = None,
+    *rest: 'tuple[int, '
+    'str]',
+    name: str = 'x',
+) -> dict[str, int]:  # fmt: skip
+    total: int = number
+    return {name: total + len(rest)}
+
+
+def plainly_annotated(number: int, text: datetime.datetime = 'späť', *more: list[str]) -> datetime.date:
+    doubled: int = number * 2
+    if not text:
+        raise ValueError('no text')
+    return [doubled, text, list(more)]
+
+
+def imported(*parts):
+    return join(*parts), separator, j.loads('[1]')
+
+
+def attribute_of_the_same_name(text):
+    # Not the function of this name that the file imports.
+    return text.join('ab')
+
+
+def with_defaults(first=os.sep, second=separator):
+    return first + second
+
+
+def defined(value):
+    return run_defined(value)
+
+
+@functools.lru_cache(maxsize=None)
+def decorated(number):
+    return number * 2
+
+
+def nesting(number):
+    def inner(value):
+        return value + 1
+
+    return inner(number)
+
+
+def counting(end):
+    for number in range(end):
+        yield number
+
+
+def recursive(number):
+    return 1 if number < 2 else number * recursive(number - 1)
+
+
+class Holder:
+    @staticmethod
+    def held(number):
+        return number + 100
+
+
+@pytest.fixture
+def rmt(connect, interpreter):
+    return connect(rpython=interpreter.path)
+
+
+def test_functions_run_on_every_version(rmt):
+    assert rmt.run(plainly_annotated, 4) == [8, 'späť', []]
+    assert rmt.run(plainly_annotated, 4, 'x', 1, 2) == [8, 'x', [1, 2]]
+    assert rmt.run(imported, 'a', 'b') == ('a/b', '/', [1])
+    assert rmt.run(attribute_of_the_same_name, '-') == 'a-b'
+    assert rmt.run(with_defaults) == '//'
+    assert rmt.run(defined, 1) == 2
+    assert rmt.run(decorated, 3) == 6
+    assert rmt.run(nesting, 3) == 4
+    assert list(rmt.run(counting, 3)) == [0, 1, 2]
+    assert rmt.run(recursive, 5) == 120
+    assert rmt.run(Holder.held, 1) == 101
+
+    def local(number: int) -> int:
+        return number * 3
+
+    assert rmt.run(local, 2) == 6
+
+
+def test_a_version_that_lacks_the_syntax_says_so(rmt):
+    if rmt.server_info['python'][0] > 2:
+        assert rmt.run(annotated, 5, None, 1, name='y') == {'y': 6}
+    else:
+        with pytest.raises(SyntaxError):
+            rmt.run(annotated, 5, origexc='quiet')
+
+
+def test_lines_are_those_of_the_file(rmt):
+    with pytest.raises(RemoteException) as raised:
+        rmt.run(plainly_annotated, 1, '', origexc=False)
+    line = plainly_annotated.__code__.co_firstlineno + 3
+    assert any('test_run.py", line %d, in plainly_annotated' % line in text for text in raised.value.text)
+    assert any("raise ValueError('no text')" in text for text in raised.value.text)
+
+
+@pytest.mark.parametrize('source, bare', [
+    ('def f(a: int, b: "x" = 1) -> None: pass', 'def f(a     , b      = 1)        : pass'),
+    ('def f(a: (int)): pass', 'def f(a: (int)): pass'),
+    ('def f():\n    a: int = 1\n    b: int\n', 'def f():\n    a      = 1\n    b: int\n'),
+    ('def f(é: "ü", *, b: int): pass', 'def f(é      , *, b     ): pass'),
+    ('def f(a: lambda b: 1 = 2): pass', 'def f(a              = 2): pass'),
+    ('def f(a) -> (lambda: 1): pass', 'def f(a) -> (lambda: 1): pass'),
+    ('def f(a): return "-> int"', 'def f(a): return "-> int"'),
+    ('def f(a) -> dict[\n  int]: pass', 'def f(a) -> dict[\n  int]: pass'),
+])  # fmt: skip
+def test_annotations_become_blanks_where_that_is_certain(source, bare):
+    assert without_annotations(textwrap.dedent(source)) == bare
