@@ -246,3 +246,22 @@ impl Collected {
         self.values.remove(name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_lack_stands_in_the_documentation() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ssh.md");
+        let page = std::fs::read_to_string(page).unwrap().to_lowercase();
+        for keyword in LACKING {
+            assert!(
+                page.contains(keyword),
+                "docs/ssh.md does not name {keyword}"
+            );
+            let known = lookup(keyword).map(|(_, kind)| kind);
+            assert_eq!(known, Some(Kind::Ignored), "{keyword}");
+        }
+    }
+}
