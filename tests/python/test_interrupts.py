@@ -22,6 +22,14 @@ def nap(seconds):
 '''
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_counts():
+    """Whoever runs the tests in the background has SIGINT ignored, which is inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize('kind', [Client, ThreadedClient])
 def test_ctrl_c_ends_a_wait_at_once_and_leaves_the_connection(connect, kind):
     client = connect(clientclass=kind)
