@@ -281,6 +281,7 @@ async fn one_call(server: &Sshd, python: &Interpreter, report: &mut Report) {
     .await;
     let mut echo = bare.echo(python.to_str()).await;
     let client = client(server, python).await;
+    let apart = floor::apart::Apart::new(server);
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for block in 0..12 {
         for _ in 0..500 {
@@ -298,6 +299,7 @@ async fn one_call(server: &Sshd, python: &Interpreter, report: &mut Report) {
             }
         }
     }
+    drop(apart);
     report.ratio("one call", median(ours), median(floor), 1.5);
     client.close().await;
     drop(echo);

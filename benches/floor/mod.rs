@@ -1,5 +1,6 @@
 //! What SSH itself costs: a bare russh client that does the same over the same server, without this crate.
 
+pub mod apart;
 pub mod distance;
 
 use std::path::Path;
