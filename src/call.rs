@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 
 use crate::connection::request::{Answer, Request};
 use crate::connection::{Completion, Connection};
+use crate::deferred_free::freed_aside;
 use crate::error::Error;
-use crate::freed_aside::freed_aside;
 use crate::remote_object::{RemoteObject, receiving, sending};
 use crate::session::{Payload, RequestKind, ThreadTarget};
 use crate::value::{Arguments, decode_error, decode_plain, decode_result, encode_request};

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 
 use crate::call::Call;
 use crate::connection::{ConnectOptions, Connection, Failure, Hello};
-use crate::connection_spec::ConnectionSpec;
 use crate::error::Error;
 use crate::session::RequestKind;
+use crate::spec::ConnectionSpec;
 use crate::value::{Arguments, Value};
 
 /// Python on another machine. Clones share the connection; dropping the last one ends the

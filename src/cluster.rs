@@ -18,8 +18,8 @@ use std::future::IntoFuture;
 use crate::call::Call;
 use crate::client::Client;
 use crate::connection::ConnectOptions;
-use crate::connection_spec::ConnectionSpec;
 use crate::error::Error;
+use crate::spec::ConnectionSpec;
 use crate::value::Arguments;
 
 /// Clients that are used together.

@@ -14,10 +14,11 @@ pub mod cli;
 mod client;
 mod cluster;
 pub mod connection;
-pub mod connection_spec;
+mod deferred_free;
+mod dial;
 pub mod error;
-mod freed_aside;
-pub mod key_file;
+pub mod keys;
+mod process;
 #[cfg(feature = "python")]
 mod python;
 // The parts without CPython, so that their tests run where there is no library of it to link with.
@@ -32,6 +33,7 @@ pub mod server;
 #[cfg(feature = "cli")]
 pub mod service;
 pub mod session;
+pub mod spec;
 pub mod stub;
 pub mod transport;
 mod value;
@@ -41,9 +43,9 @@ pub use call::Call;
 pub use client::Client;
 pub use cluster::Cluster;
 pub use connection::{ConnectOptions, Output, OutputSink};
-pub use connection_spec::ConnectionSpec;
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use remote_object::RemoteObject;
+pub use spec::ConnectionSpec;
 pub use value::{Arguments, Value};
 
 /// The README's examples, so that they compile.

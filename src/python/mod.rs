@@ -49,8 +49,8 @@ fn main(py: Python<'_>, arguments: Vec<String>) -> i32 {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
-    module.add("DEFAULT_PORT", crate::connection_spec::DEFAULT_PORT)?;
-    module.add("KEY_SIZE", crate::key_file::KEY_SIZE)?;
+    module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
+    module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
     module.add_class::<connection::Connection>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,

@@ -156,7 +156,7 @@ fn describe(status: ExitStatus) -> Exit {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Status(code),
-        (None, Some(signal)) => Exit::Signal(crate::transport::child::signal_name(signal)),
+        (None, Some(signal)) => Exit::Signal(crate::process::signal_name(signal)),
         (None, None) => Exit::Unknown,
     }
 }

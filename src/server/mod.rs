@@ -117,7 +117,7 @@ pub enum ServerError {
     ShortKey(usize),
     /// The key cannot be had.
     #[error(transparent)]
-    Key(#[from] crate::key_file::KeyError),
+    Key(#[from] crate::keys::KeyError),
     /// No socket could be opened.
     #[error("cannot listen on {place}: {error}")]
     Listen {

@@ -2,8 +2,9 @@
 
 use tokio::process::Command;
 
-use super::{Process, Reader, TransportOptions, Writer, child};
 use crate::error::{ConnectError, Stage};
+use crate::process;
+use crate::transport::{Process, Reader, TransportOptions, Writer};
 
 /// Starts the command under `/bin/sh`, as a login shell would.
 ///
@@ -17,7 +18,7 @@ pub async fn open(command: &str, options: &TransportOptions) -> Result<Process, 
     if let Some(home) = std::env::home_dir().filter(|home| home.is_dir()) {
         shell.current_dir(home);
     }
-    let (writer, reader) = child::spawn(shell, child::Group::Own).map_err(|error| {
+    let (writer, reader) = process::spawn(shell, process::Group::Own).map_err(|error| {
         ConnectError::new(
             "local",
             Stage::Channel,

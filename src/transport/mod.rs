@@ -7,13 +7,11 @@
     clippy::indexing_slicing
 )]
 
-pub mod child;
 pub mod local;
 pub mod openssh;
 pub mod ssh;
 pub mod tcp;
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -21,41 +19,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::connection_spec::{ConnectionSpec, Transport};
 use crate::error::{ConnectError, Stage};
+pub use crate::process::{ExitStatus, ReadEvent};
+use crate::spec::{ConnectionSpec, Transport};
 use crate::stub::Bootstrap;
-
-/// What a process wrote, or how it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReadEvent {
-    /// Bytes of its standard output.
-    Stdout(Bytes),
-    /// Bytes of its standard error.
-    Stderr(Bytes),
-    /// It ended; said once, as far as the transport learns of it.
-    Exit(ExitStatus),
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExitStatus {
-    /// Its exit code.
-    Code(i32),
-    /// The signal that ended it, by name without `SIG`, such as `KILL`.
-    Signal(String),
-    /// It ended, or the connection did, and nobody said how; the sentence says what is known.
-    Unknown(String),
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ExitStatus::Code(code) => write!(f, "the process ended with exit status {code}"),
-            ExitStatus::Signal(name) => write!(f, "the process was ended by signal {name}"),
-            ExitStatus::Unknown(why) => f.write_str(why),
-        }
-    }
-}
 
 /// Time limits of the stages, each for one attempt.
 #[derive(Debug, Clone)]
@@ -204,7 +171,7 @@ pub struct Process {
 #[derive(Debug)]
 pub enum Writer {
     /// A child process's standard input.
-    Child(child::Writer),
+    Child(crate::process::Writer),
     /// A connection to a standalone server.
     Tcp(tcp::Writer),
     /// A channel of an SSH connection.
@@ -240,7 +207,7 @@ impl Writer {
 #[derive(Debug)]
 pub enum Reader {
     /// A child process's output.
-    Child(child::Reader),
+    Child(crate::process::Reader),
     /// A connection to a standalone server.
     Tcp(tcp::Reader),
     /// A channel of an SSH connection.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::child::{self, Group};
-use super::{Process, TransportOptions};
-use crate::connection_spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home};
 use crate::error::{ConnectError, Stage};
+use crate::process::{self, Group};
+use crate::spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home};
+use crate::transport::{Process, TransportOptions};
 
 /// Which program to run, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub async fn open(
             let mut shell = Command::new("/bin/sh");
             shell
                 .arg("-c")
-                .arg(format!("{}exec \"$0\" \"$@\"", child::DEAF))
+                .arg(format!("{}exec \"$0\" \"$@\"", process::DEAF))
                 .arg(program);
             (shell, Group::Ours)
         }
@@ -135,7 +135,7 @@ pub async fn open(
         .arg("--")
         .arg(&target.host)
         .arg(command);
-    let (writer, reader) = child::spawn(ssh, group).map_err(|error| {
+    let (writer, reader) = process::spawn(ssh, group).map_err(|error| {
         fail(format!("{}: {error}", target.program.display()))
             .with_hint("name the ssh program by its full path in the spec, or take ssh=yes for the native transport")
     })?;
@@ -145,8 +145,8 @@ pub async fn open(
         format!("started {}", target.program.display()),
     );
     Ok(Process {
-        writer: super::Writer::Child(writer),
-        reader: super::Reader::Child(reader),
+        writer: crate::transport::Writer::Child(writer),
+        reader: crate::transport::Reader::Child(reader),
         peer: target.host.clone(),
     })
 }

@@ -8,15 +8,16 @@ use russh::SshId;
 use russh::client::{Config, GexParams, Handle};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::connection::Connection;
-use super::handler::{ClientHandler, HandlerError, Shared, describe};
-use super::host_key::HostKeyCheck;
-use super::key_store::KeyStore;
-use super::settings::{AddressFamily, Route, Settings};
-use super::stream::{ByteStream, PromptStream, Tethered};
-use super::timing::Stages;
-use super::{algorithms, auth};
 use crate::error::{ConnectError, Stage};
+use crate::transport::ssh::algorithms;
+use crate::transport::ssh::auth;
+use crate::transport::ssh::auth::key_store::KeyStore;
+use crate::transport::ssh::config::settings::{AddressFamily, Route, Settings};
+use crate::transport::ssh::connection::Connection;
+use crate::transport::ssh::handler::{ClientHandler, HandlerError, Shared, describe};
+use crate::transport::ssh::host_key::HostKeyCheck;
+use crate::transport::ssh::stream::{ByteStream, PromptStream, Tethered};
+use crate::transport::ssh::timing::Stages;
 
 /// What the server may send before we have read it, in bytes a channel: between these two, by the distance to the
 /// server. A window that is larger than the way needs only makes small answers wait behind large ones.
@@ -31,18 +32,18 @@ const PACKET: u32 = 32 * 1024;
 const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A stream to the server, and what it depends on.
-pub(super) struct Carrier {
-    pub(super) stream: Box<dyn ByteStream>,
+pub(crate) struct Carrier {
+    pub(crate) stream: Box<dyn ByteStream>,
     /// The server is on this machine.
-    pub(super) loopback: bool,
+    pub(crate) loopback: bool,
     /// How long it took to open, which is one round trip and little more; `None` where that cannot be told.
-    pub(super) round_trip: Option<Duration>,
+    pub(crate) round_trip: Option<Duration>,
     /// The connection that it runs through.
-    pub(super) outer: Option<Arc<Connection>>,
+    pub(crate) outer: Option<Arc<Connection>>,
 }
 
 /// Resolves the host name and opens a TCP connection.
-pub(super) async fn dial(stages: &Stages, settings: &Settings) -> Result<Carrier, ConnectError> {
+pub(crate) async fn dial(stages: &Stages, settings: &Settings) -> Result<Carrier, ConnectError> {
     let mut last = None;
     for attempt in 0..settings.connection_attempts {
         if attempt > 0 {
@@ -159,7 +160,7 @@ fn limit_of(stages: &Stages, settings: &Settings, stage: Stage) -> Duration {
 }
 
 /// Makes an authenticated connection over `carrier`.
-pub(super) async fn establish(
+pub(crate) async fn establish(
     stages: &Stages,
     settings: &Settings,
     carrier: Carrier,

@@ -1,7 +1,6 @@
 //! The TCP transport: to a standalone server, authenticated by a shared key. Its end is the same
 //! byte pipe to a shell command as every other transport's.
 
-mod dial;
 // Both ends run these two; without the server only the client's half is in use.
 #[cfg_attr(not(feature = "server"), allow(dead_code))]
 pub(crate) mod handshake;
@@ -16,9 +15,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use self::link::{Incoming, LinkError, LinkReceiver, LinkSender, Liveness, Side, Taker};
-use super::{ExitStatus, Process, ReadEvent, TransportOptions};
-use crate::connection_spec::ConnectionSpec;
 use crate::error::{ConnectError, Stage};
+use crate::spec::ConnectionSpec;
+use crate::transport::{ExitStatus, Process, ReadEvent, TransportOptions};
 use crate::wire::authentication::{
     AuthenticationError, COMMAND_MAX, Exit, Message, Open, Opened, Opener, Refusal, Sealer,
 };
@@ -168,8 +167,8 @@ pub async fn open(
     };
     let (writer, reader) = connect(&target, command, options).await?;
     Ok(Process {
-        writer: super::Writer::Tcp(writer),
-        reader: super::Reader::Tcp(reader),
+        writer: crate::transport::Writer::Tcp(writer),
+        reader: crate::transport::Reader::Tcp(reader),
         peer: target.peer(),
     })
 }
@@ -192,7 +191,7 @@ pub async fn connect(
             ),
         ));
     }
-    let mut stream = dial::dial(&peer, &target.host, target.port, options).await?;
+    let mut stream = crate::dial::dial(&peer, &target.host, target.port, options).await?;
     let (sealer, opener) = authenticate(&mut stream, target, command, options, &peer).await?;
     let (sender, receiver) = link::start(
         stream,

@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::keywords::{Collected, Kind, lookup};
-use super::words::words;
-use crate::transport::ssh::settings::{ConfigSource, SshTarget};
+use crate::transport::ssh::config::keywords::{Collected, Kind, lookup};
+use crate::transport::ssh::config::settings::{ConfigSource, SshTarget};
+use crate::transport::ssh::config::words::words;
 
 /// The `ssh` program, if there is one.
-pub(super) fn program() -> Option<PathBuf> {
+pub(crate) fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|folder| folder.join("ssh"))
@@ -25,7 +25,7 @@ const GOOD_FOR: Duration = Duration::from_secs(10);
 type Answer = (Instant, Collected);
 
 /// As `ask`, with answers kept for a while.
-pub(super) fn ask_once(program: &Path, target: &SshTarget) -> Result<Collected, String> {
+pub(crate) fn ask_once(program: &Path, target: &SshTarget) -> Result<Collected, String> {
     static ANSWERS: Mutex<Option<HashMap<SshTarget, Answer>>> = Mutex::new(None);
     let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
     let answers = answers.get_or_insert_default();
@@ -81,9 +81,7 @@ fn lines(program: &Path, target: &SshTarget, config: &ConfigSource) -> Result<Ve
             command.args(["-F", "none"]);
         }
         ConfigSource::File(path) => {
-            command
-                .arg("-F")
-                .arg(crate::connection_spec::expand_home(path));
+            command.arg("-F").arg(crate::spec::expand_home(path));
         }
     }
     if let Some(user) = &target.user {
