@@ -19,7 +19,7 @@ use crate::error::{ConnectError, Stage};
 use crate::spec::ConnectionSpec;
 use crate::transport::{ExitStatus, Process, ReadEvent, TransportOptions};
 use crate::wire::authentication::{
-    AuthenticationError, COMMAND_MAX, Exit, Message, Open, Opened, Opener, Refusal, Sealer,
+    AuthenticationError, COMMAND_MAX, Message, Open, Opened, Opener, Refusal, Sealer,
 };
 
 /// The port of a standalone server where none is given.
@@ -111,11 +111,7 @@ impl Reader {
                     self.taker.taken(bytes.len());
                     return Some(ReadEvent::Stderr(bytes));
                 }
-                Some(Ok(Incoming::Exit(Exit::Status(code)))) => ExitStatus::Code(code),
-                Some(Ok(Incoming::Exit(Exit::Signal(name)))) => ExitStatus::Signal(name),
-                Some(Ok(Incoming::Exit(Exit::Unknown))) => ExitStatus::Unknown(
-                    "the process ended, and the server does not know how".into(),
-                ),
+                Some(Ok(Incoming::Exit(exit))) => exit.into(),
                 Some(Ok(Incoming::Opened(opened))) => {
                     self.server = Some(opened);
                     continue;
