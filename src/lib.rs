@@ -19,6 +19,7 @@ mod dial;
 pub mod error;
 pub mod keys;
 mod process;
+mod progress;
 #[cfg(feature = "python")]
 mod python;
 // The parts without CPython, so that their tests run where there is no library of it to link with.
