@@ -9,7 +9,7 @@ import sys
 try:
     import thread
 except ImportError:
-    import _thread as thread
+    import _thread as thread  # novm: the other name of the same
 
 pattern = os.environ.pop('EASYCLUSTER_PROFILE', None)
 start_new_thread = thread.start_new_thread
