@@ -20,10 +20,10 @@ mod spec;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-/// The text of a file of the stub, such as `objects.py`, which both ends run.
+/// The text of a file that both ends run, such as `objects.py`.
 #[pyfunction]
 fn stub_source(name: &str) -> PyResult<String> {
-    crate::stub::file(name)
+    crate::stub::file(&format!("shared/{name}"))
         .map(str::to_owned)
         .ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(name.to_owned()))
 }
