@@ -10,6 +10,7 @@ use russh::{ChannelId, Disconnect};
 use tokio::runtime::Handle as Runtime;
 
 use crate::error::{ConnectError, Stage};
+use crate::progress::CLOSE_GRACE;
 use crate::stub::Bootstrap;
 use crate::transport::ssh::channel::opening::{Confirmed, Opening};
 use crate::transport::ssh::channel::standby::{Prepared, Standby};
@@ -17,9 +18,6 @@ use crate::transport::ssh::channel::{Lease, Reader, Writer, wire};
 use crate::transport::ssh::handler::{ClientHandler, Shared, describe};
 use crate::transport::ssh::stream::abortable::AbortOnDrop;
 use crate::transport::ssh::timing::Stages;
-
-/// How long the farewell to a server may take before the stream is cut off.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A command that was started on a channel.
 pub(crate) struct RunningCommand {
@@ -345,7 +343,7 @@ impl Drop for Connection {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                 };
-                _ = tokio::time::timeout(FAREWELL, farewell).await;
+                _ = tokio::time::timeout(CLOSE_GRACE, farewell).await;
                 drop((abort, carrier, shared));
             });
         }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::error::ConnectError;
 use crate::stub::Bootstrap;
-use crate::transport::{Process, Started, TransportOptions};
+use crate::transport::{OnRunning, Process, Started, TransportOptions};
 use connection::Connection;
 
 /// Starts `command` on `target` over a connection of `connector`. The server's answer to the command
@@ -41,8 +41,12 @@ pub async fn open(
     command: &str,
     options: &TransportOptions,
 ) -> Result<Process, ConnectError> {
-    let (begun, connection) = connector.start(target, command, None, options).await?;
-    Ok(process(begun.writer, begun.reader, &connection))
+    let started = connector.start(target, command, None, options).await?;
+    Ok(process(
+        started.command.writer,
+        started.command.reader,
+        &started.connection,
+    ))
 }
 
 /// Starts an interpreter by `bootstrap`, or takes over one that was started ahead of need in the same
@@ -59,7 +63,11 @@ pub async fn start_stub(
 ) -> Result<Started, ConnectError> {
     let wanted = Some(bootstrap.wanted()).filter(|_| ahead > 0);
     let command = bootstrap.command();
-    let (begun, connection) = connector.start(target, command, wanted, options).await?;
+    let pool::Started {
+        command: running,
+        connection,
+        fresh,
+    } = connector.start(target, command, wanted, options).await?;
     // It does not keep the connection. What fails is tried again when the next client has come.
     let (weak, wanted) = (Arc::downgrade(&connection), bootstrap.wanted().to_owned());
     let replenish = move || {
@@ -68,10 +76,11 @@ pub async fn start_stub(
         }
     };
     Ok(Started {
-        process: process(begun.writer, begun.reader, &connection),
-        stub_sent: begun.bootstrap.is_some(),
-        bootstrap: begun.bootstrap.unwrap_or(bootstrap),
-        on_running: Some(Box::new(replenish)),
+        process: process(running.writer, running.reader, &connection),
+        stub_sent: running.bootstrap.is_some(),
+        bootstrap: running.bootstrap.unwrap_or(bootstrap),
+        on_used_connection: !fresh,
+        on_running: (ahead > 0).then(|| Box::new(replenish) as OnRunning),
     })
 }
 

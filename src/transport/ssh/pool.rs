@@ -35,6 +35,14 @@ struct Connections {
     failure: Option<(Instant, ConnectError)>,
 }
 
+/// A command that was started, and on what.
+pub(crate) struct Started {
+    pub(crate) command: RunningCommand,
+    pub(crate) connection: Arc<Connection>,
+    /// The connection was made for it.
+    pub(crate) fresh: bool,
+}
+
 /// Opens channels and keeps track of which connections there are. Clones share them.
 #[derive(Clone, Default)]
 pub struct Connector {
@@ -74,14 +82,20 @@ impl Connector {
         command: &str,
         wanted: Option<&str>,
         options: &TransportOptions,
-    ) -> Result<(RunningCommand, Arc<Connection>), ConnectError> {
+    ) -> Result<Started, ConnectError> {
         let stages = Stages::new(&target.host, options);
         let settings = config::resolve(&stages, target).await?;
         follow(&stages, &settings).await?;
         loop {
             let (connection, fresh) = self.connection(&stages, &settings, wanted).await?;
             match connection.begin(&stages, command, wanted).await {
-                Ok(begun) => return Ok((begun, connection)),
+                Ok(command) => {
+                    return Ok(Started {
+                        command,
+                        connection,
+                        fresh,
+                    });
+                }
                 // On a connection that nobody else uses the refusal is final. One that others use is
                 // full, or has ended between finding and using it.
                 Err(error) if error.timed_out => return Err(error),
