@@ -23,9 +23,9 @@ pub use hello::Hello;
 pub use options::{ClassSink, ConnectOptions, Peer};
 pub use output::{Output, OutputSink};
 
-use crate::connection_spec::ConnectionSpec;
 use crate::error::Error;
 use crate::session::{CancelReason, Request, RequestId, Session};
+use crate::spec::ConnectionSpec;
 use crate::transport;
 use shared::Shared;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::connection_spec::ConnectionSpec;
 use crate::session::SessionConfig;
+use crate::spec::ConnectionSpec;
 use crate::transport::TransportOptions;
 
 use super::output::OutputSink;

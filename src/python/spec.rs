@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyString};
 
-use crate::connection_spec::{
+use crate::spec::{
     ConfigChoice, ConnectionSpec, CustomOptions, Host, KeySource, ParseOptions, SpecErrorKind,
     SshChoice,
 };
@@ -65,9 +65,7 @@ pub(super) fn parse_spec<'py>(
     if let Some(source) = &spec.key {
         found.set_item("key_in_spec", matches!(source, KeySource::Text(_)))?;
         let key = match source {
-            KeySource::File(path) => {
-                keys::read_key_file(py, crate::connection_spec::expand_home(path))?
-            }
+            KeySource::File(path) => keys::read_key_file(py, crate::spec::expand_home(path))?,
             KeySource::Text(text) => keys::decode_key(py, text)?,
             KeySource::Given(key) => PyBytes::new(py, key.as_bytes()),
         };

@@ -1,13 +1,11 @@
 //! The user's own `ssh` program, for what the native transport lacks (`ssh=/path/to/ssh` in a spec).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use tokio::process::Command;
-
-use super::child::{self, Group};
-use super::{Process, TransportOptions};
-use crate::connection_spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home};
 use crate::error::{ConnectError, Stage};
+use crate::process::{self, ErrorOutput, Group};
+use crate::spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home};
+use crate::transport::{Process, TransportOptions};
 
 /// Which program to run, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,16 +78,6 @@ pub fn target_of(spec: &ConnectionSpec, program: PathBuf) -> Result<OpenSshTarge
     })
 }
 
-/// Where the program is, if it is anywhere.
-fn found(program: &Path) -> Option<PathBuf> {
-    if program.components().count() > 1 {
-        return program.is_file().then(|| program.to_path_buf());
-    }
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
-}
-
 /// Runs `command` on the target by the `ssh` program.
 pub async fn open(
     target: &OpenSshTarget,
@@ -108,17 +96,12 @@ pub async fn open(
         return Err(fail("host and user must not begin with a dash".to_owned()));
     }
     // Where somebody may be asked, it asks them itself.
-    let (mut ssh, group) = match found(&target.program) {
+    let (mut ssh, group) = match process::find_program(&target.program) {
         Some(program) if cfg!(unix) && options.prompter.is_some() => {
-            let mut shell = Command::new("/bin/sh");
-            shell
-                .arg("-c")
-                .arg(format!("{}exec \"$0\" \"$@\"", child::DEAF))
-                .arg(program);
-            (shell, Group::Ours)
+            (process::ignoring_interrupts(program), Group::Shared)
         }
         // Starting it says what is wrong with it.
-        _ => (Command::new(&target.program), Group::Own),
+        _ => (process::program(&target.program), Group::Own),
     };
     // No terminal on the other side, no escape characters in the stream, nothing of the user's forwardings.
     ssh.args(["-T", "-e", "none", "-o", "ClearAllForwardings=yes"]);
@@ -135,18 +118,19 @@ pub async fn open(
         .arg("--")
         .arg(&target.host)
         .arg(command);
-    let (writer, reader) = child::spawn(ssh, group).map_err(|error| {
+    let spawned = process::spawn(ssh, group, ErrorOutput::Piped).map_err(|error| {
         fail(format!("{}: {error}", target.program.display()))
             .with_hint("name the ssh program by its full path in the spec, or take ssh=yes for the native transport")
     })?;
+    let (writer, reader) = spawned.into_halves();
     options.reached(
         Stage::Connect,
         since.elapsed(),
         format!("started {}", target.program.display()),
     );
     Ok(Process {
-        writer: super::Writer::Child(writer),
-        reader: super::Reader::Child(reader),
+        writer: crate::transport::Writer::Child(writer),
+        reader: crate::transport::Reader::Child(reader),
         peer: target.host.clone(),
     })
 }

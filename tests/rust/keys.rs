@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use easycluster::connection_spec::{ConnectionSpec, expand_home};
-use easycluster::key_file::{Key, KeyError, KeyWarning, read_key_file, write_key_file};
+use easycluster::keys::{Key, KeyError, KeyWarning, read_key_file, write_key_file};
+use easycluster::spec::{ConnectionSpec, expand_home};
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o7777

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use easycluster::connection_spec::{
+use easycluster::keys::{KEY_SIZE, Key};
+use easycluster::spec::{
     ConfigChoice, ConnectionSpec, CustomOptions, DEFAULT_PORT, Host, KeySource, MAX_AHEAD,
     MAX_SPEC, MAX_TIMEOUT, ParseOptions, SpecError, SpecErrorKind, SshChoice, Transport,
 };
-use easycluster::key_file::{KEY_SIZE, Key};
 use proptest::prelude::*;
 
 const PAGE: &str = include_str!("../../spec/connection-spec.md");

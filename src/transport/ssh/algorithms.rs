@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use russh::keys::{Algorithm, Certificate};
 use russh::{Preferred, cipher, compression, kex, mac};
 
-use super::config::{Verdict, matches_list};
-use super::host_key::HostKeyCheck;
-use super::settings::Settings;
+use crate::transport::ssh::config::settings::Settings;
+use crate::transport::ssh::config::{Verdict, matches_list};
+use crate::transport::ssh::host_key::HostKeyCheck;
 
 const CERTIFICATE_SUFFIX: &str = "-cert-v01@openssh.com";
 
@@ -109,7 +109,7 @@ fn apply<'a>(configured: Option<&str>, usual: &[&'a str], more: &[&'a str]) -> V
         let mut found = Vec::new();
         for pattern in list.split(',') {
             for name in all() {
-                if super::config::matches(name, pattern) && !found.contains(&name) {
+                if crate::transport::ssh::config::matches(name, pattern) && !found.contains(&name) {
                     found.push(name);
                 }
             }
@@ -145,7 +145,7 @@ fn apply<'a>(configured: Option<&str>, usual: &[&'a str], more: &[&'a str]) -> V
 }
 
 /// What we offer to one server, in order. The error names the keyword that leaves nothing.
-pub(super) fn preferred(settings: &Settings, check: &HostKeyCheck) -> Result<Preferred, String> {
+pub(crate) fn preferred(settings: &Settings, check: &HostKeyCheck) -> Result<Preferred, String> {
     let none = |keyword: &str, configured: &Option<String>| {
         format!(
             "{keyword} '{}' leaves no algorithm that is supported here",
@@ -240,7 +240,7 @@ fn key_type(algorithm: &str) -> &str {
 }
 
 /// Whether an authority's signature is made by an algorithm that counts.
-pub(super) fn ca_signature_allowed(settings: &Settings, certificate: &Certificate) -> bool {
+pub(crate) fn ca_signature_allowed(settings: &Settings, certificate: &Certificate) -> bool {
     let allowed = apply(
         settings.ca_signature_algorithms.as_deref(),
         CA_SIGNATURES,
@@ -250,7 +250,7 @@ pub(super) fn ca_signature_allowed(settings: &Settings, certificate: &Certificat
 }
 
 /// Signature algorithms that may be used for user keys.
-pub(super) fn user_key_algorithms(settings: &Settings) -> Vec<&'static str> {
+pub(crate) fn user_key_algorithms(settings: &Settings) -> Vec<&'static str> {
     apply(
         settings.pubkey_algorithms.as_deref(),
         USER_KEYS,

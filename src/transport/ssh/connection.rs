@@ -8,28 +8,28 @@ use russh::client::Handle;
 use russh::{ChannelId, Disconnect};
 use tokio::runtime::Handle as Runtime;
 
-use super::ahead::{Ahead, Prepared};
-use super::channel::{Reader, Writer, wire};
-use super::handler::{ClientHandler, Shared, describe};
-use super::opening::{Confirmed, Opening};
-use super::stream::Lifeline;
-use super::timing::Stages;
 use crate::error::{ConnectError, Stage};
 use crate::stub::Bootstrap;
+use crate::transport::ssh::channel::opening::{Confirmed, Opening};
+use crate::transport::ssh::channel::standby::{Ahead, Prepared};
+use crate::transport::ssh::channel::{Reader, Writer, wire};
+use crate::transport::ssh::handler::{ClientHandler, Shared, describe};
+use crate::transport::ssh::stream::Lifeline;
+use crate::transport::ssh::timing::Stages;
 
 /// How long the farewell to a server may take before the stream is cut off.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A process on a channel.
-pub(super) struct Begun {
-    pub(super) writer: Writer,
-    pub(super) reader: Reader,
+pub(crate) struct Begun {
+    pub(crate) writer: Writer,
+    pub(crate) reader: Reader,
     /// By what it was started, if that was ahead of need; the stub has been sent then.
-    pub(super) bootstrap: Option<Bootstrap>,
+    pub(crate) bootstrap: Option<Bootstrap>,
 }
 
 /// A connection that channels can be opened on.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// `None` only while it is dropped.
     handle: Mutex<Option<Arc<Handle<ClientHandler>>>>,
     lifeline: Mutex<Option<Lifeline>>,
@@ -49,7 +49,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
+    pub(crate) fn new(
         handle: Handle<ClientHandler>,
         lifeline: Lifeline,
         shared: Arc<Shared>,
@@ -72,15 +72,15 @@ impl Connection {
         }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    pub(super) fn runtime(&self) -> &Runtime {
+    pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
-    pub(super) fn peer(&self) -> &str {
+    pub(crate) fn peer(&self) -> &str {
         &self.peer
     }
 
@@ -92,12 +92,12 @@ impl Connection {
     }
 
     /// Whether a new channel is worth trying.
-    pub(super) fn usable(&self) -> bool {
+    pub(crate) fn usable(&self) -> bool {
         !self.full.load(Ordering::Relaxed) && self.works()
     }
 
     /// Whether an interpreter that was asked for in the same words waits here.
-    pub(super) fn has_prepared(&self, wanted: &str) -> bool {
+    pub(crate) fn has_prepared(&self, wanted: &str) -> bool {
         self.works() && self.ahead.has_prepared(wanted)
     }
 
@@ -108,7 +108,7 @@ impl Connection {
     }
 
     /// Takes over an interpreter that was prepared and asked for as `wanted`, or starts `command`.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         self: &Arc<Self>,
         stages: &Stages,
         command: &str,
@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// Has interpreters like `wanted` started, until `count` wait for clients to come.
-    pub(super) fn prepare(&self, wanted: &str, count: usize) {
+    pub(crate) fn prepare(&self, wanted: &str, count: usize) {
         if let Some(handle) = self.handle().filter(|_| self.usable()) {
             self.ahead
                 .prepare(&handle, &self.environment, wanted, count);
@@ -273,7 +273,7 @@ impl Connection {
     }
 
     /// A stream to another machine through this one.
-    pub(super) async fn forward(
+    pub(crate) async fn forward(
         self: &Arc<Self>,
         stages: &Stages,
         host: &str,
@@ -309,7 +309,7 @@ impl Connection {
     }
 
     /// A slot became free.
-    pub(super) fn released(&self) {
+    pub(crate) fn released(&self) {
         self.full.store(false, Ordering::Relaxed);
         self.ahead.set_crowded(false);
     }

@@ -3,41 +3,31 @@
 //! `pool` finds or makes a connection (`connect`, `proxy`, `auth`, `host_key`) from the settings that
 //! `config` puts together, and `channel` runs one command on it.
 
-mod ahead;
 mod algorithms;
 mod auth;
 mod channel;
 mod config;
 mod connect;
 mod connection;
-mod from_spec;
 mod handler;
 mod host_key;
-mod identity;
-mod key_store;
-mod known_hosts;
-mod known_hosts_file;
-mod opening;
-mod pem;
 mod pool;
 mod prompt;
-mod proxy;
-mod settings;
 mod stream;
 mod timing;
 
 pub use channel::{Reader, Writer};
 pub use config::explain;
-pub use from_spec::target_of;
+pub use config::settings::{ConfigSource, SshTarget};
+pub use config::target::target_of;
 pub use pool::Connector;
 pub use prompt::terminal_prompter;
-pub use settings::{ConfigSource, SshTarget};
 
 use std::sync::Weak;
 
-use super::{Process, Started, TransportOptions};
 use crate::error::ConnectError;
 use crate::stub::Bootstrap;
+use crate::transport::{Process, Started, TransportOptions};
 use connection::Connection;
 
 /// Starts `command` on `target` over a connection of `connector`. The server's answer to the command
@@ -85,8 +75,8 @@ pub async fn start_stub(
 
 fn process(writer: Writer, reader: Reader, connection: &Connection) -> Process {
     Process {
-        writer: super::Writer::Ssh(writer),
-        reader: super::Reader::Ssh(reader),
+        writer: crate::transport::Writer::Ssh(writer),
+        reader: crate::transport::Reader::Ssh(reader),
         peer: connection.peer().to_owned(),
     }
 }

@@ -8,14 +8,15 @@ use std::time::Instant;
 
 use tokio::runtime::Id as RuntimeId;
 
-use super::connect::{Carrier, dial, establish};
-use super::connection::{Begun, Connection};
-use super::key_store::KeyStore;
-use super::settings::{JumpHost, Route, Settings, SshTarget};
-use super::timing::Stages;
-use super::{config, proxy};
 use crate::error::{ConnectError, Stage};
 use crate::transport::TransportOptions;
+use crate::transport::ssh::auth::key_store::KeyStore;
+use crate::transport::ssh::config;
+use crate::transport::ssh::config::settings::{JumpHost, Route, Settings, SshTarget};
+use crate::transport::ssh::connect::{Carrier, dial, establish};
+use crate::transport::ssh::connection::{Begun, Connection};
+use crate::transport::ssh::stream::proxy;
+use crate::transport::ssh::timing::Stages;
 
 /// A way through more jump hosts than this is taken for a circle in the configuration.
 const MAX_HOPS: usize = 16;
@@ -67,7 +68,7 @@ impl Connector {
     /// Starts `command` on `target`, or takes over an interpreter like `wanted` that was prepared
     /// there. A connection to the same target is shared; when its server refuses one more session,
     /// another connection is made.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         &self,
         target: &SshTarget,
         command: &str,

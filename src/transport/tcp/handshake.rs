@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::link::LinkError;
+use crate::transport::tcp::link::LinkError;
 use crate::wire::authentication::{
     AuthenticationError, Client, Fresh, HELLO, Opener, PROOF, REFUSAL, Refusal, Sealer, Server,
     Step,

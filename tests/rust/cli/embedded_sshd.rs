@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use easycluster::cli::embedded_sshd::generate_ed25519;
+use easycluster::cli::commands::demo::embedded_sshd::generate_ed25519;
 use russh::keys::ssh_key::LineEnding;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;

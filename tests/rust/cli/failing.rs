@@ -72,7 +72,7 @@ async fn a_host_that_cannot_be_reached_has_a_code_of_its_own_and_the_others_run(
 #[tokio::test]
 async fn a_wrong_key_is_told_from_a_host_that_is_not_there() {
     let scene = Scene::new().await;
-    let other = easycluster::cli::embedded_sshd::generate_ed25519().expect("key");
+    let other = easycluster::cli::commands::demo::embedded_sshd::generate_ed25519().expect("key");
     let text = other
         .to_openssh(russh::keys::ssh_key::LineEnding::LF)
         .expect("text");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use easycluster::cli::embedded_sshd::{EmbeddedSshd, generate_ed25519};
+use easycluster::cli::commands::demo::embedded_sshd::{EmbeddedSshd, generate_ed25519};
 use russh::keys::ssh_key::LineEnding;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use easycluster::cli::embedded_sshd::EmbeddedSshd;
+use easycluster::cli::commands::demo::embedded_sshd::EmbeddedSshd;
 use russh::keys::PublicKey;
 
 use crate::cli::scene::{PATIENCE, Scene};

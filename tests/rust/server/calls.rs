@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use easycluster::key_file::Key;
+use easycluster::keys::Key;
 use easycluster::{Client, Error};
 
 use crate::server::harness::*;

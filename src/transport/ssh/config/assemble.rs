@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::keywords::Collected;
-use super::tokens::{Local, Tokens};
-use super::values::{flag, lower, number, parse_jump, parse_port, parse_time, text, unsupported};
-use crate::transport::ssh::settings::{
+use crate::transport::ssh::config::keywords::Collected;
+use crate::transport::ssh::config::settings::{
     AddressFamily, AgentChoice, HostKeyPolicy, IdentityFile, JumpHost, Route, Settings, SshTarget,
+};
+use crate::transport::ssh::config::tokens::{Local, Tokens};
+use crate::transport::ssh::config::values::{
+    flag, lower, number, parse_jump, parse_port, parse_time, text, unsupported,
 };
 
 /// Identity files that are tried when none is named, in OpenSSH's order.
@@ -24,7 +26,7 @@ const USUAL_IDENTITIES: &[&str] = &[
 const USUAL_METHODS: &str = "publickey,keyboard-interactive,password";
 
 /// Puts the settings together. The error is a sentence that names keyword and value.
-pub(super) fn assemble(
+pub(crate) fn assemble(
     target: &SshTarget,
     collected: &Collected,
     local: &Local,
@@ -240,7 +242,8 @@ fn environment(collected: &Collected) -> Vec<(String, String)> {
     for pattern in collected.all("sendenv") {
         match pattern.strip_prefix('-') {
             Some(removed) => {
-                patterns.retain(|kept| !super::pattern::matches(kept, removed));
+                patterns
+                    .retain(|kept| !crate::transport::ssh::config::pattern::matches(kept, removed));
             }
             None => patterns.push(pattern),
         }
@@ -251,7 +254,7 @@ fn environment(collected: &Collected) -> Vec<(String, String)> {
         };
         if patterns
             .iter()
-            .any(|pattern| super::pattern::matches(name, pattern))
+            .any(|pattern| crate::transport::ssh::config::pattern::matches(name, pattern))
         {
             variables.push((name.to_owned(), value.to_owned()));
         }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::resolve_now;
 use crate::error::{ConnectError, Stage};
-use crate::transport::ssh::settings::{
+use crate::transport::ssh::config::resolve_now;
+use crate::transport::ssh::config::settings::{
     AddressFamily, AgentChoice, HostKeyPolicy, JumpHost, Route, Settings, SshTarget,
 };
 

@@ -10,6 +10,8 @@ mod match_block;
 mod openssh_says;
 mod pattern;
 mod read;
+pub(crate) mod settings;
+pub(crate) mod target;
 mod tokens;
 mod values;
 mod words;
@@ -19,11 +21,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 pub use explain::explain;
-pub(super) use pattern::{Verdict, matches, matches_host, matches_list};
+pub(crate) use pattern::{Verdict, matches, matches_host, matches_list};
 
-use super::settings::{Settings, SshTarget};
-use super::timing::Stages;
 use crate::error::{ConnectError, Stage};
+use crate::transport::ssh::config::settings::{Settings, SshTarget};
+use crate::transport::ssh::timing::Stages;
 use keywords::{Collected, Kind, lookup};
 use tokens::Local;
 
@@ -34,7 +36,7 @@ struct Resolved {
 }
 
 /// Finds out everything that a connection to `target` is made with.
-pub(super) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Settings, ConnectError> {
+pub(crate) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Settings, ConnectError> {
     let since = Instant::now();
     let wanted = target.clone();
     // Files are read, and commands of `Match exec` run.

@@ -1,0 +1,321 @@
+//! Deciding whether a server is the one it should be: recorded keys, policy, and what to say when it is not.
+
+pub(crate) mod known_hosts;
+pub(crate) mod known_hosts_file;
+
+mod certificate;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use data_encoding::BASE64_NOPAD;
+use russh::keys::PublicKeyOrCertificate;
+use sha2::{Digest, Sha256};
+
+use crate::error::{ConnectError, Stage};
+use crate::transport::ssh::config::settings::{HostKeyPolicy, Settings};
+use crate::transport::ssh::host_key::known_hosts::{
+    Entry, Finding, Marker, entries_for, host_label, judge_key,
+};
+use crate::transport::ssh::host_key::known_hosts_file::add_key;
+use crate::transport::ssh::timing::Stages;
+use certificate::CertificateVerdict;
+
+/// Checks the key of one server.
+pub(crate) struct HostKeyCheck {
+    stages: Stages,
+    settings: Settings,
+    label: String,
+    entries: Vec<Entry>,
+    /// What is recorded for the host without its port, which OpenSSH takes where nothing else is known.
+    portless: Vec<Entry>,
+    /// The check never happens for a connection to ourselves, if the configuration says so.
+    trusted: bool,
+}
+
+/// How a check that let the connection go on came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// The server is who it should be.
+    Full,
+    /// The key is wrong and the configuration says to go on: no password may be typed in.
+    Unsafe,
+}
+
+impl HostKeyCheck {
+    /// Reads what is recorded about the host.
+    pub(crate) fn new(stages: &Stages, settings: &Settings, loopback: bool) -> Self {
+        let label = label_of(settings);
+        let files = all_files(settings);
+        let portless = if settings.host_key_alias.is_none() && settings.port != 22 {
+            entries_for(&settings.hostname.to_lowercase(), &files)
+        } else {
+            Vec::new()
+        };
+        HostKeyCheck {
+            entries: entries_for(&label, &files),
+            portless,
+            label,
+            stages: stages.clone(),
+            settings: settings.clone(),
+            trusted: settings.trust_localhost && loopback,
+        }
+    }
+
+    /// Types of the recorded keys, so that they can be asked for first: a server that has the recorded
+    /// key must not be able to show another one, which would count as unknown.
+    pub(crate) fn recorded(&self) -> Vec<&str> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.marker == Marker::Key)
+            .map(|entry| entry.algorithm.as_str())
+            .collect()
+    }
+
+    /// Whether certificates can be checked at all.
+    pub(crate) fn has_authority(&self) -> bool {
+        self.entries
+            .iter()
+            .chain(&self.portless)
+            .any(|entry| entry.marker == Marker::Authority)
+    }
+
+    /// Checks what the server showed. The error says what to do.
+    pub(crate) async fn check(
+        &self,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<Trust, ConnectError> {
+        let since = Instant::now();
+        let key = shown.public_key();
+        let blob = key
+            .to_bytes()
+            .map_err(|error| self.error(format!("its key cannot be read: {error}")))?;
+        let algorithm = key.algorithm().to_string();
+        let print = fingerprint(&blob);
+        if self.trusted {
+            self.stages.reached(
+                Stage::HostKey,
+                since,
+                format!("{algorithm} {print}, not checked"),
+            );
+            return Ok(Trust::Full);
+        }
+        if let Some(file) = &self.settings.revoked_host_keys {
+            self.check_revoked_file(file, &blob, &print)?;
+        }
+        // A certificate that does not count leaves the plain key to be judged, as in OpenSSH.
+        let mut fault = None;
+        if let Some(certificate) = shown.certificate() {
+            match self.check_certificate(certificate, &blob, since)? {
+                CertificateVerdict::Trusted(trust) => return Ok(trust),
+                CertificateVerdict::Plain(why) => fault = why,
+            }
+        }
+        match judge_key(&self.entries, &blob) {
+            Finding::Known(entry) => {
+                self.stages.reached(
+                    Stage::HostKey,
+                    since,
+                    format!(
+                        "{algorithm} {print}, {}:{}",
+                        entry.file.display(),
+                        entry.line
+                    ),
+                );
+                Ok(Trust::Full)
+            }
+            Finding::Revoked(entry) => self.refused_key(revoked_message(&entry, &print), None),
+            Finding::Changed(entry) => {
+                let (message, hint) = self.changed_message(&entry, &algorithm, &print);
+                self.refused_key(message, Some(hint))
+            }
+            Finding::Unknown => self.unknown(&algorithm, &blob, &print, fault, since).await,
+        }
+    }
+
+    fn error(&self, message: impl Into<String>) -> ConnectError {
+        self.stages.error(Stage::HostKey, message)
+    }
+
+    /// A wrong key ends the connection, unless checking is off.
+    fn refused_key(&self, message: String, hint: Option<String>) -> Result<Trust, ConnectError> {
+        if self.settings.host_key_policy == HostKeyPolicy::Off {
+            self.stages.reached(
+                Stage::HostKey,
+                Instant::now(),
+                format!("WARNING: {message}; going on because StrictHostKeyChecking is off, without passwords"),
+            );
+            return Ok(Trust::Unsafe);
+        }
+        let mut error = self.error(message);
+        error.hint = hint;
+        Err(error)
+    }
+
+    fn check_revoked_file(
+        &self,
+        file: &PathBuf,
+        blob: &[u8],
+        print: &str,
+    ) -> Result<(), ConnectError> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            self.error(format!("RevokedHostKeys {}: {error}", file.display()))
+                .with_hint("a list of revoked keys that cannot be read refuses every host; mend the file or the setting")
+        })?;
+        let wanted = data_encoding::BASE64.encode(blob);
+        if text.split_whitespace().any(|word| word == wanted) {
+            return Err(self.error(format!(
+                "the server's key {print} is revoked by {}",
+                file.display()
+            )));
+        }
+        Ok(())
+    }
+
+    async fn unknown(
+        &self,
+        algorithm: &str,
+        blob: &[u8],
+        print: &str,
+        certificate_fault: Option<String>,
+        since: Instant,
+    ) -> Result<Trust, ConnectError> {
+        if let Finding::Known(entry) = judge_key(&self.portless, blob) {
+            self.stages.reached(
+                Stage::HostKey,
+                since,
+                format!(
+                    "{algorithm} {print}, {}:{} without its port",
+                    entry.file.display(),
+                    entry.line
+                ),
+            );
+            return Ok(Trust::Full);
+        }
+        let host = &self.settings.host;
+        let file = self.settings.user_known_hosts.first().map_or_else(
+            || "known_hosts".to_owned(),
+            |file| file.display().to_string(),
+        );
+        let mut unknown = format!(
+            "no key is recorded for {}, and it shows {algorithm} {print}",
+            self.label
+        );
+        if let Some(fault) = certificate_fault {
+            unknown.push_str(&format!("; its certificate does not count: {fault}"));
+        }
+        match self.settings.host_key_policy {
+            HostKeyPolicy::Refuse => Err(self.error(unknown).with_hint(format!(
+                "compare the fingerprint with the machine's own (ssh-keygen -lf on it), then run `ssh {host}` once, or set StrictHostKeyChecking=accept-new for {host}; the key goes into {file}"
+            ))),
+            HostKeyPolicy::Ask => {
+                if self.settings.batch_mode || !self.stages.asker.available() {
+                    return Err(self.error(format!("{unknown}, and nobody can be asked")).with_hint(format!(
+                        "compare the fingerprint with the machine's own (ssh-keygen -lf on it), then run `ssh {host}` once, or set StrictHostKeyChecking=accept-new for {host}; the key goes into {file}"
+                    )));
+                }
+                self.ask(algorithm, print).await?;
+                self.record(algorithm, blob, print, since).await;
+                Ok(Trust::Full)
+            }
+            HostKeyPolicy::AcceptNew | HostKeyPolicy::Off => {
+                self.record(algorithm, blob, print, since).await;
+                Ok(Trust::Full)
+            }
+        }
+    }
+
+    /// Yes, no, or the fingerprint itself, as OpenSSH asks.
+    async fn ask(&self, algorithm: &str, print: &str) -> Result<(), ConnectError> {
+        let mut text = format!(
+            "The authenticity of host '{}' cannot be established: no key is recorded.\n{algorithm} key fingerprint is {print}.\nContinue connecting (yes/no/fingerprint)? ",
+            self.label
+        );
+        loop {
+            let Some(answer) = self.stages.asker.ask(&text, true).await else {
+                return Err(self.error(format!(
+                    "no key is recorded for {}, it shows {algorithm} {print}, and the question was not answered",
+                    self.label
+                )));
+            };
+            let answer = answer.trim();
+            if answer.eq_ignore_ascii_case("yes") || answer == print {
+                return Ok(());
+            }
+            if answer.eq_ignore_ascii_case("no") {
+                return Err(self.error(format!("the key {algorithm} {print} was not accepted")));
+            }
+            "Please type 'yes', 'no' or the fingerprint: ".clone_into(&mut text);
+        }
+    }
+
+    /// Writes the key down. A file that cannot be written is a warning, as in OpenSSH.
+    async fn record(&self, algorithm: &str, blob: &[u8], print: &str, since: Instant) {
+        let detail = match self.settings.user_known_hosts.first().cloned() {
+            None => format!("{algorithm} {print}, new, not recorded"),
+            Some(file) => {
+                let (label, name, key) = (self.label.clone(), algorithm.to_owned(), blob.to_vec());
+                let hashed = self.settings.hash_known_hosts;
+                let shown = file.display().to_string();
+                let written = tokio::task::spawn_blocking(move || {
+                    add_key(&file, &label, &name, &key, hashed)
+                })
+                .await
+                .unwrap_or_else(|error| Err(error.to_string()));
+                match written {
+                    Ok(_) => format!("{algorithm} {print}, new, recorded in {shown}"),
+                    Err(error) => {
+                        format!("{algorithm} {print}, new; WARNING: not recorded: {error}")
+                    }
+                }
+            }
+        };
+        self.stages.reached(Stage::HostKey, since, detail);
+    }
+
+    fn changed_message(&self, entry: &Entry, algorithm: &str, print: &str) -> (String, String) {
+        let place = format!("{}:{}", entry.file.display(), entry.line);
+        let message = format!(
+            "THE HOST KEY HAS CHANGED: the server shows {algorithm} {print}, but {place} records {} {} for {}; somebody may be in between, or the machine was set up anew",
+            entry.algorithm,
+            fingerprint(&entry.blob),
+            self.label
+        );
+        let hint = format!(
+            "ask who runs the machine; if the new key is right, remove the old one with: ssh-keygen -R '{}' -f {}",
+            self.label,
+            entry.file.display()
+        );
+        (message, hint)
+    }
+}
+
+fn revoked_message(entry: &Entry, print: &str) -> String {
+    format!(
+        "the server's key {print} is marked as revoked by {}:{}",
+        entry.file.display(),
+        entry.line
+    )
+}
+
+/// The name that the host goes by in the files.
+fn label_of(settings: &Settings) -> String {
+    match &settings.host_key_alias {
+        Some(alias) => alias.to_lowercase(),
+        None => host_label(&settings.hostname, settings.port),
+    }
+}
+
+fn all_files(settings: &Settings) -> Vec<PathBuf> {
+    settings
+        .user_known_hosts
+        .iter()
+        .chain(&settings.global_known_hosts)
+        .cloned()
+        .collect()
+}
+
+/// A key's fingerprint as `ssh-keygen -l` prints it.
+pub(crate) fn fingerprint(blob: &[u8]) -> String {
+    format!("SHA256:{}", BASE64_NOPAD.encode(&Sha256::digest(blob)))
+}
