@@ -8,8 +8,9 @@ use tokio::time::sleep_until;
 
 use crate::error::{ConnectError, Stage};
 use crate::stub::Bootstrap;
-use crate::transport::ssh::Replenish;
-use crate::transport::{ExitStatus, Process, ReadEvent, Reader, Started, TransportOptions, Writer};
+use crate::transport::{
+    ExitStatus, OnRunning, Process, ReadEvent, Reader, Started, TransportOptions, Writer,
+};
 
 use super::boot::{Boot, Sign, Tail};
 use super::completion::Failure;
@@ -28,7 +29,7 @@ pub(super) fn start(shared: Arc<Shared>, started: Started, options: TransportOpt
         process: Process { writer, reader, .. },
         bootstrap,
         stub_sent,
-        replenish,
+        on_running,
     } = started;
     let first = (!stub_sent).then(|| bootstrap.stub());
     let writing = tokio::spawn(write_all(Arc::clone(&shared), writer, first));
@@ -36,7 +37,7 @@ pub(super) fn start(shared: Arc<Shared>, started: Started, options: TransportOpt
     tokio::spawn(async move {
         // Moved in here, so that it is dropped with the task however that ends.
         let _driven = driven;
-        let mut reading = Reading::new(Arc::clone(&shared), &bootstrap, replenish, options);
+        let mut reading = Reading::new(Arc::clone(&shared), &bootstrap, on_running, options);
         let failure = reading.run(reader).await;
         shared.fail(failure);
         // A writer that waits for room would wait for ever.
@@ -91,7 +92,7 @@ struct Reading {
     shared: Arc<Shared>,
     boot: Option<Boot>,
     /// For the clients to come, once this one runs.
-    replenish: Option<Replenish>,
+    on_running: Option<OnRunning>,
     options: TransportOptions,
     tried: String,
     stage: Stage,
@@ -105,13 +106,13 @@ impl Reading {
     fn new(
         shared: Arc<Shared>,
         bootstrap: &Bootstrap,
-        replenish: Option<Replenish>,
+        on_running: Option<OnRunning>,
         options: TransportOptions,
     ) -> Reading {
         Reading {
             shared,
             boot: Some(Boot::new(bootstrap.marker())),
-            replenish,
+            on_running,
             options,
             tried: bootstrap.wanted().to_owned(),
             stage: Stage::Interpreter,
@@ -176,8 +177,8 @@ impl Reading {
                         .map(|hello| hello.python_version())
                         .unwrap_or_default();
                     self.reached(Stage::Stub, format!("Python {version}"));
-                    if let Some(replenish) = self.replenish.take() {
-                        replenish.start();
+                    if let Some(on_running) = self.on_running.take() {
+                        on_running();
                     }
                     return Ok(());
                 }

@@ -155,8 +155,10 @@ pub async fn open(
     .await
 }
 
+/// What is to be done once a stub runs.
+pub type OnRunning = Box<dyn FnOnce() + Send>;
+
 /// A process that is about to run the stub.
-#[derive(Debug)]
 pub struct Started {
     /// The process.
     pub process: Process,
@@ -164,8 +166,8 @@ pub struct Started {
     pub bootstrap: Bootstrap,
     /// Whether the stub has been sent to it.
     pub stub_sent: bool,
-    /// Starts others for the clients to come. Call it when this one runs, so that they do not hold it up.
-    pub replenish: Option<ssh::Replenish>,
+    /// To be called once the stub runs: what it does for the clients to come must not make this one wait.
+    pub on_running: Option<OnRunning>,
 }
 
 /// Connects as the spec says and starts an interpreter by `bootstrap`, without waiting for a sign of
@@ -191,7 +193,7 @@ pub async fn start_stub(
         process: open(spec, bootstrap.command(), options).await?,
         bootstrap,
         stub_sent: false,
-        replenish: None,
+        on_running: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! SSH in process: whoever can type `ssh box` and get a prompt gets a channel to it here.
 //!
-//! `pool` finds or makes a connection (`connect`, `proxy`, `auth`, `host_key`) from the settings that
+//! `pool` finds or makes a connection (`connect`, `stream`, `auth`, `host_key`) from the settings that
 //! `config` puts together, and `channel` runs one command on it.
 
 mod algorithms;
@@ -23,7 +23,7 @@ pub use config::target::target_of;
 pub use pool::Connector;
 pub use prompt::terminal_prompter;
 
-use std::sync::Weak;
+use std::sync::Arc;
 
 use crate::error::ConnectError;
 use crate::stub::Bootstrap;
@@ -60,16 +60,18 @@ pub async fn start_stub(
     let wanted = Some(bootstrap.wanted()).filter(|_| ahead > 0);
     let command = bootstrap.command();
     let (begun, connection) = connector.start(target, command, wanted, options).await?;
-    let replenish = Replenish {
-        connection: std::sync::Arc::downgrade(&connection),
-        wanted: bootstrap.wanted().to_owned(),
-        ahead,
+    // It does not keep the connection. What fails is tried again when the next client has come.
+    let (weak, wanted) = (Arc::downgrade(&connection), bootstrap.wanted().to_owned());
+    let replenish = move || {
+        if let Some(connection) = weak.upgrade() {
+            connection.prepare(&wanted, ahead);
+        }
     };
     Ok(Started {
         process: process(begun.writer, begun.reader, &connection),
         stub_sent: begun.bootstrap.is_some(),
         bootstrap: begun.bootstrap.unwrap_or(bootstrap),
-        replenish: Some(replenish),
+        on_running: Some(Box::new(replenish)),
     })
 }
 
@@ -78,22 +80,5 @@ fn process(writer: Writer, reader: Reader, connection: &Connection) -> Process {
         writer: crate::transport::Writer::Ssh(writer),
         reader: crate::transport::Reader::Ssh(reader),
         peer: connection.peer().to_owned(),
-    }
-}
-
-/// Has interpreters started ahead of need. Does not keep the connection.
-#[derive(Debug)]
-pub struct Replenish {
-    connection: Weak<Connection>,
-    wanted: String,
-    ahead: usize,
-}
-
-impl Replenish {
-    /// Does it, without waiting. What fails is tried again when the next client has come.
-    pub fn start(&self) {
-        if let Some(connection) = self.connection.upgrade() {
-            connection.prepare(&self.wanted, self.ahead);
-        }
     }
 }

@@ -13,9 +13,9 @@ use crate::transport::TransportOptions;
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config;
 use crate::transport::ssh::config::settings::{JumpHost, Route, Settings, SshTarget};
-use crate::transport::ssh::connect::{Carrier, dial, establish};
-use crate::transport::ssh::connection::{Begun, Connection};
-use crate::transport::ssh::stream::proxy;
+use crate::transport::ssh::connect::{dial, establish};
+use crate::transport::ssh::connection::{Connection, RunningCommand};
+use crate::transport::ssh::stream::{ServerStream, proxy};
 use crate::transport::ssh::timing::Stages;
 
 /// A way through more jump hosts than this is taken for a circle in the configuration.
@@ -74,7 +74,7 @@ impl Connector {
         command: &str,
         wanted: Option<&str>,
         options: &TransportOptions,
-    ) -> Result<(Begun, Arc<Connection>), ConnectError> {
+    ) -> Result<(RunningCommand, Arc<Connection>), ConnectError> {
         let stages = Stages::new(&target.host, options);
         let settings = config::resolve(&stages, target).await?;
         follow(&stages, &settings).await?;
@@ -126,14 +126,14 @@ impl Connector {
         if let Some((when, error)) = &connections.failure
             && asked < *when
         {
-            return Err(copy(error));
+            return Err(error.clone());
         }
         // Batch mode holds for passphrases and host keys too, and for the jump hosts on the way.
         let silent = settings.batch_mode.then(|| stages.without_questions());
         let stages = silent.as_ref().unwrap_or(stages);
         let made = async {
-            let carrier = self.carrier(stages, settings).await?;
-            establish(stages, settings, carrier, &self.inner.keys).await
+            let server = self.server_stream(stages, settings).await?;
+            establish(stages, settings, server, &self.inner.keys).await
         };
         match made.await {
             Ok(connection) => {
@@ -141,13 +141,17 @@ impl Connector {
                 Ok((connection, true))
             }
             Err(error) => {
-                connections.failure = Some((Instant::now(), copy(&error)));
+                connections.failure = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }
     }
 
-    async fn carrier(&self, stages: &Stages, settings: &Settings) -> Result<Carrier, ConnectError> {
+    async fn server_stream(
+        &self,
+        stages: &Stages,
+        settings: &Settings,
+    ) -> Result<ServerStream, ConnectError> {
         match &settings.route {
             Route::Direct => dial(stages, settings).await,
             Route::Command(command) => proxy::through_command(stages, command),
@@ -161,7 +165,7 @@ impl Connector {
         stages: &'a Stages,
         settings: &'a Settings,
         hops: &'a [JumpHost],
-    ) -> Pin<Box<dyn Future<Output = Result<Carrier, ConnectError>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<ServerStream, ConnectError>> + Send + 'a>> {
         Box::pin(async move {
             let Some((last, before)) = hops.split_last() else {
                 return dial(stages, settings).await;
@@ -216,17 +220,4 @@ fn is_idle(slot: &Slot) -> bool {
         && slot
             .try_lock()
             .is_ok_and(|slot| slot.known.iter().all(|known| known.strong_count() == 0))
-}
-
-/// The same error for one more client.
-fn copy(error: &ConnectError) -> ConnectError {
-    ConnectError {
-        host: error.host.clone(),
-        stage: error.stage,
-        message: error.message.clone(),
-        hint: error.hint.clone(),
-        output: error.output.clone(),
-        timed_out: error.timed_out,
-        session_refused: error.session_refused,
-    }
 }
