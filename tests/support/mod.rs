@@ -7,39 +7,24 @@ pub mod agent;
 pub mod alone;
 pub mod interpreters;
 pub mod keys;
+pub mod parts;
 pub mod processes;
 pub mod remote;
 pub mod sshd;
 mod sshd_config;
 pub mod suite;
+mod waiting;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 pub use agent::Agent;
 pub use alone::alone;
 pub use interpreters::{Interpreter, interpreter_at_least, interpreters};
 pub use keys::KeyPair;
 pub use sshd::{Sshd, SshdOptions};
-
-/// How long anything may take to become ready or to go away, on a busy machine too.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Asks every few milliseconds until there is an answer; `None` when the patience is over.
-pub fn poll<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + patience;
-    loop {
-        if let Some(answer) = ask() {
-            return Some(answer);
-        }
-        if Instant::now() >= deadline {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+pub use waiting::{PATIENCE, poll, until, within};
 
 /// The full path of a program, also where only the system administrator's path has it.
 pub fn program(name: &str) -> PathBuf {

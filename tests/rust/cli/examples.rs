@@ -1,27 +1,35 @@
 //! The examples run as they stand, and say what they promise.
 
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::cli::scene::Scene;
+use crate::cli::scene::{PATIENCE, Scene};
 
-/// Cargo may have to build the example first.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// The example's program. `cargo test` builds the examples too, and puts them beside the folder of the test programs.
+fn program(name: &str) -> PathBuf {
+    let own_program = std::env::current_exe().expect("a path");
+    let profile = own_program.ancestors().nth(2).expect("target/<profile>");
+    let program = profile.join("examples").join(name);
+    assert!(
+        program.is_file(),
+        "{} is not built; `cargo build --examples` builds it, as `cargo test` does",
+        program.display()
+    );
+    program
+}
 
 async fn example(name: &str, arguments: &[&str]) -> String {
-    let run = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--example", name, "--"])
+    let run = Command::new(program(name))
         .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(PATIENCE, run)
         .await
         .expect("the example ends in time")
-        .expect("cargo runs");
+        .expect("the example starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {stderr}");
     String::from_utf8_lossy(&output.stdout).into_owned()

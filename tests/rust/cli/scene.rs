@@ -4,15 +4,13 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use easycluster::cli::commands::demo::embedded_sshd::{EmbeddedSshd, generate_ed25519};
 use russh::keys::ssh_key::LineEnding;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// Longer than anything here takes on a busy machine; reaching it is a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use crate::support::{PATIENCE, until};
 
 /// An SSH server in this process, and the files a client needs to log in to it.
 pub struct Scene {
@@ -63,15 +61,11 @@ impl Scene {
     /// Fails where the program has left processes on the other side; then ends the server.
     pub async fn end(self) {
         let port = self.server.address().port();
-        let start = Instant::now();
-        loop {
-            let left = remote_processes(port);
-            if left.is_empty() {
-                break;
-            }
-            assert!(start.elapsed() < PATIENCE, "left running: {left:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(|| match remote_processes(port) {
+            left if left.is_empty() => Ok(()),
+            left => Err(left),
+        })
+        .await;
         tokio::time::timeout(PATIENCE, self.server.shutdown())
             .await
             .expect("the server ends in time");
@@ -112,11 +106,8 @@ pub fn alive(pid: &str) -> bool {
 }
 
 pub async fn until_gone(pid: &str) {
-    let start = Instant::now();
-    while alive(pid) {
-        assert!(start.elapsed() < PATIENCE, "process {pid} is left running");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let gone = || (!alive(pid)).then_some(());
+    until(|| gone().ok_or("the process is left running")).await;
 }
 
 /// What the program said and how it ended.

@@ -1,7 +1,6 @@
 //! Ctrl-C, signals, and a reader that goes away: the remote programs end too, and clean up.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -89,12 +88,15 @@ while True:
             print('begun')
         time.sleep(600)
     except KeyboardInterrupt:
-        pass
+        print('never mind')
 ";
-    let (child, stdout) = two_that_sleep(&scene, code).await;
+    let (child, mut stdout) = two_that_sleep(&scene, code).await;
     signal(&child, Signal::INT);
     // The second one says: at once.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut line = String::new();
+    let read = tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await;
+    read.expect("in time").expect("read");
+    assert!(line.ends_with(" | never mind\n"), "{line:?}");
     signal(&child, Signal::INT);
     drop(stdout);
     let output = said(child).await;

@@ -244,42 +244,30 @@ async fn a_server_that_does_not_hold_the_key_is_found_out() {
 #[tokio::test]
 async fn a_slow_handshake_is_given_up() {
     let mut options = loopback();
-    options.handshake_limit = Duration::from_millis(400);
+    options.handshake_limit = Duration::from_millis(200);
     let server = start(options);
-    // One byte every 50 ms would take 3.6 s for the hello alone.
-    let mut slow = TcpStream::connect(("127.0.0.1", server.port))
+    let slow = TcpStream::connect(("127.0.0.1", server.port))
         .await
         .unwrap();
-    let start = Instant::now();
-    let mut ended = false;
-    for byte in *b"ECTH\x01C\x00\x00000000000000000000000000000000" {
-        if slow.write_all(&[byte]).await.is_err() {
-            ended = true;
-            break;
-        }
-        assert_serves(&server.target()).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        if start.elapsed() > Duration::from_secs(8) {
-            break;
-        }
-    }
-    if !ended {
-        let mut rest = Vec::new();
-        let _ = within(slow.read_to_end(&mut rest)).await;
-    }
-    println!(
-        "a slow handshake was given up after {:.1} s at most",
-        start.elapsed().as_secs_f64()
-    );
+    // A byte at every look: the whole hello would take several times as long as it may.
+    let hello = [&b"ECTH\x01C"[..], &[b'0'; 68]].concat();
+    let (mut sent, mut answer) = (0, [0; 6]);
+    until("the end of a slow handshake", || {
+        let byte = hello.get(sent..=sent).unwrap_or_default();
+        sent += slow.try_write(byte).unwrap_or_default();
+        slow.try_read(&mut answer).is_ok()
+    })
+    .await;
+    assert_eq!(&answer, b"ECTR\x01\x05");
+    assert!(sent < hello.len(), "every byte had the limit anew");
+    assert_serves(&server.target()).await;
     // And one that says nothing at all.
     let mut silent = TcpStream::connect(("127.0.0.1", server.port))
         .await
         .unwrap();
-    let start = Instant::now();
     let mut rest = Vec::new();
     let _ = within(silent.read_to_end(&mut rest)).await;
     assert_eq!(rest, b"ECTR\x01\x05");
-    assert!(start.elapsed() < Duration::from_secs(3));
     // And one that is authenticated, then says nothing.
     assert_serves(&server.target()).await;
     server.stop().await;
@@ -346,11 +334,9 @@ async fn garbage_is_dropped_at_once() {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port))
             .await
             .unwrap();
-        let start = Instant::now();
         let _ = stream.write_all(garbage).await;
         let mut answer = Vec::new();
         let _ = within(stream.read_to_end(&mut answer)).await;
-        assert!(start.elapsed() < Duration::from_secs(3));
         assert!(answer.len() <= 6, "{answer:?}");
     }
     let mut old = *b"ECTH\x01C000000000000000000000000000000000000000000000000000000000000000000";

@@ -43,11 +43,15 @@ async fn the_end_of_the_server_ends_running_calls_with_a_sentence() {
         .await
         .unwrap();
     let _: i64 = within(async { client.eval("1").await }).await.unwrap();
-    let call = client.call::<()>("time.sleep", (300,));
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("begun");
+    let begin = "import time\ndef begin(mark):\n    open(mark, 'w').close()\n    time.sleep(300)\n";
+    within(async { client.define(begin).await }).await.unwrap();
+    let call = client.call::<()>("begin", (mark.to_str().unwrap(),));
     let handle = server.handle.clone();
     let ((), result) = tokio::join!(
         async {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            until("the begin of the call", || mark.exists()).await;
             handle.stop("the machine goes down");
         },
         within(async { call.await })

@@ -1,7 +1,7 @@
 //! Ends: of clients, of commands, of the server; what is left behind is nothing.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use easycluster::transport::{ExitStatus, ReadEvent};
@@ -94,9 +94,7 @@ async fn a_dead_peer_is_noticed() {
     let (mut writer, mut reader) = open(&target(port), "echo $$; exec sleep 300").await;
     let family = processes(&mut reader, 1).await;
     writer.write(vec![Bytes::from_static(b"x")]).await.unwrap();
-    let start = Instant::now();
     until("the end of the command", || !alive(&family[0])).await;
-    assert!(start.elapsed() < Duration::from_secs(8));
     // The client hears of it too.
     let (_, _, exit) = drain(reader).await;
     assert!(matches!(exit, Some(ExitStatus::Unknown(_))), "{exit:?}");

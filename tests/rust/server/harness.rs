@@ -2,7 +2,6 @@
 //! the middle.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use easycluster::server::{Handle, Server, ServerOptions};
 use easycluster::transport::tcp::{Reader, TcpTarget, Writer, connect};
@@ -10,10 +9,9 @@ use easycluster::transport::{ExitStatus, ReadEvent, TransportOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub const KEY: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
+pub use crate::support::{PATIENCE, within};
 
-/// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const KEY: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
 
 /// A running server; ends with `stop`.
 pub struct Running {
@@ -59,20 +57,9 @@ pub fn target(port: u16) -> TcpTarget {
     }
 }
 
-/// Fails where `work` takes longer than PATIENCE.
-pub async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work)
-        .await
-        .expect("it took too long")
-}
-
 /// Polls until `what` holds.
 pub async fn until(name: &str, mut what: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !what() {
-        assert!(Instant::now() < deadline, "{name} did not come about");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    crate::support::until(|| what().then_some(()).ok_or(name)).await;
 }
 
 pub async fn open(target: &TcpTarget, command: &str) -> (Writer, Reader) {

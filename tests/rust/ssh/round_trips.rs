@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{PATIENCE, Sshd, SshdOptions, program};
+use crate::support::{Sshd, SshdOptions, program, until};
 
 /// One way: long enough that what is sent without waiting is sent before the next delivery.
 const DELAY: Duration = Duration::from_millis(40);
@@ -181,36 +181,36 @@ async fn result(spec: &str, depths: &Depths, clients: &mut Vec<Client>) -> f64 {
 
 /// Waits until nothing is on its way, so that what came before is not counted.
 async fn settled(depths: &Depths) {
-    let deadline = Instant::now() + PATIENCE;
     // Twice the delay, in which an answer would have been sent.
     let mut quiet = Instant::now();
-    while quiet.elapsed() < 2 * DELAY {
-        assert!(Instant::now() < deadline, "something is always on its way");
-        if depths.flying.load(Ordering::SeqCst) > 0 {
+    until(|| {
+        let flying = depths.flying.load(Ordering::SeqCst);
+        if flying > 0 {
             quiet = Instant::now();
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+        match quiet.elapsed() < 2 * DELAY {
+            true => Err(flying),
+            false => Ok(()),
+        }
+    })
+    .await;
 }
 
 /// Waits until so many interpreters have been started; what they say then is waited for by `settled`.
 async fn prepared(server: &Sshd, count: usize) {
-    let deadline = Instant::now() + PATIENCE;
-    let running = || {
-        server
-            .session_processes()
+    until(|| {
+        let processes = server.session_processes();
+        let running = processes
             .iter()
             .filter(|process| process.command.contains("import"))
-            .count()
-    };
-    while running() < count {
-        assert!(
-            Instant::now() < deadline,
-            "{:#?}",
-            server.session_processes()
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+            .count();
+        if running < count {
+            Err(processes)
+        } else {
+            Ok(())
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::remote::{
     comes_back_whole, finish, output, server, server_with, server_with_lines, target_at, until,
 };
-use crate::support::{Sshd, SshdOptions};
+use crate::support::{Sshd, SshdOptions, within};
 
 fn limits(limit: Duration) -> TransportOptions {
     TransportOptions {
@@ -87,10 +87,7 @@ async fn fails(target: &SshTarget, options: &TransportOptions) -> (ConnectError,
     let since = Instant::now();
     let connector = Connector::new();
     let opening = open(&connector, target, "true", options);
-    let error = tokio::time::timeout(Duration::from_secs(30), opening)
-        .await
-        .expect("no wait is for ever")
-        .unwrap_err();
+    let error = within(opening).await.unwrap_err();
     (error, since.elapsed())
 }
 
@@ -100,7 +97,7 @@ async fn a_server_that_says_nothing_is_given_up_at_the_key_exchange() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let accepted = tokio::spawn(async move { listener.accept().await.unwrap().0 });
-    let (error, took) = fails(
+    let (error, _) = fails(
         &target_at(&server, port),
         &limits(Duration::from_millis(300)),
     )
@@ -110,7 +107,6 @@ async fn a_server_that_says_nothing_is_given_up_at_the_key_exchange() {
         (Stage::KeyExchange, true),
         "{error}"
     );
-    assert!(took < Duration::from_secs(5), "{took:?}");
     // The socket goes with it: russh alone would keep task and socket.
     let mut stream = accepted.await.unwrap();
     let mut rest = Vec::new();
@@ -133,7 +129,8 @@ async fn the_configured_connect_timeout_holds() {
         (Stage::KeyExchange, true),
         "{error}"
     );
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    // The other limit is 25 s.
+    assert!(took < Duration::from_secs(25), "{took:?}");
 
     // Zero is no limit of the configuration's, and not one that is over at once.
     let none = target_at(&server, server.port()).with_option("ConnectTimeout", "0");
@@ -318,14 +315,21 @@ async fn a_peer_that_takes_nothing_is_noticed_while_we_write() {
         peer,
     } = process;
     // The relay stops in the middle of this, and every buffer on the way fills up.
+    let pieces = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&pieces);
     let writing = tokio::spawn(async move {
         let piece = Bytes::from(vec![7u8; 1024 * 1024]);
         for _ in 0..256 {
             writer.write(vec![piece.clone()]).await?;
+            counted.fetch_add(1, Ordering::Relaxed);
         }
         Ok::<_, std::io::Error>(())
     });
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    until(|| match pieces.load(Ordering::Relaxed) {
+        0 => Err("nothing is written"),
+        _ => Ok(()),
+    })
+    .await;
     relay.hold_after.store(0, Ordering::Relaxed);
     let written = tokio::time::timeout(Duration::from_secs(20), writing)
         .await
@@ -368,7 +372,6 @@ async fn many_clients_of_a_dead_host_wait_for_it_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = target_at(&server, listener.local_addr().unwrap().port());
     let connector = Connector::new();
-    let since = Instant::now();
     let waiting: Vec<_> = (0..10)
         .map(|_| {
             let (connector, target) = (connector.clone(), target.clone());
@@ -386,9 +389,11 @@ async fn many_clients_of_a_dead_host_wait_for_it_once() {
     for waited in waiting {
         assert!(waited.await.unwrap().unwrap_err().timed_out);
     }
-    assert!(
-        since.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        since.elapsed()
-    );
+    // The system accepts what nobody takes up, so that what was tried waits here.
+    let mut tried = 0;
+    let listener = listener.into_std().unwrap();
+    while listener.accept().is_ok() {
+        tried += 1;
+    }
+    assert_eq!(tried, 1);
 }

@@ -2,6 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
+use super::accounts::{As, namespace};
 use crate::support::{KeyPair, poll, program};
 
 /// dropbear on a free port, as the current user, with a home directory of its own.
@@ -13,7 +14,7 @@ pub struct Dropbear {
 }
 
 impl Dropbear {
-    pub fn start(host_key_type: &str) -> Self {
+    pub fn start(host_key_type: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         let status = Command::new(program("dropbearkey"))
@@ -49,12 +50,7 @@ impl Dropbear {
             program("dropbear").display(),
             at = at.display()
         );
-        let mut unshare = Command::new(program("unshare"));
-        if !rustix::process::geteuid().is_root() {
-            unshare.arg("--map-root-user");
-        }
-        let child = unshare
-            .args(["--mount", "/bin/sh", "-c", &script])
+        let child = namespace(As::Himself, &script)?
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(at.join("log")).unwrap())
@@ -70,7 +66,7 @@ impl Dropbear {
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         })
         .expect("dropbear listens");
-        dropbear
+        Some(dropbear)
     }
 
     pub fn log(&self) -> String {

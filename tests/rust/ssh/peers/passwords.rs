@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use easycluster::Stage;
 use easycluster::transport::ssh::SshTarget;
 
+use super::accounts::{As, namespace};
 use super::{run, target};
 
 use crate::support::remote::answers;
@@ -29,7 +30,7 @@ struct PasswordSshd {
 impl PasswordSshd {
     /// Changing the account's password for one process takes root, and a mount namespace so that
     /// nobody else sees the change.
-    fn start(lines: &[&str]) -> Self {
+    fn start(lines: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display();
         let host_key = KeyPair::make(&folder.path().join("host_key"), "ed25519", "");
@@ -59,15 +60,7 @@ impl PasswordSshd {
              {} -D -e -f {at}/sshd_config & sshd=$!\nread end\nkill $sshd; wait",
             program("sshd").display()
         );
-        let mut command = if rustix::process::geteuid().is_root() {
-            Command::new(program("unshare"))
-        } else {
-            let mut sudo = Command::new(program("sudo"));
-            sudo.arg("-n").arg(program("unshare"));
-            sudo
-        };
-        let child = command
-            .args(["--mount", "/bin/sh", "-c", &script])
+        let child = namespace(As::Root, &script)?
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
@@ -84,7 +77,7 @@ impl PasswordSshd {
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         });
         assert!(answers.is_some(), "sshd does not listen: {}", server.log());
-        server
+        Some(server)
     }
 
     fn log(&self) -> String {
@@ -116,7 +109,9 @@ async fn a_password_of_an_account_lets_in_and_a_wrong_one_is_asked_for_again() {
             "Password: ",
         ),
     ] {
-        let server = PasswordSshd::start(lines);
+        let Some(server) = PasswordSshd::start(lines) else {
+            return;
+        };
         let (options, asked) = answers(&["wrong", "sesame"]);
         let result = run(&server.target(), "echo in", &options).await;
         let (out, _) = result.unwrap_or_else(|error| panic!("{error}\n{}", server.log()));
@@ -136,10 +131,12 @@ async fn a_password_of_an_account_lets_in_and_a_wrong_one_is_asked_for_again() {
 
 #[tokio::test]
 async fn a_key_and_a_password_where_the_server_wants_both() {
-    let server = PasswordSshd::start(&[
+    let Some(server) = PasswordSshd::start(&[
         "PasswordAuthentication yes",
         "AuthenticationMethods publickey,password",
-    ]);
+    ]) else {
+        return;
+    };
     let both = server
         .target()
         .with_option("IdentityFile", server.key.private.display().to_string());

@@ -15,12 +15,10 @@ use tokio::task::JoinSet;
 
 use std::future::IntoFuture;
 
-use crate::call::Call;
-use crate::client::Client;
+use super::{Arguments, Call, Client};
 use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::spec::ConnectionSpec;
-use crate::value::Arguments;
 
 /// Clients that are used together.
 #[derive(Debug, Clone, Default)]

@@ -16,13 +16,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::object::{RemoteObject, receiving, sending};
+use super::value::{Arguments, decode_error, decode_plain, decode_result, encode_request};
 use crate::connection::request::{Answer, Request};
 use crate::connection::{Completion, Connection};
 use crate::deferred_free::freed_aside;
 use crate::error::Error;
-use crate::remote_object::{RemoteObject, receiving, sending};
 use crate::session::{Payload, RequestKind, ThreadTarget};
-use crate::value::{Arguments, decode_error, decode_plain, decode_result, encode_request};
 
 /// Results above this many bytes are decoded on a thread of their own, because the runtime's
 /// threads have other calls to serve meanwhile.

@@ -6,14 +6,14 @@ use crate::wire::Segments;
 
 /// A place in a run of bytes.
 #[derive(Clone)]
-pub(super) struct Pieces<'a> {
+pub(crate) struct Pieces<'a> {
     current: &'a [u8],
     rest: Vec<&'a [u8]>,
 }
 
 impl<'a> Pieces<'a> {
     /// The beginning of `data`.
-    pub(super) fn new(data: &'a Segments) -> Pieces<'a> {
+    pub(crate) fn new(data: &'a Segments) -> Pieces<'a> {
         let mut rest: Vec<&[u8]> = data.pieces().map(|piece| &piece[..]).collect();
         rest.reverse();
         Pieces {
@@ -23,13 +23,13 @@ impl<'a> Pieces<'a> {
     }
 
     /// How many bytes are left.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         let rest = self.rest.iter().map(|piece| piece.len() as u64);
         self.current.len() as u64 + rest.sum::<u64>()
     }
 
     /// Whether none are left.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.current.is_empty() && self.rest.is_empty()
     }
 
@@ -48,12 +48,12 @@ impl<'a> Pieces<'a> {
     }
 
     /// The next byte; `None` at the end.
-    pub(super) fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         self.take(1).first().copied()
     }
 
     /// Passes `count` bytes over; `None` where there are fewer.
-    pub(super) fn skip(&mut self, mut count: u64) -> Option<()> {
+    pub(crate) fn skip(&mut self, mut count: u64) -> Option<()> {
         while count > 0 {
             let taken = self.take(count).len() as u64;
             if taken == 0 {
@@ -65,7 +65,7 @@ impl<'a> Pieces<'a> {
     }
 
     /// A number in `width` bytes, least first; `None` where there are fewer.
-    pub(super) fn number(&mut self, width: u32) -> Option<u64> {
+    pub(crate) fn number(&mut self, width: u32) -> Option<u64> {
         let mut number = 0;
         for place in 0..width {
             number |= u64::from(self.byte()?) << (8 * place);
@@ -74,7 +74,7 @@ impl<'a> Pieces<'a> {
     }
 
     /// The length of the next line with its end, which is passed over; `None` if it has no end.
-    pub(super) fn line(&mut self) -> Option<u64> {
+    pub(crate) fn line(&mut self) -> Option<u64> {
         let mut length = 1;
         while self.byte()? != b'\n' {
             length += 1;

@@ -14,15 +14,15 @@ const WORTH_A_LOOK: usize = 64 * 1024;
 
 /// Where the bytes of such a pickle lie.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct PlainBytes {
+pub(crate) struct PlainBytes {
     /// A bytearray.
-    pub(super) mutable: bool,
-    pub(super) start: usize,
-    pub(super) length: usize,
+    pub(crate) mutable: bool,
+    pub(crate) start: usize,
+    pub(crate) length: usize,
 }
 
 /// Knows a pickle of large bytes or a large bytearray and nothing else; `None` for every other, and for small ones.
-pub(super) fn plain_bytes(pickle: &Segments) -> Option<PlainBytes> {
+pub(crate) fn plain_bytes(pickle: &Segments) -> Option<PlainBytes> {
     if pickle.len() < WORTH_A_LOOK {
         return None;
     }

@@ -34,7 +34,7 @@ struct Walk<'a> {
 ///
 /// # Errors
 /// A sentence that says what is wrong with it.
-pub(super) fn check_plain(data: Pieces<'_>) -> Result<(), String> {
+pub(crate) fn check_plain(data: Pieces<'_>) -> Result<(), String> {
     let limit = EXPANSION_FACTOR
         .saturating_mul(data.len())
         .saturating_add(EXPANSION_FREE);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_pickle::value::{HashableValue, Value as Pickled};
 
 use super::Value;
-use crate::remote_object::{OBJECT_TAG, RemoteObject};
+use crate::client::object::{OBJECT_TAG, RemoteObject};
 
 impl From<Pickled> for Value {
     /// Takes over what was unpickled; tagged tuples become objects where a connection is at hand.

@@ -8,13 +8,11 @@
 )]
 
 mod convert;
-mod guard;
 mod pickle;
-mod pieces;
 
 use num_bigint::BigInt;
 
-use crate::remote_object::RemoteObject;
+use super::RemoteObject;
 
 pub use pickle::Arguments;
 pub(crate) use pickle::{decode_error, decode_plain, decode_result, encode_request};

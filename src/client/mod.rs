@@ -7,16 +7,24 @@
     clippy::indexing_slicing
 )]
 
+mod call;
+mod cluster;
+mod object;
+pub(crate) mod value;
+
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::call::Call;
 use crate::connection::{ConnectOptions, Connection, Failure, Hello};
 use crate::error::Error;
 use crate::session::RequestKind;
 use crate::spec::ConnectionSpec;
-use crate::value::{Arguments, Value};
+
+pub use call::Call;
+pub use cluster::Cluster;
+pub use object::RemoteObject;
+pub use value::{Arguments, Value};
 
 /// Python on another machine. Clones share the connection; dropping the last one ends the
 /// remote process and what it started.

@@ -6,9 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_pickle::{DeOptions, SerOptions};
 
 use super::Value;
-use super::guard::check_plain;
-use super::pieces::Pieces;
 use crate::error::RemoteError;
+use crate::pickle::{Pieces, check_plain};
 use crate::wire::Segments;
 
 /// What can stand as a call's positional arguments: `()`, a tuple of up to twelve

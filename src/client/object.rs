@@ -16,11 +16,10 @@ use serde::de::DeserializeOwned;
 use serde::ser::{Error as _, SerializeTuple};
 use serde::{Serialize, Serializer};
 
-use crate::call::Call;
+use super::{Arguments, Call, Value};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::session::RequestKind;
-use crate::value::{Arguments, Value};
 
 /// Marks a tuple that stands for a server's object (ME-7).
 pub(crate) const OBJECT_TAG: &str = "\0easycluster.object";
