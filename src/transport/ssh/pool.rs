@@ -12,7 +12,8 @@ use crate::error::{ConnectError, Stage};
 use crate::transport::TransportOptions;
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config;
-use crate::transport::ssh::config::settings::{JumpHost, Route, Settings, SshTarget};
+use crate::spec::JumpHost;
+use crate::transport::ssh::config::settings::{Route, Settings, SshTarget};
 use crate::transport::ssh::connect::{Carrier, dial, establish};
 use crate::transport::ssh::connection::{Begun, Connection};
 use crate::transport::ssh::stream::proxy;
@@ -196,7 +197,7 @@ async fn follow(stages: &Stages, settings: &Settings) -> Result<(), ConnectError
                 )
                 .with_hint("look for a circle in the ProxyJump lines of your ssh_config"));
         }
-        seen.push(last.host.clone());
+        seen.push(last.host.to_plain());
         next = proxy::hop_settings(stages, last, before, &next.config)
             .await
             .map_err(|error| via(error, last))?;

@@ -16,7 +16,8 @@ use crate::process::DEAF;
 use crate::transport::ReadEvent;
 use crate::transport::ssh::channel::{Reader, Writer};
 use crate::transport::ssh::config;
-use crate::transport::ssh::config::settings::{JumpHost, Route, Settings, SshTarget};
+use crate::spec::JumpHost;
+use crate::transport::ssh::config::settings::{Route, Settings, SshTarget};
 use crate::transport::ssh::connect::Carrier;
 use crate::transport::ssh::connection::Connection;
 use crate::transport::ssh::timing::Stages;
@@ -32,12 +33,10 @@ pub(crate) async fn hop_settings(
     config_source: &crate::transport::ssh::config::settings::ConfigSource,
 ) -> Result<Settings, ConnectError> {
     let target = SshTarget {
-        host: hop.host.clone(),
         port: hop.port,
         user: hop.user.clone(),
-        only_identity: false,
-        options: Vec::new(),
         config: config_source.clone(),
+        ..SshTarget::new(hop.host.to_plain())
     };
     let mut settings = config::resolve(stages, &target).await?;
     if !before.is_empty() {
