@@ -8,26 +8,19 @@
 //! (frames to meaning), [`transport`] (the ways to a remote process), [`connection`] (the
 //! only one that moves bytes), [`Client`] and [`Cluster`].
 
-mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod client;
-mod cluster;
 pub mod connection;
 mod deferred_free;
 mod dial;
 pub mod error;
 pub mod keys;
+mod pickle;
 mod process;
+mod progress;
 #[cfg(feature = "python")]
 mod python;
-// The parts without CPython, so that their tests run where there is no library of it to link with.
-#[cfg(all(test, not(feature = "python")))]
-mod python {
-    mod pickle_scan;
-    mod plain_bytes;
-}
-mod remote_object;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "cli")]
@@ -36,17 +29,12 @@ pub mod session;
 pub mod spec;
 pub mod stub;
 pub mod transport;
-mod value;
 pub mod wire;
 
-pub use call::Call;
-pub use client::Client;
-pub use cluster::Cluster;
+pub use client::{Arguments, Call, Client, Cluster, RemoteObject, Value};
 pub use connection::{ConnectOptions, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
-pub use remote_object::RemoteObject;
 pub use spec::ConnectionSpec;
-pub use value::{Arguments, Value};
 
 /// The README's examples, so that they compile.
 #[cfg(doctest)]

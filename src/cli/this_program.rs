@@ -1,7 +1,9 @@
 //! Where the running program stands, for services and daemons that start it again.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+use crate::process::find_program;
 
 /// How this program is started again: its path, or the Python that it is part of.
 pub(crate) fn this_program() -> std::io::Result<Vec<OsString>> {
@@ -16,23 +18,10 @@ pub(crate) fn this_program() -> std::io::Result<Vec<OsString>> {
     // the name it was started under; the file behind the link knows nothing of the environment.
     let started_as = std::env::args_os()
         .next()
-        .and_then(|name| find_program(&name));
+        .and_then(find_program)
+        .map(|file| absolute(&file));
     let python = started_as.unwrap_or(path).into_os_string();
     Ok(vec![python, "-m".into(), "easycluster".into()])
-}
-
-/// The file that a shell would have started by this name.
-fn find_program(name: &OsStr) -> Option<PathBuf> {
-    let named = Path::new(name);
-    let found = if named.components().count() > 1 {
-        Some(absolute(named))
-    } else {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path)
-            .map(|folder| absolute(&folder.join(named)))
-            .find(|file| file.is_file())
-    };
-    found.filter(|file| file.is_file())
 }
 
 /// A daemon or service does not run where the user stood.

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::client::value::{Value, decode_plain, encode_request};
 use crate::error::Error;
 use crate::session::{OUTPUT_WINDOW, PROTOCOL};
 use crate::spec::ConnectionSpec;
-use crate::value::{Value, decode_plain, encode_request};
 
 use super::options::{ConnectOptions, Peer};
 

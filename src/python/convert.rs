@@ -8,8 +8,8 @@ use pyo3::types::{PyBytes, PyList, PyNone, PyString, PyTuple};
 use crate::connection::{Completion, request::Answer};
 
 use super::joined;
-use super::pickle_scan::{Refused, Scan, scan};
 use super::queue::Ticket;
+use crate::pickle::names::{Refused, Scan, scan};
 
 /// The value itself.
 const VALUE: u8 = 0;

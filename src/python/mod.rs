@@ -11,19 +11,18 @@ mod errors;
 mod joined;
 mod keys;
 mod output;
-pub mod pickle_scan;
-mod plain_bytes;
 mod queue;
 mod runtime;
 mod spec;
 
+use crate::pickle::names;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-/// The text of a file of the stub, such as `objects.py`, which both ends run.
+/// The text of a file that both ends run, such as `objects.py`.
 #[pyfunction]
 fn stub_source(name: &str) -> PyResult<String> {
-    crate::stub::file(name)
+    crate::stub::file(&format!("shared/{name}"))
         .map(str::to_owned)
         .ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(name.to_owned()))
 }
@@ -32,9 +31,9 @@ fn stub_source(name: &str) -> PyResult<String> {
 /// Raises ValueError for a pickle that is malformed or does what no pickle of a value does.
 #[pyfunction]
 fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    match pickle_scan::scan(pickle) {
-        Ok(pickle_scan::Scan::Plain) => Ok(None),
-        Ok(pickle_scan::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
+    match names::scan(pickle) {
+        Ok(names::Scan::Plain) => Ok(None),
+        Ok(names::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
         Err(refused) => Err(pyo3::exceptions::PyValueError::new_err(refused.to_string())),
     }
 }

@@ -15,13 +15,14 @@ use tracing::{debug, warn};
 
 use super::Context;
 use super::admission::{Place, Seat};
-use super::command::{self, Remains};
+use super::command;
 use super::request_log::RequestLog;
+use crate::process::{Child, ExitStatus, Spawned};
 use crate::transport::tcp::handshake;
 use crate::transport::tcp::link::{
     self, Incoming, LinkError, LinkReceiver, LinkSender, Side, Taker,
 };
-use crate::wire::authentication::{Exit, Message, Open, Opened, Opener, Refusal, Sealer};
+use crate::wire::authentication::{Message, Open, Opened, Opener, Refusal, Sealer};
 
 /// How long a command may take to end by itself once its client is gone: the stub runs exit
 /// handlers for two seconds (ME-15).
@@ -140,7 +141,7 @@ async fn farewell(sender: &LinkSender, sentence: &str) {
 
 /// How a connection ended.
 enum Ended {
-    Exited(Exit),
+    Exited(ExitStatus),
     Closed,
     Lost(LinkError),
     Stopped(String),
@@ -156,7 +157,7 @@ async fn run(
     mut stop: Stop,
 ) {
     let start = Instant::now();
-    let (running, process) = match command::start(&open.command, &context.environment) {
+    let spawned = match command::start(&open.command, &context.environment) {
         Ok(started) => started,
         Err(error) => {
             warn!(peer, %error, "the command could not be started");
@@ -167,13 +168,19 @@ async fn run(
             .await;
         }
     };
+    let Spawned {
+        stdin,
+        stdout,
+        stderr,
+        mut child,
+    } = spawned;
+    let process = child.id();
     debug!(peer, process, client = %crate::error::printable(&open.version), "connection");
     sender.send(&Message::Opened(Opened {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         process,
     }));
 
-    let (stdin, stdout, stderr, mut remains) = running.split();
     let (exited, has_exited) = watch::channel(false);
     let mut pumps = JoinSet::new();
     let (output, errors) = (sender.clone(), sender.clone());
@@ -183,24 +190,26 @@ async fn run(
         output.send(&Message::End);
         sent
     });
-    pumps.spawn(async move { pump(stderr, has_exited, |bytes| errors.stderr(bytes)).await });
+    if let Some(stderr) = stderr {
+        pumps.spawn(async move { pump(stderr, has_exited, |bytes| errors.stderr(bytes)).await });
+    }
 
     let mut requests = RequestLog::new(peer);
     let ended = tokio::select! {
-        exit = finished(&mut remains, &exited, &mut pumps) => Ended::Exited(exit),
+        exit = finished(&mut child, &exited, &mut pumps) => Ended::Exited(exit),
         ended = input(receiver, stdin, &mut requests) => ended,
         sentence = stopped(&mut stop) => Ended::Stopped(sentence),
     };
     // What the select dropped has closed the command's standard input.
     let how = match &ended {
         Ended::Exited(exit) => {
-            sender.send(&Message::Exit(exit.clone()));
+            sender.send(&Message::Exit(exit.into()));
             sender.send(&Message::Close);
             sender.finish().await;
             match exit {
-                Exit::Status(status) => format!("exit status {status}"),
-                Exit::Signal(name) => format!("signal {name}"),
-                Exit::Unknown => "unknown exit".to_owned(),
+                ExitStatus::Code(status) => format!("exit status {status}"),
+                ExitStatus::Signal(name) => format!("signal {name}"),
+                ExitStatus::Unknown(why) => why.clone(),
             }
         }
         Ended::Closed => "closed by the client".to_owned(),
@@ -210,8 +219,10 @@ async fn run(
             "the server ends".to_owned()
         }
     };
-    if !matches!(ended, Ended::Exited(_)) && timeout(GRACE, remains.wait()).await.is_err() {
-        remains.kill().await;
+    if !matches!(ended, Ended::Exited(_)) && timeout(GRACE, child.wait()).await.is_err() {
+        child.kill().await;
+    } else {
+        child.kill_group();
     }
     pumps.shutdown().await;
     debug!(
@@ -226,11 +237,13 @@ async fn run(
 
 /// Waits for the end of the command and of its output.
 async fn finished(
-    remains: &mut Remains,
+    child: &mut Child,
     exited: &watch::Sender<bool>,
     pumps: &mut JoinSet<u64>,
-) -> Exit {
-    let exit = remains.wait().await;
+) -> ExitStatus {
+    let exit = child.wait().await;
+    // What it left in its group must not hold the pipes open.
+    child.kill_group();
     exited.send_replace(true);
     while pumps.join_next().await.is_some() {}
     exit

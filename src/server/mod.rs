@@ -41,7 +41,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-pub use crate::transport::tcp::DEFAULT_PORT;
+pub use crate::spec::DEFAULT_PORT;
 pub use crate::transport::tcp::link::Liveness;
 pub use crate::wire::authentication::KEY_MIN;
 pub use admission::{HANDSHAKES_MAX, parse_network};

@@ -21,6 +21,7 @@ use service_manager::{
 };
 
 use crate::keys::{Key, KeyError, write_key_file};
+use crate::process;
 pub use sysv::SysV;
 
 /// The service's name.
@@ -262,11 +263,12 @@ impl Service {
     /// Has systemd read its files again. Where it does not run there is nothing to do.
     fn reload_manager(&self, kind: ServiceManagerKind) {
         if kind == ServiceManagerKind::Systemd {
-            let mut command = std::process::Command::new("systemctl");
+            let mut command = process::program("systemctl");
             if self.user {
                 command.arg("--user");
             }
-            let _ = command.arg("daemon-reload").output();
+            command.arg("daemon-reload");
+            let _ = process::run(command);
         }
     }
 
@@ -353,11 +355,9 @@ fn configuration_home() -> Option<PathBuf> {
 /// Makes the key file readable by the account that the server runs as.
 #[cfg(unix)]
 fn hand_over(path: &Path, name: &str) -> io::Result<()> {
-    let done = std::process::Command::new("chown")
-        .arg("--")
-        .arg(name)
-        .arg(path)
-        .output()?;
+    let mut chown = process::program("chown");
+    chown.arg("--").arg(name).arg(path);
+    let done = process::run(chown)?;
     if !done.status.success() {
         return Err(io::Error::other(
             String::from_utf8_lossy(&done.stderr).trim().to_owned(),

@@ -436,9 +436,8 @@ pub(super) fn unknown(name: &str) -> String {
     }
     let same = OPTIONS.iter().find_map(|option| {
         let known = option.names().find(|known| plain(known) == wanted);
-        let elsewhere = || {
-            option.elsewhere.contains(&wanted.as_str()) || plain(option.keyword) == wanted
-        };
+        let elsewhere =
+            || option.elsewhere.contains(&wanted.as_str()) || plain(option.keyword) == wanted;
         known.or_else(|| elsewhere().then_some(option.name))
     });
     let near = || {

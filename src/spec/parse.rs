@@ -98,8 +98,9 @@ impl ConnectionSpec {
     /// An option that does not exist, and a value that it does not take.
     pub fn with_option(self, name: &str, value: impl AsRef<OsStr>) -> Result<Self, SpecError> {
         let value = value.as_ref();
-        let fail =
-            |kind, reason: String| SpecError::of_option(kind, name, &value.to_string_lossy(), reason);
+        let fail = |kind, reason: String| {
+            SpecError::of_option(kind, name, &value.to_string_lossy(), reason)
+        };
         match options::find(name) {
             Some(option) => self
                 .with(option, value)
@@ -263,15 +264,13 @@ impl Reader<'_> {
         if let Some(user) = &user {
             let place = head_at..head_at + user.len();
             if is_url && user.contains('%') {
-                let reason =
-                    "percent-encoding is not decoded: write the user's name with the character itself";
+                let reason = "percent-encoding is not decoded: write the user's name with the character itself";
                 return Err(self.error(Malformed, place, reason));
             }
             let option = OPTIONS.iter().find(|option| option.sets == Sets::User);
             if let Some(option) = option {
                 let option = Some(option);
-                self.seen
-                    .insert(slot(option, ""), Seen { place, option });
+                self.seen.insert(slot(option, ""), Seen { place, option });
             }
         }
         Ok(ConnectionSpec {

@@ -38,9 +38,9 @@ impl fmt::Display for OptionValue {
             OptionValue::Text(text) => f.write_str(text),
             OptionValue::Path(path) | OptionValue::Program(path) => write!(f, "{}", path.display()),
             // Joining fails only on a NUL, which no spec holds.
-            OptionValue::Words(words) => f.write_str(
-                &shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default(),
-            ),
+            OptionValue::Words(words) => {
+                f.write_str(&shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default())
+            }
             OptionValue::Names(names) => f.write_str(&listed(names)),
             OptionValue::Seconds(time) => {
                 let text = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());

@@ -1,12 +1,10 @@
 //! The user's own `ssh` program, for what the native transport lacks (`ssh=/path/to/ssh` in a spec).
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-
-use tokio::process::Command;
+use std::path::PathBuf;
 
 use crate::error::{ConnectError, Stage};
-use crate::process::{self, Group};
+use crate::process::{self, ErrorOutput, Group};
 use crate::spec::{ConnectionSpec, expand_home};
 use crate::transport::ssh::{ConfigSource, config_source, option_text, overrides};
 use crate::transport::{Process, TransportOptions};
@@ -54,16 +52,6 @@ pub fn target_of(spec: &ConnectionSpec, program: PathBuf) -> Result<OpenSshTarge
     })
 }
 
-/// Where the program is, if it is anywhere.
-fn found(program: &Path) -> Option<PathBuf> {
-    if program.components().count() > 1 {
-        return program.is_file().then(|| program.to_path_buf());
-    }
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
-}
-
 /// Runs `command` on the target by the `ssh` program.
 pub async fn open(
     target: &OpenSshTarget,
@@ -82,17 +70,12 @@ pub async fn open(
         return Err(fail("host and user must not begin with a dash".to_owned()));
     }
     // Where somebody may be asked, it asks them itself.
-    let (mut ssh, group) = match found(&target.program) {
+    let (mut ssh, group) = match process::find_program(&target.program) {
         Some(program) if cfg!(unix) && options.prompter.is_some() => {
-            let mut shell = Command::new("/bin/sh");
-            shell
-                .arg("-c")
-                .arg(format!("{}exec \"$0\" \"$@\"", process::DEAF))
-                .arg(program);
-            (shell, Group::Ours)
+            (process::ignoring_interrupts(program), Group::Shared)
         }
         // Starting it says what is wrong with it.
-        _ => (Command::new(&target.program), Group::Own),
+        _ => (process::program(&target.program), Group::Own),
     };
     // No terminal on the other side, no escape characters in the stream, nothing of the user's forwardings.
     ssh.args(["-T", "-e", "none", "-o", "ClearAllForwardings=yes"]);
@@ -109,10 +92,11 @@ pub async fn open(
         .arg("--")
         .arg(&target.host)
         .arg(command);
-    let (writer, reader) = process::spawn(ssh, group).map_err(|error| {
+    let spawned = process::spawn(ssh, group, ErrorOutput::Piped).map_err(|error| {
         fail(format!("{}: {error}", target.program.display()))
             .with_hint("name the ssh program by its full path in the spec, or take ssh=yes for the native transport")
     })?;
+    let (writer, reader) = spawned.into_halves();
     options.reached(
         Stage::Connect,
         since.elapsed(),

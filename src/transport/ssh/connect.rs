@@ -1,18 +1,17 @@
 //! From settings to an authenticated connection: resolve, connect, key exchange, host key, authentication.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use russh::SshId;
 use russh::client::{Config, GexParams, Handle};
-use tokio::net::{TcpSocket, TcpStream};
 
+use crate::dial::Dial;
 use crate::error::{ConnectError, Stage};
 use crate::transport::ssh::algorithms;
 use crate::transport::ssh::auth;
 use crate::transport::ssh::auth::key_store::KeyStore;
-use crate::transport::ssh::config::settings::{AddressFamily, Route, Settings};
+use crate::transport::ssh::config::settings::{Route, Settings};
 use crate::transport::ssh::connection::Connection;
 use crate::transport::ssh::handler::{ClientHandler, HandlerError, Shared, describe};
 use crate::transport::ssh::host_key::HostKeyCheck;
@@ -31,6 +30,9 @@ const PACKET: u32 = 32 * 1024;
 /// Silence after which we ask for a sign of life, where the configuration does not say.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
+/// The pause between two of ConnectionAttempts, as in OpenSSH.
+const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A stream to the server, and what it depends on.
 pub(crate) struct Carrier {
     pub(crate) stream: Box<dyn ByteStream>,
@@ -44,111 +46,33 @@ pub(crate) struct Carrier {
 
 /// Resolves the host name and opens a TCP connection.
 pub(crate) async fn dial(stages: &Stages, settings: &Settings) -> Result<Carrier, ConnectError> {
-    let mut last = None;
-    for attempt in 0..settings.connection_attempts {
-        if attempt > 0 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        let addresses = resolve(stages, settings).await?;
-        for address in addresses {
-            let since = Instant::now();
-            match dial_one(stages, settings, address).await {
-                Ok(stream) => {
-                    stages.reached(Stage::Connect, since, address.to_string());
-                    return Ok(Carrier {
-                        stream: Box::new(PromptStream::new(stream)),
-                        loopback: address.ip().is_loopback(),
-                        round_trip: Some(since.elapsed()),
-                        outer: None,
-                    });
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-    }
-    Err(last.unwrap_or_else(|| stages.error(Stage::Connect, "there is no address to try")))
-}
-
-async fn resolve(stages: &Stages, settings: &Settings) -> Result<Vec<SocketAddr>, ConnectError> {
-    let since = Instant::now();
-    let host = settings.hostname.clone();
-    let looking = tokio::net::lookup_host((host.clone(), settings.port));
-    let found: Vec<SocketAddr> = stages
-        .timed(Stage::Resolve, looking)
-        .await?
-        .map_err(|error| {
-            stages
-                .error(
-                    Stage::Resolve,
-                    format!("the name {host} has no address: {error}"),
-                )
-                .with_hint(
-                    "check the spelling, the HostName in your ssh_config and your name server",
-                )
-        })?
-        .filter(|address| match settings.address_family {
-            AddressFamily::Any => true,
-            AddressFamily::Inet => address.is_ipv4(),
-            AddressFamily::Inet6 => address.is_ipv6(),
-        })
-        .collect();
-    if found.is_empty() {
-        return Err(stages
-            .error(
-                Stage::Resolve,
-                format!("the name {host} has no address of the wanted kind"),
-            )
-            .with_hint("look at AddressFamily in your ssh_config"));
-    }
-    let shown: Vec<String> = found
-        .iter()
-        .map(|address| address.ip().to_string())
-        .collect();
-    stages.reached(Stage::Resolve, since, shown.join(", "));
-    Ok(found)
-}
-
-async fn dial_one(
-    stages: &Stages,
-    settings: &Settings,
-    address: SocketAddr,
-) -> Result<TcpStream, ConnectError> {
-    let limit = limit_of(stages, settings, Stage::Connect);
-    let dialing = async {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        if let Some(source) = &settings.bind_address {
-            let source: IpAddr = source.parse().map_err(|_| {
-                std::io::Error::other(format!("BindAddress {source} is not an address"))
-            })?;
-            socket.bind(SocketAddr::new(source, 0))?;
-        }
-        let stream = socket.connect(address).await?;
-        // Requests are small and each waits for an answer.
-        stream.set_nodelay(true)?;
-        Ok::<_, std::io::Error>(stream)
+    let dialling = Dial {
+        name: &stages.host,
+        host: &settings.hostname,
+        port: settings.port,
+        family: settings.address_family,
+        bind: settings.bind_address.as_deref(),
+        resolve_limit: stages.options.limits.of(Stage::Resolve),
+        connect_limit: limit_of(stages, settings, Stage::Connect),
+        unknown_hint: "check the spelling, the HostName in your ssh_config and your name server",
+        refused_hint: "nothing listens there: check that sshd runs and the port is right",
+        observer: stages.options.observer.as_ref(),
     };
-    stages
-        .timed_for(Stage::Connect, limit, dialing)
-        .await
-        .map_err(|error| {
-            error.with_hint(format!(
-                "{address} does not answer: check the address, the port and firewalls on the way"
-            ))
-        })?
-        .map_err(|error| {
-            let hint = match error.kind() {
-                std::io::ErrorKind::ConnectionRefused => {
-                    "nothing listens there: check that sshd runs and the port is right"
-                }
-                _ => "check the address, the port and the network",
-            };
-            stages
-                .error(Stage::Connect, format!("{address}: {error}"))
-                .with_hint(hint)
-        })
+    let mut dialled = dialling.connect().await;
+    for _ in 1..settings.connection_attempts {
+        if dialled.is_ok() {
+            break;
+        }
+        tokio::time::sleep(ATTEMPT_INTERVAL).await;
+        dialled = dialling.connect().await;
+    }
+    let dialled = dialled?;
+    Ok(Carrier {
+        stream: Box::new(PromptStream::new(dialled.stream)),
+        loopback: dialled.address.ip().is_loopback(),
+        round_trip: Some(dialled.round_trip),
+        outer: None,
+    })
 }
 
 /// The configured limit; zero is OpenSSH's word for none, which leaves ours.

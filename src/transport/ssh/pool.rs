@@ -9,10 +9,10 @@ use std::time::Instant;
 use tokio::runtime::Id as RuntimeId;
 
 use crate::error::{ConnectError, Stage};
+use crate::spec::JumpHost;
 use crate::transport::TransportOptions;
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config;
-use crate::spec::JumpHost;
 use crate::transport::ssh::config::settings::{Route, Settings, SshTarget};
 use crate::transport::ssh::connect::{Carrier, dial, establish};
 use crate::transport::ssh::connection::{Begun, Connection};

@@ -15,15 +15,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use self::link::{Incoming, LinkError, LinkReceiver, LinkSender, Liveness, Side, Taker};
+use crate::dial::{AddressFamily, Dial};
 use crate::error::{ConnectError, Stage};
 use crate::spec::ConnectionSpec;
 use crate::transport::{ExitStatus, Process, ReadEvent, TransportOptions};
 use crate::wire::authentication::{
-    AuthenticationError, COMMAND_MAX, Exit, Message, Open, Opened, Opener, Refusal, Sealer,
+    AuthenticationError, COMMAND_MAX, Message, Open, Opened, Opener, Refusal, Sealer,
 };
-
-/// The port of a standalone server where none is given.
-pub const DEFAULT_PORT: u16 = 11998;
 
 /// A standalone server.
 #[derive(Clone)]
@@ -111,11 +109,7 @@ impl Reader {
                     self.taker.taken(bytes.len());
                     return Some(ReadEvent::Stderr(bytes));
                 }
-                Some(Ok(Incoming::Exit(Exit::Status(code)))) => ExitStatus::Code(code),
-                Some(Ok(Incoming::Exit(Exit::Signal(name)))) => ExitStatus::Signal(name),
-                Some(Ok(Incoming::Exit(Exit::Unknown))) => ExitStatus::Unknown(
-                    "the process ended, and the server does not know how".into(),
-                ),
+                Some(Ok(Incoming::Exit(exit))) => exit.into(),
                 Some(Ok(Incoming::Opened(opened))) => {
                     self.server = Some(opened);
                     continue;
@@ -191,7 +185,19 @@ pub async fn connect(
             ),
         ));
     }
-    let mut stream = crate::dial::dial(&peer, &target.host, target.port, options).await?;
+    let dialling = Dial {
+        name: &peer,
+        host: &target.host,
+        port: target.port,
+        family: AddressFamily::Any,
+        bind: None,
+        resolve_limit: options.limits.of(Stage::Resolve),
+        connect_limit: options.limits.of(Stage::Connect),
+        unknown_hint: "check the spelling, or give the address itself",
+        refused_hint: "nothing listens there: start the server with `easycluster -S -k FILE`, or check the port",
+        observer: options.observer.as_ref(),
+    };
+    let mut stream = dialling.connect().await?.stream;
     let (sealer, opener) = authenticate(&mut stream, target, command, options, &peer).await?;
     let (sender, receiver) = link::start(
         stream,

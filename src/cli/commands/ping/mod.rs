@@ -41,7 +41,7 @@ Exit status:
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The Python that tells about the machine.
-const PROBE: &str = include_str!("../remote/probe.py");
+const PROBE: &str = include_str!("../../../../bootstrap_py/helpers/probe.py");
 
 /// How often the round trip is measured.
 const ROUND_TRIPS: usize = 5;

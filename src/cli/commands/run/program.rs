@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cli::terminal::failure::Failure;
 
 /// The Python function that runs a program on the other side; `call` it as `run_program`.
-pub(crate) const RUNNER: &str = include_str!("../remote/program.py");
+pub(crate) const RUNNER: &str = include_str!("../../../../bootstrap_py/helpers/run_program.py");
 
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]

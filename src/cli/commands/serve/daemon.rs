@@ -22,7 +22,7 @@ pub(crate) fn start(
     key_file: Option<&Path>,
 ) -> Result<i32, Failure> {
     use std::io::{BufRead, BufReader, Write};
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
 
     let cannot = |error: std::io::Error| Failure::here(format!("no background process: {error}"));
     let mut command = crate::cli::this_program::this_program()
@@ -31,7 +31,8 @@ pub(crate) fn start(
     let program = command.next().unwrap_or_default();
     // A key that was not in a file goes over a pipe: on the command line everybody could see it.
     let file = key_file.map_or_else(|| "/dev/stdin".into(), crate::cli::this_program::absolute);
-    let mut child = Command::new(program)
+    // It shares our group and our standard error until it has left the terminal.
+    let mut child = crate::process::program(program)
         .args(command)
         .arg("-S")
         .arg("-k")

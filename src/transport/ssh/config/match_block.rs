@@ -1,7 +1,6 @@
 //! `Match`: whether the criteria of a line hold.
 
-use std::process::{Command, Stdio};
-
+use crate::process;
 use crate::transport::ssh::config::pattern::{Verdict, matches_host, matches_list};
 use crate::transport::ssh::config::tokens::Tokens;
 
@@ -105,19 +104,11 @@ fn split(text: &str) -> Result<Vec<String>, String> {
 /// Runs a `Match exec` command by the user's shell, as OpenSSH does.
 fn succeeds(command: &str, tokens: &Tokens) -> Result<bool, String> {
     let command = tokens.expand(command, "CLdhijklnpru")?;
-    let shell = std::env::var("SHELL")
-        .ok()
-        .filter(|shell| !shell.is_empty())
-        .unwrap_or_else(|| "/bin/sh".to_owned());
-    let status = Command::new(&shell)
-        .arg("-c")
-        .arg(&command)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .map_err(|error| format!("Match exec: {shell}: {error}"))?;
-    Ok(status.success())
+    let shell = process::user_shell();
+    let mut line = process::program(&shell);
+    line.arg("-c").arg(&command);
+    process::succeeds(line)
+        .map_err(|error| format!("Match exec: {}: {error}", shell.to_string_lossy()))
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::process;
 use crate::transport::ssh::config::from_paths;
 use crate::transport::ssh::config::keywords::{Collected, Kind, lookup};
 use crate::transport::ssh::config::settings::{ConfigSource, Override, SshTarget};
@@ -14,10 +14,7 @@ use crate::transport::ssh::config::words::words;
 
 /// The `ssh` program, if there is one.
 pub(crate) fn program() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join("ssh"))
-        .find(|file| file.is_file())
+    process::find_program("ssh")
 }
 
 /// How long an answer is good for: long enough for many clients that start at once, short enough for somebody who edits the file.
@@ -45,7 +42,7 @@ pub(crate) fn ask_once(program: &Path, target: &SshTarget) -> Result<Collected, 
 fn ask(program: &Path, target: &SshTarget) -> Result<Collected, String> {
     let said = lines(program, target, &target.config)?;
     let usual = lines(program, target, &ConfigSource::None)?;
-    // No text can say a file name as it is, so `ssh` is not told of those.
+    // Only lines are said to `ssh`: no text can say a file name as it is.
     let mut collected = from_paths(target);
     for line in &said {
         let (name, value) = line.split_once(' ').unwrap_or((line, ""));
@@ -76,7 +73,7 @@ fn ask(program: &Path, target: &SshTarget) -> Result<Collected, String> {
 }
 
 fn lines(program: &Path, target: &SshTarget, config: &ConfigSource) -> Result<Vec<String>, String> {
-    let mut command = Command::new(program);
+    let mut command = process::program(program);
     command.arg("-G");
     match config {
         ConfigSource::Standard => {}
@@ -95,17 +92,14 @@ fn lines(program: &Path, target: &SshTarget, config: &ConfigSource) -> Result<Ve
     }
     if *config != ConfigSource::None || target.config == ConfigSource::None {
         for option in &target.options {
-            if !matches!(option, Override::Path(..)) {
+            if let Override::Line(..) = option {
                 command.arg("-o").arg(option_text(option)?);
             }
         }
     }
-    let output = command
-        .arg("--")
-        .arg(&target.host)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{}: {error}", program.display()))?;
+    command.arg("--").arg(&target.host);
+    let output =
+        process::run(command).map_err(|error| format!("{}: {error}", program.display()))?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
     }

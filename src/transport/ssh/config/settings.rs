@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::dial::AddressFamily;
 use crate::spec::{HostKeyPolicy, JumpHost};
 
 /// Where to connect, as the user said it; the rest comes from the configuration files.
@@ -78,17 +79,6 @@ pub enum AgentChoice {
     None,
     /// This socket.
     Socket(PathBuf),
-}
-
-/// Which kinds of addresses to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AddressFamily {
-    /// Both.
-    Any,
-    /// IPv4.
-    Inet,
-    /// IPv6.
-    Inet6,
 }
 
 /// An identity file and whether the user named it, or it is one of the usual ones.

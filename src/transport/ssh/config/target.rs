@@ -86,7 +86,10 @@ pub(crate) fn option_text(option: &Override) -> Result<OsString, String> {
                 HostKeyPolicy::AcceptNew => "accept-new",
                 HostKeyPolicy::Off => "no",
                 HostKeyPolicy::Pinned(_) => {
-                    return Err("an ssh program does not compare the host key with a fingerprint".to_owned());
+                    return Err(
+                        "an ssh program does not compare the host key with a fingerprint"
+                            .to_owned(),
+                    );
                 }
             };
             Ok(format!("StrictHostKeyChecking={value}").into())

@@ -241,7 +241,9 @@ impl HostKeyCheck {
             HostKeyPolicy::Refuse => Err(self.error(unknown).with_hint(hint)),
             HostKeyPolicy::Ask => {
                 if self.settings.batch_mode || !self.stages.asker.available() {
-                    return Err(self.error(format!("{unknown}, and nobody can be asked")).with_hint(hint));
+                    return Err(self
+                        .error(format!("{unknown}, and nobody can be asked"))
+                        .with_hint(hint));
                 }
                 self.ask(algorithm, print).await?;
                 self.record(algorithm, blob, print, since).await;

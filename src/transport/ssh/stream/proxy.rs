@@ -2,21 +2,20 @@
 
 use std::io;
 use std::pin::Pin;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, ReadHalf, SimplexStream, WriteHalf};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::error::{ConnectError, Stage};
-use crate::process::DEAF;
+use crate::process::{self, ErrorOutput, Group};
+use crate::spec::JumpHost;
 use crate::transport::ReadEvent;
 use crate::transport::ssh::channel::{Reader, Writer};
 use crate::transport::ssh::config;
-use crate::spec::JumpHost;
 use crate::transport::ssh::config::settings::{Route, Settings, SshTarget};
 use crate::transport::ssh::connect::Carrier;
 use crate::transport::ssh::connection::Connection;
@@ -49,38 +48,23 @@ pub(crate) async fn hop_settings(
 pub(crate) fn through_command(stages: &Stages, command: &str) -> Result<Carrier, ConnectError> {
     let since = Instant::now();
     // A command that asks for a password reads the terminal, where somebody is there to be asked.
-    let (deaf, group) = if stages.asker.available() {
-        (DEAF, None)
+    // It is written for the user's own shell, which `ssh` takes too.
+    let shell = process::user_shell();
+    let (mut shell, group) = if stages.asker.available() {
+        (process::ignoring_interrupts(shell), Group::Shared)
     } else {
-        ("", Some(0))
+        (process::program(shell), Group::Own)
     };
-    let mut shell = Command::new("/bin/sh");
-    if let Some(group) = group {
-        shell.process_group(group);
-    }
-    let mut child = shell
-        .arg("-c")
-        .arg(format!("{deaf}exec {command}"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| {
-            stages.error(Stage::Connect, format!("ProxyCommand '{command}': {error}"))
-        })?;
-    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(stages.error(
-            Stage::Connect,
-            "the ProxyCommand has no standard input and output",
-        ));
-    };
+    shell.arg("-c").arg(format!("exec {command}"));
+    let spawned = process::spawn(shell, group, ErrorOutput::Inherited).map_err(|error| {
+        stages.error(Stage::Connect, format!("ProxyCommand '{command}': {error}"))
+    })?;
     stages.reached(Stage::Connect, since, format!("ProxyCommand {command}"));
     Ok(Carrier {
         stream: Box::new(CommandStream {
-            input,
-            output,
-            _child: child,
+            input: spawned.stdin,
+            output: spawned.stdout,
+            _child: spawned.child,
         }),
         loopback: false,
         // Starting a process says nothing of the way to the server.
@@ -93,7 +77,7 @@ pub(crate) fn through_command(stages: &Stages, command: &str) -> Result<Carrier,
 struct CommandStream {
     input: ChildStdin,
     output: ChildStdout,
-    _child: Child,
+    _child: process::Child,
 }
 
 impl AsyncRead for CommandStream {

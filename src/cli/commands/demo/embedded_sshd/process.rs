@@ -1,19 +1,18 @@
-//! One command of the embedded SSH server: its process group, and its three streams over a channel.
+//! One command of the embedded SSH server: its environment, and its three streams over a channel.
 
 use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
 
 use bytes::Bytes;
 use russh::server::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
+
+use crate::process::{self, ErrorOutput, ExitStatus, Group, Leader, Spawned};
 
 /// The number SSH gives to stderr among a channel's extended data (RFC 4254, 5.2).
 const STDERR: u32 = 1;
@@ -24,29 +23,8 @@ pub(crate) struct Place {
     pub(crate) server: SocketAddr,
 }
 
-/// A started command that takes its whole process group along when it is dropped.
-pub(crate) struct Group {
-    child: Child,
-    group: Option<Pid>,
-}
-
-impl Group {
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // An empty group is what we want, so its error is no news.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
-}
-
 /// Starts `command` by `/bin/sh -c`, as sshd does by the login shell, in a process group of its own.
-pub(crate) fn start(command: &[u8], place: &Place) -> io::Result<Group> {
+pub(crate) fn start(command: &[u8], place: &Place) -> io::Result<Spawned> {
     let connection = format!(
         "{} {} {} {}",
         place.peer.ip(),
@@ -54,18 +32,9 @@ pub(crate) fn start(command: &[u8], place: &Place) -> io::Result<Group> {
         place.server.ip(),
         place.server.port()
     );
-    let mut shell = Command::new("/bin/sh");
-    shell
-        .arg("-c")
-        .arg(OsStr::from_bytes(command))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        // A login gets a fresh environment; this much of it sshd sets too.
-        .env_clear()
-        .env("SSH_CONNECTION", connection);
+    let mut shell = process::shell(OsStr::from_bytes(command));
+    // A login gets a fresh environment; this much of it sshd sets too.
+    shell.env_clear().env("SSH_CONNECTION", connection);
     for name in ["HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG"] {
         if let Some(value) = std::env::var_os(name) {
             shell.env(name, value);
@@ -74,31 +43,26 @@ pub(crate) fn start(command: &[u8], place: &Place) -> io::Result<Group> {
     if let Some(home) = std::env::home_dir().filter(|home| home.is_dir()) {
         shell.current_dir(home);
     }
-    let child = shell.spawn()?;
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
-    Ok(Group { child, group })
+    process::spawn(shell, Group::Own, ErrorOutput::Piped)
 }
 
 /// Serves a started command until it has ended or its client has gone, whichever is first.
 pub(crate) async fn serve(
-    mut group: Group,
+    spawned: Spawned,
     channel: Channel<Msg>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let (stdin, stdout, stderr) = (
-        group.child.stdin.take(),
-        group.child.stdout.take(),
-        group.child.stderr.take(),
-    );
+    let Spawned {
+        mut stdin,
+        stdout,
+        stderr,
+        mut child,
+    } = spawned;
     let (from_client, to_client) = channel.split();
     // Without a bound, because a channel that is not read stalls its whole connection, window
     // updates included. What waits here was sent by the user of this very machine.
     let (input, mut queued) = mpsc::unbounded_channel::<Bytes>();
     let feed = async {
-        let Some(mut stdin) = stdin else { return };
         while let Some(data) = queued.recv().await {
             // A command that closed its stdin goes on without it.
             if stdin.write_all(&data).await.is_err() {
@@ -111,31 +75,28 @@ pub(crate) async fn serve(
     };
     let pump = async {
         tokio::join!(
-            copy(stdout, &to_client, None),
+            copy(Some(stdout), &to_client, None),
             copy(stderr, &to_client, Some(STDERR))
         );
     };
-    let leader = group.group;
+    let leader = child.group();
     let run = async {
         // As with sshd the channel lives until the last writer of the two pipes has gone.
         pump.await;
-        group.child.wait().await
+        child.wait().await
     };
     let status = tokio::select! {
-        status = run => status.ok(),
+        status = run => Some(status),
         () = receive(from_client, input, leader) => None,
         () = async { feed.await; std::future::pending().await } => None,
         _ = stopped.changed() => None,
     };
     if let Some(status) = status {
         // All output is out, so nothing is cut off; a client that has gone meanwhile hears nothing.
-        let _ = finish(&to_client, status).await;
-        group.group = None;
+        let _ = finish(&to_client, &status).await;
+        child.leave_group();
     } else {
-        group.signal(Signal::KILL);
-        let _ = group.child.wait().await;
-        // The number may belong to somebody else from now on.
-        group.group = None;
+        child.kill().await;
     }
     let _ = to_client.close().await;
 }
@@ -144,7 +105,7 @@ pub(crate) async fn serve(
 async fn receive(
     mut channel: ChannelReadHalf,
     input: mpsc::UnboundedSender<Bytes>,
-    leader: Option<Pid>,
+    leader: Leader,
 ) {
     let mut input = Some(input);
     while let Some(message) = channel.wait().await {
@@ -156,8 +117,8 @@ async fn receive(
             }
             ChannelMsg::Eof => input = None,
             ChannelMsg::Signal { signal } => {
-                if let (Some(leader), Some(signal)) = (leader, translated(&signal)) {
-                    let _ = kill_process_group(leader, signal);
+                if let Some(signal) = translated(&signal) {
+                    leader.signal(signal);
                 }
             }
             ChannelMsg::Close => return,
@@ -191,10 +152,9 @@ async fn copy(
 
 /// Tells how the command ended. A signal is told as the shells do, 128 and its number, because the
 /// server side of the channel has no exit-signal message.
-async fn finish(channel: &ChannelWriteHalf<Msg>, status: ExitStatus) -> Result<(), russh::Error> {
+async fn finish(channel: &ChannelWriteHalf<Msg>, status: &ExitStatus) -> Result<(), russh::Error> {
     let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .shell_code()
         .and_then(|code| u32::try_from(code).ok())
         .unwrap_or(255);
     channel.exit_status(code).await?;
