@@ -28,10 +28,11 @@ pub mod stub;
 pub mod transport;
 pub mod wire;
 
-pub use client::{Arguments, Call, Client, Cluster, RemoteObject, Value};
+pub use client::{Call, Client, Cluster, RemoteObject, Value};
 pub use connection::{ConnectOptions, Output, OutputSink};
 pub use connection_spec::ConnectionSpec;
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
+pub use pickle::{Arguments, NoObject, Plain, PyValue};
 
 /// The README's examples, so that they compile.
 #[cfg(doctest)]

@@ -15,10 +15,11 @@ use tokio::task::JoinSet;
 
 use std::future::IntoFuture;
 
-use super::{Arguments, Call, Client};
+use super::{Call, Client};
 use crate::connection::ConnectOptions;
 use crate::connection_spec::ConnectionSpec;
 use crate::error::Error;
+use crate::pickle::Arguments;
 
 /// Clients that are used together.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,7 @@ mod queue;
 mod runtime;
 mod spec;
 
-use crate::pickle::names;
+use crate::pickle::{Budget, names};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
@@ -31,7 +31,7 @@ fn stub_source(name: &str) -> PyResult<String> {
 /// Raises ValueError for a pickle that is malformed or does what no pickle of a value does.
 #[pyfunction]
 fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    match names::scan(pickle) {
+    match names::scan(pickle, Budget::PYTHON) {
         Ok(names::Scan::Plain) => Ok(None),
         Ok(names::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
         Err(refused) => Err(pyo3::exceptions::PyValueError::new_err(refused.to_string())),
