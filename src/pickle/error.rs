@@ -16,6 +16,8 @@ pub(crate) enum Refused {
 pub(super) const CUT_OFF: Refused = Refused::Malformed("it is cut off");
 pub(super) const UNDERFLOW: Refused =
     Refused::Malformed("its stack is empty where a value is needed");
+pub(super) const EXTENSION: Refused =
+    Refused::Forbidden("uses an extension code of the copyreg module");
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,6 +26,7 @@ mod plain;
 mod reader;
 mod ser;
 mod stack;
+mod surrogates;
 mod tree;
 
 pub(crate) use de::Document;

@@ -5,7 +5,7 @@
 //! unpickler sees the pickle; and so is what decoding it may take, which no unpickler asks. What this scan does not follow for
 //! certain it refuses.
 
-use super::error::{Refused, UNDERFLOW};
+use super::error::{EXTENSION, Refused, UNDERFLOW};
 use super::opcodes::Action;
 use super::pieces::Pieces;
 use super::reader::{Budget, Reader};
@@ -275,11 +275,7 @@ impl Machine<'_> {
                 let depth = self.pop_parts(1)?;
                 self.grow(depth)?;
             }
-            Action::Extension => {
-                return Err(Refused::Forbidden(
-                    "uses an extension code of the copyreg module",
-                ));
-            }
+            Action::Extension => return Err(EXTENSION),
             Action::ReadOnlyBuffer => {
                 self.stack.top()?;
             }

@@ -176,10 +176,10 @@ impl<'a> Builder<'a> {
                 | Action::Object
                 | Action::New
                 | Action::NewWithKeywords
-                | Action::Build
-                | Action::Extension => {
+                | Action::Build => {
                     return Err(Error::new("the instance of a class is not plain data"));
                 }
+                Action::Extension => return Err(super::error::EXTENSION.into()),
                 Action::Reference | Action::StackReference => {
                     return Err(Error::new("a reference by persistent id is not plain data"));
                 }
