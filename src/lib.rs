@@ -28,7 +28,7 @@ pub mod stub;
 pub mod transport;
 pub mod wire;
 
-pub use client::{Call, Client, Cluster, RemoteObject, Value};
+pub use client::{AT_ONCE, Call, Client, Cluster, FanOut, RemoteObject, Value, fan_out};
 pub use connection::{ConnectOptions, Output, OutputSink};
 pub use connection_spec::ConnectionSpec;
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};

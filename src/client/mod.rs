@@ -23,7 +23,7 @@ use crate::pickle::Arguments;
 use crate::session::RequestKind;
 
 pub use call::Call;
-pub use cluster::Cluster;
+pub use cluster::{AT_ONCE, Cluster, FanOut, fan_out};
 pub use object::RemoteObject;
 pub use value::Value;
 

@@ -1,12 +1,5 @@
 //! Handles on objects that stay on their server.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;

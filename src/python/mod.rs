@@ -15,9 +15,12 @@ mod queue;
 mod runtime;
 mod spec;
 
-use crate::pickle::{Budget, names};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use crate::pickle::{Budget, names};
+use crate::session::RequestKind;
+use crate::wire::Kind;
 
 /// The text of a file of the stub, such as `objects.py`, which both ends run.
 #[pyfunction]
@@ -38,6 +41,15 @@ fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py
     }
 }
 
+/// The number of each kind of request by its name in spec/messages.md.
+fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let kinds = PyDict::new(py);
+    for kind in RequestKind::ALL.map(Kind::from) {
+        kinds.set_item(kind.name(), kind.code())?;
+    }
+    Ok(kinds)
+}
+
 /// The program: takes its arguments without the program's name, gives the exit status.
 #[pyfunction]
 fn main(py: Python<'_>, arguments: Vec<String>) -> i32 {
@@ -50,6 +62,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("DEFAULT_PORT", crate::connection_spec::DEFAULT_PORT)?;
     module.add("KEY_SIZE", crate::key_file::KEY_SIZE)?;
+    module.add("REQUEST_KINDS", request_kinds(py)?)?;
     module.add_class::<connection::Connection>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
