@@ -144,9 +144,11 @@ async fn dial_one(
                 }
                 _ => "check the address, the port and the network",
             };
-            stages
+            let mut failure = stages
                 .error(Stage::Connect, format!("{address}: {error}"))
-                .with_hint(hint)
+                .with_hint(hint);
+            failure.refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+            failure
         })
 }
 

@@ -226,6 +226,7 @@ fn copy(error: &ConnectError) -> ConnectError {
         hint: error.hint.clone(),
         output: error.output.clone(),
         timed_out: error.timed_out,
+        refused: error.refused,
         session_refused: error.session_refused,
     }
 }

@@ -59,7 +59,9 @@ fn failure(name: &str, address: Option<SocketAddr>, error: &io::Error) -> Connec
             "check the address, the network and the firewall on the way",
         ),
     };
-    ConnectError::new(name, Stage::Connect, message).with_hint(hint)
+    let mut failure = ConnectError::new(name, Stage::Connect, message).with_hint(hint);
+    failure.refused = error.kind() == io::ErrorKind::ConnectionRefused;
+    failure
 }
 
 /// Connects to the first address of `host` that answers. `name` is what errors call the host.
