@@ -39,6 +39,5 @@ class CallOptions(AwaitedOptions, total=False):
     onerror: CompletionFunction | None
 
 
-def split_options(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Takes the options of a call out of its keyword arguments. `timeout` stays: it may be the remote function's."""
-    return {name: kwargs.pop(name) for name in objects.OPTIONS if name in kwargs}
+# Takes the options of a call out of its keyword arguments. `timeout` stays: it may be the remote function's.
+split_options = objects.split_options
