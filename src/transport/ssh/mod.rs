@@ -18,8 +18,9 @@ mod timing;
 
 pub use channel::{Reader, Writer};
 pub use config::explain;
-pub use config::settings::{ConfigSource, SshTarget};
+pub use config::settings::{ConfigSource, Override, SshTarget};
 pub use config::target::target_of;
+pub(crate) use config::target::{config_source, option_text, overrides};
 pub use pool::Connector;
 pub use prompt::terminal_prompter;
 

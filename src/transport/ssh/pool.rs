@@ -9,10 +9,11 @@ use std::time::Instant;
 use tokio::runtime::Id as RuntimeId;
 
 use crate::error::{ConnectError, Stage};
+use crate::spec::JumpHost;
 use crate::transport::TransportOptions;
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config;
-use crate::transport::ssh::config::settings::{JumpHost, Route, Settings, SshTarget};
+use crate::transport::ssh::config::settings::{Route, Settings, SshTarget};
 use crate::transport::ssh::connect::{dial, establish};
 use crate::transport::ssh::connection::{Connection, RunningCommand};
 use crate::transport::ssh::stream::{ServerStream, proxy};
@@ -214,7 +215,7 @@ async fn follow(stages: &Stages, settings: &Settings) -> Result<(), ConnectError
                 )
                 .with_hint("look for a circle in the ProxyJump lines of your ssh_config"));
         }
-        seen.push(last.host.clone());
+        seen.push(last.host.to_plain());
         next = proxy::hop_settings(stages, last, before, &next.config)
             .await
             .map_err(|error| via(error, last))?;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::error::{ConnectError, Stage};
-use crate::transport::ssh::config::settings::HostKeyPolicy;
+use crate::spec::HostKeyPolicy;
 use crate::transport::ssh::host_key::known_hosts::{Finding, judge_key};
 use crate::transport::ssh::host_key::known_hosts_file::{Recording, add_key};
 use crate::transport::ssh::host_key::{HostKeyCheck, Trust};
@@ -42,19 +42,22 @@ impl HostKeyCheck {
         if let Some(fault) = certificate_fault {
             unknown.push_str(&format!("; its certificate does not count: {fault}"));
         }
+        let hint = format!(
+            "compare the fingerprint with the machine's own (ssh-keygen -lf on it); then say hostkey={print} in the spec, or hostkey=accept-new, which records the key in {file}, or known_hosts=FILE that has it; `ssh {host}` once records it as well"
+        );
         match self.settings.host_key_policy {
-            HostKeyPolicy::Refuse => Err(self.error(unknown).with_hint(format!(
-                "compare the fingerprint with the machine's own (ssh-keygen -lf on it), then run `ssh {host}` once, or set StrictHostKeyChecking=accept-new for {host}; the key goes into {file}"
-            ))),
+            HostKeyPolicy::Refuse => Err(self.error(unknown).with_hint(hint)),
             HostKeyPolicy::Ask => {
                 if self.settings.batch_mode || !self.stages.asker.available() {
-                    return Err(self.error(format!("{unknown}, and nobody can be asked")).with_hint(format!(
-                        "compare the fingerprint with the machine's own (ssh-keygen -lf on it), then run `ssh {host}` once, or set StrictHostKeyChecking=accept-new for {host}; the key goes into {file}"
-                    )));
+                    return Err(self
+                        .error(format!("{unknown}, and nobody can be asked"))
+                        .with_hint(hint));
                 }
                 self.ask(algorithm, print).await?;
                 self.record(algorithm, blob, print, since).await
             }
+            // Pins have been compared before anything recorded is looked at.
+            HostKeyPolicy::Pinned(_) => Err(self.error(unknown)),
             HostKeyPolicy::AcceptNew | HostKeyPolicy::Off => {
                 self.record(algorithm, blob, print, since).await
             }
@@ -106,9 +109,8 @@ impl HostKeyCheck {
                 .await
                 .unwrap_or_else(|error| Err(error.to_string()));
                 match written {
-                    Ok(Recording::Refused(finding)) => {
-                        return self.contradicted(finding, algorithm, print);
-                    }
+                    Ok(Recording::Changed(entry)) => return self.changed(&entry, algorithm, print),
+                    Ok(Recording::Revoked(entry)) => return self.revoked(&entry, print),
                     Ok(Recording::Known) => {
                         format!("{algorithm} {print}, recorded in {shown} a moment ago")
                     }

@@ -9,12 +9,12 @@ mod certificate;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use data_encoding::BASE64_NOPAD;
 use russh::keys::PublicKeyOrCertificate;
 use sha2::{Digest, Sha256};
 
 use crate::error::{ConnectError, Stage};
-use crate::transport::ssh::config::settings::{HostKeyPolicy, Settings};
+use crate::spec::{Fingerprint, HostKeyPolicy};
+use crate::transport::ssh::config::settings::Settings;
 use crate::transport::ssh::host_key::known_hosts::{
     Entry, Finding, Marker, entries_for, host_label, judge_key,
 };
@@ -106,6 +106,12 @@ impl HostKeyCheck {
             .map_err(|error| self.error(format!("its key cannot be read: {error}")))?;
         let algorithm = key.algorithm().to_string();
         let print = fingerprint(&blob);
+        if let HostKeyPolicy::Pinned(pins) = &self.settings.host_key_policy {
+            if let Some(file) = &self.settings.revoked_host_keys {
+                self.check_revoked_file(file, &blob, &print)?;
+            }
+            return self.check_pins(pins, &algorithm, &blob, since);
+        }
         if self.trusted {
             self.stages.reached(
                 Stage::HostKey,
@@ -139,25 +145,20 @@ impl HostKeyCheck {
                 Ok(Trust::Full)
             }
             Finding::Unknown => self.unknown(&algorithm, &blob, &print, fault, since).await,
-            contradiction => self.contradicted(contradiction, &algorithm, &print),
+            Finding::Changed(entry) => self.changed(&entry, &algorithm, &print),
+            Finding::Revoked(entry) => self.revoked(&entry, &print),
         }
     }
 
-    /// What is recorded speaks against the key.
-    fn contradicted(
-        &self,
-        finding: Finding,
-        algorithm: &str,
-        print: &str,
-    ) -> Result<Trust, ConnectError> {
-        match finding {
-            Finding::Changed(entry) => {
-                let (message, hint) = self.changed_message(&entry, algorithm, print);
-                self.refused_key(message, Some(hint))
-            }
-            Finding::Revoked(entry) => self.refused_key(revoked_message(&entry, print), None),
-            Finding::Known(_) | Finding::Unknown => Ok(Trust::Full),
-        }
+    /// Another key is recorded for the host.
+    fn changed(&self, entry: &Entry, algorithm: &str, print: &str) -> Result<Trust, ConnectError> {
+        let (message, hint) = self.changed_message(entry, algorithm, print);
+        self.refused_key(message, Some(hint))
+    }
+
+    /// The key is recorded as one that is never accepted.
+    fn revoked(&self, entry: &Entry, print: &str) -> Result<Trust, ConnectError> {
+        self.refused_key(revoked_message(entry, print), None)
     }
 
     fn error(&self, message: impl Into<String>) -> ConnectError {
@@ -197,6 +198,30 @@ impl HostKeyCheck {
             )));
         }
         Ok(())
+    }
+
+    /// One of the spec's fingerprints, or nothing (CS-30); a key that is recorded as revoked is refused all the same.
+    fn check_pins(
+        &self,
+        pins: &[Fingerprint],
+        algorithm: &str,
+        blob: &[u8],
+        since: Instant,
+    ) -> Result<Trust, ConnectError> {
+        let shown = Fingerprint(Sha256::digest(blob).into());
+        if let Finding::Revoked(entry) = judge_key(&self.entries, blob) {
+            return Err(self.error(revoked_message(&entry, &shown.to_string())));
+        }
+        if pins.contains(&shown) {
+            let detail = format!("{algorithm} {shown}, as the spec says");
+            self.stages.reached(Stage::HostKey, since, detail);
+            return Ok(Trust::Full);
+        }
+        let message = format!(
+            "the server shows {algorithm} {shown}, which is not a fingerprint that the spec names; somebody may be in between, or the spec names another of its keys"
+        );
+        let hint = "compare it with the machine's own (ssh-keygen -lf on each of its host keys), and name all of them in hostkey=, with commas between";
+        Err(self.error(message).with_hint(hint))
     }
 
     fn changed_message(&self, entry: &Entry, algorithm: &str, print: &str) -> (String, String) {
@@ -243,5 +268,5 @@ fn all_files(settings: &Settings) -> Vec<PathBuf> {
 
 /// A key's fingerprint as `ssh-keygen -l` prints it.
 pub(crate) fn fingerprint(blob: &[u8]) -> String {
-    format!("SHA256:{}", BASE64_NOPAD.encode(&Sha256::digest(blob)))
+    Fingerprint(Sha256::digest(blob).into()).to_string()
 }

@@ -12,10 +12,11 @@ use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::error::{ConnectError, Stage};
 use crate::process::{self, ErrorOutput, Group};
+use crate::spec::JumpHost;
 use crate::transport::ReadEvent;
 use crate::transport::ssh::channel::{Reader, Writer};
 use crate::transport::ssh::config;
-use crate::transport::ssh::config::settings::{ConfigSource, JumpHost, Route, Settings, SshTarget};
+use crate::transport::ssh::config::settings::{ConfigSource, Route, Settings, SshTarget};
 use crate::transport::ssh::connection::Connection;
 use crate::transport::ssh::stream::{ByteStream, ServerStream};
 use crate::transport::ssh::timing::Stages;
@@ -31,12 +32,10 @@ pub(crate) async fn hop_settings(
     config_source: &ConfigSource,
 ) -> Result<Settings, ConnectError> {
     let target = SshTarget {
-        host: hop.host.clone(),
         port: hop.port,
         user: hop.user.clone(),
-        only_identity: false,
-        options: Vec::new(),
         config: config_source.clone(),
+        ..SshTarget::new(hop.host.to_plain())
     };
     let mut settings = config::resolve(stages, &target).await?;
     if !before.is_empty() {
