@@ -75,9 +75,11 @@ impl Spec {
             .find(|option| option.keyword == keyword)
             .ok_or_else(|| PyTypeError::new_err(format!("{keyword}: not an option of a spec")))?;
         if option.sets == Sets::Key {
-            let key: Vec<u8> = value
-                .extract()
-                .map_err(|error| PyTypeError::new_err(format!("{keyword}: {error}")))?;
+            let key: Vec<u8> = value.extract().map_err(|_| {
+                PyTypeError::new_err(
+                    "the key is bytes, as read_key_file() and decode_key() give it",
+                )
+            })?;
             spec.key = Some(KeySource::Given(keys::key_from(&key)?));
             return Ok(Spec { spec });
         }
