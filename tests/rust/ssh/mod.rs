@@ -12,4 +12,5 @@ mod peers;
 mod round_trips;
 mod routes;
 mod silence;
+mod spec_options;
 mod tokens;
