@@ -6,6 +6,8 @@ from typing import Any, final
 VERSION: str
 DEFAULT_PORT: int
 KEY_SIZE: int
+# The number of each kind of request by its name in spec/messages.md.
+REQUEST_KINDS: dict[str, int]
 
 __all__: list[str]
 
