@@ -13,4 +13,5 @@ mod restart;
 mod round_trips;
 mod routes;
 mod silence;
+mod spec_options;
 mod tokens;
