@@ -208,10 +208,10 @@ pub enum Fault {
 pub enum Error {
     /// The connection spec is malformed; the message marks the place.
     #[error(transparent)]
-    Spec(#[from] crate::connection_spec::SpecError),
+    Spec(#[from] crate::spec::SpecError),
     /// The shared key or its file is unusable.
     #[error(transparent)]
-    Key(#[from] crate::key_file::KeyError),
+    Key(#[from] crate::keys::KeyError),
     /// No connection came about.
     #[error(transparent)]
     Connect(Box<ConnectError>),

@@ -12,11 +12,13 @@
 pub mod cli;
 mod client;
 pub mod connection;
-pub mod connection_spec;
+mod deferred_free;
+mod dial;
 pub mod error;
-mod freed_aside;
-pub mod key_file;
+pub mod keys;
 mod pickle;
+mod process;
+mod progress;
 #[cfg(feature = "python")]
 mod python;
 #[cfg(feature = "server")]
@@ -24,15 +26,16 @@ pub mod server;
 #[cfg(feature = "cli")]
 pub mod service;
 pub mod session;
+pub mod spec;
 pub mod stub;
 pub mod transport;
 pub mod wire;
 
 pub use client::{AT_ONCE, Call, Client, Cluster, FanOut, RemoteObject, Value, fan_out};
 pub use connection::{ConnectOptions, Output, OutputSink};
-pub use connection_spec::ConnectionSpec;
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
+pub use spec::ConnectionSpec;
 
 /// The README's examples, so that they compile.
 #[cfg(doctest)]

@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 
 use super::{Call, Client};
 use crate::connection::ConnectOptions;
-use crate::connection_spec::ConnectionSpec;
 use crate::error::Error;
 use crate::pickle::Arguments;
+use crate::spec::ConnectionSpec;
 
 /// How many machines to connect to at the same time where nothing else is said: enough to hide the network's round trips, few
 /// enough for the limits of open files and of half-open connections (sshd's `MaxStartups`) on the way.

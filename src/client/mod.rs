@@ -17,10 +17,10 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::connection::{ConnectOptions, Connection, Failure, Hello};
-use crate::connection_spec::ConnectionSpec;
 use crate::error::Error;
 use crate::pickle::Arguments;
 use crate::session::RequestKind;
+use crate::spec::ConnectionSpec;
 
 pub use call::Call;
 pub use cluster::{AT_ONCE, Cluster, FanOut, fan_out};

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::connection_spec::ConnectionSpec;
 use crate::error::Error;
 use crate::pickle::{self, Document, Plain};
 use crate::session::{OUTPUT_WINDOW, PROTOCOL};
+use crate::spec::ConnectionSpec;
 
 use super::options::{ConnectOptions, Peer};
 

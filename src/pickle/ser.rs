@@ -7,7 +7,7 @@ use serde_pickle::{Error as Unpicklable, SerOptions};
 
 use super::error::Error;
 use super::opcodes::{EMPTY_DICT, MARK, NONE, PROTO, SETITEM, STOP, TUPLE};
-use crate::freed_aside::freed_aside;
+use crate::deferred_free::freed_aside;
 use crate::wire::Segments;
 
 /// The pickle of `None`, in a protocol that all Pythons read.

@@ -22,10 +22,10 @@ use crate::pickle::{Budget, names};
 use crate::session::RequestKind;
 use crate::wire::Kind;
 
-/// The text of a file of the stub, such as `objects.py`, which both ends run.
+/// The text of a file that both ends run, such as `objects.py`.
 #[pyfunction]
 fn stub_source(name: &str) -> PyResult<String> {
-    crate::stub::file(name)
+    crate::stub::file(&format!("shared/{name}"))
         .map(str::to_owned)
         .ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(name.to_owned()))
 }
@@ -60,10 +60,11 @@ fn main(py: Python<'_>, arguments: Vec<String>) -> i32 {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
-    module.add("DEFAULT_PORT", crate::connection_spec::DEFAULT_PORT)?;
-    module.add("KEY_SIZE", crate::key_file::KEY_SIZE)?;
+    module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
+    module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
     module.add("REQUEST_KINDS", request_kinds(py)?)?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<spec::Spec>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,

@@ -7,40 +7,40 @@ use sha1::{Digest, Sha1};
 
 /// What the tokens stand for.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     /// `%h`: the host name to connect to.
-    pub(super) hostname: String,
+    pub(crate) hostname: String,
     /// `%n`: the name as the user gave it.
-    pub(super) original: String,
+    pub(crate) original: String,
     /// `%p`: the port.
-    pub(super) port: u16,
+    pub(crate) port: u16,
     /// `%r`: the remote user.
-    pub(super) user: String,
+    pub(crate) user: String,
     /// `%j`: the ProxyJump value, or nothing.
-    pub(super) jump: String,
+    pub(crate) jump: String,
     /// `%k`: the host key alias, or the original name.
-    pub(super) key_alias: Option<String>,
+    pub(crate) key_alias: Option<String>,
     /// Facts of this machine.
-    pub(super) local: Local,
+    pub(crate) local: Local,
 }
 
 /// Who and where we are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Local {
+pub(crate) struct Local {
     /// `%u`: the local user's name.
-    pub(super) user: String,
+    pub(crate) user: String,
     /// `%i`: the local user's number.
-    pub(super) uid: u32,
+    pub(crate) uid: u32,
     /// `%d` and `~`: the home directory.
-    pub(super) home: PathBuf,
+    pub(crate) home: PathBuf,
     /// `%l`: this machine's name with its domain.
-    pub(super) hostname: String,
+    pub(crate) hostname: String,
 }
 
 impl Local {
     /// Asks the system, by our number and not by `HOME` and `USER`, as OpenSSH does; the environment
     /// only where /etc/passwd does not know us.
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         let uid = rustix::process::getuid().as_raw();
         let account = account(|fields| fields.get(2) == Some(&uid.to_string().as_str()));
         let (user, home) = match account {
@@ -74,7 +74,7 @@ fn account(fits: impl Fn(&[&str]) -> bool) -> Option<(String, PathBuf)> {
 
 impl Tokens {
     /// Expands the tokens in `text` that `allowed` lists; `%%` always is. An unknown token is an error, as in OpenSSH.
-    pub(super) fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
+    pub(crate) fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
         let mut expanded = String::new();
         let mut rest = text.chars();
         while let Some(c) = rest.next() {
@@ -126,7 +126,7 @@ impl Tokens {
     }
 
     /// Expands `~`, `${VARIABLE}` and the tokens of file names.
-    pub(super) fn expand_path(&self, text: &str) -> Result<PathBuf, String> {
+    pub(crate) fn expand_path(&self, text: &str) -> Result<PathBuf, String> {
         let expanded = self.expand(&expand_variables(text)?, "CdhijkLlnpru")?;
         Ok(self.local.expand_home(&expanded))
     }
@@ -134,7 +134,7 @@ impl Tokens {
 
 impl Local {
     /// Puts the home directory in place of a leading `~`.
-    pub(super) fn expand_home(&self, path: &str) -> PathBuf {
+    pub(crate) fn expand_home(&self, path: &str) -> PathBuf {
         match path.strip_prefix('~') {
             Some("") => self.home.clone(),
             Some(rest) if rest.starts_with('/') => self.home.join(rest.trim_start_matches('/')),
@@ -151,7 +151,7 @@ impl Local {
 }
 
 /// Puts the values of `${VARIABLE}`s in; one that is not set is an error, as in OpenSSH.
-pub(super) fn expand_variables(text: &str) -> Result<String, String> {
+pub(crate) fn expand_variables(text: &str) -> Result<String, String> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
