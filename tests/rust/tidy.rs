@@ -26,7 +26,7 @@ const ORDER: [&str; 18] = [
 ];
 
 /// What the crate's root gives again under a short name, and where it comes from.
-const SHORT_NAMES: [(&str, &str); 13] = [
+const SHORT_NAMES: [(&str, &str); 14] = [
     ("Client", "client"),
     ("Cluster", "client"),
     ("ConnectError", "error"),
@@ -38,6 +38,7 @@ const SHORT_NAMES: [(&str, &str); 13] = [
     ("RemoteObject", "client"),
     ("Value", "client"),
     ("Call", "client"),
+    ("fan_out", "client"),
     ("Arguments", "pickle"),
     ("Plain", "pickle"),
 ];
