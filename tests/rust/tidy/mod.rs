@@ -28,7 +28,7 @@ const ORDER: [&str; 18] = [
 ];
 
 /// What the crate's root gives again under a short name, and where it comes from.
-const SHORT_NAMES: [(&str, &str); 13] = [
+const SHORT_NAMES: [(&str, &str); 14] = [
     ("Client", "client"),
     ("Cluster", "client"),
     ("ConnectError", "error"),
@@ -40,6 +40,7 @@ const SHORT_NAMES: [(&str, &str); 13] = [
     ("RemoteObject", "client"),
     ("Value", "client"),
     ("Call", "client"),
+    ("fan_out", "client"),
     ("Arguments", "pickle"),
     ("Plain", "pickle"),
 ];
