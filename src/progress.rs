@@ -1,9 +1,19 @@
 //! The stages of a connection as they pass: how long each may take, and who watches.
+//!
+//! Every duration in this crate is named by what it means:
+//!
+//! * `*_LIMIT`: what takes longer is given up, and that is an error;
+//! * `*_GRACE`: what was told to end may take so long to end by itself, and is then cut off;
+//! * `*_INTERVAL`: the time between two of a kind;
+//! * `*_LIFETIME`: how long something that is known counts before it is looked up again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Stage;
+
+/// How long a last word to the other side may take to go out, before the stream under it is cut off.
+pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 /// Time limits of the stages, each for one attempt.
 #[derive(Debug, Clone)]
@@ -22,6 +32,8 @@ pub struct StageLimits {
     pub interpreter: Duration,
     /// From there until the stub runs.
     pub stub: Duration,
+    /// When all of connecting must be done, whatever the stages are allowed.
+    pub deadline: Option<Instant>,
 }
 
 impl Default for StageLimits {
@@ -35,14 +47,20 @@ impl Default for StageLimits {
             channel: seconds(20),
             interpreter: seconds(60),
             stub: seconds(30),
+            deadline: None,
         }
     }
 }
 
 impl StageLimits {
-    /// The limit of one stage.
+    /// The limit of a stage that begins now.
     pub fn of(&self, stage: Stage) -> Duration {
-        match stage {
+        self.since(stage, Instant::now())
+    }
+
+    /// The limit of a stage that began at `start`.
+    pub fn since(&self, stage: Stage, start: Instant) -> Duration {
+        let own = match stage {
             Stage::Configure | Stage::Resolve => self.resolve,
             Stage::Connect => self.connect,
             Stage::KeyExchange | Stage::HostKey => self.key_exchange,
@@ -50,21 +68,18 @@ impl StageLimits {
             Stage::Channel => self.channel,
             Stage::Interpreter => self.interpreter,
             Stage::Stub => self.stub,
+        };
+        match self.deadline {
+            Some(deadline) => own.min(deadline.saturating_duration_since(start)),
+            None => own,
         }
     }
 
-    /// The same limits, none longer than this.
+    /// The same limits, and all of connecting done by `deadline`.
     #[must_use]
-    pub fn capped(&self, limit: Duration) -> Self {
-        StageLimits {
-            resolve: self.resolve.min(limit),
-            connect: self.connect.min(limit),
-            key_exchange: self.key_exchange.min(limit),
-            authentication: self.authentication.min(limit),
-            channel: self.channel.min(limit),
-            interpreter: self.interpreter.min(limit),
-            stub: self.stub.min(limit),
-        }
+    pub fn until(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
     }
 
     /// The same limit for every stage.
@@ -77,6 +92,7 @@ impl StageLimits {
             channel: limit,
             interpreter: limit,
             stub: limit,
+            deadline: None,
         }
     }
 }
@@ -108,5 +124,23 @@ pub(crate) fn reached(
             elapsed,
             detail: detail.into(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_cuts_every_stage_short() {
+        let (now, limits) = (Instant::now(), StageLimits::default());
+        assert_eq!(limits.since(Stage::Stub, now), Duration::from_secs(30));
+        let limits = limits.until(now + Duration::from_secs(20));
+        assert_eq!(limits.since(Stage::Stub, now), Duration::from_secs(20));
+        assert_eq!(limits.since(Stage::Connect, now), Duration::from_secs(15));
+        let late = now + Duration::from_secs(18);
+        assert_eq!(limits.since(Stage::Connect, late), Duration::from_secs(2));
+        let too_late = now + Duration::from_secs(21);
+        assert_eq!(limits.since(Stage::Connect, too_late), Duration::ZERO);
     }
 }

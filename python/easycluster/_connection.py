@@ -53,8 +53,13 @@ class Connection:
         there is no SSH."""
         if ssh is None:
             ssh = self._ssh
+        if host == ':local':
+            self._connect_local(rpython)
+            return
         if not ssh and self._key is None:
-            raise ValueError('HMAC key must be specified when not using SSH')
+            raise ValueError(
+                'no key for the standalone server on %s: add user@ or ssh=yes for SSH, or give a key (kf=FILE in a spec)' % host
+            )
         given_port = port
         if port is None:
             port = 22 if ssh else _native.DEFAULT_PORT
@@ -83,13 +88,14 @@ class Connection:
     def _connect_local(self, rpython):
         """Connects to a new Python process on this machine."""
         Connection._local_count += 1
+        name = self._options.get('name') or 'local:%d' % Connection._local_count
         parameters = {
             'host': None,
             'rpython': rpython,
             'enable_compression': bool(self._enable_compression),
             'timeout': self._options.get('timeout'),
         }
-        self._connect_to((None, None, 'local:%d' % Connection._local_count, parameters))
+        self._connect_to((None, None, name, parameters))
 
     def reconnect(self):
         """Connects again. The remote side starts afresh, and proxies of before raise IOError."""

@@ -51,6 +51,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
     module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<spec::Spec>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,

@@ -18,6 +18,7 @@ use super::admission::{Place, Seat};
 use super::command;
 use super::request_log::RequestLog;
 use crate::process::{Child, ExitStatus, Spawned};
+use crate::progress::CLOSE_GRACE;
 use crate::transport::tcp::handshake;
 use crate::transport::tcp::link::{
     self, Incoming, LinkError, LinkReceiver, LinkSender, Side, Taker,
@@ -26,12 +27,10 @@ use crate::wire::authentication::{Message, Open, Opened, Opener, Refusal, Sealer
 
 /// How long a command may take to end by itself once its client is gone: the stub runs exit
 /// handlers for two seconds (ME-15).
-const GRACE: Duration = Duration::from_secs(3);
-/// How long output is waited for after the command's end, where something that left its process
-/// group keeps a pipe open.
-const DRAIN: Duration = Duration::from_secs(2);
-/// How long a last word to a client may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+const COMMAND_GRACE: Duration = Duration::from_secs(3);
+/// How long output may go on after the command's end, where something that left its process group
+/// keeps a pipe open.
+const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 /// Read from a command's output at once; a pipe holds as much.
 const READ_SIZE: usize = 65_536;
 
@@ -136,7 +135,7 @@ async fn authenticated(
 /// Says why, then ends the connection.
 async fn farewell(sender: &LinkSender, sentence: &str) {
     sender.send(&Message::Error(sentence));
-    let _ = timeout(FAREWELL, sender.finish()).await;
+    let _ = timeout(CLOSE_GRACE, sender.finish()).await;
 }
 
 /// How a connection ended.
@@ -219,7 +218,7 @@ async fn run(
             "the server ends".to_owned()
         }
     };
-    if !matches!(ended, Ended::Exited(_)) && timeout(GRACE, child.wait()).await.is_err() {
+    if !matches!(ended, Ended::Exited(_)) && timeout(COMMAND_GRACE, child.wait()).await.is_err() {
         child.kill().await;
     } else {
         child.kill_group();
@@ -263,7 +262,7 @@ async fn pump<F: Future<Output = std::io::Result<()>>>(
             read = from.read_buf(&mut buffer) => read,
             () = async {
                 let _ = exited.wait_for(|exited| *exited).await.map(drop);
-                sleep(DRAIN).await;
+                sleep(OUTPUT_GRACE).await;
             } => return total,
         };
         match read {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::spec::items;
+use crate::spec::head::{URL_SCHEME, head_end};
+use crate::spec::items::split;
+use crate::spec::options;
 
 /// What kind of mistake a spec holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +40,31 @@ impl SpecError {
         place: Range<usize>,
         reason: impl fmt::Display,
     ) -> Self {
-        let (shown, columns) = hide(spec, &items::secrets(spec), place);
+        let (shown, columns) = hide(spec, &secrets(spec), place);
+        SpecError {
+            kind,
+            reason: reason.to_string(),
+            shown,
+            columns,
+        }
+    }
+
+    /// About one option that a program set by its name: the value is marked, or the name of an option that does not exist.
+    pub(super) fn of_option(
+        kind: SpecErrorKind,
+        name: &str,
+        value: &str,
+        reason: impl fmt::Display,
+    ) -> Self {
+        let text = format!("{name}={value}");
+        let behind = name.len() + 1..text.len();
+        let place = match kind {
+            SpecErrorKind::Unknown => 0..name.len(),
+            _ => behind.clone(),
+        };
+        let secret = options::find(name).is_none_or(|option| option.secret) && !value.is_empty();
+        let secrets = if secret { vec![behind] } else { Vec::new() };
+        let (shown, columns) = hide(&text, &secrets, place);
         SpecError {
             kind,
             reason: reason.to_string(),
@@ -96,4 +122,43 @@ fn hide(spec: &str, secrets: &[Range<usize>], place: Range<usize>) -> (String, R
     }
     let start = start.unwrap_or(width);
     (shown, start..end.unwrap_or(width).max(start))
+}
+
+/// The parts of a spec, right or wrong, that an error must not repeat (CS-28): the key, the value of an option that does not exist
+/// (it may be a key whose name is misspelt), what follows a bare `key`, and a password before an `@`.
+fn secrets(spec: &str) -> Vec<Range<usize>> {
+    let head_at = if spec.starts_with(URL_SCHEME) {
+        URL_SCHEME.len()
+    } else {
+        0
+    };
+    let head_end = head_at + head_end(spec.get(head_at..).unwrap_or_default());
+    let mut found = Vec::new();
+    // No host has an equals sign: an option that a mistyped bracket took into the head.
+    found.extend(
+        spec.find('=')
+            .filter(|at| *at < head_end)
+            .map(|at| at + 1..head_end),
+    );
+    let tail_at = head_end + 1;
+    let tail = spec.get(tail_at..).unwrap_or_default();
+    let mut after_bare_secret = false;
+    for item in split(tail, tail_at) {
+        let bare = item.text.trim().to_lowercase();
+        let is_secret = |name: &str| options::find(name).is_none_or(|option| option.secret);
+        match item.name_and_value() {
+            _ if after_bare_secret => found.push(item.place.clone()),
+            Some((name, _)) if is_secret(name) => found.push(item.value_place()),
+            Some(_) => {}
+            None => {
+                let at_sign = spec
+                    .get(item.place.clone())
+                    .and_then(|text| text.rfind('@'));
+                found.extend(at_sign.map(|offset| item.place.start..item.place.start + offset));
+            }
+        }
+        after_bare_secret = options::find(&bare).is_some_and(|option| option.secret);
+    }
+    found.retain(|range| !range.is_empty());
+    found
 }

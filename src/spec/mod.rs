@@ -11,20 +11,29 @@
 
 mod canonical;
 mod error;
+mod head;
 mod items;
 mod options;
 mod parse;
+mod types;
+mod values;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-pub use error::{SpecError, SpecErrorKind};
+use crate::keys::Key;
 
-use crate::keys::{Key, KeyError, LoadedKey, read_key_file};
+pub use error::{SpecError, SpecErrorKind};
+#[cfg(feature = "python")]
+pub(crate) use options::{OPTIONS, Sets, SpecOption};
+pub use parse::{CustomOptions, ParseOptions};
+pub use types::{
+    ConfigChoice, Fingerprint, Host, HostKeyPolicy, JumpHost, KeySource, SshChoice, Transport,
+    expand_home,
+};
+#[cfg(feature = "python")]
+pub(crate) use values::OptionValue;
 
 /// The port of the standalone TCP server where a spec names none.
 pub const DEFAULT_PORT: u16 = 11998;
@@ -49,7 +58,22 @@ pub const MAX_AHEAD: usize = 64;
 /// assert_eq!(spec.transport(), Transport::Ssh);
 /// # Ok::<(), easycluster::spec::SpecError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// A program makes one by parsing, or from its parts; fields are set by name, because there will be more of them:
+///
+/// ```
+/// use easycluster::spec::{ConnectionSpec, Host};
+///
+/// let host = Host::Name("web1".to_string());
+/// let spec = ConnectionSpec::for_host(host)
+///     .with_port(2222)
+///     .with_option("user", "deploy")?
+///     .with_option("identity", "~/.ssh/deploy")?;
+/// assert_eq!(spec.to_string(), "deploy@web1:2222:identity=~/.ssh/deploy");
+/// # Ok::<(), easycluster::spec::SpecError>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConnectionSpec {
     /// Where to connect, or this machine.
     pub host: Host,
@@ -91,226 +115,27 @@ pub struct ConnectionSpec {
     pub custom: BTreeMap<String, String>,
 }
 
-/// The host part of a spec.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Host {
-    /// This machine, without any network (`:local`).
-    Local,
-    /// A host name or an alias of ssh_config, as typed.
-    Name(String),
-    /// An IPv4 address.
-    V4(Ipv4Addr),
-    /// An IPv6 address, and its zone where one was given.
-    V6(Ipv6Addr, Option<String>),
-}
-
-impl Host {
-    /// The text that a resolver or ssh_config takes: an IPv6 address without brackets.
-    pub fn to_plain(&self) -> String {
-        match self {
-            Host::Local => "local".to_string(),
-            Host::Name(name) => name.clone(),
-            Host::V4(address) => address.to_string(),
-            Host::V6(address, None) => address.to_string(),
-            Host::V6(address, Some(zone)) => format!("{address}%{zone}"),
-        }
-    }
-}
-
-/// As a spec writes it: an IPv6 address in brackets, this machine as `:local`.
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Host::Local => f.write_str(":local"),
-            Host::V6(..) => write!(f, "[{}]", self.to_plain()),
-            _ => f.write_str(&self.to_plain()),
-        }
-    }
-}
-
-/// What `ssh=` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SshChoice {
-    /// `ssh=yes`: native SSH.
-    Yes,
-    /// `ssh=no`: the standalone server's TCP protocol.
-    No,
-    /// `ssh=/path`: the user's own ssh program.
-    Program(PathBuf),
-}
-
-/// How a spec is connected: CS-10.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Transport {
-    /// Native SSH.
-    Ssh,
-    /// SSH by way of this program.
-    OpenSsh(PathBuf),
-    /// The standalone server, by TCP and a shared key.
-    Tcp,
-    /// A child process of this one.
-    Local,
-}
-
-/// Which ssh_config is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConfigChoice {
-    /// `config=none`: no ssh_config at all.
-    None,
-    /// This file instead of the user's and the system's.
-    File(PathBuf),
-}
-
-/// What happens to a host key that known_hosts does not have. A changed or revoked key is refused by all but `Off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostKeyPolicy {
-    /// Ask on the terminal; refuse where there is none.
-    Ask,
-    /// Refuse.
-    Refuse,
-    /// Accept and record.
-    AcceptNew,
-    /// Accept anything, record nothing.
-    Off,
-}
-
-impl HostKeyPolicy {
-    /// The word in a spec.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HostKeyPolicy::Ask => "ask",
-            HostKeyPolicy::Refuse => "refuse",
-            HostKeyPolicy::AcceptNew => "accept-new",
-            HostKeyPolicy::Off => "off",
-        }
-    }
-}
-
-/// One host on the way, from `jump`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JumpHost {
-    /// The user there.
-    pub user: Option<String>,
-    /// The host; never [`Host::Local`].
-    pub host: Host,
-    /// The port there.
-    pub port: Option<u16>,
-}
-
-impl fmt::Display for JumpHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(user) = &self.user {
-            write!(f, "{user}@")?;
-        }
-        write!(f, "{}", self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
-    }
-}
-
-/// Where the shared key comes from.
-#[derive(Clone, PartialEq, Eq)]
-pub enum KeySource {
-    /// `kf=` or `keyfile=`: the first line of this file.
-    File(PathBuf),
-    /// `key=`: the key itself, as typed. Never shown.
-    Text(String),
-    /// Given by the program instead of the spec ([`ParseOptions::default_key`]).
-    Given(Key),
-}
-
-/// Leaves the key itself out.
-impl fmt::Debug for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeySource::File(path) => f.debug_tuple("File").field(path).finish(),
-            KeySource::Text(_) => f.write_str("Text(hidden)"),
-            KeySource::Given(_) => f.write_str("Given(hidden)"),
-        }
-    }
-}
-
-impl KeySource {
-    /// Reads or decodes the key.
-    ///
-    /// # Errors
-    /// The key file's, and [`KeyError::Empty`].
-    pub fn load(&self) -> Result<LoadedKey, KeyError> {
-        match self {
-            KeySource::File(path) => read_key_file(&expand_home(path)),
-            KeySource::Text(text) => LoadedKey::decode(text),
-            KeySource::Given(key) => Ok(LoadedKey::without_warnings(key.clone())),
-        }
-    }
-}
-
-/// Which options outside the grammar a program takes for itself.
-///
-/// They go before the options that this project added, so that a program which had a `name` or `timeout` of its own keeps it,
-/// but never before `kf`, `keyfile`, `key`, `compress`, `ssh`, `user`, `extra` and `rpython`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CustomOptions<'a> {
-    /// None: an unknown option is an error.
-    #[default]
-    None,
-    /// These names.
-    Names(&'a [&'a str]),
-    /// Every name but the eight above.
-    Any,
-}
-
-/// What a program adds to the text of a spec.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ParseOptions<'a> {
-    /// Options that are handed through in [`ConnectionSpec::custom`].
-    pub custom: CustomOptions<'a>,
-    /// The port where the spec has none.
-    pub default_port: Option<u16>,
-    /// The shared key where the spec has none.
-    pub default_key: Option<Key>,
-    /// Compression where the spec says nothing.
-    pub default_compress: Option<bool>,
-}
-
 impl ConnectionSpec {
-    /// Parses a spec by the plain grammar.
-    ///
-    /// # Errors
-    /// [`SpecError`], whose text shows the spec with the place marked.
-    pub fn parse(spec: &str) -> Result<Self, SpecError> {
-        Self::parse_with(spec, &ParseOptions::default())
-    }
-
-    /// Parses a spec with a program's own options and defaults.
-    ///
-    /// # Errors
-    /// As [`ConnectionSpec::parse`].
-    pub fn parse_with(spec: &str, options: &ParseOptions<'_>) -> Result<Self, SpecError> {
-        parse::parse(spec, options)
-    }
-
     /// A spec of nothing but a host: what parsing its bare name gives.
     pub fn for_host(host: Host) -> Self {
         ConnectionSpec {
             host,
-            user: None,
-            port: None,
-            key: None,
-            ssh: None,
-            compress: None,
-            extra: Vec::new(),
-            rpython: None,
-            timeout: None,
-            identity: None,
-            known_hosts: None,
-            config: None,
-            hostkey: None,
-            batch: None,
-            jump: None,
-            allow: Vec::new(),
-            name: None,
-            ahead: None,
-            custom: BTreeMap::new(),
+            ..ConnectionSpec::default()
         }
+    }
+
+    /// The same with a port.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// The same with a shared key, which errors and the canonical text leave out.
+    #[must_use]
+    pub fn with_key(mut self, key: Key) -> Self {
+        self.key = Some(KeySource::Given(key));
+        self
     }
 
     /// How this spec is connected: `:local` by a child process, `ssh=` as it says, else SSH where there is a user, else TCP.
@@ -342,21 +167,5 @@ impl ConnectionSpec {
             }
             .to_string(),
         }
-    }
-}
-
-impl FromStr for ConnectionSpec {
-    type Err = SpecError;
-
-    fn from_str(spec: &str) -> Result<Self, SpecError> {
-        Self::parse(spec)
-    }
-}
-
-/// A path with a leading `~/` replaced by the user's home directory, where that is known.
-pub fn expand_home(path: &Path) -> PathBuf {
-    match (path.strip_prefix("~"), std::env::home_dir()) {
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path.to_path_buf(),
     }
 }

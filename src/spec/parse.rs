@@ -1,16 +1,17 @@
 //! From the text of a spec to a [`ConnectionSpec`]: head, port, then one option after the other.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ffi::OsStr;
+use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::str::FromStr;
 
-use crate::spec::items::{Item, head_end, split};
-use crate::spec::options;
-use crate::spec::options::not_a_port;
+use crate::keys::Key;
+use crate::spec::head::{URL_SCHEME, bare_ipv6, head_end, parse_head, parse_port};
+use crate::spec::items::{Item, split};
+use crate::spec::options::{self, OPTIONS, Sets, SpecOption};
 use crate::spec::{
-    ConnectionSpec, CustomOptions, Host, KeySource, MAX_SPEC, ParseOptions, SpecError,
-    SpecErrorKind, Transport,
+    ConnectionSpec, Host, KeySource, MAX_SPEC, SpecError, SpecErrorKind, SshChoice, Transport,
 };
 
 use SpecErrorKind::{Conflict, Duplicate, Malformed, Unknown};
@@ -18,16 +19,183 @@ use SpecErrorKind::{Conflict, Duplicate, Malformed, Unknown};
 /// How this machine is written: no host can be called so, since a host name is never empty.
 const LOCAL: &str = ":local";
 
-pub(super) fn parse(spec: &str, settings: &ParseOptions<'_>) -> Result<ConnectionSpec, SpecError> {
+/// The place of the port among the options that were seen. A colon keeps it apart from a program's own option called `port`.
+const PORT: &str = ":port";
+
+/// Which options outside the grammar a program takes for itself (CS-26).
+///
+/// They go before the options that this project added, so that a program which had a `name` or `timeout` of its own keeps it,
+/// but never before those of EasyCluster 0.22.3.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CustomOptions<'a> {
+    /// None: an unknown option is an error.
+    #[default]
+    None,
+    /// These names.
+    Names(&'a [&'a str]),
+    /// Every name but those of EasyCluster 0.22.3.
+    Any,
+}
+
+/// What a program adds to the text of a spec.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ParseOptions<'a> {
+    /// Options that are handed through in [`ConnectionSpec::custom`].
+    pub custom: CustomOptions<'a>,
+    /// The port where the spec has none.
+    pub default_port: Option<u16>,
+    /// The shared key where the spec has none.
+    pub default_key: Option<Key>,
+    /// Compression where the spec says nothing.
+    pub default_compress: Option<bool>,
+    /// A host without a user, without `ssh=` and without any shared key is reached by SSH, as the `ssh` program does (CS-32).
+    pub ssh_without_key: bool,
+}
+
+impl ConnectionSpec {
+    /// Parses a spec by the plain grammar.
+    ///
+    /// # Errors
+    /// [`SpecError`], whose text shows the spec with the place marked.
+    pub fn parse(spec: &str) -> Result<Self, SpecError> {
+        Self::parse_with(spec, &ParseOptions::default())
+    }
+
+    /// Parses a spec with a program's own options and defaults.
+    ///
+    /// # Errors
+    /// As [`ConnectionSpec::parse`].
+    pub fn parse_with(spec: &str, options: &ParseOptions<'_>) -> Result<Self, SpecError> {
+        parse(spec, options)
+    }
+
+    /// The spec of `[user@]host` as a program has it: an IPv6 address need not stand in brackets. The error is a reason alone.
+    #[cfg(feature = "python")]
+    pub(crate) fn for_head(text: &str) -> Result<Self, String> {
+        if text == LOCAL {
+            return Ok(Self::for_host(Host::Local));
+        }
+        let host_at = text.rfind('@').map_or(0, |at| at + 1);
+        let (user, host) = text.split_at_checked(host_at).unwrap_or(("", text));
+        let bracketed = if host.contains(':') && !host.starts_with('[') {
+            format!("{user}[{host}]")
+        } else {
+            text.to_string()
+        };
+        let (user, host) = parse_head(&bracketed).map_err(|(_, reason)| reason)?;
+        Ok(ConnectionSpec {
+            user,
+            ..ConnectionSpec::for_host(host)
+        })
+    }
+
+    /// The same with one option set, by its name in a spec; a value that was there is replaced.
+    ///
+    /// Nothing is escaped in `value`, and file names need not be UTF-8. Whether the transport takes the option is not checked:
+    /// one that it has no use for has no effect.
+    ///
+    /// # Errors
+    /// An option that does not exist, and a value that it does not take.
+    pub fn with_option(self, name: &str, value: impl AsRef<OsStr>) -> Result<Self, SpecError> {
+        let value = value.as_ref();
+        let fail = |kind, reason: String| {
+            SpecError::of_option(kind, name, &value.to_string_lossy(), reason)
+        };
+        match options::find(name) {
+            Some(option) => self
+                .with(option, value)
+                .map_err(|reason| fail(Malformed, reason)),
+            None => Err(fail(Unknown, options::unknown(name))),
+        }
+    }
+
+    /// The same with this option set. The error is a reason alone.
+    pub(crate) fn with(mut self, option: &SpecOption, value: &OsStr) -> Result<Self, String> {
+        if value.is_empty() && !option.may_be_empty() {
+            return Err(no_value(option.name));
+        }
+        option.read(&mut self, value)?;
+        Ok(self)
+    }
+}
+
+impl FromStr for ConnectionSpec {
+    type Err = SpecError;
+
+    fn from_str(spec: &str) -> Result<Self, SpecError> {
+        Self::parse(spec)
+    }
+}
+
+fn no_value(name: &str) -> String {
+    format!("option {name:?} has no value")
+}
+
+fn parse(spec: &str, settings: &ParseOptions<'_>) -> Result<ConnectionSpec, SpecError> {
+    let is_url = spec.starts_with(URL_SCHEME);
+    let head_at = if is_url { URL_SCHEME.len() } else { 0 };
+    let tail_at = head_at + head_end(spec.get(head_at..).unwrap_or_default());
+    check_text(spec, tail_at)?;
+    let mut reader = Reader {
+        spec,
+        settings,
+        seen: BTreeMap::new(),
+    };
+    let is_local = spec
+        .strip_prefix(LOCAL)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+    let (mut parsed, tail_at) = if is_local {
+        (ConnectionSpec::for_host(Host::Local), LOCAL.len())
+    } else {
+        (reader.head(head_at, tail_at, is_url)?, tail_at)
+    };
+    if let Some(tail) = spec.get(tail_at + 1..) {
+        // `ssh://host:22/` names nothing below the host, so its slash has no meaning.
+        let tail = match tail.strip_suffix('/') {
+            Some(port) if is_url && !port.contains('=') => port,
+            _ => tail,
+        };
+        for (position, item) in split(tail, tail_at + 1).iter().enumerate() {
+            let is_number =
+                !item.text.is_empty() && item.text.bytes().all(|byte| byte.is_ascii_digit());
+            match () {
+                () if item.text.is_empty() => {}
+                () if position == 0 && is_number => reader.port(&mut parsed, item)?,
+                () => reader.option(&mut parsed, item, is_number)?,
+            }
+        }
+    }
+    if is_url {
+        match parsed.ssh {
+            None => parsed.ssh = Some(SshChoice::Yes),
+            Some(SshChoice::No) => {
+                let reason = format!("{URL_SCHEME} says SSH, and an option says that it is not");
+                return Err(reader.error(Conflict, 0..head_at, reason));
+            }
+            Some(SshChoice::Yes | SshChoice::Program(_)) => {}
+        }
+    }
+    if parsed.host != Host::Local {
+        parsed.port = parsed.port.or(settings.default_port);
+        let default_key = || settings.default_key.clone().map(KeySource::Given);
+        parsed.key = parsed.key.or_else(default_key);
+        let has_no_server = parsed.key.is_none() && parsed.transport() == Transport::Tcp;
+        if settings.ssh_without_key && has_no_server && parsed.ssh.is_none() {
+            parsed.ssh = Some(SshChoice::Yes);
+        }
+    }
+    parsed.compress = parsed.compress.or(settings.default_compress);
+    reader.check_transport(&parsed)?;
+    Ok(parsed)
+}
+
+/// What holds for the text as a whole: its length, its characters (CS-1), and no IPv6 address without brackets (CS-2).
+fn check_text(spec: &str, tail_at: usize) -> Result<(), SpecError> {
     if spec.len() > MAX_SPEC {
         let reason = format!("the spec is longer than {MAX_SPEC} bytes");
         // Only the host is shown: a cut somewhere in the options could leave half a key without its name.
-        let host: String = spec
-            .get(..head_end(spec))
-            .unwrap_or_default()
-            .chars()
-            .take(64)
-            .collect();
+        let head = spec.get(..tail_at).unwrap_or_default();
+        let host: String = head.chars().take(64).collect();
         return Err(SpecError::new(
             Malformed,
             &host,
@@ -40,88 +208,29 @@ pub(super) fn parse(spec: &str, settings: &ParseOptions<'_>) -> Result<Connectio
             "control character U+{:04X} in a connection spec",
             u32::from(letter)
         );
-        return Err(SpecError::new(
-            Malformed,
-            spec,
-            at..at + letter.len_utf8(),
-            reason,
-        ));
+        let place = at..at + letter.len_utf8();
+        return Err(SpecError::new(Malformed, spec, place, reason));
     }
-
     if let Some(place) = bare_ipv6(spec) {
         let (user, address) = spec.split_at_checked(place.start).unwrap_or(("", spec));
         let reason = format!("an IPv6 address stands in brackets: {user}[{address}]");
         return Err(SpecError::new(Malformed, spec, place, reason));
     }
-
-    let is_local = spec
-        .strip_prefix(LOCAL)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
-    let (mut parsed, tail_at) = if is_local {
-        (ConnectionSpec::for_host(Host::Local), LOCAL.len())
-    } else {
-        let end = head_end(spec);
-        let head = spec.get(..end).unwrap_or(spec);
-        let (user, host) = parse_head(head)
-            .map_err(|(place, reason)| SpecError::new(Malformed, spec, place, reason))?;
-        (
-            ConnectionSpec {
-                user,
-                ..ConnectionSpec::for_host(host)
-            },
-            end,
-        )
-    };
-
-    let mut reader = Reader {
-        spec,
-        settings,
-        seen: BTreeMap::new(),
-    };
-    if parsed.user.is_some() {
-        let user_end = spec
-            .get(..tail_at)
-            .and_then(|head| head.rfind('@'))
-            .unwrap_or_default();
-        reader.seen.insert("user".to_string(), 0..user_end);
-    }
-    if let Some(tail) = spec.get(tail_at + 1..) {
-        for (position, item) in split(tail, tail_at + 1).iter().enumerate() {
-            let is_number =
-                !item.text.is_empty() && item.text.bytes().all(|byte| byte.is_ascii_digit());
-            match () {
-                () if item.text.is_empty() => {}
-                () if position == 0 && is_number => reader.port(&mut parsed, item)?,
-                () => reader.option(&mut parsed, item, is_number)?,
-            }
-        }
-    }
-    reader.check_transport(&parsed)?;
-
-    if parsed.host != Host::Local {
-        parsed.port = parsed.port.or(settings.default_port);
-        parsed.key = parsed
-            .key
-            .or_else(|| settings.default_key.clone().map(KeySource::Given));
-    }
-    parsed.compress = parsed.compress.or(settings.default_compress);
-    Ok(parsed)
+    Ok(())
 }
 
-/// Where a whole IPv6 address stands without its brackets. Cut at colons it could even pass for a host and a port.
-fn bare_ipv6(spec: &str) -> Option<Range<usize>> {
-    let start = spec.rfind('@').map_or(0, |at| at + 1);
-    spec.get(start..)?
-        .parse::<Ipv6Addr>()
-        .is_ok()
-        .then_some(start..spec.len())
+/// An option that stood in the spec.
+struct Seen {
+    place: Range<usize>,
+    /// None for the port and for a program's own options.
+    option: Option<&'static SpecOption>,
 }
 
 struct Reader<'a> {
     spec: &'a str,
     settings: &'a ParseOptions<'a>,
-    /// Where each option stood first.
-    seen: BTreeMap<String, Range<usize>>,
+    /// What stood where first, by what it sets.
+    seen: BTreeMap<String, Seen>,
 }
 
 impl Reader<'_> {
@@ -129,18 +238,54 @@ impl Reader<'_> {
         &self,
         kind: SpecErrorKind,
         place: Range<usize>,
-        reason: impl std::fmt::Display,
+        reason: impl fmt::Display,
     ) -> SpecError {
         SpecError::new(kind, self.spec, place, reason)
     }
 
-    fn port(&mut self, parsed: &mut ConnectionSpec, item: &Item) -> Result<(), SpecError> {
-        // A colon keeps it apart from a program's own option called `port`.
-        self.seen.insert(":port".to_string(), item.place.clone());
-        match parse_port(&item.text) {
-            Some(port) => parsed.port = Some(port),
-            None => return Err(self.error(Malformed, item.place.clone(), not_a_port(&item.text))),
+    fn head(
+        &mut self,
+        head_at: usize,
+        tail_at: usize,
+        is_url: bool,
+    ) -> Result<ConnectionSpec, SpecError> {
+        let head = self.spec.get(head_at..tail_at).unwrap_or_default();
+        let head = match head.strip_suffix('/') {
+            Some(host) if is_url && tail_at == self.spec.len() => host,
+            _ => head,
+        };
+        let (user, host) = parse_head(head).map_err(|(place, reason)| {
+            self.error(
+                Malformed,
+                head_at + place.start..head_at + place.end,
+                reason,
+            )
+        })?;
+        if let Some(user) = &user {
+            let place = head_at..head_at + user.len();
+            if is_url && user.contains('%') {
+                let reason = "percent-encoding is not decoded: write the user's name with the character itself";
+                return Err(self.error(Malformed, place, reason));
+            }
+            let option = OPTIONS.iter().find(|option| option.sets == Sets::User);
+            if let Some(option) = option {
+                let option = Some(option);
+                self.seen.insert(slot(option, ""), Seen { place, option });
+            }
         }
+        Ok(ConnectionSpec {
+            user,
+            ..ConnectionSpec::for_host(host)
+        })
+    }
+
+    fn port(&mut self, parsed: &mut ConnectionSpec, item: &Item) -> Result<(), SpecError> {
+        let place = item.place.clone();
+        let port = parse_port(&item.text)
+            .map_err(|reason| self.error(Malformed, place.clone(), reason))?;
+        parsed.port = Some(port);
+        let option = None;
+        self.seen.insert(PORT.to_string(), Seen { place, option });
         Ok(())
     }
 
@@ -151,83 +296,58 @@ impl Reader<'_> {
         is_number: bool,
     ) -> Result<(), SpecError> {
         let Some((name, value)) = item.name_and_value() else {
-            return Err(self.error(
-                Malformed,
-                item.place.clone(),
-                Self::no_equals_sign(item, is_number),
-            ));
+            let reason = no_equals_sign(item, is_number);
+            return Err(self.error(Malformed, item.place.clone(), reason));
         };
-        let is_original = options::ORIGINAL.contains(&name);
-        let is_custom = !is_original
+        let known = options::find(name);
+        let is_custom = !known.is_some_and(SpecOption::is_original)
             && match self.settings.custom {
                 CustomOptions::None => false,
                 CustomOptions::Names(names) => names.contains(&name),
                 CustomOptions::Any => !name.is_empty(),
             };
-        if !is_custom && !options::is_known(name) {
-            let known = options::list(&[&options::ORIGINAL[..], &options::ADDED[..]].concat());
-            let reason = format!("unknown option {name:?}; there are {known}");
-            return Err(self.error(Unknown, item.name_place(), reason));
+        let option = known.filter(|_| !is_custom);
+        if option.is_none() && !is_custom {
+            return Err(self.error(Unknown, item.name_place(), options::unknown(name)));
         }
-        if self
-            .seen
-            .insert(options::slot(name).to_string(), item.name_place())
-            .is_some()
-        {
-            let reason = match options::slot(name) {
-                "key" => "the key is given twice (kf, keyfile and key say the same)".to_string(),
-                "user" => "the user is given twice".to_string(),
-                _ => format!("option {name:?} is given twice"),
+        let seen = Seen {
+            place: item.name_place(),
+            option,
+        };
+        if self.seen.insert(slot(option, name), seen).is_some() {
+            let reason = match option.map(|option| option.sets) {
+                Some(Sets::Key) => {
+                    "the key is given twice (kf, keyfile and key say the same)".to_string()
+                }
+                Some(Sets::User) => "the user is given twice".to_string(),
+                Some(Sets::Own) | None => format!("option {name:?} is given twice"),
             };
             return Err(self.error(Duplicate, item.place.clone(), reason));
         }
-        if is_custom {
+        let Some(option) = option else {
             parsed.custom.insert(name.to_string(), value.to_string());
             return Ok(());
+        };
+        if value.is_empty() && !option.may_be_empty() {
+            return Err(self.error(Malformed, item.place.clone(), no_value(name)));
         }
-        if value.is_empty() && name != "extra" {
-            return Err(self.error(
-                Malformed,
-                item.place.clone(),
-                format!("option {name:?} has no value"),
-            ));
-        }
-        set(parsed, name, value).map_err(|reason| self.error(Malformed, item.value_place(), reason))
+        option
+            .read(parsed, OsStr::new(value))
+            .map_err(|reason| self.error(Malformed, item.value_place(), reason))
     }
 
-    fn no_equals_sign(item: &Item, is_number: bool) -> &'static str {
-        if is_number {
-            "a port stands directly behind the host"
-        } else if item.text.contains('@') {
-            "neither a port nor an option; a password has no place in a connection spec, use a key or an agent"
-        } else {
-            "neither a port nor an option: an option is written name=value, and a colon inside a value is written \\:"
-        }
-    }
-
-    /// Refuses the options that the chosen transport could only ignore.
+    /// Refuses the options that the chosen transport could only ignore (CS-25).
     fn check_transport(&self, parsed: &ConnectionSpec) -> Result<(), SpecError> {
         let transport = parsed.transport();
-        for (name, place) in &self.seen {
-            let name = name.as_str();
-            if parsed.custom.contains_key(name) {
-                continue;
-            }
-            if transport == Transport::Local && !options::LOCAL.contains(&name) {
-                let what = name.trim_start_matches(':');
-                let reason = format!(
-                    "{what:?} has no meaning for :local; it takes {}",
-                    options::list(&options::LOCAL)
-                );
-                return Err(self.error(Conflict, place.clone(), reason));
-            }
-            if transport == Transport::Tcp && options::SSH_ONLY.contains(&name) {
-                let reason =
-                    format!("option {name:?} is for SSH only: write user@host, or add ssh=yes");
-                return Err(self.error(Conflict, place.clone(), reason));
-            }
-            if matches!(transport, Transport::OpenSsh(_)) && name == "ahead" {
-                let reason = "option \"ahead\" has no meaning for an ssh program, which makes a connection for each client: write ssh=yes";
+        for (name, Seen { place, option }) in &self.seen {
+            let reason = match option {
+                Some(option) => option.conflict(name, &transport),
+                None if name == PORT && transport == Transport::Local => {
+                    Some(options::no_meaning_for_local(name.trim_start_matches(':')))
+                }
+                None => None,
+            };
+            if let Some(reason) = reason {
                 return Err(self.error(Conflict, place.clone(), reason));
             }
         }
@@ -235,165 +355,21 @@ impl Reader<'_> {
     }
 }
 
-fn set(parsed: &mut ConnectionSpec, name: &str, value: &str) -> Result<(), String> {
-    let one_of = |words: &str| format!("{value:?} is none of {words}");
-    match name {
-        "kf" | "keyfile" => parsed.key = Some(KeySource::File(PathBuf::from(value))),
-        "key" if value == options::HIDDEN_KEY => {
-            return Err(
-                "this spec was printed with its key left out; put the key back".to_string(),
-            );
-        }
-        "key" => parsed.key = Some(KeySource::Text(value.to_string())),
-        "compress" => {
-            parsed.compress = Some(
-                options::switch(value)
-                    .ok_or_else(|| one_of("1, yes, on, true, 0, no, off, false"))?,
-            )
-        }
-        "batch" => {
-            parsed.batch = Some(
-                options::switch(value)
-                    .ok_or_else(|| one_of("1, yes, on, true, 0, no, off, false"))?,
-            )
-        }
-        "ssh" => parsed.ssh = Some(options::ssh(value)),
-        "user" => parsed.user = Some(parse_user(value)?),
-        "extra" => parsed.extra = options::words(value).ok_or("a quote is not closed")?,
-        "rpython" => parsed.rpython = Some(value.to_string()),
-        "timeout" => {
-            let reason = || {
-                format!(
-                    "{value:?} is no time limit: seconds, more than 0 and at most {}",
-                    crate::spec::MAX_TIMEOUT
-                )
-            };
-            parsed.timeout = Some(options::timeout(value).ok_or_else(reason)?);
-        }
-        "identity" => parsed.identity = Some(PathBuf::from(value)),
-        "known_hosts" => parsed.known_hosts = Some(PathBuf::from(value)),
-        "config" => parsed.config = Some(options::config(value)),
-        "hostkey" => {
-            parsed.hostkey = Some(
-                options::hostkey(value).ok_or_else(|| one_of("ask, refuse, accept-new, off"))?,
-            )
-        }
-        "jump" => parsed.jump = Some(options::jump(value)?),
-        "allow" => {
-            let reason =
-                || format!("{value:?} is no list of Python names such as decimal.Decimal,numpy.*");
-            parsed.allow = options::allow(value).ok_or_else(reason)?;
-        }
-        "name" => parsed.name = Some(value.to_string()),
-        "ahead" => {
-            let reason = || {
-                format!(
-                    "{value:?} is no number from 0 to {}",
-                    crate::spec::MAX_AHEAD
-                )
-            };
-            parsed.ahead = Some(options::ahead(value).ok_or_else(reason)?);
-        }
-        other => return Err(format!("unknown option {other:?}")),
+/// Under which name an option may stand once.
+fn slot(option: Option<&SpecOption>, name: &str) -> String {
+    match option.map(|option| (option.sets, option.name)) {
+        Some((Sets::Key, _)) => "key".to_string(),
+        Some((Sets::User | Sets::Own, name)) => name.to_string(),
+        None => name.to_string(),
     }
-    Ok(())
 }
 
-/// Digits only, 1 to 65535.
-pub(super) fn parse_port(text: &str) -> Option<u16> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits
-        .then(|| text.parse().ok())
-        .flatten()
-        .filter(|port| *port != 0)
-}
-
-type HeadError = (Range<usize>, String);
-
-/// `[user@]host`; an error's place is in bytes of `head`.
-pub(super) fn parse_head(head: &str) -> Result<(Option<String>, Host), HeadError> {
-    let bracket = head.find('[');
-    // The last `@`, so that user@realm@host works; but one in an address's zone is no user's.
-    let searched = bracket.and_then(|at| head.get(..at)).unwrap_or(head);
-    let at_sign = searched.rfind('@');
-    let host_at = at_sign.map_or(0, |at| at + 1);
-    let host = head.get(host_at..).unwrap_or_default();
-    let user = match at_sign {
-        Some(at) => {
-            Some(parse_user(head.get(..at).unwrap_or_default()).map_err(|reason| (0..at, reason))?)
-        }
-        None => None,
-    };
-    let host = parse_host(host).map_err(|reason| (host_at..head.len(), reason))?;
-    Ok((user, host))
-}
-
-/// A user name is passed to programs, so it does not look like an option.
-fn parse_user(user: &str) -> Result<String, String> {
-    if user.is_empty() {
-        return Err("the user name is empty".to_string());
-    }
-    if user.starts_with('-')
-        || user
-            .chars()
-            .any(|letter| letter.is_whitespace() || "'\"`$;&|<>(){}[]*?!#,/=:".contains(letter))
-    {
-        return Err("this is no user name".to_string());
-    }
-    Ok(user.to_string())
-}
-
-// The reasons below do not repeat the text: the place is marked, and what a mistyped bracket swallowed may be a key.
-fn parse_host(host: &str) -> Result<Host, String> {
-    if let Some(rest) = host.strip_prefix('[') {
-        let Some((address, after)) = rest.split_once(']') else {
-            return Err("the bracket of the IPv6 address is not closed".to_string());
-        };
-        if !after.is_empty() {
-            return Err("only a colon, then a port or an option, follows the bracket".to_string());
-        }
-        return parse_ipv6(address);
-    }
-    if host.is_empty() {
-        return Err(
-            "the host is empty; this machine without a network is written :local".to_string(),
-        );
-    }
-    if let Ok(address) = host.parse::<Ipv4Addr>() {
-        return Ok(Host::V4(address));
-    }
-    let numbers = host
-        .split('.')
-        .filter(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
-        .count();
-    if numbers == 4 && host.split('.').count() == 4 {
-        return Err("this is no IPv4 address".to_string());
-    }
-    let allowed = |letter: char| letter.is_alphanumeric() || "._-%+~".contains(letter);
-    if host.starts_with('-') || !host.chars().all(allowed) {
-        return Err("this is no host name".to_string());
-    }
-    Ok(Host::Name(host.to_string()))
-}
-
-fn parse_ipv6(text: &str) -> Result<Host, String> {
-    let (address, zone) = match text.split_once('%') {
-        Some((address, zone)) => (address, Some(zone)),
-        None => (text, None),
-    };
-    let parsed: Ipv6Addr = address
-        .parse()
-        .map_err(|_| "this is no IPv6 address; only those stand in brackets")?;
-    let good_zone = |zone: &str| {
-        !zone.is_empty()
-            && zone
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter))
-    };
-    match zone {
-        Some(zone) if !good_zone(zone) => Err(
-            "this is no zone: the name or number of a network interface follows the %".to_string(),
-        ),
-        zone => Ok(Host::V6(parsed, zone.map(str::to_string))),
+fn no_equals_sign(item: &Item, is_number: bool) -> &'static str {
+    if is_number {
+        "a port stands directly behind the host"
+    } else if item.text.contains('@') {
+        "neither a port nor an option; a password has no place in a connection spec, use a key or an agent"
+    } else {
+        "neither a port nor an option: an option is written name=value, and a colon inside a value is written \\:"
     }
 }

@@ -12,7 +12,6 @@ pub mod openssh;
 pub mod ssh;
 pub mod tcp;
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,7 +138,7 @@ pub async fn open(
     command: &str,
     options: &TransportOptions,
 ) -> Result<Process, ConnectError> {
-    within_limit(spec, async {
+    let opening = async {
         match spec.transport() {
             Transport::Local => local::open(command, options).await,
             Transport::Tcp => tcp::open(spec, command, options).await,
@@ -151,12 +150,14 @@ pub async fn open(
                 openssh::open(&openssh::target_of(spec, program)?, command, options).await
             }
         }
-    })
-    .await
+    };
+    named(spec, opening.await)
 }
 
+/// What is to be done once a stub runs.
+pub type OnRunning = Box<dyn FnOnce() + Send>;
+
 /// A process that is about to run the stub.
-#[derive(Debug)]
 pub struct Started {
     /// The process.
     pub process: Process,
@@ -164,8 +165,10 @@ pub struct Started {
     pub bootstrap: Bootstrap,
     /// Whether the stub has been sent to it.
     pub stub_sent: bool,
-    /// Starts others for the clients to come. Call it when this one runs, so that they do not hold it up.
-    pub replenish: Option<ssh::Replenish>,
+    /// Whether the connection was made for others before, so that it may have ended unnoticed.
+    pub on_used_connection: bool,
+    /// To be called once the stub runs: what it does for the clients to come must not make this one wait.
+    pub on_running: Option<OnRunning>,
 }
 
 /// Connects as the spec says and starts an interpreter by `bootstrap`, without waiting for a sign of
@@ -178,37 +181,25 @@ pub async fn start_stub(
     bootstrap: Bootstrap,
     options: &TransportOptions,
 ) -> Result<Started, ConnectError> {
-    let ahead = spec.ahead.unwrap_or(0);
-    if ahead > 0 && spec.transport() == Transport::Ssh {
+    if spec.transport() == Transport::Ssh {
         let opening = async {
             let target = ssh::target_of(spec)?;
-            let connector = ssh::Connector::shared();
+            let (connector, ahead) = (ssh::Connector::shared(), spec.ahead.unwrap_or(0));
             ssh::start_stub(connector, &target, bootstrap, ahead, options).await
         };
-        return within_limit(spec, opening).await;
+        return named(spec, opening.await);
     }
     Ok(Started {
         process: open(spec, bootstrap.command(), options).await?,
         bootstrap,
         stub_sent: false,
-        replenish: None,
+        on_used_connection: false,
+        on_running: None,
     })
 }
 
-/// Holds the spec's limit for the whole, and puts the host into the error as the user named it.
-async fn within_limit<T>(
-    spec: &ConnectionSpec,
-    opening: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    let result = match spec.timeout {
-        None => opening.await,
-        Some(limit) => tokio::time::timeout(limit, opening)
-            .await
-            .unwrap_or_else(|_| {
-                Err(ConnectError::timeout(spec.label(), Stage::Connect, limit)
-                    .with_hint("give the spec a longer timeout="))
-            }),
-    };
+/// Puts the host into the error as the user named it.
+fn named<T>(spec: &ConnectionSpec, result: Result<T, ConnectError>) -> Result<T, ConnectError> {
     result.map_err(|mut error| {
         error.host = spec.label();
         error

@@ -1,10 +1,12 @@
 //! The user's own `ssh` program, for what the native transport lacks (`ssh=/path/to/ssh` in a spec).
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::error::{ConnectError, Stage};
 use crate::process::{self, ErrorOutput, Group};
-use crate::spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home};
+use crate::spec::{ConnectionSpec, expand_home};
+use crate::transport::ssh::{ConfigSource, config_source, option_text, overrides};
 use crate::transport::{Process, TransportOptions};
 
 /// Which program to run, and how.
@@ -18,57 +20,29 @@ pub struct OpenSshTarget {
     pub port: Option<u16>,
     /// Login name, if the user named one.
     pub user: Option<String>,
-    /// Arguments of the user's own, put before the host.
-    pub extra: Vec<String>,
+    /// Further arguments, put before the host.
+    pub extra: Vec<OsString>,
 }
 
-/// The target of a spec whose transport is an ssh program: its fields as arguments, `extra` before them.
+/// The target of a spec whose transport is an ssh program: its options as arguments, and `extra` behind them.
 ///
 /// # Errors
-/// None today; the signature is that of the native transport.
+/// At stage configure, where no argument makes the program do what the spec says.
 pub fn target_of(spec: &ConnectionSpec, program: PathBuf) -> Result<OpenSshTarget, ConnectError> {
-    let mut extra = spec.extra.clone();
-    let mut option = |text: String| extra.extend(["-o".to_owned(), text]);
-    if let Some(path) = &spec.identity {
-        let path = expand_home(path);
-        option(format!("IdentityFile=\"{}\"", path.display()));
-        option("IdentitiesOnly=yes".to_owned());
+    let mut extra = Vec::new();
+    match config_source(spec) {
+        ConfigSource::Standard => {}
+        ConfigSource::None => extra.extend(["-F".into(), "none".into()]),
+        ConfigSource::File(path) => extra.extend(["-F".into(), path.into_os_string()]),
     }
-    if let Some(path) = &spec.known_hosts {
-        let path = expand_home(path);
-        option(format!("UserKnownHostsFile=\"{}\"", path.display()));
-        option("GlobalKnownHostsFile=none".to_owned());
+    for option in overrides(spec) {
+        let text = option_text(&option).map_err(|reason| {
+            ConnectError::new(spec.label(), Stage::Configure, reason)
+                .with_hint("take ssh=yes, the native transport")
+        })?;
+        extra.extend(["-o".into(), text]);
     }
-    match spec.hostkey {
-        None => {}
-        Some(HostKeyPolicy::Ask) => option("StrictHostKeyChecking=ask".to_owned()),
-        Some(HostKeyPolicy::Refuse) => option("StrictHostKeyChecking=yes".to_owned()),
-        Some(HostKeyPolicy::AcceptNew) => option("StrictHostKeyChecking=accept-new".to_owned()),
-        Some(HostKeyPolicy::Off) => {
-            option("StrictHostKeyChecking=no".to_owned());
-            option("UserKnownHostsFile=/dev/null".to_owned());
-            option("GlobalKnownHostsFile=/dev/null".to_owned());
-        }
-    }
-    if let Some(batch) = spec.batch {
-        option(format!("BatchMode={}", if batch { "yes" } else { "no" }));
-    }
-    if let Some(jump) = &spec.jump {
-        let hops: Vec<String> = jump.iter().map(ToString::to_string).collect();
-        let hops = if hops.is_empty() {
-            "none".to_owned()
-        } else {
-            hops.join(",")
-        };
-        option(format!("ProxyJump={hops}"));
-    }
-    match &spec.config {
-        None => {}
-        Some(ConfigChoice::None) => extra.extend(["-F".to_owned(), "none".to_owned()]),
-        Some(ConfigChoice::File(path)) => {
-            extra.extend(["-F".to_owned(), expand_home(path).display().to_string()]);
-        }
-    }
+    extra.extend(spec.extra.iter().map(OsString::from));
     Ok(OpenSshTarget {
         program: expand_home(&program),
         host: spec.host.to_plain(),

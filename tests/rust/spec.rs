@@ -44,6 +44,7 @@ impl Vector {
             &ParseOptions {
                 custom,
                 default_port,
+                ssh_without_key: self.header("ssh_without_key") == Some("yes"),
                 ..ParseOptions::default()
             },
         )
@@ -136,7 +137,7 @@ fn fields(spec: &ConnectionSpec) -> BTreeMap<String, String> {
         ("identity", spec.identity.as_ref().map(path)),
         ("known_hosts", spec.known_hosts.as_ref().map(path)),
         ("config", spec.config.as_ref().map(config)),
-        ("hostkey", spec.hostkey.map(|policy| policy.as_str().into())),
+        ("hostkey", spec.hostkey.as_ref().map(ToString::to_string)),
         ("batch", spec.batch.map(switch)),
         ("jump", spec.jump.as_ref().map(jump)),
         (
@@ -197,6 +198,7 @@ fn check_accepted(vector: &Vector, spec: &ConnectionSpec) {
         "expect",
         "custom",
         "default_port",
+        "ssh_without_key",
         "transport",
         "canonical",
     ];
@@ -348,6 +350,9 @@ fn a_key_is_shown_nowhere() {
         "h:key=a\\:S:x",
         "h:ssh=no:batch=1:key=S",
         "h:key=S\n",
+        "ssh://u:S@h",
+        "ssh://[h:key=S",
+        "h:password=S",
     ];
     for wrong in wrong {
         let error = wrong
@@ -466,7 +471,8 @@ fn any_spec() -> impl Strategy<Value = ConnectionSpec> {
 /// Text made of the pieces that matter, in any order.
 fn any_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        2 => prop::sample::select(vec![":", "\\", "[", "]", "@", "key=", ":local", "ssh=yes", "jump=", "22", "::1"]).prop_map(str::to_string),
+        2 => prop::sample::select(vec![":", "\\", "[", "]", "@", "key=", ":local", "ssh=yes", "jump=", "22", "::1", "ssh://", "/",
+            "hostkey=SHA256:uNiVztksCsDhcc0u9e8BrrQXVUpKZIDTMczCvj3tD2s"]).prop_map(str::to_string),
         1 => "[a-z0-9=.,%]{1,3}",
         1 => any::<char>().prop_map(String::from),
     ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::terminal::failure::Failure;
 use crate::keys::{Key, read_key_file};
-use crate::spec::{ConnectionSpec, ParseOptions, SshChoice, Transport};
+use crate::spec::{ConnectionSpec, ParseOptions};
 
 /// The arguments by which every command names its hosts.
 #[derive(clap::Args)]
@@ -80,14 +80,10 @@ impl HostOptions {
     fn parse(&self, text: &str, default_key: Option<&Key>) -> Result<ConnectionSpec, Failure> {
         let options = ParseOptions {
             default_key: default_key.cloned(),
+            ssh_without_key: true,
             ..ParseOptions::default()
         };
         let mut spec = ConnectionSpec::parse_with(text, &options).map_err(crate::Error::from)?;
-        // Without any key the standalone server is out of the question, so a bare name means
-        // the same as for `ssh`.
-        if spec.transport() == Transport::Tcp && spec.key.is_none() && spec.ssh.is_none() {
-            spec.ssh = Some(SshChoice::Yes);
-        }
         spec.timeout = spec.timeout.or(self.connect_timeout);
         Ok(spec)
     }

@@ -7,7 +7,6 @@ use russh::{Preferred, cipher, compression, kex, mac};
 
 use crate::transport::ssh::config::settings::Settings;
 use crate::transport::ssh::config::{Verdict, matches_list};
-use crate::transport::ssh::host_key::HostKeyCheck;
 
 const CERTIFICATE_SUFFIX: &str = "-cert-v01@openssh.com";
 
@@ -144,8 +143,13 @@ fn apply<'a>(configured: Option<&str>, usual: &[&'a str], more: &[&'a str]) -> V
     }
 }
 
-/// What we offer to one server, in order. The error names the keyword that leaves nothing.
-pub(crate) fn preferred(settings: &Settings, check: &HostKeyCheck) -> Result<Preferred, String> {
+/// What we offer to one server, in order: types of its recorded keys first, and certificates only where an authority
+/// is recorded. The error names the keyword that leaves nothing.
+pub(crate) fn preferred(
+    settings: &Settings,
+    recorded: &[&str],
+    has_authority: bool,
+) -> Result<Preferred, String> {
     let none = |keyword: &str, configured: &Option<String>| {
         format!(
             "{keyword} '{}' leaves no algorithm that is supported here",
@@ -174,7 +178,7 @@ pub(crate) fn preferred(settings: &Settings, check: &HostKeyCheck) -> Result<Pre
     if mac.is_empty() {
         return Err(none("MACs", &settings.macs));
     }
-    let (key, host_key_certificates) = host_keys(settings, check);
+    let (key, host_key_certificates) = host_keys(settings, recorded, has_authority);
     if key.is_empty() && host_key_certificates.is_empty() {
         return Err(none("HostKeyAlgorithms", &settings.host_key_algorithms));
     }
@@ -198,25 +202,23 @@ pub(crate) fn preferred(settings: &Settings, check: &HostKeyCheck) -> Result<Pre
 }
 
 /// Plain host key algorithms and those of certificates.
-fn host_keys(settings: &Settings, check: &HostKeyCheck) -> (Vec<Algorithm>, Vec<Algorithm>) {
+fn host_keys(
+    settings: &Settings,
+    recorded: &[&str],
+    has_authority: bool,
+) -> (Vec<Algorithm>, Vec<Algorithm>) {
     let configured = settings.host_key_algorithms.as_deref();
     let names = apply(configured, HOST_KEYS, HOST_KEYS_ON_DEMAND);
     // A list that the user wrote out is used in the user's order.
     let reorder = configured.is_none_or(|list| list.starts_with(['+', '-']));
-    let recorded = if reorder {
-        check.recorded()
-    } else {
-        Vec::new()
-    };
+    let recorded = if reorder { recorded } else { &[] };
     let mut first = Vec::new();
     let mut last = Vec::new();
     let mut certificates = Vec::new();
     for name in names {
         if let Some(plain) = name.strip_suffix(CERTIFICATE_SUFFIX) {
             // Without an authority to check it by, a certificate is worth no more than its plain key.
-            if check.has_authority()
-                && let Ok(algorithm) = Algorithm::new(plain)
-            {
+            if has_authority && let Ok(algorithm) = Algorithm::new(plain) {
                 certificates.push(algorithm);
             }
         } else if let Ok(algorithm) = Algorithm::new(name) {

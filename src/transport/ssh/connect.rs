@@ -15,7 +15,8 @@ use crate::transport::ssh::config::settings::{Route, Settings};
 use crate::transport::ssh::connection::Connection;
 use crate::transport::ssh::handler::{ClientHandler, HandlerError, Shared, describe};
 use crate::transport::ssh::host_key::HostKeyCheck;
-use crate::transport::ssh::stream::{ByteStream, PromptStream, Tethered};
+use crate::transport::ssh::stream::ServerStream;
+use crate::transport::ssh::stream::abortable::AbortableStream;
 use crate::transport::ssh::timing::Stages;
 
 /// What the server may send before we have read it, in bytes a channel: between these two, by the distance to the
@@ -33,19 +34,11 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// The pause between two of ConnectionAttempts, as in OpenSSH.
 const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A stream to the server, and what it depends on.
-pub(crate) struct Carrier {
-    pub(crate) stream: Box<dyn ByteStream>,
-    /// The server is on this machine.
-    pub(crate) loopback: bool,
-    /// How long it took to open, which is one round trip and little more; `None` where that cannot be told.
-    pub(crate) round_trip: Option<Duration>,
-    /// The connection that it runs through.
-    pub(crate) outer: Option<Arc<Connection>>,
-}
-
 /// Resolves the host name and opens a TCP connection.
-pub(crate) async fn dial(stages: &Stages, settings: &Settings) -> Result<Carrier, ConnectError> {
+pub(crate) async fn dial(
+    stages: &Stages,
+    settings: &Settings,
+) -> Result<ServerStream, ConnectError> {
     let dialling = Dial {
         name: &stages.host,
         host: &settings.hostname,
@@ -67,11 +60,11 @@ pub(crate) async fn dial(stages: &Stages, settings: &Settings) -> Result<Carrier
         dialled = dialling.connect().await;
     }
     let dialled = dialled?;
-    Ok(Carrier {
-        stream: Box::new(PromptStream::new(dialled.stream)),
+    Ok(ServerStream {
+        stream: Box::new(dialled.stream),
         loopback: dialled.address.ip().is_loopback(),
         round_trip: Some(dialled.round_trip),
-        outer: None,
+        carrier: None,
     })
 }
 
@@ -83,20 +76,20 @@ fn limit_of(stages: &Stages, settings: &Settings, stage: Stage) -> Duration {
         .unwrap_or_else(|| stages.options.limits.of(stage))
 }
 
-/// Makes an authenticated connection over `carrier`.
+/// Makes an authenticated connection over `server`.
 pub(crate) async fn establish(
     stages: &Stages,
     settings: &Settings,
-    carrier: Carrier,
+    server: ServerStream,
     keys: &KeyStore,
 ) -> Result<Arc<Connection>, ConnectError> {
     // Thousands of hashed names take a while, which other connections need not wait for.
-    let (for_check, wanted, loopback) = (stages.clone(), settings.clone(), carrier.loopback);
+    let (for_check, wanted, loopback) = (stages.clone(), settings.clone(), server.loopback);
     let check =
         tokio::task::spawn_blocking(move || HostKeyCheck::new(&for_check, &wanted, loopback))
             .await
-            .map_err(|error| stages.error(Stage::HostKey, error.to_string()))?;
-    let config = Arc::new(client_config(settings, &check, carrier.round_trip).map_err(
+            .map_err(|error| stages.error(Stage::HostKey, error.to_string()))??;
+    let config = Arc::new(client_config(settings, &check, server.round_trip).map_err(
         |message| {
             stages.error(Stage::Configure, message).with_hint(
             "set OpenSSH as the program for this host with ssh=/usr/bin/ssh, or change the list",
@@ -106,20 +99,20 @@ pub(crate) async fn establish(
     let stall_limit = config
         .keepalive_interval
         .map(|interval| interval.saturating_mul(settings.alive_count_max.saturating_add(1)));
-    let (stream, lifeline) = Tethered::new(carrier.stream, stall_limit);
+    let (stream, abort) = AbortableStream::new(server.stream, stall_limit);
     let (mut handle, shared) = exchange_keys(stages, settings, config, stream, check).await?;
     if let Err(error) = auth::authenticate(stages, settings, &mut handle, &shared, keys).await {
-        drop(lifeline);
+        drop(abort);
         return Err(error);
     }
     let peer = format!("{}:{}", settings.host, settings.port);
     Ok(Arc::new(Connection::new(
         handle,
-        lifeline,
+        abort,
         shared,
         peer,
         settings.environment.clone(),
-        carrier.outer,
+        server.carrier,
     )))
 }
 
@@ -146,7 +139,7 @@ fn client_config(
         maximum_packet_size: PACKET,
         // Only a channel's confirmation goes through russh's own queue (see `channel`).
         channel_buffer_size: 4,
-        preferred: algorithms::preferred(settings, check)?,
+        preferred: algorithms::preferred(settings, &check.recorded(), check.has_authority())?,
         // What OpenSSH asks for; russh's own wish for 8192 bits takes seconds.
         gex: GexParams::new(2048, 3072, 8192).map_err(|error| error.to_string())?,
         keepalive_interval: (!interval.is_zero()).then_some(interval),
@@ -160,7 +153,7 @@ async fn exchange_keys(
     stages: &Stages,
     settings: &Settings,
     config: Arc<Config>,
-    stream: Tethered,
+    stream: AbortableStream,
     check: HostKeyCheck,
 ) -> Result<(Handle<ClientHandler>, Arc<Shared>), ConnectError> {
     let since = Instant::now();

@@ -10,7 +10,7 @@ use russh::keys::PublicKeyOrCertificate;
 use russh::{ChannelId, ChannelOpenFailure};
 
 use crate::error::{ConnectError, printable};
-use crate::transport::ssh::channel::{Inlet, Outlet, queue};
+use crate::transport::ssh::channel::queue::{Inlet, Outlet, queue};
 use crate::transport::ssh::host_key::{HostKeyCheck, Trust};
 use crate::transport::{ExitStatus, ReadEvent};
 
@@ -43,8 +43,8 @@ struct State {
     channels: HashMap<ChannelId, Inlet>,
     /// The other ends of queues whose channel was confirmed and whose opener has not come for it yet.
     unclaimed: HashMap<ChannelId, Outlet>,
-    /// Those among the channels that were opened ahead of need and serve nobody yet.
-    ahead: HashSet<ChannelId>,
+    /// Those among the channels that stand by: opened ahead of need, they serve nobody yet.
+    standby: HashSet<ChannelId>,
     /// The server's words for refusing to open a channel, until the opener takes them.
     refusal: Option<String>,
     banner: String,
@@ -81,16 +81,16 @@ impl Shared {
         let mut state = self.lock();
         state.channels.remove(&id);
         state.unclaimed.remove(&id);
-        state.ahead.remove(&id);
+        state.standby.remove(&id);
     }
 
-    /// Says whether an open channel waits for somebody whom it will serve.
-    pub(crate) fn set_ahead(&self, id: ChannelId, waits: bool) {
+    /// Says whether an open channel stands by for somebody whom it will serve.
+    pub(crate) fn set_standby(&self, id: ChannelId, waits: bool) {
         let mut state = self.lock();
         if waits {
-            state.ahead.insert(id);
+            state.standby.insert(id);
         } else {
-            state.ahead.remove(&id);
+            state.standby.remove(&id);
         }
     }
 
@@ -107,7 +107,7 @@ impl Shared {
     /// How many channels serve somebody.
     pub(crate) fn used_channels(&self) -> usize {
         let state = self.lock();
-        let used = |id: &&ChannelId| !state.ahead.contains(id);
+        let used = |id: &&ChannelId| !state.standby.contains(id);
         state.channels.keys().filter(used).count()
     }
 

@@ -107,6 +107,7 @@ async fn the_end_of_the_server_is_told_and_leaves_nothing() {
     let (writer, mut reader) = open(&server.target(), FAMILY).await;
     let family = processes(&mut reader, 3).await;
     server.stop().await;
+    // They are killed by now; the system may take a moment for it.
     until("the end of the family", || {
         !family.iter().any(|it| alive(it))
     })

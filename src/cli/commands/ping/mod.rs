@@ -38,7 +38,7 @@ Exit status:
   255  some host did not answer";
 
 /// How long a Python that is up may take for its answers, where no limit is given for connecting.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// The Python that tells about the machine.
 const PROBE: &str = include_str!("../../../../bootstrap_py/helpers/probe.py");
@@ -182,7 +182,7 @@ async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error>
     };
     let (told, connect_ms, shortest) = tokio::select! {
         answered = answers => answered?,
-        error = standstill(&client, target.spec.timeout.unwrap_or(PATIENCE)) => return Err(error),
+        error = standstill(&client, target.spec.timeout.unwrap_or(ANSWER_LIMIT)) => return Err(error),
     };
     client.close().await;
     let text = |key: &str| {

@@ -57,7 +57,7 @@ const USAGE: &str = "easycluster run [OPTIONS] SPEC... -c CODE [-- ARGS]
        easycluster run [OPTIONS] SPEC... -- SCRIPT [ARGS]";
 
 /// How long an interrupted program may take to clean up.
-const CLEAN_UP: Duration = Duration::from_secs(3);
+const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// Run a program on many machines at once
 #[derive(clap::Args)]
@@ -227,7 +227,7 @@ impl Job {
         };
         if matches!(outcome, Outcome::Interrupted) {
             // Giving up the call has interrupted the program; its `finally` blocks get their time.
-            let deadline = Instant::now() + CLEAN_UP;
+            let deadline = Instant::now() + STOP_GRACE;
             while client.connection().in_flight() > 0 && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

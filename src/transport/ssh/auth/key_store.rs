@@ -11,7 +11,7 @@ use crate::transport::ssh::auth::pem::decrypt_ec;
 use crate::transport::ssh::prompt::Asker;
 
 /// How long a refused passphrase is not asked for again, so that many hosts at once ask once.
-const REFUSAL_HOLDS: Duration = Duration::from_secs(10);
+const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
 /// Wrong passphrases before a key is passed over, as in OpenSSH.
 const PASSPHRASE_TRIES: u32 = 3;
 
@@ -42,7 +42,7 @@ impl KeyStore {
         let mut slot = slot.lock().await;
         match &*slot {
             Slot::Ready(key) => return Ok(Arc::clone(key)),
-            Slot::Refused(when) if when.elapsed() < REFUSAL_HOLDS => {
+            Slot::Refused(when) if when.elapsed() < REFUSAL_LIFETIME => {
                 return Err("no passphrase was given".to_owned());
             }
             _ => {}

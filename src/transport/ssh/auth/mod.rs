@@ -23,7 +23,7 @@ use crate::transport::ssh::timing::Stages;
 use signer::{SignFailure, Signer};
 
 /// How long to wait for the list of signature algorithms, which OpenSSH sends with the end of the key exchange.
-const EXTENSION_WAIT: Duration = Duration::from_millis(300);
+const EXTENSION_LIMIT: Duration = Duration::from_millis(300);
 
 /// Authenticates `handle`, or says what was tried in what order and what the server would take.
 pub(crate) async fn authenticate(
@@ -289,7 +289,7 @@ impl Attempt<'_> {
         };
         let asking = self.handle.best_supported_rsa_hash();
         // An old server says nothing; then the modern signature is the better guess.
-        let offered = match tokio::time::timeout(EXTENSION_WAIT, asking).await {
+        let offered = match tokio::time::timeout(EXTENSION_LIMIT, asking).await {
             Ok(Ok(offered)) => offered,
             Ok(Err(error)) => return Err(self.broken(&error)),
             Err(_) => None,

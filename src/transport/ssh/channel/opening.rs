@@ -8,7 +8,7 @@ use russh::{Channel, ChannelWriteHalf};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::oneshot;
 
-use crate::transport::ssh::channel::Outlet;
+use crate::transport::ssh::channel::queue::Outlet;
 use crate::transport::ssh::handler::Shared;
 
 /// A channel that the server has confirmed and nobody uses yet. Dropping it closes nothing.

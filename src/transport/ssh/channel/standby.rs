@@ -22,13 +22,13 @@ pub(crate) struct Prepared {
     pub(crate) bootstrap: Bootstrap,
 }
 
-/// What was opened ahead of need on one connection.
-pub(crate) struct Ahead {
+/// What stands by on one connection.
+pub(crate) struct Standby {
     runtime: Runtime,
     shared: Arc<Shared>,
     state: Mutex<State>,
     /// The server refused a channel: none is asked for ahead of need until another one is closed.
-    crowded: AtomicBool,
+    at_capacity: AtomicBool,
     /// An interpreter is ready, or will not be.
     changed: Notify,
 }
@@ -37,23 +37,23 @@ pub(crate) struct Ahead {
 struct State {
     spare: Option<Opening>,
     /// By the interpreter that was asked for.
-    shelves: HashMap<String, Shelf>,
+    interpreters: HashMap<String, Interpreters>,
 }
 
 #[derive(Default)]
-struct Shelf {
+struct Interpreters {
     ready: Vec<Prepared>,
     /// How many more are on their way.
-    coming: usize,
+    starting: usize,
 }
 
-impl Ahead {
+impl Standby {
     pub(crate) fn new(runtime: Runtime, shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Ahead {
+        Arc::new(Standby {
             runtime,
             shared,
             state: Mutex::default(),
-            crowded: AtomicBool::new(false),
+            at_capacity: AtomicBool::new(false),
             changed: Notify::new(),
         })
     }
@@ -64,21 +64,21 @@ impl Ahead {
     }
 
     /// Notes whether the server has room for more channels, as far as its last word tells.
-    pub(crate) fn set_crowded(&self, crowded: bool) {
-        self.crowded.store(crowded, Ordering::Relaxed);
+    pub(crate) fn set_at_capacity(&self, at_capacity: bool) {
+        self.at_capacity.store(at_capacity, Ordering::Relaxed);
     }
 
-    fn is_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed)
+    fn is_at_capacity(&self) -> bool {
+        self.at_capacity.load(Ordering::Relaxed)
     }
 
     fn open(self: &Arc<Self>, handle: Arc<Handle<ClientHandler>>) -> Opening {
-        let ahead = Arc::clone(self);
+        let standby = Arc::clone(self);
         Opening::spawn(&self.runtime, &self.shared, async move {
             let opened = handle.channel_open_session().await;
             match &opened {
-                Ok(channel) => ahead.shared.set_ahead(channel.id(), true),
-                Err(russh::Error::ChannelOpenFailure(_)) => ahead.set_crowded(true),
+                Ok(channel) => standby.shared.set_standby(channel.id(), true),
+                Err(russh::Error::ChannelOpenFailure(_)) => standby.set_at_capacity(true),
                 // The connection has ended, which its users hear of by themselves.
                 Err(_) => {}
             }
@@ -88,7 +88,7 @@ impl Ahead {
 
     /// Has a spare channel opened, unless there is one or the server has no room.
     pub(crate) fn keep_spare(self: &Arc<Self>, handle: Arc<Handle<ClientHandler>>) {
-        if !self.is_crowded() {
+        if !self.is_at_capacity() {
             self.lock().spare.get_or_insert_with(|| self.open(handle));
         }
     }
@@ -106,27 +106,27 @@ impl Ahead {
         wanted: &str,
         count: usize,
     ) {
-        if self.is_crowded() {
+        if self.is_at_capacity() {
             return;
         }
-        let missing = self.with_shelf(wanted, |shelf| {
-            let missing = count.saturating_sub(shelf.ready.len() + shelf.coming);
-            shelf.coming += missing;
+        let missing = self.with_interpreters(wanted, |interpreters| {
+            let missing = count.saturating_sub(interpreters.ready.len() + interpreters.starting);
+            interpreters.starting += missing;
             missing
         });
         for _ in 0..missing {
-            let (ahead, wanted) = (Arc::clone(self), wanted.to_owned());
+            let (standby, wanted) = (Arc::clone(self), wanted.to_owned());
             // The spare channel may have the last place that the server allows.
             let spare = self.take_spare();
             let opening = spare.unwrap_or_else(|| self.open(Arc::clone(handle)));
             let environment = Arc::clone(environment);
             self.runtime.spawn(async move {
-                let prepared = ahead.prepare_one(opening, &environment, &wanted).await;
-                ahead.with_shelf(&wanted, |shelf| {
-                    shelf.coming -= 1;
-                    shelf.ready.extend(prepared);
+                let prepared = standby.prepare_one(opening, &environment, &wanted).await;
+                standby.with_interpreters(&wanted, |interpreters| {
+                    interpreters.starting -= 1;
+                    interpreters.ready.extend(prepared);
                 });
-                ahead.changed.notify_waiters();
+                standby.changed.notify_waiters();
             });
         }
         self.keep_spare(Arc::clone(handle));
@@ -162,13 +162,15 @@ impl Ahead {
 
     /// Whether an interpreter waits, or is on its way.
     pub(crate) fn has_prepared(&self, wanted: &str) -> bool {
-        self.with_shelf(wanted, |shelf| !shelf.ready.is_empty() || shelf.coming > 0)
+        self.with_interpreters(wanted, |interpreters| {
+            !interpreters.ready.is_empty() || interpreters.starting > 0
+        })
     }
 
     /// An interpreter that waits and is alive.
     pub(crate) fn take_prepared(&self, wanted: &str) -> Option<Prepared> {
-        let prepared = self.with_shelf(wanted, |shelf| shelf.ready.pop())?;
-        self.shared.set_ahead(prepared.channel.write.id(), false);
+        let prepared = self.with_interpreters(wanted, |interpreters| interpreters.ready.pop())?;
+        self.shared.set_standby(prepared.channel.write.id(), false);
         Some(prepared)
     }
 
@@ -190,10 +192,14 @@ impl Ahead {
     }
 
     /// Looks at the interpreters of one kind, but for those that died while they waited.
-    fn with_shelf<T>(&self, wanted: &str, look: impl FnOnce(&mut Shelf) -> T) -> T {
+    fn with_interpreters<T>(
+        &self,
+        wanted: &str,
+        use_them: impl FnOnce(&mut Interpreters) -> T,
+    ) -> T {
         let mut state = self.lock();
-        let shelf = state.shelves.entry(wanted.to_owned()).or_default();
-        for dead in shelf
+        let interpreters = state.interpreters.entry(wanted.to_owned()).or_default();
+        for dead in interpreters
             .ready
             .extract_if(.., |prepared| prepared.channel.outlet.is_over())
         {
@@ -202,6 +208,6 @@ impl Ahead {
             self.runtime
                 .spawn(async move { dead.channel.discard(&shared).await });
         }
-        look(shelf)
+        use_them(interpreters)
     }
 }

@@ -1,6 +1,7 @@
 //! Which `ssh_config` keywords there are, what each means for us, and the values collected for one host.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// How a keyword's lines add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,12 +190,24 @@ pub(crate) fn lookup(keyword: &str) -> Option<(&str, Kind)> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Collected {
     values: BTreeMap<String, Vec<Vec<String>>>,
+    /// File names that are taken as they are; they stand before those of `values`.
+    paths: BTreeMap<String, Vec<PathBuf>>,
+}
+
+/// A file name among the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum File<'a> {
+    /// Nothing in it is expanded.
+    AsItIs(&'a Path),
+    /// Tokens, variables and `~` in it are expanded.
+    Text(&'a str),
 }
 
 impl Collected {
     /// Adds a line that applies.
     pub(crate) fn add(&mut self, name: &str, kind: Kind, values: Vec<String>) {
         match kind {
+            Kind::First | Kind::FirstRaw if self.paths.contains_key(name) => {}
             Kind::First | Kind::FirstRaw => {
                 self.values
                     .entry(name.to_owned())
@@ -211,6 +224,13 @@ impl Collected {
         }
     }
 
+    /// Adds a file name that is taken as it is.
+    pub(crate) fn add_path(&mut self, name: &str, kind: Kind, path: PathBuf) {
+        if kind == Kind::Every || !self.has(name) {
+            self.paths.entry(name.to_owned()).or_default().push(path);
+        }
+    }
+
     /// Whether ProxyJump or ProxyCommand comes too late, because the other one stood first.
     /// A `ProxyJump none` does not keep a ProxyCommand away, as OpenSSH has it.
     pub(crate) fn is_late(&self, name: &str) -> bool {
@@ -223,7 +243,7 @@ impl Collected {
 
     /// Whether a keyword has a value.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.values.contains_key(name)
+        self.values.contains_key(name) || self.paths.contains_key(name)
     }
 
     /// The first word of a keyword's winning line.
@@ -239,6 +259,14 @@ impl Collected {
             .flatten()
             .flatten()
             .map(String::as_str)
+    }
+
+    /// All file names of a keyword, in order.
+    pub(crate) fn files<'a>(&'a self, name: &str) -> impl Iterator<Item = File<'a>> + use<'a> {
+        let paths = self.paths.get(name).into_iter().flatten();
+        paths
+            .map(|path| File::AsItIs(path))
+            .chain(self.all(name).map(File::Text))
     }
 
     /// Forgets the winning value, where a later stage of OpenSSH's own rules overrides it.

@@ -24,7 +24,7 @@ pub use explain::explain;
 pub(crate) use pattern::{Verdict, matches, matches_host, matches_list};
 
 use crate::error::{ConnectError, Stage};
-use crate::transport::ssh::config::settings::{Settings, SshTarget};
+use crate::transport::ssh::config::settings::{Override, Settings, SshTarget};
 use crate::transport::ssh::timing::Stages;
 use keywords::{Collected, Kind, lookup};
 use tokens::Local;
@@ -94,8 +94,11 @@ fn first_time(name: &str) -> bool {
 
 /// What the target itself says; it stands before every file.
 fn from_options(target: &SshTarget) -> Result<Collected, String> {
-    let mut collected = Collected::default();
-    for (keyword, value) in &target.options {
+    let mut collected = from_paths(target);
+    for option in &target.options {
+        let Override::Line(keyword, value) = option else {
+            continue;
+        };
         let Some((name, kind)) = lookup(&keyword.to_lowercase()).map(|(n, k)| (n.to_owned(), k))
         else {
             return Err(format!("unknown SSH option '{keyword}'"));
@@ -110,4 +113,17 @@ fn from_options(target: &SshTarget) -> Result<Collected, String> {
         }
     }
     Ok(collected)
+}
+
+/// The file names that the target itself says, which no text of a configuration can.
+fn from_paths(target: &SshTarget) -> Collected {
+    let mut collected = Collected::default();
+    for option in &target.options {
+        if let Override::Path(keyword, path) = option
+            && let Some((name, kind)) = lookup(&keyword.to_lowercase())
+        {
+            collected.add_path(name, kind, path.clone());
+        }
+    }
+    collected
 }

@@ -6,8 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::process;
+use crate::transport::ssh::config::from_paths;
 use crate::transport::ssh::config::keywords::{Collected, Kind, lookup};
-use crate::transport::ssh::config::settings::{ConfigSource, SshTarget};
+use crate::transport::ssh::config::settings::{ConfigSource, Override, SshTarget};
+use crate::transport::ssh::config::target::option_text;
 use crate::transport::ssh::config::words::words;
 
 /// The `ssh` program, if there is one.
@@ -40,7 +42,8 @@ pub(crate) fn ask_once(program: &Path, target: &SshTarget) -> Result<Collected, 
 fn ask(program: &Path, target: &SshTarget) -> Result<Collected, String> {
     let said = lines(program, target, &target.config)?;
     let usual = lines(program, target, &ConfigSource::None)?;
-    let mut collected = Collected::default();
+    // Only lines are said to `ssh`: no text can say a file name as it is.
+    let mut collected = from_paths(target);
     for line in &said {
         let (name, value) = line.split_once(' ').unwrap_or((line, ""));
         let Some((known, kind)) = lookup(name).map(|(known, kind)| (known.to_owned(), kind)) else {
@@ -88,8 +91,10 @@ fn lines(program: &Path, target: &SshTarget, config: &ConfigSource) -> Result<Ve
         command.arg("-p").arg(port.to_string());
     }
     if *config != ConfigSource::None || target.config == ConfigSource::None {
-        for (keyword, value) in &target.options {
-            command.arg("-o").arg(format!("{keyword}={value}"));
+        for option in &target.options {
+            if let Override::Line(..) = option {
+                command.arg("-o").arg(option_text(option)?);
+            }
         }
     }
     command.arg("--").arg(&target.host);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::dial::AddressFamily;
+use crate::spec::{HostKeyPolicy, JumpHost};
 
 /// Where to connect, as the user said it; the rest comes from the configuration files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -16,8 +17,8 @@ pub struct SshTarget {
     pub user: Option<String>,
     /// The identity among `options` is the only one: those of the files do not count.
     pub only_identity: bool,
-    /// `ssh_config` keywords with their values, which win over the files, as `ssh -o` does.
-    pub options: Vec<(String, String)>,
+    /// What wins over the files, as `ssh -o` does.
+    pub options: Vec<Override>,
     /// Which configuration files to read.
     pub config: ConfigSource,
 }
@@ -34,8 +35,26 @@ impl SshTarget {
     /// Adds an `ssh_config` keyword that wins over the files.
     #[must_use]
     pub fn with_option(mut self, keyword: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.push((keyword.into(), value.into()));
+        self.options
+            .push(Override::Line(keyword.into(), value.into()));
         self
+    }
+}
+
+/// One setting that wins over the configuration files.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Override {
+    /// An `ssh_config` keyword and its value as a line has it: quotes, tokens and variables in it are read.
+    Line(String, String),
+    /// An `ssh_config` keyword and a file name that is taken as it is: nothing in it is expanded.
+    Path(&'static str, PathBuf),
+    /// What decides about the host key.
+    HostKey(HostKeyPolicy),
+}
+
+impl From<(String, String)> for Override {
+    fn from((keyword, value): (String, String)) -> Self {
+        Override::Line(keyword, value)
     }
 }
 
@@ -49,19 +68,6 @@ pub enum ConfigSource {
     File(PathBuf),
     /// None, as with `ssh -F none`.
     None,
-}
-
-/// What to do about a host key that no file knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HostKeyPolicy {
-    /// Ask the user; refuse where nobody can be asked (`ask`).
-    Ask,
-    /// Refuse (`yes`).
-    Refuse,
-    /// Record it and go on; a changed key is refused (`accept-new`).
-    AcceptNew,
-    /// Record it and go on; a changed key is warned about (`no`, `off`).
-    Off,
 }
 
 /// Which agent to ask.
@@ -82,17 +88,6 @@ pub struct IdentityFile {
     pub path: PathBuf,
     /// Named by the configuration or the spec.
     pub named: bool,
-}
-
-/// One machine on the way to the target.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct JumpHost {
-    /// Login name, if named.
-    pub user: Option<String>,
-    /// Host name or alias.
-    pub host: String,
-    /// Port, if named.
-    pub port: Option<u16>,
 }
 
 /// How the byte stream to the server comes about.

@@ -1,7 +1,7 @@
 //! Configuration values of every kind: switches, numbers, times, ports, jump hosts. Errors are sentences with the keyword in them.
 
+use crate::spec::{Host, JumpHost};
 use crate::transport::ssh::config::keywords::Collected;
-use crate::transport::ssh::config::settings::JumpHost;
 
 pub(crate) fn unsupported(keyword: &str, value: &str) -> String {
     format!("{keyword} does not take the value '{value}'")
@@ -101,7 +101,7 @@ pub(crate) fn parse_jump(text: &str) -> Result<JumpHost, String> {
     }
     Ok(JumpHost {
         user,
-        host: host.to_owned(),
+        host: Host::from_plain(host),
         port: port.map(parse_port).transpose().map_err(|_| bad())?,
     })
 }
@@ -114,7 +114,7 @@ mod tests {
     fn jump_hosts_are_read_in_every_form() {
         let hop = |user: Option<&str>, host: &str, port| JumpHost {
             user: user.map(str::to_owned),
-            host: host.to_owned(),
+            host: Host::from_plain(host),
             port,
         };
         assert_eq!(parse_jump("gate").unwrap(), hop(None, "gate", None));

@@ -1,16 +1,28 @@
-//! Adding a line to a known_hosts file, so that many connections at once lose none.
+//! Adding a line to a known_hosts file, so that many connections at once lose none and contradict none.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use data_encoding::BASE64;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::transport::ssh::host_key::known_hosts::{Marker, entries_for, hash_label};
+use crate::transport::ssh::host_key::known_hosts::{Finding, entries_in, hash_label, judge_key};
 
-/// Records `blob` as the key of `label`. Says whether a line was added: another connection may have done it already.
+/// What became of a key that was to be recorded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Recording {
+    /// A line was added.
+    Added,
+    /// Another connection has recorded the same key meanwhile.
+    Known,
+    /// Another connection has recorded another key meanwhile, or the key was revoked; nothing was added.
+    Refused(Finding),
+}
+
+/// Records `blob` as the key of `label`, if still nothing is recorded for it. Looking and writing are under one
+/// lock, so that of two servers that show different keys at once only one is believed.
 /// Blocks on the file's lock, so it belongs on a blocking thread.
 pub(crate) fn add_key(
     file: &Path,
@@ -18,7 +30,7 @@ pub(crate) fn add_key(
     algorithm: &str,
     blob: &[u8],
     hashed: bool,
-) -> Result<bool, String> {
+) -> Result<Recording, String> {
     let name = if hashed {
         hash_label(label)?
     } else {
@@ -28,7 +40,7 @@ pub(crate) fn add_key(
     append(file, label, blob, &line).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn append(file: &Path, label: &str, blob: &[u8], line: &str) -> std::io::Result<bool> {
+fn append(file: &Path, label: &str, blob: &[u8], line: &str) -> std::io::Result<Recording> {
     if let Some(folder) = file.parent()
         && !folder.exists()
     {
@@ -45,30 +57,21 @@ fn append(file: &Path, label: &str, blob: &[u8], line: &str) -> std::io::Result<
         .open(file)?;
     // The lock ends with the handle. OpenSSH takes none, but it appends by one write as we do.
     flock(&handle, FlockOperation::LockExclusive)?;
-    let recorded = entries_for(label, &[file.to_path_buf()])
-        .iter()
-        .any(|entry| entry.marker == Marker::Key && entry.blob == blob);
-    if recorded {
-        return Ok(false);
+    let mut before = Vec::new();
+    handle.read_to_end(&mut before)?;
+    match judge_key(&entries_in(label, &before, file), blob) {
+        Finding::Unknown => {}
+        Finding::Known(_) => return Ok(Recording::Known),
+        other => return Ok(Recording::Refused(other)),
     }
     let mut bytes = Vec::with_capacity(line.len() + 1);
-    if !ends_with_newline(&mut handle)? {
+    // An editor may have left the last line open.
+    if before.last().is_some_and(|last| *last != b'\n') {
         bytes.push(b'\n');
     }
     bytes.extend_from_slice(line.as_bytes());
     handle.write_all(&bytes)?;
-    Ok(true)
-}
-
-/// An editor may have left the last line open.
-fn ends_with_newline(handle: &mut File) -> std::io::Result<bool> {
-    if handle.seek(SeekFrom::End(0))? == 0 {
-        return Ok(true);
-    }
-    handle.seek(SeekFrom::End(-1))?;
-    let mut last = [0u8; 1];
-    handle.read_exact(&mut last)?;
-    Ok(last == *b"\n")
+    Ok(Recording::Added)
 }
 
 #[cfg(test)]
@@ -98,13 +101,37 @@ mod tests {
         for number in 0..8 {
             for round in 0..8 {
                 let label = format!("host{number}-{round}");
-                assert_eq!(
-                    entries_for(&label, std::slice::from_ref(&file)).len(),
-                    1,
-                    "{label}"
-                );
+                let found = entries_in(&label, text.as_bytes(), &file);
+                assert_eq!(found.len(), 1, "{label}");
             }
         }
+    }
+
+    #[test]
+    fn of_many_keys_at_once_one_is_recorded_and_the_others_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known_hosts");
+        let results: Vec<Recording> = std::thread::scope(|scope| {
+            let adding: Vec<_> = (0..8u8)
+                .map(|number| {
+                    let file = &file;
+                    scope.spawn(move || {
+                        let mut blob = vec![0, 0, 0, 11];
+                        blob.extend_from_slice(b"ssh-ed25519");
+                        blob.push(number);
+                        add_key(file, "box", "ssh-ed25519", &blob, number % 2 == 0).unwrap()
+                    })
+                })
+                .collect();
+            adding.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        let added = results.iter().filter(|it| **it == Recording::Added);
+        assert_eq!(added.count(), 1, "{results:?}");
+        let refused = results
+            .iter()
+            .filter(|it| matches!(it, Recording::Refused(Finding::Changed(_))));
+        assert_eq!(refused.count(), 7, "{results:?}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
     }
 
     #[test]
@@ -114,7 +141,8 @@ mod tests {
         std::fs::write(&file, "# mine").unwrap();
         let mut blob = vec![0, 0, 0, 11];
         blob.extend_from_slice(b"ssh-ed25519");
-        assert!(add_key(&file, "box", "ssh-ed25519", &blob, false).unwrap());
+        let added = add_key(&file, "box", "ssh-ed25519", &blob, false).unwrap();
+        assert_eq!(added, Recording::Added);
         let text = std::fs::read_to_string(&file).unwrap();
         assert_eq!(text, "# mine\nbox ssh-ed25519 AAAAC3NzaC1lZDI1NTE5\n");
     }

@@ -3,21 +3,21 @@
 pub(crate) mod known_hosts;
 pub(crate) mod known_hosts_file;
 
+mod ask;
 mod certificate;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use data_encoding::BASE64_NOPAD;
 use russh::keys::PublicKeyOrCertificate;
 use sha2::{Digest, Sha256};
 
 use crate::error::{ConnectError, Stage};
-use crate::transport::ssh::config::settings::{HostKeyPolicy, Settings};
+use crate::spec::{Fingerprint, HostKeyPolicy};
+use crate::transport::ssh::config::settings::Settings;
 use crate::transport::ssh::host_key::known_hosts::{
     Entry, Finding, Marker, entries_for, host_label, judge_key,
 };
-use crate::transport::ssh::host_key::known_hosts_file::add_key;
 use crate::transport::ssh::timing::Stages;
 use certificate::CertificateVerdict;
 
@@ -44,22 +44,36 @@ pub(crate) enum Trust {
 
 impl HostKeyCheck {
     /// Reads what is recorded about the host.
-    pub(crate) fn new(stages: &Stages, settings: &Settings, loopback: bool) -> Self {
+    ///
+    /// # Errors
+    /// At stage host key, where a known_hosts file is there and cannot be read.
+    pub(crate) fn new(
+        stages: &Stages,
+        settings: &Settings,
+        loopback: bool,
+    ) -> Result<Self, ConnectError> {
         let label = label_of(settings);
         let files = all_files(settings);
+        let recorded = |label: &str| {
+            entries_for(label, &files).map_err(|message| {
+                stages.error(Stage::HostKey, message).with_hint(
+                    "a known_hosts file that cannot be read may record another key, so no key is accepted; correct its permissions, raise the limit of open files (ulimit -n), or name another file with UserKnownHostsFile",
+                )
+            })
+        };
         let portless = if settings.host_key_alias.is_none() && settings.port != 22 {
-            entries_for(&settings.hostname.to_lowercase(), &files)
+            recorded(&settings.hostname.to_lowercase())?
         } else {
             Vec::new()
         };
-        HostKeyCheck {
-            entries: entries_for(&label, &files),
+        Ok(HostKeyCheck {
+            entries: recorded(&label)?,
             portless,
             label,
             stages: stages.clone(),
             settings: settings.clone(),
             trusted: settings.trust_localhost && loopback,
-        }
+        })
     }
 
     /// Types of the recorded keys, so that they can be asked for first: a server that has the recorded
@@ -92,6 +106,12 @@ impl HostKeyCheck {
             .map_err(|error| self.error(format!("its key cannot be read: {error}")))?;
         let algorithm = key.algorithm().to_string();
         let print = fingerprint(&blob);
+        if let HostKeyPolicy::Pinned(pins) = &self.settings.host_key_policy {
+            if let Some(file) = &self.settings.revoked_host_keys {
+                self.check_revoked_file(file, &blob, &print)?;
+            }
+            return self.check_pins(pins, &algorithm, &blob, since);
+        }
         if self.trusted {
             self.stages.reached(
                 Stage::HostKey,
@@ -124,12 +144,25 @@ impl HostKeyCheck {
                 );
                 Ok(Trust::Full)
             }
-            Finding::Revoked(entry) => self.refused_key(revoked_message(&entry, &print), None),
+            Finding::Unknown => self.unknown(&algorithm, &blob, &print, fault, since).await,
+            contradiction => self.contradicted(contradiction, &algorithm, &print),
+        }
+    }
+
+    /// What is recorded speaks against the key.
+    fn contradicted(
+        &self,
+        finding: Finding,
+        algorithm: &str,
+        print: &str,
+    ) -> Result<Trust, ConnectError> {
+        match finding {
             Finding::Changed(entry) => {
-                let (message, hint) = self.changed_message(&entry, &algorithm, &print);
+                let (message, hint) = self.changed_message(&entry, algorithm, print);
                 self.refused_key(message, Some(hint))
             }
-            Finding::Unknown => self.unknown(&algorithm, &blob, &print, fault, since).await,
+            Finding::Revoked(entry) => self.refused_key(revoked_message(&entry, print), None),
+            Finding::Known(_) | Finding::Unknown => Ok(Trust::Full),
         }
     }
 
@@ -172,105 +205,28 @@ impl HostKeyCheck {
         Ok(())
     }
 
-    async fn unknown(
+    /// One of the spec's fingerprints, or nothing (CS-30); a key that is recorded as revoked is refused all the same.
+    fn check_pins(
         &self,
+        pins: &[Fingerprint],
         algorithm: &str,
         blob: &[u8],
-        print: &str,
-        certificate_fault: Option<String>,
         since: Instant,
     ) -> Result<Trust, ConnectError> {
-        if let Finding::Known(entry) = judge_key(&self.portless, blob) {
-            self.stages.reached(
-                Stage::HostKey,
-                since,
-                format!(
-                    "{algorithm} {print}, {}:{} without its port",
-                    entry.file.display(),
-                    entry.line
-                ),
-            );
+        let shown = Fingerprint(Sha256::digest(blob).into());
+        if let Finding::Revoked(entry) = judge_key(&self.entries, blob) {
+            return Err(self.error(revoked_message(&entry, &shown.to_string())));
+        }
+        if pins.contains(&shown) {
+            let detail = format!("{algorithm} {shown}, as the spec says");
+            self.stages.reached(Stage::HostKey, since, detail);
             return Ok(Trust::Full);
         }
-        let host = &self.settings.host;
-        let file = self.settings.user_known_hosts.first().map_or_else(
-            || "known_hosts".to_owned(),
-            |file| file.display().to_string(),
+        let message = format!(
+            "the server shows {algorithm} {shown}, which is not a fingerprint that the spec names; somebody may be in between, or the spec names another of its keys"
         );
-        let mut unknown = format!(
-            "no key is recorded for {}, and it shows {algorithm} {print}",
-            self.label
-        );
-        if let Some(fault) = certificate_fault {
-            unknown.push_str(&format!("; its certificate does not count: {fault}"));
-        }
-        match self.settings.host_key_policy {
-            HostKeyPolicy::Refuse => Err(self.error(unknown).with_hint(format!(
-                "compare the fingerprint with the machine's own (ssh-keygen -lf on it), then run `ssh {host}` once, or set StrictHostKeyChecking=accept-new for {host}; the key goes into {file}"
-            ))),
-            HostKeyPolicy::Ask => {
-                if self.settings.batch_mode || !self.stages.asker.available() {
-                    return Err(self.error(format!("{unknown}, and nobody can be asked")).with_hint(format!(
-                        "compare the fingerprint with the machine's own (ssh-keygen -lf on it), then run `ssh {host}` once, or set StrictHostKeyChecking=accept-new for {host}; the key goes into {file}"
-                    )));
-                }
-                self.ask(algorithm, print).await?;
-                self.record(algorithm, blob, print, since).await;
-                Ok(Trust::Full)
-            }
-            HostKeyPolicy::AcceptNew | HostKeyPolicy::Off => {
-                self.record(algorithm, blob, print, since).await;
-                Ok(Trust::Full)
-            }
-        }
-    }
-
-    /// Yes, no, or the fingerprint itself, as OpenSSH asks.
-    async fn ask(&self, algorithm: &str, print: &str) -> Result<(), ConnectError> {
-        let mut text = format!(
-            "The authenticity of host '{}' cannot be established: no key is recorded.\n{algorithm} key fingerprint is {print}.\nContinue connecting (yes/no/fingerprint)? ",
-            self.label
-        );
-        loop {
-            let Some(answer) = self.stages.asker.ask(&text, true).await else {
-                return Err(self.error(format!(
-                    "no key is recorded for {}, it shows {algorithm} {print}, and the question was not answered",
-                    self.label
-                )));
-            };
-            let answer = answer.trim();
-            if answer.eq_ignore_ascii_case("yes") || answer == print {
-                return Ok(());
-            }
-            if answer.eq_ignore_ascii_case("no") {
-                return Err(self.error(format!("the key {algorithm} {print} was not accepted")));
-            }
-            "Please type 'yes', 'no' or the fingerprint: ".clone_into(&mut text);
-        }
-    }
-
-    /// Writes the key down. A file that cannot be written is a warning, as in OpenSSH.
-    async fn record(&self, algorithm: &str, blob: &[u8], print: &str, since: Instant) {
-        let detail = match self.settings.user_known_hosts.first().cloned() {
-            None => format!("{algorithm} {print}, new, not recorded"),
-            Some(file) => {
-                let (label, name, key) = (self.label.clone(), algorithm.to_owned(), blob.to_vec());
-                let hashed = self.settings.hash_known_hosts;
-                let shown = file.display().to_string();
-                let written = tokio::task::spawn_blocking(move || {
-                    add_key(&file, &label, &name, &key, hashed)
-                })
-                .await
-                .unwrap_or_else(|error| Err(error.to_string()));
-                match written {
-                    Ok(_) => format!("{algorithm} {print}, new, recorded in {shown}"),
-                    Err(error) => {
-                        format!("{algorithm} {print}, new; WARNING: not recorded: {error}")
-                    }
-                }
-            }
-        };
-        self.stages.reached(Stage::HostKey, since, detail);
+        let hint = "compare it with the machine's own (ssh-keygen -lf on each of its host keys), and name all of them in hostkey=, with commas between";
+        Err(self.error(message).with_hint(hint))
     }
 
     fn changed_message(&self, entry: &Entry, algorithm: &str, print: &str) -> (String, String) {
@@ -317,5 +273,5 @@ fn all_files(settings: &Settings) -> Vec<PathBuf> {
 
 /// A key's fingerprint as `ssh-keygen -l` prints it.
 pub(crate) fn fingerprint(blob: &[u8]) -> String {
-    format!("SHA256:{}", BASE64_NOPAD.encode(&Sha256::digest(blob)))
+    Fingerprint(Sha256::digest(blob).into()).to_string()
 }

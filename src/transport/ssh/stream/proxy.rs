@@ -7,17 +7,18 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, ReadHalf, SimplexStream, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, Join, ReadBuf, ReadHalf, SimplexStream, WriteHalf};
 use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::error::{ConnectError, Stage};
 use crate::process::{self, ErrorOutput, Group};
+use crate::spec::JumpHost;
 use crate::transport::ReadEvent;
 use crate::transport::ssh::channel::{Reader, Writer};
 use crate::transport::ssh::config;
-use crate::transport::ssh::config::settings::{JumpHost, Route, Settings, SshTarget};
-use crate::transport::ssh::connect::Carrier;
+use crate::transport::ssh::config::settings::{ConfigSource, Route, Settings, SshTarget};
 use crate::transport::ssh::connection::Connection;
+use crate::transport::ssh::stream::{ByteStream, ServerStream};
 use crate::transport::ssh::timing::Stages;
 
 /// What waits between an inner session and the outer channel, in bytes.
@@ -28,15 +29,13 @@ pub(crate) async fn hop_settings(
     stages: &Stages,
     hop: &JumpHost,
     before: &[JumpHost],
-    config_source: &crate::transport::ssh::config::settings::ConfigSource,
+    config_source: &ConfigSource,
 ) -> Result<Settings, ConnectError> {
     let target = SshTarget {
-        host: hop.host.clone(),
         port: hop.port,
         user: hop.user.clone(),
-        only_identity: false,
-        options: Vec::new(),
         config: config_source.clone(),
+        ..SshTarget::new(hop.host.to_plain())
     };
     let mut settings = config::resolve(stages, &target).await?;
     if !before.is_empty() {
@@ -46,7 +45,10 @@ pub(crate) async fn hop_settings(
 }
 
 /// Starts a ProxyCommand.
-pub(crate) fn through_command(stages: &Stages, command: &str) -> Result<Carrier, ConnectError> {
+pub(crate) fn through_command(
+    stages: &Stages,
+    command: &str,
+) -> Result<ServerStream, ConnectError> {
     let since = Instant::now();
     // A command that asks for a password reads the terminal, where somebody is there to be asked.
     // It is written for the user's own shell, which `ssh` takes too.
@@ -61,60 +63,24 @@ pub(crate) fn through_command(stages: &Stages, command: &str) -> Result<Carrier,
         stages.error(Stage::Connect, format!("ProxyCommand '{command}': {error}"))
     })?;
     stages.reached(Stage::Connect, since, format!("ProxyCommand {command}"));
-    Ok(Carrier {
-        stream: Box::new(CommandStream {
-            input: spawned.stdin,
-            output: spawned.stdout,
-            _child: spawned.child,
-        }),
+    Ok(ServerStream {
+        stream: Box::new(tokio::io::join(spawned.stdout, spawned.stdin)),
         loopback: false,
         // Starting a process says nothing of the way to the server.
         round_trip: None,
-        outer: None,
+        carrier: Some(Arc::new(spawned.child)),
     })
 }
 
-/// The standard input and output of a command, which is killed with the stream.
-struct CommandStream {
-    input: ChildStdin,
-    output: ChildStdout,
-    _child: process::Child,
-}
-
-impl AsyncRead for CommandStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.output).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for CommandStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.input).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.input).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.input).poll_shutdown(context)
-    }
-}
+/// The standard output and input of a command.
+impl ByteStream for Join<ChildStdout, ChildStdin> {}
 
 /// Opens a stream to the target of `settings` through `outer`.
 pub(crate) async fn through_connection(
     stages: &Stages,
     settings: &Settings,
     outer: Arc<Connection>,
-) -> Result<Carrier, ConnectError> {
+) -> Result<ServerStream, ConnectError> {
     let since = Instant::now();
     let (writer, reader) = outer
         .forward(stages, &settings.hostname, settings.port)
@@ -132,15 +98,15 @@ pub(crate) async fn through_connection(
             outer.peer()
         ),
     );
-    Ok(Carrier {
-        stream: Box::new(ForwardedStream {
-            input: output,
-            reader,
-            rest: Bytes::new(),
-        }),
+    let incoming = ForwardedReader {
+        reader,
+        rest: Bytes::new(),
+    };
+    Ok(ServerStream {
+        stream: Box::new(tokio::io::join(incoming, output)),
         loopback: false,
         round_trip,
-        outer: Some(outer),
+        carrier: Some(outer),
     })
 }
 
@@ -161,14 +127,16 @@ async fn pump(mut from: ReadHalf<SimplexStream>, mut to: Writer) {
     to.finish().await;
 }
 
-/// A forwarding channel as a byte stream.
-struct ForwardedStream {
-    input: WriteHalf<SimplexStream>,
+/// What comes out of a forwarding channel.
+struct ForwardedReader {
     reader: Reader,
     rest: Bytes,
 }
 
-impl AsyncRead for ForwardedStream {
+/// A forwarding channel.
+impl ByteStream for Join<ForwardedReader, WriteHalf<SimplexStream>> {}
+
+impl AsyncRead for ForwardedReader {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -187,23 +155,5 @@ impl AsyncRead for ForwardedStream {
         buffer.put_slice(this.rest.get(..count).unwrap_or_default());
         this.rest.advance(count);
         Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for ForwardedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.input).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.input).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.input).poll_shutdown(context)
     }
 }

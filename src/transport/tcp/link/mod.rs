@@ -31,9 +31,6 @@ const READ_SIZE: usize = 65_536;
 /// Bytes sealed before they are handed to the socket.
 const WRITE_SIZE: usize = 262_144;
 
-/// How long a last word may take to go out after the other side has failed.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 /// Which end of the link this is: it decides what the other may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {

@@ -215,7 +215,11 @@ impl Servers {
             host: case.host.to_owned(),
             port: Some(self.server(case).port()),
             user: Some(self.server(case).user().to_owned()),
-            options: self.options(case, &user, &global),
+            options: self
+                .options(case, &user, &global)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             config: ConfigSource::None,
             ..SshTarget::default()
         };

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use self::dropbear::Dropbear;
 use bytes::Bytes;
-use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
+use easycluster::transport::ssh::{ConfigSource, Connector, Override, SshTarget, open};
 use easycluster::transport::{ExitStatus, TransportOptions};
 use easycluster::{ConnectError, Stage};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
@@ -405,7 +405,7 @@ async fn an_unknown_host_key_is_put_to_the_user_and_recorded_on_yes() {
     target.user = Some("anybody".into());
     target
         .options
-        .retain(|(keyword, _)| keyword != "StrictHostKeyChecking");
+        .retain(|option| !matches!(option, Override::Line(keyword, _) if keyword == "StrictHostKeyChecking"));
     let known_hosts = folder.path().join("known_hosts");
     for (answer, text) in [
         (vec!["no"], "not accepted"),

@@ -18,8 +18,7 @@ use russh::{Channel, ChannelId, Disconnect, MethodKind, MethodSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-/// How long a session may take to say goodbye at [`EmbeddedSshd::shutdown`].
-const GOODBYE: Duration = Duration::from_secs(2);
+use crate::progress::CLOSE_GRACE;
 
 /// A running server. [`shutdown`](EmbeddedSshd::shutdown) ends it and everything it started.
 ///
@@ -152,7 +151,7 @@ async fn serve(stream: TcpStream, config: Arc<Config>, login: Login) {
                     .await;
                 let _ = (&mut session).await;
             };
-            let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+            let _ = tokio::time::timeout(CLOSE_GRACE, goodbye).await;
         }
         _ = &mut session => {}
     }

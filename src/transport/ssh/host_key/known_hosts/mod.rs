@@ -1,12 +1,14 @@
 //! Reading known_hosts files as OpenSSH does: hashed names, patterns, markers, several files.
 
+mod index;
+
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-use crate::transport::ssh::config::{Verdict, matches_host};
+use index::Index;
 
 /// What a line says about its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,37 +59,37 @@ pub(crate) fn host_label(host: &str, port: u16) -> String {
     }
 }
 
-/// Collects the lines about `label` from `files` in order. A file that is not there says nothing.
-pub(crate) fn entries_for(label: &str, files: &[PathBuf]) -> Vec<Entry> {
+/// Collects the lines about `label` from `files` in order. Only a file that is not there says nothing: one
+/// that cannot be read might record another key.
+///
+/// # Errors
+/// The first file that cannot be read, and why.
+pub(crate) fn entries_for(label: &str, files: &[PathBuf]) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
     for file in files {
-        // Not every byte of a comment need be UTF-8.
-        if let Ok(bytes) = std::fs::read(file) {
-            collect(label, &String::from_utf8_lossy(&bytes), file, &mut entries);
+        let index = index::of(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        if let Some(index) = index {
+            entries.extend(index.entries(label, file));
         }
     }
-    entries
+    Ok(entries)
 }
 
-fn collect(label: &str, text: &str, file: &Path, entries: &mut Vec<Entry>) {
-    for (index, line) in text.lines().enumerate() {
-        if let Some((marker, names, algorithm, blob)) = parse_line(line)
-            && names_match(label, names)
-        {
-            entries.push(Entry {
-                marker,
-                algorithm,
-                blob,
-                file: file.to_path_buf(),
-                line: index + 1,
-            });
-        }
-    }
+/// The lines about `label` in a file's bytes.
+pub(crate) fn entries_in(label: &str, bytes: &[u8], file: &Path) -> Vec<Entry> {
+    Index::new(bytes).entries(label, file)
 }
 
-/// Marker, names and key of a line; `None` for comments and for what does not parse, which must not
-/// make the good lines useless.
-fn parse_line(line: &str) -> Option<(Marker, &str, String, Vec<u8>)> {
+/// A line cut up, its key not decoded yet.
+struct Line<'a> {
+    marker: Marker,
+    names: &'a str,
+    algorithm: &'a str,
+    key: &'a str,
+}
+
+/// Cuts a line up; `None` for comments and for what does not parse, which must not make the good lines useless.
+fn parse_line(line: &str) -> Option<Line<'_>> {
     let line = line.trim_start_matches([' ', '\t']);
     if line.is_empty() || line.starts_with('#') {
         return None;
@@ -105,11 +107,18 @@ fn parse_line(line: &str) -> Option<(Marker, &str, String, Vec<u8>)> {
         }
     };
     let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
-    let names = words.next()?;
-    let algorithm = words.next()?;
-    let blob = BASE64.decode(words.next()?.trim_end().as_bytes()).ok()?;
-    // A key's own bytes begin with its type; a line whose two disagree is broken.
-    (blob_algorithm(&blob)? == algorithm).then(|| (marker, names, algorithm.to_owned(), blob))
+    Some(Line {
+        marker,
+        names: words.next()?,
+        algorithm: words.next()?,
+        key: words.next()?.trim_end(),
+    })
+}
+
+/// The bytes of a line's key. A key's own bytes begin with its type; a line whose two disagree is broken.
+fn decode_key(algorithm: &str, key: &str) -> Option<Vec<u8>> {
+    let blob = BASE64.decode(key.as_bytes()).ok()?;
+    (blob_algorithm(&blob)? == algorithm).then_some(blob)
 }
 
 /// The type that a key's bytes begin with.
@@ -117,27 +126,6 @@ fn blob_algorithm(blob: &[u8]) -> Option<&str> {
     let (length, rest) = blob.split_first_chunk::<4>()?;
     let name = rest.get(..u32::from_be_bytes(*length) as usize)?;
     std::str::from_utf8(name).ok()
-}
-
-/// Whether the first field of a line is about the host.
-fn names_match(label: &str, names: &str) -> bool {
-    match names.strip_prefix('|') {
-        Some(hashed) => hashed_match(label, hashed).unwrap_or(false),
-        None => matches_host(label, names) == Verdict::Match,
-    }
-}
-
-/// `1|salt|hash`: an HMAC of the name under the salt.
-fn hashed_match(label: &str, hashed: &str) -> Option<bool> {
-    let mut parts = hashed.split('|');
-    if parts.next()? != "1" {
-        return None;
-    }
-    let salt = BASE64.decode(parts.next()?.as_bytes()).ok()?;
-    let expected = BASE64.decode(parts.next()?.as_bytes()).ok()?;
-    let mut mac = Hmac::<Sha1>::new_from_slice(&salt).ok()?;
-    mac.update(label.as_bytes());
-    Some(mac.verify_slice(&expected).is_ok())
 }
 
 /// The hashed form of a name under a fresh salt.
