@@ -33,6 +33,13 @@ def member(kind, name):
     raise _errors.Refused('a server asked for the attribute %.100r of %r' % (name, kind), 'builtins.getattr')
 
 
+def either(one, other):
+    """Flags of an enumeration together, for which the first releases of Python 3.11 ask by or_()."""
+    if isinstance(one, enum.Flag) and type(one) is type(other):
+        return enum.Flag.__or__(one, other)
+    raise _errors.Refused('a server asked for %.100r | %.100r' % (one, other), '_operator.or_')
+
+
 class CarefulUnpickler(pickle._Unpickler):
     """Python's own slow unpickler, which looks at every state before it is set."""
 

@@ -251,6 +251,8 @@ class Policy:
             return _reconstruct
         if uses == CALLED and (module, name) == ('builtins', 'getattr'):
             return _careful.member
+        if uses == CALLED and (module, name) == ('_operator', 'or_'):
+            return _careful.either
         if uses == CALLED and (module, name) in _iterators.MAKERS:
             return _iterators.MAKERS[module, name]
         if (module, name) == ('zoneinfo', 'ZoneInfo._unpickle'):
