@@ -40,7 +40,7 @@ class Interrupted:
         name = os.path.basename(frame.f_code.co_filename)
         if name not in ('_receiver.py', '_client.py', '_answers.py', 'unpickler.py', 'references.py', '_threaded.py'):
             return None
-        if event == 'line' and frame.f_code.co_name not in ('_keep_readable', '_give_back', '_tell_waiters'):
+        if event == 'line' and frame.f_code.co_name not in ('_keep_readable', '_give_back', '__del__'):
             self.left -= 1
             if self.left == 0:
                 self.hit = True
@@ -151,7 +151,9 @@ def stop(number, frame):
 
 
 def test_a_handler_that_raises_anything_gives_the_call_up(client):
-    client.execblock('import time\ndef nap():\n    end = time.time() + 60\n    while time.time() < end:\n        time.sleep(0.01)\n')
+    client.execblock(
+        'import time\ndef nap():\n    end = time.time() + 60\n    while time.time() < end:\n        time.sleep(0.01)\n'
+    )
     before = signal.signal(signal.SIGALRM, stop)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
