@@ -55,7 +55,8 @@ lint: $(VENV)/ready
 	cargo clippy --locked --lib --features python -- -D warnings
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/ruff format --check $(PYTHON_CODE)
-	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py python/easycluster/_takes.py
+	$(BIN)/mypy
+	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py python/easycluster/_accepts_timeout.py
 
 rust:
 	cargo test --locked --no-fail-fast
