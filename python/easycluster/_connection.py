@@ -179,7 +179,8 @@ class Connection:
             return
         if not ssh and self._key is None:
             raise ValueError(
-                'no key for the standalone server on %s: add user@ or ssh=yes for SSH, or give a key (kf=FILE in a spec)' % host
+                'no key for the standalone server on %s: add user@ or ssh=yes for SSH, or give a key (kf=FILE in a spec)'
+                % host
             )
         given_port = port
         if port is None:
@@ -206,7 +207,7 @@ class Connection:
         self._remote_host, self._remote_port, self._peername, parameters = target
         self._open(parameters)
 
-    def _connect_local(self, rpython: str) -> None:
+    def _connect_local(self, rpython: str | None) -> None:
         """Connects to a new Python process on this machine."""
         name = self._options.get('name') or 'local:%d' % next(Connection._local_count)
         parameters = {
