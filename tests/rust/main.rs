@@ -2,6 +2,7 @@
 
 mod cli;
 mod connection;
+mod how_to_add;
 mod keys;
 mod server;
 mod spec;

@@ -61,14 +61,14 @@ const DENIED: [&str; 4] = [
 
 const MAX_LINES: usize = 500;
 
-struct Source {
+pub(crate) struct Source {
     /// Relative to the repository.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     text: String,
 }
 
 impl Source {
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.path.display().to_string()
     }
 
@@ -79,24 +79,24 @@ impl Source {
         Some(first.trim_end_matches(".rs")).filter(|name| !["lib", "main"].contains(name))
     }
 
-    fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         let name = self.name();
         name.starts_with("tests/") || name.contains("/tests/") || name.ends_with("/tests.rs")
     }
 
     /// The lines that are compiled into the library: without comments and without the unit tests at the end.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let all = self.text.lines().enumerate();
         let before_tests = all.take_while(|(_, line)| *line != "mod tests {");
         before_tests.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources(folders: &[&str], endings: &[&str]) -> Vec<Source> {
+pub(crate) fn sources(folders: &[&str], endings: &[&str]) -> Vec<Source> {
     let mut found = Vec::new();
     let mut waiting: Vec<PathBuf> = folders
         .iter()
@@ -140,7 +140,7 @@ fn all_code() -> Vec<Source> {
 }
 
 /// Every finding is shown, not only the first.
-fn assert_none(what: &str, findings: Vec<String>) {
+pub(crate) fn assert_none(what: &str, findings: Vec<String>) {
     assert!(findings.is_empty(), "{what}:\n  {}", findings.join("\n  "));
 }
 
