@@ -70,6 +70,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(scan_pickle, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
+        wrap_pyfunction!(connect::connect_many, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
         wrap_pyfunction!(keys::decode_key, module)?,
         wrap_pyfunction!(keys::read_key_file, module)?,

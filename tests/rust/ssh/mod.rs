@@ -9,6 +9,7 @@ mod known_hosts;
 mod many;
 mod options;
 mod peers;
+mod recording;
 mod restart;
 mod round_trips;
 mod routes;
