@@ -2,7 +2,6 @@
 
 mod cli;
 mod connection;
-mod how_to_add;
 mod keys;
 mod server;
 mod spec;

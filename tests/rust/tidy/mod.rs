@@ -1,5 +1,6 @@
 //! The rules of this code base that no compiler knows, as failures: who may import whom, file sizes, first lines, reasons.
 
+mod how_to_add;
 mod owners;
 
 use std::fs;
@@ -66,14 +67,14 @@ const DENIED: [&str; 4] = [
 
 const MAX_LINES: usize = 500;
 
-pub(crate) struct Source {
+struct Source {
     /// Relative to the repository.
-    pub(crate) path: PathBuf,
+    path: PathBuf,
     text: String,
 }
 
 impl Source {
-    pub(crate) fn name(&self) -> String {
+    fn name(&self) -> String {
         self.path.display().to_string()
     }
 
@@ -84,24 +85,24 @@ impl Source {
         Some(first.trim_end_matches(".rs")).filter(|name| !["lib", "main"].contains(name))
     }
 
-    pub(crate) fn is_test(&self) -> bool {
+    fn is_test(&self) -> bool {
         let name = self.name();
         name.starts_with("tests/") || name.contains("/tests/") || name.ends_with("/tests.rs")
     }
 
     /// The lines that are compiled into the library: without comments and without the unit tests at the end.
-    pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let all = self.text.lines().enumerate();
         let before_tests = all.take_while(|(_, line)| *line != "mod tests {");
         before_tests.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 }
 
-pub(crate) fn root() -> &'static Path {
+fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-pub(crate) fn sources(folders: &[&str], endings: &[&str]) -> Vec<Source> {
+fn sources(folders: &[&str], endings: &[&str]) -> Vec<Source> {
     let mut found = Vec::new();
     let mut waiting: Vec<PathBuf> = folders
         .iter()
@@ -145,7 +146,7 @@ fn all_code() -> Vec<Source> {
 }
 
 /// Every finding is shown, not only the first.
-pub(crate) fn assert_none(what: &str, findings: Vec<String>) {
+fn assert_none(what: &str, findings: Vec<String>) {
     assert!(findings.is_empty(), "{what}:\n  {}", findings.join("\n  "));
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::tidy::{Source, assert_none, root, sources};
+use super::{Source, assert_none, root, sources};
 
 const TABLE: &str = "src/spec/options.rs";
 
