@@ -80,12 +80,16 @@ impl<'a> Pieces<'a> {
 
     /// Passes `count` bytes over; `None` where there are fewer.
     #[inline]
-    pub(super) fn skip(&mut self, mut count: u64) -> Option<()> {
-        let length = usize::try_from(count).ok()?;
-        if let Some((_, rest)) = self.current.split_at_checked(length) {
+    pub(super) fn skip(&mut self, count: u64) -> Option<()> {
+        if let Some((_, rest)) = self.current.split_at_checked(usize::try_from(count).ok()?) {
             self.current = rest;
             return Some(());
         }
+        self.skip_pieces(count)
+    }
+
+    #[cold]
+    fn skip_pieces(&mut self, mut count: u64) -> Option<()> {
         while count > 0 {
             let taken = self.take(count).len() as u64;
             if taken == 0 {

@@ -1,7 +1,7 @@
 //! Reads a pickle instruction by instruction, within a budget.
 
 use super::error::{CUT_OFF, Refused};
-use super::opcodes::{Action, Operand, opcode};
+use super::opcodes::{Action, NOTHING, Operand, opcode};
 use super::pieces::{Pieces, Span};
 
 /// What decoding one pickle may take. Its memo is bounded without a limit of its own: places are filled in order, so there are
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         Reader {
             input,
             instructions: budget.instructions,
-            operand: Operand::None,
+            operand: NOTHING,
         }
     }
 
@@ -68,24 +68,29 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn pass_over(&mut self) -> Result<(), Refused> {
-        let length = match self.operand {
-            Operand::None => return Ok(()),
-            Operand::Fixed(width) => u64::from(width),
-            Operand::Counted(width) => self.input.number(width).ok_or(CUT_OFF)?,
-            Operand::Line | Operand::TwoLines => {
-                self.input.line().ok_or(CUT_OFF)?;
-                if self.operand == Operand::TwoLines {
-                    self.input.line().ok_or(CUT_OFF)?;
-                }
-                return Ok(());
-            }
+        // In the order of how often they are met: a jump by kind would be guessed wrong.
+        let length = if let Operand::Fixed(width) = self.operand {
+            u64::from(width)
+        } else if let Operand::Counted(width) = self.operand {
+            self.input.number(width).ok_or(CUT_OFF)?
+        } else {
+            return self.pass_over_lines();
         };
         self.input.skip(length).ok_or(CUT_OFF)
     }
 
+    #[cold]
+    fn pass_over_lines(&mut self) -> Result<(), Refused> {
+        self.input.line().ok_or(CUT_OFF)?;
+        if self.operand == Operand::TwoLines {
+            self.input.line().ok_or(CUT_OFF)?;
+        }
+        Ok(())
+    }
+
     /// The instruction's number, the least significant byte first; also that of a place in the memo that is written as text.
     pub(super) fn number(&mut self) -> Result<u64, Refused> {
-        match std::mem::replace(&mut self.operand, Operand::None) {
+        match std::mem::replace(&mut self.operand, NOTHING) {
             Operand::Fixed(width) => self.input.number(width).ok_or(CUT_OFF),
             Operand::Line => place(&self.input.line().ok_or(CUT_OFF)?),
             _ => Err(CUT_OFF),
@@ -94,7 +99,7 @@ impl<'a> Reader<'a> {
 
     /// The instruction's data, or its line.
     pub(super) fn bytes(&mut self) -> Result<Span<'a>, Refused> {
-        match std::mem::replace(&mut self.operand, Operand::None) {
+        match std::mem::replace(&mut self.operand, NOTHING) {
             Operand::Counted(width) => {
                 let length = self.input.number(width).ok_or(CUT_OFF)?;
                 self.input.span(length).ok_or(CUT_OFF)
