@@ -61,6 +61,8 @@ pub struct ConnectError {
     pub output: String,
     /// Whether a time limit ended the stage.
     pub timed_out: bool,
+    /// Whether nothing listens at the address.
+    pub refused: bool,
     /// Whether the server refused one more session on this connection, so that a new one may do.
     pub session_refused: bool,
 }
@@ -75,6 +77,7 @@ impl ConnectError {
             hint: None,
             output: String::new(),
             timed_out: false,
+            refused: false,
             session_refused: false,
         }
     }
