@@ -1,7 +1,11 @@
 """The numbers that cross to the extension: kinds of requests, kinds of completions, threads of the server."""
 
-# Kinds of requests. spec/messages.md has them; the extension checks each one that it is given.
-CALL, METHOD, EVAL, EXEC, DEFINE, RUN = 2, 3, 4, 5, 6, 7
+from ._native import REQUEST_KINDS
+
+# Kinds of requests, as spec/messages.md names them.
+CALL, METHOD, EVAL, EXEC, DEFINE, RUN = (
+    REQUEST_KINDS[name] for name in ('CALL', 'METHOD', 'EVAL', 'EXEC', 'DEFINE', 'RUN')
+)
 
 # What a completion holds (src/python/convert.rs).
 VALUE, PICKLED, ERROR, CANCELLED, TIMED_OUT, LOST, REFUSED, OUTPUT, FAILED = 0, 1, 2, 3, 4, 5, 6, 7, 8
