@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use nix::unistd::{Uid, User};
 use sha1::{Digest, Sha1};
 
 /// What the tokens stand for.
@@ -39,12 +40,13 @@ pub(crate) struct Local {
 
 impl Local {
     /// Asks the system, by our number and not by `HOME` and `USER`, as OpenSSH does; the environment
-    /// only where /etc/passwd does not know us.
+    /// only where the system does not know us.
     pub(crate) fn current() -> Self {
-        let uid = rustix::process::getuid().as_raw();
-        let account = account(|fields| fields.get(2) == Some(&uid.to_string().as_str()));
+        let uid = Uid::current();
+        // A directory service that does not answer is as good as one that does not know us.
+        let account = User::from_uid(uid).ok().flatten();
         let (user, home) = match account {
-            Some((name, home)) => (Some(name), Some(home)),
+            Some(account) => (Some(account.name), Some(account.dir)),
             None => (None, std::env::home_dir()),
         };
         Local {
@@ -52,7 +54,7 @@ impl Local {
                 .or_else(|| std::env::var("USER").ok())
                 .or_else(|| std::env::var("LOGNAME").ok())
                 .unwrap_or_else(|| uid.to_string()),
-            uid,
+            uid: uid.as_raw(),
             home: home.unwrap_or_else(|| PathBuf::from("/")),
             hostname: rustix::system::uname()
                 .nodename()
@@ -60,16 +62,6 @@ impl Local {
                 .into_owned(),
         }
     }
-}
-
-/// Name and home directory of the first account whose fields fit.
-fn account(fits: impl Fn(&[&str]) -> bool) -> Option<(String, PathBuf)> {
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-    passwd.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let found = (fields.first()?, fields.get(5)?);
-        fits(&fields).then(|| ((*found.0).to_owned(), PathBuf::from(found.1)))
-    })
 }
 
 impl Tokens {
@@ -140,9 +132,9 @@ impl Local {
             Some(rest) if rest.starts_with('/') => self.home.join(rest.trim_start_matches('/')),
             Some(rest) => {
                 let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
-                match account(|fields| fields.first() == Some(&name)) {
-                    Some((_, home)) => home.join(below),
-                    None => PathBuf::from(path),
+                match User::from_name(name) {
+                    Ok(Some(account)) => account.dir.join(below),
+                    Ok(None) | Err(_) => PathBuf::from(path),
                 }
             }
             None => PathBuf::from(path),
@@ -199,6 +191,28 @@ mod tests {
         assert!(tokens().expand("%q", "hq").is_err());
         assert!(tokens().expand("%p", "h").is_err());
         assert!(tokens().expand("100%", "h").is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn accounts_are_those_that_the_system_names() {
+        // Both of these know of directory services.
+        let asked = |program: &str, arguments: &[&str]| {
+            let mut command = crate::process::program(program);
+            command.args(arguments);
+            let said = crate::process::run(command).unwrap().stdout;
+            String::from_utf8(said).unwrap().trim().to_owned()
+        };
+        let local = Local::current();
+        assert_eq!(local.user, asked("id", &["-un"]));
+        for name in ["root", "daemon", &local.user] {
+            let entry = asked("getent", &["passwd", name]);
+            let home = entry.split(':').nth(5).unwrap();
+            let file = local.expand_home(&format!("~{name}/file"));
+            assert_eq!(file, PathBuf::from(home).join("file"));
+        }
+        let unknown = "~no-such-account-here/file";
+        assert_eq!(local.expand_home(unknown), PathBuf::from(unknown));
     }
 
     #[test]

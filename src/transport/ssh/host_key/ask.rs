@@ -109,9 +109,8 @@ impl HostKeyCheck {
                 .await
                 .unwrap_or_else(|error| Err(error.to_string()));
                 match written {
-                    Ok(Recording::Refused(finding)) => {
-                        return self.contradicted(finding, algorithm, print);
-                    }
+                    Ok(Recording::Changed(entry)) => return self.changed(&entry, algorithm, print),
+                    Ok(Recording::Revoked(entry)) => return self.revoked(&entry, print),
                     Ok(Recording::Known) => {
                         format!("{algorithm} {print}, recorded in {shown} a moment ago")
                     }

@@ -8,7 +8,9 @@ use std::path::Path;
 use data_encoding::BASE64;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::transport::ssh::host_key::known_hosts::{Finding, entries_in, hash_label, judge_key};
+use crate::transport::ssh::host_key::known_hosts::{
+    Entry, Finding, entries_in, hash_label, judge_key,
+};
 
 /// What became of a key that was to be recorded.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,8 +19,10 @@ pub(crate) enum Recording {
     Added,
     /// Another connection has recorded the same key meanwhile.
     Known,
-    /// Another connection has recorded another key meanwhile, or the key was revoked; nothing was added.
-    Refused(Finding),
+    /// Nothing was added: another connection has recorded another key meanwhile.
+    Changed(Entry),
+    /// Nothing was added: the key has been revoked meanwhile.
+    Revoked(Entry),
 }
 
 /// Records `blob` as the key of `label`, if still nothing is recorded for it. Looking and writing are under one
@@ -62,7 +66,8 @@ fn append(file: &Path, label: &str, blob: &[u8], line: &str) -> std::io::Result<
     match judge_key(&entries_in(label, &before, file), blob) {
         Finding::Unknown => {}
         Finding::Known(_) => return Ok(Recording::Known),
-        other => return Ok(Recording::Refused(other)),
+        Finding::Changed(entry) => return Ok(Recording::Changed(entry)),
+        Finding::Revoked(entry) => return Ok(Recording::Revoked(entry)),
     }
     let mut bytes = Vec::with_capacity(line.len() + 1);
     // An editor may have left the last line open.
@@ -129,7 +134,7 @@ mod tests {
         assert_eq!(added.count(), 1, "{results:?}");
         let refused = results
             .iter()
-            .filter(|it| matches!(it, Recording::Refused(Finding::Changed(_))));
+            .filter(|it| matches!(it, Recording::Changed(_)));
         assert_eq!(refused.count(), 7, "{results:?}");
         assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
     }

@@ -145,25 +145,20 @@ impl HostKeyCheck {
                 Ok(Trust::Full)
             }
             Finding::Unknown => self.unknown(&algorithm, &blob, &print, fault, since).await,
-            contradiction => self.contradicted(contradiction, &algorithm, &print),
+            Finding::Changed(entry) => self.changed(&entry, &algorithm, &print),
+            Finding::Revoked(entry) => self.revoked(&entry, &print),
         }
     }
 
-    /// What is recorded speaks against the key.
-    fn contradicted(
-        &self,
-        finding: Finding,
-        algorithm: &str,
-        print: &str,
-    ) -> Result<Trust, ConnectError> {
-        match finding {
-            Finding::Changed(entry) => {
-                let (message, hint) = self.changed_message(&entry, algorithm, print);
-                self.refused_key(message, Some(hint))
-            }
-            Finding::Revoked(entry) => self.refused_key(revoked_message(&entry, print), None),
-            Finding::Known(_) | Finding::Unknown => Ok(Trust::Full),
-        }
+    /// Another key is recorded for the host.
+    fn changed(&self, entry: &Entry, algorithm: &str, print: &str) -> Result<Trust, ConnectError> {
+        let (message, hint) = self.changed_message(entry, algorithm, print);
+        self.refused_key(message, Some(hint))
+    }
+
+    /// The key is recorded as one that is never accepted.
+    fn revoked(&self, entry: &Entry, print: &str) -> Result<Trust, ConnectError> {
+        self.refused_key(revoked_message(entry, print), None)
     }
 
     fn error(&self, message: impl Into<String>) -> ConnectError {
