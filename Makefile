@@ -56,7 +56,8 @@ lint: $(VENV)/ready
 	cargo clippy --locked --lib --features python -- -D warnings
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/ruff format --check $(PYTHON_CODE)
-	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py python/easycluster/_takes.py
+	$(BIN)/mypy
+	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py python/easycluster/_accepts_timeout.py
 
 rust:
 	RUST_TEST_THREADS=$(AT_ONCE) cargo test --locked --no-fail-fast

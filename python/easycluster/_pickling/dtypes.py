@@ -50,7 +50,7 @@ def checked_state(made: Any, state: Any) -> Any:
         if arguments != made.__reduce__()[1]:
             raise ValueError('it is %r, and the state one of %r' % (made, sound))
     except Exception as error:
-        raise _errors.Refused('a server sent a data type of NumPy with a state that is not valid: %s' % error) from None
+        raise _errors.Refused('a server sent a data type of NumPy with a state that is none: %s' % error) from None
     return state
 
 
