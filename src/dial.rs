@@ -173,8 +173,11 @@ impl Dial<'_> {
             }
             _ => "check the address, the port, the network and firewalls on the way",
         };
-        self.error(Stage::Connect, format!("{address}: {error}"))
-            .with_hint(hint)
+        let mut failure = self
+            .error(Stage::Connect, format!("{address}: {error}"))
+            .with_hint(hint);
+        failure.refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        failure
     }
 }
 

@@ -31,9 +31,10 @@ pub mod stub;
 pub mod transport;
 pub mod wire;
 
-pub use client::{Arguments, Call, Client, Cluster, RemoteObject, Value};
+pub use client::{AT_ONCE, Call, Client, Cluster, FanOut, RemoteObject, Value, fan_out};
 pub use connection::{ConnectOptions, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
+pub use pickle::{Arguments, NoObject, Plain, PyValue};
 pub use spec::ConnectionSpec;
 
 /// The README's examples, so that they compile.

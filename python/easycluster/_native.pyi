@@ -1,4 +1,5 @@
 # What the extension module has; stubtest compares it with the built one.
+from collections import deque
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, final
@@ -6,11 +7,14 @@ from typing import Any, final
 VERSION: str
 DEFAULT_PORT: int
 KEY_SIZE: int
+# The number of each kind of request by its name in spec/messages.md.
+REQUEST_KINDS: dict[str, int]
 
 __all__: list[str]
 
 _Keeps = tuple[bool, list[int]]
 _Completion = tuple[int, int, Any]
+_Completions = deque[_Completion] | list[_Completion]
 
 @final
 class Connection:
@@ -26,6 +30,7 @@ class Connection:
     ) -> None: ...
     def call(
         self,
+        into: _Completions,
         ticket: int,
         code: int,
         thread: int | None,
@@ -34,9 +39,10 @@ class Connection:
         keeps: _Keeps | None,
         slot: bool,
         main: bool,
-    ) -> list[_Completion]: ...
-    def take(self, wanted: int | None, max: int, timeout: float | None, main: bool) -> list[_Completion]: ...
-    def take_slot(self, ticket: int, timeout: float | None, main: bool) -> list[_Completion]: ...
+    ) -> None: ...
+    def take(self, into: _Completions, wanted: int | None, max: int, timeout: float | None, main: bool) -> None: ...
+    def take_slot(self, into: _Completions, ticket: int, timeout: float | None, main: bool) -> None: ...
+    def keep_readable(self, on: bool) -> None: ...
     def is_done(self, ticket: int) -> bool: ...
     def forget(self, ticket: int) -> None: ...
     def ready_count(self) -> int: ...

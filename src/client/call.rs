@@ -1,12 +1,5 @@
 //! One call in the making: arguments, options, and the future that runs it.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -17,11 +10,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::object::{RemoteObject, receiving, sending};
-use super::value::{Arguments, decode_error, decode_plain, decode_result, encode_request};
+use super::value::Value;
 use crate::connection::request::{Answer, Request};
 use crate::connection::{Completion, Connection};
-use crate::deferred_free::freed_aside;
-use crate::error::Error;
+use crate::error::{Error, RemoteError};
+use crate::pickle::{Arguments, Document, NONE_PICKLE, TupleWriter};
 use crate::session::{Payload, RequestKind, ThreadTarget};
 
 /// Results above this many bytes are decoded on a thread of their own, because the runtime's
@@ -40,11 +33,7 @@ const LARGE: usize = 1 << 20;
 pub struct Call<R> {
     connection: Connection,
     kind: RequestKind,
-    protocol: u8,
-    // The opcodes of the payload's parts, in order; the tuple around them is made at the end.
-    parts: Vec<Bytes>,
-    // The keyword arguments' opcodes, for the kinds that have them.
-    kwargs: Option<Vec<u8>>,
+    payload: TupleWriter,
     // The handles that the call names: an argument given away must not be released before the call is sent.
     keeps: Vec<RemoteObject>,
     references: bool,
@@ -61,9 +50,7 @@ impl<R> Call<R> {
             connection: connection.clone(),
             kind,
             // Before the stub has said what it is, the protocol that all of them read.
-            protocol: connection.hello().map_or(2, |hello| hello.pickle.min(3)),
-            parts: Vec::new(),
-            kwargs: None,
+            payload: TupleWriter::new(connection.hello().map_or(2, |hello| hello.pickle)),
             keeps: Vec::new(),
             references: false,
             thread: ThreadTarget::Id(0),
@@ -76,15 +63,13 @@ impl<R> Call<R> {
 
     /// Appends one part of the payload.
     pub(crate) fn push<T: Serialize + ?Sized>(&mut self, part: &T) {
-        if let Some(opcodes) = self.opcodes(part) {
-            self.parts.push(opcodes);
-        }
+        self.write(|payload| payload.push(part));
     }
 
     /// Appends positional arguments, and makes room for keyword arguments.
     pub(crate) fn push_call_arguments(&mut self, args: impl Arguments) {
         self.push(&args.into_tuple());
-        self.kwargs = Some(vec![b'}']);
+        self.payload.begin_dict();
     }
 
     pub(crate) fn keep(&mut self, object: RemoteObject) {
@@ -96,41 +81,19 @@ impl<R> Call<R> {
         self
     }
 
-    /// A value's pickle without its frame (PROTO and STOP): serde-pickle writes no memo, so such parts can be joined.
-    fn opcodes<T: Serialize + ?Sized>(&mut self, value: &T) -> Option<Bytes> {
-        let connection = self.connection.clone();
-        let (pickled, objects) = sending(&connection, || encode_request(&value, self.protocol));
+    /// Writes to the payload, and keeps the objects that are named there.
+    fn write(&mut self, write: impl FnOnce(&mut TupleWriter) -> Result<(), crate::pickle::Error>) {
+        let (written, objects) = sending(&self.connection, || write(&mut self.payload));
         self.references |= !objects.is_empty();
         self.keeps.extend(objects);
-        match pickled {
-            Ok(pickled) => {
-                let pickled = freed_aside(pickled);
-                let end = pickled.len().saturating_sub(1);
-                Some(pickled.slice(2.min(end)..end))
-            }
-            Err(error) => {
-                self.error.get_or_insert(error);
-                None
-            }
+        if let Err(error) = written {
+            self.error.get_or_insert(error.to_string());
         }
     }
 
     /// Adds a keyword argument.
     pub fn kwarg<T: Serialize>(mut self, name: &str, value: T) -> Self {
-        let (Some(name), Some(value)) = (self.opcodes(name), self.opcodes(&value)) else {
-            return self;
-        };
-        match &mut self.kwargs {
-            Some(kwargs) => {
-                kwargs.extend_from_slice(&name);
-                kwargs.extend_from_slice(&value);
-                kwargs.push(b's');
-            }
-            None => drop(
-                self.error
-                    .get_or_insert("only calls take keyword arguments".to_owned()),
-            ),
-        }
+        self.write(|payload| payload.entry(name, &value));
         self
     }
 
@@ -161,17 +124,11 @@ impl<R> Call<R> {
                 self.connection.host()
             )));
         }
-        self.parts.extend(self.kwargs.take().map(Bytes::from));
-        let mut payload = Payload::default();
-        payload.pickle.push(if self.protocol >= 3 {
-            Bytes::from_static(b"\x80\x03(")
-        } else {
-            Bytes::from_static(b"\x80\x02(")
-        });
-        for part in self.parts.drain(..) {
-            payload.pickle.push(part);
-        }
-        payload.pickle.push(Bytes::from_static(b"t."));
+        let empty = TupleWriter::new(0);
+        let payload = Payload {
+            pickle: std::mem::replace(&mut self.payload, empty).finish(),
+            buffers: Vec::new(),
+        };
         let mut request = Request::new(self.kind, self.thread, payload);
         request.references = self.references;
         request.keeps = self.keeps.iter().map(RemoteObject::oid).collect();
@@ -223,28 +180,32 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
 /// The answer of a call that wanted none: Python's `None`.
 fn none() -> Answer {
     Answer {
-        pickle: Bytes::from_static(b"\x80\x02N.").into(),
+        pickle: Bytes::from_static(NONE_PICKLE).into(),
         buffers: Vec::new(),
         references: false,
     }
 }
 
-fn result_of<R: DeserializeOwned + 'static>(
-    connection: &Connection,
-    answer: Answer,
-) -> Result<R, Error> {
-    let references = answer.references;
-    let pickle = answer.pickle;
-    let decoded = if references {
-        receiving(connection, || {
+fn result_of<R: DeserializeOwned>(connection: &Connection, answer: Answer) -> Result<R, Error> {
+    let decode = || {
+        let document = Document::read(&answer.pickle).map_err(|error| error.to_string())?;
+        if answer.references {
             // All references are taken over first, so that those which `R` passes over are given back.
-            let _all = decode_plain(&pickle)?;
-            decode_result(&pickle)
+            let _all: Result<Value, _> = document.decode();
+        }
+        document.decode().map_err(|error| {
+            format!(
+                "the result is not a {}: {error}",
+                std::any::type_name::<R>()
+            )
         })
-    } else {
-        decode_result(&pickle)
     };
-    decoded.map_err(|error| Error::Convert(format!("{}: {error}", connection.host())))
+    let decoded = if answer.references {
+        receiving(connection, decode)
+    } else {
+        decode()
+    };
+    decoded.map_err(|error: String| Error::Convert(format!("{}: {error}", connection.host())))
 }
 
 /// Decodes a large answer where it holds nobody up.
@@ -269,7 +230,7 @@ async fn decode_aside<R: DeserializeOwned + Send + 'static>(
 }
 
 fn error_of(host: &str, answer: Answer) -> Error {
-    match decode_error(host, &answer.pickle) {
+    match RemoteError::decode(host, &answer.pickle) {
         Ok(error) => error.into(),
         Err(error) => Error::Protocol {
             host: host.to_owned(),

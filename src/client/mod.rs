@@ -10,7 +10,7 @@
 mod call;
 mod cluster;
 mod object;
-pub(crate) mod value;
+mod value;
 
 use std::time::Duration;
 
@@ -18,13 +18,14 @@ use serde::de::DeserializeOwned;
 
 use crate::connection::{ConnectOptions, Connection, Failure, Hello};
 use crate::error::Error;
+use crate::pickle::Arguments;
 use crate::session::RequestKind;
 use crate::spec::ConnectionSpec;
 
 pub use call::Call;
-pub use cluster::Cluster;
+pub use cluster::{AT_ONCE, Cluster, FanOut, fan_out};
 pub use object::RemoteObject;
-pub use value::{Arguments, Value};
+pub use value::Value;
 
 /// Python on another machine. Clones share the connection; dropping the last one ends the
 /// remote process and what it started.

@@ -1,28 +1,19 @@
 //! Handles on objects that stay on their server.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::{Error as _, SerializeTuple};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Arguments, Call, Value};
+use super::{Call, Value};
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::pickle::{Arguments, OBJECT_TAG, Object};
 use crate::session::RequestKind;
-
-/// Marks a tuple that stands for a server's object (ME-7).
-pub(crate) const OBJECT_TAG: &str = "\0easycluster.object";
 
 /// An object that lives on a server: call its methods, read and set its attributes, pass it
 /// as an argument to calls on the same connection. Clones are the same handle; the server
@@ -126,9 +117,11 @@ impl RemoteObject {
     pub fn connection(&self) -> &Connection {
         &self.inner.connection
     }
+}
 
+impl Object for RemoteObject {
     /// Takes over a reference found in an answer; `None` outside the decoding of one.
-    pub(crate) fn received(oid: i64, class: &str, text: &str) -> Option<RemoteObject> {
+    fn received(oid: i64, class: &str, text: &str) -> Option<RemoteObject> {
         let oid = u64::try_from(oid).ok()?;
         RECEIVING.with_borrow_mut(|scope| {
             let scope = scope.as_mut()?;
@@ -143,6 +136,18 @@ impl RemoteObject {
             });
             Some(object.clone())
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for RemoteObject {
+    /// Takes over a reference; fails where the value is not one, or no connection is at hand.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Object(object) => Ok(object),
+            _ => Err(D::Error::custom(
+                "the result is plain data, not an object that stays on the server",
+            )),
+        }
     }
 }
 
@@ -234,12 +239,4 @@ pub(crate) fn receiving<T>(connection: &Connection, decode: impl FnOnce() -> T) 
     // Dropped outside the borrow: giving up the last handle goes back into the connection.
     drop(scope);
     result
-}
-
-/// Compares as Python's `is`, for values nested in others.
-impl Value {
-    /// Whether both are the same remote object.
-    pub fn is(&self, other: &RemoteObject) -> bool {
-        self.as_object() == Some(other)
-    }
 }

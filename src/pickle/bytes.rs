@@ -1,12 +1,8 @@
 //! Which pickles are large bytes and nothing else, so that their value can be had without unpickling.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
+use super::opcodes::{Action, Literal};
+use super::pieces::Pieces;
+use super::reader::{Budget, Data, Reader};
 use crate::wire::Segments;
 
 /// Fewer bytes than this are not looked at; unpickling them costs nothing.
@@ -26,37 +22,34 @@ pub(crate) fn plain_bytes(pickle: &Segments) -> Option<PlainBytes> {
     if pickle.len() < WORTH_A_LOOK {
         return None;
     }
-    let head: Vec<u8> = pickle
-        .pieces()
-        .flat_map(|piece| piece.iter().copied())
-        .take(11)
-        .collect();
-    // PROTO, then BINBYTES, BINBYTES8 or BYTEARRAY8 with the length.
-    let (mutable, start) = match head.as_slice() {
-        [0x80, 3..=5, b'B', ..] => (false, 7),
-        [0x80, 4..=5, 0x8e, ..] => (false, 11),
-        [0x80, 5, 0x96, ..] => (true, 11),
+    let mut reader = Reader::new(Pieces::from(pickle), Budget::PYTHON);
+    // In protocol 2 these are another Python's idea of bytes.
+    let (Action::Nothing, Data::Number(3..=5)) = reader.next().ok()? else {
+        return None;
+    };
+    let (Action::Push(literal), Data::Bytes(bytes)) = reader.next().ok()? else {
+        return None;
+    };
+    let mutable = match literal {
+        Literal::Bytes => false,
+        Literal::ByteArray => true,
         _ => return None,
     };
-    let digits = head.get(3..start)?;
-    let length = digits
-        .iter()
-        .rev()
-        .fold(0u64, |n, digit| n << 8 | u64::from(*digit));
-    let length = usize::try_from(length).ok()?;
-    let end = start.checked_add(length)?;
-    let mut tail = Vec::new();
-    let mut at = 0;
-    for piece in pickle.pieces() {
-        if let Some(part) = piece.get(end.saturating_sub(at)..) {
-            tail.extend_from_slice(part.get(..4).unwrap_or(part));
-        }
-        at += piece.len();
+    let end = pickle
+        .len()
+        .checked_sub(usize::try_from(reader.left()).ok()?)?;
+    match reader.next().ok()? {
+        (Action::Memoize, _) | (Action::Put, Data::Number(0)) => match reader.next().ok()? {
+            (Action::Stop, _) => {}
+            _ => return None,
+        },
+        (Action::Stop, _) => {}
+        _ => return None,
     }
-    // MEMOIZE, BINPUT or nothing, and STOP.
-    matches!(tail.as_slice(), b"\x94." | b"q\0." | b".").then_some(PlainBytes {
+    let length = bytes.len();
+    (reader.left() == 0).then_some(PlainBytes {
         mutable,
-        start,
+        start: end.checked_sub(length)?,
         length,
     })
 }

@@ -2,54 +2,41 @@
 //!
 //! CPython's fast unpickler lets a subclass decide which names are found, but not what is done with them, and it takes
 //! `copyreg` extensions from a cache without asking. Both matter for bytes from a server, so they are settled here, before the
-//! unpickler sees the pickle. What this scan does not follow for certain it refuses.
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+//! unpickler sees the pickle; and so is what decoding it may take, which no unpickler asks. What this scan does not follow for
+//! certain it refuses.
 
-use std::collections::HashMap;
-use std::fmt;
+use super::error::{EXTENSION, Refused, UNDERFLOW};
+use super::opcodes::Action;
+use super::pieces::Pieces;
+use super::reader::{Budget, Reader};
+use super::stack::Stack;
 
 /// A name that is only handed on, as a value.
-pub const USED_AS_VALUE: u8 = 0;
+pub(crate) const USED_AS_VALUE: u8 = 0;
 /// A name that is called (`REDUCE`, `OBJ`, `INST`).
-pub const USED_BY_CALL: u8 = 1;
+pub(crate) const USED_BY_CALL: u8 = 1;
 /// A class whose `__new__` is called (`NEWOBJ`, `NEWOBJ_EX`).
-pub const USED_BY_NEW: u8 = 2;
+pub(crate) const USED_BY_NEW: u8 = 2;
 
 /// What a pickle asks of an unpickler.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scan {
+pub(crate) enum Scan {
     /// Nothing but plain data: no name, no call, no reference.
     Plain,
     /// It looks up names: for each look-up in order, the `USED_` bits of what is done with it.
     Names(Vec<u8>),
 }
 
-/// Why a pickle is not passed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
-    /// It ends early, or an instruction does not fit what came before it.
-    Malformed(&'static str),
-    /// It does something that no pickle of a value does.
-    Forbidden(&'static str),
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refused::Malformed(what) => write!(f, "the pickle is malformed: {what}"),
-            Refused::Forbidden(what) => write!(f, "the pickle is refused: it {what}"),
-        }
-    }
-}
-
 /// What stands in one place of the unpickler's stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Slot {
+struct Slot {
+    what: What,
+    /// Its place in `Machine::depths`, so that it is known by all its names when it grows.
+    shape: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
     /// A value that this pickle made.
     Made,
     /// A proxy, by persistent id.
@@ -58,15 +45,15 @@ enum Slot {
     Name(u32),
 }
 
+/// The shape that all values without parts share.
+const LEAF: u32 = 0;
+
 struct Machine<'a> {
-    input: &'a [u8],
-    stack: Vec<Slot>,
-    marks: Vec<usize>,
-    /// Only what is not `Made`; the rest needs no memory of it.
-    memo: HashMap<u64, Slot>,
-    memo_length: u64,
-    /// The memo was not filled in order, so the place that MEMOIZE takes is unknown.
-    memo_irregular: bool,
+    reader: Reader<'a>,
+    budget: Budget,
+    stack: Stack<Slot>,
+    /// How deep values are nested in each value with parts, behind the 0 of those without.
+    depths: Vec<u32>,
     names: Vec<u8>,
     plain: bool,
 }
@@ -74,16 +61,14 @@ struct Machine<'a> {
 /// Follows `pickle` up to its STOP.
 ///
 /// # Errors
-/// [`Refused`], for bytes that are no pickle, and for a pickle that uses an extension code, changes what it has only looked up
-/// by name, or calls something that it has not looked up.
-pub fn scan(pickle: &[u8]) -> Result<Scan, Refused> {
+/// [`Refused`], for bytes that are no pickle or take more to decode than `budget`, and for a pickle that uses an extension code,
+/// changes what it has only looked up by name, or calls something that it has not looked up.
+pub(crate) fn scan(pickle: &[u8], budget: Budget) -> Result<Scan, Refused> {
     let mut machine = Machine {
-        input: pickle,
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: HashMap::new(),
-        memo_length: 0,
-        memo_irregular: false,
+        reader: Reader::new(Pieces::from(pickle), budget),
+        budget,
+        stack: Stack::new(),
+        depths: vec![0],
         names: Vec::new(),
         plain: true,
     };
@@ -95,104 +80,81 @@ pub fn scan(pickle: &[u8]) -> Result<Scan, Refused> {
     })
 }
 
-const CUT_OFF: Refused = Refused::Malformed("it is cut off");
-const UNDERFLOW: Refused = Refused::Malformed("its stack is empty where a value is needed");
-
-impl<'a> Machine<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Refused> {
-        let (taken, rest) = self.input.split_at_checked(count).ok_or(CUT_OFF)?;
-        self.input = rest;
-        Ok(taken)
+impl Machine<'_> {
+    fn push_leaf(&mut self, what: What) {
+        self.stack.push(Slot { what, shape: LEAF });
     }
 
-    /// A little-endian number of `width` bytes.
-    fn number(&mut self, width: usize) -> Result<u64, Refused> {
-        let bytes = self.take(width)?;
-        Ok(bytes
-            .iter()
-            .rev()
-            .fold(0, |value, byte| (value << 8) | u64::from(*byte)))
+    fn depth(&self, slot: Slot) -> u32 {
+        self.depths
+            .get(slot.shape as usize)
+            .copied()
+            .unwrap_or_default()
     }
 
-    fn skip_counted(&mut self, width: usize) -> Result<(), Refused> {
-        let length = self.number(width)?;
-        self.take(usize::try_from(length).map_err(|_| CUT_OFF)?)?;
+    /// One more than the deepest of the values from a place of the stack on.
+    fn depth_above(&self, place: usize) -> Result<u32, Refused> {
+        let parts = self.stack.above(place).iter();
+        self.deeper(parts.map(|slot| self.depth(*slot)).max().unwrap_or(0))
+    }
+
+    fn deeper(&self, inner: u32) -> Result<u32, Refused> {
+        if inner >= self.budget.depth {
+            return Err(Refused::TooMuch("nests values too deep"));
+        }
+        Ok(inner + 1)
+    }
+
+    fn new_shape(&mut self, depth: u32) -> Result<u32, Refused> {
+        let shape =
+            u32::try_from(self.depths.len()).map_err(|_| Refused::TooMuch("has too many parts"))?;
+        self.depths.push(depth);
+        Ok(shape)
+    }
+
+    /// Pushes a value that this pickle made of others, so deep in all.
+    fn push_made(&mut self, depth: u32) -> Result<(), Refused> {
+        let shape = self.new_shape(depth)?;
+        self.stack.push(Slot {
+            what: What::Made,
+            shape,
+        });
         Ok(())
     }
 
-    fn line(&mut self) -> Result<&'a [u8], Refused> {
-        let end = self
-            .input
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .ok_or(CUT_OFF)?;
-        let line = self.take(end)?;
-        self.take(1)?;
-        Ok(line)
-    }
-
-    fn line_number(&mut self) -> Result<u64, Refused> {
-        let line = self.line()?;
-        let text = std::str::from_utf8(line).ok();
-        text.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|text| text.parse().ok())
-            .ok_or(Refused::Malformed("a memo number is no number"))
-    }
-
-    fn push(&mut self, slot: Slot) {
-        self.stack.push(slot);
-    }
-
-    /// Values below the innermost mark are out of reach until the mark is gone.
-    fn fence(&self) -> usize {
-        self.marks.last().copied().unwrap_or(0)
-    }
-
-    fn pop(&mut self) -> Result<Slot, Refused> {
-        if self.stack.len() <= self.fence() {
-            return Err(UNDERFLOW);
+    /// The value on top gets parts that are so deep with it.
+    fn grow(&mut self, depth: u32) -> Result<(), Refused> {
+        let target = *self.stack.top()?;
+        match target.what {
+            What::Made => {}
+            What::Reference => return Err(Refused::Forbidden("changes a proxy")),
+            What::Name(_) => {
+                return Err(Refused::Forbidden(
+                    "changes a class or function that it has looked up by name",
+                ));
+            }
         }
-        self.stack.pop().ok_or(UNDERFLOW)
-    }
-
-    fn top(&self) -> Result<Slot, Refused> {
-        if self.stack.len() <= self.fence() {
-            return Err(UNDERFLOW);
+        if target.shape == LEAF {
+            let shape = self.new_shape(depth)?;
+            self.stack.top()?.shape = shape;
+        } else if let Some(known) = self.depths.get_mut(target.shape as usize) {
+            *known = (*known).max(depth);
         }
-        self.stack.last().copied().ok_or(UNDERFLOW)
-    }
-
-    /// Drops everything above the innermost mark, and the mark; gives the first value above it.
-    fn pop_mark(&mut self) -> Result<Option<Slot>, Refused> {
-        let mark = self
-            .marks
-            .pop()
-            .ok_or(Refused::Malformed("a mark is missing"))?;
-        let first = self.stack.get(mark).copied();
-        self.stack.truncate(mark);
-        Ok(first)
-    }
-
-    fn replace(&mut self, count: usize) -> Result<(), Refused> {
-        for _ in 0..count {
-            self.pop()?;
-        }
-        self.push(Slot::Made);
         Ok(())
     }
 
-    fn look_up(&mut self, used: u8) -> Result<Slot, Refused> {
+    fn look_up(&mut self, used: u8) -> Result<What, Refused> {
         self.plain = false;
-        let number = u32::try_from(self.names.len())
-            .map_err(|_| Refused::Malformed("it has too many names"))?;
+        let number =
+            u32::try_from(self.names.len()).map_err(|_| Refused::TooMuch("has too many names"))?;
         self.names.push(used);
-        Ok(Slot::Name(number))
+        Ok(What::Name(number))
     }
 
     fn call(&mut self, callee: Slot, used: u8) -> Result<(), Refused> {
         self.plain = false;
-        match callee {
-            Slot::Name(number) => {
+        match callee.what {
+            What::Name(number) => {
                 if let Some(uses) = self.names.get_mut(number as usize) {
                     *uses |= used;
                 }
@@ -204,211 +166,123 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn change(&self, target: Slot) -> Result<(), Refused> {
-        match target {
-            Slot::Made => Ok(()),
-            Slot::Reference => Err(Refused::Forbidden("changes a proxy")),
-            Slot::Name(_) => Err(Refused::Forbidden(
-                "changes a class or function that it has looked up by name",
-            )),
-        }
+    /// Takes `count` values and the callee below them, and pushes what it makes of them.
+    fn make(&mut self, count: u8, used: u8) -> Result<(), Refused> {
+        let depth = self.pop_parts(count)?;
+        let callee = self.stack.pop()?;
+        self.call(callee, used)?;
+        self.push_made(depth)
     }
 
-    fn remember(&mut self, place: u64) -> Result<(), Refused> {
-        let slot = self.top()?;
-        if place == self.memo_length {
-            self.memo_length += 1;
-        } else if place > self.memo_length {
-            self.memo_irregular = true;
+    /// Takes `count` values; gives one more than the deepest of them.
+    fn pop_parts(&mut self, count: u8) -> Result<u32, Refused> {
+        let mut inner = 0;
+        for _ in 0..count {
+            let slot = self.stack.pop()?;
+            inner = inner.max(self.depth(slot));
         }
-        if slot == Slot::Made {
-            self.memo.remove(&place);
-        } else {
-            self.memo.insert(place, slot);
-        }
-        Ok(())
+        self.deeper(inner)
     }
 
-    fn recall(&mut self, place: u64) {
-        let slot = self.memo.get(&place).copied().unwrap_or(Slot::Made);
-        self.push(slot);
+    /// Takes what is above the innermost mark; gives one more than the deepest of it.
+    fn pop_marked(&mut self) -> Result<u32, Refused> {
+        let mark = self.stack.pop_mark()?;
+        let depth = self.depth_above(mark)?;
+        self.stack.truncate(mark);
+        Ok(depth)
     }
 
     /// One instruction. False after the last one.
     fn step(&mut self) -> Result<bool, Refused> {
-        let [code] = *self.take(1)? else {
-            return Err(CUT_OFF);
-        };
-        match code {
-            b'.' => {
-                self.pop()?;
+        let (action, data) = self.reader.next()?;
+        match action {
+            Action::Push(_) | Action::NextBuffer => self.push_leaf(What::Made),
+            Action::Memoize => self.stack.memoize()?,
+            Action::Put => self.stack.remember(data.number()?)?,
+            Action::Get => {
+                self.stack.recall(data.number()?)?;
+            }
+            Action::Mark => self.stack.mark(),
+            Action::Empty(_) => {
+                let depth = self.deeper(0)?;
+                self.push_made(depth)?;
+            }
+            Action::Tuple(count) => {
+                let depth = self.pop_parts(count)?;
+                self.push_made(depth)?;
+            }
+            Action::Gather(_) => {
+                let depth = self.pop_marked()?;
+                self.push_made(depth)?;
+            }
+            Action::Add(_, count) => {
+                let depth = self.pop_parts(count)?;
+                self.grow(depth)?;
+            }
+            Action::AddMarked(_) => {
+                let depth = self.pop_marked()?;
+                self.grow(depth)?;
+            }
+            Action::Nothing => {}
+            Action::Stop => {
+                self.stack.pop()?;
                 return Ok(false);
             }
-            b'(' => self.marks.push(self.stack.len()),
-            b'0' => {
-                if self.marks.last() == Some(&self.stack.len()) {
-                    self.marks.pop();
-                } else {
-                    self.pop()?;
-                }
+            Action::Pop => self.stack.pop_any()?,
+            Action::PopMark => {
+                let mark = self.stack.pop_mark()?;
+                self.stack.truncate(mark);
             }
-            b'1' => {
-                self.pop_mark()?;
+            Action::Duplicate => {
+                let slot = *self.stack.top()?;
+                self.stack.push(slot);
             }
-            b'2' => {
-                let slot = self.top()?;
-                self.push(slot);
-            }
-            // Values written as a line of text.
-            b'F' | b'I' | b'L' | b'S' | b'V' => {
-                self.line()?;
-                self.push(Slot::Made);
-            }
-            // Values of a fixed width.
-            b'N' | 0x88 | 0x89 | b')' | b']' | b'}' | 0x8f | 0x97 => self.push(Slot::Made),
-            b'K' => self.fixed(1)?,
-            b'M' => self.fixed(2)?,
-            b'J' => self.fixed(4)?,
-            b'G' => self.fixed(8)?,
-            // Values with their length in front.
-            b'U' | b'C' | 0x8a | 0x8c => self.counted(1)?,
-            b'T' | b'X' | b'B' | 0x8b => self.counted(4)?,
-            0x8d | 0x8e | 0x96 => self.counted(8)?,
-            b'P' => {
-                self.line()?;
+            Action::Reference => {
                 self.plain = false;
-                self.push(Slot::Reference);
+                self.push_leaf(What::Reference);
             }
-            b'Q' => {
-                self.pop()?;
+            Action::StackReference => {
+                self.stack.pop()?;
                 self.plain = false;
-                self.push(Slot::Reference);
+                self.push_leaf(What::Reference);
             }
-            b'c' => {
-                self.line()?;
-                self.line()?;
-                let slot = self.look_up(USED_AS_VALUE)?;
-                self.push(slot);
+            Action::Global => {
+                let name = self.look_up(USED_AS_VALUE)?;
+                self.push_leaf(name);
             }
-            0x93 => {
-                self.pop()?;
-                self.pop()?;
-                let slot = self.look_up(USED_AS_VALUE)?;
-                self.push(slot);
+            Action::StackGlobal => {
+                self.pop_parts(2)?;
+                let name = self.look_up(USED_AS_VALUE)?;
+                self.push_leaf(name);
             }
-            b'i' => {
-                self.line()?;
-                self.line()?;
+            Action::Instance => {
                 self.look_up(USED_BY_CALL)?;
-                self.pop_mark()?;
-                self.push(Slot::Made);
+                let depth = self.pop_marked()?;
+                self.push_made(depth)?;
             }
-            b'o' => {
-                let class = self.pop_mark()?.ok_or(UNDERFLOW)?;
+            Action::Object => {
+                let mark = self.stack.pop_mark()?;
+                let depth = self.depth_above(mark)?;
+                let class = *self.stack.above(mark).first().ok_or(UNDERFLOW)?;
+                self.stack.truncate(mark);
                 self.call(class, USED_BY_CALL)?;
-                self.push(Slot::Made);
+                self.push_made(depth)?;
             }
-            b'R' => {
-                self.pop()?;
-                let callee = self.pop()?;
-                self.call(callee, USED_BY_CALL)?;
-                self.push(Slot::Made);
+            Action::Reduce => self.make(1, USED_BY_CALL)?,
+            Action::New => self.make(1, USED_BY_NEW)?,
+            Action::NewWithKeywords => self.make(2, USED_BY_NEW)?,
+            Action::Build => {
+                let depth = self.pop_parts(1)?;
+                self.grow(depth)?;
             }
-            0x81 => {
-                self.pop()?;
-                let class = self.pop()?;
-                self.call(class, USED_BY_NEW)?;
-                self.push(Slot::Made);
+            Action::Extension => return Err(EXTENSION),
+            Action::ReadOnlyBuffer => {
+                self.stack.top()?;
             }
-            0x92 => {
-                self.pop()?;
-                self.pop()?;
-                let class = self.pop()?;
-                self.call(class, USED_BY_NEW)?;
-                self.push(Slot::Made);
-            }
-            0x82..=0x84 => {
-                return Err(Refused::Forbidden(
-                    "uses an extension code of the copyreg module",
-                ));
-            }
-            b'b' | b'a' => {
-                self.pop()?;
-                self.change(self.top()?)?;
-            }
-            b's' => {
-                self.pop()?;
-                self.pop()?;
-                self.change(self.top()?)?;
-            }
-            b'e' | b'u' | 0x90 => {
-                self.pop_mark()?;
-                self.change(self.top()?)?;
-            }
-            b'd' | b'l' | b't' | 0x91 => {
-                self.pop_mark()?;
-                self.push(Slot::Made);
-            }
-            0x85 => self.replace(1)?,
-            0x86 => self.replace(2)?,
-            0x87 => self.replace(3)?,
-            0x98 => {
-                self.top()?;
-            }
-            b'p' => {
-                let place = self.line_number()?;
-                self.remember(place)?;
-            }
-            b'q' => {
-                let place = self.number(1)?;
-                self.remember(place)?;
-            }
-            b'r' => {
-                let place = self.number(4)?;
-                self.remember(place)?;
-            }
-            0x94 => {
-                if self.memo_irregular {
-                    return Err(Refused::Malformed("its memo is out of order"));
-                }
-                self.remember(self.memo_length)?;
-            }
-            b'g' => {
-                let place = self.line_number()?;
-                self.recall(place);
-            }
-            b'h' => {
-                let place = self.number(1)?;
-                self.recall(place);
-            }
-            b'j' => {
-                let place = self.number(4)?;
-                self.recall(place);
-            }
-            0x80 => {
-                self.take(1)?;
-            }
-            0x95 => {
-                self.take(8)?;
-            }
-            _ => return Err(Refused::Malformed("it holds an unknown instruction")),
         }
         Ok(true)
-    }
-
-    fn fixed(&mut self, width: usize) -> Result<(), Refused> {
-        self.take(width)?;
-        self.push(Slot::Made);
-        Ok(())
-    }
-
-    fn counted(&mut self, width: usize) -> Result<(), Refused> {
-        self.skip_counted(width)?;
-        self.push(Slot::Made);
-        Ok(())
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;

@@ -1,332 +1,305 @@
-//! Looks through a pickle from a server before it is decoded: plain data only, bounded depth, no expansion bombs.
+//! Python values as Rust sees them: `PyValue`, with or without objects that stay on a server.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::fmt;
 
-use super::pieces::Pieces;
+use num_bigint::{BigInt, Sign};
 
-/// How deep lists, tuples and dicts may be nested: decoding recurses, and a deeper one could use up the stack.
-pub(crate) const MAX_DEPTH: u32 = 128;
-/// What shared parts may add when each occurrence becomes a copy: a pickle of n bytes may
-/// stand for at most `EXPANSION_FACTOR * n + EXPANSION_FREE` bytes.
-pub(crate) const EXPANSION_FACTOR: u64 = 16;
-pub(crate) const EXPANSION_FREE: u64 = 64 << 20;
-
-/// What is known of a value: how large it is when written out in full, and how deep.
-#[derive(Clone, Copy)]
-struct Shape {
-    size: u64,
-    depth: u32,
-    /// Part of another value already, so that growing it would make that one's size wrong.
-    used: bool,
-}
-
-/// A walk over the opcodes that keeps shapes instead of values.
-struct Walk<'a> {
-    data: Pieces<'a>,
-    shapes: Vec<Shape>,
-    stack: Vec<usize>,
-    marks: Vec<usize>,
-    memo: HashMap<u32, usize>,
-    limit: u64,
-}
-
-/// Checks that `data` is one pickle of plain data which can be decoded within bounds.
+/// A plain Python value, or an `O`: what stands for an object that stays on its server.
 ///
-/// # Errors
-/// A sentence that says what is wrong with it.
-pub(crate) fn check_plain(data: Pieces<'_>) -> Result<(), String> {
-    let limit = EXPANSION_FACTOR
-        .saturating_mul(data.len())
-        .saturating_add(EXPANSION_FREE);
-    let mut walk = Walk {
-        data,
-        shapes: Vec::new(),
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: HashMap::new(),
-        limit,
-    };
-    walk.run()
+/// [`Plain`] holds no objects; [`Value`](crate::Value) holds [`RemoteObject`](crate::RemoteObject)s. A `Plain` becomes a `Value`
+/// by `Value::from`, a `Value` without objects a `Plain` by `Plain::try_from`.
+///
+/// Ask for it as a call's result where the type is not known before; as an argument it says exactly which Python type is meant.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub enum PyValue<O> {
+    /// `None`.
+    #[default]
+    None,
+    /// `bool`.
+    Bool(bool),
+    /// `int` within 64 bits.
+    Int(i64),
+    /// `int` beyond 64 bits.
+    BigInt(BigInt),
+    /// `float`.
+    Float(f64),
+    /// `bytes` and `bytearray`.
+    Bytes(Vec<u8>),
+    /// `str`.
+    Str(String),
+    /// `list`.
+    List(Vec<PyValue<O>>),
+    /// `tuple`.
+    Tuple(Vec<PyValue<O>>),
+    /// `set`, in the order of the elements' values.
+    Set(Vec<PyValue<O>>),
+    /// `frozenset`, in the order of the elements' values.
+    FrozenSet(Vec<PyValue<O>>),
+    /// `dict`, in the order of the keys' values.
+    Dict(Vec<(PyValue<O>, PyValue<O>)>),
+    /// An object that stays on its server.
+    Object(O),
 }
 
-impl Walk<'_> {
-    fn run(&mut self) -> Result<(), String> {
-        loop {
-            let opcode = self.byte()?;
-            match opcode {
-                b'.' => {
-                    self.pop()?;
-                    return if self.data.is_empty() {
-                        Ok(())
-                    } else {
-                        Err("bytes follow the pickle's end".to_owned())
-                    };
-                }
-                0x80 => self.skip(1)?,
-                0x95 => self.skip(8)?,
-                b'(' => self.marks.push(self.stack.len()),
-                b'N' | 0x88 | 0x89 => self.push(1, 0)?,
-                b']' | b'}' | b')' | 0x8f => self.push(1, 1)?,
-                b'J' => self.sized(4)?,
-                b'K' => self.sized(1)?,
-                b'M' => self.sized(2)?,
-                b'G' => self.sized(8)?,
-                b'U' | b'C' | 0x8c | 0x8a => {
-                    let length = self.number(1)?;
-                    self.sized(length)?;
-                }
-                b'T' | b'X' | b'B' | 0x8b => {
-                    let length = self.number(4)?;
-                    self.sized(length)?;
-                }
-                0x8d | 0x8e | 0x96 => {
-                    let length = self.number(8)?;
-                    self.sized(length)?;
-                }
-                b'F' | b'I' | b'L' | b'S' | b'V' => {
-                    let length = self.line()?;
-                    self.push(length, 0)?;
-                }
-                b'c' => {
-                    self.line()?;
-                    self.line()?;
-                    self.push(1, 0)?;
-                }
-                0x93 => {
-                    self.pop()?;
-                    self.pop()?;
-                    self.push(1, 0)?;
-                }
-                b'R' => {
-                    let arguments = self.pop()?;
-                    self.pop()?;
-                    self.gather(&[arguments])?;
-                }
-                0x85..=0x87 => {
-                    let mut items = Vec::new();
-                    for _ in 0..(opcode - 0x84) {
-                        items.push(self.pop()?);
+/// The objects of a [`Plain`]: there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoObject {}
+
+/// A Python value without objects that stay on a server, such as the arguments of a remote exception.
+pub type Plain = PyValue<NoObject>;
+
+impl<O> PyValue<O> {
+    /// The integer, if it is one within 64 bits.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            PyValue::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The number as a float, if it is an `int` within 64 bits or a `float`.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            PyValue::Float(number) => Some(*number),
+            PyValue::Int(number) => Some(*number as f64),
+            _ => None,
+        }
+    }
+
+    /// The truth value, if it is a `bool`.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            PyValue::Bool(truth) => Some(*truth),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is a `str`.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            PyValue::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The bytes, if it is `bytes` or `bytearray`.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            PyValue::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The elements, if it is a list, tuple, set or frozenset.
+    pub fn as_slice(&self) -> Option<&[PyValue<O>]> {
+        match self {
+            PyValue::List(items)
+            | PyValue::Tuple(items)
+            | PyValue::Set(items)
+            | PyValue::FrozenSet(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The object that stays on its server, if it is one.
+    pub fn as_object(&self) -> Option<&O> {
+        match self {
+            PyValue::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The value under a text key, if it is a dict that has it.
+    pub fn get(&self, key: &str) -> Option<&PyValue<O>> {
+        match self {
+            PyValue::Dict(entries) => entries
+                .iter()
+                .find(|(k, _)| k.as_str() == Some(key))
+                .map(|(_, v)| v),
+            _ => None,
+        }
+    }
+
+    /// Whether it is `None`.
+    pub fn is_none(&self) -> bool {
+        matches!(self, PyValue::None)
+    }
+
+    /// The same value with other objects, or the first error that `change` gives.
+    pub(crate) fn with_objects<P, E>(
+        self,
+        change: &mut impl FnMut(O) -> Result<P, E>,
+    ) -> Result<PyValue<P>, E> {
+        let mut all = |items: Vec<PyValue<O>>| -> Result<Vec<PyValue<P>>, E> {
+            items
+                .into_iter()
+                .map(|item| item.with_objects(change))
+                .collect()
+        };
+        Ok(match self {
+            PyValue::None => PyValue::None,
+            PyValue::Bool(truth) => PyValue::Bool(truth),
+            PyValue::Int(number) => PyValue::Int(number),
+            PyValue::BigInt(number) => PyValue::BigInt(number),
+            PyValue::Float(number) => PyValue::Float(number),
+            PyValue::Bytes(bytes) => PyValue::Bytes(bytes),
+            PyValue::Str(text) => PyValue::Str(text),
+            PyValue::List(items) => PyValue::List(all(items)?),
+            PyValue::Tuple(items) => PyValue::Tuple(all(items)?),
+            PyValue::Set(items) => PyValue::Set(all(items)?),
+            PyValue::FrozenSet(items) => PyValue::FrozenSet(all(items)?),
+            PyValue::Dict(entries) => PyValue::Dict(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| {
+                        Ok((key.with_objects(change)?, value.with_objects(change)?))
+                    })
+                    .collect::<Result<_, E>>()?,
+            ),
+            PyValue::Object(object) => PyValue::Object(change(object)?),
+        })
+    }
+
+    /// Which comes first in a set or dict: numbers by their values, then bytes, text, and what holds others. A total order.
+    pub(super) fn order(&self, other: &PyValue<O>) -> Ordering {
+        self.rank()
+            .cmp(&other.rank())
+            .then_with(|| match (self, other) {
+                (PyValue::Bytes(a), PyValue::Bytes(b)) => a.cmp(b),
+                (PyValue::Str(a), PyValue::Str(b)) => a.cmp(b),
+                _ => match (self.as_slice(), other.as_slice()) {
+                    (Some(a), Some(b)) => {
+                        let mut pairs = a.iter().zip(b).map(|(a, b)| a.order(b));
+                        let differ = pairs.find(|order| order.is_ne());
+                        differ.unwrap_or_else(|| a.len().cmp(&b.len()))
                     }
-                    self.gather(&items)?;
-                }
-                b't' | b'l' | b'd' | 0x91 => {
-                    let items = self.pop_mark()?;
-                    self.gather(&items)?;
-                }
-                b'a' => {
-                    let item = self.pop()?;
-                    self.grow(&[item])?;
-                }
-                b's' => {
-                    let value = self.pop()?;
-                    let key = self.pop()?;
-                    self.grow(&[key, value])?;
-                }
-                b'e' | b'u' | 0x90 => {
-                    let items = self.pop_mark()?;
-                    self.grow(&items)?;
-                }
-                b'q' => {
-                    let index = self.number(1)? as u32;
-                    self.memoize(index)?;
-                }
-                b'r' => {
-                    let index = self.number(4)? as u32;
-                    self.memoize(index)?;
-                }
-                0x94 => {
-                    let index = self.memo.len() as u32;
-                    self.memoize(index)?;
-                }
-                b'h' => {
-                    let index = self.number(1)? as u32;
-                    self.recall(index)?;
-                }
-                b'j' => {
-                    let index = self.number(4)? as u32;
-                    self.recall(index)?;
-                }
-                other => return Err(format!("pickle opcode 0x{other:02x} is not plain data")),
+                    _ => self.number_order(other),
+                },
+            })
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            PyValue::None => 0,
+            PyValue::Bool(_) | PyValue::Int(_) | PyValue::BigInt(_) | PyValue::Float(_) => 1,
+            PyValue::Bytes(_) => 2,
+            PyValue::Str(_) => 3,
+            PyValue::FrozenSet(_) | PyValue::Set(_) => 4,
+            PyValue::Tuple(_) | PyValue::List(_) => 5,
+            PyValue::Dict(_) => 6,
+            PyValue::Object(_) => 7,
+        }
+    }
+
+    /// By value as far as `f64` tells it, then by type, then exactly: comparing mixed types exactly gives no total order.
+    fn number_order(&self, other: &PyValue<O>) -> Ordering {
+        let magnitude = |value: &PyValue<O>| match value {
+            PyValue::Bool(truth) => (f64::from(u8::from(*truth)), 0),
+            PyValue::Int(number) => (*number as f64, 1),
+            PyValue::BigInt(number) if number.sign() == Sign::Minus => (f64::NEG_INFINITY, 2),
+            PyValue::BigInt(_) => (f64::INFINITY, 2),
+            PyValue::Float(number) => (*number, 3),
+            _ => (0.0, 4),
+        };
+        let ((a, a_type), (b, b_type)) = (magnitude(self), magnitude(other));
+        let order = a.total_cmp(&b).then(a_type.cmp(&b_type));
+        order.then_with(|| match (self, other) {
+            (PyValue::Int(a), PyValue::Int(b)) => a.cmp(b),
+            (PyValue::BigInt(a), PyValue::BigInt(b)) => a.cmp(b),
+            _ => Ordering::Equal,
+        })
+    }
+}
+
+macro_rules! from_integers {
+    ($($t:ty),*) => {$(
+        impl<O> From<$t> for PyValue<O> {
+            fn from(value: $t) -> Self {
+                PyValue::Int(i64::from(value))
             }
         }
-    }
+    )*};
+}
+from_integers!(i8, i16, i32, i64, u8, u16, u32);
 
-    fn skip(&mut self, count: u64) -> Result<(), String> {
-        self.data.skip(count).ok_or_else(ends_early)
+impl<O> From<bool> for PyValue<O> {
+    fn from(value: bool) -> Self {
+        PyValue::Bool(value)
     }
+}
 
-    fn byte(&mut self) -> Result<u8, String> {
-        self.data.byte().ok_or_else(ends_early)
+impl<O> From<f64> for PyValue<O> {
+    fn from(value: f64) -> Self {
+        PyValue::Float(value)
     }
+}
 
-    fn number(&mut self, width: u32) -> Result<u64, String> {
-        self.data.number(width).ok_or_else(ends_early)
+impl<O> From<&str> for PyValue<O> {
+    fn from(value: &str) -> Self {
+        PyValue::Str(value.to_owned())
     }
+}
 
-    fn line(&mut self) -> Result<u64, String> {
-        self.data.line().ok_or_else(ends_early)
+impl<O> From<String> for PyValue<O> {
+    fn from(value: String) -> Self {
+        PyValue::Str(value)
     }
+}
 
-    fn sized(&mut self, length: u64) -> Result<(), String> {
-        self.skip(length)?;
-        self.push(length + 1, 0)
+impl<O> From<Vec<u8>> for PyValue<O> {
+    /// Becomes Python `bytes`.
+    fn from(value: Vec<u8>) -> Self {
+        PyValue::Bytes(value)
     }
+}
 
-    fn push(&mut self, size: u64, depth: u32) -> Result<(), String> {
-        self.stack.push(self.shapes.len());
-        self.shapes.push(Shape {
-            size,
-            depth,
-            used: false,
-        });
-        Ok(())
+impl<O> From<()> for PyValue<O> {
+    fn from((): ()) -> Self {
+        PyValue::None
     }
+}
 
-    fn pop(&mut self) -> Result<usize, String> {
-        if self
-            .marks
-            .last()
-            .is_some_and(|mark| *mark >= self.stack.len())
-        {
-            return Err("the pickle's stack runs out".to_owned());
-        }
-        self.stack
-            .pop()
-            .ok_or_else(|| "the pickle's stack runs out".to_owned())
-    }
-
-    fn pop_mark(&mut self) -> Result<Vec<usize>, String> {
-        let mark = self.marks.pop().ok_or("a mark is missing in the pickle")?;
-        if mark > self.stack.len() {
-            return Err("the pickle's stack runs out".to_owned());
-        }
-        Ok(self.stack.split_off(mark))
-    }
-
-    /// Sums up parts, which from now on must not grow.
-    fn sum(&mut self, items: &[usize]) -> Result<Shape, String> {
-        let mut total = Shape {
-            size: 1,
-            depth: 0,
-            used: false,
+impl<O: fmt::Debug> fmt::Display for PyValue<O> {
+    /// Reads like Python's `repr`, near enough for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, open: &str, items: &[PyValue<O>], close: &str| {
+            f.write_str(open)?;
+            for (n, item) in items.iter().enumerate() {
+                if n > 0 {
+                    f.write_str(", ")?;
+                }
+                write!(f, "{item}")?;
+            }
+            f.write_str(close)
         };
-        for item in items {
-            let shape = self
-                .shapes
-                .get_mut(*item)
-                .ok_or("the pickle is inconsistent")?;
-            shape.used = true;
-            total.size = total.size.saturating_add(shape.size);
-            total.depth = total.depth.max(shape.depth);
-        }
-        total.depth += 1;
-        if total.depth > MAX_DEPTH {
-            return Err(format!("the value is nested more than {MAX_DEPTH} deep"));
-        }
-        if total.size > self.limit {
-            return Err("the value is far larger than its pickle".to_owned());
-        }
-        Ok(total)
-    }
-
-    fn gather(&mut self, items: &[usize]) -> Result<(), String> {
-        let total = self.sum(items)?;
-        self.push(total.size, total.depth)
-    }
-
-    fn grow(&mut self, items: &[usize]) -> Result<(), String> {
-        let added = self.sum(items)?;
-        let limit = self.limit;
-        let target = self.stack.last().and_then(|top| self.shapes.get_mut(*top));
-        let shape = target.ok_or("the pickle's stack runs out")?;
-        if shape.used {
-            return Err("a part of the value changes after its use".to_owned());
-        }
-        shape.size = shape.size.saturating_add(added.size);
-        shape.depth = shape.depth.max(added.depth);
-        if shape.size > limit {
-            return Err("the value is far larger than its pickle".to_owned());
-        }
-        Ok(())
-    }
-
-    fn memoize(&mut self, index: u32) -> Result<(), String> {
-        let top = self.stack.last().ok_or("the pickle's stack runs out")?;
-        self.memo.insert(index, *top);
-        Ok(())
-    }
-
-    fn recall(&mut self, index: u32) -> Result<(), String> {
-        let item = *self
-            .memo
-            .get(&index)
-            .ok_or("the pickle names a part that is not there")?;
-        self.stack.push(item);
-        Ok(())
-    }
-}
-
-fn ends_early() -> String {
-    "the pickle ends early".to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::Segments;
-
-    fn check_plain(data: &[u8]) -> Result<(), String> {
-        super::check_plain(Pieces::new(&Segments::from(data.to_vec())))
-    }
-
-    #[test]
-    fn plain_data_passes() {
-        // pickle.dumps({'a': [1, 2.5, None, b'x'], 'b': ('a', True)}, 3)
-        let data = b"\x80\x03}q\x00(X\x01\x00\x00\x00aq\x01]q\x02(K\x01G@\x04\x00\x00\x00\x00\x00\x00NC\x01xq\x03eX\x01\x00\x00\x00bq\x04h\x01\x88\x86q\x05u.";
-        assert_eq!(check_plain(data), Ok(()));
-    }
-
-    #[test]
-    fn an_expansion_bomb_is_refused() {
-        // Each level is a tuple of the level before it, twice, through the memo.
-        let mut data = b"\x80\x02]q\x00".to_vec();
-        for level in 0..120u8 {
-            data.extend([b'h', level, b'h', level, 0x86, b'q', level + 1]);
-        }
-        data.push(b'.');
-        assert!(check_plain(&data).is_err_and(|e| e.contains("larger than its pickle")));
-    }
-
-    #[test]
-    fn deep_nesting_is_refused() {
-        let mut data = vec![b']'; 1000];
-        data.extend(vec![b'a'; 999]);
-        data.push(b'.');
-        assert!(check_plain(&data).is_err_and(|e| e.contains("nested")));
-    }
-
-    #[test]
-    fn a_part_that_grows_after_its_use_is_refused() {
-        assert!(
-            check_plain(b"]q\x00]h\x00ah\x00K\x01a.")
-                .is_err_and(|e| e.contains("changes after its use"))
-        );
-    }
-
-    #[test]
-    fn a_length_beyond_the_data_is_refused_without_allocating() {
-        assert!(check_plain(b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.").is_err());
-    }
-
-    #[test]
-    fn instances_are_refused() {
-        assert!(check_plain(b"cos\nsystem\n)\x81.").is_err_and(|e| e.contains("not plain")));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn garbage_never_panics(data: Vec<u8>) {
-            let _ = check_plain(&data);
+        match self {
+            PyValue::None => f.write_str("None"),
+            PyValue::Bool(true) => f.write_str("True"),
+            PyValue::Bool(false) => f.write_str("False"),
+            PyValue::Int(number) => write!(f, "{number}"),
+            PyValue::BigInt(number) => write!(f, "{number}"),
+            PyValue::Float(number) => write!(f, "{number:?}"),
+            PyValue::Bytes(bytes) => write!(f, "b\"{}\"", bytes.escape_ascii()),
+            PyValue::Str(text) => write!(f, "{text:?}"),
+            PyValue::List(items) => list(f, "[", items, "]"),
+            PyValue::Tuple(items) if items.len() == 1 => list(f, "(", items, ",)"),
+            PyValue::Tuple(items) => list(f, "(", items, ")"),
+            PyValue::Set(items) if items.is_empty() => f.write_str("set()"),
+            PyValue::Set(items) => list(f, "{", items, "}"),
+            PyValue::FrozenSet(items) => list(f, "frozenset({", items, "})"),
+            PyValue::Dict(entries) => {
+                f.write_str("{")?;
+                for (n, (key, value)) in entries.iter().enumerate() {
+                    if n > 0 {
+                        f.write_str(", ")?;
+                    }
+                    write!(f, "{key}: {value}")?;
+                }
+                f.write_str("}")
+            }
+            PyValue::Object(object) => write!(f, "{object:?}"),
         }
     }
 }

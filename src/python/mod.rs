@@ -15,9 +15,12 @@ mod queue;
 mod runtime;
 mod spec;
 
-use crate::pickle::names;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use crate::pickle::{Budget, names};
+use crate::session::RequestKind;
+use crate::wire::Kind;
 
 /// The text of a file that both ends run, such as `objects.py`.
 #[pyfunction]
@@ -31,11 +34,20 @@ fn stub_source(name: &str) -> PyResult<String> {
 /// Raises ValueError for a pickle that is malformed or does what no pickle of a value does.
 #[pyfunction]
 fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    match names::scan(pickle) {
+    match names::scan(pickle, Budget::PYTHON) {
         Ok(names::Scan::Plain) => Ok(None),
         Ok(names::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
         Err(refused) => Err(pyo3::exceptions::PyValueError::new_err(refused.to_string())),
     }
+}
+
+/// The number of each kind of request by its name in spec/messages.md.
+fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let kinds = PyDict::new(py);
+    for kind in RequestKind::ALL.map(Kind::from) {
+        kinds.set_item(kind.name(), kind.code())?;
+    }
+    Ok(kinds)
 }
 
 /// The program: takes its arguments without the program's name, gives the exit status.
@@ -50,6 +62,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
     module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
+    module.add("REQUEST_KINDS", request_kinds(py)?)?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<spec::Spec>()?;
     for function in [

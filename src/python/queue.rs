@@ -39,6 +39,8 @@ struct State {
     pipe: Option<(PipeReader, PipeWriter)>,
     /// A byte stands in the pipe.
     signalled: bool,
+    /// The byte stays: completions that were taken have not been delivered.
+    kept: bool,
     lost: bool,
 }
 
@@ -234,13 +236,24 @@ impl Queue {
         Some(state)
     }
 
+    /// While set, the descriptor is readable although nothing waits here.
+    pub(super) fn keep_readable(&self, on: bool) {
+        let mut state = self.lock();
+        state.kept = on;
+        if on {
+            state.signal();
+        } else {
+            state.quieten();
+        }
+    }
+
     /// A descriptor that is readable while completions wait.
     pub(super) fn pipe(&self) -> std::io::Result<std::os::fd::RawFd> {
         use std::os::fd::AsRawFd;
         let mut state = self.lock();
         if state.pipe.is_none() {
             state.pipe = Some(std::io::pipe()?);
-            if !state.ready.is_empty() || state.lost {
+            if !state.ready.is_empty() || state.lost || state.kept {
                 state.signal();
             }
         }
@@ -266,6 +279,7 @@ impl State {
         if self.signalled
             && self.ready.is_empty()
             && !self.lost
+            && !self.kept
             && let Some((reader, _)) = &mut self.pipe
         {
             self.signalled = !matches!(reader.read(&mut [0]), Ok(1));

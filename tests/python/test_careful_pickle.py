@@ -15,7 +15,8 @@ import uuid
 import easycluster
 import numpy
 import pytest
-from easycluster import Refused, _safe_pickle, define_common
+from easycluster import Refused, define_common
+from easycluster._pickling import policy, unpickler
 
 define_common('''
 import enum
@@ -41,11 +42,11 @@ REMOTE = 'careful_definitions'
 
 
 def unpickle(data, buffers=()):
-    policy = _safe_pickle.Policy((), [REMOTE])
+    allowed = policy.Policy((), [REMOTE])
     if not buffers:
-        return _safe_pickle.unpickle_scanned(data, policy, lambda pid: pytest.fail('no reference is expected'))
+        return unpickler.unpickle_scanned(data, allowed, lambda pid: pytest.fail('no reference is expected'))
     uses = easycluster._native.scan_pickle(data)
-    return _safe_pickle.unpickle(data, buffers, uses, policy, None)
+    return unpickler.unpickle(data, buffers, uses, allowed, None)
 
 
 class Pickled:

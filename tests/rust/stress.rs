@@ -3,7 +3,7 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use easycluster::{Client, ConnectOptions, Error, OutputSink, RemoteObject, Value};
+use easycluster::{Client, ConnectOptions, Error, OutputSink, Plain, RemoteObject, Value};
 
 use crate::support::{Interpreter, interpreters};
 
@@ -105,7 +105,7 @@ async fn one_call(client: Client, seed: u64) -> Result<(), String> {
             }
         }
         7 => match client.call::<i64>("fail", (n,)).one_shot().await {
-            Err(Error::Remote(error)) if error.args == Some(vec![Value::Int(n)]) => Ok(()),
+            Err(Error::Remote(error)) if error.args == Some(vec![Plain::Int(n)]) => Ok(()),
             Err(error) => say(&format!("fail {error:?}"), error),
             Ok(_) => Err(format!("seed {seed}: no error came")),
         },

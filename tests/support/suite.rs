@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use easycluster::{Client, ConnectOptions, Error, Output, OutputSink, RemoteObject, Value};
+use easycluster::{Client, ConnectOptions, Error, Output, OutputSink, Plain, RemoteObject, Value};
 
 const DEFINITIONS: &str = r#"
 import sys, os, time, threading
@@ -202,7 +202,7 @@ async fn errors(client: &Client) {
     assert_eq!(remote.type_name, "ValueError");
     assert_eq!(
         remote.args,
-        Some(vec![Value::Str("gone wrong".to_owned()), Value::Int(42)])
+        Some(vec![Plain::Str("gone wrong".to_owned()), Plain::Int(42)])
     );
     let traceback = remote.traceback.concat();
     assert!(

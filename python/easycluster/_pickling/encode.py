@@ -1,11 +1,19 @@
 """Pickling requests: the short way for plain arguments, the long way for proxies and for what is large."""
 
+from __future__ import annotations
+
 import pickle
+from collections.abc import Iterable
+from typing import Any, Union
 
-from . import _references, _shared
+from .._shared import objects
+from .references import ReferencePickler
 
-ProxyPickled = _shared.load('objects').ProxyPickled
+ProxyPickled = objects.ProxyPickled
 dumps = pickle.dumps
+
+# What the extension takes: a pickle, or its pieces and what is sent beside it.
+Payload = Union[bytes, tuple[list[Any], list[Any]]]
 
 # From this many bytes on a value is handed over as it is instead of being copied into the pickle.
 LARGE = 65536
@@ -19,12 +27,12 @@ class _Pieces:
 
     __slots__ = ('pieces', 'write')
 
-    def __init__(self):
-        self.pieces = []
+    def __init__(self) -> None:
+        self.pieces: list[Any] = []
         self.write = self.pieces.append
 
 
-def is_short(values):
+def is_short(values: Iterable[Any]) -> bool:
     """Whether all values are plain and small, so that the short way is the fast one."""
     for value in values:
         kind = type(value)
@@ -33,24 +41,23 @@ def is_short(values):
     return True
 
 
-def encode(message, protocol, client):
+def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, list[int] | None]:
     """A request's content as `(payload, oids)`: bytes, or pieces and buffers; and the objects that it names."""
     try:
         if protocol < 5:
             return _in_pieces(message, protocol, None), None
-        buffers = []
-        return _in_pieces(message, protocol, buffers), None
+        return _in_pieces(message, protocol, []), None
     except ProxyPickled:
         pass
-    buffers = [] if protocol >= 5 else None
+    buffers: list[Any] | None = [] if protocol >= 5 else None
     file = _Pieces()
-    options = {} if buffers is None else {'buffer_callback': buffers.append}
-    pickler = _references.ReferencePickler(file, client, protocol=protocol, **options)
+    options: dict[str, Any] = {} if buffers is None else {'buffer_callback': buffers.append}
+    pickler = ReferencePickler(file, client, protocol=protocol, **options)
     pickler.dump(message)
     return _payload(file.pieces, buffers), pickler.oids
 
 
-def _in_pieces(message, protocol, buffers):
+def _in_pieces(message: Any, protocol: int, buffers: list[Any] | None) -> Payload:
     file = _Pieces()
     if buffers is None:
         pickle.Pickler(file, protocol).dump(message)
@@ -59,7 +66,7 @@ def _in_pieces(message, protocol, buffers):
     return _payload(file.pieces, buffers)
 
 
-def _payload(pieces, buffers):
+def _payload(pieces: list[Any], buffers: list[Any] | None) -> Payload:
     if not buffers:
         return pieces[0] if len(pieces) == 1 and type(pieces[0]) is bytes else (pieces, [])
     return pieces, [buffer.raw() for buffer in buffers]

@@ -1,33 +1,39 @@
 """One client's proxies: which remote objects it holds, how often each was received, and what is given back."""
 
+from __future__ import annotations
+
 import pickle
 import threading
 import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NoReturn
 
-from . import _errors, _safe_pickle, _shared
+from .. import _errors, _native
+from .._shared import objects
+from .policy import Policy
+from .unpickler import unpickle_scanned
 
-_objects = _shared.load('objects')
-RemoteProxy = _objects.RemoteProxy
-RootProxy = _objects.RootProxy
+RemoteProxy = objects.RemoteProxy
 # A proxy in words, also where its class asks the server for them.
 shown = RemoteProxy.__repr__
 
 
-class _Ref(weakref.ref):
+class _Ref(weakref.ref['objects.RemoteProxy']):
     """A weak reference that knows its object's number and how often it was received."""
 
     __slots__ = ('oid', 'times')
     oid: int
     times: int
 
-    def __new__(cls, proxy, callback, oid):
+    def __new__(cls, proxy: objects.RemoteProxy, callback: Callable[[_Ref], None], oid: int) -> _Ref:
         self = super().__new__(cls, proxy, callback)
         self.oid = oid
         self.times = 0
         return self
 
-    def __init__(self, proxy, callback, oid):
-        super().__init__(proxy, callback)
+    def __init__(self, proxy: objects.RemoteProxy, callback: Callable[[_Ref], None], oid: int) -> None:
+        super().__init__(proxy, callback)  # type: ignore[call-arg]
 
 
 class ClosedConnection:
@@ -36,17 +42,14 @@ class ClosedConnection:
     peername = '<closed connection>'
     proxy_closed = True
 
-    def send_request(self, *args, **kwargs):
+    def send_request(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raises IOError."""
         raise IOError('Connection has been closed')
 
     # Whose a `timeout` is makes no difference any more.
     _send_timed = send_request
 
-    def _is_open(self, *args):
-        return False
-
-    def report_exception(self, exc):
+    def report_exception(self, exc: Exception) -> None:
         """Nothing was raised remotely."""
 
 
@@ -54,45 +57,59 @@ CLOSED = ClosedConnection()
 
 
 class References:
-    """The proxies of one connection."""
+    """The proxies of one connection.
 
-    def __init__(self, client, native, policy):
+    `_lock` guards `_refs` and the receipts in it. Whatever runs when a proxy is dropped only appends to `dropped`, because that is
+    anywhere, also in a thread that holds the lock.
+    """
+
+    def __init__(
+        self, client: Any, native: _native.Connection, policy: Policy, own_methods: frozenset[str] = frozenset()
+    ) -> None:
+        """`own_methods` are those that proxy classes do not ask the server for, whatever it exports."""
         self._client = weakref.ref(client)
         self._native = native
         self._policy = policy
-        self._refs = {}
-        self._classes = {}
-        self._dropped = []
+        self._own_methods = own_methods
+        self._refs: dict[int, _Ref] = {}
+        self._classes: dict[int, type[objects.RemoteProxy] | Exception] = {}
+        self.dropped: deque[_Ref] = deque()
+        self._when_dropped = self.dropped.append
         self._lock = threading.RLock()
 
-        def dropped(ref, dead=self._dropped, refs=self._refs):
-            # Runs wherever the last name goes, also in the middle of another call; so it only notes.
-            if refs.get(ref.oid) is ref:
-                del refs[ref.oid]
-            dead.append((ref.oid, ref.times))
-
-        self._when_dropped = dropped
-
-    def load(self, pid):
+    def load(self, pid: Any) -> Any:
         """The proxy for a persistent id (ME-7), or the bytes that a Python 2 server marks as no text."""
         if type(pid) is tuple and len(pid) == 2 and pid[0] == 'b' and type(pid[1]) is str:
             return pid[1].encode('latin-1', 'replace')
         if not (
             isinstance(pid, tuple) and len(pid) == 3 and pid[0] == 'r' and type(pid[1]) is int and type(pid[2]) is int
         ):
-            raise _errors.Refused('the server sent a reference that is none: %.100r' % (pid,))
+            raise _errors.Refused('the server sent a reference that is not valid: %.100r' % (pid,))
         _, oid, class_id = pid
         # Two threads may receive the same object at once; it must be one proxy, and both receipts count.
         with self._lock:
-            ref = self._refs.get(oid)
-            proxy = ref() if ref is not None else None
+            proxy = self._received(oid)
+        if proxy is not None:
+            return proxy
+        # Not under the lock, because a proxy class may have a constructor of its own.
+        made = self._class(class_id)(self._client(), oid)
+        with self._lock:
+            proxy = self._received(oid)
             if proxy is None:
-                proxy = self._class(class_id)(self._client(), oid)
-                ref = self._refs[oid] = _Ref(proxy, self._when_dropped, oid)
+                proxy = made
+                ref = self._refs[oid] = _Ref(made, self._when_dropped, oid)
+                ref.times = 1
+        return proxy
+
+    def _received(self, oid: int) -> objects.RemoteProxy | None:
+        """The proxy that there is for an object, with one more receipt."""
+        ref = self._refs.get(oid)
+        proxy = ref() if ref is not None else None
+        if ref is not None and proxy is not None:
             ref.times += 1
         return proxy
 
-    def _class(self, class_id):
+    def _class(self, class_id: int) -> type[objects.RemoteProxy]:
         made = self._classes.get(class_id)
         if made is None:
             # Another thread may have taken the description and not noted it yet.
@@ -106,27 +123,28 @@ class References:
             raise made
         return made
 
-    def _describe(self, pickled):
+    def _describe(self, pickled: bytes) -> None:
+        class_id: int | None = None
+        made: type[objects.RemoteProxy] | Exception
         try:
-            description = _safe_pickle.unpickle_scanned(pickled, self._policy, self.load, True)
+            description = unpickle_scanned(pickled, self._policy, self.load, True)
             class_id, name, methods, attrs, cached, proxy_class = description
             if proxy_class is None:
-                own = self._client()._own_methods
-                methods = tuple(method for method in methods if method not in own)
-                made = _objects.make_proxy_class(name, methods, tuple(attrs), tuple(cached), 'easycluster')
+                methods = tuple(method for method in methods if method not in self._own_methods)
+                made = objects.make_proxy_class(name, methods, tuple(attrs), tuple(cached), 'easycluster')
             else:
                 made = self._named(proxy_class)
         except Exception as error:
-            if 'class_id' not in locals():
+            if class_id is None:
                 raise
             made = error
         self._classes[class_id] = made
 
-    def _named(self, name):
+    def _named(self, name: str) -> type[objects.RemoteProxy]:
         """The proxy class that a server names. Nothing but proxy classes is taken, whatever the name leads to."""
         module, _, attribute = name.rpartition('.')
         if module == 'easycluster' or not module:
-            found = getattr(_objects, attribute, None)
+            found = getattr(objects, attribute, None)
         else:
             try:
                 found = self._policy.find(module, attribute, 0)
@@ -136,42 +154,52 @@ class References:
                 found = None
         if not (isinstance(found, type) and issubclass(found, RemoteProxy)):
             raise _errors.Refused(
-                'the server names %s as the proxy class of an object, but that is no proxy class here' % name
+                'the server names %s as the proxy class of an object, but that is not a proxy class here' % name
             )
         return found
 
-    def release_dropped(self):
-        """Gives back what was dropped since the last time."""
-        if self._dropped:
-            receipts = []
-            while self._dropped:
-                receipts.append(self._dropped.pop())
+    def release_dropped(self) -> None:
+        """Gives back what was dropped since the last time. Any number of threads may do so at once."""
+        receipts = []
+        try:
+            while True:
+                ref = self.dropped.popleft()
+                with self._lock:
+                    # Its place may be another reference's by now, whose proxy lives.
+                    if self._refs.get(ref.oid) is ref:
+                        del self._refs[ref.oid]
+                receipts.append((ref.oid, ref.times))
+        except IndexError:
+            pass
+        if receipts:
             self._native.release(receipts)
 
-    def close(self):
+    def close(self) -> None:
         """Makes every proxy say that its connection is gone."""
-        for ref in list(self._refs.values()):
+        with self._lock:
+            refs = list(self._refs.values())
+            self._refs.clear()
+        for ref in refs:
             proxy = ref()
             if proxy is not None:
                 proxy.__dict__['_connection'] = CLOSED
-        self._refs.clear()
 
 
 class ReferencePickler(pickle.Pickler):
     """Pickles arguments that hold proxies of one client."""
 
-    def __init__(self, file, client, **options):
+    def __init__(self, file: Any, client: Any, **options: Any) -> None:
         super().__init__(file, **options)
         self._client = client
-        self.oids = []
+        self.oids: list[int] = []
 
-    def persistent_id(self, value):
+    def persistent_id(self, value: Any) -> tuple[str, int] | None:
         """Proxies by number (ME-7); all else as it is."""
         if not isinstance(value, RemoteProxy):
             return None
         connection = value.__dict__.get('_connection')
         if connection is self._client:
-            oid = value.__dict__['_oid']
+            oid: int = value.__dict__['_oid']
             self.oids.append(oid)
             return ('o', oid)
         if getattr(connection, 'proxy_closed', False):

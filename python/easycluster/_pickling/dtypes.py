@@ -1,70 +1,57 @@
-"""The slow unpickler, for what has a state that must not be taken as it comes: NumPy's data types, and members of enumerations.
+"""Members of enumerations and NumPy's data types, whose pickled states must not be taken as they come.
 
 NumPy believes the state of a data type: one that hides that it holds objects makes pointers of a server's bytes. An enumeration
 gives out the members that everybody here shares, which a state would change.
 """
 
-import enum
-import pickle
-import sys
-from typing import ClassVar
+from __future__ import annotations
 
-from . import _errors
+import enum
+import sys
+from typing import Any
+
+from .. import _errors
 
 # Flags of a data type (NumPy's NPY_ITEM_REFCOUNT and NPY_ALIGNED_STRUCT).
 _HAS_OBJECTS = 0x01
 _ALIGNED = 0x80
 
 
-class NeedsCare(Exception):
-    """The fast unpickler has come upon such a name."""
-
-
-def needs_care(found):
-    """Whether what a name stands for may only be used by the slow unpickler."""
+def has_checked_state(found: Any) -> bool:
+    """Whether the states of what a name stands for have to be checked before they are set."""
     numpy = sys.modules.get('numpy')
     return isinstance(found, enum.EnumMeta) or numpy is not None and found is numpy.dtype
 
 
-def member(kind, name):
+def member(kind: Any, name: Any) -> Any:
     """A member of an enumeration, for which some releases of Python 3.11 ask by getattr()."""
     if isinstance(kind, enum.EnumMeta) and isinstance(name, str) and name in kind.__members__:
         return kind.__members__[name]
     raise _errors.Refused('a server asked for the attribute %.100r of %r' % (name, kind), 'builtins.getattr')
 
 
-class CarefulUnpickler(pickle._Unpickler):
-    """Python's own slow unpickler, which looks at every state before it is set."""
-
-    dispatch: ClassVar[dict] = dict(pickle._Unpickler.dispatch)
-
-    def load_build(self):
-        """BUILD, with the state that is on top of the stack."""
-        made, state = self.stack[-2:]
-        if isinstance(made, enum.Enum):
-            raise _errors.Refused('a server sent a pickle that changes %r' % (made,))
-        numpy = sys.modules.get('numpy')
-        if numpy is not None and isinstance(made, numpy.dtype):
-            try:
-                sound = _sound(numpy, made, state)
-                _, arguments, state = sound.__reduce__()
-                if arguments != made.__reduce__()[1]:
-                    raise ValueError('it is %r, and the state one of %r' % (made, sound))
-            except Exception as error:
-                raise _errors.Refused(
-                    'a server sent a data type of NumPy with a state that is none: %s' % error
-                ) from None
-            self.stack[-1] = state
-        pickle._Unpickler.load_build(self)
-
-    dispatch[pickle.BUILD[0]] = load_build
+def checked_state(made: Any, state: Any) -> Any:
+    """The state to set on what a pickle made: a data type's is put together anew, an enumeration's is refused."""
+    if isinstance(made, enum.Enum):
+        raise _errors.Refused('a server sent a pickle that changes %r' % (made,))
+    numpy = sys.modules.get('numpy')
+    if numpy is None or not isinstance(made, numpy.dtype):
+        return state
+    try:
+        sound = _sound(numpy, made, state)
+        _, arguments, state = sound.__reduce__()
+        if arguments != made.__reduce__()[1]:
+            raise ValueError('it is %r, and the state one of %r' % (made, sound))
+    except Exception as error:
+        raise _errors.Refused('a server sent a data type of NumPy with a state that is not valid: %s' % error) from None
+    return state
 
 
-def _text(value):
+def _text(value: Any) -> Any:
     return value.decode('ascii') if isinstance(value, bytes) else value
 
 
-def _sound(numpy, made, state):
+def _sound(numpy: Any, made: Any, state: Any) -> Any:
     """The data type that a state describes, put together by NumPy itself out of data types that are sound."""
     version, order, subarray, names, fields, size, _, flags = state[:8]
     if version not in (3, 4) or len(state) > 9:
@@ -105,7 +92,7 @@ def _sound(numpy, made, state):
     return sound
 
 
-def _checked(numpy, part):
+def _checked(numpy: Any, part: Any) -> Any:
     if not isinstance(part, numpy.dtype):
         raise ValueError('a part of it is %r' % (part,))
     return part

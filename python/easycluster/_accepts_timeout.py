@@ -1,7 +1,7 @@
 """Whether a remote callable takes a keyword `timeout`: a function that runs on the server, under any Python from 2.6 on."""
 
 
-def takes_timeout(owner, name, module):
+def accepts_timeout(owner, name, module):
     """Whether what `name` stands for takes a keyword `timeout`, or may take one.
 
     The name is that of a method of `owner`, or if that is None of a global as the definitions module `module` sees it. False only

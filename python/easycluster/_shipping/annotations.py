@@ -1,9 +1,12 @@
 """Functions without their annotations, which older Pythons do not read and which name what only this program has."""
 
+from __future__ import annotations
+
 import ast
+from typing import Any
 
 
-def without_annotations(source):
+def without_annotations(source: str) -> str:
     """The source of one function, with blanks where annotations stood, so that all else keeps its place.
 
     Where that is not certain to be the same function, the source as it is.
@@ -20,7 +23,8 @@ def without_annotations(source):
             if arrow is not None:
                 _blank(lines, arrow, node.returns)
         elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            _blank(lines, (node.target.end_lineno, node.target.end_col_offset), node.annotation)
+            target: Any = node.target
+            _blank(lines, (target.end_lineno, target.end_col_offset), node.annotation)
     bare = b''.join(lines).decode('utf-8')
     try:
         if ast.dump(ast.parse(bare)) == ast.dump(_Bare().visit(ast.parse(source))):
@@ -30,7 +34,7 @@ def without_annotations(source):
     return source
 
 
-def _blank(lines, start, node):
+def _blank(lines: list[bytearray], start: tuple[int, int], node: Any) -> None:
     line, column = start
     while line <= node.end_lineno:
         text = lines[line - 1]
@@ -39,7 +43,7 @@ def _blank(lines, start, node):
         line, column = line + 1, 0
 
 
-def _arrow_before(lines, node):
+def _arrow_before(lines: list[bytearray], node: ast.expr) -> tuple[int, int] | None:
     """Where the arrow of a return annotation stands, on the line of the annotation."""
     column = lines[node.lineno - 1].rfind(b'->', 0, node.col_offset)
     return None if column < 0 else (node.lineno, column)
@@ -48,15 +52,15 @@ def _arrow_before(lines, node):
 class _Bare(ast.NodeTransformer):
     """A tree without annotations."""
 
-    def visit_arg(self, node):
+    def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
         return node
 
-    def visit_FunctionDef(self, node):
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
         return self.generic_visit(node)
 
-    def visit_AnnAssign(self, node):
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
             return node
         assign = ast.Assign([node.target], self.visit(node.value), None)
