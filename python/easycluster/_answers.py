@@ -9,8 +9,8 @@ from typing import Any
 
 from . import _errors, _kinds
 from ._pickling.policy import NOTHING, Policy
-from ._pickling.references import References
-from ._pickling.unpickler import Receipts, unpickle, unpickle_scanned
+from ._pickling.references import Receipts, References
+from ._pickling.unpickler import unpickle, unpickle_scanned
 from ._responses import Failed, RemoteException
 
 
@@ -28,7 +28,7 @@ class Answers:
 
     def receipts(self) -> Receipts:
         """What a completion is decoded with, also if that has to start again."""
-        return Receipts(self._references.load)
+        return Receipts(self._references)
 
     def decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
         """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
@@ -36,7 +36,7 @@ class Answers:
         try:
             if tag == _kinds.PICKLED:
                 pickled, buffers, uses = value
-                return unpickle(pickled, buffers, uses, self._policy, receipts, self._is_python2())
+                return unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2())
             return Failed(self._exception(tag, value, receipts))
         except Exception as error:
             return Failed(RemoteException(error, ''))
@@ -59,7 +59,7 @@ class Answers:
 
     def _plain(self, pickled: bytes, receipts: Receipts) -> Any:
         # ME-6 promises plain data; anything else in it is refused like everywhere.
-        return unpickle_scanned(pickled, NOTHING, receipts, True)
+        return unpickle_scanned(pickled, NOTHING, receipts.load, True)
 
     def _stack(self, pickled: bytes | None, receipts: Receipts) -> list[str]:
         if pickled is None:
@@ -87,7 +87,7 @@ class Answers:
         refusal = None
         if fields.get('pickle'):
             try:
-                orig = unpickle_scanned(bytes(fields['pickle']), self._policy, receipts, self._is_python2())
+                orig = unpickle_scanned(bytes(fields['pickle']), self._policy, receipts.load, self._is_python2())
             except Exception as error:
                 refusal = error
         if not isinstance(orig, BaseException):

@@ -14,14 +14,13 @@ from . import _errors, _kinds, _process
 from ._connection import Completion, Connection
 from ._native import Connection as Native
 from ._output import show
-from ._pickling.unpickler import Receipts
+from ._pickling.references import Receipts
 from ._responses import Failed, NonblockingResponse, RemoteException, Target, Ticket, completion_call
 
 # How long one wait for another thread that delivers lasts, in seconds, before this one looks whether the connection is lost.
 _DELIVERY_CHECK = 10.0
-# How many completions are taken from the extension at once, and how many of those one thread delivers at once.
+# How many completions are taken from the extension at once.
 _BATCH = 4096
-_AT_ONCE = 64
 _get_ident = threading.get_ident
 
 
@@ -42,42 +41,78 @@ class Receiver(Connection):
             return Failed(self._closing_error())
         return self._answers.decode(tag, value, receipts)
 
-    def _deliver_next(self, taken: deque[Completion], own: NonblockingResponse | None = None) -> Ticket | None:
-        """Delivers the oldest completion of `taken`, to `own` or to whoever waits for it, and gives its ticket: 0 if it was
-        nobody's, None if there was none.
+    def _deliver_taken(
+        self,
+        taken: deque[Completion],
+        own: NonblockingResponse | None = None,
+        most: int | None = None,
+        end: float | None = None,
+    ) -> Ticket | None:
+        """Delivers what was taken, to `own` or to whoever waits for it, one completion at a time and `most` at most. Gives the last
+        one's ticket: 0 if it was nobody's, None if there was none. What a completion function raises is raised at once, and none is
+        called after `end`; the others stay where they are.
 
-        A signal handler may raise anywhere in here. Then the completion goes back to where it was taken from; only a completion
-        function that has been called is not called again. That is why taking it, and calling a function with it, are one step each
-        for the interpreter: both are done by iterators in C.
+        A signal handler may raise anywhere in here. Then the completion in hand goes back to where it was taken from; only a
+        completion function that has been called is not called again. That is why taking one, and calling a function with it, are
+        one step each for the interpreter: iterators in C do both.
         """
         held: list[Completion] = []
-        calls: list[tuple[Any, ...]] = []
-        claimed: list[Target | None] = []
-        ticket, value = 0, None
+        pending = self._pending
+        take_one = iter(taken.popleft, None)
+        ticket = None
         try:
-            try:
-                held.extend(islice(iter(taken.popleft, None), 1))
-            except IndexError:
-                return None
-            ticket, tag, value = held[0]
-            if tag:
-                if tag == _kinds.OUTPUT:
+            while taken and most != 0:
+                if end is not None and _monotonic() >= end and self._next_is_function(taken):
+                    break
+                try:
+                    held.extend(islice(take_one, 1))
+                except IndexError:
+                    # Another thread was first.
+                    break
+                ticket, tag, value = held[0]
+                target = pending.get(ticket)
+                if not tag and target.__class__ is NonblockingResponse:
+                    # The usual one. Setting it twice does no harm.
+                    target._response_val = value
+                    target._have_response = True
+                    pending.pop(ticket, None)
                     held.clear()
-                    self._show_output()
-                    return 0
-                if tag == _kinds.AGAIN:
-                    tag, value, receipts = value
                 else:
-                    receipts = self._answers.receipts()
-                    held[0] = (ticket, _kinds.AGAIN, (tag, value, receipts))
-                value = self._decode(tag, value, receipts)
-                held[0] = (ticket, _kinds.VALUE, value)
-            if own is None:
+                    self._deliver_held(held, own)
+                if most is not None:
+                    most -= 1
+        except BaseException:
+            if held:
+                self._give_back(taken, held[0])
+            raise
+        finally:
+            self._tell_waiters()
+        return ticket
+
+    def _deliver_held(self, held: list[Completion], own: NonblockingResponse | None) -> None:
+        """Delivers the one completion in `held`, and leaves in there what is still to be delivered if something is raised."""
+        ticket, tag, value = held[0]
+        if tag:
+            if tag == _kinds.OUTPUT:
+                held.clear()
+                self._show_output()
+                return
+            if tag == _kinds.AGAIN:
+                tag, value, receipts = value
+            else:
+                receipts = self._answers.receipts()
+                held[0] = (ticket, _kinds.AGAIN, (tag, value, receipts))
+            value = self._decode(tag, value, receipts)
+            held[0] = (ticket, _kinds.VALUE, value)
+        claimed: list[Target | None] = []
+        calls: list[tuple[Any, ...]] = []
+        try:
+            if own is not None:
+                claimed.append(own)
+            else:
                 # Where close() came first, it has told.
                 claimed.extend(map(self._pending.pop, (ticket,), (None,)))
-                target = claimed[0]
-            else:
-                target = own
+            target = claimed[0]
             if isinstance(target, tuple):
                 function, arguments = completion_call(target, value)
                 calls.append(arguments)
@@ -87,18 +122,15 @@ class Receiver(Connection):
                 target.set_response(value)
             held.clear()
         except BaseException:
-            if held or calls:
-                self._give_back(taken, held[0] if held else (ticket, _kinds.VALUE, value), claimed)
+            if calls and not held:
+                held.append((ticket, _kinds.VALUE, value))
+            if held and claimed and claimed[0] is not None and own is None:
+                self._pending[ticket] = claimed[0]
             raise
-        finally:
-            self._tell_waiters()
-        return ticket
 
-    def _give_back(self, taken: deque[Completion], completion: Completion, claimed: list[Target | None]) -> None:
-        if claimed and claimed[0] is not None:
-            self._pending[completion[0]] = claimed[0]
+    def _give_back(self, taken: deque[Completion], completion: Completion) -> None:
         taken.appendleft(completion)
-        if claimed and taken is not self._taken and self._closing_error is not None:
+        if taken is not self._taken and self._closing_error is not None:
             # Closed meanwhile; close() has not seen this one.
             self._end_pending(self._closing_error)
 
@@ -114,39 +146,6 @@ class Receiver(Connection):
         if self._waiters:
             with self._delivered:
                 self._delivered.notify_all()
-
-    def _deliver_taken(self, taken: deque[Completion], end: float | None = None) -> None:
-        """Delivers what was taken, one completion at a time. What a completion function raises is raised at once, and none is
-        called after `end`; the others stay where they are."""
-        while taken:
-            self._deliver_values(taken)
-            if end is not None and _monotonic() >= end and self._next_is_function(taken):
-                return
-            self._deliver_next(taken)
-
-    def _deliver_values(self, taken: deque[Completion]) -> None:
-        """Delivers plain values to responses, up to the first completion that is something else. The same as _deliver_next(), in
-        less time: setting a response twice does no harm, so there is nothing to guard but what has not been set."""
-        held: deque[Completion] = deque()
-        pending = self._pending
-        try:
-            try:
-                held.extend(islice(iter(taken.popleft, None), _AT_ONCE))
-            except IndexError:
-                pass
-            while held:
-                ticket, tag, value = held[0]
-                target = pending.get(ticket)
-                if tag or target.__class__ is not NonblockingResponse:
-                    return
-                target._response_val = value
-                target._have_response = True
-                pending.pop(ticket, None)
-                held.popleft()
-        finally:
-            if held:
-                taken.extendleft(reversed(held))
-            self._tell_waiters()
 
     def _next_is_function(self, taken: deque[Completion]) -> bool:
         try:
@@ -210,7 +209,7 @@ class Receiver(Connection):
                     self._close_response(response)
                     return
                 if taken:
-                    self._deliver_taken(taken, end)
+                    self._deliver_taken(taken, end=end)
                 if response._have_response:
                     return
                 left = None if end is None else end - _monotonic()
@@ -270,7 +269,7 @@ class Receiver(Connection):
                         # Another thread was first.
                         continue
                     break
-                ticket = self._deliver_next(taken)
+                ticket = self._deliver_taken(taken, most=1)
                 # Neither output nor the answer to the definitions is a response that anybody asked for.
                 if ticket and ticket not in self._own_tickets:
                     return True

@@ -15,7 +15,7 @@ from ._client import Client
 from ._connection import Completion
 from ._native import Connection as Native
 from ._pickling.encode import dumps
-from ._pickling.unpickler import Receipts
+from ._pickling.references import Receipts
 from ._responses import Failed, NonblockingResponse, RemoteException, Target, Ticket
 from ._spec import Path
 
@@ -212,8 +212,7 @@ class ThreadedClient(Client):
             except KeyError:
                 # Another thread waits for the same response and is about to set it.
                 self._wait_for_delivery(is_settled, left)
-            while taken:
-                self._deliver_next(taken, response)
+            self._deliver_taken(taken, response)
             if end is not None and not response._have_response and _monotonic() >= end:
                 raise self._no_response(timeout)
 
@@ -276,7 +275,7 @@ class _Reader(threading.Thread):
     def _deliver(self, client: ThreadedClient) -> None:
         while self._taken:
             try:
-                client._deliver_next(self._taken)
+                client._deliver_taken(self._taken)
             except Exception:
                 # As in any thread: the program's hook says what a completion function raised, and the others go on.
                 kind, error, trace = sys.exc_info()

@@ -18,7 +18,6 @@ PROGRAM = r'''
 import sys, threading, time
 from easycluster import *
 from easycluster.server import spawn_local
-from support.interpreters import interpreters
 
 define_common("""
 def addvals(a, b):

@@ -22,18 +22,24 @@ shown = RemoteProxy.__repr__
 class _Ref(weakref.ref['objects.RemoteProxy']):
     """A weak reference that knows its object's number and how often it was received."""
 
-    __slots__ = ('oid', 'times')
+    __slots__ = ('oid', 'receipts')
     oid: int
-    times: int
+    # A byte for each.
+    receipts: bytearray
 
     def __new__(cls, proxy: objects.RemoteProxy, callback: Callable[[_Ref], None], oid: int) -> _Ref:
         self = super().__new__(cls, proxy, callback)
         self.oid = oid
-        self.times = 0
+        self.receipts = bytearray()
         return self
 
     def __init__(self, proxy: objects.RemoteProxy, callback: Callable[[_Ref], None], oid: int) -> None:
         super().__init__(proxy, callback)  # type: ignore[call-arg]
+
+    @property
+    def times(self) -> int:
+        """How often the object was received."""
+        return len(self.receipts)
 
 
 class ClosedConnection:
@@ -79,35 +85,35 @@ class References:
 
     def load(self, pid: Any) -> Any:
         """The proxy for a persistent id (ME-7), or the bytes that a Python 2 server marks as no text."""
+        value, ref = self.find(pid)
+        if ref is not None:
+            ref.receipts.append(0)
+        return value
+
+    def find(self, pid: Any) -> tuple[Any, _Ref | None]:
+        """As load(), with the reference to the proxy, and not counted as received yet."""
         if type(pid) is tuple and len(pid) == 2 and pid[0] == 'b' and type(pid[1]) is str:
-            return pid[1].encode('latin-1', 'replace')
+            return pid[1].encode('latin-1', 'replace'), None
         if not (
             isinstance(pid, tuple) and len(pid) == 3 and pid[0] == 'r' and type(pid[1]) is int and type(pid[2]) is int
         ):
-            raise _errors.Refused('the server sent a reference that is not valid: %.100r' % (pid,))
+            raise _errors.Refused('the server sent a reference that is none: %.100r' % (pid,))
         _, oid, class_id = pid
         # Two threads may receive the same object at once; it must be one proxy, and both receipts count.
         with self._lock:
-            proxy = self._received(oid)
+            ref = self._refs.get(oid)
+            proxy = ref() if ref is not None else None
         if proxy is not None:
-            return proxy
+            return proxy, ref
         # Not under the lock, because a proxy class may have a constructor of its own.
         made = self._class(class_id)(self._client(), oid)
         with self._lock:
-            proxy = self._received(oid)
+            ref = self._refs.get(oid)
+            proxy = ref() if ref is not None else None
             if proxy is None:
                 proxy = made
                 ref = self._refs[oid] = _Ref(made, self._when_dropped, oid)
-                ref.times = 1
-        return proxy
-
-    def _received(self, oid: int) -> objects.RemoteProxy | None:
-        """The proxy that there is for an object, with one more receipt."""
-        ref = self._refs.get(oid)
-        proxy = ref() if ref is not None else None
-        if ref is not None and proxy is not None:
-            ref.times += 1
-        return proxy
+        return proxy, ref
 
     def _class(self, class_id: int) -> type[objects.RemoteProxy]:
         made = self._classes.get(class_id)
@@ -154,7 +160,7 @@ class References:
                 found = None
         if not (isinstance(found, type) and issubclass(found, RemoteProxy)):
             raise _errors.Refused(
-                'the server names %s as the proxy class of an object, but that is not a proxy class here' % name
+                'the server names %s as the proxy class of an object, but that is no proxy class here' % name
             )
         return found
 
@@ -168,7 +174,8 @@ class References:
                     # Its place may be another reference's by now, whose proxy lives.
                     if self._refs.get(ref.oid) is ref:
                         del self._refs[ref.oid]
-                receipts.append((ref.oid, ref.times))
+                if ref.times:
+                    receipts.append((ref.oid, ref.times))
         except IndexError:
             pass
         if receipts:
@@ -183,6 +190,36 @@ class References:
             proxy = ref()
             if proxy is not None:
                 proxy.__dict__['_connection'] = CLOSED
+
+
+class Receipts:
+    """The references in one answer. Each is received once, however often reading the answer starts again."""
+
+    __slots__ = ('_references', '_found', '_counted', '_next')
+
+    def __init__(self, references: References) -> None:
+        self._references = references
+        self._found: list[tuple[Any, _Ref | None]] = []
+        self._counted: list[None] = []
+        self._next = 0
+
+    def restart(self) -> None:
+        """The answer is read again from its beginning."""
+        self._next = 0
+
+    def load(self, pid: Any) -> Any:
+        """As References.load(), for the reference that is next in the answer."""
+        if self._next == len(self._found):
+            self._found.append(self._references.find(pid))
+        value, ref = self._found[self._next]
+        if self._next == len(self._counted):
+            if ref is None:
+                self._counted.append(None)
+            else:
+                # Counted and noted in one step of the interpreter, so that a signal handler cannot raise between the two.
+                self._counted.extend(map(ref.receipts.append, (0,)))
+        self._next += 1
+        return value
 
 
 class ReferencePickler(pickle.Pickler):

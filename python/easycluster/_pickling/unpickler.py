@@ -30,28 +30,6 @@ else:
     _SlowUnpickler = pickle._Unpickler
 
 
-class Receipts:
-    """The references in one answer. Each is received once, however often reading the answer starts again."""
-
-    __slots__ = ('_load', '_received', '_next')
-
-    def __init__(self, load: Callable[[Any], Any]) -> None:
-        self._load = load
-        self._received: list[Any] = []
-        self._next = 0
-
-    def restart(self) -> None:
-        """The answer is read again from its beginning."""
-        self._next = 0
-
-    def __call__(self, pid: Any) -> Any:
-        """What `load` gave for the reference that is next in the answer."""
-        if self._next == len(self._received):
-            self._received.append(self._load(pid))
-        self._next += 1
-        return self._received[self._next - 1]
-
-
 class _StateNeedsCheck(Exception):
     """The fast unpickler has come to a name whose states have to be checked."""
 
@@ -103,15 +81,23 @@ class _StateChecking(_Finding, _SlowUnpickler):
 
 
 def _load_restricted(pickled: bytes, policy: Policy, uses: bytes, references: Load, options: dict[str, Any]) -> Any:
-    receipts = Receipts(references)
+    received: list[Any] = []
+
+    def receive(pid: Any) -> Any:
+        received.append(references(pid))
+        return received[-1]
+
+    def receive_again(pid: Any) -> Any:
+        # Each receipt counts, so what was received before the second start is not received again.
+        return received.pop(0) if received else references(pid)
+
     fast = _Restricted(io.BytesIO(pickled), **options)
-    fast.set_up(policy, uses, receipts)
+    fast.set_up(policy, uses, receive)
     try:
         return fast.load()
     except _StateNeedsCheck:
-        receipts.restart()
         checking = _StateChecking(io.BytesIO(pickled), **options)
-        checking.set_up(policy, uses, receipts)
+        checking.set_up(policy, uses, receive_again)
         return checking.load()
 
 

@@ -14,4 +14,5 @@ mod restart;
 mod round_trips;
 mod routes;
 mod silence;
+mod spec_options;
 mod tokens;
