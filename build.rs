@@ -13,16 +13,18 @@ mod strip;
 fn main() {
     println!("cargo::rerun-if-changed=bootstrap_py");
     println!("cargo::rerun-if-changed=src/stub");
-    let folder = std::fs::read_dir("bootstrap_py").expect("bootstrap_py lies beside Cargo.toml");
-    let files: Vec<(String, String)> = folder
+    let root = Path::new("bootstrap_py");
+    let files: Vec<(String, String)> = ["stub", "shared"]
+        .into_iter()
+        .flat_map(|folder| {
+            std::fs::read_dir(root.join(folder)).expect("bootstrap_py lies beside Cargo.toml")
+        })
         .map(|entry| entry.expect("bootstrap_py can be listed").path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "py"))
         .map(|path| {
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned());
             let text = std::fs::read_to_string(&path).expect("a stub file can be read");
-            (name.unwrap_or_default(), text)
+            let path = path.strip_prefix(root).expect("it was listed there");
+            (path.to_string_lossy().into_owned(), text)
         })
         .collect();
     let text = assemble::assemble(

@@ -66,8 +66,9 @@ class Client(Caller):
         try:
             native.call(held, ticket, kind, threadid, content, limit, keeps, False, main)
             # The usual one. Where close() came first, the response says so.
-            if not taken and len(held) == 1 and held[0][0] == ticket and not held[0][1] and pending.pop(ticket, None):
-                return held[0][2]
+            if len(held) == 1 and held[0][0] == ticket and not held[0][1] and not taken:
+                if pending.pop(ticket, None) is not None:
+                    return held[0][2]
             _move(held, taken)
             self._wait_for_response(response)
         except BaseException:

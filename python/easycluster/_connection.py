@@ -174,8 +174,14 @@ class Connection:
         where nothing listens; ValueError without a key where there is no SSH."""
         if ssh is None:
             ssh = self._ssh
+        if host == ':local':
+            self._connect_local(rpython)
+            return
         if not ssh and self._key is None:
-            raise ValueError('HMAC key must be specified when not using SSH')
+            raise ValueError(
+                'no key for the standalone server on %s: add user@ or ssh=yes for SSH, or give a key (kf=FILE in a spec)'
+                % host
+            )
         given_port = port
         if port is None:
             port = 22 if ssh else _native.DEFAULT_PORT
@@ -201,15 +207,16 @@ class Connection:
         self._remote_host, self._remote_port, self._peername, parameters = target
         self._open(parameters)
 
-    def _connect_local(self, rpython: str) -> None:
+    def _connect_local(self, rpython: str | None) -> None:
         """Connects to a new Python process on this machine."""
+        name = self._options.get('name') or 'local:%d' % next(Connection._local_count)
         parameters = {
             'host': None,
             'rpython': rpython,
             'enable_compression': bool(self._enable_compression),
             'timeout': self._options.get('timeout'),
         }
-        self._connect_to((None, None, 'local:%d' % next(Connection._local_count), parameters))
+        self._connect_to((None, None, name, parameters))
 
     def reconnect(self) -> None:
         """Connects again. The remote side starts afresh, and proxies of before raise IOError."""

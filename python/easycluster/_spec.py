@@ -84,18 +84,15 @@ def parse_connection_spec(
     Raises ValueError with the place marked for a spec that is malformed, OSError for a key file that cannot be read.
     """
     custom: list[str] | bool | None = True if custom_options is True else (list(custom_options) or None)
-    found, own = _native.parse_spec(spec, custom)
-    if found.pop('key_in_spec', False) and warn:
+    parsed = _native.Spec.parse(spec, custom)
+    if parsed.key_in_spec and warn:
         _warn()
-    user = found.pop('user')
-    port = found.pop('port')
     params = {
-        'host': found.pop('host'),
-        'port': default_port if port is None else port,
+        'port': default_port,
         'key': default_key,
-        'ssh': user is not None,
-        'user': user,
+        'ssh': parsed.transport in ('ssh', 'openssh'),
         'enable_compression': default_enable_compression,
     }
-    params.update(found)
-    return (params, own) if custom_options else params
+    found = parsed.parameters()
+    params.update((name, value) for name, value in found.items() if name != 'port' or value is not None)
+    return (params, parsed.custom) if custom_options else params

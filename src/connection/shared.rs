@@ -240,6 +240,13 @@ impl Shared {
         self.lock().closing
     }
 
+    /// Waits until the connection is to be closed.
+    pub(super) async fn closing(&self) {
+        while !self.is_closing() {
+            self.timer.notified().await;
+        }
+    }
+
     pub(super) fn hello(&self) -> Option<Hello> {
         match &*self.phase.borrow() {
             Phase::Running(hello) => Some((**hello).clone()),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::connection::{ConnectOptions, Connection as Core, Peer};
 
@@ -45,14 +44,14 @@ pub(super) fn wait_for<T: Send + 'static>(
     }
 }
 
-/// Connects as `parameters` say, as far as a started remote command; requests may be made at once.
+/// Connects as `parameters` say, a Spec or a dictionary, as far as a started remote command; requests may be made at once.
 ///
 /// `pickle` is the highest protocol this Python reads; `trusted` lets everything be unpickled.
 #[pyfunction]
 #[pyo3(signature = (parameters, definitions, pickle, trusted=false, keep_alive=None))]
 pub(super) fn open(
     py: Python<'_>,
-    parameters: &Bound<'_, PyDict>,
+    parameters: &Bound<'_, PyAny>,
     definitions: String,
     pickle: u8,
     trusted: bool,

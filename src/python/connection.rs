@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::connection::request::{Payload, Request, RequestKind, ThreadTarget};
 use crate::connection::{Connection as Core, Sink};
-use crate::wire::Segments;
+use crate::wire::{Kind, Segments, Sender};
 
 use super::connect::{SIGNAL_CHECK, wait_for};
 use super::convert::{self, Reading};
@@ -52,20 +52,11 @@ impl Drop for Connection {
     }
 }
 
+/// The kind of a request with this number, which Python has from `REQUEST_KINDS`.
 fn kind(code: u8) -> PyResult<RequestKind> {
-    Ok(match code {
-        2 => RequestKind::Call,
-        3 => RequestKind::Method,
-        4 => RequestKind::Eval,
-        5 => RequestKind::Exec,
-        6 => RequestKind::Define,
-        7 => RequestKind::Run,
-        _ => {
-            return Err(PyValueError::new_err(format!(
-                "{code} is no kind of request"
-            )));
-        }
-    })
+    Kind::from_code(code, Sender::Client)
+        .and_then(|kind| RequestKind::try_from(kind).ok())
+        .ok_or_else(|| PyValueError::new_err(format!("{code} is not the number of a request")))
 }
 
 fn route(slot: bool) -> Route {
@@ -148,7 +139,7 @@ impl Connection {
             request.references = references;
             request.keeps = oids;
         }
-        request.barrier = code == 6;
+        request.barrier = request.kind == RequestKind::Define;
         Ok(request)
     }
 

@@ -8,8 +8,9 @@ use pyo3::types::{PyBytes, PyList, PyNone, PyString, PyTuple};
 use crate::connection::{Completion, request::Answer};
 
 use super::joined;
-use super::pickle_scan::{Refused, Scan, scan};
 use super::queue::Ticket;
+use crate::pickle::names::{Scan, scan};
+use crate::pickle::{Budget, Refused};
 
 /// The value itself.
 const VALUE: u8 = 0;
@@ -106,7 +107,7 @@ fn result<'py>(
         return Ok((VALUE, value));
     }
     let pickle = joined::bytes(py, &answer.pickle)?;
-    let uses = match scan(pickle.as_bytes()) {
+    let uses = match scan(pickle.as_bytes(), Budget::PYTHON) {
         Ok(Scan::Plain) if answer.buffers.is_empty() && !reading.python2 => {
             // Nothing in it can call or find anything, so the plain unpickler does.
             return Ok(match loads(py)?.call1((&pickle,)) {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-const SITECUSTOMIZE: &str = include_str!("sitecustomize.py");
+const SITECUSTOMIZE: &str = include_str!("../../bootstrap_py/helpers/profile_site.py");
 
 /// The folder; removed when the server ends.
 #[derive(Debug)]

@@ -8,13 +8,14 @@ const ORDER: &str = include_str!("../../bootstrap_py/order.txt");
 
 /// The stub's text: the file that starts first, then the names and texts of the others, with NUL between them all.
 ///
-/// `files` are the names and sources of all that lies in `bootstrap_py`.
+/// `files` are the paths inside `bootstrap_py` and the sources of all that lies in its folders `stub` and `shared`.
 pub fn assemble<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut files: Vec<_> = files
-        .filter(|(name, _)| {
-            name.ends_with(".py") && !["first_stage.py", "objects.py"].contains(name)
+        .filter_map(|(path, source)| {
+            let (_, name) = path.split_once('/')?;
+            let sent = name.ends_with(".py") && !["first_stage.py", "objects.py"].contains(&name);
+            sent.then(|| (name, shorten(&strip(source))))
         })
-        .map(|(name, source)| (name, shorten(&strip(source))))
         .collect();
     let place = |name: &str| ORDER.lines().position(|listed| listed == name);
     files.sort_by_key(|(name, _)| (place(name).unwrap_or(usize::MAX), *name));

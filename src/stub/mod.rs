@@ -21,16 +21,19 @@ static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/bootstrap_py");
 /// Made by the build script from the same files.
 static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub.deflate"));
 
-/// One of the stub's files as its author wrote it, such as `objects.py`.
-pub fn file(name: &str) -> Option<&'static str> {
-    SOURCES.get_file(name)?.contents_utf8()
+/// A file of `bootstrap_py` as its author wrote it, such as `shared/objects.py`.
+pub fn file(path: &str) -> Option<&'static str> {
+    SOURCES.get_file(path)?.contents_utf8()
 }
 
-/// The stub's text as the first stage inflates it: a line of names and sizes, then the files.
+/// The stub's text as the first stage inflates it: its first file, then a NUL, a name, a NUL and a text
+/// for each other.
 pub fn stub_text() -> String {
     assemble::assemble(
-        SOURCES
-            .files()
+        ["stub", "shared"]
+            .into_iter()
+            .filter_map(|folder| SOURCES.get_dir(folder))
+            .flat_map(Dir::files)
             .filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?))),
     )
 }
@@ -73,8 +76,8 @@ impl Bootstrap {
                 )));
             }
         };
-        let loader = join(file("first_stage.py").unwrap_or_default(), "@").replace('"', "~");
-        let script = join(file("first_stage.sh").unwrap_or_default(), " ")
+        let loader = join(file("stub/first_stage.py").unwrap_or_default(), "@").replace('"', "~");
+        let script = join(file("stub/first_stage.sh").unwrap_or_default(), " ")
             .replace("; ", ";")
             .replace("%LOADER%", &loader)
             .replace("%MARKER_A%", first)

@@ -11,8 +11,14 @@ CANDIDATES = (
 )
 
 
+def path(name):
+    """Where a file of the stub lies, or one that both ends run."""
+    found = [os.path.join(SOURCES, folder, name) for folder in ("stub", "shared")]
+    return next((place for place in found if os.path.exists(place)), os.path.join(SOURCES, name))
+
+
 def read(name):
-    with open(os.path.join(SOURCES, name), encoding="ascii") as file:
+    with open(path(name), encoding="ascii") as file:
         return file.read()
 
 
@@ -109,9 +115,8 @@ def shorten(stripped):
 
 def names():
     """The stub's files in the order in which they are sent."""
-    found = [
-        name for name in os.listdir(SOURCES) if name.endswith(".py") and name not in ("first_stage.py", "objects.py")
-    ]
+    files = os.listdir(os.path.join(SOURCES, "stub")) + os.listdir(os.path.join(SOURCES, "shared"))
+    found = [name for name in files if name.endswith(".py") and name not in ("first_stage.py", "objects.py")]
     order = read("order.txt").split()
     return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
 

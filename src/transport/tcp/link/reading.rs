@@ -1,6 +1,7 @@
 //! The reading half of a link: frames to messages, within the windows, and the watch over silence.
 
 use super::*;
+use crate::progress::CLOSE_GRACE;
 
 pub(super) struct Reading {
     pub read: OwnedReadHalf,
@@ -33,7 +34,7 @@ impl Reading {
             let _ = self.tell.send(Err(error));
         }
         // The other side may have stopped reading, and what is left is for nobody.
-        let _ = timeout(FAREWELL, shared.written()).await;
+        let _ = timeout(CLOSE_GRACE, shared.written()).await;
         shared.broken.notify_one();
     }
 

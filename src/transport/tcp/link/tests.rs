@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::progress::CLOSE_GRACE;
 use crate::transport::tcp::handshake;
 
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -30,12 +31,12 @@ async fn a_peer_that_reads_nothing_holds_nothing_open() {
     let shared = Arc::downgrade(&receiver.owner.0);
     // As much as the window takes, far more than the sockets hold.
     let all = sender.data(vec![0; WINDOW as usize].into());
-    timeout(FAREWELL, all).await.unwrap().unwrap();
+    timeout(CLOSE_GRACE, all).await.unwrap().unwrap();
     // One more byte waits for room.
     let more = sender.data(vec![0].into());
     assert!(timeout(Duration::from_millis(100), more).await.is_err());
     drop((sender, receiver));
-    let deadline = Instant::now() + 5 * FAREWELL;
+    let deadline = Instant::now() + 5 * CLOSE_GRACE;
     while shared.upgrade().is_some() {
         assert!(Instant::now() < deadline, "its tasks still run");
         tokio::time::sleep(Duration::from_millis(20)).await;
