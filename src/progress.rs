@@ -69,9 +69,14 @@ impl StageLimits {
             Stage::Interpreter => self.interpreter,
             Stage::Stub => self.stub,
         };
+        self.within(own, start)
+    }
+
+    /// What the deadline leaves of a limit that counts from `start`.
+    pub fn within(&self, limit: Duration, start: Instant) -> Duration {
         match self.deadline {
-            Some(deadline) => own.min(deadline.saturating_duration_since(start)),
-            None => own,
+            Some(deadline) => limit.min(deadline.saturating_duration_since(start)),
+            None => limit,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::error::{ConnectError, Error, Stage};
 use crate::session::Session;
 use crate::stub::Bootstrap;
 use crate::transport::{
-    ExitStatus, OnRunning, Process, ReadEvent, Reader, Started, TransportOptions, Writer,
+    ExitStatus, HasEnded, OnRunning, Process, ReadEvent, Reader, Started, TransportOptions, Writer,
 };
 
 use super::boot::{Boot, Sign, Tail};
@@ -34,7 +34,7 @@ struct Attempt {
     writing: JoinHandle<()>,
     bootstrap: Bootstrap,
     stub_sent: bool,
-    on_used_connection: bool,
+    shared_has_ended: Option<HasEnded>,
     on_running: Option<OnRunning>,
 }
 
@@ -47,7 +47,7 @@ impl Attempt {
             writing: tokio::spawn(write_all(Arc::clone(shared), writer, first)),
             bootstrap: started.bootstrap,
             stub_sent: started.stub_sent,
-            on_used_connection: started.on_used_connection,
+            shared_has_ended: started.shared_has_ended,
             on_running: started.on_running,
         }
     }
@@ -67,7 +67,7 @@ pub(super) fn start(
         let _driven = driven;
         let mut restarts = 0;
         let failure = loop {
-            let (retry, writing) = (attempt.on_used_connection, attempt.writing);
+            let writing = attempt.writing;
             let mut reading = Reading::new(
                 Arc::clone(&shared),
                 &attempt.bootstrap,
@@ -77,8 +77,9 @@ pub(super) fn start(
             let failure = reading.run(attempt.reader).await;
             // A writer that waits for room would wait for ever; and it must take nothing more out.
             writing.abort();
+            let lost = attempt.shared_has_ended.is_some_and(|ended| ended());
             let retry =
-                retry && restarts < RESTARTS && reading.ended_before_a_word(attempt.stub_sent);
+                lost && restarts < RESTARTS && reading.ended_before_a_word(attempt.stub_sent);
             if retry {
                 // An error says that it was aborted.
                 _ = writing.await;

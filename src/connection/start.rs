@@ -45,14 +45,14 @@ impl Starter {
                     limit,
                 ))
             });
-        Ok(started.map_err(|error| self.explained(error, deadline))?)
+        Ok(started.map_err(|error| explained(error, deadline))?)
     }
+}
 
-    /// Whether it was the spec's own limit that ended a stage.
-    fn explained(&self, error: ConnectError, deadline: Instant) -> ConnectError {
-        if error.timed_out && Instant::now() >= deadline {
-            return error.with_hint("give the spec a longer timeout=");
-        }
-        error
+/// Says so where the spec's own limit ended a stage that knows of nothing better to do.
+fn explained(error: ConnectError, deadline: Instant) -> ConnectError {
+    if error.timed_out && error.hint.is_none() && Instant::now() >= deadline {
+        return error.with_hint("give the spec a longer timeout=");
     }
+    error
 }

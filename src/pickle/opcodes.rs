@@ -35,7 +35,9 @@ pub(super) enum Literal {
     Text,
     /// The `str` of Python 2.
     ByteString,
-    /// A value of protocol 0, as text.
+    /// A whole number as text, which Python 2 writes in every protocol; `00` and `01` are truth values.
+    WrittenInt,
+    /// Another value of protocol 0, as text.
     Written,
 }
 
@@ -167,22 +169,23 @@ const fn row(code: u8) -> Option<Opcode> {
         NONE => (Operand::None, Push(L::None)),
         0x88 => (Operand::None, Push(L::True)),
         0x89 => (Operand::None, Push(L::False)),
-        b'K' => (Fixed(1), Push(L::Int)),          // BININT1
-        b'M' => (Fixed(2), Push(L::Int)),          // BININT2
-        b'J' => (Fixed(4), Push(L::Int)),          // BININT
-        0x8a => (Counted(1), Push(L::Long)),       // LONG1
-        0x8b => (Counted(4), Push(L::Long)),       // LONG4
-        b'G' => (Fixed(8), Push(L::Float)),        // BINFLOAT
-        b'C' => (Counted(1), Push(L::Bytes)),      // SHORT_BINBYTES
-        b'B' => (Counted(4), Push(L::Bytes)),      // BINBYTES
-        0x8e => (Counted(8), Push(L::Bytes)),      // BINBYTES8
-        0x96 => (Counted(8), Push(L::ByteArray)),  // BYTEARRAY8
-        0x8c => (Counted(1), Push(L::Text)),       // SHORT_BINUNICODE
-        b'X' => (Counted(4), Push(L::Text)),       // BINUNICODE
-        0x8d => (Counted(8), Push(L::Text)),       // BINUNICODE8
-        b'U' => (Counted(1), Push(L::ByteString)), // SHORT_BINSTRING
-        b'T' => (Counted(4), Push(L::ByteString)), // BINSTRING
-        b'F' | b'I' | b'L' | b'S' | b'V' => (Line, Push(L::Written)), // FLOAT, INT, LONG, STRING, UNICODE
+        b'K' => (Fixed(1), Push(L::Int)),               // BININT1
+        b'M' => (Fixed(2), Push(L::Int)),               // BININT2
+        b'J' => (Fixed(4), Push(L::Int)),               // BININT
+        0x8a => (Counted(1), Push(L::Long)),            // LONG1
+        0x8b => (Counted(4), Push(L::Long)),            // LONG4
+        b'G' => (Fixed(8), Push(L::Float)),             // BINFLOAT
+        b'C' => (Counted(1), Push(L::Bytes)),           // SHORT_BINBYTES
+        b'B' => (Counted(4), Push(L::Bytes)),           // BINBYTES
+        0x8e => (Counted(8), Push(L::Bytes)),           // BINBYTES8
+        0x96 => (Counted(8), Push(L::ByteArray)),       // BYTEARRAY8
+        0x8c => (Counted(1), Push(L::Text)),            // SHORT_BINUNICODE
+        b'X' => (Counted(4), Push(L::Text)),            // BINUNICODE
+        0x8d => (Counted(8), Push(L::Text)),            // BINUNICODE8
+        b'U' => (Counted(1), Push(L::ByteString)),      // SHORT_BINSTRING
+        b'T' => (Counted(4), Push(L::ByteString)),      // BINSTRING
+        b'I' | b'L' => (Line, Push(L::WrittenInt)),     // INT, LONG
+        b'F' | b'S' | b'V' => (Line, Push(L::Written)), // FLOAT, STRING, UNICODE
         b']' => (Operand::None, Empty(Container::List)),
         b')' => (Operand::None, Empty(Container::Tuple)),
         EMPTY_DICT => (Operand::None, Empty(Container::Dict)),

@@ -13,6 +13,9 @@ use super::stack::Stack;
 const EXPANSION_FACTOR: u64 = 16;
 const EXPANSION_FREE: u64 = 64 << 20;
 
+/// The longest number that is read from text.
+const MAX_DIGITS: usize = 4300;
+
 /// A place in a tree.
 pub(super) type Place = u32;
 
@@ -202,13 +205,12 @@ impl<'a> Builder<'a> {
                 let digits = data.bytes()?.joined();
                 let number = BigInt::from_signed_bytes_le(&digits);
                 let size = digits.len() as u64;
-                let node = i64::try_from(&number)
-                    .map_or_else(|_| Node::BigInt(Box::new(number)), Node::Int);
-                return self.leaf(node, size);
+                return self.leaf(whole(number), size);
             }
             Literal::Bytes | Literal::ByteArray => return self.sized(data, Node::Bytes),
             Literal::Text => return self.sized(data, Node::Text),
             Literal::ByteString => return self.sized(data, Node::ByteString),
+            Literal::WrittenInt => return self.written_int(&data.bytes()?),
             Literal::Written => {
                 return Err(Error::new(
                     "a pickle of protocol 0 or 1, which no stub of this protocol sends",
@@ -216,6 +218,24 @@ impl<'a> Builder<'a> {
             }
         };
         self.leaf(node, 0)
+    }
+
+    fn written_int(&mut self, line: &Span<'_>) -> Result<(), Error> {
+        let line = line.joined();
+        let node = match &line[..] {
+            b"00" => Node::Bool(false),
+            b"01" => Node::Bool(true),
+            digits => {
+                let digits = digits.strip_suffix(b"L").unwrap_or(digits);
+                // CPython reads no longer ones either: it takes the square of the time.
+                let number = Some(digits).filter(|digits| digits.len() <= MAX_DIGITS);
+                let number = number
+                    .and_then(|digits| BigInt::parse_bytes(digits, 10))
+                    .ok_or(Refused::Malformed("a number is no number"))?;
+                whole(number)
+            }
+        };
+        self.leaf(node, line.len() as u64)
     }
 
     fn sized(&mut self, data: Data<'a>, node: fn(Span<'a>) -> Node<'a>) -> Result<(), Error> {
@@ -381,6 +401,10 @@ impl<'a> Builder<'a> {
     }
 }
 
+fn whole(number: BigInt) -> Node<'static> {
+    i64::try_from(&number).map_or_else(|_| Node::BigInt(Box::new(number)), Node::Int)
+}
+
 fn is_latin_1(node: &Node<'_>) -> bool {
     match node {
         Node::Text(span) | Node::ByteString(span) => {
@@ -460,7 +484,8 @@ mod tests {
             (b"cbuiltins\nset\nK\x01\x85R.", "no plain data"),
             (b"K\x01)R.", "no function"),
             (b"Pid\n.", "persistent"),
-            (b"I1\n.", "protocol 0"),
+            (b"S'a'\n.", "protocol 0"),
+            (b"Ix\n.", "no number"),
             (b"K\x01K\x02a.", "holds no others"),
             (b"]K\x01K\x02s.", "holds no others"),
             (b"}(K\x01u.", "no value"),

@@ -72,12 +72,14 @@ impl Spec {
         }
         let option = OPTIONS
             .iter()
-            .find(|option| option.keyword == keyword)
+            .find(|option| option.keyword() == keyword)
             .ok_or_else(|| PyTypeError::new_err(format!("{keyword}: not an option of a spec")))?;
         if option.sets == Sets::Key {
-            let key: Vec<u8> = value
-                .extract()
-                .map_err(|error| PyTypeError::new_err(format!("{keyword}: {error}")))?;
+            let key: Vec<u8> = value.extract().map_err(|_| {
+                PyTypeError::new_err(
+                    "the key is bytes, as read_key_file() and decode_key() give it",
+                )
+            })?;
             spec.key = Some(KeySource::Given(keys::key_from(&key)?));
             return Ok(Spec { spec });
         }
@@ -100,8 +102,8 @@ impl Spec {
         found.set_item("port", spec.port)?;
         for option in OPTIONS.iter().filter(|option| option.sets != Sets::Key) {
             match (option.show)(spec) {
-                Some(value) => found.set_item(option.keyword, object(py, value)?)?,
-                None if option.sets == Sets::User => found.set_item(option.keyword, py.None())?,
+                Some(value) => found.set_item(option.keyword(), object(py, value)?)?,
+                None if option.sets == Sets::User => found.set_item(option.keyword(), py.None())?,
                 None => {}
             }
         }
@@ -114,7 +116,7 @@ impl Spec {
                 KeySource::Text(text) => keys::decode_key(py, text)?,
                 KeySource::Given(key) => PyBytes::new(py, key.as_bytes()),
             };
-            found.set_item(option.keyword, key)?;
+            found.set_item(option.keyword(), key)?;
         }
         Ok(found)
     }
@@ -208,7 +210,7 @@ fn text_of(option: &SpecOption, value: &Bound<'_, PyAny>) -> PyResult<OsString> 
         let found = value.get_type().name().map(|name| name.to_string());
         PyTypeError::new_err(format!(
             "{}: a text, a path, a number, a list, True or False is wanted, not {}",
-            option.keyword,
+            option.keyword(),
             found.unwrap_or_default()
         ))
     })?;

@@ -15,6 +15,7 @@ mod head;
 mod items;
 mod options;
 mod parse;
+mod suggestion;
 mod types;
 mod values;
 

@@ -18,8 +18,8 @@ pub(crate) struct SpecOption {
     pub(crate) aliases: &'static [&'static str],
     /// What other programs call it. Not accepted, but answered with the name.
     pub(super) elsewhere: &'static [&'static str],
-    /// The keyword of Python's `Client`.
-    pub(crate) keyword: &'static str,
+    /// The keyword of Python's `Client`, where it is not the name.
+    keyword: Option<&'static str>,
     /// Where it comes from; CS-26 makes the difference.
     pub(super) since: Since,
     /// The transports that take it (CS-25).
@@ -78,6 +78,20 @@ const ALL: &[Takes] = &[Ssh, OpenSsh, Tcp, Local];
 const REMOTE: &[Takes] = &[Ssh, OpenSsh, Tcp];
 const BY_SSH: &[Takes] = &[Ssh, OpenSsh];
 
+/// What a row leaves out. The rest every row says; a test holds them to it.
+const PLAIN: SpecOption = SpecOption {
+    name: "",
+    aliases: &[],
+    elsewhere: &[],
+    keyword: None,
+    since: Added,
+    takes: ALL,
+    sets: Sets::Own,
+    parse: Parse::Path(|_, _| {}),
+    show: |_| None,
+    secret: false,
+};
+
 /// What [`ConnectionSpec`]'s `Display` writes in place of a key; refused when it comes back.
 pub(super) const HIDDEN_KEY: &str = "(hidden)";
 
@@ -85,12 +99,9 @@ pub(super) const HIDDEN_KEY: &str = "(hidden)";
 pub(crate) static OPTIONS: &[SpecOption] = &[
     SpecOption {
         name: "ssh",
-        aliases: &[],
         elsewhere: &["transport"],
-        keyword: "ssh",
         since: Original,
         takes: REMOTE,
-        sets: Sets::Own,
         parse: Parse::Path(|spec, value| spec.ssh = Some(values::ssh(value))),
         show: |spec| {
             spec.ssh.as_ref().map(|choice| match choice {
@@ -99,13 +110,12 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
                 SshChoice::Program(path) => Program(path.clone()),
             })
         },
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "kf",
         aliases: &["keyfile"],
-        elsewhere: &[],
-        keyword: "key",
+        keyword: Some("key"),
         since: Original,
         takes: REMOTE,
         sets: Sets::Key,
@@ -114,13 +124,11 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
             Some(KeySource::File(path)) => Some(Path(path.clone())),
             _ => None,
         },
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "key",
-        aliases: &[],
         elsewhere: &["secret"],
-        keyword: "key",
         since: Original,
         takes: REMOTE,
         sets: Sets::Key,
@@ -138,99 +146,72 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
             _ => None,
         },
         secret: true,
+        ..PLAIN
     },
     SpecOption {
         name: "compress",
-        aliases: &[],
         elsewhere: &["compression"],
-        keyword: "enable_compression",
+        keyword: Some("enable_compression"),
         since: Original,
-        takes: ALL,
-        sets: Sets::Own,
         parse: Parse::Text(|spec, value| set(&mut spec.compress, values::switch(value))),
         show: |spec| spec.compress.map(Switch),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "user",
-        aliases: &[],
         elsewhere: &["username", "login", "remoteuser"],
-        keyword: "user",
         since: Original,
         takes: REMOTE,
         sets: Sets::User,
         parse: Parse::Text(|spec, value| set(&mut spec.user, parse_user(value))),
         show: |spec| spec.user.clone().map(Text),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "extra",
-        aliases: &[],
         elsewhere: &["sshargs", "sshoptions", "options"],
-        keyword: "extra_args",
+        keyword: Some("extra_args"),
         since: Original,
         takes: REMOTE,
-        sets: Sets::Own,
         parse: Parse::Words(|spec, words| spec.extra = words),
         show: |spec| (!spec.extra.is_empty()).then(|| Words(spec.extra.clone())),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "rpython",
-        aliases: &[],
         elsewhere: &["python", "pythonpath", "interpreter", "pythoninterpreter"],
-        keyword: "rpython",
         since: Original,
-        takes: ALL,
-        sets: Sets::Own,
         parse: Parse::Text(|spec, value| set(&mut spec.rpython, Ok(value.to_string()))),
         show: |spec| spec.rpython.clone().map(Text),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "timeout",
-        aliases: &[],
         elsewhere: &["connecttimeout"],
-        keyword: "timeout",
-        since: Added,
-        takes: ALL,
-        sets: Sets::Own,
         parse: Parse::Text(|spec, value| set(&mut spec.timeout, values::timeout(value))),
         show: |spec| spec.timeout.map(Seconds),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "identity",
-        aliases: &[],
         elsewhere: &["identityfile", "privatekey", "sshkey", "keyfilename"],
-        keyword: "identity",
-        since: Added,
         takes: BY_SSH,
-        sets: Sets::Own,
         parse: Parse::Path(|spec, value| spec.identity = Some(PathBuf::from(value))),
         show: |spec| spec.identity.clone().map(Path),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "known_hosts",
-        aliases: &[],
         elsewhere: &["userknownhostsfile", "knownhostsfile"],
-        keyword: "known_hosts",
-        since: Added,
         takes: BY_SSH,
-        sets: Sets::Own,
         parse: Parse::Path(|spec, value| spec.known_hosts = Some(PathBuf::from(value))),
         show: |spec| spec.known_hosts.clone().map(Path),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "config",
-        aliases: &[],
         elsewhere: &["sshconfig", "configfile"],
-        keyword: "config",
-        since: Added,
         takes: BY_SSH,
-        sets: Sets::Own,
         parse: Parse::Path(|spec, value| spec.config = Some(values::config(value))),
         show: |spec| {
             spec.config.as_ref().map(|choice| match choice {
@@ -238,87 +219,61 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
                 ConfigChoice::File(path) => Path(path.clone()),
             })
         },
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "hostkey",
-        aliases: &[],
         elsewhere: &["stricthostkeychecking", "hostkeychecking", "fingerprint"],
-        keyword: "hostkey",
-        since: Added,
         takes: BY_SSH,
-        sets: Sets::Own,
         parse: Parse::Text(|spec, value| set(&mut spec.hostkey, values::hostkey(value))),
         show: |spec| spec.hostkey.as_ref().map(|policy| Text(policy.to_string())),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "batch",
-        aliases: &[],
         elsewhere: &["batchmode"],
-        keyword: "batch",
-        since: Added,
         takes: BY_SSH,
-        sets: Sets::Own,
         parse: Parse::Text(|spec, value| set(&mut spec.batch, values::switch(value))),
         show: |spec| spec.batch.map(Switch),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "jump",
-        aliases: &[],
         elsewhere: &["proxyjump", "jumphost", "via", "bastion"],
-        keyword: "jump",
-        since: Added,
         takes: BY_SSH,
-        sets: Sets::Own,
         parse: Parse::Text(|spec, value| set(&mut spec.jump, values::jump(value))),
         show: |spec| {
             spec.jump
                 .as_ref()
                 .map(|hosts| Text(values::show_jump(hosts)))
         },
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "allow",
-        aliases: &[],
         elsewhere: &["unpickle"],
-        keyword: "allow",
-        since: Added,
-        takes: ALL,
-        sets: Sets::Own,
         parse: Parse::Text(|spec, value| {
             spec.allow = values::allow(value)?;
             Ok(())
         }),
         show: |spec| (!spec.allow.is_empty()).then(|| Names(spec.allow.clone())),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "name",
-        aliases: &[],
         elsewhere: &["label", "alias"],
-        keyword: "name",
-        since: Added,
-        takes: ALL,
-        sets: Sets::Own,
         parse: Parse::Text(|spec, value| set(&mut spec.name, Ok(value.to_string()))),
         show: |spec| spec.name.clone().map(Text),
-        secret: false,
+        ..PLAIN
     },
     SpecOption {
         name: "ahead",
-        aliases: &[],
         elsewhere: &["standby"],
-        keyword: "ahead",
-        since: Added,
         // A program makes a connection for each client, so there is none on which another could wait.
         takes: &[Ssh],
-        sets: Sets::Own,
         parse: Parse::Text(|spec, value| set(&mut spec.ahead, values::ahead(value))),
         show: |spec| spec.ahead.map(Count),
-        secret: false,
+        ..PLAIN
     },
 ];
 
@@ -331,6 +286,11 @@ impl SpecOption {
     /// Its name and its other names.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// The keyword of Python's `Client`.
+    pub(crate) fn keyword(&self) -> &'static str {
+        self.keyword.unwrap_or(self.name)
     }
 
     /// Whether EasyCluster 0.22.3 had it.
@@ -423,38 +383,30 @@ pub(super) fn keeps_colon(item: &str) -> bool {
         })
 }
 
-/// What to say about an option that does not exist (CS-9).
-pub(super) fn unknown(name: &str) -> String {
-    let plain = |name: &str| name.to_lowercase().replace(['_', '-', ' '], "");
-    let wanted = plain(name);
-    if wanted == "port" {
-        return "a port is not an option: it stands directly behind the host, as in host:2222"
-            .to_string();
-    }
-    if wanted == "password" || wanted == "passwd" {
-        return "a password has no place in a connection spec; use a key or an agent".to_string();
-    }
-    let same = OPTIONS.iter().find_map(|option| {
-        let known = option.names().find(|known| plain(known) == wanted);
-        let elsewhere =
-            || option.elsewhere.contains(&wanted.as_str()) || plain(option.keyword) == wanted;
-        known.or_else(|| elsewhere().then_some(option.name))
-    });
-    let near = || {
-        OPTIONS
-            .iter()
-            .flat_map(SpecOption::names)
-            .map(|known| (strsim::damerau_levenshtein(known, &wanted), known))
-            // One slip in a short name makes another word of it, two in a long one do not.
-            .filter(|(slips, known)| *slips <= (known.len() / 3).min(2))
-            .min_by_key(|(slips, _)| *slips)
-            .map(|(_, known)| known)
-    };
-    match same.or_else(near) {
-        Some(known) => format!("unknown option {name:?}; did you mean {known:?}?"),
-        None => {
-            let known: Vec<&str> = OPTIONS.iter().flat_map(SpecOption::names).collect();
-            format!("unknown option {name:?}; there are {}", known.join(", "))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_reads_what_it_shows() {
+        for option in OPTIONS {
+            let samples = ["f", "yes", "7", "refuse", "a.b"];
+            let set = samples
+                .iter()
+                .find_map(|value| {
+                    let spec = ConnectionSpec::default();
+                    spec.with(option, OsStr::new(value)).ok()
+                })
+                .unwrap_or_else(|| panic!("{}: no sample is taken", option.name));
+            let shown = (option.show)(&set).unwrap_or_else(|| panic!("{}: not set", option.name));
+            let again = ConnectionSpec::default()
+                .with(option, OsStr::new(&shown.to_string()))
+                .unwrap();
+            assert_eq!(again, set, "{}", option.name);
+            for name in option.names() {
+                let found = find(name).map(|found| found.name);
+                assert_eq!(found, Some(option.name), "{name} stands twice");
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::keys::Key;
 use crate::spec::head::{URL_SCHEME, bare_ipv6, head_end, parse_head, parse_port};
 use crate::spec::items::{Item, split};
 use crate::spec::options::{self, OPTIONS, Sets, SpecOption};
+use crate::spec::suggestion;
 use crate::spec::{
     ConnectionSpec, Host, KeySource, MAX_SPEC, SpecError, SpecErrorKind, SshChoice, Transport,
 };
@@ -105,7 +106,7 @@ impl ConnectionSpec {
             Some(option) => self
                 .with(option, value)
                 .map_err(|reason| fail(Malformed, reason)),
-            None => Err(fail(Unknown, options::unknown(name))),
+            None => Err(fail(Unknown, suggestion::unknown(name))),
         }
     }
 
@@ -308,7 +309,7 @@ impl Reader<'_> {
             };
         let option = known.filter(|_| !is_custom);
         if option.is_none() && !is_custom {
-            return Err(self.error(Unknown, item.name_place(), options::unknown(name)));
+            return Err(self.error(Unknown, item.name_place(), suggestion::unknown(name)));
         }
         let seen = Seen {
             place: item.name_place(),

@@ -157,6 +157,9 @@ pub async fn open(
 /// What is to be done once a stub runs.
 pub type OnRunning = Box<dyn FnOnce() + Send>;
 
+/// Tells whether a connection has ended.
+pub type HasEnded = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// A process that is about to run the stub.
 pub struct Started {
     /// The process.
@@ -165,8 +168,8 @@ pub struct Started {
     pub bootstrap: Bootstrap,
     /// Whether the stub has been sent to it.
     pub stub_sent: bool,
-    /// Whether the connection was made for others before, so that it may have ended unnoticed.
-    pub on_used_connection: bool,
+    /// For one that shares the connection of others, which may have been at its end: whether it has ended.
+    pub shared_has_ended: Option<HasEnded>,
     /// To be called once the stub runs: what it does for the clients to come must not make this one wait.
     pub on_running: Option<OnRunning>,
 }
@@ -193,7 +196,7 @@ pub async fn start_stub(
         process: open(spec, bootstrap.command(), options).await?,
         bootstrap,
         stub_sent: false,
-        on_used_connection: false,
+        shared_has_ended: None,
         on_running: None,
     })
 }

@@ -61,8 +61,13 @@ def closing_line(record: str) -> str:
 
     known = parts()
     found = noted(record)
-    names = dict.fromkeys(str(interpreter) for interpreter in interpreters())
-    told = "tested under %s" % ", ".join(names)
+    here = dict.fromkeys(str(interpreter) for interpreter in interpreters())
+    newest = max(interpreter.version for interpreter in interpreters())
+    served = [(2, 6), (2, 7)] + [(3, minor) for minor in range(2, newest[1] + 1)]
+    absent = ["%d.%d" % version for version in served if "python%d.%d" % version not in here]
+    told = "tested under " + ", ".join(here)
+    if absent:
+        told += " (not here: %s)" % ", ".join(absent)
     tried = [known[part] for part in sorted(found["tried"])]
     untried = [known[part] for part in sorted(found["untried"])]
     if tried:

@@ -30,6 +30,13 @@ def member(kind: Any, name: Any) -> Any:
     raise _errors.Refused('a server asked for the attribute %.100r of %r' % (name, kind), 'builtins.getattr')
 
 
+def either(one: Any, other: Any) -> Any:
+    """Flags of an enumeration together, for which the first releases of Python 3.11 ask by or_()."""
+    if isinstance(one, enum.Flag) and type(one) is type(other):
+        return enum.Flag.__or__(one, other)
+    raise _errors.Refused('a server asked for %.100r | %.100r' % (one, other), '_operator.or_')
+
+
 def checked_state(made: Any, state: Any) -> Any:
     """The state to set on what a pickle made: a data type's is put together anew, an enumeration's is refused."""
     if isinstance(made, enum.Enum):

@@ -105,6 +105,8 @@ class Policy:
             return _reconstruct
         if uses == CALLED and (module, name) == ('builtins', 'getattr'):
             return dtypes.member
+        if uses == CALLED and (module, name) == ('_operator', 'or_'):
+            return dtypes.either
         if uses == CALLED and (module, name) in iterators.MAKERS:
             return iterators.MAKERS[module, name]
         if (module, name) == ('zoneinfo', 'ZoneInfo._unpickle'):

@@ -65,6 +65,17 @@ fn large_integers_decode_at_any_depth() {
 }
 
 #[test]
+fn integers_of_python_2_are_text() {
+    // cPickle.dumps((2**40, -2**70, True), 2) and as protocol 0 has them.
+    let long = b"\x8a\t\0\0\0\0\0\0\0\0\xc0";
+    let both = pickle(&[b"(I1099511627776\n", long, b"I01\nL-7L\nI-8\nt"]);
+    let expected = (1u64 << 40, -(1i128 << 70), true, -7, -8);
+    assert_eq!(decode::<(u64, i128, bool, i8, i8)>(&both), Ok(expected));
+    let endless = [&b"I"[..], &[b'1'; 5000], b"\n"].concat();
+    assert!(decode::<Plain>(&pickle(&[&endless])).is_err());
+}
+
+#[test]
 fn bytes_decode_at_any_depth() {
     assert_eq!(
         decode::<Vec<u8>>(&pickle(&[b"C\x02ab"])),

@@ -70,10 +70,11 @@ pub(crate) async fn dial(
 
 /// The configured limit; zero is OpenSSH's word for none, which leaves ours.
 fn limit_of(stages: &Stages, settings: &Settings, stage: Stage) -> Duration {
-    settings
-        .connect_timeout
-        .filter(|limit| !limit.is_zero())
-        .unwrap_or_else(|| stages.options.limits.of(stage))
+    let limits = &stages.options.limits;
+    match settings.connect_timeout.filter(|limit| !limit.is_zero()) {
+        Some(configured) => limits.within(configured, Instant::now()),
+        None => limits.of(stage),
+    }
 }
 
 /// Makes an authenticated connection over `server`.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::error::ConnectError;
 use crate::stub::Bootstrap;
-use crate::transport::{OnRunning, Process, Started, TransportOptions};
+use crate::transport::{HasEnded, OnRunning, Process, Started, TransportOptions};
 use connection::Connection;
 
 /// Starts `command` on `target` over a connection of `connector`. The server's answer to the command
@@ -76,11 +76,13 @@ pub async fn start_stub(
             connection.prepare(&wanted, ahead);
         }
     };
+    let shared = Arc::clone(connection.shared());
+    let shared_has_ended = (!fresh).then(|| Box::new(move || shared.ended().is_some()) as HasEnded);
     Ok(Started {
         process: process(running.writer, running.reader, &connection),
         stub_sent: running.bootstrap.is_some(),
         bootstrap: running.bootstrap.unwrap_or(bootstrap),
-        on_used_connection: !fresh,
+        shared_has_ended,
         on_running: (ahead > 0).then(|| Box::new(replenish) as OnRunning),
     })
 }

@@ -359,3 +359,36 @@ async fn the_stages_tell_the_story_in_order() {
     );
     assert!(events[4].detail.contains(server.user()), "{:?}", events[4]);
 }
+
+#[tokio::test]
+async fn a_proxy_command_is_for_the_users_own_shell() {
+    let server = server();
+    let folder = tempfile::tempdir().unwrap();
+    // A shell of the user's own, which knows a word that no other shell does.
+    let shell = folder.path().join("shell");
+    let text =
+        "#!/bin/sh\nvia() { exec \"$@\"; }\n[ \"$1\" = -c ] || exit 9\neval \"${2#exec }\"\n";
+    std::fs::write(&shell, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&shell, mode).unwrap();
+    let relay = folder.path().join("relay.py");
+    std::fs::write(&relay, RELAY).unwrap();
+    let python = crate::support::interpreter_at_least((3, 6)).to_str();
+    let command = format!(" ProxyCommand via {python} {} %h %p\n", relay.display());
+    let ConfigSource::File(config) = config(folder.path(), &[(&server, &command)]) else {
+        panic!("it is a file");
+    };
+    let ping = |shell: &std::path::Path| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_easycluster"))
+            .arg("ping")
+            .arg(format!("s0:ssh=yes:batch=yes:config={}", config.display()))
+            .env("SHELL", shell)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let done = ping(&shell);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}");
+    assert!(!ping(std::path::Path::new("/bin/sh")).status.success());
+}

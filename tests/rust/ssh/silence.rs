@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use easycluster::transport::ssh::{Connector, SshTarget, open};
 use easycluster::transport::{ExitStatus, Process, ReadEvent, StageLimits, TransportOptions};
-use easycluster::{ConnectError, Stage};
+use easycluster::{Client, ConnectError, ConnectOptions, Error, Stage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -143,6 +143,27 @@ async fn the_configured_connect_timeout_holds() {
     .await
     .unwrap();
     assert_eq!(output(process).await, "in\n");
+}
+
+#[tokio::test]
+async fn the_stage_that_meets_the_limit_of_the_spec_is_named() {
+    let server = server();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for extra in ["", ":extra=-oConnectTimeout=25"] {
+        let spec = format!("{}:timeout=1{extra}", server.spec_at("127.0.0.1", port));
+        let spec = spec.parse().unwrap();
+        let connecting = Client::connect(&spec, ConnectOptions::default());
+        let result = tokio::time::timeout(Duration::from_secs(20), connecting).await;
+        let Err(Error::Connect(error)) = result.expect("far longer than the limit") else {
+            panic!("nobody answers there");
+        };
+        assert_eq!(
+            (error.stage, error.timed_out),
+            (Stage::KeyExchange, true),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

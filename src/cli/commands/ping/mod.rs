@@ -4,11 +4,9 @@ mod story;
 mod table;
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 use crate::cli::terminal::failure::{self, Failure, print_error};
 use crate::cli::terminal::hosts::{self, HostOptions, Target};
@@ -16,7 +14,7 @@ use crate::cli::terminal::prompts::{self as terminal, Terminal};
 use crate::cli::terminal::stop::Stopper;
 use crate::connection::{ConnectOptions, OutputSink};
 use crate::transport::Prompter;
-use crate::{Client, ConnectError, Error, Stage, Value};
+use crate::{Client, ConnectError, Error, Stage, Value, fan_out};
 use table::{Machine, Row, Silence};
 
 const EXAMPLES: &str = "\
@@ -119,25 +117,18 @@ async fn all(
 ) -> (Vec<Row>, Option<i32>) {
     let mut rows: Vec<Option<Row>> = targets.iter().map(|_| None).collect();
     let mut stopper = Stopper::new(watch::Sender::new(false).subscribe());
-    let places = Arc::new(Semaphore::new(jobs));
-    let mut asking = JoinSet::new();
-    for (number, target) in targets.into_iter().enumerate() {
-        let places = Arc::clone(&places);
-        let prompter = prompter.clone();
-        asking.spawn(async move {
-            let _place = places.acquire_owned().await;
-            (number, one(target, verbose, prompter).await)
-        });
-    }
+    let questions = targets
+        .into_iter()
+        .map(|target| one(target, verbose, prompter.clone()));
+    let mut asking = fan_out(questions, jobs);
     loop {
         tokio::select! {
-            asked = asking.join_next() => match asked {
-                Some(Ok((number, row))) => rows[number] = Some(row),
-                Some(Err(_)) => {}
+            asked = asking.next() => match asked {
+                Some((number, row)) => rows[number] = Some(row),
                 None => break,
             },
             _ = stopper.wait() => {
-                asking.shutdown().await;
+                asking.stop().await;
                 break;
             }
         }

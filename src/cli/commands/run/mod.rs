@@ -6,8 +6,7 @@ pub(crate) mod program;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::terminal::hosts::{self, HostOptions, Target};
@@ -17,7 +16,7 @@ use crate::cli::terminal::prompts::Terminal;
 use crate::cli::terminal::stop::{Stop, Stopper};
 use crate::connection::ConnectOptions;
 use crate::transport::Prompter;
-use crate::{Client, Error, Value};
+use crate::{Client, Error, Value, fan_out};
 use outcome::{Outcome, exit_code, report, summarize};
 use program::{Program, RUNNER};
 
@@ -144,9 +143,8 @@ async fn everywhere(
 ) -> (Vec<Option<Outcome>>, Option<Stop>) {
     let mut outcomes: Vec<Option<Outcome>> = targets.iter().map(|_| None).collect();
     let mut stopper = Stopper::new(printer.reader_gone());
-    let places = Arc::new(Semaphore::new(arguments.jobs));
-    let mut hosts = JoinSet::new();
-    for (number, target) in targets.into_iter().enumerate() {
+    let stopped = stopper.subscribe();
+    let jobs = targets.into_iter().enumerate().map(|(number, target)| {
         let job = Job {
             number,
             target,
@@ -154,25 +152,20 @@ async fn everywhere(
             timeout: arguments.timeout,
             prompter: prompter.clone(),
             printer: Arc::clone(&printer),
-            stopped: stopper.subscribe(),
+            stopped: stopped.clone(),
         };
-        let places = Arc::clone(&places);
-        hosts.spawn(async move {
-            // The semaphore is never closed, so there is always a place in the end.
-            let _place = places.acquire_owned().await;
-            (number, job.run().await)
-        });
-    }
+        job.run()
+    });
+    let mut hosts = fan_out(jobs, arguments.jobs);
     loop {
         tokio::select! {
-            ended = hosts.join_next() => match ended {
-                Some(Ok((number, outcome))) => outcomes[number] = Some(outcome),
-                // A task that panicked has printed so; its host counts as not done.
-                Some(Err(_)) => {}
+            // A task that panicked has printed so; its host counts as not done.
+            ended = hosts.next() => match ended {
+                Some((number, outcome)) => outcomes[number] = Some(outcome),
                 None => break,
             },
             patience_over = stopper.wait() => if patience_over {
-                hosts.shutdown().await;
+                hosts.stop().await;
                 break;
             },
         }

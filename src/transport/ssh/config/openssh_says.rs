@@ -18,7 +18,7 @@ pub(crate) fn program() -> Option<PathBuf> {
 }
 
 /// How long an answer is good for: long enough for many clients that start at once, short enough for somebody who edits the file.
-const GOOD_FOR: Duration = Duration::from_secs(10);
+const ANSWER_LIFETIME: Duration = Duration::from_secs(10);
 
 /// When an answer was had, and the answer.
 type Answer = (Instant, Collected);
@@ -28,7 +28,7 @@ pub(crate) fn ask_once(program: &Path, target: &SshTarget) -> Result<Collected, 
     static ANSWERS: Mutex<Option<HashMap<SshTarget, Answer>>> = Mutex::new(None);
     let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
     let answers = answers.get_or_insert_default();
-    answers.retain(|_, (when, _)| when.elapsed() < GOOD_FOR);
+    answers.retain(|_, (when, _)| when.elapsed() < ANSWER_LIFETIME);
     if let Some((_, known)) = answers.get(target) {
         return Ok(known.clone());
     }

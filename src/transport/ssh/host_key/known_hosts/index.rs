@@ -68,12 +68,12 @@ struct Recorded {
     number: usize,
 }
 
-/// The index of each file, with the stamp of what it was made from.
-type ByFile = HashMap<PathBuf, (Stamp, Arc<Index>)>;
+/// Indexes by their files, each with the state that its file was in.
+type Known = HashMap<PathBuf, (Stamp, Arc<Index>)>;
 
 /// The index of a file, made anew only where the file has changed. `None` where there is no file.
 pub(super) fn of(file: &Path) -> io::Result<Option<Arc<Index>>> {
-    static KNOWN: Mutex<Option<ByFile>> = Mutex::new(None);
+    static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
     let mut opened = match std::fs::File::open(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
