@@ -118,9 +118,13 @@ class Connection:
         self._definition_count = 0
         self._timeouts = {}
         self._taken = deque()
+        self._renew_locks()
+        _process.renew_after_fork(self)
+        self._kept_readable = False
+
+    def _renew_locks(self) -> None:
         self._delivered = threading.Condition()
         self._waiters = 0
-        self._kept_readable = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
