@@ -1,18 +1,37 @@
 # Starts the stub: loads its other files as they are needed, takes over the descriptors, greets, runs the main thread.
 import os
 import sys
-# Here in the main thread, because it takes the thread that imports it for that.
-import threading
+import zlib
 
 
 class Files(object):
-    """The files of the stub as text; each is compiled when it is first asked for, because compiling all of
-    them would take longer than starting Python."""
+    """The files of the stub as text. Each is compiled when it is first asked for, because compiling all of them
+    would take longer than starting Python; and those that few connections need arrive only in front of the need."""
 
     def __init__(self, parts):
-        self.sources = dict(zip(['<easycluster>/' + name for name in parts[1::2]], parts[2::2]))
+        self.sources = {}
+        # Those that linecache is not told yet.
+        self.waiting = {}
         self.modules = {}
+        self.making = {}
         self.pid = 0
+        # Waits a little for more to arrive.
+        self.wait = None
+        self.add(parts)
+
+    def add(self, parts):
+        """Takes names and texts in turn."""
+        for name, source in zip(parts[::2], parts[1::2]):
+            name = '<easycluster>/' + name
+            self.sources[name] = self.waiting[name] = source
+
+    def inflate(self, payload):
+        """Takes the payload of PART (BS-9)."""
+        self.add(str(zlib.decompress(payload, -15).decode()).split('\0'))
+
+    def there(self, name):
+        """Whether the file `name`.py has arrived."""
+        return '<easycluster>/%s.py' % name in self.sources
 
     def load(self, name):
         """The module of the file `name`.py."""
@@ -20,24 +39,33 @@ class Files(object):
 
     def make(self, name):
         """The same where it is not there yet; another thread may be at it, or this one, as files name each other."""
-        filename = '<easycluster>/%s.py' % name
+        while not self.there(name):
+            # Not with the lock held, which who reads may want.
+            self.wait()
+        with self.locked():
+            return self.modules.get(name) or self.making.get(name) or self.build(name)
+
+    def locked(self):
+        """The lock, which its holder may take again."""
         if self.pid != os.getpid():
             # Also in a forked child process, where nobody goes on with what another thread was at.
             self.pid = os.getpid()
             self.making = {}
-            self.lock = threading.RLock()
-        with self.lock:
-            if name in self.modules or name in self.making:
-                return self.modules.get(name) or self.making[name]
-            module = self.making[name] = type(sys)('easycluster_' + name)
-            module.load = self.load
-            try:
-                exec(compile(self.sources[filename], filename, 'exec', 0, True), module.__dict__)
-                self.modules[name] = module
-            finally:
-                # A cancellation may come in between.
-                del self.making[name]
-            return module
+            self.lock = sys.modules['threading'].RLock()
+        return self.lock
+
+    def build(self, name):
+        """Compiles a file."""
+        filename = '<easycluster>/%s.py' % name
+        module = self.making[name] = type(sys)('easycluster_' + name)
+        module.load = self.load
+        try:
+            exec(compile(self.sources[filename], filename, 'exec', 0, True), module.__dict__)
+            self.modules[name] = module
+        finally:
+            # A cancellation may come in between.
+            del self.making[name]
+        return module
 
 
 class Later(object):
@@ -53,8 +81,9 @@ class Later(object):
 
 def main(parts, marker):
     """Runs the stub until the connection ends."""
-    files = Files(parts)
-    compat = files.load('compat')
+    files = Files(parts[1:])
+    # Without the lock, which comes from what this one imports.
+    compat = files.build('compat')
     wire = files.load('wire')
     # 0 and 1 move away, so that remote code that reads or prints does not touch the frames.
     frames_in = os.dup(0)
@@ -66,7 +95,7 @@ def main(parts, marker):
     os.close(null)
     os.close(stdout)
     for descriptor in (frames_in, frames_out, printed):
-        compat.keep_private(descriptor)
+        compat.own(descriptor)
     try:
         os.setpgid(0, 0)
     except OSError:
@@ -84,6 +113,7 @@ def main(parts, marker):
     # It kept interpreters from 3.11 on from importing what lies about, before the first stage could.
     os.environ.pop('PYTHONSAFEPATH', None)
     machine = files.load('worker').Machine(link, printed)
+    files.wait = machine.wait
     # Kept, because print() of some versions does not hold what it finds in sys.
     machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
     sys.__stdout__, sys.__stderr__ = machine.stand_ins

@@ -1,5 +1,6 @@
 # The threads that run requests, and who of them reads (leader and followers, without hand-over between calls).
 import os
+import sys
 import time
 
 compat = load('compat')
@@ -14,6 +15,7 @@ UNUSUAL = wire.MORE | wire.BUFFERS | NO_REPLY | wire.REFERENCES
 THREAD_WINDOW = 1048576
 CREDIT_DUE = THREAD_WINDOW // 4
 HOLD_LIMIT = 65536
+CONTAINERS = frozenset((list, tuple, dict))
 
 
 def release(lock):
@@ -22,6 +24,19 @@ def release(lock):
         lock.release()
     except compat.thread.error:
         pass
+
+
+def is_plain(value, depth):
+    """Whether a value is of built-in types all through; False also where finding out would take long."""
+    kind = type(value)
+    if kind not in CONTAINERS:
+        return kind in compat.numbers or kind in compat.scalars and len(value) < CHUNK
+    if not depth or len(value) > 32:
+        return False
+    for item in value:
+        if not (is_plain(item, depth - 1) and (kind is not dict or is_plain(value[item], depth - 1))):
+            return False
+    return True
 
 
 class Worker(object):
@@ -53,7 +68,7 @@ class Worker(object):
         self.arrived = self.dropped = self.taken = self.returned = 0
 
     def rouse(self):
-        """Makes the thread look at its queue; starts it first if need be."""
+        """Makes the thread look at its queue; starts it first if need be, and is False if it cannot."""
         if self.parked:
             self.parked = False
             release(self.wake)
@@ -62,7 +77,9 @@ class Worker(object):
             try:
                 self.machine.start(self.work)
             except compat.thread.error:
-                load('control').refuse_thread(self)
+                load('threads').refuse_all(self)
+                return False
+        return True
 
     def work(self):
         """Runs queued requests, and reads when nobody else does, until told to end."""
@@ -72,9 +89,11 @@ class Worker(object):
         if self is machine.main:
             calls.ready(self)
         while True:
+            # In this order: the last request is put there first and the end told second.
+            ended = self.ended
             if self.queue:
                 self.run()
-            elif self.ended:
+            elif ended:
                 break
             elif reading.acquire(False):
                 # The reader before may have filled the queue since.
@@ -111,6 +130,7 @@ class Worker(object):
         numbers = compat.numbers
         find = machine.names.get
         cancelled = machine.cancelled
+        containers = CONTAINERS
         chunk = 0 if machine.link.compress else CHUNK
         direct = compat.PY3
         getpid = os.getpid
@@ -125,24 +145,27 @@ class Worker(object):
             except IndexError:
                 # A cancellation took the last one.
                 break
-            self.running = self.request = request
             flags &= UNUSUAL
             try:
                 try:
+                    # In here, where an interruption is taken as soon as it may come.
+                    self.running = self.request = request
                     if cancelled:
                         calls.stop(self, request)
                     if kind == CALL and not flags:
                         try:
                             name, args, kwargs = loads(payload)
                         except Exception:
-                            name, args, kwargs = calls.unpickle(self, flags, request, payload)
+                            name, args, kwargs = load('requests').unpickle(self, flags, request, payload)
                         function = find(name)
                         if function is None or not direct:
                             value = calls.call(machine, name, args, kwargs)
                         else:
                             value = function(*args, **kwargs)
+                    elif kind == wire.CLOSE:
+                        calls.finish(machine)
                     else:
-                        value = calls.perform(self, kind, flags, request, payload)
+                        value = load('requests').perform(self, kind, flags, request, payload)
                     self.running = 0
                     if getpid() != pid:
                         # A child process that remote code has forked comes back here; the connection is not its own.
@@ -150,7 +173,9 @@ class Worker(object):
                     if self.cancelling:
                         load('control').absorb(self)
                     # What is long is pickled in pieces, without a copy.
-                    if type(value) in numbers or type(value) in scalars and len(value) < CHUNK:
+                    kept = type(value)
+                    if kept in numbers or kept in scalars and len(value) < CHUNK or (
+                            kept in containers and not machine.singletons and is_plain(value, 2)):
                         answer = RESULT
                         flagged = 0
                         data = dumps(value, protocol)
@@ -194,6 +219,22 @@ class Worker(object):
             load('control').absorb(self)
         return load('errors').failure(self, request, flags)
 
+    def shielded(self, action, *args):
+        """Calls something that must not be interrupted. An interruption that comes meanwhile waits until then."""
+        shield = self.shield
+        try:
+            self.shield = True
+            # One that was set before is raised here, where nothing is locked.
+            for tick in compat.ticks:
+                pass
+            done = action(*args)
+        finally:
+            self.shield = shield
+        if self.deferred and not shield and self.running == self.cancelled:
+            self.deferred = False
+            raise KeyboardInterrupt
+        return done
+
     def credit(self, least):
         """Returns what the thread has taken, if it is that much (ME-10)."""
         taken = self.taken
@@ -201,12 +242,6 @@ class Worker(object):
             self.taken = 0
             self.returned += taken
             self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
-
-    def drop(self, size):
-        """Returns what will not be run; called by who reads."""
-        self.dropped += size
-        if not self.one_shot:
-            self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', size))
 
     def release(self, wait=True):
         """Sends the answers held back, after whatever was printed before them. Without `wait`, not if that
@@ -233,9 +268,12 @@ class Machine(object):
         self.link = link
         # As a list, which select() takes; not poll(), of which an object serves one thread at a time.
         self.printed = [printed]
+        self.pid = os.getpid()
         self.carrying = False
         self.unflushed = False
         self.output = self.references = self.protocol = None
+        # Objects of built-in types that stay here all the same.
+        self.singletons = ()
         self.taking = allocate_lock()
         self.main = Worker(self, 0, False)
         self.main.started = True
@@ -264,30 +302,54 @@ class Machine(object):
             self.link.fatal('internal', load('errors').traceback.format_exc())
 
     def read(self, me):
-        """Reads once, with `link.reading` held, which is released here; `me` is the worker who reads. True if
-        the reading was passed on to the one thread that got a request."""
+        """Reads once, with `link.reading` held, which is released here; `me` is the worker who reads, or None.
+        True if the reading was passed on to the one thread that got a request."""
         self.link.read(self.request, self.control)
         roused = self.roused
         self.roused = []
         if me in roused:
             roused.remove(me)
-        passed = len(roused) == 1 and not (me.queue or me.one_shot or roused[0].ended)
+        passed = me and len(roused) == 1 and not (me.queue or me.one_shot or roused[0].ended)
         # Released before anyone is roused: who finishes his request at once must find it free.
         self.link.reading.release()
         for worker in roused:
-            worker.rouse()
+            # Not to one that could not be started.
+            passed = worker.rouse() and passed
         return passed
+
+    def current(self):
+        """The calling thread's worker, or None."""
+        ident = compat.thread.get_ident()
+        for worker in list(self.alive):
+            if worker.ident == ident:
+                return worker
+
+    def wait(self):
+        """Waits a little for a file that is on its way (BS-9), and reads if nobody else does."""
+        if os.getpid() != self.pid:
+            raise RuntimeError('this process was forked before the stub had arrived')
+        worker = self.current()
+        if worker:
+            worker.shielded(self.look, worker)
+        else:
+            self.look(worker)
+
+    def look(self, worker):
+        """Reads once if nobody else does."""
+        if self.link.reading.acquire(False):
+            self.read(worker)
+            # It may have been the one to read next.
+            self.main.rouse()
+        else:
+            time.sleep(0.002)
 
     def request(self, kind, flags, request, thread, payload, counted):
         """Queues a request at its thread."""
         worker = self.workers.get(thread)
         if worker is None:
-            worker = Worker(self, thread, flags & wire.ONE_SHOT)
-            self.alive.add(worker)
-            if not worker.one_shot:
-                self.workers[thread] = worker
+            worker = self.link.part('threads').begin(self, thread, flags & wire.ONE_SHOT)
         if flags & wire.MORE or request in self.messages or self.protocol is None:
-            payload = load('large').begin(self, worker, request, payload)
+            payload = self.link.part('large').begin(self, worker, request, payload)
         self.count(worker, counted)
         worker.queue.append((kind, flags, request, payload, counted))
         if worker not in self.roused:
@@ -302,12 +364,31 @@ class Machine(object):
 
     def control(self, kind, *frame):
         """Acts on a frame that is not a request; never waits."""
-        if kind == wire.HELLO or self.protocol is None:
+        if kind == wire.PART:
+            try:
+                load.__self__.inflate(frame[3])
+            except Exception:
+                self.link.fatal('malformed', 'a part of the stub is broken')
+        elif kind == wire.HELLO or self.protocol is None:
             calls.greet(self, kind, frame[3])
         elif kind == wire.PING:
             self.link.send(wire.PONG, 0, 0, frame[3])
+        elif kind == wire.CLOSE and not load.__self__.there('control'):
+            self.close()
         else:
-            load('control').act(self, kind, *frame)
+            self.link.part('control').act(self, kind, *frame)
+
+    def close(self):
+        """Lets the main thread end everything after what it runs."""
+        if 'atexit' in sys.modules:
+            self.start(self.end)
+        self.main.queue.append((wire.CLOSE, 0, 0, b'', 0))
+        self.roused.append(self.main)
+
+    def end(self):
+        """Ends the process however far its exit handlers are."""
+        time.sleep(2)
+        self.link.end()
 
     def rouse_ticker(self):
         """Starts the ticking, which looks every few ms for what would otherwise wait for a long call."""
@@ -316,7 +397,11 @@ class Machine(object):
             release(self.ticker_wake)
         else:
             self.ticker_started = True
-            self.start(self.tick)
+            try:
+                self.start(self.tick)
+            except compat.thread.error:
+                # Then nobody reads while a call runs.
+                pass
 
     def tick(self):
         """Is the ticker thread. It is compiled only after its first tick, beside the first call's answer."""
