@@ -121,7 +121,7 @@ impl Client {
         call
     }
 
-    /// Sends one more part of the stub, whose functions later calls find in the remote module `easycluster` (BS-9).
+    /// Sends one more part of the stub, whose functions later calls may call (BS-9).
     pub(crate) fn send_part(&self, payload: bytes::Bytes) {
         self.connection.send_part(payload);
     }

@@ -125,7 +125,8 @@ impl Connection {
 
     /// Sends one more part of the stub, which requests submitted later may call (BS-9).
     pub fn send_part(&self, payload: bytes::Bytes) {
-        self.shared().with_session(|session| session.send_part(payload));
+        self.shared()
+            .with_session(|session| session.send_part(payload));
     }
 
     /// Hands in a request and waits for its end.

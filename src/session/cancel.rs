@@ -8,8 +8,8 @@ use crate::wire::{Frame, Kind};
 
 use super::Session;
 use super::call::{Call, Stage};
-use super::parts::Need;
 use super::event::{Event, Outcome};
+use super::parts::Need;
 use super::request::RequestId;
 use super::transmit::is_queued;
 

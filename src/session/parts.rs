@@ -4,11 +4,11 @@ use bytes::{Bytes, BytesMut};
 
 use crate::wire::{Flags, Frame, Header, Kind};
 
-/// The payloads of the PART frames that a stub may need; all empty where it has everything already.
+/// The payloads of the PART frames that a stub may need; empty where it has that already.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
-    /// What runs source text.
-    pub sources: Bytes,
+    /// What a request needs that is not a short call of what is known already.
+    pub requests: Bytes,
     /// What a running call may come to need.
     pub calls: Bytes,
     /// What acts on control frames.
@@ -18,24 +18,18 @@ pub struct Parts {
 /// The parts in the order in which they go out: each builds upon those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
-    Sources = 1,
+    Requests,
     Calls,
     Control,
 }
 
 impl Need {
-    /// What a request needs that begins with this frame.
-    pub(super) fn of_request(header: Header, compress: bool) -> Option<Need> {
-        let later = Flags::MORE | Flags::BUFFERS | Flags::REFERENCES;
-        let needs_calls = compress
-            || header.kind == Kind::Method
-            || header.thread != 0
-            || header.flags.without(later) != header.flags;
-        match header.kind {
-            _ if needs_calls => Some(Need::Calls),
-            Kind::Call => None,
-            _ => Some(Need::Sources),
-        }
+    /// What the stub's reader needs to take a frame that begins a request. What the request's own thread needs comes
+    /// behind it.
+    pub(super) fn of_request(header: Header) -> Option<Need> {
+        let reader = Flags::MORE | Flags::DEFLATED;
+        let needs = header.thread != 0 || header.flags.without(reader) != header.flags;
+        needs.then_some(Need::Calls)
     }
 }
 
@@ -73,12 +67,12 @@ impl Shipment {
         self.sent = before.max(Some(need));
         self.due &= self.sent < Some(Need::Calls);
         let Parts {
-            sources,
+            requests,
             calls,
             control,
         } = &self.parts;
         let all = [
-            (Need::Sources, sources.clone()),
+            (Need::Requests, requests.clone()),
             (Need::Calls, calls.clone()),
             (Need::Control, control.clone()),
         ];

@@ -173,7 +173,7 @@ impl Session {
             let first = !message.started() && !self.shipment.has_sent(Need::Calls);
             if let Some(frame) = message.next_frame(self.config.compress) {
                 if first {
-                    let need = Need::of_request(frame.header(), self.config.compress);
+                    let need = Need::of_request(frame.header());
                     for payload in need.into_iter().flat_map(|need| self.shipment.take(need)) {
                         sink.frame(Frame::control(Kind::Part, payload));
                     }

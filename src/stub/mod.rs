@@ -11,8 +11,8 @@ use include_dir::{Dir, include_dir};
 use crate::error::{ConnectError, Error, Stage};
 use crate::session::Parts;
 
-/// What is sent before an answer has to be waited for is at most this many bytes: command line, first part, HELLO and a
-/// short call, or the question of `ping` (BS-7).
+/// The first flight takes at most this many bytes: command line, first part, HELLO and a short call, or all that `ping`
+/// sends before an answer has come (BS-7).
 pub const BOOTSTRAP_LIMIT: usize = 9_000;
 
 /// The words behind the script's `set --` where no interpreter is named: what is tried, best
@@ -40,13 +40,13 @@ pub fn stub() -> Bytes {
 /// The payloads of the parts that are sent when they are needed (BS-9).
 pub fn parts() -> Parts {
     Parts {
-        sources: Bytes::from_static(part!("sources")),
+        requests: Bytes::from_static(part!("requests")),
         calls: Bytes::from_static(part!("calls")),
         control: Bytes::from_static(part!("control")),
     }
 }
 
-/// The part with `easycluster.probe`, which tells about the machine that it runs on.
+/// The part with the function `helpers/probe.describe_machine`, which tells about the machine that it runs on.
 pub fn probe() -> Bytes {
     Bytes::from_static(part!("probe"))
 }
@@ -150,13 +150,13 @@ mod tests {
 
     fn all_parts() -> Vec<(&'static str, Bytes)> {
         let Parts {
-            sources,
+            requests,
             calls,
             control,
         } = parts();
         vec![
             ("core", stub()),
-            ("sources", sources),
+            ("requests", requests),
             ("calls", calls),
             ("control", control),
         ]
@@ -165,9 +165,9 @@ mod tests {
     #[test]
     fn no_part_grows_unseen() {
         let most = [
-            ("core", 7_500),
-            ("sources", 1_000),
-            ("calls", 9_000),
+            ("core", 6_750),
+            ("requests", 2_600),
+            ("calls", 8_200),
             ("control", 1_000),
         ];
         for ((name, part), (listed, limit)) in all_parts().into_iter().zip(most) {
@@ -189,7 +189,13 @@ mod tests {
             .collect();
         let listed: Vec<&str> = assemble::parts().map(|(name, _)| name).collect();
         assert_eq!(named, listed);
-        assert_eq!(listed, all_parts().iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        assert_eq!(
+            listed,
+            all_parts()
+                .iter()
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
+        );
     }
 
     #[test]

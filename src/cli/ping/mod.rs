@@ -168,7 +168,7 @@ async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error>
     let answers = async {
         client.send_part(crate::stub::probe());
         let told: Value = client
-            .call("easycluster.probe.describe_machine", ())
+            .call("helpers/probe.describe_machine", ())
             .plain()
             .await?;
         let connect_ms = in_milliseconds(started.elapsed());
