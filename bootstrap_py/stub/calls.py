@@ -82,11 +82,14 @@ def stop(worker, request):
 def ready(worker):
     """Makes SIGINT interrupt the main thread's request if it is the cancelled one, and nothing else."""
     def interrupted(number, frame):
+        if worker.machine.settling:
+            __import__('threading')
         if worker.running and worker.cancelled == worker.running:
             worker.deferred = worker.shield
             if not worker.shield:
                 raise KeyboardInterrupt
     compat.signal.signal(2, interrupted)
+    worker.machine.interrupted = interrupted
 
 
 def finish(machine):

@@ -35,9 +35,11 @@ def format_exc(*args):
     return __import__('traceback').format_exc(*args)
 
 
-# The C pickler and threading import these whole for one small thing each, which would take half of the start-up
-# time. It is the same thing in what stands here for them meanwhile. threading is imported now, in the main
-# thread, because it takes the thread that imports it for that.
+# threading takes the thread that imports it for the main one, until 3.13. From 3.5 on threads.py sees to it that the
+# main thread does that first; before, it could not without an error in what the main thread waits for.
+EARLY, LATE = VERSION < (3, 5), (3, 5) <= VERSION < (3, 13)
+# The C pickler and threading import these whole for one small thing each, which would take a good part of the
+# start-up time. It is the same thing in what stands here for them meanwhile.
 borrowed = type(sys)('traceback')
 borrowed.format_exc = format_exc
 borrowed = [('functools', '_functools'), ('collections', '_collections'), ('traceback', borrowed)]
@@ -51,13 +53,15 @@ try:
             import _pickle as pickle
         else:
             import cPickle as pickle
-        import threading
+        if EARLY:
+            import threading
     finally:
         for name, stands in borrowed:
             sys.modules.pop(name, None)
 except (AttributeError, ImportError):
     import pickle
     import threading
+RLock = (EARLY and threading or thread).RLock
 try:
     import _signal as signal
 except ImportError:

@@ -105,7 +105,6 @@ def set_exception(worker, kind):
 def close(machine):
     """Begins the orderly end (ME-15): drops what is queued and interrupts what runs."""
     for worker in list(machine.alive):
-        worker.queue.clear()
         if worker.running:
             interrupt(worker, worker.running)
     machine.close()

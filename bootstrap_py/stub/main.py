@@ -12,11 +12,12 @@ class Files(object):
         self.sources = {}
         # Those that linecache is not told yet.
         self.waiting = {}
+        # Payloads of PART (BS-9), which are inflated when a file is asked for that may be in one.
+        self.arrived = []
         self.modules = {}
         self.making = {}
         self.pid = 0
-        # Waits a little for more to arrive.
-        self.wait = None
+        self.machine = None
         self.add(parts)
 
     def add(self, parts):
@@ -25,13 +26,21 @@ class Files(object):
             name = '<easycluster>/' + name
             self.sources[name] = self.waiting[name] = source
 
-    def inflate(self, payload):
-        """Takes the payload of PART (BS-9)."""
-        self.add(str(zlib.decompress(payload, -15).decode()).split('\0'))
-
     def there(self, name):
         """Whether the file `name`.py has arrived."""
-        return '<easycluster>/%s.py' % name in self.sources
+        name = '<easycluster>/%s.py' % name
+        if name not in self.sources:
+            with self.locked():
+                while self.arrived:
+                    try:
+                        self.add(str(zlib.decompress(self.arrived[0], -15).decode()).split('\0'))
+                    except ValueError:
+                        self.machine.link.fatal('malformed', 'a part is no text')
+                    except zlib.error:
+                        self.machine.link.fatal('malformed', 'a part is broken')
+                    # Only now, because a cancellation may come in between.
+                    del self.arrived[0]
+        return name in self.sources
 
     def load(self, name):
         """The module of the file `name`.py."""
@@ -41,7 +50,7 @@ class Files(object):
         """The same where it is not there yet; another thread may be at it, or this one, as files name each other."""
         while not self.there(name):
             # Not with the lock held, which who reads may want.
-            self.wait()
+            self.machine.wait()
         with self.locked():
             return self.modules.get(name) or self.making.get(name) or self.build(name)
 
@@ -51,7 +60,7 @@ class Files(object):
             # Also in a forked child process, where nobody goes on with what another thread was at.
             self.pid = os.getpid()
             self.making = {}
-            self.lock = sys.modules['threading'].RLock()
+            self.lock = self.modules['compat'].RLock()
         return self.lock
 
     def build(self, name):
@@ -112,8 +121,7 @@ def main(parts, marker):
     del sys.argv[1:]
     # It kept interpreters from 3.11 on from importing what lies about, before the first stage could.
     os.environ.pop('PYTHONSAFEPATH', None)
-    machine = files.load('worker').Machine(link, printed)
-    files.wait = machine.wait
+    machine = files.machine = files.load('worker').Machine(link, printed)
     # Kept, because print() of some versions does not hold what it finds in sys.
     machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
     sys.__stdout__, sys.__stderr__ = machine.stand_ins

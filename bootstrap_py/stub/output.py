@@ -149,7 +149,7 @@ def of(machine):
 
 
 def carry(machine):
-    """Is the thread that carries what comes through the pipe while no call ends."""
+    """Carries what comes through the pipe while no call ends."""
     while machine.printed:
         compat.select(machine.printed, (), ())
         of(machine).pump(True)

@@ -1,4 +1,8 @@
 # Server threads beside the main one: how they begin, and requests that no thread will run.
+import os
+import sys
+import time
+
 compat = load('compat')
 wire = load('wire')
 Worker = load('worker').Worker
@@ -10,6 +14,23 @@ def once(machine, name, make):
         if getattr(machine, name) is None:
             setattr(machine, name, make(machine))
         return getattr(machine, name)
+
+
+def settle(machine):
+    """Sees to it that threading is imported, and by the main thread, before another one may run remote code."""
+    if not compat.LATE or 'threading' in sys.modules:
+        return
+    if compat.thread.get_ident() == machine.main.ident:
+        __import__('threading')
+        return
+    # It runs remote code or waits; a signal reaches it in both, unless remote code has taken that over.
+    machine.settling = True
+    if compat.signal.getsignal(2) is machine.interrupted:
+        os.kill(os.getpid(), 2)
+        # In C code that does not look for signals it would not be soon, and this thread has its own work to do.
+        until = time.time() + 1
+        while 'threading' not in sys.modules and time.time() < until:
+            time.sleep(0.001)
 
 
 def begin(machine, number, one_shot):

@@ -1,4 +1,4 @@
-# The threads that serve while calls run: one looks for what waits, one reads, one carries what children print.
+# The threads that serve while long calls run: one looks for what waits, one reads.
 import time
 
 compat = load('compat')
@@ -11,7 +11,6 @@ CALM = 16
 def tick(machine):
     """Runs in the ticker thread: looks every few ms, but parks while there is nothing to look for."""
     link = machine.link
-    begin(machine, load('output').carry)
     reads = still = quiet = 0
     while True:
         late = []

@@ -23,7 +23,15 @@ pack = header.pack
 unpack = header.unpack_from
 
 
-class Link(object):
+class Seldom(object):
+    """A class whose seldom methods are functions of seldom.py, which puts them here when the first is asked for:
+    compiling them before the first call would hold it up."""
+
+    def __getattr__(self, name):
+        return getattr(load('seldom'), name).__get__(self)
+
+
+class Link(Seldom):
     """The two descriptors of the connection.
 
     Reading: whoever holds `reading` may call `read`. Writing: frames are put on `pending`, and whoever gets
@@ -96,19 +104,6 @@ class Link(object):
         """Whether a frame of this kind may have these flags now."""
         return not flags & ~FLAGS.get(kind, 0) and (self.compress or not flags & DEFLATED)
 
-    def part(self, name):
-        """A file that had to arrive in front of the frame that is being read."""
-        if not load.__self__.there(name):
-            self.fatal('malformed', 'a frame came before the part that it needs, with %s' % name)
-        return load(name)
-
-    def refuse(self, magic, kind, flags, length):
-        """Ends the connection over a header that breaks a rule (FR-3, FR-5, FR-9, FR-14)."""
-        self.fatal('garbled' if magic != 0x4543 else 'unknown-kind' if kind not in FLAGS
-                   else 'unknown-flag' if not self.allowed(kind, flags)
-                   else 'too-large' if length > MAX_PAYLOAD else 'malformed',
-                   'a frame of kind 0x%02x with flags 0x%02x and %d bytes' % (kind, flags, length))
-
     def frame(self, kind, request, thread, payload, flags=0):
         """One frame, deflated where that pays."""
         if self.compress and len(payload) >= COMPRESS_MIN:
@@ -149,14 +144,6 @@ class Link(object):
             if sent == len(data):
                 return
             data = compat.view(data)[sent:]
-
-    def fatal(self, code, sentence):
-        """Tells the client why, and ends."""
-        self.writing.acquire()
-        # It may not be deflated (FR-7).
-        self.compress = False
-        self.write(self.frame(FATAL, 0, 0, compat.text('%s: %s' % (code, sentence)).encode('utf-8')))
-        self.end()
 
     def end(self):
         """Ends the process group at once (ME-15)."""

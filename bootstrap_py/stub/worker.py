@@ -26,20 +26,7 @@ def release(lock):
         pass
 
 
-def is_plain(value, depth):
-    """Whether a value is of built-in types all through; False also where finding out would take long."""
-    kind = type(value)
-    if kind not in CONTAINERS:
-        return kind in compat.numbers or kind in compat.scalars and len(value) < CHUNK
-    if not depth or len(value) > 32:
-        return False
-    for item in value:
-        if not (is_plain(item, depth - 1) and (kind is not dict or is_plain(value[item], depth - 1))):
-            return False
-    return True
-
-
-class Worker(object):
+class Worker(wire.Seldom):
     """One server thread: its queue, and what it is doing."""
 
     def __init__(self, machine, number, one_shot):
@@ -67,20 +54,6 @@ class Worker(object):
         # the thread itself counts. Two threads that change one number would lose a change now and then.
         self.arrived = self.dropped = self.taken = self.returned = 0
 
-    def rouse(self):
-        """Makes the thread look at its queue; starts it first if need be, and is False if it cannot."""
-        if self.parked:
-            self.parked = False
-            release(self.wake)
-        elif not self.started:
-            self.started = True
-            try:
-                self.machine.start(self.work)
-            except compat.thread.error:
-                load('threads').refuse_all(self)
-                return False
-        return True
-
     def work(self):
         """Runs queued requests, and reads when nobody else does, until told to end."""
         self.ident = compat.thread.get_ident()
@@ -88,6 +61,8 @@ class Worker(object):
         reading = machine.link.reading
         if self is machine.main:
             calls.ready(self)
+        else:
+            load('threads').settle(machine)
         while True:
             # In this order: the last request is put there first and the end told second.
             ended = self.ended
@@ -109,13 +84,6 @@ class Worker(object):
             self.credit(1)
         # It may have been the one to read next.
         machine.main.rouse()
-
-    def park(self, wanted, watch):
-        """Waits to be roused, unless there is something in `wanted`, or with `watch` nobody reads now."""
-        self.parked = True
-        if not (wanted or self.ended and not self.one_shot or watch and not self.machine.link.reading.locked()):
-            self.wake.acquire()
-        self.parked = False
 
     def run(self):
         """Runs all that is queued, and sends the answers."""
@@ -175,7 +143,7 @@ class Worker(object):
                     # What is long is pickled in pieces, without a copy.
                     kept = type(value)
                     if kept in numbers or kept in scalars and len(value) < CHUNK or (
-                            kept in containers and not machine.singletons and is_plain(value, 2)):
+                            kept in containers and not machine.singletons and self.is_plain(value, 2)):
                         answer = RESULT
                         flagged = 0
                         data = dumps(value, protocol)
@@ -210,39 +178,6 @@ class Worker(object):
         self.busy = False
         self.request = 0
 
-    def failed(self, request, flags, pid):
-        """The answer of a request whose code has raised what is being handled."""
-        self.running = 0
-        if os.getpid() != pid:
-            os._exit(1)
-        if self.cancelling:
-            load('control').absorb(self)
-        return load('errors').failure(self, request, flags)
-
-    def shielded(self, action, *args):
-        """Calls something that must not be interrupted. An interruption that comes meanwhile waits until then."""
-        shield = self.shield
-        try:
-            self.shield = True
-            # One that was set before is raised here, where nothing is locked.
-            for tick in compat.ticks:
-                pass
-            done = action(*args)
-        finally:
-            self.shield = shield
-        if self.deferred and not shield and self.running == self.cancelled:
-            self.deferred = False
-            raise KeyboardInterrupt
-        return done
-
-    def credit(self, least):
-        """Returns what the thread has taken, if it is that much (ME-10)."""
-        taken = self.taken
-        if taken >= least:
-            self.taken = 0
-            self.returned += taken
-            self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
-
     def release(self, wait=True):
         """Sends the answers held back, after whatever was printed before them. Without `wait`, not if that
         would have to wait for the client."""
@@ -261,7 +196,7 @@ class Worker(object):
             machine.link.flush()
 
 
-class Machine(object):
+class Machine(wire.Seldom):
     """The threads together, and what they share."""
 
     def __init__(self, link, printed):
@@ -272,6 +207,8 @@ class Machine(object):
         self.carrying = False
         self.unflushed = False
         self.output = self.references = self.protocol = None
+        # Whether a thread waits for the main one to import threading.
+        self.settling = False
         # Objects of built-in types that stay here all the same.
         self.singletons = ()
         self.taking = allocate_lock()
@@ -317,32 +254,6 @@ class Machine(object):
             passed = worker.rouse() and passed
         return passed
 
-    def current(self):
-        """The calling thread's worker, or None."""
-        ident = compat.thread.get_ident()
-        for worker in list(self.alive):
-            if worker.ident == ident:
-                return worker
-
-    def wait(self):
-        """Waits a little for a file that is on its way (BS-9), and reads if nobody else does."""
-        if os.getpid() != self.pid:
-            raise RuntimeError('this process was forked before the stub had arrived')
-        worker = self.current()
-        if worker:
-            worker.shielded(self.look, worker)
-        else:
-            self.look(worker)
-
-    def look(self, worker):
-        """Reads once if nobody else does."""
-        if self.link.reading.acquire(False):
-            self.read(worker)
-            # It may have been the one to read next.
-            self.main.rouse()
-        else:
-            time.sleep(0.002)
-
     def request(self, kind, flags, request, thread, payload, counted):
         """Queues a request at its thread."""
         worker = self.workers.get(thread)
@@ -365,35 +276,32 @@ class Machine(object):
     def control(self, kind, *frame):
         """Acts on a frame that is not a request; never waits."""
         if kind == wire.PART:
-            try:
-                load.__self__.inflate(frame[3])
-            except Exception:
-                self.link.fatal('malformed', 'a part of the stub is broken')
+            load.__self__.arrived.append(frame[3])
         elif kind == wire.HELLO or self.protocol is None:
             calls.greet(self, kind, frame[3])
         elif kind == wire.PING:
             self.link.send(wire.PONG, 0, 0, frame[3])
-        elif kind == wire.CLOSE and not load.__self__.there('control'):
+        elif kind == wire.CLOSE and not (self.is_busy() and load.__self__.there('control')):
             self.close()
         else:
             self.link.part('control').act(self, kind, *frame)
 
     def close(self):
-        """Lets the main thread end everything after what it runs."""
+        """Drops what is queued, and lets the main thread end everything after what it runs."""
+        for worker in list(self.alive):
+            worker.queue.clear()
         if 'atexit' in sys.modules:
             self.start(self.end)
         self.main.queue.append((wire.CLOSE, 0, 0, b'', 0))
         self.roused.append(self.main)
 
-    def end(self):
-        """Ends the process however far its exit handlers are."""
-        time.sleep(2)
-        self.link.end()
-
     def rouse_ticker(self):
         """Starts the ticking, which looks every few ms for what would otherwise wait for a long call."""
         self.ticker_parked = False
         if self.ticker_started:
+            if compat.LATE and compat.thread.get_ident() == self.main.ident:
+                # At an early moment that is not that of the first call.
+                __import__('threading')
             release(self.ticker_wake)
         else:
             self.ticker_started = True
@@ -404,14 +312,26 @@ class Machine(object):
                 pass
 
     def tick(self):
-        """Is the ticker thread. It is compiled only after its first tick, beside the first call's answer."""
-        time.sleep(0.005)
-        load('ticker').tick(self)
+        """Runs in the ticker thread. What it does is compiled only where a call takes longer than one tick."""
+        try:
+            self.start(self.carry)
+        except compat.thread.error:
+            pass
+        while True:
+            time.sleep(0.005)
+            if self.is_busy():
+                load('ticker').tick(self)
+            # Told first and looked after again second, while who runs does it the other way round.
+            self.ticker_parked = True
+            if not self.is_busy():
+                self.ticker_wake.acquire()
+            self.ticker_parked = False
 
-    def stream(self, stand_in):
-        """The real stream in the place of one that stands for it."""
-        return load('output').of(self).stream(stand_in)
+    def is_busy(self):
+        """Whether a thread runs requests."""
+        return [worker for worker in list(self.alive) if worker.busy]
 
-    def flush_streams(self):
-        """Sends what was printed through sys.stdout without an end of line."""
-        load('output').of(self).flush()
+    def carry(self):
+        """Runs in the thread that carries what children print while no call ends."""
+        compat.select(self.printed, (), ())
+        load('output').carry(self)

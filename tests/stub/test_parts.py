@@ -21,7 +21,7 @@ def test_a_call_waits_for_the_part_that_it_needs(start):
 
 
 def test_what_is_printed_waits_for_its_part(start):
-    stub = start(parts=("requests",))
+    stub = start(parts=("requests",), credit=False)
     number = stub.request(EXEC, ("import sys\nsys.stdout.write('said\\n')", None))
     stub.frame(PING, 0, 0, b"there?")
     stub.until(lambda: stub.pongs == [b"there?"])
@@ -43,6 +43,7 @@ def test_plain_calls_and_the_end_need_no_part(start):
 def test_a_broken_part_ends_the_connection(start):
     stub = start(parts=())
     stub.frame(PART, 0, 0, b"\xff\xff")
+    stub.start_call("os.getpid")
     stub.end()
     assert stub.fatal.startswith("malformed:")
 
@@ -53,3 +54,30 @@ def test_a_frame_that_comes_before_its_part_ends_the_connection(start, kind, pay
     stub.frame(kind, 1 if kind == CALL else 0, thread, payload)
     stub.end()
     assert stub.fatal.startswith("malformed:")
+
+
+MAIN = "[thread.ident for thread in __import__('threading').enumerate() if 'MainThread' in type(thread).__name__]"
+IDENT = "__import__('_thread' if str is type(u'') else 'thread').get_ident()"
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_main_thread_is_the_main_thread_whoever_is_first_to_ask(stub, busy):
+    ident = stub.eval(IDENT)
+    stub.define("import time\ndef spin():\n    end = time.time() + 1\n    while time.time() < end: pass\n")
+    number = stub.start_call("spin") if busy else None
+    assert stub.eval(MAIN, thread=1) == [ident]
+    assert stub.eval(IDENT, thread=1) != ident
+    if busy:
+        assert number not in stub.answers
+        stub.wait(number)
+    assert stub.eval(MAIN) == [ident]
+
+
+def test_the_main_thread_is_found_beside_the_first_call(start):
+    """The first call of all takes long in C code, and nothing has imported threading."""
+    stub = start()
+    number = stub.start_call("time.sleep", 2)
+    main = stub.eval(MAIN, thread=1)
+    assert number not in stub.answers
+    stub.wait(number)
+    assert main == [stub.eval(IDENT)]
