@@ -116,6 +116,16 @@ impl Connection {
     /// Hands in a request. Never blocks; the sink hears of its end exactly once, at once if
     /// the connection is lost already.
     pub fn submit(&self, request: Request, sink: Sink) -> Option<RequestId> {
+        self.submit_as(request, |_| sink)
+    }
+
+    /// The same with a sink that is made once the request's id is known, which is `None` where the request is refused. It is
+    /// made under the connection's lock, so it must not use the connection.
+    pub fn submit_as(
+        &self,
+        request: Request,
+        sink: impl FnOnce(Option<RequestId>) -> Sink,
+    ) -> Option<RequestId> {
         self.shared().submit(request, sink, Instant::now())
     }
 
