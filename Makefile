@@ -57,7 +57,7 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/ruff format --check $(PYTHON_CODE)
 	$(BIN)/mypy
-	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py python/easycluster/_accepts_timeout.py
+	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py
 
 rust:
 	RUST_TEST_THREADS=$(AT_ONCE) cargo test --locked --no-fail-fast

@@ -12,12 +12,12 @@ from . import _native
 __all__ = ['load', 'names', 'objects']
 
 
-def load(name: str) -> ModuleType:
-    """The stub's file `name`.py as the module `easycluster._stub_<name>`."""
+def load(name: str, folder: str = 'shared') -> ModuleType:
+    """The file `name`.py of a folder of remote code as the module `easycluster._stub_<name>`."""
     full_name = 'easycluster._stub_' + name
     module = sys.modules.get(full_name)
     if module is None:
-        source = _native.stub_source(name + '.py')
+        source = _native.stub_source('%s/%s.py' % (folder, name))
         filename = '<easycluster>/%s.py' % name
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         module = ModuleType(full_name)

@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from . import _kinds
-from ._accepts_timeout import accepts_timeout
+from . import _kinds, _native, _shared
 from ._responses import RemoteException
-from ._shipping.source import shipped
 
 if TYPE_CHECKING:
     from ._caller import Caller
@@ -46,9 +44,9 @@ def settle(client: Caller, proxy: Any, name: str, takes: bool) -> None:
 
 def question(client: Caller, proxy: Any, name: str, kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], float]:
     """The request that asks, and how long to wait for the answer."""
-    function = shipped(accepts_timeout)
+    source = _native.stub_source('helpers/accepts_timeout.py')
     arguments = (proxy, name, client._definitions_name)
-    message: tuple[Any, ...] = (function.source, function.name, function.filename, function.line, arguments, {})
+    message: tuple[Any, ...] = (source, 'accepts_timeout', '<easycluster>/accepts_timeout.py', 1, arguments, {})
     return message, max(_PATIENCE, kwargs['timeout'] or 0.0)
 
 
@@ -96,4 +94,5 @@ def verdict(error: RemoteException) -> bool:
 
 def is_taken_by(func: Callable[..., Any]) -> bool:
     """Whether a function of this program takes `timeout`, or may."""
-    return accepts_timeout(SimpleNamespace(function=inspect.unwrap(func)), 'function', None)  # type: ignore[no-any-return, no-untyped-call]
+    helper = _shared.load('accepts_timeout', 'helpers')
+    return bool(helper.accepts_timeout(SimpleNamespace(function=inspect.unwrap(func)), 'function', None))

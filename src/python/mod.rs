@@ -22,12 +22,12 @@ use crate::pickle::{Budget, names};
 use crate::session::RequestKind;
 use crate::wire::Kind;
 
-/// The text of a file that both ends run, such as `objects.py`.
+/// The text of a file for the remote side, such as `shared/objects.py`, which both ends run.
 #[pyfunction]
-fn stub_source(name: &str) -> PyResult<String> {
-    crate::stub::file(&format!("shared/{name}"))
+fn stub_source(path: &str) -> PyResult<String> {
+    crate::stub::file(path)
         .map(str::to_owned)
-        .ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(name.to_owned()))
+        .ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(path.to_owned()))
 }
 
 /// What a pickle looks up by name: None if nothing and no reference, else a byte for each look-up: 1 called, 2 made by `__new__`.

@@ -22,7 +22,7 @@ class Stop(BaseException):
 
 
 class Interrupted:
-    """Raises Stop in the main thread at the line that is executed as number `at` of the package, once."""
+    """Raises Stop in the main thread at the step of the interpreter that is number `at` within the package, once."""
 
     def __init__(self, at):
         self.left = at
@@ -40,18 +40,19 @@ class Interrupted:
         name = os.path.basename(frame.f_code.co_filename)
         if name not in ('_receiver.py', '_client.py', '_answers.py', 'unpickler.py', 'references.py', '_threaded.py'):
             return None
-        if event == 'line' and frame.f_code.co_name not in ('_keep_readable', '_give_back', '__del__'):
+        frame.f_trace_opcodes = True
+        if event == 'opcode' and frame.f_code.co_name not in ('_keep_readable', '_give_back', '__del__'):
             self.left -= 1
             if self.left == 0:
                 self.hit = True
-                # Like Python itself with signal handlers: only between two lines.
+                # Python runs signal handlers between two steps too, if not between any two.
                 raise Stop
         return self.trace
 
 
-def all_the_lines(start, *, step=1):
-    """Interruptions at every line, until there is no line any more at which one could be."""
-    at = start
+def all_the_steps(step):
+    """Interruptions at every step or every few, until there is none any more."""
+    at = start = 1
     while True:
         interrupted = Interrupted(at)
         yield interrupted
@@ -65,12 +66,12 @@ def all_the_lines(start, *, step=1):
 def test_no_response_is_lost_to_what_a_signal_handler_raises(connect, kind):
     client = connect(clientclass=kind)
     client.execblock('class Thing(ServerObject):\n    pass\nthing = Thing()\ndef fail():\n    raise ValueError("no")\n')
-    for interrupted in all_the_lines(1):
+    for interrupted in all_the_steps(3):
         plain = [client.call('int', str(number), nonblocking=True) for number in range(3)]
         thing = client.send_request(0, 'get_global', ('thing',), nonblocking=True)
         failing = client.call('fail', nonblocking=True, origexc='quiet')
-        # All of them are there when the first one is asked for.
-        assert client.eval('1', threadid=5) == 1 and poll(lambda: client._native.outstanding() == 0)
+        # All of them have come when the first one is asked for.
+        assert poll(lambda: client._native.outstanding() == 0)
         with interrupted:
             plain[2].wait()
             thing.wait()
@@ -83,7 +84,7 @@ def test_no_response_is_lost_to_what_a_signal_handler_raises(connect, kind):
 
 
 def test_no_completion_function_is_lost_or_called_twice(client):
-    for interrupted in all_the_lines(1):
+    for interrupted in all_the_steps(3):
         seen = []
         for number in range(3):
             client.call('int', str(number), oncomplete=seen.append)
@@ -110,7 +111,7 @@ def make():
     holder.things = [Thing(), Thing()]
     return holder.things + [holder.things[0]]
 ''')
-    for interrupted in all_the_lines(1, step=3):
+    for interrupted in all_the_steps(5):
         response = client.make(nonblocking=True)
         with interrupted:
             response.wait()

@@ -12,7 +12,7 @@ def accepts_timeout(owner, name, module):
         # By import, because definitions may have other things by these names.
         from builtins import bool, getattr, isinstance, issubclass, len, range, staticmethod, str, type
     except ImportError:
-        from __builtin__ import (  # type: ignore
+        from __builtin__ import (
             bool,
             getattr,
             isinstance,
