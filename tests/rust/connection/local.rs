@@ -165,7 +165,9 @@ fn the_first_flight_of_ping_is_small() {
         .unwrap();
     let sent = frames(&heard, 3);
     // Nothing follows while no answer comes.
-    std::thread::sleep(Duration::from_millis(300));
+    let more = || (frames(&heard, 3).len() > sent.len()).then_some(());
+    let follows = support::poll(Duration::from_millis(300), more);
+    assert!(follows.is_none(), "{:?}", frames(&heard, 3));
     let later = frames(&heard, 3);
     ping.kill().unwrap();
     ping.wait().unwrap();
