@@ -14,7 +14,7 @@ use crate::progress::CLOSE_GRACE;
 use crate::stub::Bootstrap;
 use crate::transport::ssh::channel::opening::{Confirmed, Opening};
 use crate::transport::ssh::channel::standby::{Prepared, Standby};
-use crate::transport::ssh::channel::{Lease, Reader, Writer, wire};
+use crate::transport::ssh::channel::{Lease, Reader, Writer, halves};
 use crate::transport::ssh::handler::{ClientHandler, Shared, describe};
 use crate::transport::ssh::stream::abortable::AbortOnDrop;
 use crate::transport::ssh::timing::Stages;
@@ -132,7 +132,7 @@ impl Connection {
     }
 
     fn take_over(self: &Arc<Self>, stages: &Stages, prepared: Prepared) -> RunningCommand {
-        let (writer, reader) = wire(prepared.channel, self.lease());
+        let (writer, reader) = halves(prepared.channel, self.lease());
         stages.reached(
             Stage::Channel,
             Instant::now(),
@@ -162,7 +162,7 @@ impl Connection {
         let since = Instant::now();
         let (channel, spare) = self.session(stages).await?;
         let id = channel.write.id();
-        let (mut writer, reader) = wire(channel, self.lease());
+        let (mut writer, reader) = halves(channel, self.lease());
         let lost = |error: std::io::Error| {
             let why = self.shared.ended().unwrap_or_else(|| error.to_string());
             stages.error(Stage::Channel, why)
@@ -284,7 +284,7 @@ impl Connection {
                 .await
         });
         match stages.timed(Stage::Connect, opening.answer()).await? {
-            Ok(channel) => Ok(wire(channel, self.lease())),
+            Ok(channel) => Ok(halves(channel, self.lease())),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
                 let words = self.shared.take_refusal().unwrap_or_default();
                 Err(stages

@@ -13,7 +13,7 @@ use crate::spec::JumpHost;
 use crate::transport::TransportOptions;
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config;
-use crate::transport::ssh::config::settings::{Route, Settings, SshTarget};
+use crate::transport::ssh::config::settings::{ConfigSource, Route, Settings, SshTarget};
 use crate::transport::ssh::connect::{dial, establish};
 use crate::transport::ssh::connection::{Connection, RunningCommand};
 use crate::transport::ssh::stream::{ServerStream, proxy};
@@ -185,7 +185,7 @@ impl Connector {
             let Some((last, before)) = hops.split_last() else {
                 return dial(stages, settings).await;
             };
-            let hop = proxy::hop_settings(stages, last, before, &settings.config)
+            let hop = hop_settings(stages, last, before, &settings.config)
                 .await
                 .map_err(|error| via(error, last))?;
             let mut inner = stages.clone();
@@ -216,11 +216,31 @@ async fn follow(stages: &Stages, settings: &Settings) -> Result<(), ConnectError
                 .with_hint("look for a circle in the ProxyJump lines of your ssh_config"));
         }
         seen.push(last.host.to_plain());
-        next = proxy::hop_settings(stages, last, before, &next.config)
+        next = hop_settings(stages, last, before, &next.config)
             .await
             .map_err(|error| via(error, last))?;
     }
     Ok(())
+}
+
+/// The settings of a jump host: its own from the configuration, but the hops before it are those of the list.
+async fn hop_settings(
+    stages: &Stages,
+    hop: &JumpHost,
+    before: &[JumpHost],
+    config_source: &ConfigSource,
+) -> Result<Settings, ConnectError> {
+    let target = SshTarget {
+        port: hop.port,
+        user: hop.user.clone(),
+        config: config_source.clone(),
+        ..SshTarget::new(hop.host.to_plain())
+    };
+    let mut settings = config::resolve(stages, &target).await?;
+    if !before.is_empty() {
+        settings.route = Route::Jump(before.to_vec());
+    }
+    Ok(settings)
 }
 
 /// Says which machine on the way it was.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use easycluster::Stage;
-use easycluster::transport::ExitStatus;
+use easycluster::transport::ssh::{Connector, SshTarget, open};
+use easycluster::transport::{ExitStatus, TransportOptions};
 
 use crate::support::SshdOptions;
 use crate::support::remote::{
-    comes_back_whole, finish, idle, open_spec, server, server_with, until,
+    comes_back_whole, finish, idle, open_spec, output, server, server_with, target_at, until,
 };
 
 #[tokio::test]
@@ -240,4 +241,38 @@ async fn nothing_listening_is_said_at_the_stage_connect() {
         .await
         .unwrap_err();
     assert_eq!(error.stage, Stage::Resolve);
+}
+
+#[tokio::test]
+async fn the_address_to_connect_from_may_be_a_name_and_must_be_of_the_hosts_kind() {
+    let server = server();
+    let options = TransportOptions::default();
+    let target = target_at(&server, server.port());
+    let named = target.clone().with_option("BindAddress", "localhost");
+    let process = open(&Connector::new(), &named, "echo $SSH_CONNECTION", &options)
+        .await
+        .unwrap();
+    assert!(output(process).await.starts_with("127.0.0.1 "));
+    // Every address of the loopback network is this machine's, on Linux.
+    if cfg!(target_os = "linux") {
+        let other = target.clone().with_option("BindAddress", "127.0.0.2");
+        let process = open(&Connector::new(), &other, "echo $SSH_CONNECTION", &options)
+            .await
+            .unwrap();
+        assert!(output(process).await.starts_with("127.0.0.2 "));
+    }
+    let six = SshTarget {
+        host: "::1".to_owned(),
+        ..target.with_option("BindAddress", "127.0.0.1")
+    };
+    let error = open(&Connector::new(), &six, "true", &options)
+        .await
+        .unwrap_err();
+    assert_eq!(error.stage, Stage::Connect);
+    assert!(
+        error
+            .message
+            .contains("127.0.0.1 is IPv4 and ::1 has only IPv6"),
+        "{error}"
+    );
 }

@@ -121,8 +121,8 @@ impl Reader {
     }
 }
 
-/// Wires a channel that the server has confirmed. From here on dropping both halves closes it.
-pub(crate) fn wire(Confirmed { write, outlet }: Confirmed, lease: Lease) -> (Writer, Reader) {
+/// The two halves of a channel that the server has confirmed. From here on dropping both closes it.
+pub(crate) fn halves(Confirmed { write, outlet }: Confirmed, lease: Lease) -> (Writer, Reader) {
     let closed = outlet.watch_closed();
     let guard = Arc::new(Guard {
         write: Some(write),

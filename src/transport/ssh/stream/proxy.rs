@@ -12,37 +12,15 @@ use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::error::{ConnectError, Stage};
 use crate::process::{self, ErrorOutput, Group};
-use crate::spec::JumpHost;
 use crate::transport::ReadEvent;
 use crate::transport::ssh::channel::{Reader, Writer};
-use crate::transport::ssh::config;
-use crate::transport::ssh::config::settings::{ConfigSource, Route, Settings, SshTarget};
+use crate::transport::ssh::config::settings::Settings;
 use crate::transport::ssh::connection::Connection;
 use crate::transport::ssh::stream::{ByteStream, ServerStream};
 use crate::transport::ssh::timing::Stages;
 
 /// What waits between an inner session and the outer channel, in bytes.
 const FORWARD_BUFFER: usize = 64 * 1024;
-
-/// The settings of a jump host: its own from the configuration, but the hops before it are those of the list.
-pub(crate) async fn hop_settings(
-    stages: &Stages,
-    hop: &JumpHost,
-    before: &[JumpHost],
-    config_source: &ConfigSource,
-) -> Result<Settings, ConnectError> {
-    let target = SshTarget {
-        port: hop.port,
-        user: hop.user.clone(),
-        config: config_source.clone(),
-        ..SshTarget::new(hop.host.to_plain())
-    };
-    let mut settings = config::resolve(stages, &target).await?;
-    if !before.is_empty() {
-        settings.route = Route::Jump(before.to_vec());
-    }
-    Ok(settings)
-}
 
 /// Starts a ProxyCommand.
 pub(crate) fn through_command(
