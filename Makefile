@@ -10,20 +10,34 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Where the wheel lands, beside everything else that is built.
 WHEELS := $(or $(CARGO_TARGET_DIR),target)/wheels
+# Which parts of the tests had what they need, for the closing line.
+RECORD := $(abspath $(or $(CARGO_TARGET_DIR),target))/tests-record
+# So many tests at once: twice as many as there are processors, because they mostly wait.
+AT_ONCE := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? 2 * n : 16)))
+PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup
 # The folders of Python that the linter reads; the stub is for old Pythons and has a check of its own.
 PYTHON_CODE := $(wildcard python tests benches examples)
 
-.PHONY: test prepare lint rust documentation wheel python stub bench clean help
+.PHONY: test begin prepare lint rust documentation wheel python stub test-bare test-busy bench clean help
 
-# The order: what fails fastest stands first, and pytest, whose last line sums up, stands last.
-test: prepare lint documentation stub rust python
+# What fails fastest stands first. The last line says under which Pythons was tested, and what was not tried.
+test: export EASYCLUSTER_TESTS_RECORD := $(RECORD)
+test: begin prepare lint documentation rust python
+	@$(BIN)/python tests/support/parts.py $(RECORD)
+
+begin:
+	@mkdir -p $(dir $(RECORD))
+	@rm -f $(RECORD)
 
 help:
-	@echo 'make test     every check (about 15 minutes the first time on two cores)'
-	@echo 'make lint     formatting and linters alone'
-	@echo 'make rust     the tests in Rust alone, examples included'
-	@echo 'make python   the stub and the Python package alone, under every interpreter found'
-	@echo 'make bench    the measurements (release build)'
+	@echo 'make test       every check (about 12 minutes the first time on two cores)'
+	@echo 'make lint       formatting and linters alone'
+	@echo 'make rust       the tests in Rust alone, examples included'
+	@echo 'make stub       the stub alone, under every interpreter found'
+	@echo 'make python     the stub and the Python package, under every interpreter found'
+	@echo 'make test-busy  every check while four other programs want the processors'
+	@echo 'make test-bare  the demo and every check on a Debian with nothing else (root, and mmdebstrap)'
+	@echo 'make bench      the measurements (release build)'
 
 # What the tests need of the system, and the Python tools in a folder of their own.
 prepare: $(VENV)/ready
@@ -42,10 +56,11 @@ lint: $(VENV)/ready
 	cargo clippy --locked --lib --features python -- -D warnings
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/ruff format --check $(PYTHON_CODE)
-	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py python/easycluster/_takes.py
+	$(BIN)/mypy
+	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py
 
 rust:
-	cargo test --locked --no-fail-fast
+	RUST_TEST_THREADS=$(AT_ONCE) cargo test --locked --no-fail-fast
 
 documentation:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
@@ -57,11 +72,16 @@ wheel: $(VENV)/ready
 	$(BIN)/pip install -q --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
 
 stub: $(VENV)/ready
-	PYTHONPATH=tests $(BIN)/python -m pytest tests/stub
+	$(PYTEST) tests/stub
 
-# Not together with the stub's tests: there are files of the same name.
-python: stub wheel
-	PYTHONPATH=tests $(BIN)/python -m pytest tests/support tests/python
+python: wheel
+	$(PYTEST)
+
+test-busy:
+	./.ci/busy 4 $(MAKE) test
+
+test-bare:
+	./.ci/bare
 
 bench:
 	cargo bench --locked

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::pickle::{self, Document, Plain};
+use crate::wire::Segments;
+
 /// How far a connection had come. Each stage has a time limit of its own, and the stage stands in the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -58,6 +61,8 @@ pub struct ConnectError {
     pub output: String,
     /// Whether a time limit ended the stage.
     pub timed_out: bool,
+    /// Whether nothing listens at the address.
+    pub refused: bool,
     /// Whether the server refused one more session on this connection, so that a new one may do.
     pub session_refused: bool,
 }
@@ -72,6 +77,7 @@ impl ConnectError {
             hint: None,
             output: String::new(),
             timed_out: false,
+            refused: false,
             session_refused: false,
         }
     }
@@ -142,8 +148,35 @@ pub struct RemoteError {
     pub message: String,
     /// The remote traceback, a line or a few an entry, newlines included.
     pub traceback: Vec<String>,
-    /// The exception's arguments where they are plain data.
-    pub args: Option<Vec<crate::Value>>,
+    /// The exception's arguments where they are plain data. A [`Value`](crate::Value) is made of one by `Value::from`.
+    pub args: Option<Vec<Plain>>,
+}
+
+impl RemoteError {
+    /// Reads an ERROR's payload (ME-6).
+    pub(crate) fn decode(host: &str, payload: &Segments) -> Result<RemoteError, pickle::Error> {
+        let fields = Document::read(payload)?.decode_readable()?;
+        let text = |key: &str| {
+            fields
+                .get(key)
+                .and_then(Plain::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let items = |key: &str| fields.get(key).and_then(Plain::as_slice);
+        let lines = items("traceback").unwrap_or_default().iter();
+        Ok(RemoteError {
+            host: host.to_owned(),
+            kind: text("kind"),
+            type_name: text("type"),
+            module: text("module"),
+            message: text("message"),
+            traceback: lines
+                .filter_map(|line| line.as_str().map(str::to_owned))
+                .collect(),
+            args: items("args").map(<[Plain]>::to_vec),
+        })
+    }
 }
 
 impl fmt::Display for RemoteError {
@@ -178,10 +211,10 @@ pub enum Fault {
 pub enum Error {
     /// The connection spec is malformed; the message marks the place.
     #[error(transparent)]
-    Spec(#[from] crate::connection_spec::SpecError),
+    Spec(#[from] crate::spec::SpecError),
     /// The shared key or its file is unusable.
     #[error(transparent)]
-    Key(#[from] crate::key_file::KeyError),
+    Key(#[from] crate::keys::KeyError),
     /// No connection came about.
     #[error(transparent)]
     Connect(Box<ConnectError>),

@@ -8,43 +8,34 @@
 //! (frames to meaning), [`transport`] (the ways to a remote process), [`connection`] (the
 //! only one that moves bytes), [`Client`] and [`Cluster`].
 
-mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod client;
-mod cluster;
 pub mod connection;
-pub mod connection_spec;
+mod deferred_free;
+mod dial;
 pub mod error;
-mod freed_aside;
-pub mod key_file;
+pub mod keys;
+mod pickle;
+mod process;
+mod progress;
 #[cfg(feature = "python")]
 mod python;
-// The parts without CPython, so that their tests run where there is no library of it to link with.
-#[cfg(all(test, not(feature = "python")))]
-mod python {
-    mod pickle_scan;
-    mod plain_bytes;
-}
-mod remote_object;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "cli")]
 pub mod service;
 pub mod session;
+pub mod spec;
 pub mod stub;
 pub mod transport;
-mod value;
 pub mod wire;
 
-pub use call::Call;
-pub use client::Client;
-pub use cluster::Cluster;
+pub use client::{AT_ONCE, Call, Client, Cluster, FanOut, RemoteObject, Value, fan_out};
 pub use connection::{ConnectOptions, Output, OutputSink};
-pub use connection_spec::ConnectionSpec;
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
-pub use remote_object::RemoteObject;
-pub use value::{Arguments, Value};
+pub use pickle::{Arguments, NoObject, Plain, PyValue};
+pub use spec::ConnectionSpec;
 
 /// The README's examples, so that they compile.
 #[cfg(doctest)]

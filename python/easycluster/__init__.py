@@ -12,16 +12,30 @@
 Nothing is installed on the other side, which may have any Python from 2.6 on. See Client, define_common and ServerObject.
 """
 
-from . import _native, _shared
+from __future__ import annotations
+
+from typing import Any as _Any
+
+from . import _native
 from ._async import AsyncClient
 from ._client import Client
 from ._connection import Connection
-from ._definitions import define_common, definitions_module
-from ._errors import CallCancelled, CallTimeout, ConnectError, ConnectionLost, Refused
+from ._errors import (
+    CallCancelled,
+    CallTimeout,
+    ConnectError,
+    ConnectionLost,
+    ConnectRefusedError,
+    ConnectTimeoutError,
+    Refused,
+)
 from ._group import ClientGroup
 from ._multi import call_method_multi, call_multi, connect_multi, eval_multi, execblock_multi
-from ._response import NonblockingResponse, RemoteException
-from ._source import remote
+from ._responses import NonblockingResponse, RemoteException
+from ._shared import names as _names
+from ._shared import objects as _objects
+from ._shipping.definitions import define_common, definitions_module
+from ._shipping.source import remote
 from ._spec import (
     add_key_options,
     decode_key,
@@ -32,9 +46,6 @@ from ._spec import (
     write_key_file,
 )
 from ._threaded import AutoThreadingClient, ThreadedClient
-
-_objects = _shared.load('objects')
-_names = _shared.load('names')
 
 RemoteProxy = _objects.RemoteProxy
 DefaultRemoteProxy = _objects.DefaultRemoteProxy
@@ -48,6 +59,7 @@ exec_return = _names.exec_return
 get_global = _names.get_global
 set_global = _names.set_global
 
+_value: _Any
 for _value in list(globals().values()):
     # What is public is shown and pickled by its public name, and not by where it happens to stand.
     if getattr(_value, '__module__', '').startswith('easycluster._') and callable(_value):
@@ -67,6 +79,8 @@ __all__ = [
     'ClientGroup',
     'ConnectError',
     'Connection',
+    'ConnectRefusedError',
+    'ConnectTimeoutError',
     'ConnectionLost',
     'DefaultRemoteProxy',
     'NonblockingResponse',

@@ -1,13 +1,15 @@
 """`python -m easycluster`, and the script `easycluster`: the same program as the one without Python."""
 
+from __future__ import annotations
+
 import signal
 import sys
 
+from easycluster import _native
 
-def main():
+
+def main() -> int:
     """Runs the program and gives its exit status."""
-    from . import _native
-
     # The program's own runtime deals with Ctrl-C; Python's handler would only note it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -1,135 +1,109 @@
-"""What comes back: completions become values or exceptions, and go to whom they are for."""
+"""What comes back on one connection: completions become values or exceptions."""
 
+from __future__ import annotations
+
+import builtins
 import pickle
-import sys
+from collections.abc import Callable
+from typing import Any
 
-from . import _errors, _output, _safe_pickle
-from ._response import NonblockingResponse, RemoteException, _Failed
-
-# What a completion is (src/python/convert.rs).
-_VALUE, _PICKLED, _ERROR, _CANCELLED, _TIMED_OUT, _LOST, _REFUSED, _OUTPUT = 0, 1, 2, 3, 4, 5, 6, 7
+from . import _errors, _kinds
+from ._pickling.policy import NOTHING, Policy
+from ._pickling.references import Receipts, References
+from ._pickling.unpickler import unpickle, unpickle_scanned
+from ._responses import Failed, RemoteException
 
 
 class Answers:
-    """The part of a client that deals with answers."""
+    """Decodes the completions of one connection."""
 
-    def _dispatch(self, batch):
-        """Delivers completions. What a completion function raises is raised when all are delivered."""
-        pop = self._pending.pop
-        raised = None
-        for ticket, tag, value in batch:
-            if tag:
-                if tag == _OUTPUT:
-                    _output.show()
-                    continue
-                value = self._decode(tag, value)
-            target = pop(ticket, None)
-            if target.__class__ is NonblockingResponse:
-                target._response_val = value
-                target._have_response = True
-            elif target is not None:
-                try:
-                    self._deliver(target, value)
-                except BaseException as error:
-                    raised = raised or error
-        if raised is not None:
-            raise raised
+    __slots__ = ('_peername', '_policy', '_references', '_is_python2')
 
-    def _single(self, batch):
-        """The value of the one completion in a batch, or its exception as _Failed."""
-        value = None
-        for _, tag, value in batch:
-            if tag == _OUTPUT:
-                _output.show()
-            elif tag:
-                value = self._decode(tag, value)
-        return value
+    def __init__(self, peername: str, policy: Policy, references: References, is_python2: Callable[[], bool]) -> None:
+        """`is_python2` is asked with each answer, because the connection knows it from the first one on."""
+        self._peername = peername
+        self._policy = policy
+        self._references = references
+        self._is_python2 = is_python2
 
-    def _deliver(self, target, value):
-        if isinstance(target, NonblockingResponse):
-            target.set_response(value)
-            return
-        if value.__class__ is _Failed:
-            function, value = target[1], value.exception
-        else:
-            function = target[0]
-        if isinstance(function, tuple):
-            function[0](value, *function[1:])
-        else:
-            function(value)
+    def receipts(self) -> Receipts:
+        """What a completion is decoded with, also if that has to start again."""
+        return Receipts(self._references)
 
-    def _decode(self, tag, value):
-        """The value of a completion, or its exception as _Failed."""
-        if tag == _PICKLED:
-            try:
-                return _safe_pickle.unpickle(*value, self._policy, self._references.load, self._python2)
-            except RecursionError:
-                raise
-            except Exception as error:
-                return _Failed(RemoteException(error, ''))
-        if tag == _ERROR:
-            return _Failed(self._remote_exception(value))
-        if tag == _CANCELLED:
-            return _Failed(
-                RemoteException(
-                    _errors.CallCancelled('%s: the call was cancelled' % self._peername, self._stack(value)), ''
-                )
+    def decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
+        """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
+        receipts.restart()
+        try:
+            if tag == _kinds.PICKLED:
+                pickled, buffers, uses = value
+                return unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2())
+            return Failed(self._exception(tag, value, receipts))
+        except Exception as error:
+            return Failed(RemoteException(error, ''))
+
+    def _exception(self, tag: int, value: Any, receipts: Receipts) -> RemoteException:
+        error: Exception
+        if tag == _kinds.ERROR:
+            return self._remote_exception(value, receipts)
+        if tag == _kinds.CANCELLED:
+            error = _errors.CallCancelled('%s: the call was cancelled' % self._peername, self._stack(value, receipts))
+        elif tag == _kinds.TIMED_OUT:
+            error = _errors.CallTimeout(
+                '%s: no result within the time limit' % self._peername, self._stack(value, receipts)
             )
-        if tag == _TIMED_OUT:
-            return _Failed(
-                RemoteException(
-                    _errors.CallTimeout('%s: no result within the time limit' % self._peername, self._stack(value)), ''
-                )
-            )
-        if tag == _LOST:
-            return _Failed(self._closing_error or RemoteException(value, ''))
-        return _Failed(RemoteException(pickle.PicklingError('%s: %s' % (self._peername, value)), ''))
+        elif tag in (_kinds.LOST, _kinds.FAILED):
+            error = value
+        else:
+            error = pickle.PicklingError('%s: %s' % (self._peername, value))
+        return RemoteException(error, '')
 
-    def _plain(self, pickled):
+    def _plain(self, pickled: bytes, receipts: Receipts) -> Any:
         # ME-6 promises plain data; anything else in it is refused like everywhere.
-        return _safe_pickle.unpickle_scanned(pickled, _safe_pickle.NOTHING, self._references.load, True)
+        return unpickle_scanned(pickled, NOTHING, receipts.load, True)
 
-    def _stack(self, pickled):
+    def _stack(self, pickled: bytes | None, receipts: Receipts) -> list[str]:
         if pickled is None:
             return []
         try:
-            return self._plain(pickled)['traceback']
+            return list(self._plain(pickled, receipts)['traceback'])
         except Exception:
             return []
 
-    def _remote_exception(self, pickled):
+    def _remote_exception(self, pickled: bytes, receipts: Receipts) -> RemoteException:
         """RemoteException for an ERROR (ME-6)."""
-        try:
-            fields = self._plain(pickled)
-            text = list(fields['traceback'])
-            kind, name, message = fields['kind'], fields['type'], fields['message']
-        except Exception as error:
-            return RemoteException(error, '')
+        fields = self._plain(pickled, receipts)
+        text = list(fields['traceback'])
+        kind, name, message = fields['kind'], fields['type'], fields['message']
+        orig: Any
         if kind == 'cancelled':
             return RemoteException(_errors.CallCancelled('%s: the call was interrupted' % self._peername, text), text)
+        if kind == 'unpickle':
+            orig = pickle.UnpicklingError('%s cannot read the arguments: %s: %s' % (self._peername, name, message))
+            return RemoteException(orig, text)
+        if kind == 'pickle':
+            orig = pickle.PicklingError('%s cannot send the result: %s: %s' % (self._peername, name, message))
+            return RemoteException(orig, text)
         orig = None
         refusal = None
         if fields.get('pickle'):
             try:
-                orig = _safe_pickle.unpickle_scanned(
-                    bytes(fields['pickle']), self._policy, self._references.load, self._python2
-                )
+                orig = unpickle_scanned(bytes(fields['pickle']), self._policy, receipts.load, self._is_python2())
             except Exception as error:
                 refusal = error
         if not isinstance(orig, BaseException):
             orig = self._stand_in(fields, name, message)
         if refusal is not None:
             orig.__cause__ = refusal
-        if kind == 'unpickle':
-            orig = pickle.UnpicklingError('%s cannot read the arguments: %s: %s' % (self._peername, name, message))
-        elif kind == 'pickle':
-            orig = pickle.PicklingError('%s cannot send the result: %s: %s' % (self._peername, name, message))
-        return RemoteException(orig, text)
+        try:
+            return RemoteException(orig, text)
+        except Exception as error:
+            # One that cannot say itself in words.
+            orig = RuntimeError('%s.%s: %s' % (fields.get('module'), name, message))
+            orig.__cause__ = error
+            return RemoteException(orig, text)
 
-    def _stand_in(self, fields, name, message):
+    def _stand_in(self, fields: dict[str, Any], name: str, message: str) -> BaseException:
         """An exception in place of one that did not come: the built-in of that name, or a RuntimeError that tells it."""
-        import builtins
-
         known = getattr(builtins, name, None) if fields.get('module') in ('builtins', 'exceptions') else None
         if isinstance(known, type) and issubclass(known, BaseException):
             try:
@@ -137,25 +111,3 @@ class Answers:
             except Exception:
                 pass
         return RuntimeError('%s.%s: %s' % (fields.get('module'), name, message))
-
-    def _raise(self, exc, origexc):
-        """Raises a RemoteException the way `origexc` says."""
-        if not origexc:
-            raise exc
-        if origexc != 'quiet':
-            self.report_exception(exc)
-        orig = exc.orig
-        # What ends a program or a thread there must not end this one.
-        if not isinstance(orig, Exception):
-            raise exc
-        raise orig
-
-    def report_exception(self, exc):
-        """Reports the remote exception `exc` (a RemoteException) to stderr, before its original is raised. Override it to report
-        otherwise, or not at all."""
-        # Remote iterators end by this one.
-        if isinstance(exc.orig, (StopIteration, StopAsyncIteration)):
-            return
-        if exc.text:
-            print('*** Remote exception from %s:' % self._peername, file=sys.stderr)
-            print(''.join(exc.text), file=sys.stderr)

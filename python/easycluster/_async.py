@@ -1,39 +1,59 @@
 """AsyncClient: calls that are awaited, on the running event loop."""
 
+from __future__ import annotations
+
 import asyncio
 import functools
 import inspect
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from ._client import Client
-from ._global_proxy import GlobalProxy
-from ._references import RootProxy
-from ._requests import _RUN
-from ._response import RemoteException
-from ._timeouts import verdict
+from . import _kinds, _timeouts
+from ._caller import Caller
+from ._global_proxy import GlobalProxy, client_of, name_of
+from ._native import Connection as Native
+from ._options import AwaitedOptions, split_options
+from ._responses import RemoteException
+from ._shared import objects
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+_BATCH = 4096
+_NO_KEYWORDS: dict[str, Any] = {}
+_C = TypeVar('_C', bound='AsyncClient')
 
 
-class AsyncClient(Client):
+class AsyncClient(Caller):
     """A client whose calls are awaitables: `await client.os.getcwd()`.
 
     Make it by `async with AsyncClient.open(spec) as client`, or `client = await AsyncClient.open(spec)`. Proxies that it returns work
     the same way: their methods are awaited, and an attribute by `await proxy.raw_get_attribute(name)`. A call whose task is
     cancelled is cancelled on the server too. Remote globals are read by `await client.get(name)`. Use it from one event loop only.
+    It takes the keywords of Client, and has its methods, but it is not a Client: what those return is awaited here.
     """
 
-    _loop = None
     # Python wants the value of these at once, and takes a future for one.
-    _own_methods = frozenset(('__repr__', '__str__', '__hash__', '__eq__', '__ne__', '__contains__'))
+    _own_methods: ClassVar[frozenset[str]] = frozenset(
+        ('__repr__', '__str__', '__hash__', '__eq__', '__ne__', '__contains__')
+    )
+
+    # The loop that the client is used from, and what it watches there.
+    _loop: asyncio.AbstractEventLoop | None = None
+    _descriptor: int = -1
 
     @classmethod
-    def open(cls, spec, **options):
+    def open(cls, spec: str, **options: Any) -> _Opening[Self]:
         """Connects by a connection spec without holding up the event loop. To be awaited, or used by `async with`."""
         return _Opening(cls, spec, options)
 
-    def _open(self, parameters):
+    # -- the event loop
+
+    def _open(self, parameters: dict[str, Any]) -> None:
         self._loop = None
         super()._open(parameters)
 
-    def _attach(self):
+    def _attach(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
@@ -43,77 +63,151 @@ class AsyncClient(Client):
             loop.add_reader(self._descriptor, self._readable)
         return loop
 
-    def _detach(self):
+    def _detach(self) -> None:
         loop, self._loop = self._loop, None
         if loop is not None and not loop.is_closed():
             loop.remove_reader(self._descriptor)
 
-    def _readable(self):
+    def _readable(self) -> None:
         native = self._native
         if native is None:
             self._detach()
             return
-        batch = native.take(None, 4096, 0.0, False)
-        if batch:
-            self._dispatch(batch)
-        elif not native.is_connected():
-            self._detach()
-            self._fail_if_lost(native)
+        taken = self._taken
+        try:
+            native.take(taken, None, _BATCH, 0.0, False)
+            if taken:
+                self._deliver_taken(taken)
+            elif not native.is_connected():
+                self._detach()
+                self._end_if_lost(native)
+        finally:
+            if taken and self._loop is not None:
+                # A completion function has raised, which the loop reports; the others are due all the same.
+                self._loop.call_soon(self._readable)
 
-    def close(self, message='Connection closed'):
+    def close(self, message: str | RemoteException = 'Connection closed') -> None:
         """As Client.close()."""
         self._detach()
         super().close(message)
 
-    def _wait_for_call(self, native, kind, threadid, content, call_timeout, oids, origexc):
+    def _wait_for_call(
+        self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any
+    ) -> asyncio.Future[Any]:
         loop = self._attach()
         future = loop.create_future()
         waiting = _Waiting(self, future, origexc)
-        ticket = self._submit(native, kind, threadid, content, call_timeout, oids, (waiting.done, waiting.failed))
+        ticket = self._submit(native, kind, threadid, content, limit, keeps, (waiting.done, waiting.failed))
         future.add_done_callback(functools.partial(self._given_up, ticket))
         return future
 
-    def _given_up(self, ticket, future):
+    def _given_up(self, ticket: int, future: asyncio.Future[Any]) -> None:
         if future.cancelled():
             self._cancel(ticket)
 
-    def _send_timed(self, proxy, name, args, kwargs, options):
-        """As Client._send_timed(), awaited."""
-        if self._is_open(proxy, name, kwargs, options):
+    def _send_timed(
+        self, proxy: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+    ) -> Any:
+        if _timeouts.is_open(self, proxy, name, kwargs, options):
             return self._attach().create_task(self._ask_and_send(proxy, name, args, kwargs, options))
-        return self._send_settled(proxy, name, args, kwargs, options)
+        return _timeouts.send_settled(self, proxy, name, args, kwargs, options)
 
-    async def _ask_and_send(self, proxy, name, args, kwargs, options):
-        message, limit = self._question(proxy, name, kwargs)
+    async def _ask_and_send(
+        self, proxy: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+    ) -> Any:
+        message, limit = _timeouts.question(self, proxy, name, kwargs)
         try:
-            takes = await self._request(_RUN, message, False, threadid=-1, origexc=False, call_timeout=limit)
+            takes = await self._request(
+                _kinds.RUN, message, False, threadid=_kinds.SINGLE, origexc=False, call_timeout=limit
+            )
         except RemoteException as error:
-            takes = verdict(error)
-        self._settle(proxy, name, takes)
-        sent = self._send_settled(proxy, name, args, kwargs, options)
+            takes = _timeouts.verdict(error)
+        _timeouts.settle(self, proxy, name, takes)
+        sent = _timeouts.send_settled(self, proxy, name, args, kwargs, options)
         return await sent if inspect.isawaitable(sent) else sent
 
-    def get_root(self):
-        """As Client.get_root(); its methods are awaited."""
-        return RootProxy(self, 0)
+    # -- requests. A request is made when the method is called, and not when its result is awaited.
 
-    async def get(self, name):
+    def raw_call(
+        self,
+        func: str,
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any] = _NO_KEYWORDS,
+        **options: Unpack[AwaitedOptions],
+    ) -> Awaitable[Any]:
+        """As Client.raw_call(), awaited."""
+        called: Awaitable[Any] = self._call(func, tuple(args), kwargs, **options)
+        return called
+
+    def call(self, _func: str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As Client.call(), awaited."""
+        options = split_options(kwargs)
+        called: Awaitable[Any]
+        if 'timeout' in kwargs:
+            called = self._send_timed(None, _func, args, kwargs, options)
+        else:
+            called = self._call(_func, args, kwargs, **options)
+        return called
+
+    def eval(self, expr: str, **options: Unpack[AwaitedOptions]) -> Awaitable[Any]:
+        """As Client.eval(), awaited."""
+        called: Awaitable[Any] = self._request(_kinds.EVAL, (expr, None), True, **options)
+        return called
+
+    def execblock(self, code: str, **options: Unpack[AwaitedOptions]) -> Awaitable[Any]:
+        """As Client.execblock(), awaited."""
+        self._timeouts.clear()
+        called: Awaitable[Any] = self._request(_kinds.EXEC, (code, None), True, **options)
+        return called
+
+    def import_modules(self, names: Iterable[str], **options: Unpack[AwaitedOptions]) -> Awaitable[None]:
+        """As Client.import_modules(), awaited."""
+        called: Awaitable[None] = self.send_request(0, 'import_modules', (list(names),), {}, **options)
+        return called
+
+    def import_module(self, name: str, **options: Unpack[AwaitedOptions]) -> Awaitable[None]:
+        """As Client.import_module(), awaited."""
+        return self.import_modules([name], **options)
+
+    def run(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As Client.run(), awaited."""
+        if not callable(func) or 'run' in vars(self._defmod):
+            return self.call('run', func, *args, **kwargs)
+        message, options = self._shipped_call(func, args, kwargs)
+        called: Awaitable[Any] = self._request(_kinds.RUN, message, False, **options)
+        return called
+
+    def update_definitions(self, **options: Unpack[AwaitedOptions]) -> Awaitable[None]:
+        """As Client.update_definitions(), awaited."""
+        sent = [self._define(block, **options) for block in self._new_definitions()]
+        return _all_of(sent)
+
+    def get_root(self) -> objects.RootProxy:
+        """As Client.get_root(); its methods are awaited."""
+        return objects.RootProxy(self, 0)
+
+    async def get(self, name: str) -> Any:
         """The value of a remote global by its dotted name."""
         return await self.send_request(0, 'get_global', (name,))
 
-    async def set(self, name, value):
+    async def set(self, name: str, value: Any) -> None:
         """Sets a remote global by its dotted name."""
         await self.send_request(0, 'set_global', (name, value))
 
-    def __getattr__(self, attr):
-        found = super().__getattr__(attr)
-        return found if not isinstance(found, GlobalProxy) else _AsyncGlobal(self, attr)
+    def _global(self, name: str) -> GlobalProxy:
+        return _AsyncGlobal(self, name)
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *info):
+    async def __aexit__(self, *info: object) -> None:
         self.close()
+
+
+async def _all_of(sent: list[Awaitable[None]]) -> None:
+    for outcome in await asyncio.gather(*sent, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 class _AsyncGlobal(GlobalProxy):
@@ -121,13 +215,12 @@ class _AsyncGlobal(GlobalProxy):
 
     __slots__ = ()
 
-    def __getattribute__(self, name):
+    def __getattribute__(self, name: str) -> Any:
         if name[:2] == '__' or name == '_client' or name == '_name':
             return object.__getattribute__(self, name)
-        client = object.__getattribute__(self, '_client')
-        return _AsyncGlobal(client, object.__getattribute__(self, '_name') + '.' + name)
+        return _AsyncGlobal(client_of(self), name_of(self) + '.' + name)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError('to set a remote global: await client.set(name, value)')
 
 
@@ -136,17 +229,17 @@ class _Waiting:
 
     __slots__ = ('_client', '_future', '_origexc')
 
-    def __init__(self, client, future, origexc):
+    def __init__(self, client: AsyncClient, future: asyncio.Future[Any], origexc: bool | str | None) -> None:
         self._client = client
         self._future = future
         self._origexc = origexc
 
-    def done(self, value):
+    def done(self, value: Any) -> None:
         """The call returned."""
         if not self._future.done():
             self._future.set_result(value)
 
-    def failed(self, exc):
+    def failed(self, exc: RemoteException) -> None:
         """The call raised."""
         if self._future.done():
             return
@@ -159,25 +252,26 @@ class _Waiting:
             self._future.set_exception(error)
 
 
-class _Opening:
+class _Opening(Generic[_C]):
     """A connection that is being made: awaitable, and a context manager."""
 
-    def __init__(self, cls, spec, options):
-        self._make = functools.partial(cls.from_spec, spec, **options)
-        self._client = None
+    def __init__(self, kind: type[_C], spec: str, options: dict[str, Any]) -> None:
+        self._make: Callable[[], _C] = functools.partial(kind.from_spec, spec, **options)
+        self._client: _C | None = None
 
-    def __await__(self):
+    def __await__(self) -> Generator[Any, None, _C]:
         return self._connect().__await__()
 
-    async def _connect(self):
+    async def _connect(self) -> _C:
         loop = asyncio.get_running_loop()
         client = await loop.run_in_executor(None, self._make)
         client._attach()
         return client
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> _C:
         self._client = await self._connect()
         return self._client
 
-    async def __aexit__(self, *info):
-        self._client.close()
+    async def __aexit__(self, *info: object) -> None:
+        if self._client is not None:
+            self._client.close()

@@ -1,25 +1,35 @@
 """Client: one connection to one remote Python, used by whoever reads its responses."""
 
-import itertools
-import pickle
+from __future__ import annotations
+
 import threading
-from time import monotonic as _monotonic
-from time import sleep as _sleep
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any
 
-from . import _encode, _errors, _native, _output, _safe_pickle
-from ._answers import Answers
-from ._connection import Connection
-from ._global_proxy import GlobalProxy
-from ._requests import _METHOD, _RUN, Requests
-from ._response import NonblockingResponse, RemoteException, _Failed
-from ._timeouts import Timeouts, verdict
+from . import _kinds, _process, _timeouts
+from ._caller import Caller
+from ._connection import Completion
+from ._native import Connection as Native
+from ._options import CompletionFunction, split_options
+from ._pickling.encode import encode
+from ._responses import Failed, NonblockingResponse
+from ._shared import objects
 
-_BATCH = 4096
+_NO_KEYWORDS: dict[str, Any] = {}
+_NOTHING: Any = object()
 _get_ident = threading.get_ident
-_dumps = pickle.dumps
 
 
-class Client(Requests, Timeouts, Answers, Connection):
+def _move(held: list[Completion], taken: deque[Completion]) -> None:
+    """Moves completions to where any thread may deliver them. Each is in one of the two at any time: the iterators are in C, where
+    no signal handler runs."""
+    taken.extend(islice(iter(partial(held.pop, 0), None), len(held)))
+
+
+class Client(Caller):
     """The client's side of a connection.
 
     Without `key` and `ssh`, or with `ssh`, connects by SSH, else to a standalone server by its shared key. Any attribute that is not
@@ -34,437 +44,179 @@ class Client(Requests, Timeouts, Answers, Connection):
     timeout: seconds after which the call is given up and raises CallTimeout. A remote function that takes a keyword of this name
         gets it instead, as ever; whether it does the server is asked once. `call_timeout` is always the call's.
 
+    Names that begin with an underscore are the client's own: `client.call('_name')` calls a global of such a name.
     Any thread may use a client. After a fork the child has to make its own; using an inherited one raises RuntimeError.
     """
 
-    _response_class = NonblockingResponse  # type: type
-    # Methods that proxies do not ask the server for, whatever it exports.
-    _own_methods = frozenset()  # type: frozenset
+    # -- waiting
 
-    def __init__(
-        self,
-        key=None,
-        host=None,
-        port=None,
-        definitions='easycluster.remote_code',
-        enable_compression=False,
-        ssh=None,
-        user=None,
-        rpython=None,
-        extra_args=(),
-        *,
-        allow=(),
-        output='prefix',
-        call_timeout=None,
-        timeout=None,
-        identity=None,
-        known_hosts=None,
-        config=None,
-        hostkey=None,
-        batch=None,
-        jump=None,
-        name=None,
-        ahead=None,
-    ):
-        """Makes a client, and connects if `host` is given.
-
-        key: the shared key of a standalone server, as bytes (see read_key_file); None for SSH.
-        host, port: where to connect; the port is 22 or what ssh_config says for SSH, else DEFAULT_PORT.
-        definitions: the name of the definitions module.
-        enable_compression: compress what crosses.
-        ssh: True for SSH, a path to use that ssh program, False for the standalone server.
-        user: the remote user. rpython: the remote interpreter. extra_args: further arguments in the manner of `ssh`.
-        allow: what may be unpickled beside plain data: modules and classes, or their names; '*' trusts the server wholly.
-        output: what becomes of what remote code prints: 'prefix' writes it to stdout and stderr with the peer's name in front,
-            'plain' without, None throws it away, a function is called as `output('stdout' or 'stderr', text)`.
-        call_timeout: the time limit in seconds of calls that give none.
-        timeout, identity, known_hosts, config, hostkey, batch, jump, name, ahead: as in a connection spec.
-        """
-        if key is None and ssh is None:
-            ssh = True
-        super().__init__(None if ssh else key, enable_compression)
-        self._ssh = ssh
-        self._options = {
-            'timeout': timeout,
-            'identity': identity,
-            'known_hosts': known_hosts,
-            'config': config,
-            'hostkey': hostkey,
-            'batch': batch,
-            'jump': jump,
-            'name': name,
-            'ahead': ahead,
-        }
-        self._definitions_name = definitions
-        self._allow = allow
-        self._output = output
-        self._call_timeout = call_timeout
-        self._default_thread = 0
-        self._thread_numbers = {}
-        self._keep_alive = None
-        self._pending = {}
-        self._tickets = itertools.count(1)
-        self._defmod = self._definitions_module(definitions)
-        self._definition_count = 0
-        self._reset()
-        if host is not None:
-            self.connect(host, port, ssh=ssh, rpython=rpython, user=user, extra_args=extra_args)
-
-    @staticmethod
-    def _definitions_module(name):
-        from ._definitions import definitions_module
-
-        return definitions_module(name)
-
-    @classmethod
-    def from_spec(cls, spec, default_port=None, default_key=None, warn=True, **options):
-        """Connects by a connection spec, `[user@]host[:port][:opt=val]...`; see parse_connection_spec.
-
-        Further keywords are those of the class, and go before what the spec says.
-        """
-        from ._spec import parse_connection_spec
-
-        params = parse_connection_spec(spec, default_port, default_key, warn=warn)
-        params.update(options)
-        return cls(**params)
-
-    # -- connecting
-
-    def _reset(self):
-        self._native = None
-        self._references = None
-        self._hello = None
-        self._protocol = 2
-        self._python2 = False
-        self._sink = None
-        self._own_tickets = set()
-        self._timeouts = {}
-        self._closing_error = None
-
-    def _open(self, parameters):
-        """Connects as the parameters say, sends the definitions behind it, and waits until the other side runs."""
-        policy = _safe_pickle.Policy(self._allow, [self._definitions_name])
-        policy.where = self._peername or 'the server'
-        native = _native.open(
-            parameters, self._definitions_name, pickle.HIGHEST_PROTOCOL, policy.trusted, self._keep_alive
-        )
-        self._reset()
-        self._native = native
-        self._policy = policy
-        from . import _references
-
-        self._references = _references.References(self, native, policy)
-        self._sink = _output.Sink(self._output_taker())
-        _output.register(native.number, self._sink)
-        self._weak_native[native.number] = native
-        self._definition_count = 0
+    def _wait_for_call(
+        self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any
+    ) -> Any:
+        taken = self._taken
+        pending = self._pending
+        ticket = next(self._tickets)
+        response = NonblockingResponse(self, ticket, origexc)
+        pending[ticket] = response
+        main = _get_ident() == _process.main_ident
+        held: list[Completion] = []
         try:
-            # The definitions go out before the other side has said a word, so that they cost no round trip.
-            if self._defmod._source_code:
-                own = self.update_definitions(oncomplete=self._ignore, onerror=self._definitions_failed)
-                self._own_tickets.add(own)
-            self._hello = native.wait_ready()
+            native.call(held, ticket, kind, threadid, content, limit, keeps, False, main)
+            # The usual one. Where close() came first, the response says so.
+            if len(held) == 1 and held[0][0] == ticket and not held[0][1] and not taken:
+                if pending.pop(ticket, None) is not None:
+                    return held[0][2]
+            _move(held, taken)
+            self._wait_for_response(response)
         except BaseException:
-            self.close()
+            _move(held, taken)
+            # Nobody can ask for this call's value any more.
+            if pending.pop(ticket, None) is not None:
+                self._cancel(ticket)
+            self._keep_readable(taken)
             raise
-        self._protocol = min(self._hello['pickle'], pickle.HIGHEST_PROTOCOL)
-        self._python2 = self._hello['python'][0] < 3
+        value = response._response_val
+        if value.__class__ is Failed:
+            self._raise(value.exception, origexc)
+        return value
 
-    def _output_taker(self):
-        if self._output == 'prefix':
-            return _output.Printer('[%s] ' % self._peername)
-        if self._output == 'plain':
-            return _output.Printer('')
-        if self._output is None or callable(self._output):
-            return self._output
-        raise TypeError("output is 'prefix', 'plain', None or a function, not %r" % (self._output,))
-
-    @staticmethod
-    def _ignore(value):
-        pass
-
-    def _definitions_failed(self, exc):
-        if isinstance(exc.orig, (ConnectionError, _errors.CallCancelled)):
-            return
-        self.report_exception(exc)
-        # Nothing works as meant without the definitions, so everybody is told.
-        self.close(exc)
-
-    def close(self, message='Connection closed'):
-        """Closes the connection. Calls on their way raise IOError with this message, or the RemoteException given in its place;
-        proxies raise IOError from now on."""
-        native, self._native = self._native, None
-        if native is None:
-            return
-        if self._references is not None:
-            self._references.close()
-        error = message if isinstance(message, RemoteException) else RemoteException(IOError(message), '')
-        # Set first: calls in other threads end with it as soon as the connection does.
-        self._closing_error = error
-        native.close()
-        self._weak_native.pop(native.number, None)
-        self._fail_pending(error)
-        if self._sink is not None:
-            _output.show()
-            self._sink.flush()
-
-    def _fail_pending(self, error):
-        failed = _Failed(error)
-        while self._pending:
-            try:
-                _, target = self._pending.popitem()
-            except KeyError:
-                break
-            try:
-                self._deliver(target, failed)
-            except Exception:
-                # The others must be told as well.
-                pass
-
-    def ready(self):
-        """True if the server is ready to take requests."""
-        return self._native is not None and self._native.is_ready()
-
-    def wait_ready(self):
-        """Waits until the server is ready to take requests."""
-        self._connected_native().wait_ready()
-
-    @property
-    def server_version(self):
-        """The version of EasyCluster that the server runs, which is this one: the client brings it along."""
-        return _native.VERSION if self._native is not None else None
-
-    @property
-    def server_info(self):
-        """What the server said of itself: a dict with `python`, `implementation`, `platform`, `pid`, `executable`, `pickle`."""
-        return dict(self._hello) if self._hello else None
-
-    def fileno(self):
-        """A descriptor that is readable while responses wait to be read, for select() and poll()."""
-        return self._connected_native().fileno()
-
-    def _connected_native(self):
-        native = self._native
-        if native is None:
-            raise IOError('Not connected')
-        return native
+    def _ask(self, message: tuple[Any, ...], limit: float) -> bool:
+        native = self._connected_native()
+        content, oids = encode(message, self._protocol, self)
+        keeps = (True, oids) if oids else None
+        main = _get_ident() == _process.main_ident
+        held: deque[tuple[int, int, Any]] = deque()
+        native.call(held, next(self._tickets), _kinds.RUN, None, content, limit, keeps, True, main)
+        value = self._single(held)
+        return _timeouts.verdict(value.exception) if value.__class__ is Failed else value
 
     # -- requests
 
-    def set_default_thread(self, threadid):
-        """Sets the server thread that calls run in where they do not name one."""
-        self._default_thread = threadid
-
-    def stop_remote_thread(self, threadid):
-        """Ends the server thread of that number once it has done what was asked of it."""
-        self._connected_native().stop_thread(self._wire_thread(threadid))
-
-    def _thread_id(self):
-        return self._default_thread
-
-    def _wire_thread(self, threadid):
-        """The thread number on the wire; None for a thread of its own."""
-        if threadid.__class__ is int and 0 <= threadid < 0x20000000:
-            return threadid
-        if threadid == -1:
-            return None
-        # Any other number, or anything hashable: its own place above those.
-        return self._thread_numbers.setdefault(threadid, 0x20000000 + len(self._thread_numbers))
-
-    def _request(
+    def raw_call(
         self,
-        kind,
-        message,
-        short,
-        nonblocking=False,
-        oncomplete=None,
-        onerror=None,
-        threadid=None,
-        origexc=True,
-        call_timeout=None,
-        timeout=None,
-    ):
-        native = self._native
-        if native is None:
-            raise IOError('Not connected')
-        references = self._references
-        if references._dropped:
-            references.release_dropped()
-        if short:
-            content = _dumps(message, self._protocol)
-            oids = None
-        else:
-            content, oids = _encode.encode(message, self._protocol, self)
-            if oids:
-                oids = (True, oids)
-        if threadid is None:
-            threadid = self._thread_id()
-        if threadid.__class__ is not int or not 0 <= threadid < 0x20000000:
-            threadid = self._wire_thread(threadid)
-        if timeout is not None:
-            if call_timeout is not None:
-                raise TypeError('timeout and call_timeout are the same limit; give one of them')
-            call_timeout = timeout
-        elif call_timeout is None:
-            call_timeout = self._call_timeout
-        if kind == _METHOD and message[0]:
-            oids = (False, [message[0]]) if not oids else (True, oids[1] + [message[0]])
-        if oncomplete is not None:
-            target = (oncomplete, oncomplete if onerror is None else onerror)
-            return self._submit(native, kind, threadid, content, call_timeout, oids, target)
-        if nonblocking:
-            response = self._response_class(self, 0, origexc)
-            self._submit(native, kind, threadid, content, call_timeout, oids, response)
-            return response
-        return self._wait_for_call(native, kind, threadid, content, call_timeout, oids, origexc)
-
-    def _submit(self, native, kind, threadid, content, call_timeout, oids, target):
-        ticket = next(self._tickets)
-        if target.__class__ is NonblockingResponse:
-            target.request_id = ticket
-        # Registered first: another thread may deliver it before submit() returns.
-        self._pending[ticket] = target
-        try:
-            native.submit(ticket, kind, threadid, content, call_timeout, oids)
-        except BaseException:
-            self._pending.pop(ticket, None)
-            raise
-        return ticket
-
-    def _wait_for_call(self, native, kind, threadid, content, call_timeout, oids, origexc):
-        ticket = next(self._tickets)
-        response = NonblockingResponse(self, ticket, origexc)
-        self._pending[ticket] = response
-        main = _get_ident() == _main_ident
-        try:
-            batch = native.call(ticket, kind, threadid, content, call_timeout, oids, False, main)
-            # Where close() came first, the response says so.
-            if len(batch) == 1 and batch[0][0] == ticket and self._pending.pop(ticket, None) is not None:
-                _, tag, value = batch[0]
-                if tag:
-                    value = self._decode(tag, value)
-                    if value.__class__ is _Failed:
-                        self._raise(value.exception, origexc)
-                return value
-            self._dispatch(batch)
-            return response.wait()
-        except KeyboardInterrupt:
-            # Nobody can ask for this call's value any more.
-            if self._pending.pop(ticket, None) is not None:
-                self._cancel(ticket)
-            raise
-        except BaseException:
-            self._pending.pop(ticket, None)
-            raise
-
-    def _ask(self, message, limit):
-        """The value that a function gives on the server, in a thread of its own, which no other call holds up. No other response
-        is delivered meanwhile."""
-        native = self._connected_native()
-        content, oids = _encode.encode(message, self._protocol, self)
-        oids = (True, oids) if oids else None
-        main = _get_ident() == _main_ident
-        value = self._single(native.call(next(self._tickets), _RUN, None, content, limit, oids, True, main))
-        return verdict(value.exception) if value.__class__ is _Failed else value
-
-    def _wait_for_response(self, response, timeout=None):
-        native = self._native
-        main = _get_ident() == _main_ident
-        ticket = response.request_id
-        end = None if timeout is None else _monotonic() + timeout
-        while not response._have_response:
-            if native is None or self._native is not native:
-                # Closed meanwhile; close() tells every response before it returns.
-                if not response._have_response:
-                    self._deliver(response, _Failed(RemoteException(IOError('Connection closed'), '')))
-                return
-            left = None if end is None else max(0.0, end - _monotonic())
-            batch = native.take(ticket, _BATCH, left, main)
-            if batch:
-                self._dispatch(batch)
-            elif response._have_response:
-                return
-            elif not native.is_done(ticket):
-                if end is not None and _monotonic() >= end:
-                    raise TimeoutError('%s: no response within %s s; the call goes on' % (self._peername, timeout))
-            elif not native.is_connected() and not native.ready_count():
-                self._fail_if_lost(native)
-            else:
-                # Another thread has taken the completion and is about to deliver it.
-                _sleep(0.0002)
-
-    def _fail_if_lost(self, native):
-        if native is self._native and not native.outstanding() and not native.ready_count():
-            failure = native.failure() or _errors.ConnectionLost('%s: the connection is lost' % self._peername)
-            self._fail_pending(RemoteException(failure, ''))
-
-    def _has_response(self, response):
-        return False
-
-    def _expects_response(self):
-        native = self._native
-        return native is not None and bool(native.outstanding() or native.ready_count() or not native.is_connected())
-
-    def _cancel(self, ticket):
-        native = self._native
-        return native is not None and native.cancel(ticket)
-
-    def read_response(self, block=True):
-        """Reads one response and calls its completion function if it has one.
-
-        Gives True if there was one, False if there was none and `block` is false. Raises EOFError when the connection is lost and
-        every response was read.
-        """
-        native = self._native
-        if native is None:
-            raise _errors.ConnectionLost('Not connected')
-        main = _get_ident() == _main_ident
-        timeout = None if block else 0.0
-        while True:
-            batch = native.take(None, 1, timeout, main)
-            if not batch:
-                break
-            ticket = batch[-1][0]
-            own = ticket in self._own_tickets
-            self._dispatch(batch)
-            # Neither output nor the answer to the definitions is a response that anybody asked for.
-            if ticket and not own:
-                return True
-            self._own_tickets.discard(ticket)
-        if not native.is_connected():
-            failure = native.failure()
-            self._fail_pending(RemoteException(failure, ''))
-            raise failure
-        return False
-
-    def __getattr__(self, attr):
-        if attr[:2] == '__' and attr[-2:] == '__':
-            raise AttributeError(attr)
-        if attr in _OWN:
-            # An own attribute that is not set yet; never a global of the server.
-            raise AttributeError(attr)
-        return GlobalProxy(self, attr)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *info):
-        self.close()
-
-    def __repr__(self):
-        return '<%s %s%s>' % (
-            type(self).__name__,
-            self._peername or 'unconnected',
-            '' if self.connected else ', closed',
+        func: str,
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any] = _NO_KEYWORDS,
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+        threadid: Hashable = None,
+        origexc: bool | str | None = True,
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Calls a global by its dotted name with a tuple and a dict of arguments."""
+        return self._call(
+            func, tuple(args), kwargs, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
         )
 
+    def call(self, _func: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls a global by its dotted name. A simple name is looked up in the definitions module first, then among the built-ins;
+        modules on the way are imported."""
+        options = split_options(kwargs)
+        if 'timeout' in kwargs:
+            return self._send_timed(None, _func, args, kwargs, options)
+        return self._call(_func, args, kwargs, **options)
 
-_OWN = frozenset(
-    ('_native', '_references', '_pending', '_peername', '_hello', '_defmod', '_sink', '_policy', '_call_timeout')
-)
-_main_ident = threading.main_thread().ident
+    def eval(
+        self,
+        expr: str,
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+        threadid: Hashable = None,
+        origexc: bool | str | None = True,
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Evaluates an expression in the definitions module."""
+        return self._request(
+            _kinds.EVAL, (expr, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
+        )
 
+    def execblock(
+        self,
+        code: str,
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+        threadid: Hashable = None,
+        origexc: bool | str | None = True,
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Runs statements in the definitions module. Gives what they pass to exec_return(), else None."""
+        self._timeouts.clear()
+        return self._request(
+            _kinds.EXEC, (code, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
+        )
 
-def _forked():
-    global _main_ident
-    _main_ident = threading.get_ident()
+    def import_modules(
+        self,
+        names: Iterable[str],
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+        threadid: Hashable = None,
+        origexc: bool | str | None = True,
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Imports modules into the definitions module."""
+        arguments = (list(names),)
+        return self.send_request(
+            0,
+            'import_modules',
+            arguments,
+            {},
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+            timeout,
+        )
+
+    def import_module(
+        self,
+        name: str,
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+        threadid: Hashable = None,
+        origexc: bool | str | None = True,
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Imports one module into the definitions module."""
+        return self.import_modules([name], nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout)
+
+    def run(self, func: Callable[..., Any] = _NOTHING, /, *args: Any, **kwargs: Any) -> Any:
+        """Runs a function of this program on the server: its source is sent, and the modules that it uses are imported there.
+
+        The function stands by itself: it may use its arguments, what it imports or defines, and what its file imports at the top.
+        Annotations and decorators stay here.
+        Where definitions have a `run` of their own, or `func` is nothing to call, the server's global `run` is called.
+        """
+        if not callable(func) or 'run' in vars(self._defmod):
+            return self.call('run', *(() if func is _NOTHING else (func,)), *args, **kwargs)
+        message, options = self._shipped_call(func, args, kwargs)
+        return self._request(_kinds.RUN, message, False, **options)
+
+    def update_definitions(
+        self,
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+        threadid: Hashable = None,
+        origexc: bool | str | None = True,
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Sends what was defined since the last time. Call it after define_common()."""
+        return self._send_definitions(nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout)
+
+    def get_root(self) -> objects.RootProxy:
+        """A proxy for the root object, which looks up names and attributes on the server."""
+        return objects.RootProxy(self, 0)

@@ -1,60 +1,191 @@
-"""The base of clients: where they are connected to, how to connect again."""
+"""Connection, the base of every client: all of its state, where it is connected to, connecting and closing."""
 
-import atexit
+from __future__ import annotations
+
+import itertools
 import os
-import weakref
+import pickle
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, NoReturn, Union
 
-from . import _native
+from . import _errors, _native, _process
+from ._answers import Answers
+from ._native import Connection as Native
+from ._output import Printer, Sink, Taker, register
+from ._pickling.policy import Allowed, Policy
+from ._pickling.references import References
+from ._responses import RemoteException, Target, Ticket
 
-# Open connections, to be closed in order when the program ends.
-_open_connections: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+# A completion as the extension gives it: whose it is, what it holds (`_kinds`), and that.
+Completion = tuple[Ticket, int, Any]
+_Address = tuple[Union[str, None], Union[int, None], str, 'dict[str, Any]']
 
 
 class Connection:
-    """Base class of Client."""
+    """Base class of clients: one connection to one remote Python, without calls."""
 
-    _weak_native = _open_connections
-    _native = None
-    _local_count = 0
-    # Proxies ask whether their connection is gone for good; see _references.ClosedConnection.
-    proxy_closed = False
+    # Proxies ask whether their connection is gone for good; see ClosedConnection.
+    proxy_closed: ClassVar[bool] = False
+    # Methods that proxies do not ask the server for, whatever it exports.
+    _own_methods: ClassVar[frozenset[str]] = frozenset()
+    # Every name that is an own one in this class and those that it is derived from. Never a global of the server.
+    _declared: ClassVar[frozenset[str]] = frozenset()
+    _local_count: ClassVar[Iterator[int]] = itertools.count(1)
 
-    def __init__(self, key, enable_compression=False):
+    # What the connection is to be.
+    _key: bytes | None
+    _ssh: bool | str | os.PathLike[str] | None
+    _enable_compression: bool
+    _options: dict[str, Any]
+    _definitions_name: str
+    _defmod: Any
+    _allow: Allowed | Sequence[Allowed]
+    _output: str | Callable[[str, str], object] | None
+    _keep_alive: tuple[float, float] | None
+
+    # Where it goes, from the first connect() on.
+    _peername: str
+    _remote_host: str | None
+    _remote_port: int | None
+    _target: _Address | None
+
+    # The connection that there is. `_native` is set last and taken away first, so whoever sees it sees the rest.
+    _native: Native | None
+    _references: References
+    _policy: Policy
+    _answers: Answers
+    _sink: Sink
+    _hello: dict[str, Any] | None
+    _protocol: int
+    _python2: bool | None
+    # Set when the connection is closed here: makes what calls end with that were on their way.
+    _closing_error: Callable[[], RemoteException] | None
+
+    # Calls. Their tickets are never used twice, also behind a new connection.
+    _call_timeout: float | None
+    _default_thread: Any
+    _thread_numbers: dict[Any, int]
+    _thread_count: Iterator[int]
+    _tickets: Iterator[Ticket]
+    _pending: dict[Ticket, Target]
+    # Tickets of calls that nobody asked for by themselves.
+    _own_tickets: set[Ticket]
+    _definition_count: int
+    # Which functions take a keyword `timeout`, as far as the server was asked.
+    _timeouts: dict[str, bool]
+    # Completions that were taken from the extension and are not delivered yet, oldest first. Each connection has its own.
+    _taken: deque[Completion]
+    # Told when something was delivered, or given back to be delivered by another thread.
+    _delivered: threading.Condition
+    _waiters: int
+    # The descriptor is kept readable for what is in `_taken`.
+    _kept_readable: bool
+
+    def __init__(self, key: bytes | None, enable_compression: bool = False) -> None:
         """Holds the key (None for SSH) and whether what crosses is compressed."""
+        if key is not None and not isinstance(key, (bytes, bytearray)):
+            raise TypeError(
+                'the key is bytes, not %r; to connect by a connection spec, call %s.from_spec()'
+                % (type(key).__name__, type(self).__name__)
+            )
         self._key = key
         self._enable_compression = enable_compression
+        self._ssh = None
+        self._options = {}
+        self._definitions_name = 'easycluster.remote_code'
+        self._defmod = None
+        self._allow = ()
+        self._output = 'prefix'
+        self._keep_alive = None
         self._peername = ''
         self._remote_host = None
         self._remote_port = None
         self._target = None
+        self._native = None
+        self._hello = None
+        self._protocol = 2
+        self._python2 = None
+        self._closing_error = None
+        self._call_timeout = None
+        self._default_thread = 0
+        self._thread_numbers = {}
+        self._thread_count = itertools.count(0)
+        self._tickets = itertools.count(1)
+        self._pending = {}
+        self._own_tickets = set()
+        self._definition_count = 0
+        self._timeouts = {}
+        self._taken = deque()
+        self._renew_locks()
+        _process.renew_after_fork(self)
+        self._kept_readable = False
+
+    def _renew_locks(self) -> None:
+        self._delivered = threading.Condition()
+        self._waiters = 0
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._declared = cls._declared | _own_names(cls)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError('a %s is a connection and cannot be pickled or copied' % type(self).__name__)
 
     @property
-    def peername(self):
+    def peername(self) -> str:
         """What the other end is called: host and port, or `local:N`."""
         return self._peername
 
     @property
-    def connected(self):
+    def connected(self) -> bool:
         """True while there is a connection."""
-        return self._native is not None and self._native.is_connected()
+        native = self._native
+        return native is not None and native.is_connected()
 
     @property
-    def remote_host(self):
+    def remote_host(self) -> str | None:
         """The host given to connect(); None for a local connection."""
         return self._remote_host
 
     @property
-    def remote_port(self):
+    def remote_port(self) -> int | None:
         """The port that is connected to; None for a local connection."""
         return self._remote_port
 
-    def connect(self, host, port=None, peername=None, user=None, ssh=None, rpython=None, extra_args=()):
-        """Connects to a host. Raises ConnectError with the stage that failed and what to do next; ValueError without a key where
-        there is no SSH."""
+    @property
+    def server_version(self) -> str | None:
+        """The version of EasyCluster that the server runs, which is this one: the client brings it along."""
+        return _native.VERSION if self._native is not None else None
+
+    @property
+    def server_info(self) -> dict[str, Any] | None:
+        """What the server said of itself: a dict with `python`, `implementation`, `platform`, `pid`, `executable`, `pickle`."""
+        return dict(self._hello) if self._hello else None
+
+    def connect(
+        self,
+        host: str,
+        port: int | None = None,
+        peername: str | None = None,
+        user: str | None = None,
+        ssh: bool | str | os.PathLike[str] | None = None,
+        rpython: str | None = None,
+        extra_args: Sequence[str] = (),
+    ) -> None:
+        """Connects to a host. Raises ConnectError with the stage that failed and what to do next, which is a ConnectionRefusedError
+        where nothing listens; ValueError without a key where there is no SSH."""
         if ssh is None:
             ssh = self._ssh
+        if host == ':local':
+            self._connect_local(rpython)
+            return
         if not ssh and self._key is None:
-            raise ValueError('HMAC key must be specified when not using SSH')
+            raise ValueError(
+                'no key for the standalone server on %s: add user@ or ssh=yes for SSH, or give a key (kf=FILE in a spec)'
+                % host
+            )
         given_port = port
         if port is None:
             port = 22 if ssh else _native.DEFAULT_PORT
@@ -73,48 +204,144 @@ class Connection:
         )
         self._connect_to((host, port, peername, parameters))
 
-    def _connect_to(self, target):
+    def _connect_to(self, target: _Address) -> None:
         if self._native is not None:
             self.close()
         self._target = target
         self._remote_host, self._remote_port, self._peername, parameters = target
         self._open(parameters)
 
-    def _connect_local(self, rpython):
+    def _connect_local(self, rpython: str | None) -> None:
         """Connects to a new Python process on this machine."""
-        Connection._local_count += 1
+        name = self._options.get('name') or 'local:%d' % next(Connection._local_count)
         parameters = {
             'host': None,
             'rpython': rpython,
             'enable_compression': bool(self._enable_compression),
             'timeout': self._options.get('timeout'),
         }
-        self._connect_to((None, None, 'local:%d' % Connection._local_count, parameters))
+        self._connect_to((None, None, name, parameters))
 
-    def reconnect(self):
+    def reconnect(self) -> None:
         """Connects again. The remote side starts afresh, and proxies of before raise IOError."""
         if self._target is None:
             raise ValueError('Cannot reconnect before first connection.')
         self.close()
         self._connect_to(self._target)
 
+    def _open(self, parameters: dict[str, Any]) -> None:
+        """Connects as the parameters say, and waits until the other side runs."""
+        taker = self._output_taker()
+        policy = Policy(self._allow, [self._definitions_name])
+        policy.where = self._peername or 'the server'
+        native = _native.open(
+            parameters, self._definitions_name, pickle.HIGHEST_PROTOCOL, policy.trusted, self._keep_alive
+        )
+        self._reset()
+        self._policy = policy
+        self._references = References(self, native, policy, self._own_methods)
+        self._answers = Answers(self._peername, policy, self._references, self._is_python2)
+        self._sink = Sink(taker)
+        register(native.number, self._sink)
+        _process.open_connections[native.number] = native
+        self._native = native
+        try:
+            self._send_first()
+            self._greet(native)
+        except BaseException:
+            self.close()
+            raise
 
-def _close_all():
-    for native in list(_open_connections.values()):
+    def _reset(self) -> None:
+        self._hello = None
+        self._protocol = 2
+        self._python2 = None
+        self._own_tickets = set()
+        self._definition_count = 0
+        self._timeouts = {}
+        self._closing_error = None
+        self._taken = deque()
+        self._kept_readable = False
+
+    def _send_first(self) -> None:
+        """Sends what goes out before the other side has said a word, so that it costs no round trip."""
+
+    def _greet(self, native: Native) -> None:
+        hello = native.wait_ready()
+        self._protocol = min(hello['pickle'], pickle.HIGHEST_PROTOCOL)
+        self._python2 = hello['python'][0] < 3
+        self._hello = hello
+
+    def _is_python2(self) -> bool:
+        if self._python2 is None:
+            # Another thread has an answer before the one that connects has looked. It comes behind what the server says first.
+            self._greet(self._connected_native())
+        return bool(self._python2)
+
+    def _output_taker(self) -> Taker:
+        if self._output == 'prefix':
+            return Printer('[%s] ' % self._peername)
+        if self._output == 'plain':
+            return Printer('')
+        if self._output is None or callable(self._output):
+            return self._output
+        raise TypeError("output is 'prefix', 'plain', None or a function, not %r" % (self._output,))
+
+    def close(self, message: str | RemoteException = 'Connection closed') -> None:
+        """Closes the connection. Calls on their way raise IOError with this message, or the RemoteException given in its place;
+        proxies raise IOError from now on."""
+        native, self._native = self._native, None
+        if native is None:
+            return
+        # Each call gets an exception of its own, because raising one adds to its traceback.
+        closing = message if isinstance(message, RemoteException) else None
+        # Set first: calls in other threads end with it as soon as the connection does.
+        self._closing_error = lambda: closing or RemoteException(IOError(message), '')
+        self._references.close()
         native.close()
+        _process.open_connections.pop(native.number, None)
+        self._taken = deque()
+        self._end_pending(self._closing_error)
+        self._sink.flush()
+
+    def _end_pending(self, error: Callable[[], RemoteException]) -> None:
+        """The connection is over: everybody who waits for a completion gets an exception."""
+
+    def ready(self) -> bool:
+        """True if the server is ready to take requests."""
+        native = self._native
+        return native is not None and native.is_ready()
+
+    def wait_ready(self) -> None:
+        """Waits until the server is ready to take requests."""
+        self._connected_native().wait_ready()
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while responses wait to be read, for select() and poll()."""
+        return self._connected_native().fileno()
+
+    def _connected_native(self) -> Native:
+        native = self._native
+        if native is None:
+            raise IOError('Not connected')
+        return native
+
+    def _lost(self, native: Native) -> Exception:
+        """Why the connection ended, anew each time."""
+        failure: Exception | None = native.failure()
+        return failure or _errors.ConnectionLost('%s: the connection is lost' % self._peername)
+
+    def __repr__(self) -> str:
+        return '<%s %s%s>' % (
+            type(self).__name__,
+            self._peername or 'unconnected',
+            '' if self.connected else ', closed',
+        )
 
 
-atexit.register(_close_all)
+def _own_names(cls: type) -> frozenset[str]:
+    members = vars(cls)
+    return frozenset(members) | frozenset(members.get('__annotations__', ()))
 
 
-def _forked():
-    from . import _client, _output
-
-    _native.forked()
-    _open_connections.clear()
-    _output.forked()
-    _client._forked()
-
-
-if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(after_in_child=_forked)
+Connection._declared = _own_names(Connection)

@@ -1,24 +1,55 @@
 """The exceptions of the package, beside RemoteException, which both ends have."""
 
+from __future__ import annotations
+
+import errno
 import pickle
+from collections.abc import Iterable
 
 from . import _native
 
 
 class ConnectError(ConnectionError):
-    """No connection came about.
+    """No connection could be established.
 
     Attributes: `host`; `stage`, such as `'authentication'`; `hint`, what to do next, or None; `output`, what the other side
-    printed; `timed_out`.
+    printed; `timed_out`. One that nothing listened for is a ConnectionRefusedError too, and one that ran into a time limit a
+    TimeoutError.
     """
 
-    def __init__(self, message, host='', stage='', hint=None, output='', timed_out=False):
+    def __init__(
+        self,
+        message: str,
+        host: str = '',
+        stage: str = '',
+        hint: str | None = None,
+        output: str = '',
+        timed_out: bool = False,
+    ) -> None:
         super().__init__(message)
         self.host = host
         self.stage = stage
         self.hint = hint
         self.output = output
         self.timed_out = timed_out
+
+
+class ConnectRefusedError(ConnectError, ConnectionRefusedError):
+    """Nothing listens at the address."""
+
+
+class ConnectTimeoutError(ConnectError, TimeoutError):
+    """A stage of the connection ran into its time limit."""
+
+
+def _connect_error(
+    message: str, host: str, stage: str, hint: str | None, output: str, timed_out: bool, refused: bool
+) -> ConnectError:
+    kind = ConnectRefusedError if refused else ConnectTimeoutError if timed_out else ConnectError
+    error = kind(message, host, stage, hint, output, timed_out)
+    if refused:
+        error.errno = errno.ECONNREFUSED
+    return error
 
 
 class ConnectionLost(ConnectionError, EOFError):
@@ -31,7 +62,7 @@ class CallTimeout(TimeoutError):
     `stack` is the remote stack where it stood, a list of text lines; empty if it did not come in time.
     """
 
-    def __init__(self, message, stack=()):
+    def __init__(self, message: str, stack: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.stack = list(stack)
 
@@ -39,7 +70,7 @@ class CallTimeout(TimeoutError):
 class CallCancelled(Exception):
     """The call was cancelled by this side. `stack` as for CallTimeout."""
 
-    def __init__(self, message, stack=()):
+    def __init__(self, message: str, stack: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.stack = list(stack)
 
@@ -50,9 +81,9 @@ class Refused(pickle.UnpicklingError):
     The message names it and says how to allow it. `name` is the dotted name, or None where the pickle itself is at fault.
     """
 
-    def __init__(self, message, name=None):
+    def __init__(self, message: str, name: str | None = None) -> None:
         super().__init__(message)
         self.name = name
 
 
-_native.set_errors(ConnectError, ConnectionLost)
+_native.set_errors(_connect_error, ConnectionLost)

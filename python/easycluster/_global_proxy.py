@@ -1,11 +1,13 @@
 """Remote globals by dotted name: `client.os.path.join('a', 'b')`, `client.counter.value = 3`."""
 
-_OPTIONS = ('nonblocking', 'oncomplete', 'onerror', 'threadid', 'origexc', 'call_timeout')
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
 
-def split_options(kwargs):
-    """Takes the options of a call out of its keyword arguments."""
-    return {name: kwargs.pop(name) for name in _OPTIONS if name in kwargs}
+from ._options import split_options
+
+if TYPE_CHECKING:
+    from ._caller import Caller
 
 
 class GlobalProxy:
@@ -14,46 +16,44 @@ class GlobalProxy:
 
     __slots__ = ('_client', '_name')
 
-    def __init__(self, client, name):
+    _client: Caller
+    _name: str
+
+    def __init__(self, client: Caller, name: str) -> None:
         object.__setattr__(self, '_client', client)
         object.__setattr__(self, '_name', name)
 
-    def __getattribute__(self, name):
+    def __getattribute__(self, name: str) -> Any:
         # `value` is no property, because an AttributeError that its remote side raises would be taken for its own absence.
         if name == 'value':
-            client = object.__getattribute__(self, '_client')
-            return client.send_request(0, 'get_global', (object.__getattribute__(self, '_name'),))
+            return client_of(self).send_request(0, 'get_global', (name_of(self),))
         if name[:2] == '__' or name == '_client' or name == '_name':
             return object.__getattribute__(self, name)
-        return GlobalProxy(
-            object.__getattribute__(self, '_client'), object.__getattribute__(self, '_name') + '.' + name
-        )
+        return GlobalProxy(client_of(self), name_of(self) + '.' + name)
 
-    def __setattr__(self, name, value):
-        client = object.__getattribute__(self, '_client')
-        own = object.__getattribute__(self, '_name')
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = name_of(self)
         if name != 'value':
             raise AttributeError('to set a remote global, set its value: client.%s.%s.value = ...' % (own, name))
-        client.send_request(0, 'set_global', (own, value))
+        client_of(self).send_request(0, 'set_global', (own, value))
 
-    def __call__(self, *args, **kwargs):
-        call = _client_of(self)._call
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = client_of(self)._call
         if kwargs:
             if len(kwargs) == 1 and 'nonblocking' in kwargs:
                 # The usual one, without the detour.
-                return call(_name_of(self), args, {}, kwargs['nonblocking'])
+                return call(name_of(self), args, {}, kwargs['nonblocking'])
             options = split_options(kwargs)
             if 'timeout' in kwargs:
-                return _client_of(self)._send_timed(None, _name_of(self), args, kwargs, options)
+                return client_of(self)._send_timed(None, name_of(self), args, kwargs, options)
             if options:
-                return call(_name_of(self), args, kwargs, **options)
-        return call(_name_of(self), args, kwargs)
+                return call(name_of(self), args, kwargs, **options)
+        return call(name_of(self), args, kwargs)
 
-    def __repr__(self):
-        client = object.__getattribute__(self, '_client')
-        return '<global %s on %s>' % (object.__getattribute__(self, '_name'), client.peername)
+    def __repr__(self) -> str:
+        return '<global %s on %s>' % (name_of(self), client_of(self).peername)
 
 
 # Past __getattribute__, which takes every name for a remote one.
-_client_of = GlobalProxy.__dict__['_client'].__get__
-_name_of = GlobalProxy.__dict__['_name'].__get__
+client_of = GlobalProxy.__dict__['_client'].__get__
+name_of = GlobalProxy.__dict__['_name'].__get__

@@ -1,29 +1,34 @@
 """ClientGroup: reads the responses of many clients in one place."""
 
+from __future__ import annotations
+
 import select
 import time
+from collections.abc import Iterable
+
+from ._client import Client
 
 
 class ClientGroup:
     """A set of clients whose responses are read together."""
 
-    def __init__(self, clients=()):
+    def __init__(self, clients: Iterable[Client] = ()) -> None:
         """Takes the clients to begin with."""
-        self.clients = {}
+        self.clients: dict[int, Client] = {}
         for client in clients:
             self.add_client(client)
 
-    def add_client(self, cl):
+    def add_client(self, cl: Client) -> None:
         """Adds a client; does nothing if it is there already."""
         self.clients[cl.fileno()] = cl
 
-    def remove_client(self, cl):
+    def remove_client(self, cl: Client) -> None:
         """Takes a client out; does nothing if it is not there."""
         for descriptor, client in list(self.clients.items()):
             if client is cl:
                 del self.clients[descriptor]
 
-    def read_responses(self, timeout=None, max=-1):
+    def read_responses(self, timeout: float | None = None, max: int = -1) -> None:
         """Reads responses and calls their completion functions, until `timeout` seconds have passed, `max` responses were read, or
         no client has a call on its way. A client whose connection is lost leaves the group when its calls have been told."""
         end = None if timeout is None else time.monotonic() + timeout
@@ -43,9 +48,9 @@ class ClientGroup:
                 return
 
     @staticmethod
-    def _readable(clients, end):
+    def _readable(clients: list[Client], end: float | None) -> list[Client]:
         poll = select.poll()
-        by_descriptor = {}
+        by_descriptor: dict[int, Client] = {}
         for client in clients:
             descriptor = client.fileno()
             by_descriptor[descriptor] = client

@@ -1,26 +1,35 @@
-"""Shows what remote code prints: one thread for the whole process, and whoever takes an answer shows first what came before it."""
+"""Shows what remote code prints: one thread for the whole process, and whoever takes an answer shows first what came before it.
 
-import atexit
+No lock is held while output is shown, because what shows it is the program's: a function that calls its client, takes a lock, or
+writes into a pipe that nobody reads.
+"""
+
+from __future__ import annotations
+
 import codecs
 import sys
 import threading
 import weakref
+from collections import deque
+from collections.abc import Callable
+from itertools import chain, starmap
+from time import monotonic as _monotonic
+from typing import Union
 
-from . import _native
+from . import _native, _process
 
-_clients: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
-_lock = threading.RLock()
-_thread = None
+# How long an answer waits for another thread that shows what was printed before it, in seconds.
+_PATIENCE = 1.0
 
 
 class Printer:
     """Writes one client's output to this process's stdout and stderr, whole lines with the peer's name in front."""
 
-    def __init__(self, prefix):
+    def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._rest = {'stdout': '', 'stderr': ''}
 
-    def __call__(self, stream, text):
+    def __call__(self, stream: str, text: str) -> None:
         """Takes text that was printed to `stream`, 'stdout' or 'stderr'."""
         text = self._rest[stream] + text
         whole, newline, rest = text.rpartition('\n')
@@ -28,87 +37,161 @@ class Printer:
         if newline:
             self._write(stream, whole.split('\n'))
 
-    def flush(self):
+    def flush(self) -> None:
         """Writes a line that has no end yet."""
         for stream, rest in self._rest.items():
             if rest:
                 self._rest[stream] = ''
                 self._write(stream, [rest])
 
-    def _write(self, stream, lines):
+    def _write(self, stream: str, lines: list[str]) -> None:
         file = getattr(sys, stream)
-        if file is not None:
+        if file is None:
+            return
+        text = ''.join('%s%s\n' % (self._prefix, line) for line in lines)
+        try:
             try:
-                file.write(''.join('%s%s\n' % (self._prefix, line) for line in lines))
-                file.flush()
-            except (OSError, ValueError):
-                # Our own output is closed, and nobody is left to tell.
-                pass
+                file.write(text)
+            except UnicodeEncodeError:
+                # A terminal of another encoding shows the rest of the line all the same.
+                encoding = getattr(file, 'encoding', None) or 'ascii'
+                file.write(text.encode(encoding, 'backslashreplace').decode(encoding))
+            file.flush()
+        except (OSError, ValueError):
+            # Our own output is closed, and nobody is left to tell.
+            pass
+
+
+Taker = Union[Printer, Callable[[str, str], object], None]
 
 
 class Sink:
-    """Decodes one connection's output and hands it to its taker."""
+    """Decodes one connection's output and hands it to its taker, piece by piece in the order in which they came."""
 
-    def __init__(self, taker):
+    def __init__(self, taker: Taker) -> None:
         self._taker = taker
-        self._decoders = {}
+        self._decoders: dict[str, codecs.IncrementalDecoder] = {}
+        self._pieces: deque[tuple[bool, bytes]] = deque()
+        self._renew_locks()
+        _process.renew_after_fork(self)
 
-    def feed(self, stderr, data):
-        """Takes bytes as they came."""
-        stream = 'stderr' if stderr else 'stdout'
-        decoder = self._decoders.get(stream)
-        if decoder is None:
-            decoder = self._decoders[stream] = codecs.getincrementaldecoder('utf-8')('backslashreplace')
-        text = decoder.decode(data)
-        if text and self._taker is not None:
-            self._taker(stream, text)
+    def _renew_locks(self) -> None:
+        # The thread that shows pieces now; the others leave them to it.
+        self._shower: int | None = None
+        self._changed = threading.Condition()
 
-    def flush(self):
+    def add(self, stderr: bool, data: bytes) -> None:
+        """Notes bytes as they came, to be shown."""
+        self._pieces.append((stderr, data))
+
+    def show(self) -> None:
+        """Shows what was noted. Where another thread is at it already, that one shows this too, and is waited for a moment if it
+        writes to this process's own output."""
+        me = threading.get_ident()
+        end = _monotonic() + _PATIENCE
+        while self._pieces or self._shower is not None:
+            with self._changed:
+                if self._shower is None:
+                    self._shower = me
+                elif self._shower == me or not isinstance(self._taker, Printer):
+                    # A function is not waited for: it may wait for something that the thread here holds.
+                    return
+                else:
+                    left = end - _monotonic()
+                    if left <= 0 or not self._changed.wait(left):
+                        return
+                    continue
+            try:
+                self._show_pieces()
+            finally:
+                with self._changed:
+                    self._shower = None
+                    self._changed.notify_all()
+
+    def _show_pieces(self) -> None:
+        while self._pieces:
+            stderr, data = self._pieces.popleft()
+            stream = 'stderr' if stderr else 'stdout'
+            decoder = self._decoders.get(stream)
+            if decoder is None:
+                decoder = self._decoders[stream] = codecs.getincrementaldecoder('utf-8')('backslashreplace')
+            text = decoder.decode(data)
+            if text and self._taker is not None:
+                try:
+                    self._taker(stream, text)
+                except Exception:
+                    # The taker's failure is its own; the rest of the output must not be lost to it.
+                    sys.excepthook(*sys.exc_info())
+
+    def flush(self) -> None:
         """The connection is over; what is left is shown."""
-        flush = getattr(self._taker, 'flush', None)
-        if flush is not None:
-            flush()
+        show(self)
+        if isinstance(self._taker, Printer):
+            self._taker.flush()
 
 
-def register(number, sink):
+_sinks: weakref.WeakValueDictionary[int, Sink] = weakref.WeakValueDictionary()
+# Held while pieces go from the extension to their sinks, so that they stay in order; nothing of the program's is called meanwhile.
+# Locks that a thread may take again, because a signal handler may make a call.
+_taking = threading.RLock()
+_starting = threading.RLock()
+_unsorted: deque[tuple[int, bool, int, bytes]] = deque()
+_thread: threading.Thread | None = None
+
+
+def register(number: int, sink: Sink) -> None:
     """Shows the output of the connection with this number from now on."""
     global _thread
-    with _lock:
-        _clients[number] = sink
+    _sinks[number] = sink
+    with _starting:
         if _thread is None:
             _thread = threading.Thread(target=_serve, name='easycluster output', daemon=True)
             _thread.start()
 
 
-def show():
-    """Shows what was printed until now."""
-    # One at a time, so that pieces stay in order.
-    with _lock:
-        for number, stderr, _request, data in _native.take_output():
-            sink = _clients.get(number)
+def _sort() -> list[Sink]:
+    """Hands what waits in the extension to the sinks that it is for, and gives those."""
+    filled: dict[int, Sink] = {}
+    with _taking:
+        # Without a step of the interpreter in between, where a signal handler could raise and the pieces be lost.
+        _unsorted.extend(chain.from_iterable(starmap(_native.take_output, ((),))))
+        while _unsorted:
+            number, stderr, _request, data = _unsorted.popleft()
+            sink = _sinks.get(number)
             if sink is not None:
-                try:
-                    sink.feed(stderr, data)
-                except Exception:
-                    # The taker's failure is its own; the rest of the output must not be lost to it.
-                    sys.excepthook(*sys.exc_info())
+                sink.add(stderr, data)
+                filled[number] = sink
+    return list(filled.values())
 
 
-def _serve():
+def show(sink: Sink | None = None) -> None:
+    """Shows what was printed until now; returns when that of `sink` is shown."""
+    filled = _sort()
+    if sink is not None:
+        sink.show()
+    for other in filled:
+        if other is not sink:
+            other.show()
+
+
+def _serve() -> None:
     while _native.wait_output():
         show()
 
 
-def forked():
-    """In a child process: the thread stayed with the parent."""
-    global _thread, _lock
+def _forked() -> None:
+    # The thread stayed with the parent, and a lock may have been held by another one.
+    global _thread, _taking, _starting
     _thread = None
-    _lock = threading.RLock()
+    _taking = threading.RLock()
+    _starting = threading.RLock()
+    _unsorted.clear()
+    _sinks.clear()
 
 
-def _end():
+def _end() -> None:
     global _thread
-    with _lock:
+    with _starting:
         thread, _thread = _thread, None
     if thread is not None:
         # Before the interpreter goes: a thread that waits in the extension must not come back into a Python that is gone.
@@ -117,4 +200,5 @@ def _end():
         show()
 
 
-atexit.register(_end)
+_process.after_fork(_forked)
+_process.at_exit(_end)

@@ -1,29 +1,39 @@
 """Connection specs, keys and the options of programs."""
 
+from __future__ import annotations
+
 import os
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from . import _native
 
+if TYPE_CHECKING:
+    import argparse
+    import optparse
 
-def generate_key():
+Path = Union[str, 'os.PathLike[str]']
+
+
+def generate_key() -> bytes:
     """A random key for a standalone server, as bytes."""
     return _native.generate_key()
 
 
-def decode_key(key):
+def decode_key(key: str | bytes) -> bytes:
     """The key that a text stands for: the hex digits of a key, or any other text, which is hashed."""
     if isinstance(key, bytes):
         key = key.decode('utf-8')
     return _native.decode_key(key)
 
 
-def read_key_file(path):
+def read_key_file(path: Path) -> bytes:
     """The key in a key file. Raises OSError if the file cannot be read."""
     return _native.read_key_file(os.fspath(path))
 
 
-def write_key_file(path, key, overwrite=False):
+def write_key_file(path: Path, key: bytes, overwrite: bool = False) -> bool:
     """Writes a key file that only its owner can read. False if the file exists and `overwrite` is not set."""
     return _native.write_key_file(os.fspath(path), key, overwrite)
 
@@ -32,14 +42,16 @@ _KEY_HELP = 'shared key to use: hex digits, or any other text. Other users of th
 _KEYFILE_HELP = 'read the shared key from FILE.'
 
 
-def add_key_options(options, key_option='-K', keyfile_option='-k'):
+def add_key_options(
+    options: optparse.OptionParser | argparse.ArgumentParser, key_option: str = '-K', keyfile_option: str = '-k'
+) -> None:
     """Adds options for a shared key and a key file to an optparse.OptionParser or an argparse.ArgumentParser."""
-    add = getattr(options, 'add_option', None) or options.add_argument
+    add: Any = getattr(options, 'add_option', None) or getattr(options, 'add_argument', None)
     add(key_option, '--key', help=_KEY_HELP)
     add(keyfile_option, '--keyfile', metavar='FILE', help=_KEYFILE_HELP)
 
 
-def key_from_options(opts, warn=True):
+def key_from_options(opts: Any, warn: bool = True) -> bytes:
     """The key that parsed options name; b'' if none. With `warn`, a key from the command line gets a warning on stderr."""
     if opts.keyfile:
         return read_key_file(opts.keyfile)
@@ -50,13 +62,18 @@ def key_from_options(opts, warn=True):
     return b''
 
 
-def _warn():
+def _warn() -> None:
     print('SECURITY WARNING: using key from command line.', file=sys.stderr)
 
 
 def parse_connection_spec(
-    spec, default_port=None, default_key=b'', default_enable_compression=False, custom_options=(), warn=True
-):
+    spec: str,
+    default_port: int | None = None,
+    default_key: bytes | None = b'',
+    default_enable_compression: bool = False,
+    custom_options: Iterable[str] | Literal[True] = (),
+    warn: bool = True,
+) -> Any:
     """The parameters of Client that a connection spec `[user@]host[:port][:opt=val]...` stands for, as a dict.
 
     default_port, default_key, default_enable_compression: where the spec says nothing.
@@ -66,19 +83,16 @@ def parse_connection_spec(
 
     Raises ValueError with the place marked for a spec that is malformed, OSError for a key file that cannot be read.
     """
-    custom = custom_options if custom_options is True else (list(custom_options) or None)
-    found, own = _native.parse_spec(spec, custom)
-    if found.pop('key_in_spec', False) and warn:
+    custom: list[str] | bool | None = True if custom_options is True else (list(custom_options) or None)
+    parsed = _native.Spec.parse(spec, custom)
+    if parsed.key_in_spec and warn:
         _warn()
-    user = found.pop('user')
-    port = found.pop('port')
     params = {
-        'host': found.pop('host'),
-        'port': default_port if port is None else port,
+        'port': default_port,
         'key': default_key,
-        'ssh': user is not None,
-        'user': user,
+        'ssh': parsed.transport in ('ssh', 'openssh'),
         'enable_compression': default_enable_compression,
     }
-    params.update(found)
-    return (params, own) if custom_options else params
+    found = parsed.parameters()
+    params.update((name, value) for name, value in found.items() if name != 'port' or value is not None)
+    return (params, parsed.custom) if custom_options else params

@@ -1,12 +1,19 @@
 """The server's side: a private Python on this machine, and the standalone server, which is the program `easycluster -S`."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
+from typing import Any, TypeVar, overload
 
 from . import _native
+from ._caller import Caller
 from ._client import Client
+
+_C = TypeVar('_C', bound=Caller)
 
 __all__ = ['Server', 'QuietServer', 'run_server', 'server_main', 'server_check_runner', 'spawn_local']
 
@@ -19,7 +26,19 @@ class QuietServer(Server):
     """The server without a log line for each call, which is how it is unless asked."""
 
 
-def spawn_local(clientclass=Client, rpython=None, verbosity=0, profile=None, **kw):
+@overload
+def spawn_local(*, rpython: str | None = None, verbosity: int = 0, profile: str | None = None, **kw: Any) -> Client: ...
+@overload
+def spawn_local(
+    clientclass: type[_C], rpython: str | None = None, verbosity: int = 0, profile: str | None = None, **kw: Any
+) -> _C: ...
+def spawn_local(
+    clientclass: type[Any] = Client,
+    rpython: str | None = None,
+    verbosity: int = 0,
+    profile: str | None = None,
+    **kw: Any,
+) -> Any:
     """Starts a Python process of its own on this machine and connects to it; `close()` ends it.
 
     rpython: the interpreter; this one unless given. Further keywords are those of the client class. `verbosity` and `profile` are
@@ -30,18 +49,26 @@ def spawn_local(clientclass=Client, rpython=None, verbosity=0, profile=None, **k
     return client
 
 
-def server_main(args=None):
+def server_main(args: Sequence[str] | None = None) -> int:
     """The program `easycluster`; gives its exit status."""
     return _native.main(list(sys.argv[1:] if args is None else args))
 
 
-def server_check_runner():
+def server_check_runner() -> None:
     """Nothing is left for programs to do at their start; kept for those that call it."""
 
 
 def run_server(
-    port, key, bindaddr=None, allow=(), verbosity=0, daemonize=False, pidfile=None, disable_ipv6=False, profile=None
-):
+    port: int,
+    key: bytes,
+    bindaddr: str | None = None,
+    allow: Sequence[str] = (),
+    verbosity: int = 0,
+    daemonize: bool = False,
+    pidfile: str | None = None,
+    disable_ipv6: bool = False,
+    profile: str | None = None,
+) -> int:
     """Runs a standalone server until it is ended.
 
     port: the TCP port. key: the shared key as bytes. bindaddr: the address to listen on, all if None. allow: networks to take

@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
-use super::failure::Failure;
-use super::serve::{self, KeyArguments, ListenArguments};
-use super::service::{self, Install, Whose};
+use crate::cli::commands::serve;
+use crate::cli::commands::serve::arguments::{KeyArguments, ListenArguments};
+use crate::cli::commands::service::{self, Install, Whose};
+use crate::cli::terminal::failure::Failure;
 
 /// One of these, or a subcommand.
 #[derive(clap::Args, Debug)]
@@ -64,7 +65,7 @@ impl Classic {
         } else if self.stop {
             service::stop(&whose)
         } else if let Some(file) = &self.generate {
-            super::keygen::generate(file, self.overwrite)
+            crate::cli::commands::keygen::generate(file, self.overwrite)
         } else if self.serve {
             serve::main(&serve::Arguments {
                 key: self.key,

@@ -1,29 +1,18 @@
 //! The program `easycluster`: arguments, output and exit codes. What it does is done by the library.
 
 mod classic;
-#[cfg(unix)]
-mod demo;
-#[cfg(unix)]
-#[doc(hidden)]
-pub mod embedded_sshd;
-mod failure;
-mod hosts;
-mod keygen;
-mod lines;
-mod ping;
-mod printer;
-mod program;
-mod run;
-mod serve;
-mod service;
-mod stop;
+pub mod commands;
 mod terminal;
+mod this_program;
 
 use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use failure::Failure;
+#[cfg(unix)]
+use commands::demo;
+use commands::{keygen, ping, run, serve, service};
+use terminal::failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:

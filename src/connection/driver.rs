@@ -4,43 +4,101 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
-use crate::error::{ConnectError, Stage};
+use crate::error::{ConnectError, Error, Stage};
+use crate::session::Session;
 use crate::stub::Bootstrap;
-use crate::transport::ssh::Replenish;
-use crate::transport::{ExitStatus, Process, ReadEvent, Reader, Started, TransportOptions, Writer};
+use crate::transport::{
+    ExitStatus, HasEnded, OnRunning, Process, ReadEvent, Reader, Started, TransportOptions, Writer,
+};
 
 use super::boot::{Boot, Sign, Tail};
 use super::completion::Failure;
 use super::shared::Shared;
+use super::start::Starter;
 
 /// How much is taken from the session at once, in bytes: enough to fill an SSH packet several
 /// times over, little enough that a small call gets its turn soon.
 const TRANSMIT: usize = 256 * 1024;
-/// How long the remote process may take to end after the goodbye, and how long the reader
-/// waits for the reason after writing failed.
-const LINGER: Duration = Duration::from_secs(4);
+/// How long the remote process may take to end after the goodbye, or after writing to it failed.
+const END_GRACE: Duration = Duration::from_secs(4);
+
+/// How often a start is repeated that met a dead connection; the next connection is a new one as a rule.
+const RESTARTS: usize = 2;
+
+/// A stub that was started, and the task that writes to it.
+struct Attempt {
+    reader: Reader,
+    writing: JoinHandle<()>,
+    bootstrap: Bootstrap,
+    stub_sent: bool,
+    shared_has_ended: Option<HasEnded>,
+    on_running: Option<OnRunning>,
+}
+
+impl Attempt {
+    fn new(shared: &Arc<Shared>, started: Started) -> Attempt {
+        let Process { writer, reader, .. } = started.process;
+        let first = (!started.stub_sent).then(|| started.bootstrap.stub());
+        Attempt {
+            reader,
+            writing: tokio::spawn(write_all(Arc::clone(shared), writer, first)),
+            bootstrap: started.bootstrap,
+            stub_sent: started.stub_sent,
+            shared_has_ended: started.shared_has_ended,
+            on_running: started.on_running,
+        }
+    }
+}
 
 /// Starts both tasks.
-pub(super) fn start(shared: Arc<Shared>, started: Started, options: TransportOptions) {
-    let Started {
-        process: Process { writer, reader, .. },
-        bootstrap,
-        stub_sent,
-        replenish,
-    } = started;
-    let first = (!stub_sent).then(|| bootstrap.stub());
-    let writing = tokio::spawn(write_all(Arc::clone(&shared), writer, first));
+pub(super) fn start(
+    shared: Arc<Shared>,
+    started: Started,
+    starter: Starter,
+    options: TransportOptions,
+) {
+    let mut attempt = Attempt::new(&shared, started);
     let driven = Driven(Arc::clone(&shared));
     tokio::spawn(async move {
         // Moved in here, so that it is dropped with the task however that ends.
         let _driven = driven;
-        let mut reading = Reading::new(Arc::clone(&shared), &bootstrap, replenish, options);
-        let failure = reading.run(reader).await;
+        let mut restarts = 0;
+        let failure = loop {
+            let writing = attempt.writing;
+            let mut reading = Reading::new(
+                Arc::clone(&shared),
+                &attempt.bootstrap,
+                attempt.on_running,
+                options.clone(),
+            );
+            let failure = reading.run(attempt.reader).await;
+            // A writer that waits for room would wait for ever; and it must take nothing more out.
+            writing.abort();
+            let lost = attempt.shared_has_ended.is_some_and(|ended| ended());
+            let retry =
+                lost && restarts < RESTARTS && reading.ended_before_a_word(attempt.stub_sent);
+            if retry {
+                // An error says that it was aborted.
+                _ = writing.await;
+            }
+            if !retry || !shared.with_session(Session::restart) {
+                break failure;
+            }
+            restarts += 1;
+            let started = tokio::select! {
+                started = starter.start() => started,
+                () = shared.closing() => break Failure::closed(),
+            };
+            match started {
+                Ok(started) => attempt = Attempt::new(&shared, started),
+                Err(Error::Connect(error)) => break Failure::Connect(error),
+                Err(error) => break Failure::Lost(error.to_string()),
+            }
+        };
         shared.fail(failure);
-        // A writer that waits for room would wait for ever.
-        writing.abort();
     });
 }
 
@@ -80,7 +138,7 @@ async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Option<Bytes>)
     }
     writer.finish().await;
     // Reading should end by itself now; if it does not, nobody would notice a dead pipe.
-    tokio::time::sleep(LINGER).await;
+    tokio::time::sleep(END_GRACE).await;
     shared.fail(Failure::Lost(
         "the pipe to the remote process broke".to_owned(),
     ));
@@ -91,13 +149,15 @@ struct Reading {
     shared: Arc<Shared>,
     boot: Option<Boot>,
     /// For the clients to come, once this one runs.
-    replenish: Option<Replenish>,
+    on_running: Option<OnRunning>,
     options: TransportOptions,
     tried: String,
     stage: Stage,
     since: Instant,
     stderr: Tail,
     exit: Option<ExitStatus>,
+    /// Nothing more can come of the process.
+    ended: bool,
     closing_since: Option<Instant>,
 }
 
@@ -105,19 +165,20 @@ impl Reading {
     fn new(
         shared: Arc<Shared>,
         bootstrap: &Bootstrap,
-        replenish: Option<Replenish>,
+        on_running: Option<OnRunning>,
         options: TransportOptions,
     ) -> Reading {
         Reading {
             shared,
             boot: Some(Boot::new(bootstrap.marker())),
-            replenish,
+            on_running,
             options,
             tried: bootstrap.wanted().to_owned(),
             stage: Stage::Interpreter,
             since: Instant::now(),
             stderr: Tail::default(),
             exit: None,
+            ended: false,
             closing_since: None,
         }
     }
@@ -149,7 +210,10 @@ impl Reading {
                 }
                 Some(ReadEvent::Stderr(data)) => self.stderr(data),
                 Some(ReadEvent::Exit(status)) => self.exit = Some(status),
-                None => return self.end(),
+                None => {
+                    self.ended = true;
+                    return self.end();
+                }
             }
         }
     }
@@ -176,8 +240,8 @@ impl Reading {
                         .map(|hello| hello.python_version())
                         .unwrap_or_default();
                     self.reached(Stage::Stub, format!("Python {version}"));
-                    if let Some(replenish) = self.replenish.take() {
-                        replenish.start();
+                    if let Some(on_running) = self.on_running.take() {
+                        on_running();
                     }
                     return Ok(());
                 }
@@ -200,15 +264,33 @@ impl Reading {
         self.since = Instant::now();
     }
 
+    /// Whether the connection to the process was gone before the process answered anything of ours. One that was
+    /// started ahead of need may have said before how far it is.
+    fn ended_before_a_word(&self, started_ahead: bool) -> bool {
+        let silent = |boot: &Boot| boot.noise().is_empty() && self.stderr.bytes().is_empty();
+        let silent = |boot: &Boot| self.stage == Stage::Interpreter && silent(boot);
+        self.ended
+            && self
+                .boot
+                .as_ref()
+                .is_some_and(|boot| started_ahead || silent(boot))
+            && !matches!(self.exit, Some(ExitStatus::Code(_) | ExitStatus::Signal(_)))
+    }
+
+    /// How long the stage under way may take.
+    fn limit(&self) -> Duration {
+        self.options.limits.since(self.stage, self.since)
+    }
+
     fn deadline(&self) -> Instant {
         let mut deadline = self.shared.next_deadline();
         let mut earlier =
             |limit: Instant| deadline = Some(deadline.map_or(limit, |d| d.min(limit)));
         if self.boot.is_some() {
-            earlier(self.since + self.options.limits.of(self.stage));
+            earlier(self.since + self.limit());
         }
         if let Some(since) = self.closing_since {
-            earlier(since + LINGER);
+            earlier(since + END_GRACE);
         }
         deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }
@@ -218,11 +300,11 @@ impl Reading {
         self.shared.handle_timeout(now);
         if self
             .closing_since
-            .is_some_and(|since| now >= since + LINGER)
+            .is_some_and(|since| now >= since + END_GRACE)
         {
             return Some(Failure::closed());
         }
-        let limit = self.options.limits.of(self.stage);
+        let limit = self.limit();
         if self.boot.is_some() && now >= self.since + limit {
             let mut error = ConnectError::timeout(&self.shared.host, self.stage, limit);
             error.hint = Some(match self.stage {

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::connection_spec::ConnectionSpec;
 use crate::error::Error;
+use crate::pickle::{self, Document, Plain};
 use crate::session::{OUTPUT_WINDOW, PROTOCOL};
-use crate::value::{Value, decode_plain, encode_request};
+use crate::spec::ConnectionSpec;
 
 use super::options::{ConnectOptions, Peer};
 
@@ -36,15 +36,17 @@ impl Hello {
 
     /// Reads the stub's HELLO.
     pub(super) fn decode(payload: Bytes) -> Result<Hello, String> {
-        let fields = decode_plain(&payload.into())?;
+        let payload = payload.into();
+        let fields = Document::read(&payload).and_then(|hello| hello.decode_readable());
+        let fields = fields.map_err(|error| error.to_string())?;
         let text = |key: &str| {
             fields
                 .get(key)
-                .and_then(Value::as_str)
+                .and_then(Plain::as_str)
                 .unwrap_or_default()
                 .to_owned()
         };
-        let number = |key: &str| fields.get(key).and_then(Value::as_i64);
+        let number = |key: &str| fields.get(key).and_then(Plain::as_i64);
         let protocol = number("protocol");
         if protocol != Some(i64::from(PROTOCOL)) {
             return Err(format!(
@@ -53,7 +55,7 @@ impl Hello {
         }
         let mut version = fields
             .get("python")
-            .and_then(Value::as_slice)
+            .and_then(Plain::as_slice)
             .unwrap_or_default()
             .iter()
             .map(|part| {
@@ -104,5 +106,5 @@ pub(super) fn client_hello(
         window: OUTPUT_WINDOW,
         version: env!("CARGO_PKG_VERSION"),
     };
-    encode_request(&hello, 2).map_err(Error::Convert)
+    pickle::encode(&hello, 2).map_err(|error| Error::Convert(error.to_string()))
 }

@@ -14,6 +14,7 @@ mod hello;
 mod options;
 mod output;
 mod shared;
+mod start;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,10 +24,9 @@ pub use hello::Hello;
 pub use options::{ClassSink, ConnectOptions, Peer};
 pub use output::{Output, OutputSink};
 
-use crate::connection_spec::ConnectionSpec;
 use crate::error::Error;
 use crate::session::{CancelReason, Request, RequestId, Session};
-use crate::transport;
+use crate::spec::ConnectionSpec;
 use shared::Shared;
 
 /// A handle on a connection; clones share it, and dropping the last one closes it.
@@ -76,16 +76,12 @@ impl Connection {
         mut options: ConnectOptions,
     ) -> Result<Connection, Error> {
         let since = Instant::now();
-        // The spec's limit is for the whole of connecting. A stage that uses it up is named in the error.
+        // The spec's limit is for the whole of connecting. The stage that meets it is named in the error.
         if let Some(limit) = spec.timeout {
-            options.transport.limits = options.transport.limits.capped(limit);
+            options.transport.limits = options.transport.limits.until(since + limit);
         }
-        let bootstrap = crate::stub::Bootstrap::new(options.rpython(spec))?;
-        let started = transport::start_stub(spec, bootstrap, &options.transport).await?;
-        if let Some(limit) = spec.timeout {
-            let left = limit.saturating_sub(since.elapsed());
-            options.transport.limits = options.transport.limits.capped(left);
-        }
+        let starter = start::Starter::new(spec, &options.transport);
+        let started = starter.start().await?;
         let session = Session::new(
             options.session_config(spec),
             hello::client_hello(spec, &options)?,
@@ -100,7 +96,7 @@ impl Connection {
             session,
             sinks,
         ));
-        driver::start(Arc::clone(&shared), started, options.transport);
+        driver::start(Arc::clone(&shared), started, starter, options.transport);
         Ok(Connection {
             handle: Arc::new(Handle { shared }),
         })
@@ -120,6 +116,16 @@ impl Connection {
     /// Hands in a request. Never blocks; the sink hears of its end exactly once, at once if
     /// the connection is lost already.
     pub fn submit(&self, request: Request, sink: Sink) -> Option<RequestId> {
+        self.submit_as(request, |_| sink)
+    }
+
+    /// The same with a sink that is made once the request's id is known, which is `None` where the request is refused. It is
+    /// made under the connection's lock, so it must not use the connection.
+    pub fn submit_as(
+        &self,
+        request: Request,
+        sink: impl FnOnce(Option<RequestId>) -> Sink,
+    ) -> Option<RequestId> {
         self.shared().submit(request, sink, Instant::now())
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::connection_spec::ConnectionSpec;
 use crate::session::SessionConfig;
+use crate::spec::ConnectionSpec;
 use crate::transport::TransportOptions;
 
 use super::output::OutputSink;
@@ -60,11 +60,6 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// The interpreter that the spec names, if it does.
-    pub(super) fn rpython<'a>(&self, spec: &'a ConnectionSpec) -> Option<&'a str> {
-        spec.rpython.as_deref()
-    }
-
     pub(super) fn session_config(&self, spec: &ConnectionSpec) -> SessionConfig {
         SessionConfig {
             compress: spec.compress.unwrap_or(false),

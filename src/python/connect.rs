@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::PyList;
 
 use crate::connection::{ConnectOptions, Connection as Core, Peer};
+use crate::error::Error;
+use crate::spec::ConnectionSpec;
+use crate::{AT_ONCE, fan_out};
 
 use super::connection::Connection;
 use super::queue::Queue;
@@ -45,46 +48,122 @@ pub(super) fn wait_for<T: Send + 'static>(
     }
 }
 
-/// Connects as `parameters` say, as far as a started remote command; requests may be made at once.
+/// What `open` takes, in its order.
+type Parameters<'py> = (Bound<'py, PyAny>, String, u8, bool, Option<(f64, f64)>);
+
+/// A connection to be opened.
+struct Opening {
+    spec: ConnectionSpec,
+    options: ConnectOptions,
+    queue: Arc<Queue>,
+    number: u64,
+    trusted: bool,
+    keep_alive: Option<(f64, f64)>,
+}
+
+impl Opening {
+    fn new(
+        (parameters, definitions, pickle, trusted, keep_alive): Parameters<'_>,
+    ) -> PyResult<Opening> {
+        let spec = spec::spec_from(&parameters)?;
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let queue = Arc::new(Queue::default());
+        let classes = Arc::clone(&queue);
+        let mut options = ConnectOptions {
+            definitions,
+            peer: Peer::Python { pickle },
+            output: output::sink(number),
+            classes: Some(Arc::new(move |payload| classes.class(payload))),
+            ..ConnectOptions::default()
+        };
+        // Questions go to the terminal, if there is one and the spec does not forbid them.
+        if spec.batch != Some(true) && std::io::stdin().is_terminal() {
+            options.transport.prompter = Some(crate::transport::ssh::terminal_prompter());
+        }
+        Ok(Opening {
+            spec,
+            options,
+            queue,
+            number,
+            trusted,
+            keep_alive,
+        })
+    }
+
+    /// Connects; without anything of Python's, so that it can be done anywhere.
+    fn connect(&self) -> impl Future<Output = Result<Core, Error>> + Send + 'static {
+        let (spec, options) = (self.spec.clone(), self.options.clone());
+        async move { Core::open(&spec, options).await }
+    }
+
+    /// Makes a Python connection of what came of connecting.
+    fn finish(
+        self,
+        py: Python<'_>,
+        engine: &Arc<Engine>,
+        opened: Result<Core, Error>,
+    ) -> PyResult<Connection> {
+        let core = opened.map_err(|error| errors::from_error(py, error))?;
+        let lost = Arc::clone(&self.queue);
+        core.on_lost(move |_| lost.lost());
+        if let Some((interval, limit)) = self.keep_alive {
+            let watched = core.downgrade();
+            engine.spawn(super::connection::keep_alive(watched, interval, limit));
+        }
+        let engine = Arc::clone(engine);
+        Ok(Connection::new(
+            core,
+            self.queue,
+            engine,
+            self.number,
+            self.trusted,
+        ))
+    }
+}
+
+/// Connects as `parameters` say, a Spec or a dictionary, as far as a started remote command; requests may be made at once.
 ///
 /// `pickle` is the highest protocol this Python reads; `trusted` lets everything be unpickled.
 #[pyfunction]
 #[pyo3(signature = (parameters, definitions, pickle, trusted=false, keep_alive=None))]
 pub(super) fn open(
     py: Python<'_>,
-    parameters: &Bound<'_, PyDict>,
+    parameters: Bound<'_, PyAny>,
     definitions: String,
     pickle: u8,
     trusted: bool,
     keep_alive: Option<(f64, f64)>,
 ) -> PyResult<Connection> {
-    let spec = spec::spec_from(parameters)?;
-    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    let queue = Arc::new(Queue::default());
-    let classes = Arc::clone(&queue);
-    let mut options = ConnectOptions {
-        definitions,
-        peer: Peer::Python { pickle },
-        output: output::sink(number),
-        classes: Some(Arc::new(move |payload| classes.class(payload))),
-        ..ConnectOptions::default()
-    };
-    // Questions go to the terminal, if there is one and the spec does not forbid them.
-    if spec.batch != Some(true) && std::io::stdin().is_terminal() {
-        options.transport.prompter = Some(crate::transport::ssh::terminal_prompter());
-    }
+    let opening = Opening::new((parameters, definitions, pickle, trusted, keep_alive))?;
     let engine = runtime::engine()?;
-    let opened = wait_for(py, &engine, async move { Core::open(&spec, options).await })?;
-    let core = opened.map_err(|error| errors::from_error(py, error))?;
-    let lost = Arc::clone(&queue);
-    core.on_lost(move |_| lost.lost());
-    if let Some((interval, limit)) = keep_alive {
-        let watched = core.clone();
-        engine.spawn(super::connection::keep_alive(
-            watched.downgrade(),
-            interval,
-            limit,
-        ));
+    let opened = wait_for(py, &engine, opening.connect())?;
+    opening.finish(py, &engine, opened)
+}
+
+/// Opens many connections, at most `at_once` at the same time: a list of connections, or in place of one the exception that
+/// `open` would have raised. Each of `openings` is a tuple of `open`'s arguments.
+#[pyfunction]
+#[pyo3(signature = (openings, at_once=AT_ONCE))]
+pub(super) fn connect_many<'py>(
+    py: Python<'py>,
+    openings: Vec<Parameters<'py>>,
+    at_once: usize,
+) -> PyResult<Bound<'py, PyList>> {
+    let openings: Vec<PyResult<Opening>> = openings.into_iter().map(Opening::new).collect();
+    let engine = runtime::engine()?;
+    let work: Vec<_> = openings.iter().flatten().map(Opening::connect).collect();
+    let connecting = async move { fan_out(work, at_once).in_order().await };
+    let mut opened = wait_for(py, &engine, connecting)?.into_iter();
+    let connections = PyList::empty(py);
+    for opening in openings {
+        let connection = opening.and_then(|opening| match opened.next().flatten() {
+            Some(opened) => opening.finish(py, &engine, opened),
+            None => Err(PyRuntimeError::new_err("the connection task has ended")),
+        });
+        match connection {
+            Ok(connection) => connections.append(connection)?,
+            Err(error) => connections.append(error.into_value(py))?,
+        }
     }
-    Ok(Connection::new(core, queue, engine, number, trusted))
+    Ok(connections)
 }

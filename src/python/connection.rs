@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::connection::request::{Payload, Request, RequestKind, ThreadTarget};
 use crate::connection::{Connection as Core, Sink};
-use crate::wire::Segments;
+use crate::wire::{Kind, Segments, Sender};
 
 use super::connect::{SIGNAL_CHECK, wait_for};
 use super::convert::{self, Reading};
@@ -52,20 +52,11 @@ impl Drop for Connection {
     }
 }
 
+/// The kind of a request with this number, which Python has from `REQUEST_KINDS`.
 fn kind(code: u8) -> PyResult<RequestKind> {
-    Ok(match code {
-        2 => RequestKind::Call,
-        3 => RequestKind::Method,
-        4 => RequestKind::Eval,
-        5 => RequestKind::Exec,
-        6 => RequestKind::Define,
-        7 => RequestKind::Run,
-        _ => {
-            return Err(PyValueError::new_err(format!(
-                "{code} is no kind of request"
-            )));
-        }
-    })
+    Kind::from_code(code, Sender::Client)
+        .and_then(|kind| RequestKind::try_from(kind).ok())
+        .ok_or_else(|| PyValueError::new_err(format!("{code} is not the number of a request")))
 }
 
 fn route(slot: bool) -> Route {
@@ -115,12 +106,13 @@ impl Connection {
         }
     }
 
-    fn batch<'py>(&self, py: Python<'py>, taken: Taken) -> PyResult<Bound<'py, PyList>> {
+    /// Appends what was taken to the caller's own list, so that an exception raised on the way back loses none of it.
+    fn give(&self, into: &Bound<'_, PyAny>, taken: Taken) -> PyResult<()> {
         let completions = match taken {
             Taken::Some(completions) => completions,
             _ => Vec::new(),
         };
-        convert::batch(py, self.core.host(), self.reading(), completions)
+        convert::append(into, self.core.host(), self.reading(), completions)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -147,18 +139,19 @@ impl Connection {
             request.references = references;
             request.keeps = oids;
         }
-        request.barrier = code == 6;
+        request.barrier = request.kind == RequestKind::Define;
         Ok(request)
     }
 
-    fn hand_in(&self, ticket: Ticket, request: Request) {
-        let queue = Arc::clone(&self.queue);
-        let sink = Sink::Callback(Box::new(move |completion| {
-            queue.complete(ticket, completion)
-        }));
-        if let Some(id) = self.core.submit(request, sink) {
-            self.queue.submitted(ticket, id);
-        }
+    /// Expects the request's completion, and hands it in.
+    fn hand_in(&self, ticket: Ticket, route: Route, request: Request) {
+        self.core.submit_as(request, |id| {
+            self.queue.expect(ticket, id, route);
+            let queue = Arc::clone(&self.queue);
+            Sink::Callback(Box::new(move |completion| {
+                queue.complete(ticket, completion)
+            }))
+        });
     }
 
     /// Repeats `attempt` until it has something, time is up, or a signal handler raises.
@@ -218,92 +211,95 @@ impl Connection {
         slot: bool,
     ) -> PyResult<()> {
         let request = self.prepare(py, code, thread, content, timeout, keeps, false)?;
-        self.queue.expect(ticket, route(slot));
-        self.hand_in(ticket, request);
+        self.hand_in(ticket, route(slot), request);
         self.engine.nudge();
         Ok(())
     }
 
-    /// Hands in a request and waits for the next completions. Cancels the request if interrupted.
+    /// Hands in a request, waits for the next completions and appends them to `into`. Cancels the request if interrupted.
     ///
-    /// With `slot` the batch holds nothing but this call's own.
-    #[pyo3(signature = (ticket, code, thread, content, timeout, keeps, slot, main))]
+    /// With `slot` nothing but this call's own is taken.
+    #[pyo3(signature = (into, ticket, code, thread, content, timeout, keeps, slot, main))]
     #[allow(clippy::too_many_arguments)]
-    fn call<'py>(
+    fn call(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
+        into: &Bound<'_, PyAny>,
         ticket: Ticket,
         code: u8,
         thread: Option<i32>,
-        content: &Bound<'py, PyAny>,
+        content: &Bound<'_, PyAny>,
         timeout: Option<f64>,
         keeps: Option<Keeps>,
         slot: bool,
         main: bool,
-    ) -> PyResult<Bound<'py, PyList>> {
+    ) -> PyResult<()> {
         let request = self.prepare(py, code, thread, content, timeout, keeps, true)?;
         let alone = self.queue.outstanding() == 0;
-        self.queue.expect(ticket, route(slot));
         if alone {
             // Nothing else is on its way here, so this thread writes the call and reads the answer itself.
             py.detach(|| {
                 self.engine.drive(async {
-                    self.hand_in(ticket, request);
+                    self.hand_in(ticket, route(slot), request);
                     let settled = self.queue.settled(ticket);
                     // Later it waits like all others, so that signals are looked for.
                     let _ = tokio::time::timeout(SIGNAL_CHECK, settled).await;
                 })
             });
         } else {
-            self.hand_in(ticket, request);
+            self.hand_in(ticket, route(slot), request);
         }
-        let batch = if slot {
-            self.take_slot(py, ticket, None, main)
+        let taken = if slot {
+            self.take_slot(py, into, ticket, None, main)
         } else {
-            self.take(py, Some(ticket), 4096, None, main)
+            self.take(py, into, Some(ticket), 4096, None, main)
         };
-        match batch {
-            Ok(batch) => Ok(batch),
-            Err(error) => {
-                self.cancel(ticket);
-                self.queue.forget(ticket);
-                Err(error)
-            }
-        }
+        taken.inspect_err(|_| {
+            self.cancel(ticket);
+            self.queue.forget(ticket);
+        })
     }
 
-    /// Takes up to `max` completions, waiting for the first; an empty list if none came in time, or if the wanted call's
-    /// completion is not to come any more because another thread took it or the connection is lost.
-    #[pyo3(signature = (wanted, max, timeout, main))]
-    fn take<'py>(
+    /// Appends up to `max` completions to `into`, waiting for the first. Nothing is appended if none came in time, or if the
+    /// wanted call's completion is not to come any more because another thread took it or the connection is lost.
+    #[pyo3(signature = (into, wanted, max, timeout, main))]
+    fn take(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
+        into: &Bound<'_, PyAny>,
         wanted: Option<Ticket>,
         max: usize,
         timeout: Option<f64>,
         main: bool,
-    ) -> PyResult<Bound<'py, PyList>> {
+    ) -> PyResult<()> {
         runtime::check(self.process)?;
         let queue = &self.queue;
         let taken = self.wait(py, timeout, main, |until| queue.take(wanted, max, until))?;
-        self.batch(py, taken)
+        self.give(into, taken)
     }
 
-    /// The completion of a call from `submit` with `slot`, as a batch of one; an empty list if it did not come in time.
-    #[pyo3(signature = (ticket, timeout, main))]
-    fn take_slot<'py>(
+    /// Appends the completion of a call from `submit` with `slot` to `into`, or nothing if it did not come in time. Raises
+    /// KeyError if it was taken already.
+    #[pyo3(signature = (into, ticket, timeout, main))]
+    fn take_slot(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
+        into: &Bound<'_, PyAny>,
         ticket: Ticket,
         timeout: Option<f64>,
         main: bool,
-    ) -> PyResult<Bound<'py, PyList>> {
+    ) -> PyResult<()> {
         runtime::check(self.process)?;
         let queue = &self.queue;
         match self.wait(py, timeout, main, |until| queue.take_slot(ticket, until))? {
             Taken::Elsewhere => Err(PyKeyError::new_err("this call's result was taken already")),
-            taken => self.batch(py, taken),
+            taken => self.give(into, taken),
         }
+    }
+
+    /// While set, the descriptor is readable although nothing waits here: Python has completions that it has not delivered.
+    fn keep_readable(&self, on: bool) {
+        self.queue.keep_readable(on);
     }
 
     /// Whether a call has its completion.

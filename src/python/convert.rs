@@ -8,8 +8,9 @@ use pyo3::types::{PyBytes, PyList, PyNone, PyString, PyTuple};
 use crate::connection::{Completion, request::Answer};
 
 use super::joined;
-use super::pickle_scan::{Refused, Scan, scan};
 use super::queue::Ticket;
+use crate::pickle::names::{Scan, scan};
+use crate::pickle::{Budget, Refused};
 
 /// The value itself.
 const VALUE: u8 = 0;
@@ -27,6 +28,8 @@ const LOST: u8 = 5;
 const REFUSED: u8 = 6;
 /// Not a completion: something was printed and is to be shown first.
 const OUTPUT: u8 = 7;
+/// This side could not read the answer: the exception to raise.
+const FAILED: u8 = 8;
 
 /// How answers of one connection are read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,22 +46,25 @@ fn loads<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
     LOADS.import(py, "pickle", "loads")
 }
 
-/// A tuple for each completion, behind a mark if output is to be shown first.
-pub(super) fn batch<'py>(
-    py: Python<'py>,
+/// Appends a tuple for each completion to `into`, behind a mark if output is to be shown first. What fails in one completion is
+/// that one's outcome, so the others arrive.
+pub(super) fn append(
+    into: &Bound<'_, PyAny>,
     host: &str,
     reading: Reading,
     completions: Vec<(Ticket, Completion)>,
-) -> PyResult<Bound<'py, PyList>> {
-    let list = PyList::empty(py);
+) -> PyResult<()> {
+    let py = into.py();
+    let method = pyo3::intern!(py, "append");
     if super::output::is_waiting() {
-        list.append((0u64, OUTPUT, PyNone::get(py)))?;
+        into.call_method1(method, ((0u64, OUTPUT, PyNone::get(py)),))?;
     }
     for (ticket, completion) in completions {
-        let (tag, value) = value(py, host, reading, completion)?;
-        list.append((ticket, tag, value))?;
+        let (tag, value) = value(py, host, reading, completion)
+            .unwrap_or_else(|error| (FAILED, error.into_value(py).into_bound(py).into_any()));
+        into.call_method1(method, ((ticket, tag, value),))?;
     }
-    Ok(list)
+    Ok(())
 }
 
 fn value<'py>(
@@ -101,7 +107,7 @@ fn result<'py>(
         return Ok((VALUE, value));
     }
     let pickle = joined::bytes(py, &answer.pickle)?;
-    let uses = match scan(pickle.as_bytes()) {
+    let uses = match scan(pickle.as_bytes(), Budget::PYTHON) {
         Ok(Scan::Plain) if answer.buffers.is_empty() && !reading.python2 => {
             // Nothing in it can call or find anything, so the plain unpickler does.
             return Ok(match loads(py)?.call1((&pickle,)) {

@@ -9,7 +9,8 @@ use crate::error::Error;
 static CONNECT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static LOST: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// Names the package's exception classes: `ConnectError(message, host, stage, hint, output, timed_out)` and `ConnectionLost(message)`.
+/// Names what makes the package's exceptions: `connect(message, host, stage, hint, output, timed_out, refused)` and
+/// `lost(message)`.
 #[pyfunction]
 pub(super) fn set_errors(py: Python<'_>, connect: Py<PyAny>, lost: Py<PyAny>) {
     // Set once at import; a second import finds them set.
@@ -42,6 +43,7 @@ fn make(py: Python<'_>, error: Error) -> PyResult<PyErr> {
                 error.hint,
                 error.output,
                 error.timed_out,
+                error.refused,
             );
             PyErr::from_value(class.call1(py, arguments)?.into_bound(py))
         }

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
-use super::plain_bytes::{PlainBytes, plain_bytes};
+use crate::pickle::bytes::{PlainBytes, plain_bytes};
 use crate::wire::Segments;
 
 /// From this many bytes on the copy is made without Python's lock; it takes longer than getting the lock back.

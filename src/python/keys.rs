@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyOSError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::key_file::{self, Key, KeyError};
+use crate::keys::{Key, KeyError};
 
 fn raise(error: KeyError) -> PyErr {
     match error {
@@ -44,7 +44,7 @@ pub(super) fn decode_key<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py
 /// The key in a file's first line.
 #[pyfunction]
 pub(super) fn read_key_file(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyBytes>> {
-    let loaded = key_file::read_key_file(&path).map_err(raise)?;
+    let loaded = crate::keys::read_key_file(&path).map_err(raise)?;
     for warning in &loaded.warnings {
         let text = std::ffi::CString::new(warning.to_string()).unwrap_or_default();
         PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 2)?;
@@ -56,18 +56,18 @@ pub(super) fn read_key_file(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_,
 #[pyfunction]
 #[pyo3(signature = (path, key, overwrite=false))]
 pub(super) fn write_key_file(path: PathBuf, key: &[u8], overwrite: bool) -> PyResult<bool> {
-    key_file::write_key_file(&path, &key_from(key)?, overwrite).map_err(raise)
+    crate::keys::write_key_file(&path, &key_from(key)?, overwrite).map_err(raise)
 }
 
 /// Key bytes as the package hands them around: a whole key is itself, anything else is text that stands for one.
 pub(super) fn key_from(bytes: &[u8]) -> PyResult<Key> {
-    if let Ok(whole) = <[u8; key_file::KEY_SIZE]>::try_from(bytes) {
+    if let Ok(whole) = <[u8; crate::keys::KEY_SIZE]>::try_from(bytes) {
         return Ok(Key::from(whole));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| {
         PyValueError::new_err(format!(
             "a key is {} bytes, as generate_key() and read_key_file() give them",
-            key_file::KEY_SIZE
+            crate::keys::KEY_SIZE
         ))
     })?;
     Key::decode(text).map_err(|error| PyValueError::new_err(error.to_string()))

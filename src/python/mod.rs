@@ -11,32 +11,43 @@ mod errors;
 mod joined;
 mod keys;
 mod output;
-pub mod pickle_scan;
-mod plain_bytes;
 mod queue;
 mod runtime;
 mod spec;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
-/// The text of a file that both ends run, such as `objects.py`.
+use crate::pickle::{Budget, names};
+use crate::session::RequestKind;
+use crate::wire::Kind;
+
+/// The text of a file for the remote side, such as `shared/objects.py`, which both ends run.
 #[pyfunction]
-fn stub_source(name: &str) -> PyResult<String> {
-    crate::stub::file(&format!("shared/{name}"))
+fn stub_source(path: &str) -> PyResult<String> {
+    crate::stub::file(path)
         .map(str::to_owned)
-        .ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(name.to_owned()))
+        .ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(path.to_owned()))
 }
 
 /// What a pickle looks up by name: None if nothing and no reference, else a byte for each look-up: 1 called, 2 made by `__new__`.
 /// Raises ValueError for a pickle that is malformed or does what no pickle of a value does.
 #[pyfunction]
 fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    match pickle_scan::scan(pickle) {
-        Ok(pickle_scan::Scan::Plain) => Ok(None),
-        Ok(pickle_scan::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
+    match names::scan(pickle, Budget::PYTHON) {
+        Ok(names::Scan::Plain) => Ok(None),
+        Ok(names::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
         Err(refused) => Err(pyo3::exceptions::PyValueError::new_err(refused.to_string())),
     }
+}
+
+/// The number of each kind of request by its name in spec/messages.md.
+fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let kinds = PyDict::new(py);
+    for kind in RequestKind::ALL.map(Kind::from) {
+        kinds.set_item(kind.name(), kind.code())?;
+    }
+    Ok(kinds)
 }
 
 /// The program: takes its arguments without the program's name, gives the exit status.
@@ -49,14 +60,17 @@ fn main(py: Python<'_>, arguments: Vec<String>) -> i32 {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
-    module.add("DEFAULT_PORT", crate::connection_spec::DEFAULT_PORT)?;
-    module.add("KEY_SIZE", crate::key_file::KEY_SIZE)?;
+    module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
+    module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
+    module.add("REQUEST_KINDS", request_kinds(py)?)?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<spec::Spec>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
+        wrap_pyfunction!(connect::connect_many, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
         wrap_pyfunction!(keys::decode_key, module)?,
         wrap_pyfunction!(keys::read_key_file, module)?,

@@ -39,6 +39,8 @@ struct State {
     pipe: Option<(PipeReader, PipeWriter)>,
     /// A byte stands in the pipe.
     signalled: bool,
+    /// The byte stays: completions that were taken have not been delivered.
+    kept: bool,
     lost: bool,
 }
 
@@ -68,16 +70,9 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Expects a completion under this number.
-    pub(super) fn expect(&self, ticket: Ticket, route: Route) {
-        self.lock().calls.insert(ticket, Call { id: None, route });
-    }
-
-    /// Notes the connection's number for a call, unless it is done already.
-    pub(super) fn submitted(&self, ticket: Ticket, id: RequestId) {
-        if let Some(call) = self.lock().calls.get_mut(&ticket) {
-            call.id = Some(id);
-        }
+    /// Expects a completion under this number, of the request with this id if it was taken.
+    pub(super) fn expect(&self, ticket: Ticket, id: Option<RequestId>, route: Route) {
+        self.lock().calls.insert(ticket, Call { id, route });
     }
 
     /// The connection's number for a call on its way.
@@ -234,13 +229,24 @@ impl Queue {
         Some(state)
     }
 
+    /// While set, the descriptor is readable although nothing waits here.
+    pub(super) fn keep_readable(&self, on: bool) {
+        let mut state = self.lock();
+        state.kept = on;
+        if on {
+            state.signal();
+        } else {
+            state.quieten();
+        }
+    }
+
     /// A descriptor that is readable while completions wait.
     pub(super) fn pipe(&self) -> std::io::Result<std::os::fd::RawFd> {
         use std::os::fd::AsRawFd;
         let mut state = self.lock();
         if state.pipe.is_none() {
             state.pipe = Some(std::io::pipe()?);
-            if !state.ready.is_empty() || state.lost {
+            if !state.ready.is_empty() || state.lost || state.kept {
                 state.signal();
             }
         }
@@ -266,6 +272,7 @@ impl State {
         if self.signalled
             && self.ready.is_empty()
             && !self.lost
+            && !self.kept
             && let Some((reader, _)) = &mut self.pipe
         {
             self.signalled = !matches!(reader.read(&mut [0]), Ok(1));

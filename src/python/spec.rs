@@ -1,236 +1,274 @@
-//! Connection specs as dictionaries of `Client` parameters, and back.
+//! Connection specs for Python: parsed once, changed by keywords, and shown as the parameters of `Client`.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::connection_spec::{
-    ConfigChoice, ConnectionSpec, CustomOptions, Host, KeySource, ParseOptions, SpecErrorKind,
-    SshChoice,
+use crate::spec::{
+    ConnectionSpec, CustomOptions, Host, KeySource, OPTIONS, OptionValue, ParseOptions, Sets,
+    SpecOption, SshChoice, Transport,
 };
 
 use super::keys;
 
-/// Parses a spec: a dictionary of what it says, and one of the program's own options.
-///
-/// `custom` is None, True for any, or a list of names. `key` in the result is bytes; whether it stood in the spec itself
-/// is under `key_in_spec`.
+/// A connection spec. It does not change: what sets something gives a new one.
+#[pyclass(frozen, module = "easycluster._native")]
+#[derive(Clone)]
+pub(super) struct Spec {
+    pub(super) spec: ConnectionSpec,
+}
+
+#[pymethods]
+impl Spec {
+    /// Parses a spec. `custom` is None, True for any option of the program's own, or a list of their names.
+    /// Raises ValueError with the place marked.
+    #[staticmethod]
+    #[pyo3(signature = (text, custom=None))]
+    fn parse(text: &str, custom: Option<&Bound<'_, PyAny>>) -> PyResult<Spec> {
+        let names: Vec<String>;
+        let borrowed: Vec<&str>;
+        let custom = match custom.map(|value| (value, value.cast::<PyBool>())) {
+            None => CustomOptions::None,
+            Some((_, Ok(any))) if any.is_true() => CustomOptions::Any,
+            Some((_, Ok(_))) => CustomOptions::None,
+            Some((list, Err(_))) => {
+                names = list.extract()?;
+                borrowed = names.iter().map(String::as_str).collect();
+                CustomOptions::Names(&borrowed)
+            }
+        };
+        let options = ParseOptions {
+            custom,
+            ..ParseOptions::default()
+        };
+        ConnectionSpec::parse_with(text, &options)
+            .map(|spec| Spec { spec })
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// The spec of a host: a name or an address, an IPv6 address with or without brackets, `user@` in front or not.
+    /// None is this machine.
+    #[staticmethod]
+    #[pyo3(signature = (host=None, port=None))]
+    fn for_host(host: Option<&str>, port: Option<u16>) -> PyResult<Spec> {
+        let mut spec = match host {
+            None => ConnectionSpec::for_host(Host::Local),
+            Some(text) => ConnectionSpec::for_head(text)
+                .map_err(|reason| PyValueError::new_err(format!("host {text:?}: {reason}")))?,
+        };
+        spec.port = port;
+        Ok(Spec { spec })
+    }
+
+    /// The same with one parameter of `Client` set, by its keyword, as in the dictionary of `parameters()`; None leaves it.
+    /// Raises ValueError for a value that the option does not take, TypeError for a keyword that is not an option's.
+    fn with_option(&self, keyword: &str, value: &Bound<'_, PyAny>) -> PyResult<Spec> {
+        let mut spec = self.spec.clone();
+        if value.is_none() {
+            return Ok(Spec { spec });
+        }
+        let option = OPTIONS
+            .iter()
+            .find(|option| option.keyword() == keyword)
+            .ok_or_else(|| PyTypeError::new_err(format!("{keyword}: not an option of a spec")))?;
+        if option.sets == Sets::Key {
+            let key: Vec<u8> = value.extract().map_err(|_| {
+                PyTypeError::new_err(
+                    "the key is bytes, as read_key_file() and decode_key() give it",
+                )
+            })?;
+            spec.key = Some(KeySource::Given(keys::key_from(&key)?));
+            return Ok(Spec { spec });
+        }
+        let text = text_of(option, value)?;
+        let mut spec = spec
+            .with(option, &text)
+            .map_err(|reason| PyValueError::new_err(format!("{keyword}: {reason}")))?;
+        // `ssh` by its bare name is what True always meant.
+        if spec.ssh == Some(SshChoice::Program(PathBuf::from("ssh"))) && text == "ssh" {
+            spec.ssh = Some(SshChoice::Yes);
+        }
+        Ok(Spec { spec })
+    }
+
+    /// What the spec says as parameters of `Client`: `host`, `port` and `user` always, the rest where it is said. Reads the key file.
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let spec = &self.spec;
+        let found = PyDict::new(py);
+        found.set_item("host", self.host())?;
+        found.set_item("port", spec.port)?;
+        for option in OPTIONS.iter().filter(|option| option.sets != Sets::Key) {
+            match (option.show)(spec) {
+                Some(value) => found.set_item(option.keyword(), object(py, value)?)?,
+                None if option.sets == Sets::User => found.set_item(option.keyword(), py.None())?,
+                None => {}
+            }
+        }
+        if let (Some(source), Some(option)) = (
+            &spec.key,
+            OPTIONS.iter().find(|option| option.sets == Sets::Key),
+        ) {
+            let key = match source {
+                KeySource::File(path) => keys::read_key_file(py, crate::spec::expand_home(path))?,
+                KeySource::Text(text) => keys::decode_key(py, text)?,
+                KeySource::Given(key) => PyBytes::new(py, key.as_bytes()),
+            };
+            found.set_item(option.keyword(), key)?;
+        }
+        Ok(found)
+    }
+
+    /// The program's own options, as a dictionary of texts.
+    #[getter]
+    fn custom<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let own = PyDict::new(py);
+        for (name, value) in &self.spec.custom {
+            own.set_item(name, value)?;
+        }
+        Ok(own)
+    }
+
+    /// The host without brackets; `:local` for this machine.
+    #[getter]
+    fn host(&self) -> String {
+        match &self.spec.host {
+            Host::Local => Host::Local.to_string(),
+            host => host.to_plain(),
+        }
+    }
+
+    /// The port, where one is said.
+    #[getter]
+    fn port(&self) -> Option<u16> {
+        self.spec.port
+    }
+
+    /// How it is connected: `ssh`, `openssh`, `tcp` or `local`.
+    #[getter]
+    fn transport(&self) -> &'static str {
+        match self.spec.transport() {
+            Transport::Ssh => "ssh",
+            Transport::OpenSsh(_) => "openssh",
+            Transport::Tcp => "tcp",
+            Transport::Local => "local",
+        }
+    }
+
+    /// What messages call the connection.
+    #[getter]
+    fn label(&self) -> String {
+        self.spec.label()
+    }
+
+    /// Whether there is a shared key.
+    #[getter]
+    fn has_key(&self) -> bool {
+        self.spec.key.is_some()
+    }
+
+    /// Whether the shared key stands in the spec itself, for others to see.
+    #[getter]
+    fn key_in_spec(&self) -> bool {
+        matches!(self.spec.key, Some(KeySource::Text(_)))
+    }
+
+    /// The spec with its key hidden.
+    fn __str__(&self) -> String {
+        self.spec.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Spec {}>", self.spec)
+    }
+}
+
+/// The text that a value of Python stands for.
+fn text_of(option: &SpecOption, value: &Bound<'_, PyAny>) -> PyResult<OsString> {
+    if let Ok(switch) = value.cast::<PyBool>() {
+        return Ok(OptionValue::Switch(switch.is_true()).to_string().into());
+    }
+    if value.is_instance_of::<PyInt>() {
+        return Ok(value.str()?.to_string().into());
+    }
+    if let Ok(number) = value.cast::<PyFloat>() {
+        // Without an exponent, and with no more digits than a spec may have.
+        let digits = format!("{:.9}", number.value());
+        return Ok(digits.into());
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        let parts: Vec<String> = value.extract()?;
+        return Ok(option.joined(parts).into());
+    }
+    if value.is_instance_of::<PyString>() {
+        // A file name that is not UTF-8 has its bytes as lone surrogates.
+        return value.extract();
+    }
+    let path: PathBuf = value.extract().map_err(|_| {
+        let found = value.get_type().name().map(|name| name.to_string());
+        PyTypeError::new_err(format!(
+            "{}: a text, a path, a number, a list, True or False is wanted, not {}",
+            option.keyword(),
+            found.unwrap_or_default()
+        ))
+    })?;
+    Ok(path.into_os_string())
+}
+
+/// An option's value as programs of Python know it.
+fn object(py: Python<'_>, value: OptionValue) -> PyResult<Py<PyAny>> {
+    Ok(match value {
+        OptionValue::Switch(value) => PyBool::new(py, value).to_owned().into_any().unbind(),
+        OptionValue::Text(text) => text.into_pyobject(py)?.into_any().unbind(),
+        OptionValue::Path(path) => path.into_pyobject(py)?.into_any().unbind(),
+        // As text, which programs that look at it expect.
+        OptionValue::Program(path) => program(&path).into_pyobject(py)?.into_any().unbind(),
+        OptionValue::Words(list) | OptionValue::Names(list) => {
+            list.into_pyobject(py)?.into_any().unbind()
+        }
+        OptionValue::Seconds(time) => time.as_secs_f64().into_pyobject(py)?.into_any().unbind(),
+        OptionValue::Count(count) => count.into_pyobject(py)?.into_any().unbind(),
+    })
+}
+
+fn program(path: &Path) -> &OsStr {
+    path.as_os_str()
+}
+
+/// As `Spec.parse`: its parameters with `key_in_spec` among them, and the program's own options.
 #[pyfunction]
 pub(super) fn parse_spec<'py>(
     py: Python<'py>,
     text: &str,
-    custom: &Bound<'py, PyAny>,
+    custom: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
-    let names: Vec<String>;
-    let borrowed: Vec<&str>;
-    let custom_options = if custom.is_none() {
-        CustomOptions::None
-    } else if let Ok(any) = custom.cast::<PyBool>() {
-        if any.is_true() {
-            CustomOptions::Any
-        } else {
-            CustomOptions::None
+    let spec = Spec::parse(text, custom)?;
+    let found = spec.parameters(py)?;
+    found.set_item("key_in_spec", spec.key_in_spec())?;
+    Ok((found, spec.custom(py)?))
+}
+
+/// The spec that is meant: one itself, or a dictionary of `Client` parameters. Host None is this machine.
+pub(super) fn spec_from(parameters: &Bound<'_, PyAny>) -> PyResult<ConnectionSpec> {
+    if let Ok(spec) = parameters.cast::<Spec>() {
+        return Ok(spec.get().spec.clone());
+    }
+    let mut host = None;
+    let mut port = None;
+    let mut rest = Vec::new();
+    for (keyword, value) in parameters.cast::<PyDict>()?.iter() {
+        let keyword: String = keyword.extract()?;
+        match keyword.as_str() {
+            "host" => host = value.extract::<Option<String>>()?,
+            "port" => port = value.extract()?,
+            _ => rest.push((keyword, value)),
         }
-    } else {
-        names = custom.extract()?;
-        borrowed = names.iter().map(String::as_str).collect();
-        CustomOptions::Names(&borrowed)
-    };
-    let options = ParseOptions {
-        custom: custom_options,
-        ..ParseOptions::default()
-    };
-    let spec = ConnectionSpec::parse_with(text, &options)
-        .map_err(|error| PyValueError::new_err(error.to_string()))?;
-    let found = PyDict::new(py);
-    found.set_item(
-        "host",
-        spec.host
-            .to_string()
-            .trim_start_matches('[')
-            .trim_end_matches(']'),
-    )?;
-    found.set_item("port", spec.port)?;
-    found.set_item("user", &spec.user)?;
-    match &spec.ssh {
-        None => {}
-        Some(SshChoice::Yes) => found.set_item("ssh", true)?,
-        Some(SshChoice::No) => found.set_item("ssh", false)?,
-        // As text, which programs that look at it expect.
-        Some(SshChoice::Program(path)) => found.set_item("ssh", path.as_os_str())?,
     }
-    if let Some(source) = &spec.key {
-        found.set_item("key_in_spec", matches!(source, KeySource::Text(_)))?;
-        let key = match source {
-            KeySource::File(path) => {
-                keys::read_key_file(py, crate::connection_spec::expand_home(path))?
-            }
-            KeySource::Text(text) => keys::decode_key(py, text)?,
-            KeySource::Given(key) => PyBytes::new(py, key.as_bytes()),
-        };
-        found.set_item("key", key)?;
+    let mut spec = Spec::for_host(host.as_deref(), port)?;
+    for (keyword, value) in rest {
+        spec = spec.with_option(&keyword, &value)?;
     }
-    if let Some(compress) = spec.compress {
-        found.set_item("enable_compression", compress)?;
-    }
-    if !spec.extra.is_empty() {
-        found.set_item("extra_args", &spec.extra)?;
-    }
-    if let Some(rpython) = &spec.rpython {
-        found.set_item("rpython", rpython)?;
-    }
-    if let Some(limit) = spec.timeout {
-        found.set_item("timeout", limit.as_secs_f64())?;
-    }
-    if let Some(path) = &spec.identity {
-        found.set_item("identity", path)?;
-    }
-    if let Some(path) = &spec.known_hosts {
-        found.set_item("known_hosts", path)?;
-    }
-    match &spec.config {
-        None => {}
-        Some(ConfigChoice::None) => found.set_item("config", "none")?,
-        Some(ConfigChoice::File(path)) => found.set_item("config", path)?,
-    }
-    if let Some(policy) = spec.hostkey {
-        found.set_item("hostkey", policy.as_str())?;
-    }
-    if let Some(batch) = spec.batch {
-        found.set_item("batch", batch)?;
-    }
-    if let Some(hosts) = &spec.jump {
-        let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-        found.set_item(
-            "jump",
-            if hosts.is_empty() {
-                "none".to_owned()
-            } else {
-                hosts.join(",")
-            },
-        )?;
-    }
-    if !spec.allow.is_empty() {
-        found.set_item("allow", &spec.allow)?;
-    }
-    if let Some(name) = &spec.name {
-        found.set_item("name", name)?;
-    }
-    if let Some(count) = spec.ahead {
-        found.set_item("ahead", count)?;
-    }
-    let own = PyDict::new(py);
-    for (name, value) in &spec.custom {
-        own.set_item(name, value)?;
-    }
-    Ok((found, own))
-}
-
-/// The value of a parameter, if it is there and not None.
-fn given<'py, T>(parameters: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<T>>
-where
-    T: for<'a> FromPyObject<'a, 'py>,
-    for<'a> <T as FromPyObject<'a, 'py>>::Error: Into<PyErr>,
-{
-    match parameters.get_item(name)? {
-        Some(value) if !value.is_none() => value.extract::<T>().map(Some).map_err(|error| {
-            let error: PyErr = error.into();
-            PyTypeError::new_err(format!("{name}: {error}"))
-        }),
-        _ => Ok(None),
-    }
-}
-
-/// A value of the spec's grammar, checked by the parser of specs.
-fn parsed(option: &str, value: &str) -> PyResult<ConnectionSpec> {
-    let escaped: String = value
-        .chars()
-        .flat_map(|c| if c == ':' { vec!['\\', ':'] } else { vec![c] })
-        .collect();
-    ConnectionSpec::parse(&format!("user@host:{option}={escaped}"))
-        .or_else(|error| match error.kind() {
-            // Some values hold colons in brackets, which need no escape.
-            SpecErrorKind::Malformed => {
-                ConnectionSpec::parse(&format!("user@host:{option}={value}"))
-            }
-            _ => Err(error),
-        })
-        .map_err(|error| PyValueError::new_err(format!("{option}: {}", error.reason())))
-}
-
-/// The spec that `Client` parameters stand for. Host None is this machine.
-pub(super) fn spec_from(parameters: &Bound<'_, PyDict>) -> PyResult<ConnectionSpec> {
-    let host = match given::<String>(parameters, "host")? {
-        None => Host::Local,
-        Some(name) => host(&name)?,
-    };
-    let mut spec = ConnectionSpec::for_host(host);
-    spec.user = given(parameters, "user")?;
-    spec.port = given::<u16>(parameters, "port")?;
-    if let Some(choice) = parameters.get_item("ssh")?.filter(|value| !value.is_none()) {
-        spec.ssh = Some(if let Ok(switch) = choice.cast::<PyBool>() {
-            if switch.is_true() {
-                SshChoice::Yes
-            } else {
-                SshChoice::No
-            }
-        } else if choice.is_instance_of::<PyString>() {
-            // `ssh` by its bare name is what `ssh=True` always meant.
-            match choice.extract::<String>()?.as_str() {
-                "ssh" | "yes" | "1" | "on" => SshChoice::Yes,
-                "" | "no" | "0" | "off" => SshChoice::No,
-                path => SshChoice::Program(PathBuf::from(path)),
-            }
-        } else {
-            SshChoice::Program(choice.extract()?)
-        });
-    }
-    if let Some(key) = given::<Vec<u8>>(parameters, "key")? {
-        spec.key = Some(KeySource::Given(keys::key_from(&key)?));
-    }
-    spec.compress = given(parameters, "enable_compression")?;
-    spec.extra = given(parameters, "extra_args")?.unwrap_or_default();
-    spec.rpython = given(parameters, "rpython")?;
-    spec.timeout = given::<f64>(parameters, "timeout")?
-        .map(|seconds| {
-            Duration::try_from_secs_f64(seconds)
-                .map_err(|_| PyValueError::new_err("timeout: a number of seconds more than 0"))
-        })
-        .transpose()?;
-    spec.identity = given(parameters, "identity")?;
-    spec.known_hosts = given(parameters, "known_hosts")?;
-    spec.config = given::<PathBuf>(parameters, "config")?.map(|path| {
-        if path.as_os_str() == "none" {
-            ConfigChoice::None
-        } else {
-            ConfigChoice::File(path)
-        }
-    });
-    if let Some(policy) = given::<String>(parameters, "hostkey")? {
-        spec.hostkey = parsed("hostkey", &policy)?.hostkey;
-    }
-    spec.batch = given(parameters, "batch")?;
-    if let Some(hosts) = given::<String>(parameters, "jump")? {
-        spec.jump = parsed("jump", &hosts)?.jump;
-    }
-    spec.name = given(parameters, "name")?;
-    if let Some(count) = given::<i64>(parameters, "ahead")? {
-        spec.ahead = parsed("ahead", &count.to_string())?.ahead;
-    }
-    Ok(spec)
-}
-
-/// A host as `Client` takes it: a name or an address, an IPv6 address with or without brackets.
-fn host(name: &str) -> PyResult<Host> {
-    let bracketed = if name.contains(':') && !name.starts_with('[') {
-        format!("[{name}]")
-    } else {
-        name.to_owned()
-    };
-    ConnectionSpec::parse(&bracketed)
-        .map(|spec| spec.host)
-        .map_err(|error| PyValueError::new_err(format!("host {name:?}: {}", error.reason())))
+    Ok(spec.spec)
 }

@@ -15,7 +15,7 @@ pub const HANDSHAKES_MAX: usize = 512;
 
 /// How long a handshake keeps its place whatever happens: long enough for an honest one on a slow
 /// network. A burst of honest clients larger than the limit waits in the system's queue so long.
-const SAFE: Duration = Duration::from_millis(500);
+const PLACE_LIFETIME: Duration = Duration::from_millis(500);
 
 /// Reads `ADDRESS` or `ADDRESS/BITS`.
 pub fn parse_network(text: &str) -> Result<IpNet, String> {
@@ -110,7 +110,7 @@ impl Handshakes {
                 let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 match waiting.worst().and_then(|it| waiting.entries.get(it)) {
                     Some(entry) if waiting.entries.len() >= self.limit => {
-                        SAFE.saturating_sub(entry.since.elapsed())
+                        PLACE_LIFETIME.saturating_sub(entry.since.elapsed())
                     }
                     _ => return,
                 }
@@ -291,17 +291,17 @@ mod tests {
         let first = handshakes.enter(ip("198.51.100.1"));
         let second = handshakes.enter(ip("198.51.100.2"));
         handshakes.room().await;
-        assert_eq!(start.elapsed(), SAFE);
+        assert_eq!(start.elapsed(), PLACE_LIFETIME);
         drop(first);
         let start = Instant::now();
         handshakes.room().await;
         assert!(start.elapsed().is_zero());
         let _third = handshakes.enter(ip("198.51.100.3"));
         tokio::join!(handshakes.room(), async {
-            tokio::time::sleep(SAFE / 2).await;
+            tokio::time::sleep(PLACE_LIFETIME / 2).await;
             drop(second);
         });
-        assert_eq!(start.elapsed(), SAFE / 2);
+        assert_eq!(start.elapsed(), PLACE_LIFETIME / 2);
     }
 
     #[test]

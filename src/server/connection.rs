@@ -15,22 +15,22 @@ use tracing::{debug, warn};
 
 use super::Context;
 use super::admission::{Place, Seat};
-use super::command::{self, Remains};
+use super::command;
 use super::request_log::RequestLog;
+use crate::process::{Child, ExitStatus, Spawned};
+use crate::progress::CLOSE_GRACE;
 use crate::transport::tcp::handshake;
 use crate::transport::tcp::link::{
     self, Incoming, LinkError, LinkReceiver, LinkSender, Side, Taker,
 };
-use crate::wire::authentication::{Exit, Message, Open, Opened, Opener, Refusal, Sealer};
+use crate::wire::authentication::{Message, Open, Opened, Opener, Refusal, Sealer};
 
 /// How long a command may take to end by itself once its client is gone: the stub runs exit
 /// handlers for two seconds (ME-15).
-const GRACE: Duration = Duration::from_secs(3);
-/// How long output is waited for after the command's end, where something that left its process
-/// group keeps a pipe open.
-const DRAIN: Duration = Duration::from_secs(2);
-/// How long a last word to a client may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+const COMMAND_GRACE: Duration = Duration::from_secs(3);
+/// How long output may go on after the command's end, where something that left its process group
+/// keeps a pipe open.
+const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 /// Read from a command's output at once; a pipe holds as much.
 const READ_SIZE: usize = 65_536;
 
@@ -135,12 +135,12 @@ async fn authenticated(
 /// Says why, then ends the connection.
 async fn farewell(sender: &LinkSender, sentence: &str) {
     sender.send(&Message::Error(sentence));
-    let _ = timeout(FAREWELL, sender.finish()).await;
+    let _ = timeout(CLOSE_GRACE, sender.finish()).await;
 }
 
 /// How a connection ended.
 enum Ended {
-    Exited(Exit),
+    Exited(ExitStatus),
     Closed,
     Lost(LinkError),
     Stopped(String),
@@ -156,7 +156,7 @@ async fn run(
     mut stop: Stop,
 ) {
     let start = Instant::now();
-    let (running, process) = match command::start(&open.command, &context.environment) {
+    let spawned = match command::start(&open.command, &context.environment) {
         Ok(started) => started,
         Err(error) => {
             warn!(peer, %error, "the command could not be started");
@@ -167,13 +167,19 @@ async fn run(
             .await;
         }
     };
+    let Spawned {
+        stdin,
+        stdout,
+        stderr,
+        mut child,
+    } = spawned;
+    let process = child.id();
     debug!(peer, process, client = %crate::error::printable(&open.version), "connection");
     sender.send(&Message::Opened(Opened {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         process,
     }));
 
-    let (stdin, stdout, stderr, mut remains) = running.split();
     let (exited, has_exited) = watch::channel(false);
     let mut pumps = JoinSet::new();
     let (output, errors) = (sender.clone(), sender.clone());
@@ -183,24 +189,26 @@ async fn run(
         output.send(&Message::End);
         sent
     });
-    pumps.spawn(async move { pump(stderr, has_exited, |bytes| errors.stderr(bytes)).await });
+    if let Some(stderr) = stderr {
+        pumps.spawn(async move { pump(stderr, has_exited, |bytes| errors.stderr(bytes)).await });
+    }
 
     let mut requests = RequestLog::new(peer);
     let ended = tokio::select! {
-        exit = finished(&mut remains, &exited, &mut pumps) => Ended::Exited(exit),
+        exit = finished(&mut child, &exited, &mut pumps) => Ended::Exited(exit),
         ended = input(receiver, stdin, &mut requests) => ended,
         sentence = stopped(&mut stop) => Ended::Stopped(sentence),
     };
     // What the select dropped has closed the command's standard input.
     let how = match &ended {
         Ended::Exited(exit) => {
-            sender.send(&Message::Exit(exit.clone()));
+            sender.send(&Message::Exit(exit.into()));
             sender.send(&Message::Close);
             sender.finish().await;
             match exit {
-                Exit::Status(status) => format!("exit status {status}"),
-                Exit::Signal(name) => format!("signal {name}"),
-                Exit::Unknown => "unknown exit".to_owned(),
+                ExitStatus::Code(status) => format!("exit status {status}"),
+                ExitStatus::Signal(name) => format!("signal {name}"),
+                ExitStatus::Unknown(why) => why.clone(),
             }
         }
         Ended::Closed => "closed by the client".to_owned(),
@@ -210,8 +218,10 @@ async fn run(
             "the server ends".to_owned()
         }
     };
-    if !matches!(ended, Ended::Exited(_)) && timeout(GRACE, remains.wait()).await.is_err() {
-        remains.kill().await;
+    if !matches!(ended, Ended::Exited(_)) && timeout(COMMAND_GRACE, child.wait()).await.is_err() {
+        child.kill().await;
+    } else {
+        child.kill_group();
     }
     pumps.shutdown().await;
     debug!(
@@ -226,11 +236,13 @@ async fn run(
 
 /// Waits for the end of the command and of its output.
 async fn finished(
-    remains: &mut Remains,
+    child: &mut Child,
     exited: &watch::Sender<bool>,
     pumps: &mut JoinSet<u64>,
-) -> Exit {
-    let exit = remains.wait().await;
+) -> ExitStatus {
+    let exit = child.wait().await;
+    // What it left in its group must not hold the pipes open.
+    child.kill_group();
     exited.send_replace(true);
     while pumps.join_next().await.is_some() {}
     exit
@@ -250,7 +262,7 @@ async fn pump<F: Future<Output = std::io::Result<()>>>(
             read = from.read_buf(&mut buffer) => read,
             () = async {
                 let _ = exited.wait_for(|exited| *exited).await.map(drop);
-                sleep(DRAIN).await;
+                sleep(OUTPUT_GRACE).await;
             } => return total,
         };
         match read {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ServerError;
-use crate::key_file::{LoadedKey, read_key_file};
+use crate::keys::{LoadedKey, read_key_file};
 use crate::wire::authentication::KEY_MIN;
 
 /// Reads the key file.

@@ -41,7 +41,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-pub use crate::transport::tcp::DEFAULT_PORT;
+pub use crate::spec::DEFAULT_PORT;
 pub use crate::transport::tcp::link::Liveness;
 pub use crate::wire::authentication::KEY_MIN;
 pub use admission::{HANDSHAKES_MAX, parse_network};
@@ -52,8 +52,8 @@ pub use foreground::serve_until_signal;
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Authenticated connections at once, unless told otherwise.
 pub const CONNECTIONS_MAX: usize = 512;
-/// How long the end of the server waits for its connections.
-const STOP_LIMIT: Duration = Duration::from_secs(8);
+/// How long connections may take to end with the server.
+const STOP_GRACE: Duration = Duration::from_secs(8);
 /// Refused connections that are logged one by one within a second; the rest is counted.
 const REFUSALS_LOGGED: u32 = 20;
 
@@ -117,7 +117,7 @@ pub enum ServerError {
     ShortKey(usize),
     /// The key cannot be had.
     #[error(transparent)]
-    Key(#[from] crate::key_file::KeyError),
+    Key(#[from] crate::keys::KeyError),
     /// No socket could be opened.
     #[error("cannot listen on {place}: {error}")]
     Listen {
@@ -334,7 +334,7 @@ impl Server {
         info!(connections = open, "ending");
         drop(self.listeners);
         let all = async { while tasks.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(STOP_LIMIT, all).await;
+        let _ = tokio::time::timeout(STOP_GRACE, all).await;
         // Whatever is left is dropped, and its process groups are killed with it.
         tasks.shutdown().await;
     }

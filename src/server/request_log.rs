@@ -4,12 +4,9 @@
 
 use tracing::trace;
 
-/// Bytes of a frame header (FR-2).
-const HEADER: usize = 16;
-/// The client's first frame: magic, kind HELLO, no flags. Request and thread are 0.
-const HELLO_START: [u8; 4] = [0x45, 0x43, 0x01, 0x00];
-/// The largest payload of a frame (FR-4).
-const MAX_PAYLOAD: u32 = 1_048_576;
+use crate::pickle::first_text;
+use crate::wire::{Flags, HEADER, Header, Kind, Sender};
+
 /// Bytes of a payload that are looked at for a name.
 const LOOK: usize = 256;
 /// The stub that goes before the frames is far smaller; where no frame was seen by then, none
@@ -25,15 +22,6 @@ enum Place {
     Payload { header: Header, left: u32 },
     /// Not understood, or nobody listens: nothing is looked at any more.
     Off,
-}
-
-#[derive(Clone, Copy)]
-struct Header {
-    kind: u8,
-    flags: u8,
-    length: u32,
-    request: u32,
-    thread: i32,
 }
 
 /// The requests of one connection.
@@ -85,7 +73,7 @@ impl RequestLog {
             }
             self.kept.push(*byte);
             if let Some(header) = self.parse()
-                && self.kept.starts_with(&HELLO_START)
+                && header.kind == Kind::Hello
                 && header.request == 0
                 && header.thread == 0
             {
@@ -103,20 +91,8 @@ impl RequestLog {
     }
 
     fn parse(&self) -> Option<Header> {
-        let [0x45, 0x43, kind, flags, rest @ ..] = self.kept.as_slice() else {
-            return None;
-        };
-        let (length, rest) = rest.split_first_chunk::<4>()?;
-        let (request, rest) = rest.split_first_chunk::<4>()?;
-        let thread = rest.first_chunk::<4>()?;
-        let length = u32::from_be_bytes(*length);
-        (length <= MAX_PAYLOAD).then_some(Header {
-            kind: *kind,
-            flags: *flags,
-            length,
-            request: u32::from_be_bytes(*request),
-            thread: i32::from_be_bytes(*thread),
-        })
+        let bytes = self.kept.as_slice().try_into().ok()?;
+        Header::decode(bytes, Sender::Client).ok()
     }
 
     fn enter(&mut self, header: Header) {
@@ -156,20 +132,13 @@ impl RequestLog {
     }
 
     fn tell(&mut self, header: Header) {
-        let kind = match header.kind {
-            0x02 => "call",
-            0x03 => "method",
-            0x04 => "eval",
-            0x05 => "exec",
-            0x06 => "define",
-            0x07 => "run",
-            _ => "",
-        };
-        if !kind.is_empty() {
+        if header.kind.is_request() {
             self.count += 1;
             // Deflated payloads and those in parts with buffers do not begin with the pickle.
-            let readable = header.flags & 0x06 == 0 && matches!(header.kind, 0x02 | 0x03 | 0x06);
-            let name = if readable {
+            let begins_with_pickle =
+                !header.flags.contains(Flags::DEFLATED) && !header.flags.contains(Flags::BUFFERS);
+            let named = matches!(header.kind, Kind::Call | Kind::Method | Kind::Define);
+            let name = if begins_with_pickle && named {
                 first_text(&self.kept)
             } else {
                 None
@@ -179,44 +148,14 @@ impl RequestLog {
                 peer = %self.peer,
                 request = header.request,
                 thread = header.thread,
-                kind,
-                name = name.map(crate::error::printable),
+                kind = header.kind.name().to_ascii_lowercase(),
+                name = name.as_deref().map(crate::error::printable),
                 bytes = header.length,
                 "request"
             );
         }
         self.kept.clear();
         self.place = Place::Header;
-    }
-}
-
-/// The first text of a pickled tuple whose elements before it are numbers: the name of a call, the
-/// method of an object, the module of a definition. None where it is anything else.
-fn first_text(mut pickle: &[u8]) -> Option<&str> {
-    loop {
-        let (code, rest) = pickle.split_first()?;
-        let skip = match code {
-            0x80 | b'K' | b'h' | b'q' => 1, // PROTO, BININT1, BINGET, BINPUT
-            b'M' => 2,                      // BININT2
-            b'J' | b'r' => 4,               // BININT, LONG_BINPUT
-            0x95 => 8,                      // FRAME
-            0x8a => 1 + usize::from(*rest.first()?), // LONG1
-            b'(' | 0x94 => 0,               // MARK, MEMOIZE
-            0x8c => {
-                let (length, text) = rest.split_first()?;
-                return std::str::from_utf8(text.get(..usize::from(*length))?).ok();
-            }
-            b'X' => {
-                let (length, text) = rest.split_first_chunk::<4>()?;
-                return std::str::from_utf8(text.get(..u32::from_le_bytes(*length) as usize)?).ok();
-            }
-            b'U' => {
-                let (length, text) = rest.split_first()?;
-                return std::str::from_utf8(text.get(..usize::from(*length))?).ok();
-            }
-            _ => return None,
-        };
-        pickle = rest.get(skip..)?;
     }
 }
 
@@ -237,31 +176,6 @@ mod tests {
         let mut log = RequestLog::new("test");
         log.place = Place::Before { seen: 0 };
         log
-    }
-
-    #[test]
-    fn names_are_found_in_pickles_of_every_protocol() {
-        // pickle.dumps(("os.getpid", (), {}), 2), 4 and (7, "read", (), {}), 4; 300 as first.
-        for (pickle, name) in [
-            (
-                b"\x80\x02X\x09\0\0\0os.getpidq\0)}q\x01\x87q\x02.".as_slice(),
-                "os.getpid",
-            ),
-            (
-                b"\x80\x04\x95\x12\0\0\0\0\0\0\0\x8c\x09os.getpid\x94)}\x94\x87\x94.",
-                "os.getpid",
-            ),
-            (
-                b"\x80\x04\x95\x10\0\0\0\0\0\0\0(K\x07\x8c\x04read\x94)}\x94t\x94.",
-                "read",
-            ),
-            (b"\x80\x02(M\x2c\x01X\x04\0\0\0read", "read"),
-        ] {
-            assert_eq!(first_text(pickle), Some(name));
-        }
-        assert_eq!(first_text(b""), None);
-        assert_eq!(first_text(b"\x80\x04c__main__\n"), None);
-        assert_eq!(first_text(b"\x80\x02X\xff\xff\xff\xffx"), None);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use crate::process::{self, Command};
 
 /// Init scripts under a root, `/` or a folder that stands for it.
 #[derive(Debug)]
@@ -82,15 +83,15 @@ impl SysV {
     /// # Errors
     /// Where the script cannot be started.
     pub fn running(&self) -> io::Result<bool> {
-        Ok(Command::new(self.script())
-            .arg("status")
-            .output()?
-            .status
-            .success())
+        let mut script = process::program(self.script());
+        script.arg("status");
+        process::succeeds(script)
     }
 
     fn run(&self, verb: &str) -> io::Result<()> {
-        outcome(Command::new(self.script()).arg(verb))
+        let mut script = process::program(self.script());
+        script.arg(verb);
+        outcome(script)
     }
 
     fn register(&self, add: bool) -> io::Result<()> {
@@ -106,9 +107,9 @@ impl SysV {
                 }
                 (false, _) => (program, remove_before, remove_after),
             };
-            let mut command = Command::new(program);
+            let mut command = process::program(program);
             command.args(before).arg(super::NAME).args(after);
-            match outcome(&mut command) {
+            match outcome(command) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => return other,
             }
@@ -135,8 +136,8 @@ impl SysV {
     }
 }
 
-fn outcome(command: &mut Command) -> io::Result<()> {
-    let done = command.stdin(std::process::Stdio::null()).output()?;
+fn outcome(command: Command) -> io::Result<()> {
+    let done = process::run(command)?;
     if done.status.success() {
         return Ok(());
     }

@@ -88,6 +88,9 @@ pub struct Session {
     calls: Calls,
     next_id: u64,
     threads: Threads,
+    // The encoded HELLO, and how many bytes of all were taken to be sent.
+    hello: Bytes,
+    sent: u64,
     // Encoded frames that go before any request (ME-17).
     control: BytesMut,
     shipment: Shipment,
@@ -120,6 +123,8 @@ impl Session {
             calls: Calls::default(),
             next_id: 1,
             threads: Threads::default(),
+            hello: control.clone().freeze(),
+            sent: 0,
             control,
             scratch: BytesMut::new(),
             releases: Releases::default(),
@@ -129,6 +134,22 @@ impl Session {
             output_held: 0,
             output_taken: 0,
         }
+    }
+
+    /// Starts over with another process, one that has sent nothing, by sending HELLO again. False, and nothing is changed,
+    /// where more than HELLO was taken to be sent: it may have been acted on.
+    pub fn restart(&mut self) -> bool {
+        let taken = usize::try_from(self.sent).unwrap_or(usize::MAX);
+        if self.greeted || self.closed || taken > self.hello.len() {
+            return false;
+        }
+        let mut control = BytesMut::from(&*self.hello);
+        // What is left of the first HELLO stands in front of the rest.
+        let left = self.hello.len() - taken;
+        control.extend_from_slice(self.control.get(left..).unwrap_or_default());
+        self.control = control;
+        self.sent = 0;
+        true
     }
 
     /// Takes a request; it completes later by exactly one [`Event::Completed`] with the number returned.

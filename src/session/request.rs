@@ -35,6 +35,18 @@ pub enum RequestKind {
     Run,
 }
 
+impl RequestKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [RequestKind; 6] = [
+        RequestKind::Call,
+        RequestKind::Method,
+        RequestKind::Eval,
+        RequestKind::Exec,
+        RequestKind::Define,
+        RequestKind::Run,
+    ];
+}
+
 impl From<RequestKind> for Kind {
     fn from(kind: RequestKind) -> Kind {
         match kind {
@@ -45,6 +57,23 @@ impl From<RequestKind> for Kind {
             RequestKind::Define => Kind::Define,
             RequestKind::Run => Kind::Run,
         }
+    }
+}
+
+impl TryFrom<Kind> for RequestKind {
+    /// The kind, which is not one of a request.
+    type Error = Kind;
+
+    fn try_from(kind: Kind) -> Result<RequestKind, Kind> {
+        Ok(match kind {
+            Kind::Call => RequestKind::Call,
+            Kind::Method => RequestKind::Method,
+            Kind::Eval => RequestKind::Eval,
+            Kind::Exec => RequestKind::Exec,
+            Kind::Define => RequestKind::Define,
+            Kind::Run => RequestKind::Run,
+            other => return Err(other),
+        })
     }
 }
 
@@ -162,4 +191,21 @@ pub enum SubmitError {
     /// Every request number is in use.
     #[error("too many calls are in flight")]
     TooMany,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Sender;
+
+    #[test]
+    fn every_kind_of_request_is_one_of_the_wire_and_back() {
+        let of_the_wire = (0..=u8::MAX).filter_map(|code| Kind::from_code(code, Sender::Client));
+        let requests: Vec<Kind> = of_the_wire.filter(|kind| kind.is_request()).collect();
+        assert_eq!(RequestKind::ALL.map(Kind::from).to_vec(), requests);
+        for kind in RequestKind::ALL {
+            assert_eq!(RequestKind::try_from(Kind::from(kind)), Ok(kind));
+        }
+        assert_eq!(RequestKind::try_from(Kind::Data), Err(Kind::Data));
+    }
 }

@@ -70,6 +70,7 @@ impl Session {
         if first > 0 {
             out.push(self.control.split_to(first).freeze());
         }
+        self.sent += first as u64;
         if self.closed || !self.control.is_empty() {
             return first;
         }
@@ -99,6 +100,7 @@ impl Session {
         sink.flush();
         let sent = sink.sent;
         self.scratch = scratch;
+        self.sent += (sent - first) as u64;
         sent
     }
 

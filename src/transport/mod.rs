@@ -7,145 +7,22 @@
     clippy::indexing_slicing
 )]
 
-pub mod child;
 pub mod local;
 pub mod openssh;
 pub mod ssh;
 pub mod tcp;
 
-use std::fmt;
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::connection_spec::{ConnectionSpec, Transport};
 use crate::error::{ConnectError, Stage};
+pub use crate::process::{ExitStatus, ReadEvent};
+pub use crate::progress::{StageEvent, StageLimits, StageObserver};
+use crate::spec::{ConnectionSpec, Transport};
 use crate::stub::Bootstrap;
-
-/// What a process wrote, or how it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReadEvent {
-    /// Bytes of its standard output.
-    Stdout(Bytes),
-    /// Bytes of its standard error.
-    Stderr(Bytes),
-    /// It ended; said once, as far as the transport learns of it.
-    Exit(ExitStatus),
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExitStatus {
-    /// Its exit code.
-    Code(i32),
-    /// The signal that ended it, by name without `SIG`, such as `KILL`.
-    Signal(String),
-    /// It ended, or the connection did, and nobody said how; the sentence says what is known.
-    Unknown(String),
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ExitStatus::Code(code) => write!(f, "the process ended with exit status {code}"),
-            ExitStatus::Signal(name) => write!(f, "the process was ended by signal {name}"),
-            ExitStatus::Unknown(why) => f.write_str(why),
-        }
-    }
-}
-
-/// Time limits of the stages, each for one attempt.
-#[derive(Debug, Clone)]
-pub struct StageLimits {
-    /// Name look-up.
-    pub resolve: Duration,
-    /// TCP connection to one address.
-    pub connect: Duration,
-    /// SSH versions and key exchange, or the TCP handshake.
-    pub key_exchange: Duration,
-    /// Authentication, without the time a person takes to answer a question.
-    pub authentication: Duration,
-    /// Channel open and exec.
-    pub channel: Duration,
-    /// From exec to the interpreter's first sign.
-    pub interpreter: Duration,
-    /// From there until the stub runs.
-    pub stub: Duration,
-}
-
-impl Default for StageLimits {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        StageLimits {
-            resolve: seconds(15),
-            connect: seconds(15),
-            key_exchange: seconds(20),
-            authentication: seconds(30),
-            channel: seconds(20),
-            interpreter: seconds(60),
-            stub: seconds(30),
-        }
-    }
-}
-
-impl StageLimits {
-    /// The limit of one stage.
-    pub fn of(&self, stage: Stage) -> Duration {
-        match stage {
-            Stage::Configure | Stage::Resolve => self.resolve,
-            Stage::Connect => self.connect,
-            Stage::KeyExchange | Stage::HostKey => self.key_exchange,
-            Stage::Authentication => self.authentication,
-            Stage::Channel => self.channel,
-            Stage::Interpreter => self.interpreter,
-            Stage::Stub => self.stub,
-        }
-    }
-
-    /// The same limits, none longer than this.
-    #[must_use]
-    pub fn capped(&self, limit: Duration) -> Self {
-        StageLimits {
-            resolve: self.resolve.min(limit),
-            connect: self.connect.min(limit),
-            key_exchange: self.key_exchange.min(limit),
-            authentication: self.authentication.min(limit),
-            channel: self.channel.min(limit),
-            interpreter: self.interpreter.min(limit),
-            stub: self.stub.min(limit),
-        }
-    }
-
-    /// The same limit for every stage.
-    pub fn all(limit: Duration) -> Self {
-        StageLimits {
-            resolve: limit,
-            connect: limit,
-            key_exchange: limit,
-            authentication: limit,
-            channel: limit,
-            interpreter: limit,
-            stub: limit,
-        }
-    }
-}
-
-/// One stage reached its end, for those who want to see how a connection comes about.
-#[derive(Debug, Clone)]
-pub struct StageEvent {
-    /// Which stage.
-    pub stage: Stage,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// What came of it, such as an address, a key's fingerprint or an authentication method; safe to print.
-    pub detail: String,
-}
-
-/// Receives stage events; called on the runtime's thread, so it must not block.
-pub type StageObserver = Arc<dyn Fn(StageEvent) + Send + Sync>;
 
 /// A question to the user that a connection needs answered.
 #[derive(Debug, Clone)]
@@ -176,13 +53,7 @@ pub struct TransportOptions {
 impl TransportOptions {
     /// Tells the observer, if there is one.
     pub fn reached(&self, stage: Stage, elapsed: Duration, detail: impl Into<String>) {
-        if let Some(observer) = &self.observer {
-            observer(StageEvent {
-                stage,
-                elapsed,
-                detail: detail.into(),
-            });
-        }
+        crate::progress::reached(self.observer.as_ref(), stage, elapsed, detail);
     }
 }
 
@@ -204,7 +75,7 @@ pub struct Process {
 #[derive(Debug)]
 pub enum Writer {
     /// A child process's standard input.
-    Child(child::Writer),
+    Child(crate::process::Writer),
     /// A connection to a standalone server.
     Tcp(tcp::Writer),
     /// A channel of an SSH connection.
@@ -240,7 +111,7 @@ impl Writer {
 #[derive(Debug)]
 pub enum Reader {
     /// A child process's output.
-    Child(child::Reader),
+    Child(crate::process::Reader),
     /// A connection to a standalone server.
     Tcp(tcp::Reader),
     /// A channel of an SSH connection.
@@ -267,7 +138,7 @@ pub async fn open(
     command: &str,
     options: &TransportOptions,
 ) -> Result<Process, ConnectError> {
-    within_limit(spec, async {
+    let opening = async {
         match spec.transport() {
             Transport::Local => local::open(command, options).await,
             Transport::Tcp => tcp::open(spec, command, options).await,
@@ -279,12 +150,17 @@ pub async fn open(
                 openssh::open(&openssh::target_of(spec, program)?, command, options).await
             }
         }
-    })
-    .await
+    };
+    named(spec, opening.await)
 }
 
+/// What is to be done once a stub runs.
+pub type OnRunning = Box<dyn FnOnce() + Send>;
+
+/// Tells whether a connection has ended.
+pub type HasEnded = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// A process that is about to run the stub.
-#[derive(Debug)]
 pub struct Started {
     /// The process.
     pub process: Process,
@@ -292,8 +168,10 @@ pub struct Started {
     pub bootstrap: Bootstrap,
     /// Whether the stub has been sent to it.
     pub stub_sent: bool,
-    /// Starts others for the clients to come. Call it when this one runs, so that they do not hold it up.
-    pub replenish: Option<ssh::Replenish>,
+    /// For one that shares the connection of others, which may have been at its end: whether it has ended.
+    pub shared_has_ended: Option<HasEnded>,
+    /// To be called once the stub runs: what it does for the clients to come must not make this one wait.
+    pub on_running: Option<OnRunning>,
 }
 
 /// Connects as the spec says and starts an interpreter by `bootstrap`, without waiting for a sign of
@@ -306,37 +184,25 @@ pub async fn start_stub(
     bootstrap: Bootstrap,
     options: &TransportOptions,
 ) -> Result<Started, ConnectError> {
-    let ahead = spec.ahead.unwrap_or(0);
-    if ahead > 0 && spec.transport() == Transport::Ssh {
+    if spec.transport() == Transport::Ssh {
         let opening = async {
             let target = ssh::target_of(spec)?;
-            let connector = ssh::Connector::shared();
+            let (connector, ahead) = (ssh::Connector::shared(), spec.ahead.unwrap_or(0));
             ssh::start_stub(connector, &target, bootstrap, ahead, options).await
         };
-        return within_limit(spec, opening).await;
+        return named(spec, opening.await);
     }
     Ok(Started {
         process: open(spec, bootstrap.command(), options).await?,
         bootstrap,
         stub_sent: false,
-        replenish: None,
+        shared_has_ended: None,
+        on_running: None,
     })
 }
 
-/// Holds the spec's limit for the whole, and puts the host into the error as the user named it.
-async fn within_limit<T>(
-    spec: &ConnectionSpec,
-    opening: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    let result = match spec.timeout {
-        None => opening.await,
-        Some(limit) => tokio::time::timeout(limit, opening)
-            .await
-            .unwrap_or_else(|_| {
-                Err(ConnectError::timeout(spec.label(), Stage::Connect, limit)
-                    .with_hint("give the spec a longer timeout="))
-            }),
-    };
+/// Puts the host into the error as the user named it.
+fn named<T>(spec: &ConnectionSpec, result: Result<T, ConnectError>) -> Result<T, ConnectError> {
     result.map_err(|mut error| {
         error.host = spec.label();
         error

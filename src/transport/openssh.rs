@@ -1,13 +1,13 @@
 //! The user's own `ssh` program, for what the native transport lacks (`ssh=/path/to/ssh` in a spec).
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
-use tokio::process::Command;
-
-use super::child::{self, Group};
-use super::{Process, TransportOptions};
-use crate::connection_spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home};
 use crate::error::{ConnectError, Stage};
+use crate::process::{self, ErrorOutput, Group};
+use crate::spec::{ConnectionSpec, expand_home};
+use crate::transport::ssh::{ConfigSource, config_source, option_text, overrides};
+use crate::transport::{Process, TransportOptions};
 
 /// Which program to run, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,57 +20,29 @@ pub struct OpenSshTarget {
     pub port: Option<u16>,
     /// Login name, if the user named one.
     pub user: Option<String>,
-    /// Arguments of the user's own, put before the host.
-    pub extra: Vec<String>,
+    /// Further arguments, put before the host.
+    pub extra: Vec<OsString>,
 }
 
-/// The target of a spec whose transport is an ssh program: its fields as arguments, `extra` before them.
+/// The target of a spec whose transport is an ssh program: its options as arguments, and `extra` behind them.
 ///
 /// # Errors
-/// None today; the signature is that of the native transport.
+/// At stage configure, where no argument makes the program do what the spec says.
 pub fn target_of(spec: &ConnectionSpec, program: PathBuf) -> Result<OpenSshTarget, ConnectError> {
-    let mut extra = spec.extra.clone();
-    let mut option = |text: String| extra.extend(["-o".to_owned(), text]);
-    if let Some(path) = &spec.identity {
-        let path = expand_home(path);
-        option(format!("IdentityFile=\"{}\"", path.display()));
-        option("IdentitiesOnly=yes".to_owned());
+    let mut extra = Vec::new();
+    match config_source(spec) {
+        ConfigSource::Standard => {}
+        ConfigSource::None => extra.extend(["-F".into(), "none".into()]),
+        ConfigSource::File(path) => extra.extend(["-F".into(), path.into_os_string()]),
     }
-    if let Some(path) = &spec.known_hosts {
-        let path = expand_home(path);
-        option(format!("UserKnownHostsFile=\"{}\"", path.display()));
-        option("GlobalKnownHostsFile=none".to_owned());
+    for option in overrides(spec) {
+        let text = option_text(&option).map_err(|reason| {
+            ConnectError::new(spec.label(), Stage::Configure, reason)
+                .with_hint("take ssh=yes, the native transport")
+        })?;
+        extra.extend(["-o".into(), text]);
     }
-    match spec.hostkey {
-        None => {}
-        Some(HostKeyPolicy::Ask) => option("StrictHostKeyChecking=ask".to_owned()),
-        Some(HostKeyPolicy::Refuse) => option("StrictHostKeyChecking=yes".to_owned()),
-        Some(HostKeyPolicy::AcceptNew) => option("StrictHostKeyChecking=accept-new".to_owned()),
-        Some(HostKeyPolicy::Off) => {
-            option("StrictHostKeyChecking=no".to_owned());
-            option("UserKnownHostsFile=/dev/null".to_owned());
-            option("GlobalKnownHostsFile=/dev/null".to_owned());
-        }
-    }
-    if let Some(batch) = spec.batch {
-        option(format!("BatchMode={}", if batch { "yes" } else { "no" }));
-    }
-    if let Some(jump) = &spec.jump {
-        let hops: Vec<String> = jump.iter().map(ToString::to_string).collect();
-        let hops = if hops.is_empty() {
-            "none".to_owned()
-        } else {
-            hops.join(",")
-        };
-        option(format!("ProxyJump={hops}"));
-    }
-    match &spec.config {
-        None => {}
-        Some(ConfigChoice::None) => extra.extend(["-F".to_owned(), "none".to_owned()]),
-        Some(ConfigChoice::File(path)) => {
-            extra.extend(["-F".to_owned(), expand_home(path).display().to_string()]);
-        }
-    }
+    extra.extend(spec.extra.iter().map(OsString::from));
     Ok(OpenSshTarget {
         program: expand_home(&program),
         host: spec.host.to_plain(),
@@ -78,16 +50,6 @@ pub fn target_of(spec: &ConnectionSpec, program: PathBuf) -> Result<OpenSshTarge
         user: spec.user.clone(),
         extra,
     })
-}
-
-/// Where the program is, if it is anywhere.
-fn found(program: &Path) -> Option<PathBuf> {
-    if program.components().count() > 1 {
-        return program.is_file().then(|| program.to_path_buf());
-    }
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
 }
 
 /// Runs `command` on the target by the `ssh` program.
@@ -108,17 +70,12 @@ pub async fn open(
         return Err(fail("host and user must not begin with a dash".to_owned()));
     }
     // Where somebody may be asked, it asks them itself.
-    let (mut ssh, group) = match found(&target.program) {
+    let (mut ssh, group) = match process::find_program(&target.program) {
         Some(program) if cfg!(unix) && options.prompter.is_some() => {
-            let mut shell = Command::new("/bin/sh");
-            shell
-                .arg("-c")
-                .arg(format!("{}exec \"$0\" \"$@\"", child::DEAF))
-                .arg(program);
-            (shell, Group::Ours)
+            (process::ignoring_interrupts(program), Group::Shared)
         }
         // Starting it says what is wrong with it.
-        _ => (Command::new(&target.program), Group::Own),
+        _ => (process::program(&target.program), Group::Own),
     };
     // No terminal on the other side, no escape characters in the stream, nothing of the user's forwardings.
     ssh.args(["-T", "-e", "none", "-o", "ClearAllForwardings=yes"]);
@@ -135,18 +92,19 @@ pub async fn open(
         .arg("--")
         .arg(&target.host)
         .arg(command);
-    let (writer, reader) = child::spawn(ssh, group).map_err(|error| {
+    let spawned = process::spawn(ssh, group, ErrorOutput::Piped).map_err(|error| {
         fail(format!("{}: {error}", target.program.display()))
             .with_hint("name the ssh program by its full path in the spec, or take ssh=yes for the native transport")
     })?;
+    let (writer, reader) = spawned.into_halves();
     options.reached(
         Stage::Connect,
         since.elapsed(),
         format!("started {}", target.program.display()),
     );
     Ok(Process {
-        writer: super::Writer::Child(writer),
-        reader: super::Reader::Child(reader),
+        writer: crate::transport::Writer::Child(writer),
+        reader: crate::transport::Reader::Child(reader),
         peer: target.host.clone(),
     })
 }

@@ -11,8 +11,6 @@ from easycluster.server import spawn_local
 from support.interpreters import interpreters
 from support.sshd import Sshd
 
-INTERPRETERS = interpreters()
-
 
 @pytest.fixture(scope="session")
 def sshd():
@@ -22,7 +20,7 @@ def sshd():
         server.wait_until_idle()
 
 
-@pytest.fixture(params=INTERPRETERS, ids=str)
+@pytest.fixture(params=interpreters(), ids=str)
 def interpreter(request):
     """Every interpreter of this machine in turn."""
     return request.param

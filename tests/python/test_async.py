@@ -6,8 +6,8 @@ import asyncio
 import sys
 
 import pytest
-from conftest import INTERPRETERS
 from easycluster import AsyncClient, RemoteException, define_common
+from support.interpreters import interpreters
 
 define_common('''
 class AsyncThing(ServerObject):
@@ -61,10 +61,10 @@ def test_the_loop_goes_on_and_cancelled_tasks_cancel_calls(sshd):
 
 def test_many_hosts_at_once(sshd):
     async def main():
-        specs = [sshd.spec('rpython=%s' % entry.path) for entry in INTERPRETERS]
+        specs = [sshd.spec('rpython=%s' % entry.path) for entry in interpreters()]
         clients = await asyncio.gather(*[AsyncClient.open(spec) for spec in specs])
         versions = await asyncio.gather(*[client.eval('__import__("sys").version_info[0]') for client in clients])
-        assert versions == [entry.version[0] for entry in INTERPRETERS]
+        assert versions == [entry.version[0] for entry in interpreters()]
         for client in clients:
             client.close()
 

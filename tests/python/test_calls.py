@@ -48,7 +48,7 @@ def test_a_time_limit_ends_the_call_and_shows_where_it_stood(sleeper):
     start = time.monotonic()
     with pytest.raises(CallTimeout) as raised:
         sleeper.nap(30, call_timeout=0.3)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
     assert any('in nap' in line for line in raised.value.stack)
     assert isinstance(raised.value, TimeoutError)
     assert sleeper.eval('1') == 1
@@ -109,7 +109,7 @@ def test_a_group_ends_by_time_and_when_nothing_is_due(sleeper):
     response = sleeper.nap(30, nonblocking=True)
     start = time.monotonic()
     group.read_responses(timeout=0.1)
-    assert 0.05 < time.monotonic() - start < 10
+    assert 0.05 < time.monotonic() - start < 25
     response.cancel()
     group.read_responses()
     assert response.have_response
@@ -326,7 +326,8 @@ def test_a_program_ends_with_connections_open_and_threads_waiting():
         threading.Thread(target=lambda: client.call('time.sleep', 60, origexc='quiet'), daemon=True).start()
         client.eval('1', oncomplete=lambda value: None)
         plain.execblock('print("printed at the end")')
-        time.sleep(0.2)
+        while not client._native.outstanding():
+            time.sleep(0.01)
     ''')
     assert done.returncode == 0, done.stderr
     assert 'printed at the end' in done.stdout

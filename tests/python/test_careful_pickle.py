@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import datetime
 import enum
+import operator
 import os
 import pickle
 import re
@@ -15,7 +16,8 @@ import uuid
 import easycluster
 import numpy
 import pytest
-from easycluster import Refused, _safe_pickle, define_common
+from easycluster import Refused, define_common
+from easycluster._pickling import policy, unpickler
 
 define_common('''
 import enum
@@ -41,11 +43,11 @@ REMOTE = 'careful_definitions'
 
 
 def unpickle(data, buffers=()):
-    policy = _safe_pickle.Policy((), [REMOTE])
+    allowed = policy.Policy((), [REMOTE])
     if not buffers:
-        return _safe_pickle.unpickle_scanned(data, policy, lambda pid: pytest.fail('no reference is expected'))
+        return unpickler.unpickle_scanned(data, allowed, lambda pid: pytest.fail('no reference is expected'))
     uses = easycluster._native.scan_pickle(data)
-    return _safe_pickle.unpickle(data, buffers, uses, policy, None)
+    return unpickler.unpickle(data, buffers, uses, allowed, None)
 
 
 class Pickled:
@@ -211,6 +213,11 @@ def test_members_of_enumerations_arrive_and_are_not_changed():
             unpickle(pickle.dumps(Pickled(uuid.SafeUUID, (0,), {'_value_': 7}), protocol))
         # The way of some releases of 3.11.
         assert unpickle(pickle.dumps(Pickled(getattr, (remote_code.CarefulColor, 'RED')), protocol)) is red
+        flags = (remote_code.CarefulFlag.A, remote_code.CarefulFlag.B)
+        assert unpickle(pickle.dumps(Pickled(operator.or_, flags), protocol)) is flags[0] | flags[1]
+        for pair in [(1, 2), ({1: 1}, {2: 2}), (flags[0], 1), (flags[0], remote_code.CarefulColor.RED)]:
+            with pytest.raises(Refused, match='asked for'):
+                unpickle(pickle.dumps(Pickled(operator.or_, pair), protocol))
         for owner, name in [(remote_code.CarefulColor, '__class__'), (int, 'real'), (red, 'value')]:
             with pytest.raises(Refused):
                 unpickle(pickle.dumps(Pickled(getattr, (owner, name)), protocol))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import easycluster
 import pytest
-from conftest import INTERPRETERS
+from support.interpreters import interpreters
 
-MASTERS = [entry for entry in INTERPRETERS if entry.version >= (3, 9)]
+MASTERS = [entry for entry in interpreters() if entry.kind == 'python' and entry.version >= (3, 9)]
 
 PROGRAM = r'''
 import sys, threading, time
@@ -80,7 +80,7 @@ print('fine')
 def test_every_master(master, sshd, tmp_path):
     package = Path(easycluster.__file__).parent
     shutil.copytree(package, tmp_path / 'easycluster', ignore=shutil.ignore_patterns('__pycache__'))
-    specs = [sshd.spec('rpython=%s' % entry.path) for entry in (INTERPRETERS[0], master)]
+    specs = [sshd.spec('rpython=%s' % entry.path) for entry in (interpreters()[0], master)]
     done = subprocess.run(
         [master.path, '-c', PROGRAM, *specs],
         env=dict(os.environ, PYTHONPATH=str(tmp_path)),

@@ -12,7 +12,7 @@ from os.path import sep as separator
 
 import pytest
 from easycluster import RemoteException, define_common
-from easycluster._annotations import without_annotations
+from easycluster._shipping.annotations import without_annotations
 
 define_common('''
 def run_defined(value):

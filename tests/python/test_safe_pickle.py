@@ -18,7 +18,8 @@ import uuid
 
 import numpy
 import pytest
-from easycluster import Client, Refused, _native, _safe_pickle, define_common
+from easycluster import Client, Refused, _native, define_common
+from easycluster._pickling import policy, unpickler
 
 define_common('''
 import os
@@ -56,8 +57,8 @@ MARK = 'EASYCLUSTER_TEST_PWNED'
 
 
 def unpickle(data, allow=()):
-    policy = _safe_pickle.Policy(allow, [REMOTE])
-    return _safe_pickle.unpickle_scanned(data, policy, lambda pid: pytest.fail('no reference is expected'))
+    allowed = policy.Policy(allow, [REMOTE])
+    return unpickler.unpickle_scanned(data, allowed, lambda pid: pytest.fail('no reference is expected'))
 
 
 def line(text):

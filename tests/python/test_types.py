@@ -10,19 +10,82 @@ from pathlib import Path
 
 import easycluster
 import easycluster.server
+import pytest
 
 
-def test_the_stubs_say_what_the_package_has(tmp_path):
+def run(tmp_path, *command):
     package = Path(easycluster.__file__).parent
-    done = subprocess.run(
-        [sys.executable, '-m', 'mypy.stubtest', 'easycluster'],
+    return subprocess.run(
+        [sys.executable, '-m', *command],
         cwd=tmp_path,
         env=dict(os.environ, MYPYPATH=str(package.parent) if 'site-packages' not in str(package) else ''),
         capture_output=True,
         text=True,
         timeout=600,
     )
+
+
+# What has no source in the package has its types apart: the extension, and the files that both ends run.
+@pytest.mark.parametrize('module', ['_native', '_stub_names', '_stub_objects'])
+def test_a_stub_file_says_what_its_module_has(tmp_path, module):
+    done = run(tmp_path, 'mypy.stubtest', 'easycluster.' + module)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+PROGRAM = '''
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from typing_extensions import assert_type
+
+import easycluster
+from easycluster import AsyncClient, Client, NonblockingResponse, ServerObject, ThreadedClient, call_multi
+from easycluster.server import spawn_local
+
+
+class Thing(ServerObject):
+    export_methods = ('get',)
+
+
+def blocking(spec: str) -> None:
+    assert_type(Client.from_spec(spec), Client)
+    assert_type(ThreadedClient.from_spec(spec, keep_alive_interval=1), ThreadedClient)
+    assert_type(spawn_local(), Client)
+    assert_type(spawn_local(ThreadedClient), ThreadedClient)
+    with spawn_local() as client:
+        response: NonblockingResponse = client.eval('1', nonblocking=True)
+        response.wait(timeout=1.0)
+        client.os.path.join('a', 'b')
+        call_multi([client], 'len', 'abc')
+    client.eval('1', tiemout=5)  # E: no such option
+
+
+async def awaited(spec: str) -> None:
+    async with AsyncClient.open(spec) as client:
+        assert_type(client, AsyncClient)
+        assert_type(client.eval('1', timeout=5), Awaitable[Any])
+        value: int = await client.call('len', 'abc')
+        client.eval('1', tiemout=5)  # E: no such option
+    other: Client = client  # E: not one
+
+
+easycluster.connect_multi(['a@b'], return_exceptions=True)
+'''
+
+
+def test_a_program_is_checked_against_the_types_of_the_package(tmp_path):
+    """The lines that are marked are the ones that mypy objects to."""
+    (tmp_path / 'program.py').write_text(PROGRAM)
+    done = run(tmp_path, 'mypy', '--strict', '--no-error-summary', 'program.py')
+    found = {
+        int(line.split(':')[1])
+        for line in done.stdout.splitlines()
+        if line.startswith('program.py') and 'error:' in line
+    }
+    marked = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if '# E:' in line}
+    assert found == marked, done.stdout + done.stderr
 
 
 def test_every_public_name_has_a_docstring():

@@ -139,6 +139,7 @@ def assemble(rpython=None, marker=None):
         ("MARKER_A", marker[:8]),
         ("MARKER_B", marker[8:]),
         ("CANDIDATES", '"%s"' % rpython if rpython else CANDIDATES),
+        ("ARGUMENTS", ""),
         ("LENGTH", str(len(stub))),
     ):
         script = script.replace("%" + name + "%", value)

@@ -1,15 +1,8 @@
 """Runs each test under every interpreter found."""
 
-import os
-import sys
-
 import pytest
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-
-import stub_process  # noqa: E402
-from support.interpreters import interpreters  # noqa: E402
+import stub_process
+from support.interpreters import interpreters
 
 
 def pytest_generate_tests(metafunc):

@@ -18,7 +18,7 @@ HELLO, CALL, METHOD, EVAL, EXEC, DEFINE, RUN = 1, 2, 3, 4, 5, 6, 7
 DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE, PART = 16, 17, 18, 19, 20, 21, 22, 23
 HELLO_S, RESULT, ERROR, OUTPUT, CLASS, PONG, FATAL = 65, 66, 67, 68, 69, 70, 71
 CHUNK = 131072
-DEADLINE = 30
+DEADLINE = 60
 TAG = "\0easycluster.object"
 
 
@@ -92,6 +92,8 @@ class Stub:
         self.classes = {}
         self.pongs = []
         self.credits = {}
+        # What counts against a thread's window, in bytes, before what is credited.
+        self.sent = {}
         self.fatal = None
         self.hello = None
         self.ended = False
@@ -148,6 +150,8 @@ class Stub:
             pass
 
     def frame(self, kind, request, thread, payload, flags=0):
+        if CALL <= kind <= DATA:
+            self.sent[thread] = self.sent.get(thread, 0) + HEADER.size + len(payload)
         self.write(HEADER.pack(0x4543, kind, flags, len(payload), request, thread) + payload)
 
     def part(self, name):

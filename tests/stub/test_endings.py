@@ -4,7 +4,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 
 import pytest
 from stub_process import (
@@ -38,11 +37,12 @@ MIB = 1 << 20
 def test_the_end_of_input_ends_everything(stub, source):
     pid = stub.hello["pid"]
     child = stub.exec("import subprocess, time\nexec_return(subprocess.Popen(['sleep', '100']).pid)")
-    stub.request(EVAL, (source, None))
-    stub.request(EVAL, (source, None), 1)
-    time.sleep(0.05)
+    told = "[__import__('sys').stderr.write('started\\n'), %s]" % source
+    stub.request(EVAL, (told, None))
+    stub.request(EVAL, (told, None), 1)
+    stub.until(lambda: stub.output.count(b"started") == 2)
     stub.process.stdin.close()
-    wait_until(lambda: not is_running(pid) and not is_running(child), 10)
+    wait_until(lambda: not is_running(pid) and not is_running(child))
 
 
 def test_the_disappearance_of_the_reader_ends_everything(start):
@@ -57,12 +57,13 @@ def test_the_disappearance_of_the_reader_ends_everything(start):
     # The reading end goes away while writing goes on; the writing end stays open.
     stub.process.send_signal(0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), stub.process.stdout.fileno())
-    wait_until(lambda: not is_running(pid), 10)
+    wait_until(lambda: not is_running(pid))
 
 
 def test_sigint_from_elsewhere_interrupts_nothing(stub):
-    number = stub.start_call("time.sleep", 0.3)
-    time.sleep(0.05)
+    stub.define("import sys, time\ndef doze():\n    sys.stderr.write('started\\n')\n    time.sleep(0.3)\n")
+    number = stub.start_call("doze")
+    stub.until(lambda: b"started" in stub.output)
     os.kill(stub.hello["pid"], signal.SIGINT)
     assert stub.wait(number) is None
     os.kill(stub.hello["pid"], signal.SIGINT)

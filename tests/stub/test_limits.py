@@ -1,10 +1,10 @@
 """What a connection must stand: large data, output, cancellation and time."""
 
+import mmap
 import os
 import pickle
 import struct
 import threading
-import time
 
 import pytest
 from stub_process import (
@@ -32,13 +32,12 @@ MIB = 1 << 20
 def send_in_window(stub, kind, data, thread=0, flags=0):
     """Sends a long request within the thread's window, as a client does; its number."""
     number = next(stub.numbers)
-    sent = stub.credits.get(thread, 0)
     for start in range(0, len(data), CHUNK):
         part = data[start : start + CHUNK]
-        stub.until(lambda: sent + 16 + len(part) - stub.credits.get(thread, 0) <= MIB or stub.ended)
+        outstanding = 16 + len(part) + stub.sent.get(thread, 0)
+        stub.until(lambda: outstanding - stub.credits.get(thread, 0) <= MIB or stub.ended)
         more = MORE if start + CHUNK < len(data) else 0
         stub.frame(kind if start == 0 else DATA, number, thread, part, (flags if start == 0 else 0) | more)
-        sent += 16 + len(part)
     return number
 
 
@@ -50,9 +49,19 @@ def test_large_argument_and_result(stub):
     assert all(length <= CHUNK for _, _, _, _, length in stub.log)
 
 
+def system_has_huge_pages():
+    """Asked by asking for one, because /sys, which says it, is not everywhere."""
+    with mmap.mmap(-1, 4 * MIB, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        try:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:
+            return False
+    return True
+
+
 def test_a_very_large_argument_lies_in_huge_pages(stub):
     # Only from 3.8 on does Python unpickle straight into the argument's own memory.
-    known = os.path.exists("/sys/kernel/mm/transparent_hugepage/enabled") and stub.hello["pickle"] >= 5
+    known = system_has_huge_pages() and stub.hello["pickle"] >= 5
     stub.define(
         "def asked(x):\n    with open('/proc/self/smaps') as smaps:\n        return len(x), len([1 for line in smaps"
         " if line.startswith('VmFlags:') and 'hg' in line.split()]) > 0\n"
@@ -84,14 +93,13 @@ def test_small_calls_beside_a_large_result(stub):
     stub.call("abs", -1, thread=1)
     large = stub.start_call("large")
     stub.until(lambda: large in stub.parts)
-    slowest = 0
+    beside = 0
     while large not in stub.answers:
-        begin = time.monotonic()
         assert stub.call("abs", -1, thread=1) == 1
-        slowest = max(slowest, time.monotonic() - begin)
-    assert len(stub.wait(large, 60)) == 200 << 20
-    # Before 3.8 a pickle is made in one go.
-    assert slowest < (2.0 if stub.hello["python"] >= (3, 8) else 10.0), slowest
+        beside += 1
+    assert len(stub.wait(large)) == 200 << 20
+    # Before 3.8 a pickle is made in one go, and small answers wait for it.
+    assert beside >= (10 if stub.hello["python"] >= (3, 8) else 1), beside
 
 
 def test_many_small_objects(stub):
@@ -256,43 +264,42 @@ def test_output_waits_for_the_client(start):
 def test_remote_code_may_close_its_output(stub):
     stub.exec("import os\nos.close(1)")
     assert stub.call("abs", -1) == 1
-    time.sleep(0.05)
-    assert stub.call("abs", -1, thread=1) == 1
+    for n in range(50):
+        assert stub.call("abs", -n, thread=n % 2) == n
 
 
 # Long calls beside short ones.
 
 
 def test_ping_beside_a_long_call(stub):
-    stub.define(
-        "def spin(seconds):\n    import time\n    end = time.time() + seconds\n    while time.time() < end:\n        pass\n"
-    )
-    number = stub.start_call("spin", 1.0)
+    stub.define("done = []\ndef spin():\n    while not done:\n        pass\n")
+    number = stub.start_call("spin")
     for n in range(10):
-        begin = time.monotonic()
         stub.frame(PING, 0, 0, b"%d" % n)
         stub.until(lambda: len(stub.pongs) == n + 1)
-        assert time.monotonic() - begin < 0.5
     assert stub.pongs == [b"%d" % n for n in range(10)]
     assert number not in stub.answers
+    stub.call("done.append", 1, thread=1)
     stub.wait(number)
 
 
 def test_a_finished_result_does_not_wait_for_the_next_call(stub):
+    stub.define("import time\ndone = []\ndef doze():\n    while not done:\n        time.sleep(0.01)\n")
     first = stub.start_call("abs", -1)
-    second = stub.start_call("time.sleep", 1.5)
-    begin = time.monotonic()
+    second = stub.start_call("doze")
     assert stub.wait(first) == 1
-    assert time.monotonic() - begin < 1 and second not in stub.answers
+    assert second not in stub.answers
+    stub.call("done.append", 1, thread=1)
     stub.wait(second)
 
 
 def test_calls_of_many_threads_at_once(stub):
-    begin = time.monotonic()
-    numbers = [stub.start_call("time.sleep", 0.2, thread=n) for n in range(1, 51)]
+    stub.define(
+        "import time\nhere = []\ndef meet():\n    here.append(1)\n    while len(here) < 50:\n        time.sleep(0.01)\n"
+    )
+    numbers = [stub.start_call("meet", thread=n) for n in range(1, 51)]
     for number in numbers:
         stub.wait(number)
-    assert time.monotonic() - begin < 5
     # And after the storm, calls are quick again and threads still found.
     for n in range(100):
         assert stub.call("abs", -n, thread=n % 7) == n

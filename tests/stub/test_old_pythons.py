@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from stub_process import CHUNK, HELLO, RUN, Failed, Stub
 from support.interpreters import interpreters
+from support.parts import need
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +21,8 @@ import builtins, os, signal, sys, zlib
 sys.version_info = (3, %d, 0, 'final', 0)
 sys.modules['_signal'] = None
 real = memoryview
+# Python itself reads compiled files by views.
+sys.modules.get('_frozen_importlib_external', sys).memoryview = real
 class memoryview:
     # bytes.join() takes nothing but bytes; os.write() and slices take views.
     def __init__(self, of):
@@ -28,6 +31,8 @@ class memoryview:
         return len(self.of)
     def __getitem__(self, key):
         return memoryview(self.of[key]) if isinstance(key, slice) else self.of[key]
+    def __setitem__(self, key, value):
+        self.of[key] = value
 builtins.memoryview = memoryview
 for name in 'get_inheritable', 'set_inheritable':
     delattr(os, name)
@@ -117,10 +122,19 @@ def played(interpreter, tmp_path, *shims):
     return str(path)
 
 
-def oldest(major):
-    found = [interpreter.path for interpreter in interpreters() if interpreter.version[0] == major]
-    assert found, "no Python %d here to play an older one" % major
-    return found[0]
+def as_version(version, tmp_path, *shims):
+    """A program that is this version: the real one where it is here, or else played by the oldest that is newer.
+
+    The real one needs of the shims only those that are no part of the version, which are the last.
+    """
+    same = [i for i in interpreters() if i.kind == "python" and i.version[0] == version[0] and i.version >= version]
+    if version[0] == 2:
+        need("python2", same)
+    if same[0].version == version:
+        return played(same[0].path, tmp_path, *shims[1:])
+    # What is between them has the old ways as well, partly, and the shims take the new ones away.
+    newer = [i for i in same if version[0] == 2 or i.version >= (3, 4)]
+    return played(newer[0].path, tmp_path, *shims)
 
 
 def exercise(stub):
@@ -145,7 +159,7 @@ def exercise(stub):
 @pytest.mark.parametrize("minor", [2, 3])
 @pytest.mark.parametrize("compress", [False, True])
 def test_python_3_2_and_3_3(tmp_path, minor, compress):
-    python = played(oldest(3), tmp_path, VERSION_3_2 % minor)
+    python = as_version((3, minor), tmp_path, VERSION_3_2 % minor)
     with Stub(python, compress=compress) as stub:
         stub.until(lambda: stub.hello or stub.ended)
         assert stub.hello and stub.hello["python"][:2] == (3, minor) and stub.hello["pickle"] == 3, stub.errors
@@ -153,7 +167,7 @@ def test_python_3_2_and_3_3(tmp_path, minor, compress):
 
 
 def test_python_2_6(tmp_path):
-    python = played(oldest(2), tmp_path, VERSION_2_6)
+    python = as_version((2, 6), tmp_path, VERSION_2_6)
     with Stub(python) as stub:
         stub.until(lambda: stub.hello or stub.ended)
         assert stub.hello and stub.hello["python"][:2] == (2, 6), stub.errors
@@ -167,10 +181,9 @@ def test_python_2_6(tmp_path):
         assert stub.output.endswith(b"['x.py', 'a']\n")
 
 
-@pytest.mark.parametrize("played_as", [(2, VERSION_2_6), (3, VERSION_3_2 % 2)], ids=["2.6", "3.2"])
-def test_system_calls_that_signals_interrupt(tmp_path, played_as):
-    major, shim = played_as
-    python = played(oldest(major), tmp_path, shim, LATER % INTERRUPTED)
+@pytest.mark.parametrize("version, shim", [((2, 6), VERSION_2_6), ((3, 2), VERSION_3_2 % 2)], ids=["2.6", "3.2"])
+def test_system_calls_that_signals_interrupt(tmp_path, version, shim):
+    python = as_version(version, tmp_path, shim, LATER % INTERRUPTED)
     with Stub(python) as stub:
         stub.until(lambda: stub.hello or stub.ended)
         assert stub.hello, stub.errors

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+NAME = re.compile(r"python[0-9.]*")
+"""What interpreters are called: ``python3``, ``python2.7``, ``python`` itself, and versions that are not out yet."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
     path: str
     version: tuple[int, int]
+    kind: str = "python"
+    """``python``, which is CPython, or ``pypy``."""
 
     def __str__(self) -> str:
-        return "python%d.%d" % self.version
+        return "%s%d.%d" % (self.kind, *self.version)
 
 
 @functools.lru_cache(maxsize=None)
 def interpreters() -> tuple[Interpreter, ...]:
     """Every interpreter that this project serves (2.6, 2.7, 3.2 and newer), oldest first, each once.
 
-    Looked for: ``python2.6`` to ``python3.14`` and ``python3`` on PATH, ``versions/*/bin/python`` in pyenv's folder,
-    and the paths in EASYCLUSTER_TEST_PYTHONS, with colons between. pyenv's shims are slow wrappers of the same and
-    left out. Finding none is a failure.
+    Looked for: whatever is called as NAME says on PATH and in ``versions/*/bin`` of pyenv's folder, and the paths in
+    EASYCLUSTER_TEST_PYTHONS, with colons between. pyenv's shims are slow wrappers of the same and left out. PyPy, of
+    which docs/platforms.md says what works, is tested only where it is named. Finding none is a failure.
     """
     found = []
     real_paths = set()
@@ -33,26 +39,29 @@ def interpreters() -> tuple[Interpreter, ...]:
         if real in real_paths or not os.path.isfile(real):
             continue
         real_paths.add(real)
-        version = _version(path)
+        kind, version = _kind_and_version(path)
         if version in ((2, 6), (2, 7)) or version >= (3, 2):
-            found.append(Interpreter(path, version))
+            found.append(Interpreter(path, version, kind))
     if not found:
         raise AssertionError("no Python interpreter found; name some in EASYCLUSTER_TEST_PYTHONS")
-    return tuple(sorted(found, key=lambda interpreter: interpreter.version))
+    return tuple(sorted(found, key=lambda interpreter: (interpreter.version, interpreter.kind != "python")))
 
 
 def _candidates():
     yield from filter(None, os.environ.get("EASYCLUSTER_TEST_PYTHONS", "").split(":"))
-    names = ["python2.%d" % minor for minor in (6, 7)] + ["python3.%d" % minor for minor in range(2, 15)] + ["python3"]
-    for folder in os.environ.get("PATH", "").split(":"):
-        if folder and not folder.rstrip("/").endswith("/shims"):
-            yield from (os.path.join(folder, name) for name in names)
+    folders = [folder for folder in os.environ.get("PATH", "").split(":") if folder]
+    folders = [Path(folder) for folder in folders if not folder.rstrip("/").endswith("/shims")]
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    yield from (str(path) for path in sorted((pyenv / "versions").glob("*/bin/python")))
+    for folder in folders + sorted(pyenv.glob("versions/*/bin")):
+        if folder.is_dir():
+            yield from sorted(str(path) for path in folder.iterdir() if NAME.fullmatch(path.name))
 
 
-def _version(path: str) -> tuple[int, int]:
-    script = "import sys; sys.stdout.write('%d %d' % sys.version_info[:2])"
+def _kind_and_version(path: str) -> tuple[str, tuple[int, int]]:
+    script = (
+        "import sys; sys.stdout.write('%s %d %d' % ((hasattr(sys, 'pypy_version_info') and 'pypy' or 'python',)"
+        " + sys.version_info[:2]))"
+    )
     try:
         done = subprocess.run(
             [path, "-S", "-E", "-c", script],
@@ -61,7 +70,7 @@ def _version(path: str) -> tuple[int, int]:
             stderr=subprocess.DEVNULL,
             timeout=30,
         )
-        major, minor = done.stdout.split()
-        return int(major), int(minor)
+        kind, major, minor = done.stdout.decode().split()
+        return kind, (int(major), int(minor))
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        return 0, 0
+        return "", (0, 0)

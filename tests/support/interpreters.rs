@@ -10,6 +10,8 @@ pub struct Interpreter {
     pub path: PathBuf,
     /// Major and minor.
     pub version: (u32, u32),
+    /// `python`, which is CPython, or `pypy`.
+    pub kind: String,
 }
 
 impl Interpreter {
@@ -20,8 +22,9 @@ impl Interpreter {
 
 /// Every interpreter that this project serves (2.6, 2.7, 3.2 and newer), oldest first, each once. Finding none is a failure.
 ///
-/// Looked for: `python2.6` to `python3.14` and `python3` on PATH, `versions/*/bin/python` in pyenv's folder,
-/// and the paths in EASYCLUSTER_TEST_PYTHONS, with colons between. pyenv's shims are slow wrappers of the same and left out.
+/// Looked for: what is called `python` with a version or without on PATH and in `versions/*/bin` of pyenv's folder, and the
+/// paths in EASYCLUSTER_TEST_PYTHONS, with colons between. pyenv's shims are slow wrappers of the same and left out. PyPy,
+/// of which docs/platforms.md says what works, is tested only where it is named.
 pub fn interpreters() -> &'static [Interpreter] {
     static FOUND: OnceLock<Vec<Interpreter>> = OnceLock::new();
     FOUND.get_or_init(|| {
@@ -35,14 +38,13 @@ pub fn interpreters() -> &'static [Interpreter] {
                 continue;
             }
             real_paths.push(real);
-            let version = version(&path).filter(|version| serves(*version));
-            found.extend(version.map(|version| Interpreter { path, version }));
+            found.extend(asked(path).filter(|interpreter| serves(interpreter.version)));
         }
         assert!(
             !found.is_empty(),
             "no Python interpreter found; name some in EASYCLUSTER_TEST_PYTHONS"
         );
-        found.sort_by_key(|interpreter| interpreter.version);
+        found.sort_by_key(|interpreter| (interpreter.version, interpreter.kind != "python"));
         found
     })
 }
@@ -68,47 +70,60 @@ fn candidates() -> Vec<PathBuf> {
             .filter(|path| !path.is_empty())
             .map(PathBuf::from),
     );
-    let names: Vec<String> = (6..=7)
-        .map(|minor| format!("python2.{minor}"))
-        .chain((2..=14).map(|minor| format!("python3.{minor}")))
-        .collect();
-    for folder in list("PATH")
+    let shims = |folder: &&str| folder.trim_end_matches('/').ends_with("/shims");
+    let path = list("PATH");
+    let mut folders: Vec<PathBuf> = path
         .split(':')
-        .filter(|folder| !folder.is_empty() && !folder.trim_end_matches('/').ends_with("/shims"))
-    {
-        found.extend(
-            names
-                .iter()
-                .map(String::as_str)
-                .chain(["python3"])
-                .map(|name| Path::new(folder).join(name)),
-        );
-    }
+        .filter(|folder| !folder.is_empty() && !shims(folder))
+        .map(PathBuf::from)
+        .collect();
     let pyenv = match list("PYENV_ROOT") {
         folder if folder.is_empty() => std::env::home_dir().unwrap_or_default().join(".pyenv"),
         folder => folder.into(),
     };
-    let versions = std::fs::read_dir(pyenv.join("versions"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut versions: Vec<_> = versions
-        .map(|entry| entry.path().join("bin/python"))
-        .collect();
-    versions.sort();
-    found.extend(versions);
+    let versions = entries(&pyenv.join("versions"));
+    folders.extend(versions.iter().map(|folder| folder.join("bin")));
+    for folder in folders {
+        found.extend(entries(&folder).into_iter().filter(|path| is_called(path)));
+    }
     found
 }
 
-fn version(path: &Path) -> Option<(u32, u32)> {
-    let print = "import sys; sys.stdout.write('%d %d' % sys.version_info[:2])";
-    let output = Command::new(path)
+/// What is in a folder, in order; nothing where there is no folder.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries.map(|entry| entry.path()).collect();
+    found.sort();
+    found
+}
+
+/// Whether a file is called as an interpreter is: `python3`, `python2.7`, or a version that is not out yet.
+fn is_called(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix("python").is_some_and(|version| {
+        version
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    })
+}
+
+/// The interpreter at a path, by what it says of itself.
+fn asked(path: PathBuf) -> Option<Interpreter> {
+    let print = "import sys; sys.stdout.write('%s %d %d' % ((hasattr(sys, 'pypy_version_info') and 'pypy' or 'python',) \
+                 + sys.version_info[:2]))";
+    let output = Command::new(&path)
         .args(["-S", "-E", "-c", print])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
         .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let (major, minor) = text.split_once(' ')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
+    let mut words = text.split(' ');
+    let kind = words.next()?.to_owned();
+    let version = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some(Interpreter {
+        path,
+        version,
+        kind,
+    })
 }

@@ -1,41 +1,30 @@
 //! What the tests share: a real sshd of their own, an agent, the interpreters of this machine, and a look at processes.
 
-// Each test file takes what it needs of this.
+// Tests and benchmarks include this; each takes what it needs of it.
 #![allow(dead_code, unused_imports)]
 
 pub mod agent;
+pub mod alone;
 pub mod interpreters;
 pub mod keys;
+pub mod parts;
 pub mod processes;
 pub mod remote;
 pub mod sshd;
 mod sshd_config;
 pub mod suite;
+mod waiting;
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 pub use agent::Agent;
+pub use alone::alone;
 pub use interpreters::{Interpreter, interpreter_at_least, interpreters};
 pub use keys::KeyPair;
 pub use sshd::{Sshd, SshdOptions};
-
-/// How long anything may take to become ready or to go away, on a busy machine too.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Asks every few milliseconds until there is an answer; `None` when the patience is over.
-pub fn poll<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + patience;
-    loop {
-        if let Some(answer) = ask() {
-            return Some(answer);
-        }
-        if Instant::now() >= deadline {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+pub use waiting::{PATIENCE, poll, until, within};
 
 /// The full path of a program, also where only the system administrator's path has it.
 pub fn program(name: &str) -> PathBuf {
@@ -48,8 +37,18 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 /// Writes a script that can be run.
-pub fn write_program(file: &std::path::Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::write(file, text).expect("written");
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o700)).expect("allowed");
+///
+/// Another process writes it: what this one has open for writing, every child that another test starts at the same
+/// time holds open too until it runs its own program, and the system refuses to run a file that somebody writes.
+pub fn write_program(file: &Path, text: &str) {
+    let mut child = Command::new("sh")
+        .args(["-c", "cat >\"$0\" && chmod 700 \"$0\""])
+        .arg(file)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sh starts");
+    let mut stdin = child.stdin.take().expect("its input is a pipe");
+    stdin.write_all(text.as_bytes()).expect("written");
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
 }

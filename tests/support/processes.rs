@@ -87,6 +87,11 @@ pub fn peak_memory(pid: u32) -> u64 {
     status_kib(pid, "VmHWM:") * 1024
 }
 
+/// The memory that this process has now, in bytes.
+pub fn own_memory() -> u64 {
+    status_kib(std::process::id(), "VmRSS:") * 1024
+}
+
 /// How many descriptors a process has open.
 pub fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd"))

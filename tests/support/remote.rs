@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use easycluster::transport::ssh::{ConfigSource, SshTarget};
@@ -10,9 +9,9 @@ use easycluster::transport::{
     self, ExitStatus, Process, Prompter, Question, ReadEvent, TransportOptions,
 };
 use easycluster::{ConnectError, ConnectionSpec};
-use tokio::time::Instant;
 
-use super::{PATIENCE, Sshd, SshdOptions};
+pub use super::until;
+use super::{Sshd, SshdOptions, within};
 
 /// A ProxyCommand in Python, because netcat is not everywhere: carries its streams to the host and port of its arguments.
 pub const RELAY: &str = "import os, select, socket, sys\n\
@@ -130,20 +129,9 @@ pub async fn comes_back_whole(process: Process, count: u32) {
             }
         }
     };
-    tokio::time::timeout(2 * PATIENCE, reading)
-        .await
-        .expect("the transfer ends");
+    within(reading).await;
     assert!(received == sent, "{} of {count} bytes", received.len());
     drop(writing.await.expect("written"));
-}
-
-/// Waits until a condition holds, and lets our own tasks run meanwhile.
-pub async fn until<T: std::fmt::Debug>(mut look: impl FnMut() -> Result<(), T>) {
-    let deadline = Instant::now() + 2 * PATIENCE;
-    while let Err(found) = look() {
-        assert!(Instant::now() < deadline, "still: {found:#?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Waits until the server has no session left.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use easycluster::{Client, ConnectOptions, Error, Output, OutputSink, RemoteObject, Value};
+use easycluster::{Client, ConnectOptions, Error, Output, OutputSink, Plain, RemoteObject, Value};
 
 const DEFINITIONS: &str = r#"
 import sys, os, time, threading
@@ -110,16 +110,10 @@ pub async fn run(spec: &str, version: (u32, u32)) {
     let pid: i64 = client.eval("os.getpid()").await.unwrap();
     let child: i64 = client.call("children", ()).await.unwrap();
     drop(client);
-    let deadline = Instant::now() + super::PATIENCE;
     for process in [pid, child] {
         // A process that is gone, or a zombie that nobody has waited for yet, has no working directory.
-        while std::fs::read_link(format!("/proc/{process}/cwd")).is_ok() {
-            assert!(
-                Instant::now() < deadline,
-                "{spec}: process {process} is left"
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let gone = || std::fs::read_link(format!("/proc/{process}/cwd")).is_err();
+        super::until(|| gone().then_some(()).ok_or((spec, process, "is left"))).await;
     }
 }
 
@@ -208,7 +202,7 @@ async fn errors(client: &Client) {
     assert_eq!(remote.type_name, "ValueError");
     assert_eq!(
         remote.args,
-        Some(vec![Value::Str("gone wrong".to_owned()), Value::Int(42)])
+        Some(vec![Plain::Str("gone wrong".to_owned()), Plain::Int(42)])
     );
     let traceback = remote.traceback.concat();
     assert!(

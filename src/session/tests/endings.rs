@@ -1,10 +1,12 @@
 //! Calls that do not end by an answer, references given up, output, and the end of the session.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use super::stub::{Pair, call, encoded, kinds, numbers, reply};
 use crate::session::ThreadTarget::{Id, OneShot};
-use crate::session::{CancelReason, Event, Outcome, SessionConfig, THREAD_WINDOW};
+use crate::session::{CancelReason, Event, Outcome, Session, SessionConfig, THREAD_WINDOW};
 use crate::wire::{CHUNK, Frame, HEADER, Kind};
 
 const GRACE: Duration = crate::session::CANCEL_GRACE;
@@ -370,4 +372,31 @@ fn nothing_after_a_fault_is_read() {
     assert_eq!(pair.session.receive(late), Ok(()));
     assert!(pair.completions().is_empty());
     assert!(pair.session.is_closed());
+}
+
+#[test]
+fn a_session_starts_over_only_while_nothing_but_hello_was_taken() {
+    let mut session = Session::new(SessionConfig::default(), Bytes::from_static(b"hello"));
+    let take = |session: &mut Session, max: usize| {
+        let mut out = Vec::new();
+        session.poll_transmit(max, &mut out);
+        out.concat()
+    };
+    // Whole, in part, or not at all: after it comes what follows, once.
+    let hello = encoded(&Frame::control(Kind::Hello, b"hello".to_vec()));
+    for taken in [hello.len(), 3, 0] {
+        assert_eq!(take(&mut session, taken), hello[..taken]);
+        assert!(session.restart());
+    }
+    session.submit(call(Id(0), 1), Instant::now()).unwrap();
+    assert_eq!(take(&mut session, hello.len()), *hello);
+    // The call waits yet, so nobody can have run it.
+    assert!(session.restart());
+    let all = take(&mut session, 100_000);
+    assert!(all.starts_with(&hello) && all.len() > hello.len());
+    assert!(!session.restart());
+    assert!(take(&mut session, 100_000).is_empty());
+
+    let mut greeted = pair();
+    assert!(!greeted.session.restart());
 }

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use russh::keys::{Algorithm, Certificate};
 use russh::{Preferred, cipher, compression, kex, mac};
 
-use super::config::{Verdict, matches_list};
-use super::host_key::HostKeyCheck;
-use super::settings::Settings;
+use crate::transport::ssh::config::settings::Settings;
+use crate::transport::ssh::config::{Verdict, matches_list};
 
 const CERTIFICATE_SUFFIX: &str = "-cert-v01@openssh.com";
 
@@ -109,7 +108,7 @@ fn apply<'a>(configured: Option<&str>, usual: &[&'a str], more: &[&'a str]) -> V
         let mut found = Vec::new();
         for pattern in list.split(',') {
             for name in all() {
-                if super::config::matches(name, pattern) && !found.contains(&name) {
+                if crate::transport::ssh::config::matches(name, pattern) && !found.contains(&name) {
                     found.push(name);
                 }
             }
@@ -144,8 +143,13 @@ fn apply<'a>(configured: Option<&str>, usual: &[&'a str], more: &[&'a str]) -> V
     }
 }
 
-/// What we offer to one server, in order. The error names the keyword that leaves nothing.
-pub(super) fn preferred(settings: &Settings, check: &HostKeyCheck) -> Result<Preferred, String> {
+/// What we offer to one server, in order: types of its recorded keys first, and certificates only where an authority
+/// is recorded. The error names the keyword that leaves nothing.
+pub(crate) fn preferred(
+    settings: &Settings,
+    recorded: &[&str],
+    has_authority: bool,
+) -> Result<Preferred, String> {
     let none = |keyword: &str, configured: &Option<String>| {
         format!(
             "{keyword} '{}' leaves no algorithm that is supported here",
@@ -174,7 +178,7 @@ pub(super) fn preferred(settings: &Settings, check: &HostKeyCheck) -> Result<Pre
     if mac.is_empty() {
         return Err(none("MACs", &settings.macs));
     }
-    let (key, host_key_certificates) = host_keys(settings, check);
+    let (key, host_key_certificates) = host_keys(settings, recorded, has_authority);
     if key.is_empty() && host_key_certificates.is_empty() {
         return Err(none("HostKeyAlgorithms", &settings.host_key_algorithms));
     }
@@ -198,25 +202,23 @@ pub(super) fn preferred(settings: &Settings, check: &HostKeyCheck) -> Result<Pre
 }
 
 /// Plain host key algorithms and those of certificates.
-fn host_keys(settings: &Settings, check: &HostKeyCheck) -> (Vec<Algorithm>, Vec<Algorithm>) {
+fn host_keys(
+    settings: &Settings,
+    recorded: &[&str],
+    has_authority: bool,
+) -> (Vec<Algorithm>, Vec<Algorithm>) {
     let configured = settings.host_key_algorithms.as_deref();
     let names = apply(configured, HOST_KEYS, HOST_KEYS_ON_DEMAND);
     // A list that the user wrote out is used in the user's order.
     let reorder = configured.is_none_or(|list| list.starts_with(['+', '-']));
-    let recorded = if reorder {
-        check.recorded()
-    } else {
-        Vec::new()
-    };
+    let recorded = if reorder { recorded } else { &[] };
     let mut first = Vec::new();
     let mut last = Vec::new();
     let mut certificates = Vec::new();
     for name in names {
         if let Some(plain) = name.strip_suffix(CERTIFICATE_SUFFIX) {
             // Without an authority to check it by, a certificate is worth no more than its plain key.
-            if check.has_authority()
-                && let Ok(algorithm) = Algorithm::new(plain)
-            {
+            if has_authority && let Ok(algorithm) = Algorithm::new(plain) {
                 certificates.push(algorithm);
             }
         } else if let Ok(algorithm) = Algorithm::new(name) {
@@ -240,7 +242,7 @@ fn key_type(algorithm: &str) -> &str {
 }
 
 /// Whether an authority's signature is made by an algorithm that counts.
-pub(super) fn ca_signature_allowed(settings: &Settings, certificate: &Certificate) -> bool {
+pub(crate) fn ca_signature_allowed(settings: &Settings, certificate: &Certificate) -> bool {
     let allowed = apply(
         settings.ca_signature_algorithms.as_deref(),
         CA_SIGNATURES,
@@ -250,7 +252,7 @@ pub(super) fn ca_signature_allowed(settings: &Settings, certificate: &Certificat
 }
 
 /// Signature algorithms that may be used for user keys.
-pub(super) fn user_key_algorithms(settings: &Settings) -> Vec<&'static str> {
+pub(crate) fn user_key_algorithms(settings: &Settings) -> Vec<&'static str> {
     apply(
         settings.pubkey_algorithms.as_deref(),
         USER_KEYS,

@@ -1,22 +1,23 @@
 //! From settings to an authenticated connection: resolve, connect, key exchange, host key, authentication.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use russh::SshId;
 use russh::client::{Config, GexParams, Handle};
-use tokio::net::{TcpSocket, TcpStream};
 
-use super::connection::Connection;
-use super::handler::{ClientHandler, HandlerError, Shared, describe};
-use super::host_key::HostKeyCheck;
-use super::key_store::KeyStore;
-use super::settings::{AddressFamily, Route, Settings};
-use super::stream::{ByteStream, PromptStream, Tethered};
-use super::timing::Stages;
-use super::{algorithms, auth};
+use crate::dial::Dial;
 use crate::error::{ConnectError, Stage};
+use crate::transport::ssh::algorithms;
+use crate::transport::ssh::auth;
+use crate::transport::ssh::auth::key_store::KeyStore;
+use crate::transport::ssh::config::settings::{Route, Settings};
+use crate::transport::ssh::connection::Connection;
+use crate::transport::ssh::handler::{ClientHandler, HandlerError, Shared, describe};
+use crate::transport::ssh::host_key::HostKeyCheck;
+use crate::transport::ssh::stream::ServerStream;
+use crate::transport::ssh::stream::abortable::AbortableStream;
+use crate::transport::ssh::timing::Stages;
 
 /// What the server may send before we have read it, in bytes a channel: between these two, by the distance to the
 /// server. A window that is larger than the way needs only makes small answers wait behind large ones.
@@ -30,148 +31,66 @@ const PACKET: u32 = 32 * 1024;
 /// Silence after which we ask for a sign of life, where the configuration does not say.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
-/// A stream to the server, and what it depends on.
-pub(super) struct Carrier {
-    pub(super) stream: Box<dyn ByteStream>,
-    /// The server is on this machine.
-    pub(super) loopback: bool,
-    /// How long it took to open, which is one round trip and little more; `None` where that cannot be told.
-    pub(super) round_trip: Option<Duration>,
-    /// The connection that it runs through.
-    pub(super) outer: Option<Arc<Connection>>,
-}
+/// The pause between two of ConnectionAttempts, as in OpenSSH.
+const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Resolves the host name and opens a TCP connection.
-pub(super) async fn dial(stages: &Stages, settings: &Settings) -> Result<Carrier, ConnectError> {
-    let mut last = None;
-    for attempt in 0..settings.connection_attempts {
-        if attempt > 0 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        let addresses = resolve(stages, settings).await?;
-        for address in addresses {
-            let since = Instant::now();
-            match dial_one(stages, settings, address).await {
-                Ok(stream) => {
-                    stages.reached(Stage::Connect, since, address.to_string());
-                    return Ok(Carrier {
-                        stream: Box::new(PromptStream::new(stream)),
-                        loopback: address.ip().is_loopback(),
-                        round_trip: Some(since.elapsed()),
-                        outer: None,
-                    });
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-    }
-    Err(last.unwrap_or_else(|| stages.error(Stage::Connect, "there is no address to try")))
-}
-
-async fn resolve(stages: &Stages, settings: &Settings) -> Result<Vec<SocketAddr>, ConnectError> {
-    let since = Instant::now();
-    let host = settings.hostname.clone();
-    let looking = tokio::net::lookup_host((host.clone(), settings.port));
-    let found: Vec<SocketAddr> = stages
-        .timed(Stage::Resolve, looking)
-        .await?
-        .map_err(|error| {
-            stages
-                .error(
-                    Stage::Resolve,
-                    format!("the name {host} has no address: {error}"),
-                )
-                .with_hint(
-                    "check the spelling, the HostName in your ssh_config and your name server",
-                )
-        })?
-        .filter(|address| match settings.address_family {
-            AddressFamily::Any => true,
-            AddressFamily::Inet => address.is_ipv4(),
-            AddressFamily::Inet6 => address.is_ipv6(),
-        })
-        .collect();
-    if found.is_empty() {
-        return Err(stages
-            .error(
-                Stage::Resolve,
-                format!("the name {host} has no address of the wanted kind"),
-            )
-            .with_hint("look at AddressFamily in your ssh_config"));
-    }
-    let shown: Vec<String> = found
-        .iter()
-        .map(|address| address.ip().to_string())
-        .collect();
-    stages.reached(Stage::Resolve, since, shown.join(", "));
-    Ok(found)
-}
-
-async fn dial_one(
+pub(crate) async fn dial(
     stages: &Stages,
     settings: &Settings,
-    address: SocketAddr,
-) -> Result<TcpStream, ConnectError> {
-    let limit = limit_of(stages, settings, Stage::Connect);
-    let dialing = async {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        if let Some(source) = &settings.bind_address {
-            let source: IpAddr = source.parse().map_err(|_| {
-                std::io::Error::other(format!("BindAddress {source} is not an address"))
-            })?;
-            socket.bind(SocketAddr::new(source, 0))?;
-        }
-        let stream = socket.connect(address).await?;
-        // Requests are small and each waits for an answer.
-        stream.set_nodelay(true)?;
-        Ok::<_, std::io::Error>(stream)
+) -> Result<ServerStream, ConnectError> {
+    let dialling = Dial {
+        name: &stages.host,
+        host: &settings.hostname,
+        port: settings.port,
+        family: settings.address_family,
+        bind: settings.bind_address.as_deref(),
+        resolve_limit: stages.options.limits.of(Stage::Resolve),
+        connect_limit: limit_of(stages, settings, Stage::Connect),
+        unknown_hint: "check the spelling, the HostName in your ssh_config and your name server",
+        refused_hint: "nothing listens there: check that sshd runs and the port is right",
+        observer: stages.options.observer.as_ref(),
     };
-    stages
-        .timed_for(Stage::Connect, limit, dialing)
-        .await
-        .map_err(|error| {
-            error.with_hint(format!(
-                "{address} does not answer: check the address, the port and firewalls on the way"
-            ))
-        })?
-        .map_err(|error| {
-            let hint = match error.kind() {
-                std::io::ErrorKind::ConnectionRefused => {
-                    "nothing listens there: check that sshd runs and the port is right"
-                }
-                _ => "check the address, the port and the network",
-            };
-            stages
-                .error(Stage::Connect, format!("{address}: {error}"))
-                .with_hint(hint)
-        })
+    let mut dialled = dialling.connect().await;
+    for _ in 1..settings.connection_attempts {
+        if dialled.is_ok() {
+            break;
+        }
+        tokio::time::sleep(ATTEMPT_INTERVAL).await;
+        dialled = dialling.connect().await;
+    }
+    let dialled = dialled?;
+    Ok(ServerStream {
+        stream: Box::new(dialled.stream),
+        loopback: dialled.address.ip().is_loopback(),
+        round_trip: Some(dialled.round_trip),
+        carrier: None,
+    })
 }
 
 /// The configured limit; zero is OpenSSH's word for none, which leaves ours.
 fn limit_of(stages: &Stages, settings: &Settings, stage: Stage) -> Duration {
-    settings
-        .connect_timeout
-        .filter(|limit| !limit.is_zero())
-        .unwrap_or_else(|| stages.options.limits.of(stage))
+    let limits = &stages.options.limits;
+    match settings.connect_timeout.filter(|limit| !limit.is_zero()) {
+        Some(configured) => limits.within(configured, Instant::now()),
+        None => limits.of(stage),
+    }
 }
 
-/// Makes an authenticated connection over `carrier`.
-pub(super) async fn establish(
+/// Makes an authenticated connection over `server`.
+pub(crate) async fn establish(
     stages: &Stages,
     settings: &Settings,
-    carrier: Carrier,
+    server: ServerStream,
     keys: &KeyStore,
 ) -> Result<Arc<Connection>, ConnectError> {
     // Thousands of hashed names take a while, which other connections need not wait for.
-    let (for_check, wanted, loopback) = (stages.clone(), settings.clone(), carrier.loopback);
+    let (for_check, wanted, loopback) = (stages.clone(), settings.clone(), server.loopback);
     let check =
         tokio::task::spawn_blocking(move || HostKeyCheck::new(&for_check, &wanted, loopback))
             .await
-            .map_err(|error| stages.error(Stage::HostKey, error.to_string()))?;
-    let config = Arc::new(client_config(settings, &check, carrier.round_trip).map_err(
+            .map_err(|error| stages.error(Stage::HostKey, error.to_string()))??;
+    let config = Arc::new(client_config(settings, &check, server.round_trip).map_err(
         |message| {
             stages.error(Stage::Configure, message).with_hint(
             "set OpenSSH as the program for this host with ssh=/usr/bin/ssh, or change the list",
@@ -181,20 +100,20 @@ pub(super) async fn establish(
     let stall_limit = config
         .keepalive_interval
         .map(|interval| interval.saturating_mul(settings.alive_count_max.saturating_add(1)));
-    let (stream, lifeline) = Tethered::new(carrier.stream, stall_limit);
+    let (stream, abort) = AbortableStream::new(server.stream, stall_limit);
     let (mut handle, shared) = exchange_keys(stages, settings, config, stream, check).await?;
     if let Err(error) = auth::authenticate(stages, settings, &mut handle, &shared, keys).await {
-        drop(lifeline);
+        drop(abort);
         return Err(error);
     }
     let peer = format!("{}:{}", settings.host, settings.port);
     Ok(Arc::new(Connection::new(
         handle,
-        lifeline,
+        abort,
         shared,
         peer,
         settings.environment.clone(),
-        carrier.outer,
+        server.carrier,
     )))
 }
 
@@ -221,7 +140,7 @@ fn client_config(
         maximum_packet_size: PACKET,
         // Only a channel's confirmation goes through russh's own queue (see `channel`).
         channel_buffer_size: 4,
-        preferred: algorithms::preferred(settings, check)?,
+        preferred: algorithms::preferred(settings, &check.recorded(), check.has_authority())?,
         // What OpenSSH asks for; russh's own wish for 8192 bits takes seconds.
         gex: GexParams::new(2048, 3072, 8192).map_err(|error| error.to_string())?,
         keepalive_interval: (!interval.is_zero()).then_some(interval),
@@ -235,7 +154,7 @@ async fn exchange_keys(
     stages: &Stages,
     settings: &Settings,
     config: Arc<Config>,
-    stream: Tethered,
+    stream: AbortableStream,
     check: HostKeyCheck,
 ) -> Result<(Handle<ClientHandler>, Arc<Shared>), ConnectError> {
     let since = Instant::now();

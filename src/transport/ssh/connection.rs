@@ -1,5 +1,6 @@
 //! One authenticated SSH connection, which lives as long as somebody uses it.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,31 +9,29 @@ use russh::client::Handle;
 use russh::{ChannelId, Disconnect};
 use tokio::runtime::Handle as Runtime;
 
-use super::ahead::{Ahead, Prepared};
-use super::channel::{Reader, Writer, wire};
-use super::handler::{ClientHandler, Shared, describe};
-use super::opening::{Confirmed, Opening};
-use super::stream::Lifeline;
-use super::timing::Stages;
 use crate::error::{ConnectError, Stage};
+use crate::progress::CLOSE_GRACE;
 use crate::stub::Bootstrap;
+use crate::transport::ssh::channel::opening::{Confirmed, Opening};
+use crate::transport::ssh::channel::standby::{Prepared, Standby};
+use crate::transport::ssh::channel::{Lease, Reader, Writer, halves};
+use crate::transport::ssh::handler::{ClientHandler, Shared, describe};
+use crate::transport::ssh::stream::abortable::AbortOnDrop;
+use crate::transport::ssh::timing::Stages;
 
-/// How long the farewell to a server may take before the stream is cut off.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// A process on a channel.
-pub(super) struct Begun {
-    pub(super) writer: Writer,
-    pub(super) reader: Reader,
+/// A command that was started on a channel.
+pub(crate) struct RunningCommand {
+    pub(crate) writer: Writer,
+    pub(crate) reader: Reader,
     /// By what it was started, if that was ahead of need; the stub has been sent then.
-    pub(super) bootstrap: Option<Bootstrap>,
+    pub(crate) bootstrap: Option<Bootstrap>,
 }
 
 /// A connection that channels can be opened on.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// `None` only while it is dropped.
     handle: Mutex<Option<Arc<Handle<ClientHandler>>>>,
-    lifeline: Mutex<Option<Lifeline>>,
+    abort: Mutex<Option<AbortOnDrop>>,
     shared: Arc<Shared>,
     runtime: Runtime,
     /// Set when the server refuses one session more, until one ends.
@@ -43,44 +42,40 @@ pub(super) struct Connection {
     peer: String,
     environment: Arc<[(String, String)]>,
     /// For clients to come.
-    ahead: Arc<Ahead>,
-    /// The connection that this one runs through must not end first.
-    _outer: Option<Arc<Connection>>,
+    standby: Arc<Standby>,
+    /// What this one runs through, which must not end first.
+    carrier: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Connection {
-    pub(super) fn new(
+    pub(crate) fn new(
         handle: Handle<ClientHandler>,
-        lifeline: Lifeline,
+        abort: AbortOnDrop,
         shared: Arc<Shared>,
         peer: String,
         environment: Vec<(String, String)>,
-        outer: Option<Arc<Connection>>,
+        carrier: Option<Arc<dyn Any + Send + Sync>>,
     ) -> Self {
         let runtime = Runtime::current();
         Connection {
             handle: Mutex::new(Some(Arc::new(handle))),
-            lifeline: Mutex::new(Some(lifeline)),
-            ahead: Ahead::new(runtime.clone(), Arc::clone(&shared)),
+            abort: Mutex::new(Some(abort)),
+            standby: Standby::new(runtime.clone(), Arc::clone(&shared)),
             shared,
             runtime,
             full: AtomicBool::new(false),
             suspect: AtomicBool::new(false),
             peer,
             environment: environment.into(),
-            _outer: outer,
+            carrier,
         }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    pub(super) fn runtime(&self) -> &Runtime {
-        &self.runtime
-    }
-
-    pub(super) fn peer(&self) -> &str {
+    pub(crate) fn peer(&self) -> &str {
         &self.peer
     }
 
@@ -92,13 +87,13 @@ impl Connection {
     }
 
     /// Whether a new channel is worth trying.
-    pub(super) fn usable(&self) -> bool {
+    pub(crate) fn usable(&self) -> bool {
         !self.full.load(Ordering::Relaxed) && self.works()
     }
 
     /// Whether an interpreter that was asked for in the same words waits here.
-    pub(super) fn has_prepared(&self, wanted: &str) -> bool {
-        self.works() && self.ahead.has_prepared(wanted)
+    pub(crate) fn has_prepared(&self, wanted: &str) -> bool {
+        self.works() && self.standby.has_prepared(wanted)
     }
 
     fn works(&self) -> bool {
@@ -108,25 +103,25 @@ impl Connection {
     }
 
     /// Takes over an interpreter that was prepared and asked for as `wanted`, or starts `command`.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         self: &Arc<Self>,
         stages: &Stages,
         command: &str,
         wanted: Option<&str>,
-    ) -> Result<Begun, ConnectError> {
-        let prepared = wanted.and_then(|wanted| self.ahead.take_prepared(wanted));
+    ) -> Result<RunningCommand, ConnectError> {
+        let prepared = wanted.and_then(|wanted| self.standby.take_prepared(wanted));
         if let Some(prepared) = prepared {
             return Ok(self.take_over(stages, prepared));
         }
         match self.start(stages, command).await {
-            Ok((writer, reader)) => Ok(Begun {
+            Ok((writer, reader)) => Ok(RunningCommand {
                 writer,
                 reader,
                 bootstrap: None,
             }),
             Err(error) if error.session_refused => {
                 // One that is on its way has the place that this client was refused.
-                let waiting = async { self.ahead.next_prepared(wanted?).await };
+                let waiting = async { self.standby.next_prepared(wanted?).await };
                 match stages.timed(Stage::Channel, waiting).await? {
                     Some(prepared) => Ok(self.take_over(stages, prepared)),
                     None => Err(error),
@@ -136,14 +131,14 @@ impl Connection {
         }
     }
 
-    fn take_over(self: &Arc<Self>, stages: &Stages, prepared: Prepared) -> Begun {
-        let (writer, reader) = wire(prepared.channel, Arc::clone(self));
+    fn take_over(self: &Arc<Self>, stages: &Stages, prepared: Prepared) -> RunningCommand {
+        let (writer, reader) = halves(prepared.channel, self.lease());
         stages.reached(
             Stage::Channel,
             Instant::now(),
             "an interpreter started ahead",
         );
-        Begun {
+        RunningCommand {
             writer,
             reader,
             bootstrap: Some(prepared.bootstrap),
@@ -151,9 +146,9 @@ impl Connection {
     }
 
     /// Has interpreters like `wanted` started, until `count` wait for clients to come.
-    pub(super) fn prepare(&self, wanted: &str, count: usize) {
+    pub(crate) fn prepare(&self, wanted: &str, count: usize) {
         if let Some(handle) = self.handle().filter(|_| self.usable()) {
-            self.ahead
+            self.standby
                 .prepare(&handle, &self.environment, wanted, count);
         }
     }
@@ -167,7 +162,7 @@ impl Connection {
         let since = Instant::now();
         let (channel, spare) = self.session(stages).await?;
         let id = channel.write.id();
-        let (mut writer, reader) = wire(channel, Arc::clone(self));
+        let (mut writer, reader) = halves(channel, self.lease());
         let lost = |error: std::io::Error| {
             let why = self.shared.ended().unwrap_or_else(|| error.to_string());
             stages.error(Stage::Channel, why)
@@ -179,7 +174,7 @@ impl Connection {
         }
         // Behind the command, and nobody waits for it.
         if let Some(handle) = self.handle() {
-            self.ahead.keep_spare(handle);
+            self.standby.keep_spare(handle);
         }
         stages.reached(Stage::Channel, since, "open");
         Ok((writer, reader))
@@ -220,7 +215,7 @@ impl Connection {
 
     /// The spare channel, also while its answer is on the way: to ask for another would not be faster.
     async fn spare(&self, stages: &Stages) -> Result<Option<Confirmed>, ConnectError> {
-        let Some(opening) = self.ahead.take_spare() else {
+        let Some(opening) = self.standby.take_spare() else {
             return Ok(None);
         };
         match stages.timed(Stage::Channel, opening.answer()).await {
@@ -229,7 +224,7 @@ impl Connection {
                 Err(timeout)
             }
             Ok(Ok(channel)) => {
-                self.shared.set_ahead(channel.write.id(), false);
+                self.shared.set_standby(channel.write.id(), false);
                 // The server may have closed it meanwhile.
                 Ok(Some(channel).filter(|channel| !channel.outlet.is_over()))
             }
@@ -254,7 +249,7 @@ impl Connection {
             Ok(Ok(channel)) => Ok(channel),
             Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
                 self.full.store(true, Ordering::Relaxed);
-                self.ahead.set_crowded(true);
+                self.standby.set_at_capacity(true);
                 let words = self.shared.take_refusal().unwrap_or_default();
                 let mut error = stages
                     .error(
@@ -273,7 +268,7 @@ impl Connection {
     }
 
     /// A stream to another machine through this one.
-    pub(super) async fn forward(
+    pub(crate) async fn forward(
         self: &Arc<Self>,
         stages: &Stages,
         host: &str,
@@ -289,7 +284,7 @@ impl Connection {
                 .await
         });
         match stages.timed(Stage::Connect, opening.answer()).await? {
-            Ok(channel) => Ok(wire(channel, Arc::clone(self))),
+            Ok(channel) => Ok(halves(channel, self.lease())),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
                 let words = self.shared.take_refusal().unwrap_or_default();
                 Err(stages
@@ -308,10 +303,20 @@ impl Connection {
         }
     }
 
-    /// A slot became free.
-    pub(super) fn released(&self) {
+    /// What a channel of this connection needs of it.
+    fn lease(self: &Arc<Self>) -> Lease {
+        let connection = Arc::clone(self);
+        Lease {
+            runtime: self.runtime.clone(),
+            shared: Arc::clone(&self.shared),
+            on_release: Box::new(move || connection.released()),
+        }
+    }
+
+    /// A channel was closed, so there is room for another.
+    fn released(&self) {
         self.full.store(false, Ordering::Relaxed);
-        self.ahead.set_crowded(false);
+        self.standby.set_at_capacity(false);
     }
 }
 
@@ -322,12 +327,12 @@ impl Drop for Connection {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let lifeline = self
-            .lifeline
+        let abort = self
+            .abort
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let outer = self._outer.take();
+        let carrier = self.carrier.take();
         let shared = Arc::clone(&self.shared);
         if let Some(handle) = handle {
             self.runtime.spawn(async move {
@@ -338,8 +343,8 @@ impl Drop for Connection {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                 };
-                _ = tokio::time::timeout(FAREWELL, farewell).await;
-                drop((lifeline, outer, shared));
+                _ = tokio::time::timeout(CLOSE_GRACE, farewell).await;
+                drop((abort, carrier, shared));
             });
         }
     }

@@ -9,9 +9,9 @@ use russh::client::{DisconnectReason, Handler, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{ChannelId, ChannelOpenFailure};
 
-use super::channel::{Inlet, Outlet, queue};
-use super::host_key::{HostKeyCheck, Trust};
 use crate::error::{ConnectError, printable};
+use crate::transport::ssh::channel::queue::{Inlet, Outlet, queue};
+use crate::transport::ssh::host_key::{HostKeyCheck, Trust};
 use crate::transport::{ExitStatus, ReadEvent};
 
 /// At most this much of a banner is kept for error messages, in bytes.
@@ -19,7 +19,7 @@ const BANNER_KEPT: usize = 4096;
 
 /// Why a connection ended or never came about.
 #[derive(Debug)]
-pub(super) enum HandlerError {
+pub(crate) enum HandlerError {
     /// We refused the server's key; the error is ready for the user.
     HostKey(Box<ConnectError>),
     /// russh's own error.
@@ -34,7 +34,7 @@ impl From<russh::Error> for HandlerError {
 
 /// What the session task and the users of a connection share.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     state: Mutex<State>,
 }
 
@@ -43,8 +43,8 @@ struct State {
     channels: HashMap<ChannelId, Inlet>,
     /// The other ends of queues whose channel was confirmed and whose opener has not come for it yet.
     unclaimed: HashMap<ChannelId, Outlet>,
-    /// Those among the channels that were opened ahead of need and serve nobody yet.
-    ahead: HashSet<ChannelId>,
+    /// Those among the channels that stand by: opened ahead of need, they serve nobody yet.
+    standby: HashSet<ChannelId>,
     /// The server's words for refusing to open a channel, until the opener takes them.
     refusal: Option<String>,
     banner: String,
@@ -61,7 +61,7 @@ impl Shared {
 
     /// The reading end of a channel's queue. Whoever comes first, the opener or the session, makes
     /// the queue: a server may send data right behind its confirmation.
-    pub(super) fn claim(&self, id: ChannelId) -> Outlet {
+    pub(crate) fn claim(&self, id: ChannelId) -> Outlet {
         let mut state = self.lock();
         if let Some(outlet) = state.unclaimed.remove(&id) {
             return outlet;
@@ -77,25 +77,25 @@ impl Shared {
     }
 
     /// Stops routing a channel's events.
-    pub(super) fn forget(&self, id: ChannelId) {
+    pub(crate) fn forget(&self, id: ChannelId) {
         let mut state = self.lock();
         state.channels.remove(&id);
         state.unclaimed.remove(&id);
-        state.ahead.remove(&id);
+        state.standby.remove(&id);
     }
 
-    /// Says whether an open channel waits for somebody whom it will serve.
-    pub(super) fn set_ahead(&self, id: ChannelId, waits: bool) {
+    /// Says whether an open channel stands by for somebody whom it will serve.
+    pub(crate) fn set_standby(&self, id: ChannelId, waits: bool) {
         let mut state = self.lock();
         if waits {
-            state.ahead.insert(id);
+            state.standby.insert(id);
         } else {
-            state.ahead.remove(&id);
+            state.standby.remove(&id);
         }
     }
 
     /// Ends a channel on which the server has not taken the command yet; whether it was one.
-    pub(super) fn end_unless_started(&self, id: ChannelId, why: &str) -> bool {
+    pub(crate) fn end_unless_started(&self, id: ChannelId, why: &str) -> bool {
         let mut state = self.lock();
         let waits = state.channels.get(&id).is_some_and(|inlet| !inlet.started);
         if waits && let Some(inlet) = state.channels.remove(&id) {
@@ -105,34 +105,34 @@ impl Shared {
     }
 
     /// How many channels serve somebody.
-    pub(super) fn used_channels(&self) -> usize {
+    pub(crate) fn used_channels(&self) -> usize {
         let state = self.lock();
-        let used = |id: &&ChannelId| !state.ahead.contains(id);
+        let used = |id: &&ChannelId| !state.standby.contains(id);
         state.channels.keys().filter(used).count()
     }
 
     /// The server's words for its last refusal to open a channel.
-    pub(super) fn take_refusal(&self) -> Option<String> {
+    pub(crate) fn take_refusal(&self) -> Option<String> {
         self.lock().refusal.take()
     }
 
     /// What the server printed before authentication.
-    pub(super) fn banner(&self) -> String {
+    pub(crate) fn banner(&self) -> String {
         self.lock().banner.clone()
     }
 
     /// Why the connection ended, if it has.
-    pub(super) fn ended(&self) -> Option<String> {
+    pub(crate) fn ended(&self) -> Option<String> {
         self.lock().ended.clone()
     }
 
     /// How the host key check came out.
-    pub(super) fn trust(&self) -> Option<Trust> {
+    pub(crate) fn trust(&self) -> Option<Trust> {
         self.lock().trust
     }
 
     /// The algorithms that the key exchange came to.
-    pub(super) fn negotiated(&self) -> String {
+    pub(crate) fn negotiated(&self) -> String {
         self.lock().negotiated.clone()
     }
 
@@ -149,13 +149,13 @@ impl Shared {
 }
 
 /// The callbacks of one connection.
-pub(super) struct ClientHandler {
+pub(crate) struct ClientHandler {
     shared: Arc<Shared>,
     check: HostKeyCheck,
 }
 
 impl ClientHandler {
-    pub(super) fn new(check: HostKeyCheck) -> (Self, Arc<Shared>) {
+    pub(crate) fn new(check: HostKeyCheck) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared::default());
         (
             ClientHandler {
@@ -360,7 +360,7 @@ impl Handler for ClientHandler {
 }
 
 /// russh's errors in words that say what happened to the connection.
-pub(super) fn describe(error: &russh::Error) -> String {
+pub(crate) fn describe(error: &russh::Error) -> String {
     match error {
         russh::Error::HUP => "the server closed the connection".to_owned(),
         russh::Error::Disconnect => "the connection was closed".to_owned(),

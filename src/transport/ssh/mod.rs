@@ -1,43 +1,34 @@
 //! SSH in process: whoever can type `ssh box` and get a prompt gets a channel to it here.
 //!
-//! `pool` finds or makes a connection (`connect`, `proxy`, `auth`, `host_key`) from the settings that
+//! `pool` finds or makes a connection (`connect`, `stream`, `auth`, `host_key`) from the settings that
 //! `config` puts together, and `channel` runs one command on it.
 
-mod ahead;
 mod algorithms;
 mod auth;
 mod channel;
 mod config;
 mod connect;
 mod connection;
-mod from_spec;
 mod handler;
 mod host_key;
-mod identity;
-mod key_store;
-mod known_hosts;
-mod known_hosts_file;
-mod opening;
-mod pem;
 mod pool;
 mod prompt;
-mod proxy;
-mod settings;
 mod stream;
 mod timing;
 
 pub use channel::{Reader, Writer};
 pub use config::explain;
-pub use from_spec::target_of;
+pub use config::settings::{ConfigSource, Override, SshTarget};
+pub use config::target::target_of;
+pub(crate) use config::target::{config_source, option_text, overrides};
 pub use pool::Connector;
 pub use prompt::terminal_prompter;
-pub use settings::{ConfigSource, SshTarget};
 
-use std::sync::Weak;
+use std::sync::Arc;
 
-use super::{Process, Started, TransportOptions};
 use crate::error::ConnectError;
 use crate::stub::Bootstrap;
+use crate::transport::{HasEnded, OnRunning, Process, Started, TransportOptions};
 use connection::Connection;
 
 /// Starts `command` on `target` over a connection of `connector`. The server's answer to the command
@@ -51,8 +42,12 @@ pub async fn open(
     command: &str,
     options: &TransportOptions,
 ) -> Result<Process, ConnectError> {
-    let (begun, connection) = connector.start(target, command, None, options).await?;
-    Ok(process(begun.writer, begun.reader, &connection))
+    let started = connector.start(target, command, None, options).await?;
+    Ok(process(
+        started.command.writer,
+        started.command.reader,
+        &started.connection,
+    ))
 }
 
 /// Starts an interpreter by `bootstrap`, or takes over one that was started ahead of need in the same
@@ -69,41 +64,33 @@ pub async fn start_stub(
 ) -> Result<Started, ConnectError> {
     let wanted = Some(bootstrap.wanted()).filter(|_| ahead > 0);
     let command = bootstrap.command();
-    let (begun, connection) = connector.start(target, command, wanted, options).await?;
-    let replenish = Replenish {
-        connection: std::sync::Arc::downgrade(&connection),
-        wanted: bootstrap.wanted().to_owned(),
-        ahead,
+    let pool::Started {
+        command: running,
+        connection,
+        fresh,
+    } = connector.start(target, command, wanted, options).await?;
+    // It does not keep the connection. What fails is tried again when the next client has come.
+    let (weak, wanted) = (Arc::downgrade(&connection), bootstrap.wanted().to_owned());
+    let replenish = move || {
+        if let Some(connection) = weak.upgrade() {
+            connection.prepare(&wanted, ahead);
+        }
     };
+    let shared = Arc::clone(connection.shared());
+    let shared_has_ended = (!fresh).then(|| Box::new(move || shared.ended().is_some()) as HasEnded);
     Ok(Started {
-        process: process(begun.writer, begun.reader, &connection),
-        stub_sent: begun.bootstrap.is_some(),
-        bootstrap: begun.bootstrap.unwrap_or(bootstrap),
-        replenish: Some(replenish),
+        process: process(running.writer, running.reader, &connection),
+        stub_sent: running.bootstrap.is_some(),
+        bootstrap: running.bootstrap.unwrap_or(bootstrap),
+        shared_has_ended,
+        on_running: (ahead > 0).then(|| Box::new(replenish) as OnRunning),
     })
 }
 
 fn process(writer: Writer, reader: Reader, connection: &Connection) -> Process {
     Process {
-        writer: super::Writer::Ssh(writer),
-        reader: super::Reader::Ssh(reader),
+        writer: crate::transport::Writer::Ssh(writer),
+        reader: crate::transport::Reader::Ssh(reader),
         peer: connection.peer().to_owned(),
-    }
-}
-
-/// Has interpreters started ahead of need. Does not keep the connection.
-#[derive(Debug)]
-pub struct Replenish {
-    connection: Weak<Connection>,
-    wanted: String,
-    ahead: usize,
-}
-
-impl Replenish {
-    /// Does it, without waiting. What fails is tried again when the next client has come.
-    pub fn start(&self) {
-        if let Some(connection) = self.connection.upgrade() {
-            connection.prepare(&self.wanted, self.ahead);
-        }
     }
 }

@@ -8,14 +8,16 @@ use std::time::Instant;
 
 use tokio::runtime::Id as RuntimeId;
 
-use super::connect::{Carrier, dial, establish};
-use super::connection::{Begun, Connection};
-use super::key_store::KeyStore;
-use super::settings::{JumpHost, Route, Settings, SshTarget};
-use super::timing::Stages;
-use super::{config, proxy};
 use crate::error::{ConnectError, Stage};
+use crate::spec::JumpHost;
 use crate::transport::TransportOptions;
+use crate::transport::ssh::auth::key_store::KeyStore;
+use crate::transport::ssh::config;
+use crate::transport::ssh::config::settings::{ConfigSource, Route, Settings, SshTarget};
+use crate::transport::ssh::connect::{dial, establish};
+use crate::transport::ssh::connection::{Connection, RunningCommand};
+use crate::transport::ssh::stream::{ServerStream, proxy};
+use crate::transport::ssh::timing::Stages;
 
 /// A way through more jump hosts than this is taken for a circle in the configuration.
 const MAX_HOPS: usize = 16;
@@ -32,6 +34,14 @@ struct Connections {
     /// The last attempt that failed, and when: those who waited for it take its error as theirs,
     /// instead of each waiting for a dead host in turn.
     failure: Option<(Instant, ConnectError)>,
+}
+
+/// A command that was started, and on what.
+pub(crate) struct Started {
+    pub(crate) command: RunningCommand,
+    pub(crate) connection: Arc<Connection>,
+    /// The connection was made for it.
+    pub(crate) fresh: bool,
 }
 
 /// Opens channels and keeps track of which connections there are. Clones share them.
@@ -67,20 +77,26 @@ impl Connector {
     /// Starts `command` on `target`, or takes over an interpreter like `wanted` that was prepared
     /// there. A connection to the same target is shared; when its server refuses one more session,
     /// another connection is made.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         &self,
         target: &SshTarget,
         command: &str,
         wanted: Option<&str>,
         options: &TransportOptions,
-    ) -> Result<(Begun, Arc<Connection>), ConnectError> {
+    ) -> Result<Started, ConnectError> {
         let stages = Stages::new(&target.host, options);
         let settings = config::resolve(&stages, target).await?;
         follow(&stages, &settings).await?;
         loop {
             let (connection, fresh) = self.connection(&stages, &settings, wanted).await?;
             match connection.begin(&stages, command, wanted).await {
-                Ok(begun) => return Ok((begun, connection)),
+                Ok(command) => {
+                    return Ok(Started {
+                        command,
+                        connection,
+                        fresh,
+                    });
+                }
                 // On a connection that nobody else uses the refusal is final. One that others use is
                 // full, or has ended between finding and using it.
                 Err(error) if error.timed_out => return Err(error),
@@ -125,14 +141,14 @@ impl Connector {
         if let Some((when, error)) = &connections.failure
             && asked < *when
         {
-            return Err(copy(error));
+            return Err(error.clone());
         }
         // Batch mode holds for passphrases and host keys too, and for the jump hosts on the way.
         let silent = settings.batch_mode.then(|| stages.without_questions());
         let stages = silent.as_ref().unwrap_or(stages);
         let made = async {
-            let carrier = self.carrier(stages, settings).await?;
-            establish(stages, settings, carrier, &self.inner.keys).await
+            let server = self.server_stream(stages, settings).await?;
+            establish(stages, settings, server, &self.inner.keys).await
         };
         match made.await {
             Ok(connection) => {
@@ -140,13 +156,17 @@ impl Connector {
                 Ok((connection, true))
             }
             Err(error) => {
-                connections.failure = Some((Instant::now(), copy(&error)));
+                connections.failure = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }
     }
 
-    async fn carrier(&self, stages: &Stages, settings: &Settings) -> Result<Carrier, ConnectError> {
+    async fn server_stream(
+        &self,
+        stages: &Stages,
+        settings: &Settings,
+    ) -> Result<ServerStream, ConnectError> {
         match &settings.route {
             Route::Direct => dial(stages, settings).await,
             Route::Command(command) => proxy::through_command(stages, command),
@@ -160,12 +180,12 @@ impl Connector {
         stages: &'a Stages,
         settings: &'a Settings,
         hops: &'a [JumpHost],
-    ) -> Pin<Box<dyn Future<Output = Result<Carrier, ConnectError>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<ServerStream, ConnectError>> + Send + 'a>> {
         Box::pin(async move {
             let Some((last, before)) = hops.split_last() else {
                 return dial(stages, settings).await;
             };
-            let hop = proxy::hop_settings(stages, last, before, &settings.config)
+            let hop = hop_settings(stages, last, before, &settings.config)
                 .await
                 .map_err(|error| via(error, last))?;
             let mut inner = stages.clone();
@@ -195,12 +215,32 @@ async fn follow(stages: &Stages, settings: &Settings) -> Result<(), ConnectError
                 )
                 .with_hint("look for a circle in the ProxyJump lines of your ssh_config"));
         }
-        seen.push(last.host.clone());
-        next = proxy::hop_settings(stages, last, before, &next.config)
+        seen.push(last.host.to_plain());
+        next = hop_settings(stages, last, before, &next.config)
             .await
             .map_err(|error| via(error, last))?;
     }
     Ok(())
+}
+
+/// The settings of a jump host: its own from the configuration, but the hops before it are those of the list.
+async fn hop_settings(
+    stages: &Stages,
+    hop: &JumpHost,
+    before: &[JumpHost],
+    config_source: &ConfigSource,
+) -> Result<Settings, ConnectError> {
+    let target = SshTarget {
+        port: hop.port,
+        user: hop.user.clone(),
+        config: config_source.clone(),
+        ..SshTarget::new(hop.host.to_plain())
+    };
+    let mut settings = config::resolve(stages, &target).await?;
+    if !before.is_empty() {
+        settings.route = Route::Jump(before.to_vec());
+    }
+    Ok(settings)
 }
 
 /// Says which machine on the way it was.
@@ -215,17 +255,4 @@ fn is_idle(slot: &Slot) -> bool {
         && slot
             .try_lock()
             .is_ok_and(|slot| slot.known.iter().all(|known| known.strong_count() == 0))
-}
-
-/// The same error for one more client.
-fn copy(error: &ConnectError) -> ConnectError {
-    ConnectError {
-        host: error.host.clone(),
-        stage: error.stage,
-        message: error.message.clone(),
-        hint: error.hint.clone(),
-        output: error.output.clone(),
-        timed_out: error.timed_out,
-        session_refused: error.session_refused,
-    }
 }

@@ -11,7 +11,7 @@ static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(())
 
 /// Asks the user on behalf of one connection.
 #[derive(Clone)]
-pub(super) struct Asker {
+pub(crate) struct Asker {
     host: String,
     prompter: Option<Prompter>,
     /// Counts beginnings and ends of questions, so that a time limit can tell waiting for a person from waiting for a server.
@@ -19,7 +19,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub(super) fn new(host: &str, prompter: Option<Prompter>) -> Self {
+    pub(crate) fn new(host: &str, prompter: Option<Prompter>) -> Self {
         Asker {
             host: host.to_owned(),
             prompter,
@@ -28,17 +28,17 @@ impl Asker {
     }
 
     /// Whether anybody is there to answer.
-    pub(super) fn available(&self) -> bool {
+    pub(crate) fn available(&self) -> bool {
         self.prompter.is_some()
     }
 
     /// The counter that `timed` watches.
-    pub(super) fn questions(&self) -> Arc<AtomicU64> {
+    pub(crate) fn questions(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.questions)
     }
 
     /// Asks, and waits as long as the person takes. `None` if there is nobody or the answer is refused.
-    pub(super) async fn ask(&self, text: &str, echo: bool) -> Option<String> {
+    pub(crate) async fn ask(&self, text: &str, echo: bool) -> Option<String> {
         let prompter = self.prompter.clone()?;
         self.questions.fetch_add(1, Ordering::Relaxed);
         let _turn = ONE_AT_A_TIME.lock().await;

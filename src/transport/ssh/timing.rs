@@ -4,23 +4,23 @@ use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::prompt::Asker;
 use crate::error::{ConnectError, Stage};
 use crate::transport::TransportOptions;
+use crate::transport::ssh::prompt::Asker;
 
 /// The stages of one connection: whose name stands in errors, what limits hold, who is told.
 #[derive(Clone)]
-pub(super) struct Stages {
+pub(crate) struct Stages {
     /// The host as the user named it.
-    pub(super) host: String,
+    pub(crate) host: String,
     /// Limits, observer and prompter.
-    pub(super) options: TransportOptions,
+    pub(crate) options: TransportOptions,
     /// Who asks the user.
-    pub(super) asker: Asker,
+    pub(crate) asker: Asker,
 }
 
 impl Stages {
-    pub(super) fn new(host: &str, options: &TransportOptions) -> Self {
+    pub(crate) fn new(host: &str, options: &TransportOptions) -> Self {
         Stages {
             host: host.to_owned(),
             options: options.clone(),
@@ -29,7 +29,7 @@ impl Stages {
     }
 
     /// The same stages without anybody to ask.
-    pub(super) fn without_questions(&self) -> Self {
+    pub(crate) fn without_questions(&self) -> Self {
         Stages {
             asker: Asker::new(&self.host, None),
             ..self.clone()
@@ -37,13 +37,13 @@ impl Stages {
     }
 
     /// A failure at `stage`.
-    pub(super) fn error(&self, stage: Stage, message: impl Into<String>) -> ConnectError {
+    pub(crate) fn error(&self, stage: Stage, message: impl Into<String>) -> ConnectError {
         // Much of what stands in messages was sent by a server.
         ConnectError::new(&self.host, stage, crate::error::printable(&message.into()))
     }
 
     /// Tells the observer that `stage` came to its end.
-    pub(super) fn reached(&self, stage: Stage, since: Instant, detail: impl Into<String>) {
+    pub(crate) fn reached(&self, stage: Stage, since: Instant, detail: impl Into<String>) {
         self.options.reached(
             stage,
             since.elapsed(),
@@ -52,7 +52,7 @@ impl Stages {
     }
 
     /// Runs one step with the limit of its stage.
-    pub(super) async fn timed<T>(
+    pub(crate) async fn timed<T>(
         &self,
         stage: Stage,
         step: impl Future<Output = T>,
@@ -63,7 +63,7 @@ impl Stages {
 
     /// Runs one step with a limit. The limit starts anew when a person was asked meanwhile,
     /// because typing a passphrase takes as long as it takes.
-    pub(super) async fn timed_for<T>(
+    pub(crate) async fn timed_for<T>(
         &self,
         stage: Stage,
         limit: Duration,

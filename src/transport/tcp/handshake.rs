@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::link::LinkError;
+use crate::transport::tcp::link::LinkError;
 use crate::wire::authentication::{
     AuthenticationError, Client, Fresh, HELLO, Opener, PROOF, REFUSAL, Refusal, Sealer, Server,
     Step,
 };
 
-/// How long a refused connection is read on.
-const LINGER: Duration = Duration::from_millis(500);
+/// How long a refused side may take to stop sending.
+const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 
 /// Randomness from the operating system.
 fn fresh() -> Result<Fresh, LinkError> {
@@ -122,7 +122,7 @@ async fn answer(stream: &mut TcpStream, key: &[u8]) -> Result<(Sealer, Opener), 
 pub async fn refuse(stream: &mut TcpStream, refusal: Refusal) {
     let _ = stream.try_write(&refusal.encode());
     let _ = stream.shutdown().await;
-    let _ = tokio::time::timeout(LINGER, async {
+    let _ = tokio::time::timeout(REFUSAL_GRACE, async {
         let mut rest = [0; 4096];
         for _ in 0..64 {
             if !matches!(stream.read(&mut rest).await, Ok(1..)) {

@@ -1,7 +1,6 @@
 //! The TCP transport: to a standalone server, authenticated by a shared key. Its end is the same
 //! byte pipe to a shell command as every other transport's.
 
-mod dial;
 // Both ends run these two; without the server only the client's half is in use.
 #[cfg_attr(not(feature = "server"), allow(dead_code))]
 pub(crate) mod handshake;
@@ -16,15 +15,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use self::link::{Incoming, LinkError, LinkReceiver, LinkSender, Liveness, Side, Taker};
-use super::{ExitStatus, Process, ReadEvent, TransportOptions};
-use crate::connection_spec::ConnectionSpec;
+use crate::dial::{AddressFamily, Dial};
 use crate::error::{ConnectError, Stage};
+use crate::spec::ConnectionSpec;
+use crate::transport::{ExitStatus, Process, ReadEvent, TransportOptions};
 use crate::wire::authentication::{
-    AuthenticationError, COMMAND_MAX, Exit, Message, Open, Opened, Opener, Refusal, Sealer,
+    AuthenticationError, COMMAND_MAX, Message, Open, Opened, Opener, Refusal, Sealer,
 };
-
-/// The port of a standalone server where none is given.
-pub const DEFAULT_PORT: u16 = 11998;
 
 /// A standalone server.
 #[derive(Clone)]
@@ -112,11 +109,7 @@ impl Reader {
                     self.taker.taken(bytes.len());
                     return Some(ReadEvent::Stderr(bytes));
                 }
-                Some(Ok(Incoming::Exit(Exit::Status(code)))) => ExitStatus::Code(code),
-                Some(Ok(Incoming::Exit(Exit::Signal(name)))) => ExitStatus::Signal(name),
-                Some(Ok(Incoming::Exit(Exit::Unknown))) => ExitStatus::Unknown(
-                    "the process ended, and the server does not know how".into(),
-                ),
+                Some(Ok(Incoming::Exit(exit))) => exit.into(),
                 Some(Ok(Incoming::Opened(opened))) => {
                     self.server = Some(opened);
                     continue;
@@ -168,8 +161,8 @@ pub async fn open(
     };
     let (writer, reader) = connect(&target, command, options).await?;
     Ok(Process {
-        writer: super::Writer::Tcp(writer),
-        reader: super::Reader::Tcp(reader),
+        writer: crate::transport::Writer::Tcp(writer),
+        reader: crate::transport::Reader::Tcp(reader),
         peer: target.peer(),
     })
 }
@@ -192,7 +185,19 @@ pub async fn connect(
             ),
         ));
     }
-    let mut stream = dial::dial(&peer, &target.host, target.port, options).await?;
+    let dialling = Dial {
+        name: &peer,
+        host: &target.host,
+        port: target.port,
+        family: AddressFamily::Any,
+        bind: None,
+        resolve_limit: options.limits.of(Stage::Resolve),
+        connect_limit: options.limits.of(Stage::Connect),
+        unknown_hint: "check the spelling, or give the address itself",
+        refused_hint: "nothing listens there: start the server with `easycluster -S -k FILE`, or check the port",
+        observer: options.observer.as_ref(),
+    };
+    let mut stream = dialling.connect().await?.stream;
     let (sealer, opener) = authenticate(&mut stream, target, command, options, &peer).await?;
     let (sender, receiver) = link::start(
         stream,

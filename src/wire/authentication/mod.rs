@@ -73,27 +73,6 @@ impl Refusal {
             other => Refusal::Other(other),
         }
     }
-
-    /// What to tell the person who wanted to connect, and what to do next.
-    pub fn advice(self) -> &'static str {
-        match self {
-            Refusal::Version => {
-                "it speaks another version of the protocol; install the same release on both sides"
-            }
-            Refusal::Proof => {
-                "it has another key, or bytes were changed on the way; compare the key files of \
-                 both sides"
-            }
-            Refusal::Busy => {
-                "it has as many connections as it allows; try again later or raise its limit"
-            }
-            Refusal::Address => {
-                "it does not accept this machine's address; ask for it to be added with --allow"
-            }
-            Refusal::Slow => "the handshake took too long; try again",
-            Refusal::Other(_) => "for a reason this version does not know; update this side",
-        }
-    }
 }
 
 /// Why a handshake or a sealed frame was not accepted.
@@ -120,7 +99,7 @@ pub enum AuthenticationError {
     #[error("the other side has another key, or bytes were changed on the way")]
     Proof,
     /// The server turned the connection away.
-    #[error("the server refused the connection: {}", .0.advice())]
+    #[error("the server refused the connection (code {})", .0.code())]
     Refused(Refusal),
     /// A sealed frame's tag does not fit: changed, replayed, dropped or reordered.
     #[error("a frame was changed, repeated, left out or reordered on the way")]

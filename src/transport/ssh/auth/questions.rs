@@ -3,11 +3,11 @@
 use russh::MethodKind;
 use russh::client::{AuthResult, KeyboardInteractiveAuthResponse};
 
-use super::{Attempt, Outcome};
 use crate::error::{ConnectError, Stage};
+use crate::transport::ssh::auth::{Attempt, Outcome};
 
 impl Attempt<'_> {
-    pub(super) async fn password(&mut self) -> Result<Outcome, ConnectError> {
+    pub(crate) async fn password(&mut self) -> Result<Outcome, ConnectError> {
         let question = format!(
             "{}{}@{}'s password: ",
             self.again("password"),
@@ -49,7 +49,7 @@ impl Attempt<'_> {
         }
     }
 
-    pub(super) async fn keyboard_interactive(&mut self) -> Result<Outcome, ConnectError> {
+    pub(crate) async fn keyboard_interactive(&mut self) -> Result<Outcome, ConnectError> {
         let mut again = self.again("keyboard-interactive");
         let start = self
             .handle

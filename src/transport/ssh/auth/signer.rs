@@ -5,12 +5,12 @@ use russh::keys::ssh_key::Signature;
 use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::{HashAlg, PublicKey, agent::AgentIdentity, signature::Signer as SignatureSigner};
 
-use crate::transport::ssh::identity::{Candidate, Source, agent};
-use crate::transport::ssh::key_store::KeyStore;
+use crate::transport::ssh::auth::identity::{Candidate, Source, agent};
+use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::prompt::Asker;
 
 /// Signs with a candidate's private key, which is read or asked for only now that the server takes the public one.
-pub(super) struct Signer<'a> {
+pub(crate) struct Signer<'a> {
     pub candidate: &'a Candidate,
     pub key: &'a PublicKey,
     pub keys: &'a KeyStore,
@@ -18,7 +18,7 @@ pub(super) struct Signer<'a> {
 }
 
 /// Why there is no signature.
-pub(super) enum SignFailure {
+pub(crate) enum SignFailure {
     /// The connection is gone.
     Lost,
     /// The agent or the key file.

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::keywords::Collected;
-use super::tokens::{Local, Tokens};
-use super::values::{flag, lower, number, parse_jump, parse_port, parse_time, text, unsupported};
-use crate::transport::ssh::settings::{
-    AddressFamily, AgentChoice, HostKeyPolicy, IdentityFile, JumpHost, Route, Settings, SshTarget,
+use crate::spec::{HostKeyPolicy, JumpHost};
+use crate::transport::ssh::config::keywords::{Collected, File};
+use crate::transport::ssh::config::settings::{
+    AddressFamily, AgentChoice, IdentityFile, Override, Route, Settings, SshTarget,
+};
+use crate::transport::ssh::config::tokens::{Local, Tokens};
+use crate::transport::ssh::config::values::{
+    flag, lower, number, parse_jump, parse_port, parse_time, text, unsupported,
 };
 
 /// Identity files that are tried when none is named, in OpenSSH's order.
@@ -24,7 +27,7 @@ const USUAL_IDENTITIES: &[&str] = &[
 const USUAL_METHODS: &str = "publickey,keyboard-interactive,password";
 
 /// Puts the settings together. The error is a sentence that names keyword and value.
-pub(super) fn assemble(
+pub(crate) fn assemble(
     target: &SshTarget,
     collected: &Collected,
     local: &Local,
@@ -127,13 +130,7 @@ pub(super) fn assemble(
             None | Some("none") => None,
             Some(text) => Some(tokens.expand_path(text)?),
         },
-        host_key_policy: match lower(collected, "stricthostkeychecking").as_deref() {
-            None | Some("ask") => HostKeyPolicy::Ask,
-            Some("yes" | "true") => HostKeyPolicy::Refuse,
-            Some("accept-new") => HostKeyPolicy::AcceptNew,
-            Some("no" | "false" | "off") => HostKeyPolicy::Off,
-            Some(other) => return Err(unsupported("StrictHostKeyChecking", other)),
-        },
+        host_key_policy: host_key_policy(target, collected)?,
         host_key_alias,
         hash_known_hosts: flag(collected, "hashknownhosts", false)?,
         trust_localhost: flag(collected, "nohostauthenticationforlocalhost", false)?,
@@ -162,11 +159,11 @@ fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<Identity
             .collect());
     }
     collected
-        .all("identityfile")
-        .filter(|text| *text != "none")
-        .map(|text| {
+        .files("identityfile")
+        .filter(|file| *file != File::Text("none"))
+        .map(|file| {
             Ok(IdentityFile {
-                path: tokens.expand_path(text)?,
+                path: path_of(&file, tokens)?,
                 named: true,
             })
         })
@@ -194,19 +191,41 @@ fn known_hosts(
     usual: &[&str],
     tokens: &Tokens,
 ) -> Result<Vec<PathBuf>, String> {
-    let named: Vec<&str> = collected.all(name).collect();
-    let files = if named.is_empty() { usual } else { &named };
+    let mut files: Vec<File<'_>> = collected.files(name).collect();
+    if files.is_empty() {
+        files = usual.iter().map(|text| File::Text(text)).collect();
+    }
     files
         .iter()
-        .filter(|text| **text != "none" && **text != "/dev/null")
-        .map(|text| {
-            if Path::new(text).is_absolute() && !text.contains(['%', '$']) {
-                Ok(PathBuf::from(text))
-            } else {
-                tokens.expand_path(text)
-            }
-        })
+        .filter(|file| **file != File::Text("none"))
+        .map(|file| path_of(file, tokens))
+        .filter(|path| path.as_deref() != Ok(Path::new("/dev/null")))
         .collect()
+}
+
+/// A file name that a line has, with everything in it expanded; or one that is taken as it is.
+fn path_of(file: &File<'_>, tokens: &Tokens) -> Result<PathBuf, String> {
+    match *file {
+        File::AsItIs(path) => Ok(path.to_path_buf()),
+        File::Text(text) => tokens.expand_path(text),
+    }
+}
+
+fn host_key_policy(target: &SshTarget, collected: &Collected) -> Result<HostKeyPolicy, String> {
+    let own = target.options.iter().find_map(|option| match option {
+        Override::HostKey(policy) => Some(policy.clone()),
+        Override::Line(..) | Override::Path(..) => None,
+    });
+    if let Some(policy) = own {
+        return Ok(policy);
+    }
+    match lower(collected, "stricthostkeychecking").as_deref() {
+        None | Some("ask") => Ok(HostKeyPolicy::Ask),
+        Some("yes" | "true") => Ok(HostKeyPolicy::Refuse),
+        Some("accept-new") => Ok(HostKeyPolicy::AcceptNew),
+        Some("no" | "false" | "off") => Ok(HostKeyPolicy::Off),
+        Some(other) => Err(unsupported("StrictHostKeyChecking", other)),
+    }
 }
 
 /// ProxyJump and ProxyCommand: whichever stood first wins, which the reader has seen to.
@@ -216,7 +235,7 @@ fn route(collected: &Collected, tokens: &mut Tokens) -> Result<Route, String> {
         let hops: Result<Vec<JumpHost>, String> = jump.split(',').map(parse_jump).collect();
         let hops = hops?;
         if let Some(last) = hops.last()
-            && last.host == tokens.hostname
+            && last.host.to_plain() == tokens.hostname
             && last.port.unwrap_or(22) == tokens.port
             && last.user.as_ref().is_none_or(|user| *user == tokens.user)
         {
@@ -240,7 +259,8 @@ fn environment(collected: &Collected) -> Vec<(String, String)> {
     for pattern in collected.all("sendenv") {
         match pattern.strip_prefix('-') {
             Some(removed) => {
-                patterns.retain(|kept| !super::pattern::matches(kept, removed));
+                patterns
+                    .retain(|kept| !crate::transport::ssh::config::pattern::matches(kept, removed));
             }
             None => patterns.push(pattern),
         }
@@ -251,7 +271,7 @@ fn environment(collected: &Collected) -> Vec<(String, String)> {
         };
         if patterns
             .iter()
-            .any(|pattern| super::pattern::matches(name, pattern))
+            .any(|pattern| crate::transport::ssh::config::pattern::matches(name, pattern))
         {
             variables.push((name.to_owned(), value.to_owned()));
         }

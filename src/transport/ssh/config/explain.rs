@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::resolve_now;
 use crate::error::{ConnectError, Stage};
-use crate::transport::ssh::settings::{
-    AddressFamily, AgentChoice, HostKeyPolicy, JumpHost, Route, Settings, SshTarget,
+use crate::spec::HostKeyPolicy;
+use crate::transport::ssh::config::resolve_now;
+use crate::transport::ssh::config::settings::{
+    AddressFamily, AgentChoice, Route, Settings, SshTarget,
 };
 
 /// What a connection to `target` would be made with, as pairs of keyword and value in the manner of
@@ -61,7 +62,7 @@ fn pairs(settings: &Settings) -> Vec<(String, String)> {
     );
     let policy = match settings.host_key_policy {
         HostKeyPolicy::Ask => "ask",
-        HostKeyPolicy::Refuse => "true",
+        HostKeyPolicy::Refuse | HostKeyPolicy::Pinned(_) => "true",
         HostKeyPolicy::AcceptNew => "accept-new",
         HostKeyPolicy::Off => "false",
     };
@@ -107,7 +108,7 @@ fn pairs(settings: &Settings) -> Vec<(String, String)> {
     match &settings.route {
         Route::Direct => {}
         Route::Jump(hops) => {
-            let hops: Vec<String> = hops.iter().map(hop).collect();
+            let hops: Vec<String> = hops.iter().map(ToString::to_string).collect();
             say("proxyjump", hops.join(","));
         }
         Route::Command(command) => say("proxycommand", command.clone()),
@@ -142,21 +143,4 @@ fn pairs(settings: &Settings) -> Vec<(String, String)> {
 
 fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
-}
-
-fn hop(hop: &JumpHost) -> String {
-    let mut text = String::new();
-    if let Some(user) = &hop.user {
-        text.push_str(user);
-        text.push('@');
-    }
-    if hop.host.contains(':') {
-        text.push_str(&format!("[{}]", hop.host));
-    } else {
-        text.push_str(&hop.host);
-    }
-    if let Some(port) = hop.port {
-        text.push_str(&format!(":{port}"));
-    }
-    text
 }

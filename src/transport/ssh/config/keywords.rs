@@ -1,10 +1,11 @@
 //! Which `ssh_config` keywords there are, what each means for us, and the values collected for one host.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// How a keyword's lines add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The first line that applies wins.
     First,
     /// As `First`, and the value is the rest of the line as it stands, quotes included.
@@ -153,7 +154,7 @@ const LACKING: &[&str] = &[
 ];
 
 /// Whether a keyword is one that we lack, with a value that turns it on.
-pub(super) fn lacks(keyword: &str, value: &str) -> bool {
+pub(crate) fn lacks(keyword: &str, value: &str) -> bool {
     LACKING.contains(&keyword) && !matches!(value.to_lowercase().as_str(), "no" | "none" | "false")
 }
 
@@ -173,7 +174,7 @@ fn current_name(keyword: &str) -> &str {
 }
 
 /// Looks a keyword up by its lower-case name; `None` is one that we do not know.
-pub(super) fn lookup(keyword: &str) -> Option<(&str, Kind)> {
+pub(crate) fn lookup(keyword: &str) -> Option<(&str, Kind)> {
     let name = current_name(keyword);
     if let Some((name, kind)) = KNOWN.iter().find(|(known, _)| *known == name) {
         return Some((name, *kind));
@@ -187,14 +188,26 @@ pub(super) fn lookup(keyword: &str) -> Option<(&str, Kind)> {
 
 /// The values that apply to one host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Collected {
+pub(crate) struct Collected {
     values: BTreeMap<String, Vec<Vec<String>>>,
+    /// File names that are taken as they are; they stand before those of `values`.
+    paths: BTreeMap<String, Vec<PathBuf>>,
+}
+
+/// A file name among the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum File<'a> {
+    /// Nothing in it is expanded.
+    AsItIs(&'a Path),
+    /// Tokens, variables and `~` in it are expanded.
+    Text(&'a str),
 }
 
 impl Collected {
     /// Adds a line that applies.
-    pub(super) fn add(&mut self, name: &str, kind: Kind, values: Vec<String>) {
+    pub(crate) fn add(&mut self, name: &str, kind: Kind, values: Vec<String>) {
         match kind {
+            Kind::First | Kind::FirstRaw if self.paths.contains_key(name) => {}
             Kind::First | Kind::FirstRaw => {
                 self.values
                     .entry(name.to_owned())
@@ -211,9 +224,16 @@ impl Collected {
         }
     }
 
+    /// Adds a file name that is taken as it is.
+    pub(crate) fn add_path(&mut self, name: &str, kind: Kind, path: PathBuf) {
+        if kind == Kind::Every || !self.has(name) {
+            self.paths.entry(name.to_owned()).or_default().push(path);
+        }
+    }
+
     /// Whether ProxyJump or ProxyCommand comes too late, because the other one stood first.
     /// A `ProxyJump none` does not keep a ProxyCommand away, as OpenSSH has it.
-    pub(super) fn is_late(&self, name: &str) -> bool {
+    pub(crate) fn is_late(&self, name: &str) -> bool {
         match name {
             "proxyjump" => self.has("proxycommand"),
             "proxycommand" => self.first("proxyjump").is_some_and(|jump| jump != "none"),
@@ -222,17 +242,17 @@ impl Collected {
     }
 
     /// Whether a keyword has a value.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.values.contains_key(name)
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name) || self.paths.contains_key(name)
     }
 
     /// The first word of a keyword's winning line.
-    pub(super) fn first(&self, name: &str) -> Option<&str> {
+    pub(crate) fn first(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// All words of a keyword, in order.
-    pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         self.values
             .get(name)
             .into_iter()
@@ -241,8 +261,16 @@ impl Collected {
             .map(String::as_str)
     }
 
+    /// All file names of a keyword, in order.
+    pub(crate) fn files<'a>(&'a self, name: &str) -> impl Iterator<Item = File<'a>> + use<'a> {
+        let paths = self.paths.get(name).into_iter().flatten();
+        paths
+            .map(|path| File::AsItIs(path))
+            .chain(self.all(name).map(File::Text))
+    }
+
     /// Forgets the winning value, where a later stage of OpenSSH's own rules overrides it.
-    pub(super) fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.values.remove(name);
     }
 }

@@ -1,31 +1,30 @@
 //! `Match`: whether the criteria of a line hold.
 
-use std::process::{Command, Stdio};
-
-use super::pattern::{Verdict, matches_host, matches_list};
-use super::tokens::Tokens;
+use crate::process;
+use crate::transport::ssh::config::pattern::{Verdict, matches_host, matches_list};
+use crate::transport::ssh::config::tokens::Tokens;
 
 /// What the criteria are held against.
-pub(super) struct Facts<'a> {
-    pub(super) host: String,
-    pub(super) original: &'a str,
-    pub(super) user: &'a str,
-    pub(super) last_pass: bool,
-    pub(super) tokens: &'a Tokens,
+pub(crate) struct Facts<'a> {
+    pub(crate) host: String,
+    pub(crate) original: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) last_pass: bool,
+    pub(crate) tokens: &'a Tokens,
 }
 
 /// How the criteria came out.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) applies: bool,
+pub(crate) struct Outcome {
+    pub(crate) applies: bool,
     /// `final` was named, so the files are read a second time.
-    pub(super) wants_last_pass: bool,
+    pub(crate) wants_last_pass: bool,
     /// Criteria that this reader does not know.
-    pub(super) beyond: Vec<String>,
+    pub(crate) beyond: Vec<String>,
 }
 
 /// Evaluates the text behind `Match`.
-pub(super) fn evaluate(text: &str, facts: &Facts<'_>) -> Result<Outcome, String> {
+pub(crate) fn evaluate(text: &str, facts: &Facts<'_>) -> Result<Outcome, String> {
     let mut outcome = Outcome {
         applies: true,
         ..Outcome::default()
@@ -105,19 +104,11 @@ fn split(text: &str) -> Result<Vec<String>, String> {
 /// Runs a `Match exec` command by the user's shell, as OpenSSH does.
 fn succeeds(command: &str, tokens: &Tokens) -> Result<bool, String> {
     let command = tokens.expand(command, "CLdhijklnpru")?;
-    let shell = std::env::var("SHELL")
-        .ok()
-        .filter(|shell| !shell.is_empty())
-        .unwrap_or_else(|| "/bin/sh".to_owned());
-    let status = Command::new(&shell)
-        .arg("-c")
-        .arg(&command)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .map_err(|error| format!("Match exec: {shell}: {error}"))?;
-    Ok(status.success())
+    let shell = process::user_shell();
+    let mut line = process::program(&shell);
+    line.arg("-c").arg(&command);
+    process::succeeds(line)
+        .map_err(|error| format!("Match exec: {}: {error}", shell.to_string_lossy()))
 }
 
 #[cfg(test)]
@@ -130,7 +121,7 @@ mod tests {
             original: "box".into(),
             user: "alice".into(),
             port: 22,
-            local: super::super::tokens::Local {
+            local: crate::transport::ssh::config::tokens::Local {
                 user: "me".into(),
                 ..Default::default()
             },

@@ -10,6 +10,8 @@ mod match_block;
 mod openssh_says;
 mod pattern;
 mod read;
+pub(crate) mod settings;
+pub(crate) mod target;
 mod tokens;
 mod values;
 mod words;
@@ -19,11 +21,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 pub use explain::explain;
-pub(super) use pattern::{Verdict, matches, matches_host, matches_list};
+pub(crate) use pattern::{Verdict, matches, matches_host, matches_list};
 
-use super::settings::{Settings, SshTarget};
-use super::timing::Stages;
 use crate::error::{ConnectError, Stage};
+use crate::transport::ssh::config::settings::{Override, Settings, SshTarget};
+use crate::transport::ssh::timing::Stages;
 use keywords::{Collected, Kind, lookup};
 use tokens::Local;
 
@@ -34,7 +36,7 @@ struct Resolved {
 }
 
 /// Finds out everything that a connection to `target` is made with.
-pub(super) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Settings, ConnectError> {
+pub(crate) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Settings, ConnectError> {
     let since = Instant::now();
     let wanted = target.clone();
     // Files are read, and commands of `Match exec` run.
@@ -92,8 +94,11 @@ fn first_time(name: &str) -> bool {
 
 /// What the target itself says; it stands before every file.
 fn from_options(target: &SshTarget) -> Result<Collected, String> {
-    let mut collected = Collected::default();
-    for (keyword, value) in &target.options {
+    let mut collected = from_paths(target);
+    for option in &target.options {
+        let Override::Line(keyword, value) = option else {
+            continue;
+        };
         let Some((name, kind)) = lookup(&keyword.to_lowercase()).map(|(n, k)| (n.to_owned(), k))
         else {
             return Err(format!("unknown SSH option '{keyword}'"));
@@ -108,4 +113,17 @@ fn from_options(target: &SshTarget) -> Result<Collected, String> {
         }
     }
     Ok(collected)
+}
+
+/// The file names that the target itself says, which no text of a configuration can.
+fn from_paths(target: &SshTarget) -> Collected {
+    let mut collected = Collected::default();
+    for option in &target.options {
+        if let Override::Path(keyword, path) = option
+            && let Some((name, kind)) = lookup(&keyword.to_lowercase())
+        {
+            collected.add_path(name, kind, path.clone());
+        }
+    }
+    collected
 }

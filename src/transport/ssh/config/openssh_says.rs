@@ -2,34 +2,33 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::keywords::{Collected, Kind, lookup};
-use super::words::words;
-use crate::transport::ssh::settings::{ConfigSource, SshTarget};
+use crate::process;
+use crate::transport::ssh::config::from_paths;
+use crate::transport::ssh::config::keywords::{Collected, Kind, lookup};
+use crate::transport::ssh::config::settings::{ConfigSource, Override, SshTarget};
+use crate::transport::ssh::config::target::option_text;
+use crate::transport::ssh::config::words::words;
 
 /// The `ssh` program, if there is one.
-pub(super) fn program() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join("ssh"))
-        .find(|file| file.is_file())
+pub(crate) fn program() -> Option<PathBuf> {
+    process::find_program("ssh")
 }
 
 /// How long an answer is good for: long enough for many clients that start at once, short enough for somebody who edits the file.
-const GOOD_FOR: Duration = Duration::from_secs(10);
+const ANSWER_LIFETIME: Duration = Duration::from_secs(10);
 
 /// When an answer was had, and the answer.
 type Answer = (Instant, Collected);
 
 /// As `ask`, with answers kept for a while.
-pub(super) fn ask_once(program: &Path, target: &SshTarget) -> Result<Collected, String> {
+pub(crate) fn ask_once(program: &Path, target: &SshTarget) -> Result<Collected, String> {
     static ANSWERS: Mutex<Option<HashMap<SshTarget, Answer>>> = Mutex::new(None);
     let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
     let answers = answers.get_or_insert_default();
-    answers.retain(|_, (when, _)| when.elapsed() < GOOD_FOR);
+    answers.retain(|_, (when, _)| when.elapsed() < ANSWER_LIFETIME);
     if let Some((_, known)) = answers.get(target) {
         return Ok(known.clone());
     }
@@ -43,7 +42,8 @@ pub(super) fn ask_once(program: &Path, target: &SshTarget) -> Result<Collected, 
 fn ask(program: &Path, target: &SshTarget) -> Result<Collected, String> {
     let said = lines(program, target, &target.config)?;
     let usual = lines(program, target, &ConfigSource::None)?;
-    let mut collected = Collected::default();
+    // Only lines are said to `ssh`: no text can say a file name as it is.
+    let mut collected = from_paths(target);
     for line in &said {
         let (name, value) = line.split_once(' ').unwrap_or((line, ""));
         let Some((known, kind)) = lookup(name).map(|(known, kind)| (known.to_owned(), kind)) else {
@@ -73,7 +73,7 @@ fn ask(program: &Path, target: &SshTarget) -> Result<Collected, String> {
 }
 
 fn lines(program: &Path, target: &SshTarget, config: &ConfigSource) -> Result<Vec<String>, String> {
-    let mut command = Command::new(program);
+    let mut command = process::program(program);
     command.arg("-G");
     match config {
         ConfigSource::Standard => {}
@@ -81,9 +81,7 @@ fn lines(program: &Path, target: &SshTarget, config: &ConfigSource) -> Result<Ve
             command.args(["-F", "none"]);
         }
         ConfigSource::File(path) => {
-            command
-                .arg("-F")
-                .arg(crate::connection_spec::expand_home(path));
+            command.arg("-F").arg(crate::spec::expand_home(path));
         }
     }
     if let Some(user) = &target.user {
@@ -93,16 +91,15 @@ fn lines(program: &Path, target: &SshTarget, config: &ConfigSource) -> Result<Ve
         command.arg("-p").arg(port.to_string());
     }
     if *config != ConfigSource::None || target.config == ConfigSource::None {
-        for (keyword, value) in &target.options {
-            command.arg("-o").arg(format!("{keyword}={value}"));
+        for option in &target.options {
+            if let Override::Line(..) = option {
+                command.arg("-o").arg(option_text(option)?);
+            }
         }
     }
-    let output = command
-        .arg("--")
-        .arg(&target.host)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{}: {error}", program.display()))?;
+    command.arg("--").arg(&target.host);
+    let output =
+        process::run(command).map_err(|error| format!("{}: {error}", program.display()))?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
     }

@@ -4,24 +4,24 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::keywords::{Collected, Kind, lacks, lookup};
-use super::match_block::{Facts, Outcome, evaluate};
-use super::pattern::{matches, matches_list};
-use super::tokens::{Local, Tokens};
-use super::words::{keyword, words};
-use super::{Verdict, values};
-use crate::transport::ssh::settings::{ConfigSource, SshTarget};
+use crate::transport::ssh::config::keywords::{Collected, Kind, lacks, lookup};
+use crate::transport::ssh::config::match_block::{Facts, Outcome, evaluate};
+use crate::transport::ssh::config::pattern::{matches, matches_list};
+use crate::transport::ssh::config::settings::{ConfigSource, SshTarget};
+use crate::transport::ssh::config::tokens::{Local, Tokens};
+use crate::transport::ssh::config::words::{keyword, words};
+use crate::transport::ssh::config::{Verdict, values};
 
 /// Files that include each other end here, as in OpenSSH.
 const MAX_DEPTH: usize = 16;
 
 /// What the files say about a host.
-pub(super) struct Reading {
-    pub(super) collected: Collected,
+pub(crate) struct Reading {
+    pub(crate) collected: Collected,
     /// What only OpenSSH itself can interpret, with its place.
-    pub(super) beyond: BTreeSet<String>,
+    pub(crate) beyond: BTreeSet<String>,
     /// What applies and nobody here can do.
-    pub(super) lacking: BTreeSet<String>,
+    pub(crate) lacking: BTreeSet<String>,
 }
 
 /// A file and how it was reached.
@@ -49,7 +49,7 @@ struct Reader<'a> {
 }
 
 /// Reads the files that `target` names, on top of what it says itself.
-pub(super) fn read(
+pub(crate) fn read(
     target: &SshTarget,
     local: &Local,
     collected: Collected,
@@ -344,7 +344,7 @@ impl Reader<'_> {
 }
 
 /// The rest of a line as it stands; a comment ends it for ProxyJump and is part of a command.
-pub(super) fn raw_value(name: &str, rest: &str) -> String {
+pub(crate) fn raw_value(name: &str, rest: &str) -> String {
     let rest = rest.trim_start_matches('=');
     let value = match (name, rest.split_once('#')) {
         ("proxyjump", Some((value, _))) => value,

@@ -3,48 +3,50 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use nix::unistd::{Uid, User};
 use sha1::{Digest, Sha1};
 
 /// What the tokens stand for.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     /// `%h`: the host name to connect to.
-    pub(super) hostname: String,
+    pub(crate) hostname: String,
     /// `%n`: the name as the user gave it.
-    pub(super) original: String,
+    pub(crate) original: String,
     /// `%p`: the port.
-    pub(super) port: u16,
+    pub(crate) port: u16,
     /// `%r`: the remote user.
-    pub(super) user: String,
+    pub(crate) user: String,
     /// `%j`: the ProxyJump value, or nothing.
-    pub(super) jump: String,
+    pub(crate) jump: String,
     /// `%k`: the host key alias, or the original name.
-    pub(super) key_alias: Option<String>,
+    pub(crate) key_alias: Option<String>,
     /// Facts of this machine.
-    pub(super) local: Local,
+    pub(crate) local: Local,
 }
 
 /// Who and where we are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Local {
+pub(crate) struct Local {
     /// `%u`: the local user's name.
-    pub(super) user: String,
+    pub(crate) user: String,
     /// `%i`: the local user's number.
-    pub(super) uid: u32,
+    pub(crate) uid: u32,
     /// `%d` and `~`: the home directory.
-    pub(super) home: PathBuf,
+    pub(crate) home: PathBuf,
     /// `%l`: this machine's name with its domain.
-    pub(super) hostname: String,
+    pub(crate) hostname: String,
 }
 
 impl Local {
     /// Asks the system, by our number and not by `HOME` and `USER`, as OpenSSH does; the environment
-    /// only where /etc/passwd does not know us.
-    pub(super) fn current() -> Self {
-        let uid = rustix::process::getuid().as_raw();
-        let account = account(|fields| fields.get(2) == Some(&uid.to_string().as_str()));
+    /// only where the system does not know us.
+    pub(crate) fn current() -> Self {
+        let uid = Uid::current();
+        // A directory service that does not answer is as good as one that does not know us.
+        let account = User::from_uid(uid).ok().flatten();
         let (user, home) = match account {
-            Some((name, home)) => (Some(name), Some(home)),
+            Some(account) => (Some(account.name), Some(account.dir)),
             None => (None, std::env::home_dir()),
         };
         Local {
@@ -52,7 +54,7 @@ impl Local {
                 .or_else(|| std::env::var("USER").ok())
                 .or_else(|| std::env::var("LOGNAME").ok())
                 .unwrap_or_else(|| uid.to_string()),
-            uid,
+            uid: uid.as_raw(),
             home: home.unwrap_or_else(|| PathBuf::from("/")),
             hostname: rustix::system::uname()
                 .nodename()
@@ -62,19 +64,9 @@ impl Local {
     }
 }
 
-/// Name and home directory of the first account whose fields fit.
-fn account(fits: impl Fn(&[&str]) -> bool) -> Option<(String, PathBuf)> {
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-    passwd.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let found = (fields.first()?, fields.get(5)?);
-        fits(&fields).then(|| ((*found.0).to_owned(), PathBuf::from(found.1)))
-    })
-}
-
 impl Tokens {
     /// Expands the tokens in `text` that `allowed` lists; `%%` always is. An unknown token is an error, as in OpenSSH.
-    pub(super) fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
+    pub(crate) fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
         let mut expanded = String::new();
         let mut rest = text.chars();
         while let Some(c) = rest.next() {
@@ -126,7 +118,7 @@ impl Tokens {
     }
 
     /// Expands `~`, `${VARIABLE}` and the tokens of file names.
-    pub(super) fn expand_path(&self, text: &str) -> Result<PathBuf, String> {
+    pub(crate) fn expand_path(&self, text: &str) -> Result<PathBuf, String> {
         let expanded = self.expand(&expand_variables(text)?, "CdhijkLlnpru")?;
         Ok(self.local.expand_home(&expanded))
     }
@@ -134,15 +126,15 @@ impl Tokens {
 
 impl Local {
     /// Puts the home directory in place of a leading `~`.
-    pub(super) fn expand_home(&self, path: &str) -> PathBuf {
+    pub(crate) fn expand_home(&self, path: &str) -> PathBuf {
         match path.strip_prefix('~') {
             Some("") => self.home.clone(),
             Some(rest) if rest.starts_with('/') => self.home.join(rest.trim_start_matches('/')),
             Some(rest) => {
                 let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
-                match account(|fields| fields.first() == Some(&name)) {
-                    Some((_, home)) => home.join(below),
-                    None => PathBuf::from(path),
+                match User::from_name(name) {
+                    Ok(Some(account)) => account.dir.join(below),
+                    Ok(None) | Err(_) => PathBuf::from(path),
                 }
             }
             None => PathBuf::from(path),
@@ -151,7 +143,7 @@ impl Local {
 }
 
 /// Puts the values of `${VARIABLE}`s in; one that is not set is an error, as in OpenSSH.
-pub(super) fn expand_variables(text: &str) -> Result<String, String> {
+pub(crate) fn expand_variables(text: &str) -> Result<String, String> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
@@ -199,6 +191,28 @@ mod tests {
         assert!(tokens().expand("%q", "hq").is_err());
         assert!(tokens().expand("%p", "h").is_err());
         assert!(tokens().expand("100%", "h").is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn accounts_are_those_that_the_system_names() {
+        // Both of these know of directory services.
+        let asked = |program: &str, arguments: &[&str]| {
+            let mut command = crate::process::program(program);
+            command.args(arguments);
+            let said = crate::process::run(command).unwrap().stdout;
+            String::from_utf8(said).unwrap().trim().to_owned()
+        };
+        let local = Local::current();
+        assert_eq!(local.user, asked("id", &["-un"]));
+        for name in ["root", "daemon", &local.user] {
+            let entry = asked("getent", &["passwd", name]);
+            let home = entry.split(':').nth(5).unwrap();
+            let file = local.expand_home(&format!("~{name}/file"));
+            assert_eq!(file, PathBuf::from(home).join("file"));
+        }
+        let unknown = "~no-such-account-here/file";
+        assert_eq!(local.expand_home(unknown), PathBuf::from(unknown));
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! Configuration values of every kind: switches, numbers, times, ports, jump hosts. Errors are sentences with the keyword in them.
 
-use super::keywords::Collected;
-use crate::transport::ssh::settings::JumpHost;
+use crate::spec::{Host, JumpHost};
+use crate::transport::ssh::config::keywords::Collected;
 
-pub(super) fn unsupported(keyword: &str, value: &str) -> String {
+pub(crate) fn unsupported(keyword: &str, value: &str) -> String {
     format!("{keyword} does not take the value '{value}'")
 }
 
-pub(super) fn text(collected: &Collected, name: &str) -> Option<String> {
+pub(crate) fn text(collected: &Collected, name: &str) -> Option<String> {
     collected.first(name).map(str::to_owned)
 }
 
-pub(super) fn lower(collected: &Collected, name: &str) -> Option<String> {
+pub(crate) fn lower(collected: &Collected, name: &str) -> Option<String> {
     collected.first(name).map(str::to_lowercase)
 }
 
-pub(super) fn flag(collected: &Collected, name: &str, default: bool) -> Result<bool, String> {
+pub(crate) fn flag(collected: &Collected, name: &str, default: bool) -> Result<bool, String> {
     match lower(collected, name).as_deref() {
         None => Ok(default),
         Some("yes" | "true") => Ok(true),
@@ -24,14 +24,14 @@ pub(super) fn flag(collected: &Collected, name: &str, default: bool) -> Result<b
     }
 }
 
-pub(super) fn number(collected: &Collected, name: &str, default: u32) -> Result<u32, String> {
+pub(crate) fn number(collected: &Collected, name: &str, default: u32) -> Result<u32, String> {
     match collected.first(name) {
         None => Ok(default),
         Some(text) => text.parse().map_err(|_| unsupported(name, text)),
     }
 }
 
-pub(super) fn parse_port(text: &str) -> Result<u16, String> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
         _ => Err(unsupported("Port", text)),
@@ -39,7 +39,7 @@ pub(super) fn parse_port(text: &str) -> Result<u16, String> {
 }
 
 /// Seconds, or numbers with the units s, m, h, d, w, as in `1h30m`.
-pub(super) fn parse_time(keyword: &str, text: &str) -> Result<u64, String> {
+pub(crate) fn parse_time(keyword: &str, text: &str) -> Result<u64, String> {
     let bad = || unsupported(keyword, text);
     let mut total: u64 = 0;
     let mut digits = String::new();
@@ -72,7 +72,7 @@ pub(super) fn parse_time(keyword: &str, text: &str) -> Result<u64, String> {
 }
 
 /// `[user@]host[:port]` or `ssh://[user@]host[:port]`, with brackets around IPv6 addresses.
-pub(super) fn parse_jump(text: &str) -> Result<JumpHost, String> {
+pub(crate) fn parse_jump(text: &str) -> Result<JumpHost, String> {
     let bad = || unsupported("ProxyJump", text);
     let rest = text.strip_prefix("ssh://").unwrap_or(text);
     let rest = rest.trim_end_matches('/');
@@ -101,7 +101,7 @@ pub(super) fn parse_jump(text: &str) -> Result<JumpHost, String> {
     }
     Ok(JumpHost {
         user,
-        host: host.to_owned(),
+        host: Host::from_plain(host),
         port: port.map(parse_port).transpose().map_err(|_| bad())?,
     })
 }
@@ -114,7 +114,7 @@ mod tests {
     fn jump_hosts_are_read_in_every_form() {
         let hop = |user: Option<&str>, host: &str, port| JumpHost {
             user: user.map(str::to_owned),
-            host: host.to_owned(),
+            host: Host::from_plain(host),
             port,
         };
         assert_eq!(parse_jump("gate").unwrap(), hop(None, "gate", None));

@@ -3,7 +3,7 @@
 const WHITESPACE: &[char] = &[' ', '\t', '\r', '\n'];
 
 /// The keyword of a line and what follows it. `Ok(None)`: nothing on this line.
-pub(super) fn keyword(line: &str) -> Result<Option<(String, &str)>, String> {
+pub(crate) fn keyword(line: &str) -> Result<Option<(String, &str)>, String> {
     let line = line.trim_end_matches([' ', '\t', '\r', '\n', '\u{c}']);
     let line = line.trim_start_matches(WHITESPACE);
     if line.is_empty() || line.starts_with('#') {
@@ -35,7 +35,7 @@ fn skip_equals(rest: &str) -> &str {
 
 /// Splits the rest of a line into words: quotes of both kinds, backslashes before quotes and
 /// backslashes, and a `#` at the beginning of a word ends the line.
-pub(super) fn words(text: &str) -> Result<Vec<String>, String> {
+pub(crate) fn words(text: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut characters = text.chars().peekable();
     loop {

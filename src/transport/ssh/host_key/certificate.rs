@@ -5,13 +5,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use russh::keys::Certificate;
 use russh::keys::ssh_key::certificate::CertType;
 
-use super::{HostKeyCheck, Trust, fingerprint, revoked_message};
 use crate::error::{ConnectError, Stage};
 use crate::transport::ssh::algorithms;
-use crate::transport::ssh::known_hosts::{Finding, judge_certificate};
+use crate::transport::ssh::host_key::known_hosts::{Finding, judge_certificate};
+use crate::transport::ssh::host_key::{HostKeyCheck, Trust, fingerprint, revoked_message};
 
 /// What a certificate is worth.
-pub(super) enum CertificateVerdict {
+pub(crate) enum CertificateVerdict {
     /// It decides.
     Trusted(Trust),
     /// It says nothing, perhaps for this reason, so the plain key decides.
@@ -20,7 +20,7 @@ pub(super) enum CertificateVerdict {
 
 impl HostKeyCheck {
     /// Judges a certificate by its authority and by what it says itself.
-    pub(super) fn check_certificate(
+    pub(crate) fn check_certificate(
         &self,
         certificate: &Certificate,
         key: &[u8],

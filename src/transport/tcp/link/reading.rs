@@ -1,6 +1,7 @@
 //! The reading half of a link: frames to messages, within the windows, and the watch over silence.
 
 use super::*;
+use crate::progress::CLOSE_GRACE;
 
 pub(super) struct Reading {
     pub read: OwnedReadHalf,
@@ -32,8 +33,10 @@ impl Reading {
             shared.end();
             let _ = self.tell.send(Err(error));
         }
+        // Who reads hears of the end now, whatever is still to be sent.
+        drop(self.tell);
         // The other side may have stopped reading, and what is left is for nobody.
-        let _ = timeout(FAREWELL, shared.written()).await;
+        let _ = timeout(CLOSE_GRACE, shared.written()).await;
         shared.broken.notify_one();
     }
 

@@ -1,0 +1,375 @@
+"""Caller: how every client makes its calls."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _kinds, _timeouts
+from ._errors import CallCancelled
+from ._global_proxy import GlobalProxy
+from ._native import Connection as Native
+from ._options import CallOptions, CompletionFunction, split_options
+from ._pickling.encode import encode, is_short
+from ._pickling.policy import Allowed
+from ._receiver import Receiver
+from ._responses import NonblockingResponse, RemoteException, Target, Ticket, all_of
+from ._shipping.definitions import definitions_module
+from ._shipping.source import shipped
+from ._spec import Path, parse_connection_spec
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+_CALL = _kinds.CALL
+_METHOD = _kinds.METHOD
+_NAMED_THREADS = _kinds.NAMED_THREADS
+_NO_KEYWORDS: dict[str, Any] = {}
+_dumps = pickle.dumps
+
+
+class Caller(Receiver):
+    """What blocking and awaited clients have in common. `_wait_for_call` is what they differ in."""
+
+    _response_class: type[NonblockingResponse] = NonblockingResponse
+
+    def __init__(
+        self,
+        key: bytes | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        definitions: str = 'easycluster.remote_code',
+        enable_compression: bool = False,
+        ssh: bool | Path | None = None,
+        user: str | None = None,
+        rpython: str | None = None,
+        extra_args: Sequence[str] = (),
+        *,
+        allow: Allowed | Sequence[Allowed] = (),
+        output: str | Callable[[str, str], object] | None = 'prefix',
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+        identity: Path | None = None,
+        known_hosts: Path | None = None,
+        config: Path | None = None,
+        hostkey: str | None = None,
+        batch: bool | None = None,
+        jump: str | None = None,
+        name: str | None = None,
+        ahead: int | None = None,
+    ) -> None:
+        """Makes a client, and connects if `host` is given.
+
+        key: the shared key of a standalone server, as bytes (see read_key_file); None for SSH.
+        host, port: where to connect; the port is 22 or what ssh_config says for SSH, else DEFAULT_PORT.
+        definitions: the name of the definitions module.
+        enable_compression: compress what crosses.
+        ssh: True for SSH, a path to use that ssh program, False for the standalone server.
+        user: the remote user. rpython: the remote interpreter. extra_args: further arguments in the manner of `ssh`.
+        allow: what may be unpickled beside plain data: modules and classes, or their names; '*' trusts the server wholly.
+        output: what becomes of what remote code prints: 'prefix' writes it to stdout and stderr with the peer's name in front,
+            'plain' without, None throws it away, a function is called as `output('stdout' or 'stderr', text)`.
+        call_timeout: the time limit in seconds of calls that give none.
+        timeout, identity, known_hosts, config, hostkey, batch, jump, name, ahead: as in a connection spec.
+        """
+        if key is None and ssh is None:
+            ssh = True
+        super().__init__(None if ssh else key, enable_compression)
+        self._ssh = ssh
+        self._options = {
+            'timeout': timeout,
+            'identity': identity,
+            'known_hosts': known_hosts,
+            'config': config,
+            'hostkey': hostkey,
+            'batch': batch,
+            'jump': jump,
+            'name': name,
+            'ahead': ahead,
+        }
+        self._definitions_name = definitions
+        self._defmod = definitions_module(definitions)
+        self._allow = allow
+        self._output = output
+        self._call_timeout = call_timeout
+        if host is not None:
+            self.connect(host, port, ssh=ssh, rpython=rpython, user=user, extra_args=extra_args)
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: str,
+        default_port: int | None = None,
+        default_key: bytes | None = None,
+        warn: bool = True,
+        **options: Any,
+    ) -> Self:
+        """Connects by a connection spec, `[user@]host[:port][:opt=val]...`; see parse_connection_spec.
+
+        Further keywords are those of the class, and go before what the spec says.
+        """
+        params = parse_connection_spec(spec, default_port, default_key, warn=warn)
+        params.update(options)
+        return cls(**params)
+
+    # -- requests
+
+    def set_default_thread(self, threadid: Hashable) -> None:
+        """Sets the server thread that calls run in where they do not name one."""
+        self._default_thread = threadid
+
+    def stop_remote_thread(self, threadid: Hashable) -> None:
+        """Ends the server thread of that number once it has done what was asked of it."""
+        number = self._wire_thread(threadid)
+        if number is not None:
+            self._connected_native().stop_thread(number)
+
+    def _thread_id(self) -> Hashable:
+        return self._default_thread  # type: ignore[no-any-return]
+
+    def _wire_thread(self, threadid: Hashable) -> int | None:
+        """The thread number on the wire; None for a thread of its own."""
+        if type(threadid) is int and 0 <= threadid < _NAMED_THREADS:
+            return threadid
+        if threadid == _kinds.SINGLE:
+            return None
+        # Any other number, or anything hashable: its own place above those.
+        number = self._thread_numbers.get(threadid)
+        if number is None:
+            number = self._thread_numbers.setdefault(threadid, _NAMED_THREADS + next(self._thread_count))
+        return number
+
+    def send_request(
+        self,
+        oid: int,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] = _NO_KEYWORDS,
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+        threadid: Hashable = None,
+        origexc: bool | str | None = True,
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Calls a method of the server's object `oid`; 0 is the root object. All proxies go this way."""
+        return self._request(
+            _METHOD,
+            (oid, method, args, kwargs),
+            not kwargs and is_short(args),
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+            timeout,
+        )
+
+    def _call(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+        threadid: Hashable = None,
+        origexc: bool | str | None = True,
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Calls a global by its dotted name."""
+        short = is_short(args) and (not kwargs or is_short(kwargs.values()))
+        return self._request(
+            _CALL,
+            (name, args, kwargs),
+            short,
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+            timeout,
+        )
+
+    def _request(
+        self,
+        kind: int,
+        message: tuple[Any, ...],
+        short: bool,
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+        threadid: Hashable = None,
+        origexc: bool | str | None = True,
+        call_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Makes one request, as its options say. `short` says that the message is plain and small."""
+        native = self._native
+        if native is None:
+            raise IOError('Not connected')
+        references = self._references
+        if references.dropped:
+            references.release_dropped()
+        keeps = None
+        if short:
+            content: Any = _dumps(message, self._protocol)
+        else:
+            content, oids = encode(message, self._protocol, self)
+            if oids:
+                keeps = (True, oids)
+        if threadid is None:
+            threadid = self._thread_id()
+        if threadid.__class__ is not int or not 0 <= threadid < _NAMED_THREADS:
+            threadid = self._wire_thread(threadid)
+        if timeout is not None:
+            if call_timeout is not None:
+                raise TypeError('timeout and call_timeout are the same limit; give one of them')
+            call_timeout = timeout
+        elif call_timeout is None:
+            call_timeout = self._call_timeout
+        if kind == _METHOD and message[0]:
+            keeps = (False, [message[0]]) if not keeps else (True, keeps[1] + [message[0]])
+        if oncomplete is not None:
+            target = (oncomplete, oncomplete if onerror is None else onerror)
+            return self._submit(native, kind, threadid, content, call_timeout, keeps, target)
+        if nonblocking:
+            response = self._response_class(self, 0, origexc)
+            self._submit(native, kind, threadid, content, call_timeout, keeps, response)
+            return response
+        return self._wait_for_call(native, kind, threadid, content, call_timeout, keeps, origexc)
+
+    def _wait_for_call(
+        self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any
+    ) -> Any:
+        """Hands a request in; gives its value, or what it is awaited by."""
+        raise NotImplementedError
+
+    def _submit(
+        self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, target: Target
+    ) -> Ticket:
+        ticket = next(self._tickets)
+        if target.__class__ is NonblockingResponse:
+            target.request_id = ticket
+        # Registered first: another thread may deliver it before submit() returns.
+        self._pending[ticket] = target
+        try:
+            native.submit(ticket, kind, threadid, content, limit, keeps)
+        except BaseException:
+            self._pending.pop(ticket, None)
+            raise
+        return ticket
+
+    def _send_timed(
+        self, proxy: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+    ) -> Any:
+        """Makes a call with `timeout` among its keywords: of a method of `proxy`, or of a global if that is None."""
+        if _timeouts.is_open(self, proxy, name, kwargs, options):
+            message, limit = _timeouts.question(self, proxy, name, kwargs)
+            _timeouts.settle(self, proxy, name, self._ask(message, limit))
+        return _timeouts.send_settled(self, proxy, name, args, kwargs, options)
+
+    def _ask(self, message: tuple[Any, ...], limit: float) -> bool:
+        """The value that a function gives on the server, in a thread of its own, which no other call holds up. No other response
+        is delivered meanwhile."""
+        raise NotImplementedError
+
+    def _shipped_call(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The request that runs a function of this program, and its options."""
+        options = split_options(kwargs)
+        function = shipped(func)
+        if 'timeout' in kwargs and 'call_timeout' not in options and not _timeouts.is_taken_by(func):
+            options['timeout'] = kwargs.pop('timeout')
+        return (function.source, function.name, function.filename, function.line, args, kwargs), options
+
+    # -- definitions
+
+    def _send_first(self) -> None:
+        if self._defmod._source_code:
+            self._own_tickets.add(
+                self._send_definitions(False, self._ignore, self._definitions_failed, None, True, None, None)
+            )
+
+    @staticmethod
+    def _ignore(value: Any) -> None:
+        pass
+
+    def _definitions_failed(self, exc: RemoteException) -> None:
+        if isinstance(exc.orig, (ConnectionError, CallCancelled)):
+            return
+        self.report_exception(exc)
+        # Nothing works as meant without the definitions, so everybody is told.
+        self.close(exc)
+
+    def _new_definitions(self) -> list[str]:
+        """The blocks of definitions that this connection has not got yet."""
+        # What a name stands for may be another thing behind new definitions.
+        self._timeouts.clear()
+        blocks: list[str] = self._defmod._source_code[self._definition_count :] if self._defmod is not None else []
+        self._definition_count += len(blocks)
+        return blocks
+
+    def _define(self, block: str, **options: Unpack[CallOptions]) -> Any:
+        return self._request(_kinds.DEFINE, (self._definitions_name, block, True), True, **options)
+
+    def _send_definitions(
+        self,
+        nonblocking: bool,
+        oncomplete: CompletionFunction | None,
+        onerror: CompletionFunction | None,
+        threadid: Hashable,
+        origexc: bool | str | None,
+        call_timeout: float | None,
+        timeout: float | None,
+    ) -> Any:
+        blocks = self._new_definitions()
+        limits: Any = {'threadid': threadid, 'call_timeout': call_timeout, 'timeout': timeout}
+
+        def send(block: str, **options: Any) -> Any:
+            return self._define(block, **limits, **options)
+
+        if not blocks:
+            # So that there is a response even where there is nothing to say.
+            return self._request(
+                _kinds.EVAL,
+                ('None', None),
+                True,
+                nonblocking,
+                oncomplete,
+                onerror,
+                origexc=origexc,
+                **limits,
+            )
+        if len(blocks) == 1 or oncomplete is None and not nonblocking:
+            for block in blocks[:-1]:
+                send(block, origexc=origexc)
+            return send(blocks[-1], nonblocking=nonblocking, oncomplete=oncomplete, onerror=onerror, origexc=origexc)
+        return all_of(self, send, blocks, nonblocking, oncomplete, onerror, origexc)
+
+    def __getattr__(self, attr: str) -> Any:
+        if attr[:1] == '_':
+            raise AttributeError(
+                '%s has no attribute %r; to call a global of the server by such a name, use client.call(%r)'
+                % (type(self).__name__, attr, attr)
+            )
+        if attr in self._declared:
+            # An own one that is not set, or a property that raised AttributeError.
+            raise AttributeError(attr)
+        return self._global(attr)
+
+    def _global(self, name: str) -> GlobalProxy:
+        """The proxy for a global of the server."""
+        return GlobalProxy(self, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *info: object) -> None:
+        self.close()

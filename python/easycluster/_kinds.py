@@ -1,0 +1,21 @@
+"""The numbers that cross to the extension: kinds of requests, kinds of completions, threads of the server."""
+
+from . import _native
+
+# Kinds of requests (spec/messages.md).
+CALL = _native.REQUEST_KINDS['CALL']
+METHOD = _native.REQUEST_KINDS['METHOD']
+EVAL = _native.REQUEST_KINDS['EVAL']
+EXEC = _native.REQUEST_KINDS['EXEC']
+DEFINE = _native.REQUEST_KINDS['DEFINE']
+RUN = _native.REQUEST_KINDS['RUN']
+
+# What a completion holds (src/python/convert.rs).
+VALUE, PICKLED, ERROR, CANCELLED, TIMED_OUT, LOST, REFUSED, OUTPUT, FAILED = 0, 1, 2, 3, 4, 5, 6, 7, 8
+# Put in place of these by this side: decoding was interrupted, and starts again.
+AGAIN = -1
+
+# The thread number that asks for a thread of its own for one request.
+SINGLE = -1
+# Numbers from here on are for names of threads that are not small numbers themselves.
+NAMED_THREADS = 0x20000000

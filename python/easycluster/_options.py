@@ -1,0 +1,43 @@
+"""The options that every remote call takes beside the function's own arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypedDict, Union
+
+from ._shared import objects
+
+# A function, or a tuple of one and further arguments.
+CompletionFunction = Union[Callable[..., object], tuple[Any, ...]]
+
+
+class AwaitedOptions(TypedDict, total=False):
+    """What a call takes that is awaited.
+
+    threadid: the number of the server's thread to run in; SINGLE for a thread of its own.
+    origexc: True raises the original exception and prints the remote traceback, 'quiet' does not print, False raises RemoteException.
+    timeout: seconds after which the call is given up and raises CallTimeout. A remote function that takes a keyword of this name
+        gets it instead. call_timeout: the same limit, which is always the call's.
+    """
+
+    threadid: Hashable
+    origexc: bool | str | None
+    call_timeout: float | None
+    timeout: float | None
+
+
+class CallOptions(AwaitedOptions, total=False):
+    """What a call of a blocking client takes.
+
+    nonblocking: True gives a NonblockingResponse at once.
+    oncomplete, onerror: functions, or tuples `(function, argument, ...)`, that are called with the response; the call then gives
+        its number at once.
+    """
+
+    nonblocking: bool
+    oncomplete: CompletionFunction | None
+    onerror: CompletionFunction | None
+
+
+# Takes the options of a call out of its keyword arguments. `timeout` stays: it may be the remote function's.
+split_options = objects.split_options

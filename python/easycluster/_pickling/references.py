@@ -1,0 +1,250 @@
+"""One client's proxies: which remote objects it holds, how often each was received, and what is given back."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .. import _errors, _native, _process
+from .._shared import objects
+from .policy import Policy
+from .unpickler import unpickle_scanned
+
+RemoteProxy = objects.RemoteProxy
+# A proxy in words, also where its class asks the server for them.
+shown = RemoteProxy.__repr__
+
+
+class _Ref(weakref.ref['objects.RemoteProxy']):
+    """A weak reference that knows its object's number and how often it was received."""
+
+    __slots__ = ('oid', 'receipts')
+    oid: int
+    # A byte for each.
+    receipts: bytearray
+
+    def __new__(cls, proxy: objects.RemoteProxy, callback: Callable[[_Ref], None], oid: int) -> _Ref:
+        self = super().__new__(cls, proxy, callback)
+        self.oid = oid
+        self.receipts = bytearray()
+        return self
+
+    def __init__(self, proxy: objects.RemoteProxy, callback: Callable[[_Ref], None], oid: int) -> None:
+        super().__init__(proxy, callback)  # type: ignore[call-arg]
+
+    @property
+    def times(self) -> int:
+        """How often the object was received."""
+        return len(self.receipts)
+
+
+class ClosedConnection:
+    """Stands in for the connection of a proxy whose connection is gone."""
+
+    peername = '<closed connection>'
+    proxy_closed = True
+
+    def send_request(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises IOError."""
+        raise IOError('Connection has been closed')
+
+    # Whose a `timeout` is makes no difference any more.
+    _send_timed = send_request
+
+    def report_exception(self, exc: Exception) -> None:
+        """Nothing was raised remotely."""
+
+
+CLOSED = ClosedConnection()
+
+
+class References:
+    """The proxies of one connection.
+
+    `_lock` guards `_refs` and the receipts in it. Whatever runs when a proxy is dropped only appends to `dropped`, because that is
+    anywhere, also in a thread that holds the lock.
+    """
+
+    def __init__(
+        self, client: Any, native: _native.Connection, policy: Policy, own_methods: frozenset[str] = frozenset()
+    ) -> None:
+        """`own_methods` are those that proxy classes do not ask the server for, whatever it exports."""
+        self._client = weakref.ref(client)
+        self._native = native
+        self._policy = policy
+        self._own_methods = own_methods
+        self._refs: dict[int, _Ref] = {}
+        self._classes: dict[int, type[objects.RemoteProxy] | Exception] = {}
+        self.dropped: deque[_Ref] = deque()
+        self._when_dropped = self.dropped.append
+        self._renew_locks()
+        _process.renew_after_fork(self)
+
+    def _renew_locks(self) -> None:
+        self._lock = threading.RLock()
+
+    def load(self, pid: Any) -> Any:
+        """The proxy for a persistent id (ME-7), or the bytes that a Python 2 server marks as no text."""
+        value, ref = self.find(pid)
+        if ref is not None:
+            ref.receipts.append(0)
+        return value
+
+    def find(self, pid: Any) -> tuple[Any, _Ref | None]:
+        """As load(), with the reference to the proxy, and not counted as received yet."""
+        if type(pid) is tuple and len(pid) == 2 and pid[0] == 'b' and type(pid[1]) is str:
+            return pid[1].encode('latin-1', 'replace'), None
+        if not (
+            isinstance(pid, tuple) and len(pid) == 3 and pid[0] == 'r' and type(pid[1]) is int and type(pid[2]) is int
+        ):
+            raise _errors.Refused('the server sent a reference that is none: %.100r' % (pid,))
+        _, oid, class_id = pid
+        # Two threads may receive the same object at once; it must be one proxy, and both receipts count.
+        with self._lock:
+            ref = self._refs.get(oid)
+            proxy = ref() if ref is not None else None
+        if proxy is not None:
+            return proxy, ref
+        # Not under the lock, because a proxy class may have a constructor of its own.
+        made = self._class(class_id)(self._client(), oid)
+        with self._lock:
+            ref = self._refs.get(oid)
+            proxy = ref() if ref is not None else None
+            if proxy is None:
+                proxy = made
+                ref = self._refs[oid] = _Ref(made, self._when_dropped, oid)
+        return proxy, ref
+
+    def _class(self, class_id: int) -> type[objects.RemoteProxy]:
+        made = self._classes.get(class_id)
+        if made is None:
+            # Another thread may have taken the description and not noted it yet.
+            with self._lock:
+                for pickled in self._native.classes():
+                    self._describe(pickled)
+                made = self._classes.get(class_id)
+            if made is None:
+                raise _errors.Refused('the server sent an object of a class %d that it has not described' % class_id)
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def _describe(self, pickled: bytes) -> None:
+        class_id: int | None = None
+        made: type[objects.RemoteProxy] | Exception
+        try:
+            description = unpickle_scanned(pickled, self._policy, self.load, True)
+            class_id, name, methods, attrs, cached, proxy_class = description
+            if proxy_class is None:
+                methods = tuple(method for method in methods if method not in self._own_methods)
+                made = objects.make_proxy_class(name, methods, tuple(attrs), tuple(cached), 'easycluster')
+            else:
+                made = self._named(proxy_class)
+        except Exception as error:
+            if class_id is None:
+                raise
+            made = error
+        self._classes[class_id] = made
+
+    def _named(self, name: str) -> type[objects.RemoteProxy]:
+        """The proxy class that a server names. Nothing but proxy classes is taken, whatever the name leads to."""
+        module, _, attribute = name.rpartition('.')
+        if module == 'easycluster' or not module:
+            found = getattr(objects, attribute, None)
+        else:
+            try:
+                found = self._policy.find(module, attribute, 0)
+            except _errors.Refused:
+                raise
+            except (ImportError, AttributeError):
+                found = None
+        if not (isinstance(found, type) and issubclass(found, RemoteProxy)):
+            raise _errors.Refused(
+                'the server names %s as the proxy class of an object, but that is no proxy class here' % name
+            )
+        return found
+
+    def release_dropped(self) -> None:
+        """Gives back what was dropped since the last time. Any number of threads may do so at once."""
+        receipts = []
+        try:
+            while True:
+                ref = self.dropped.popleft()
+                with self._lock:
+                    # Its place may be another reference's by now, whose proxy lives.
+                    if self._refs.get(ref.oid) is ref:
+                        del self._refs[ref.oid]
+                if ref.times:
+                    receipts.append((ref.oid, ref.times))
+        except IndexError:
+            pass
+        if receipts:
+            self._native.release(receipts)
+
+    def close(self) -> None:
+        """Makes every proxy say that its connection is gone."""
+        with self._lock:
+            refs = list(self._refs.values())
+            self._refs.clear()
+        for ref in refs:
+            proxy = ref()
+            if proxy is not None:
+                proxy.__dict__['_connection'] = CLOSED
+
+
+class Receipts:
+    """The references in one answer. Each is received once, however often reading the answer starts again."""
+
+    __slots__ = ('_references', '_found', '_counted', '_next')
+
+    def __init__(self, references: References) -> None:
+        self._references = references
+        self._found: list[tuple[Any, _Ref | None]] = []
+        self._counted: list[None] = []
+        self._next = 0
+
+    def restart(self) -> None:
+        """The answer is read again from its beginning."""
+        self._next = 0
+
+    def load(self, pid: Any) -> Any:
+        """As References.load(), for the reference that is next in the answer."""
+        if self._next == len(self._found):
+            self._found.append(self._references.find(pid))
+        value, ref = self._found[self._next]
+        if self._next == len(self._counted):
+            if ref is None:
+                self._counted.append(None)
+            else:
+                # Counted and noted in one step of the interpreter, so that a signal handler cannot raise between the two.
+                self._counted.extend(map(ref.receipts.append, (0,)))
+        self._next += 1
+        return value
+
+
+class ReferencePickler(pickle.Pickler):
+    """Pickles arguments that hold proxies of one client."""
+
+    def __init__(self, file: Any, client: Any, **options: Any) -> None:
+        super().__init__(file, **options)
+        self._client = client
+        self.oids: list[int] = []
+
+    def persistent_id(self, value: Any) -> tuple[str, int] | None:
+        """Proxies by number (ME-7); all else as it is."""
+        if not isinstance(value, RemoteProxy):
+            return None
+        connection = value.__dict__.get('_connection')
+        if connection is self._client:
+            oid: int = value.__dict__['_oid']
+            self.oids.append(oid)
+            return ('o', oid)
+        if getattr(connection, 'proxy_closed', False):
+            raise IOError(
+                'cannot send %s to %s: its connection has been closed' % (shown(value), self._client.peername)
+            )
+        raise TypeError('cannot send %s to remote connection %s' % (shown(value), self._client.peername))

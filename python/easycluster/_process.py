@@ -1,0 +1,78 @@
+"""This process: its main thread, its open connections, and what is done after a fork and at its end."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+from . import _native
+
+# Signal handlers run in this thread only, so only its waits look for signals.
+main_ident = threading.main_thread().ident
+
+# By number; closed in order when the program ends.
+open_connections: weakref.WeakValueDictionary[int, _native.Connection] = weakref.WeakValueDictionary()
+
+_after_fork: list[Callable[[], None]] = []
+
+
+def after_fork(hook: Callable[[], None]) -> None:
+    """Calls `hook` in every child process that this one forks, once the extension knows of the fork."""
+    _after_fork.append(hook)
+
+
+class HasLocks(Protocol):
+    """What has locks of its own. Another thread may hold them when the process forks, and is not there in the child."""
+
+    def _renew_locks(self) -> None:
+        """Makes the locks anew."""
+
+
+_with_locks: weakref.WeakSet[HasLocks] = weakref.WeakSet()
+
+
+def renew_after_fork(owner: HasLocks) -> None:
+    """Has `owner` make its locks anew in a child process."""
+    _with_locks.add(owner)
+
+
+def _forked() -> None:
+    global main_ident
+    _native.forked()
+    main_ident = threading.get_ident()
+    open_connections.clear()
+    for owner in list(_with_locks):
+        owner._renew_locks()
+    for hook in _after_fork:
+        hook()
+
+
+def close_all() -> None:
+    """Closes every open connection."""
+    for native in list(open_connections.values()):
+        native.close()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def at_exit(hook: Callable[[], None]) -> None:
+    """Calls `hook` when the program ends, after the connections were closed."""
+    _at_exit.append(hook)
+
+
+_at_exit: list[Callable[[], None]] = []
+
+
+def _end() -> None:
+    close_all()
+    for hook in _at_exit:
+        hook()
+
+
+atexit.register(_end)

@@ -1,0 +1,304 @@
+"""Receiver: how completions reach whoever waits for them. What was taken from the extension is never lost on the way."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice, starmap
+from time import monotonic as _monotonic
+from typing import Any
+
+from . import _errors, _kinds, _process
+from ._connection import Completion, Connection
+from ._native import Connection as Native
+from ._output import show
+from ._pickling.references import Receipts
+from ._responses import Failed, NonblockingResponse, RemoteException, Target, Ticket, completion_call
+
+# How long one wait for another thread that delivers lasts, in seconds, before this one looks whether the connection is lost.
+_DELIVERY_CHECK = 10.0
+# How many completions are taken from the extension at once.
+_BATCH = 4096
+_get_ident = threading.get_ident
+
+
+class Receiver(Connection):
+    """A connection whose completions are delivered: to responses, and to completion functions."""
+
+    def _cancel(self, ticket: Ticket) -> bool:
+        native = self._native
+        return native is not None and native.cancel(ticket)
+
+    def _show_output(self) -> None:
+        """Shows what was printed before the completion that comes next."""
+        show(self._sink)
+
+    def _decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
+        """The value of a completion, or its exception as Failed."""
+        if tag == _kinds.LOST and self._closing_error is not None:
+            return Failed(self._closing_error())
+        return self._answers.decode(tag, value, receipts)
+
+    def _deliver_taken(
+        self,
+        taken: deque[Completion],
+        own: NonblockingResponse | None = None,
+        most: int | None = None,
+        end: float | None = None,
+    ) -> Ticket | None:
+        """Delivers what was taken, to `own` or to whoever waits for it, one completion at a time and `most` at most. Gives the last
+        one's ticket: 0 if it was nobody's, None if there was none. What a completion function raises is raised at once, and none is
+        called after `end`; the others stay where they are.
+
+        A signal handler may raise anywhere in here. Then the completion in hand goes back to where it was taken from; only a
+        completion function that has been called is not called again. That is why taking one, and calling a function with it, are
+        one step each for the interpreter: iterators in C do both.
+        """
+        held: list[Completion] = []
+        pending = self._pending
+        take_one = iter(taken.popleft, None)
+        ticket = None
+        try:
+            while taken and most != 0:
+                if end is not None and _monotonic() >= end and self._next_is_function(taken):
+                    break
+                try:
+                    held.extend(islice(take_one, 1))
+                except IndexError:
+                    # Another thread was first.
+                    break
+                ticket, tag, value = held[0]
+                target = pending.get(ticket)
+                if not tag and target.__class__ is NonblockingResponse:
+                    # The usual one. Setting it twice does no harm.
+                    target._response_val = value
+                    target._have_response = True
+                    pending.pop(ticket, None)
+                    held.clear()
+                else:
+                    self._deliver_held(held, own)
+                if most is not None:
+                    most -= 1
+        except BaseException:
+            if held:
+                self._give_back(taken, held[0])
+            raise
+        finally:
+            self._tell_waiters()
+        return ticket
+
+    def _deliver_held(self, held: list[Completion], own: NonblockingResponse | None) -> None:
+        """Delivers the one completion in `held`, and leaves in there what is still to be delivered if something is raised."""
+        ticket, tag, value = held[0]
+        if tag:
+            if tag == _kinds.OUTPUT:
+                held.clear()
+                self._show_output()
+                return
+            if tag == _kinds.AGAIN:
+                tag, value, receipts = value
+            else:
+                receipts = self._answers.receipts()
+                held[0] = (ticket, _kinds.AGAIN, (tag, value, receipts))
+            value = self._decode(tag, value, receipts)
+            held[0] = (ticket, _kinds.VALUE, value)
+        claimed: list[Target | None] = []
+        calls: list[tuple[Any, ...]] = []
+        try:
+            if own is not None:
+                claimed.append(own)
+            else:
+                # Where close() came first, it has told.
+                claimed.extend(map(self._pending.pop, (ticket,), (None,)))
+            target = claimed[0]
+            if isinstance(target, tuple):
+                function, arguments = completion_call(target, value)
+                calls.append(arguments)
+                held.clear()
+                next(starmap(function, iter(calls.pop, None)))
+            elif target is not None:
+                target.set_response(value)
+            held.clear()
+        except BaseException:
+            if calls and not held:
+                held.append((ticket, _kinds.VALUE, value))
+            if held and claimed and claimed[0] is not None and own is None:
+                self._pending[ticket] = claimed[0]
+            raise
+
+    def _give_back(self, taken: deque[Completion], completion: Completion) -> None:
+        taken.appendleft(completion)
+        if taken is not self._taken and self._closing_error is not None:
+            # Closed meanwhile; close() has not seen this one.
+            self._end_pending(self._closing_error)
+
+    def _keep_readable(self, taken: deque[Completion]) -> None:
+        """Keeps the descriptor readable while completions that were taken wait for somebody to deliver them."""
+        on = bool(taken)
+        native = self._native
+        if on != self._kept_readable and native is not None:
+            self._kept_readable = on
+            native.keep_readable(on)
+
+    def _tell_waiters(self) -> None:
+        if self._waiters:
+            with self._delivered:
+                self._delivered.notify_all()
+
+    def _next_is_function(self, taken: deque[Completion]) -> bool:
+        try:
+            return isinstance(self._pending.get(taken[0][0]), tuple)
+        except IndexError:
+            return False
+
+    def _wait_for_delivery(self, is_there: Callable[[], bool], limit: float | None) -> None:
+        """Waits for another thread that delivers what this one wants, or gives it back."""
+        left = _DELIVERY_CHECK if limit is None else min(limit, _DELIVERY_CHECK)
+        with self._delivered:
+            self._waiters += 1
+            try:
+                if not is_there():
+                    self._delivered.wait(left)
+            finally:
+                self._waiters -= 1
+
+    def _end_pending(self, error: Callable[[], RemoteException]) -> None:
+        while self._pending:
+            try:
+                _, target = self._pending.popitem()
+            except KeyError:
+                break
+            failed = Failed(error())
+            if isinstance(target, NonblockingResponse):
+                target.set_response(failed)
+            else:
+                function, arguments = completion_call(target, failed)
+                try:
+                    function(*arguments)
+                except Exception:
+                    # The others must be told as well.
+                    pass
+        with self._delivered:
+            self._delivered.notify_all()
+
+    def _end_if_lost(self, native: Native) -> None:
+        if native is self._native and not native.outstanding() and not native.ready_count():
+            self._end_pending(lambda: RemoteException(self._lost(native), ''))
+
+    def _expects_response(self) -> bool:
+        native = self._native
+        return native is not None and bool(
+            self._taken or native.outstanding() or native.ready_count() or not native.is_connected()
+        )
+
+    def _has_response(self, response: NonblockingResponse) -> bool:
+        """Whether a response that is not delivered yet could be had without waiting."""
+        return False
+
+    def _wait_for_response(self, response: NonblockingResponse, timeout: float | None = None) -> None:
+        ticket = response.request_id
+        main = _get_ident() == _process.main_ident
+        end = None if timeout is None else _monotonic() + timeout
+        native = self._native
+        taken = self._taken
+        try:
+            while True:
+                if native is None or self._native is not native:
+                    self._close_response(response)
+                    return
+                if taken:
+                    self._deliver_taken(taken, end=end)
+                if response._have_response:
+                    return
+                left = None if end is None else end - _monotonic()
+                if left is not None and left < 0 and timeout:
+                    raise self._no_response(timeout)
+                native.take(taken, ticket, _BATCH, left, main)
+                if taken or response._have_response:
+                    continue
+                if left is not None and _monotonic() >= end:  # type: ignore[operator]
+                    raise self._no_response(timeout)
+                if native.is_done(ticket):
+                    # Another thread has taken the completion and is delivering it.
+                    self._wait_for_delivery(lambda: response._have_response or bool(taken), left)
+                    if not (response._have_response or taken or native.is_connected()):
+                        self._end_if_lost(native)
+        finally:
+            self._keep_readable(taken)
+
+    def _close_response(self, response: NonblockingResponse) -> None:
+        """Sets a response whose connection was closed meanwhile, unless close() has done so, which tells every response."""
+        self._pending.pop(response.request_id, None)
+        if not response._have_response:
+            error = self._closing_error
+            response.set_response(Failed(error() if error else RemoteException(IOError('Connection closed'), '')))
+
+    def _single(self, held: Iterable[tuple[int, int, Any]]) -> Any:
+        """The value of the one completion in a list, or its exception as Failed."""
+        value = None
+        for _, tag, value in held:
+            if tag == _kinds.OUTPUT:
+                self._show_output()
+            elif tag:
+                value = self._decode(tag, value, self._answers.receipts())
+        return value
+
+    def _no_response(self, timeout: float | None) -> TimeoutError:
+        return TimeoutError('%s: no response within %s s; the call goes on' % (self._peername, timeout))
+
+    def read_response(self, block: bool = True) -> bool:
+        """Reads one response and calls its completion function if it has one.
+
+        Gives True if there was one, False if there was none and `block` is false. Raises EOFError when the connection is lost and
+        every response was read.
+        """
+        native = self._native
+        if native is None:
+            raise _errors.ConnectionLost('Not connected')
+        taken = self._taken
+        main = _get_ident() == _process.main_ident
+        timeout = None if block else 0.0
+        try:
+            while True:
+                if not taken:
+                    native.take(taken, None, 1, timeout, main)
+                if not taken:
+                    if block and native.is_connected():
+                        # Another thread was first.
+                        continue
+                    break
+                ticket = self._deliver_taken(taken, most=1)
+                # Neither output nor the answer to the definitions is a response that anybody asked for.
+                if ticket and ticket not in self._own_tickets:
+                    return True
+                self._own_tickets.discard(ticket or 0)
+        finally:
+            self._keep_readable(taken)
+        if not native.is_connected():
+            self._end_pending(lambda: RemoteException(self._lost(native), ''))
+            raise self._lost(native)
+        return False
+
+    def _raise(self, exc: RemoteException, origexc: bool | str | None) -> None:
+        """Raises a RemoteException the way `origexc` says."""
+        if not origexc:
+            raise exc
+        if origexc != 'quiet':
+            self.report_exception(exc)
+        orig = exc.orig
+        # What ends a program or a thread there must not end this one.
+        if not isinstance(orig, Exception):
+            raise exc
+        raise orig
+
+    def report_exception(self, exc: RemoteException) -> None:
+        """Reports the remote exception `exc` (a RemoteException) to stderr, before its original is raised. Override it to report
+        otherwise, or not at all."""
+        # Remote iterators end by this one.
+        if isinstance(exc.orig, (StopIteration, StopAsyncIteration)):
+            return
+        if exc.text:
+            print('*** Remote exception from %s:' % self._peername, file=sys.stderr)
+            print(''.join(exc.text), file=sys.stderr)

@@ -1,0 +1,96 @@
+"""Functions of this program as source, to be run elsewhere."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, overload
+
+from .._options import CallOptions
+from .annotations import without_annotations
+from .globals import defaults, global_names, imports_of, names_in
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Shipped:
+    """A function's source, its name, and where it stands."""
+
+    __slots__ = ('source', 'name', 'filename', 'line')
+
+    def __init__(self, source: str, name: str, filename: str, line: int) -> None:
+        self.source = source
+        self.name = name
+        self.filename = filename
+        self.line = line
+
+
+_known: dict[CodeType, Shipped] = {}
+
+
+def shipped(func: Callable[..., Any]) -> Shipped:
+    """The source of a function. Raises TypeError with the reason for one that cannot be sent."""
+    func = inspect.unwrap(func)
+    if not isinstance(func, FunctionType):
+        raise TypeError('run() takes a function written in Python, not %r' % (func,))
+    code = func.__code__
+    found = _known.get(code)
+    if found is None:
+        found = _known[code] = _read(func, code)
+    return found
+
+
+def _read(func: FunctionType, code: CodeType) -> Shipped:
+    if func.__name__ == '<lambda>':
+        raise TypeError(
+            'a lambda cannot be sent, because its source cannot be told from what stands around it; write it with def'
+        )
+    if code.co_freevars:
+        raise TypeError(
+            '%s uses %s of the function around it, which stay here; pass them as arguments'
+            % (func.__qualname__, ', '.join(code.co_freevars))
+        )
+    try:
+        lines, first = inspect.getsourcelines(func)
+    except (OSError, TypeError) as error:
+        raise TypeError(
+            'the source of %s cannot be found (%s); use define_common() for code made at run time'
+            % (func.__qualname__, error)
+        ) from None
+    source = textwrap.dedent(''.join(lines))
+    node: Any = ast.parse(source).body[0]
+    if isinstance(node, ast.AsyncFunctionDef):
+        raise TypeError('%s is a coroutine function; the server has no event loop to run it in' % func.__qualname__)
+    # Decorators stay here; they belong to this program.
+    body = without_annotations(''.join(source.splitlines(True)[node.lineno - 1 :]))
+    # In code objects, attributes stand among the names.
+    names = global_names(code) & names_in(node.body)
+    imports = imports_of(func, names | names_in(defaults(node)))
+    line = first + node.lineno - 1
+    head = ''.join(text + '\n' for text in imports)
+    return Shipped(head + body, func.__name__, code.co_filename, max(1, line - len(imports)))
+
+
+@overload
+def remote(func: Callable[..., Any], **options: Unpack[CallOptions]) -> Callable[..., Any]: ...
+@overload
+def remote(func: None = None, **options: Unpack[CallOptions]) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+def remote(func: Callable[..., Any] | None = None, **options: Unpack[CallOptions]) -> Callable[..., Any]:
+    """A decorator for functions to be run on servers: `function(client, *args)` runs it there, `function.local(*args)` here.
+
+    Options are those of any call, such as `nonblocking=True`.
+    """
+    if func is None:
+        return functools.partial(remote, **options)
+
+    @functools.wraps(func)
+    def call(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return client.run(func, *args, **dict(options, **kwargs))
+
+    call.local = func  # type: ignore[attr-defined]
+    return call

@@ -1,0 +1,10 @@
+//! The subcommands, a file or a folder each.
+
+#[cfg(unix)]
+#[doc(hidden)]
+pub mod demo;
+pub(crate) mod keygen;
+pub(crate) mod ping;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod service;

@@ -1,0 +1,163 @@
+//! The program that `run` sends out: a piece of code, a script of this machine, or what stdin holds.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::cli::terminal::failure::Failure;
+
+/// The Python function that runs a program on the other side; `call` it as `run_program`.
+pub(crate) const RUNNER: &str = include_str!("../../../../bootstrap_py/helpers/run_program.py");
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) source: Vec<u8>,
+    /// What tracebacks call it.
+    pub(crate) filename: String,
+    /// `sys.argv`, the program's own name first.
+    pub(crate) argv: Vec<String>,
+}
+
+impl Program {
+    /// As `python -c CODE ARGS` has it.
+    pub(crate) fn from_code(code: &str, arguments: &[String]) -> Program {
+        Program {
+            source: code.as_bytes().to_vec(),
+            filename: "<string>".to_owned(),
+            argv: with_name("-c", arguments),
+        }
+    }
+
+    /// As `python SCRIPT ARGS` has it; `-` reads the script from stdin.
+    ///
+    /// # Errors
+    ///
+    /// Where the script cannot be read.
+    pub(crate) fn from_script(script: &str, arguments: &[String]) -> Result<Program, Failure> {
+        let (source, filename) = if script == "-" {
+            let mut source = Vec::new();
+            std::io::stdin()
+                .lock()
+                .read_to_end(&mut source)
+                .map_err(|error| {
+                    Failure::usage(format!("cannot read the script from stdin: {error}"))
+                })?;
+            (source, "<stdin>".to_owned())
+        } else {
+            let source = std::fs::read(script).map_err(|error| {
+                Failure::usage(format!("cannot read the script {script}: {error}"))
+                    .with_hint("the script is a file of this machine; for a line of code use -c")
+            })?;
+            (source, script.to_owned())
+        };
+        Ok(Program {
+            source,
+            filename,
+            argv: with_name(script, arguments),
+        })
+    }
+}
+
+fn with_name(name: &str, arguments: &[String]) -> Vec<String> {
+    std::iter::once(name.to_owned())
+        .chain(arguments.iter().cloned())
+        .collect()
+}
+
+/// Takes apart what stands before and after `--`: hosts, and the program.
+///
+/// A lone `-` as the last word before `--` also means the script on stdin, because no host is called so.
+///
+/// # Errors
+///
+/// Where there is no program, or two.
+pub(crate) fn separate(
+    mut specs: Vec<String>,
+    code: Option<&str>,
+    rest: &[String],
+) -> Result<(Vec<String>, Program), Failure> {
+    let lone_dash = specs.iter().position(|spec| spec == "-");
+    if let Some(place) = lone_dash {
+        if code.is_some() || !rest.is_empty() || place + 1 != specs.len() {
+            return Err(Failure::usage("`-` stands among the hosts")
+                .with_hint("put `--` before the script: easycluster run HOST... -- - ARGS"));
+        }
+        specs.truncate(place);
+        return Ok((specs, Program::from_script("-", &[])?));
+    }
+    match (code, rest.split_first()) {
+        (Some(code), _) => Ok((specs, Program::from_code(code, rest))),
+        (None, Some((script, arguments))) => Ok((specs, Program::from_script(script, arguments)?)),
+        (None, None) => Err(missing(&specs)),
+    }
+}
+
+/// The error for a command line without a program. Most often only the `--` is missing.
+fn missing(specs: &[String]) -> Failure {
+    let failure = Failure::usage("no program is given");
+    match specs.iter().position(|spec| Path::new(spec).is_file()) {
+        Some(place) => {
+            let (hosts, script) = specs.split_at(place);
+            let hosts = if hosts.is_empty() {
+                "HOST...".to_owned()
+            } else {
+                hosts.join(" ")
+            };
+            failure.with_hint(format!(
+                "put `--` before the script: easycluster run {hosts} -- {}",
+                script.join(" ")
+            ))
+        }
+        None => {
+            failure.with_hint("give code with -c CODE, or a script behind `--`: -- SCRIPT ARGS")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Program, separate};
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn code_takes_the_words_behind_the_separator_as_arguments() {
+        let (specs, program) =
+            separate(words("a b"), Some("print(1)"), &words("x -y")).expect("separate");
+        assert_eq!(specs, ["a", "b"]);
+        assert_eq!(program, Program::from_code("print(1)", &words("x -y")));
+        assert_eq!(program.argv, ["-c", "x", "-y"]);
+    }
+
+    #[test]
+    fn a_script_stands_behind_the_separator() {
+        let folder = tempfile::tempdir().expect("folder");
+        let script = folder.path().join("check.py");
+        std::fs::write(&script, "pass\n").expect("script");
+        let script = script.to_str().expect("path").to_owned();
+        let rest = [script.clone(), "--fast".to_owned()];
+        let (specs, program) = separate(words("a"), None, &rest).expect("separate");
+        assert_eq!(specs, ["a"]);
+        assert_eq!(program.source, b"pass\n");
+        assert_eq!(program.filename, script);
+        assert_eq!(program.argv, rest);
+        // Without the separator the error shows the whole command as it should be.
+        let failure = separate(vec!["a".to_owned(), script.clone()], None, &[]).expect_err("none");
+        let hint = failure.hint.expect("hint");
+        assert!(
+            hint.ends_with(&format!("easycluster run a -- {script}")),
+            "{hint}"
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        assert!(separate(words("a b"), None, &[]).is_err());
+        assert!(separate(words("a - b"), None, &[]).is_err());
+        assert!(separate(words("a -"), Some("1"), &[]).is_err());
+        let failure = separate(words("a"), None, &words("/nonexistent/x.py")).expect_err("absent");
+        assert!(failure.message.contains("/nonexistent/x.py"));
+    }
+}

@@ -1,0 +1,57 @@
+//! The server's log lines: where they go, how they look, how many there are.
+
+use std::fs::OpenOptions;
+use std::sync::Mutex;
+
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::prelude::*;
+
+use crate::cli::commands::serve::arguments::{ListenArguments, LogFormat};
+use crate::cli::terminal::failure::Failure;
+
+/// What is logged: warnings always; the server's own start and end unless it is to be quiet; with
+/// `-v` connections, with `-vv` requests.
+fn filter(arguments: &ListenArguments) -> Targets {
+    let quiet = arguments.class.as_deref() == Some("QuietServer");
+    let level = match (arguments.verbose, quiet) {
+        (0, true) => Level::WARN,
+        (0, false) => Level::INFO,
+        (1, _) => Level::DEBUG,
+        _ => Level::TRACE,
+    };
+    Targets::new().with_target("easycluster", level)
+}
+
+/// Sends log lines where the arguments say, for the rest of the process. A program that has set
+/// up tracing itself keeps what it has.
+pub(crate) fn start(arguments: &ListenArguments) -> Result<(), Failure> {
+    let writer = match &arguments.log_file {
+        None => BoxMakeWriter::new(std::io::stderr),
+        Some(path) => {
+            let mut options = OpenOptions::new();
+            options.create(true).append(true);
+            // Who connects when is nobody else's business.
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
+            let file = options.open(path).map_err(|error| {
+                Failure::here(format!("cannot write to {}: {error}", path.display()))
+            })?;
+            BoxMakeWriter::new(Mutex::new(file))
+        }
+    };
+    let filter = filter(arguments);
+    let registry = tracing_subscriber::registry();
+    let layer = fmt::layer().with_writer(writer).with_ansi(false);
+    let _ = match arguments.log_format {
+        LogFormat::Text => registry
+            .with(layer.with_target(false).with_filter(filter))
+            .try_init(),
+        LogFormat::Json => registry
+            .with(layer.json().flatten_event(true).with_filter(filter))
+            .try_init(),
+    };
+    Ok(())
+}

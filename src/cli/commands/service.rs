@@ -1,0 +1,145 @@
+//! `easycluster service ...`, and `-i`, `-u`, `--start`, `--stop`, `--query-installed` of the
+//! manual: the standalone server as a service that starts at boot.
+
+use clap::Subcommand;
+
+use crate::cli::commands::serve::arguments::{KeyArguments, ListenArguments};
+use crate::cli::terminal::failure::{self, Failure};
+use crate::cli::this_program::this_program;
+use crate::service::{Installation, NAME, Service, ServiceError};
+
+/// Have the standalone server started at every boot
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Install the service; the key file is made if there is none
+    Install(Box<Install>),
+    /// Stop the service and remove it, its key file too
+    Uninstall(Whose),
+    /// Start the service now
+    Start(Whose),
+    /// Stop the service until the next boot
+    Stop(Whose),
+    /// Say whether the service is installed and runs; exit code 0 if it is installed, else 1
+    Status(Whose),
+}
+
+/// Whose service it is.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub(crate) struct Whose {
+    /// A service of your own instead of the machine's; needs systemd, and no root
+    #[arg(long)]
+    user: bool,
+}
+
+/// What a service is installed with.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct Install {
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+    #[command(flatten)]
+    pub(crate) key: KeyArguments,
+    #[command(flatten)]
+    pub(crate) listen: ListenArguments,
+    /// Make a new key even if the service has one
+    #[arg(short = 'O', long)]
+    pub(crate) overwrite: bool,
+    /// The account that remote code runs as, instead of root
+    #[arg(long, value_name = "USER", conflicts_with = "user")]
+    pub(crate) run_as: Option<String>,
+    /// Start it now, too
+    #[arg(long)]
+    pub(crate) start: bool,
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Failure::here(error.to_string())
+    }
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<i32, Failure> {
+    match &arguments.verb {
+        Verb::Install(arguments) => install(arguments),
+        Verb::Uninstall(whose) => uninstall(whose),
+        Verb::Start(whose) => start(whose),
+        Verb::Stop(whose) => stop(whose),
+        Verb::Status(whose) => status(whose),
+    }
+}
+
+pub(crate) fn install(arguments: &Install) -> Result<i32, Failure> {
+    let service = Service::new(arguments.whose.user)?;
+    let key = match arguments.key {
+        KeyArguments {
+            key_file: None,
+            key: None,
+        } => None,
+        ref given => Some(given.load(arguments.listen.allow_short_key)?.key),
+    };
+    let program = this_program()
+        .map_err(|error| Failure::here(format!("this program does not find itself: {error}")))?;
+    service.install(&Installation {
+        program,
+        arguments: arguments.listen.to_arguments(),
+        run_as: arguments.run_as.clone(),
+        key,
+        replace_key: arguments.overwrite,
+    })?;
+    println!("The service {NAME} is installed and starts at boot.");
+    println!(
+        "Its key is {}; clients need a copy of it.",
+        service.key_path().display()
+    );
+    if arguments.start {
+        service.start()?;
+        println!("It runs.");
+    }
+    Ok(failure::OK)
+}
+
+pub(crate) fn uninstall(whose: &Whose) -> Result<i32, Failure> {
+    let service = Service::new(whose.user)?;
+    service.uninstall()?;
+    println!("The service {NAME} and its key file are removed.");
+    Ok(failure::OK)
+}
+
+pub(crate) fn start(whose: &Whose) -> Result<i32, Failure> {
+    Service::new(whose.user)?.start()?;
+    println!("The service {NAME} runs.");
+    Ok(failure::OK)
+}
+
+pub(crate) fn stop(whose: &Whose) -> Result<i32, Failure> {
+    Service::new(whose.user)?.stop()?;
+    println!("The service {NAME} is stopped.");
+    Ok(failure::OK)
+}
+
+fn status(whose: &Whose) -> Result<i32, Failure> {
+    let service = Service::new(whose.user)?;
+    if !service.installed() {
+        println!("The service {NAME} is not installed.");
+        return Ok(1);
+    }
+    match service.running() {
+        Ok(true) => println!("The service {NAME} is installed and runs."),
+        Ok(false) => println!("The service {NAME} is installed and does not run."),
+        Err(error) => println!("The service {NAME} is installed; {error}"),
+    }
+    Ok(failure::OK)
+}
+
+/// `--query-installed`: 0 or 1 and not a word.
+pub(crate) fn query_installed(whose: &Whose) -> i32 {
+    match Service::new(whose.user) {
+        Ok(service) if service.installed() => 0,
+        _ => 1,
+    }
+}

@@ -1,0 +1,8 @@
+//! What the subcommands share at the terminal: naming hosts, printing lines, questions, interrupts, failures.
+
+pub(crate) mod failure;
+pub(crate) mod hosts;
+pub(crate) mod lines;
+pub(crate) mod printer;
+pub(crate) mod prompts;
+pub(crate) mod stop;

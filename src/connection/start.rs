@@ -1,0 +1,58 @@
+//! Starting the remote stub, within the limit of the spec for all of connecting; and once more where the first start met a dead connection.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{ConnectError, Error, Stage};
+use crate::spec::ConnectionSpec;
+use crate::stub::Bootstrap;
+use crate::transport::{self, Started, TransportOptions};
+
+/// A stage's own limit ends at the deadline, and names the stage; this much later all else is ended.
+const BACKSTOP: Duration = Duration::from_millis(50);
+
+/// Starts stubs as a spec says.
+pub(super) struct Starter {
+    spec: ConnectionSpec,
+    options: TransportOptions,
+}
+
+impl Starter {
+    pub(super) fn new(spec: &ConnectionSpec, options: &TransportOptions) -> Self {
+        Starter {
+            spec: spec.clone(),
+            options: options.clone(),
+        }
+    }
+
+    /// Connects, and starts an interpreter without waiting for a sign of it.
+    ///
+    /// # Errors
+    /// The stage that failed, or that the deadline met.
+    pub(super) async fn start(&self) -> Result<Started, Error> {
+        let bootstrap = Bootstrap::new(self.spec.rpython.as_deref())?;
+        let starting = transport::start_stub(&self.spec, bootstrap, &self.options);
+        let Some(deadline) = self.options.limits.deadline else {
+            return Ok(starting.await?);
+        };
+        let backstop = tokio::time::Instant::from_std(deadline + BACKSTOP);
+        let started = tokio::time::timeout_at(backstop, starting)
+            .await
+            .unwrap_or_else(|_| {
+                let limit = self.spec.timeout.unwrap_or_default();
+                Err(ConnectError::timeout(
+                    self.spec.label(),
+                    Stage::Connect,
+                    limit,
+                ))
+            });
+        Ok(started.map_err(|error| explained(error, deadline))?)
+    }
+}
+
+/// Says so where the spec's own limit ended a stage that knows of nothing better to do.
+fn explained(error: ConnectError, deadline: Instant) -> ConnectError {
+    if error.timed_out && error.hint.is_none() && Instant::now() >= deadline {
+        return error.with_hint("give the spec a longer timeout=");
+    }
+    error
+}

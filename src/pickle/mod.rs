@@ -1,0 +1,44 @@
+//! Python's pickle: the only place that knows an instruction of it.
+//!
+//! `opcodes` is the table, `reader` goes through a pickle by it, and `stack` is an unpickler's memory. By these, `tree` reads
+//! plain data for Rust (`de`), `names` looks through what CPython is to unpickle, `bytes` and `first_text` know simple pickles
+//! at their beginning. `ser` writes.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+#[cfg(any(feature = "python", test))]
+pub(crate) mod bytes;
+mod de;
+mod error;
+mod exact;
+#[cfg(any(feature = "server", test))]
+mod first_text;
+#[cfg(any(feature = "python", test))]
+pub(crate) mod names;
+mod opcodes;
+mod pieces;
+mod plain;
+mod reader;
+mod ser;
+mod stack;
+mod surrogates;
+mod tree;
+
+pub(crate) use de::Document;
+pub(crate) use error::Error;
+#[cfg(feature = "python")]
+pub(crate) use error::Refused;
+pub(crate) use exact::OBJECT_TAG;
+pub use exact::Object;
+#[cfg(any(feature = "server", test))]
+pub(crate) use first_text::first_text;
+pub use plain::{NoObject, Plain, PyValue};
+#[cfg(feature = "python")]
+pub(crate) use reader::Budget;
+pub use ser::Arguments;
+pub(crate) use ser::{NONE_PICKLE, TupleWriter, encode};

@@ -1,0 +1,159 @@
+//! The stack, the marks and the memo of an unpickler, for whatever stands in them.
+
+use super::error::{Refused, UNDERFLOW};
+
+/// An unpickler's memory.
+pub(super) struct Stack<S> {
+    slots: Vec<S>,
+    marks: Vec<usize>,
+    memo: Vec<Option<S>>,
+}
+
+impl<S: Copy> Stack<S> {
+    pub(super) fn new() -> Stack<S> {
+        Stack {
+            slots: Vec::new(),
+            marks: Vec::new(),
+            memo: Vec::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, slot: S) {
+        self.slots.push(slot);
+    }
+
+    pub(super) fn mark(&mut self) {
+        self.marks.push(self.slots.len());
+    }
+
+    /// Values below the innermost mark are out of reach until the mark is gone.
+    fn is_at_fence(&self) -> bool {
+        self.slots.len() <= self.marks.last().copied().unwrap_or(0)
+    }
+
+    pub(super) fn pop(&mut self) -> Result<S, Refused> {
+        if self.is_at_fence() {
+            return Err(UNDERFLOW);
+        }
+        self.slots.pop().ok_or(UNDERFLOW)
+    }
+
+    /// The value on top.
+    pub(super) fn top(&mut self) -> Result<&mut S, Refused> {
+        if self.is_at_fence() {
+            return Err(UNDERFLOW);
+        }
+        self.slots.last_mut().ok_or(UNDERFLOW)
+    }
+
+    /// Drops the top, or the mark that is there.
+    pub(super) fn pop_any(&mut self) -> Result<(), Refused> {
+        if self.marks.last() == Some(&self.slots.len()) {
+            self.marks.pop();
+            Ok(())
+        } else {
+            self.pop().map(drop)
+        }
+    }
+
+    /// Takes the innermost mark away; what is above it is [`above`](Self::above) this place.
+    pub(super) fn pop_mark(&mut self) -> Result<usize, Refused> {
+        self.marks
+            .pop()
+            .ok_or(Refused::Malformed("a mark is missing"))
+    }
+
+    /// The values from a place on.
+    pub(super) fn above(&self, place: usize) -> &[S] {
+        self.slots.get(place..).unwrap_or_default()
+    }
+
+    /// Drops the values from a place on.
+    pub(super) fn truncate(&mut self, place: usize) {
+        self.slots.truncate(place);
+    }
+
+    /// Notes the top under a number. Picklers fill the memo in order, from 0 or, in Python 2's cPickle, from 1.
+    pub(super) fn remember(&mut self, place: u64) -> Result<(), Refused> {
+        const OUT_OF_ORDER: Refused = Refused::Malformed("its memo is out of order");
+        let slot = *self.top()?;
+        if place == 1 && self.memo.is_empty() {
+            self.memo.push(None);
+        }
+        let place = usize::try_from(place).map_err(|_| OUT_OF_ORDER)?;
+        if place == self.memo.len() {
+            self.memo.push(Some(slot));
+            return Ok(());
+        }
+        match self.memo.get_mut(place) {
+            Some(noted) => *noted = Some(slot),
+            None => return Err(OUT_OF_ORDER),
+        }
+        Ok(())
+    }
+
+    /// Notes the top under the next number.
+    pub(super) fn memoize(&mut self) -> Result<(), Refused> {
+        if matches!(self.memo.as_slice(), [None, ..]) {
+            // CPython counts what is noted, which is another number here.
+            return Err(Refused::Malformed("its memo is out of order"));
+        }
+        self.remember(self.memo.len() as u64)
+    }
+
+    /// Pushes what was noted under a number, and gives it.
+    pub(super) fn recall(&mut self, place: u64) -> Result<S, Refused> {
+        let place = usize::try_from(place).ok();
+        let slot = place
+            .and_then(|place| self.memo.get(place).copied().flatten())
+            .ok_or(Refused::Malformed("it names a part that is not there"))?;
+        self.push(slot);
+        Ok(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memo_is_filled_in_order() {
+        let mut stack = Stack::new();
+        stack.push('a');
+        assert!(stack.remember(2).is_err());
+        assert_eq!(stack.remember(0), Ok(()));
+        assert_eq!(stack.memoize(), Ok(()));
+        assert!(stack.remember(3).is_err());
+        assert!(stack.remember(u64::MAX).is_err());
+        stack.push('b');
+        assert_eq!(stack.remember(1), Ok(()), "a place can be filled anew");
+        assert_eq!((stack.recall(0), stack.recall(1)), (Ok('a'), Ok('b')));
+        assert!(stack.recall(2).is_err());
+    }
+
+    #[test]
+    fn the_memo_may_begin_with_one() {
+        let mut stack = Stack::new();
+        stack.push('a');
+        assert_eq!(stack.remember(1), Ok(()));
+        assert_eq!(stack.remember(2), Ok(()));
+        assert!(stack.recall(0).is_err());
+        assert!(stack.memoize().is_err());
+    }
+
+    #[test]
+    fn marks_keep_what_is_below_them() {
+        let mut stack = Stack::new();
+        stack.push('a');
+        stack.mark();
+        assert!(stack.pop().is_err() && stack.top().is_err());
+        stack.push('b');
+        stack.push('c');
+        let place = stack.pop_mark();
+        assert_eq!(place, Ok(1));
+        assert_eq!(stack.above(1), ['b', 'c']);
+        stack.truncate(1);
+        assert_eq!(stack.pop(), Ok('a'));
+        assert!(stack.pop_mark().is_err() && stack.pop().is_err());
+    }
+}

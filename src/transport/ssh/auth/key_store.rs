@@ -1,0 +1,120 @@
+//! Private keys in files: read when they are needed, their passphrases asked for once and not once a host.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use russh::keys::{Error as KeyError, PrivateKey, decode_secret_key};
+
+use crate::transport::ssh::auth::pem::decrypt_ec;
+use crate::transport::ssh::prompt::Asker;
+
+/// How long a refused passphrase is not asked for again, so that many hosts at once ask once.
+const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
+/// Wrong passphrases before a key is passed over, as in OpenSSH.
+const PASSPHRASE_TRIES: u32 = 3;
+
+/// Private keys that were read, so that a passphrase is asked for once and not once a host.
+#[derive(Default)]
+pub(crate) struct KeyStore {
+    slots: Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<Slot>>>>,
+}
+
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Unread,
+    Ready(Arc<PrivateKey>),
+    Refused(Instant),
+}
+
+impl KeyStore {
+    /// The private key in `path`, asking for its passphrase if it has one.
+    pub(crate) async fn load(&self, path: &Path, asker: &Asker) -> Result<Arc<PrivateKey>, String> {
+        let slot = Arc::clone(
+            self.slots
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(path.to_path_buf())
+                .or_default(),
+        );
+        let mut slot = slot.lock().await;
+        match &*slot {
+            Slot::Ready(key) => return Ok(Arc::clone(key)),
+            Slot::Refused(when) if when.elapsed() < REFUSAL_LIFETIME => {
+                return Err("no passphrase was given".to_owned());
+            }
+            _ => {}
+        }
+        match read_private(path, asker).await {
+            Ok(key) => {
+                let key = Arc::new(key);
+                *slot = Slot::Ready(Arc::clone(&key));
+                Ok(key)
+            }
+            Err(error) => {
+                // Who could not be asked has refused nothing: another client's user may be there.
+                if asker.available() {
+                    *slot = Slot::Refused(Instant::now());
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    match decode_secret_key(&text, None) {
+        Ok(key) => return Ok(key),
+        Err(error) if !encrypted(&text, &error) => {
+            return Err(format!(
+                "{error}; ssh-keygen -p -f {shown} writes it anew in the usual format"
+            ));
+        }
+        Err(_) => {}
+    }
+    if !asker.available() {
+        return Err("it has a passphrase and nobody can be asked".to_owned());
+    }
+    for number in 0..PASSPHRASE_TRIES {
+        let again = if number == 0 {
+            ""
+        } else {
+            "Wrong passphrase, please try again.\n"
+        };
+        let Some(passphrase) = asker
+            .ask(&format!("{again}Passphrase for key {shown}: "), false)
+            .await
+            .filter(|passphrase| !passphrase.is_empty())
+        else {
+            return Err("no passphrase was given".to_owned());
+        };
+        let text = text.clone();
+        // Deriving the key from the passphrase takes a tenth of a second by design.
+        let decoded = tokio::task::spawn_blocking(move || decode_with(&text, &passphrase))
+            .await
+            .map_err(|error| error.to_string())?;
+        if let Ok(key) = decoded {
+            return Ok(key);
+        }
+    }
+    Err("wrong passphrase".to_owned())
+}
+
+fn decode_with(text: &str, passphrase: &str) -> Result<PrivateKey, KeyError> {
+    // russh takes every key in that old format for an RSA key.
+    match decrypt_ec(text, passphrase) {
+        Some(plain) => decode_secret_key(&plain, None),
+        None => decode_secret_key(text, Some(passphrase)),
+    }
+}
+
+fn encrypted(text: &str, error: &KeyError) -> bool {
+    matches!(error, KeyError::KeyIsEncrypted)
+        || text.contains("ENCRYPTED")
+        || text.contains("BEGIN OPENSSH PRIVATE KEY")
+            && PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted())
+}

@@ -1,0 +1,166 @@
+//! One command on one channel: its input, its output without holding up other channels, its end.
+//!
+//! The read half of the russh channel is dropped; the handler puts the data into a queue of ours (`queue`).
+
+pub(crate) mod opening;
+pub(crate) mod queue;
+pub(crate) mod standby;
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use russh::ChannelWriteHalf;
+use russh::client::Msg;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::watch;
+
+use crate::transport::ReadEvent;
+use crate::transport::ssh::channel::opening::Confirmed;
+use crate::transport::ssh::channel::queue::Outlet;
+use crate::transport::ssh::handler::Shared;
+
+/// What a channel in use needs of its connection.
+pub(crate) struct Lease {
+    /// The runtime of the session, because the thread that drops a channel may have none.
+    pub(crate) runtime: Runtime,
+    pub(crate) shared: Arc<Shared>,
+    /// Runs once the channel is closed, and keeps the connection until then.
+    pub(crate) on_release: Box<dyn FnOnce() + Send + Sync>,
+}
+
+/// Closes the channel when the last half is gone: russh does not, and sshd counts open ones.
+struct Guard {
+    write: Option<ChannelWriteHalf<Msg>>,
+    lease: Option<Lease>,
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let (Some(write), Some(lease)) = (self.write.take(), self.lease.take()) else {
+            return;
+        };
+        lease.shared.forget(write.id());
+        lease.runtime.spawn(async move {
+            _ = write.close().await;
+            // After the close message, because the last user's going ends the connection.
+            (lease.on_release)();
+        });
+    }
+}
+
+impl Guard {
+    fn write(&self) -> io::Result<&ChannelWriteHalf<Msg>> {
+        self.write.as_ref().ok_or_else(broken_pipe)
+    }
+}
+
+fn broken_pipe() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed")
+}
+
+/// The input of a remote command.
+#[derive(Debug)]
+pub struct Writer {
+    guard: Arc<Guard>,
+    closed: watch::Receiver<bool>,
+}
+
+impl Writer {
+    /// Sends all of `buffers`. Waits for the channel's window; an error when the channel is closed.
+    pub async fn write(&mut self, buffers: Vec<Bytes>) -> io::Result<()> {
+        let write = self.guard.write()?;
+        let send = async {
+            for buffer in buffers {
+                write.data_bytes(buffer).await.map_err(|_| broken_pipe())?;
+            }
+            Ok(())
+        };
+        // russh would wait for ever for the window of a channel that the server has closed.
+        tokio::select! {
+            biased;
+            sent = send => sent,
+            _ = self.closed.wait_for(|closed| *closed) => Err(broken_pipe()),
+        }
+    }
+
+    /// Ends the command's input.
+    pub async fn finish(&mut self) {
+        if let Ok(write) = self.guard.write() {
+            _ = write.eof().await;
+        }
+    }
+}
+
+/// The output of a remote command.
+#[derive(Debug)]
+pub struct Reader {
+    outlet: Outlet,
+    /// Kept so that the channel stays open while somebody reads.
+    _guard: Arc<Guard>,
+}
+
+impl Reader {
+    /// The next event; `None` when nothing more will come. Cancel-safe.
+    pub async fn next(&mut self) -> Option<ReadEvent> {
+        std::future::poll_fn(|context| self.outlet.poll_next(context)).await
+    }
+
+    /// As `next`, for a stream that is polled.
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<ReadEvent>> {
+        self.outlet.poll_next(context)
+    }
+}
+
+/// The two halves of a channel that the server has confirmed. From here on dropping both closes it.
+pub(crate) fn halves(Confirmed { write, outlet }: Confirmed, lease: Lease) -> (Writer, Reader) {
+    let closed = outlet.watch_closed();
+    let guard = Arc::new(Guard {
+        write: Some(write),
+        lease: Some(lease),
+    });
+    (
+        Writer {
+            guard: Arc::clone(&guard),
+            closed,
+        },
+        Reader {
+            outlet,
+            _guard: guard,
+        },
+    )
+}
+
+/// Asks for the command without waiting for the answer: a refusal ends the channel.
+pub(crate) async fn exec(
+    write: &ChannelWriteHalf<Msg>,
+    environment: &[(String, String)],
+    command: &str,
+) -> Result<(), russh::Error> {
+    for (name, value) in environment {
+        write.set_env(false, name.as_str(), value.as_str()).await?;
+    }
+    write.exec(true, command).await
+}
+
+impl Writer {
+    /// Starts the command of this channel.
+    pub(crate) async fn exec(
+        &mut self,
+        environment: &[(String, String)],
+        command: &str,
+    ) -> io::Result<()> {
+        exec(self.guard.write()?, environment, command)
+            .await
+            .map_err(|_| broken_pipe())
+    }
+}

@@ -1,0 +1,272 @@
+//! Deciding whether a server is the one it should be: recorded keys, policy, and what to say when it is not.
+
+pub(crate) mod known_hosts;
+pub(crate) mod known_hosts_file;
+
+mod ask;
+mod certificate;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use russh::keys::PublicKeyOrCertificate;
+use sha2::{Digest, Sha256};
+
+use crate::error::{ConnectError, Stage};
+use crate::spec::{Fingerprint, HostKeyPolicy};
+use crate::transport::ssh::config::settings::Settings;
+use crate::transport::ssh::host_key::known_hosts::{
+    Entry, Finding, Marker, entries_for, host_label, judge_key,
+};
+use crate::transport::ssh::timing::Stages;
+use certificate::CertificateVerdict;
+
+/// Checks the key of one server.
+pub(crate) struct HostKeyCheck {
+    stages: Stages,
+    settings: Settings,
+    label: String,
+    entries: Vec<Entry>,
+    /// What is recorded for the host without its port, which OpenSSH takes where nothing else is known.
+    portless: Vec<Entry>,
+    /// The check never happens for a connection to ourselves, if the configuration says so.
+    trusted: bool,
+}
+
+/// How a check that let the connection go on came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// The server is who it should be.
+    Full,
+    /// The key is wrong and the configuration says to go on: no password may be typed in.
+    Unsafe,
+}
+
+impl HostKeyCheck {
+    /// Reads what is recorded about the host.
+    ///
+    /// # Errors
+    /// At stage host key, where a known_hosts file is there and cannot be read.
+    pub(crate) fn new(
+        stages: &Stages,
+        settings: &Settings,
+        loopback: bool,
+    ) -> Result<Self, ConnectError> {
+        let label = label_of(settings);
+        let files = all_files(settings);
+        let recorded = |label: &str| {
+            entries_for(label, &files).map_err(|message| {
+                stages.error(Stage::HostKey, message).with_hint(
+                    "a known_hosts file that cannot be read may record another key, so no key is accepted; correct its permissions, raise the limit of open files (ulimit -n), or name another file with UserKnownHostsFile",
+                )
+            })
+        };
+        let portless = if settings.host_key_alias.is_none() && settings.port != 22 {
+            recorded(&settings.hostname.to_lowercase())?
+        } else {
+            Vec::new()
+        };
+        Ok(HostKeyCheck {
+            entries: recorded(&label)?,
+            portless,
+            label,
+            stages: stages.clone(),
+            settings: settings.clone(),
+            trusted: settings.trust_localhost && loopback,
+        })
+    }
+
+    /// Types of the recorded keys, so that they can be asked for first: a server that has the recorded
+    /// key must not be able to show another one, which would count as unknown.
+    pub(crate) fn recorded(&self) -> Vec<&str> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.marker == Marker::Key)
+            .map(|entry| entry.algorithm.as_str())
+            .collect()
+    }
+
+    /// Whether certificates can be checked at all.
+    pub(crate) fn has_authority(&self) -> bool {
+        self.entries
+            .iter()
+            .chain(&self.portless)
+            .any(|entry| entry.marker == Marker::Authority)
+    }
+
+    /// Checks what the server showed. The error says what to do.
+    pub(crate) async fn check(
+        &self,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<Trust, ConnectError> {
+        let since = Instant::now();
+        let key = shown.public_key();
+        let blob = key
+            .to_bytes()
+            .map_err(|error| self.error(format!("its key cannot be read: {error}")))?;
+        let algorithm = key.algorithm().to_string();
+        let print = fingerprint(&blob);
+        if let HostKeyPolicy::Pinned(pins) = &self.settings.host_key_policy {
+            if let Some(file) = &self.settings.revoked_host_keys {
+                self.check_revoked_file(file, &blob, &print)?;
+            }
+            return self.check_pins(pins, &algorithm, &blob, since);
+        }
+        if self.trusted {
+            self.stages.reached(
+                Stage::HostKey,
+                since,
+                format!("{algorithm} {print}, not checked"),
+            );
+            return Ok(Trust::Full);
+        }
+        if let Some(file) = &self.settings.revoked_host_keys {
+            self.check_revoked_file(file, &blob, &print)?;
+        }
+        // A certificate that does not count leaves the plain key to be judged, as in OpenSSH.
+        let mut fault = None;
+        if let Some(certificate) = shown.certificate() {
+            match self.check_certificate(certificate, &blob, since)? {
+                CertificateVerdict::Trusted(trust) => return Ok(trust),
+                CertificateVerdict::Plain(why) => fault = why,
+            }
+        }
+        match judge_key(&self.entries, &blob) {
+            Finding::Known(entry) => {
+                self.stages.reached(
+                    Stage::HostKey,
+                    since,
+                    format!(
+                        "{algorithm} {print}, {}:{}",
+                        entry.file.display(),
+                        entry.line
+                    ),
+                );
+                Ok(Trust::Full)
+            }
+            Finding::Unknown => self.unknown(&algorithm, &blob, &print, fault, since).await,
+            Finding::Changed(entry) => self.changed(&entry, &algorithm, &print),
+            Finding::Revoked(entry) => self.revoked(&entry, &print),
+        }
+    }
+
+    /// Another key is recorded for the host.
+    fn changed(&self, entry: &Entry, algorithm: &str, print: &str) -> Result<Trust, ConnectError> {
+        let (message, hint) = self.changed_message(entry, algorithm, print);
+        self.refused_key(message, Some(hint))
+    }
+
+    /// The key is recorded as one that is never accepted.
+    fn revoked(&self, entry: &Entry, print: &str) -> Result<Trust, ConnectError> {
+        self.refused_key(revoked_message(entry, print), None)
+    }
+
+    fn error(&self, message: impl Into<String>) -> ConnectError {
+        self.stages.error(Stage::HostKey, message)
+    }
+
+    /// A wrong key ends the connection, unless checking is off.
+    fn refused_key(&self, message: String, hint: Option<String>) -> Result<Trust, ConnectError> {
+        if self.settings.host_key_policy == HostKeyPolicy::Off {
+            self.stages.reached(
+                Stage::HostKey,
+                Instant::now(),
+                format!("WARNING: {message}; going on because StrictHostKeyChecking is off, without passwords"),
+            );
+            return Ok(Trust::Unsafe);
+        }
+        let mut error = self.error(message);
+        error.hint = hint;
+        Err(error)
+    }
+
+    fn check_revoked_file(
+        &self,
+        file: &PathBuf,
+        blob: &[u8],
+        print: &str,
+    ) -> Result<(), ConnectError> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            self.error(format!("RevokedHostKeys {}: {error}", file.display()))
+                .with_hint("a list of revoked keys that cannot be read refuses every host; mend the file or the setting")
+        })?;
+        let wanted = data_encoding::BASE64.encode(blob);
+        if text.split_whitespace().any(|word| word == wanted) {
+            return Err(self.error(format!(
+                "the server's key {print} is revoked by {}",
+                file.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// One of the spec's fingerprints, or nothing (CS-30); a key that is recorded as revoked is refused all the same.
+    fn check_pins(
+        &self,
+        pins: &[Fingerprint],
+        algorithm: &str,
+        blob: &[u8],
+        since: Instant,
+    ) -> Result<Trust, ConnectError> {
+        let shown = Fingerprint(Sha256::digest(blob).into());
+        if let Finding::Revoked(entry) = judge_key(&self.entries, blob) {
+            return Err(self.error(revoked_message(&entry, &shown.to_string())));
+        }
+        if pins.contains(&shown) {
+            let detail = format!("{algorithm} {shown}, as the spec says");
+            self.stages.reached(Stage::HostKey, since, detail);
+            return Ok(Trust::Full);
+        }
+        let message = format!(
+            "the server shows {algorithm} {shown}, which is not a fingerprint that the spec names; somebody may be in between, or the spec names another of its keys"
+        );
+        let hint = "compare it with the machine's own (ssh-keygen -lf on each of its host keys), and name all of them in hostkey=, with commas between";
+        Err(self.error(message).with_hint(hint))
+    }
+
+    fn changed_message(&self, entry: &Entry, algorithm: &str, print: &str) -> (String, String) {
+        let place = format!("{}:{}", entry.file.display(), entry.line);
+        let message = format!(
+            "THE HOST KEY HAS CHANGED: the server shows {algorithm} {print}, but {place} records {} {} for {}; somebody may be in between, or the machine was set up anew",
+            entry.algorithm,
+            fingerprint(&entry.blob),
+            self.label
+        );
+        let hint = format!(
+            "ask who runs the machine; if the new key is right, remove the old one with: ssh-keygen -R '{}' -f {}",
+            self.label,
+            entry.file.display()
+        );
+        (message, hint)
+    }
+}
+
+fn revoked_message(entry: &Entry, print: &str) -> String {
+    format!(
+        "the server's key {print} is marked as revoked by {}:{}",
+        entry.file.display(),
+        entry.line
+    )
+}
+
+/// The name that the host goes by in the files.
+fn label_of(settings: &Settings) -> String {
+    match &settings.host_key_alias {
+        Some(alias) => alias.to_lowercase(),
+        None => host_label(&settings.hostname, settings.port),
+    }
+}
+
+fn all_files(settings: &Settings) -> Vec<PathBuf> {
+    settings
+        .user_known_hosts
+        .iter()
+        .chain(&settings.global_known_hosts)
+        .cloned()
+        .collect()
+}
+
+/// A key's fingerprint as `ssh-keygen -l` prints it.
+pub(crate) fn fingerprint(blob: &[u8]) -> String {
+    Fingerprint(Sha256::digest(blob).into()).to_string()
+}

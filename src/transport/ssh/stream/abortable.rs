@@ -1,0 +1,120 @@
+//! A byte stream with what russh lacks: it can be cut off from outside, and it notices a peer that takes nothing.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
+
+use super::ByteStream;
+use super::quick_ack::QuickAck;
+
+/// Cuts the stream off when dropped. russh's session task does not look at its handle while a key
+/// exchange is under way, so without this a silent server would keep task and socket for ever.
+pub(crate) struct AbortOnDrop {
+    _abort: oneshot::Sender<()>,
+}
+
+/// A stream that its [`AbortOnDrop`] cuts off.
+pub(crate) struct AbortableStream {
+    inner: Box<dyn ByteStream>,
+    aborted: oneshot::Receiver<()>,
+    quick_ack: QuickAck,
+    /// How long a write may wait while nothing goes in or out; russh's keep-alive is deaf while it writes.
+    stall_limit: Option<Duration>,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl AbortableStream {
+    pub(crate) fn new(
+        inner: Box<dyn ByteStream>,
+        stall_limit: Option<Duration>,
+    ) -> (Self, AbortOnDrop) {
+        let (sender, aborted) = oneshot::channel();
+        let stream = AbortableStream {
+            inner,
+            aborted,
+            quick_ack: QuickAck::new(),
+            stall_limit,
+            stalled: None,
+        };
+        (stream, AbortOnDrop { _abort: sender })
+    }
+
+    fn check_aborted(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match Pin::new(&mut self.aborted).poll(context) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(_) => Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the connection was given up",
+            )),
+        }
+    }
+
+    /// Called where a write has to wait.
+    fn check_stall(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let Some(limit) = self.stall_limit else {
+            return Ok(());
+        };
+        let sleep = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
+        match sleep.as_mut().poll(context) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(()) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the server took nothing for {} s", limit.as_secs_f64()),
+            )),
+        }
+    }
+}
+
+impl AsyncRead for AbortableStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check_aborted(context)?;
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.inner).poll_read(context, buffer);
+        let read = buffer.filled().len().saturating_sub(before);
+        this.quick_ack.after_read(&*this.inner, read);
+        if polled.is_ready() {
+            this.stalled = None;
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for AbortableStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check_aborted(context)?;
+        let polled = Pin::new(&mut this.inner).poll_write(context, bytes);
+        match polled {
+            Poll::Ready(_) => this.stalled = None,
+            Poll::Pending => this.check_stall(context)?,
+        }
+        polled
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check_aborted(context)?;
+        Pin::new(&mut this.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+    }
+}

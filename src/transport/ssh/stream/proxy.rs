@@ -1,0 +1,137 @@
+//! Streams to a server that is not reached directly: through a command, or through another SSH server.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, Join, ReadBuf, ReadHalf, SimplexStream, WriteHalf};
+use tokio::process::{ChildStdin, ChildStdout};
+
+use crate::error::{ConnectError, Stage};
+use crate::process::{self, ErrorOutput, Group};
+use crate::transport::ReadEvent;
+use crate::transport::ssh::channel::{Reader, Writer};
+use crate::transport::ssh::config::settings::Settings;
+use crate::transport::ssh::connection::Connection;
+use crate::transport::ssh::stream::{ByteStream, ServerStream};
+use crate::transport::ssh::timing::Stages;
+
+/// What waits between an inner session and the outer channel, in bytes.
+const FORWARD_BUFFER: usize = 64 * 1024;
+
+/// Starts a ProxyCommand.
+pub(crate) fn through_command(
+    stages: &Stages,
+    command: &str,
+) -> Result<ServerStream, ConnectError> {
+    let since = Instant::now();
+    // A command that asks for a password reads the terminal, where somebody is there to be asked.
+    // It is written for the user's own shell, which `ssh` takes too.
+    let shell = process::user_shell();
+    let (mut shell, group) = if stages.asker.available() {
+        (process::ignoring_interrupts(shell), Group::Shared)
+    } else {
+        (process::program(shell), Group::Own)
+    };
+    shell.arg("-c").arg(format!("exec {command}"));
+    let spawned = process::spawn(shell, group, ErrorOutput::Inherited).map_err(|error| {
+        stages.error(Stage::Connect, format!("ProxyCommand '{command}': {error}"))
+    })?;
+    stages.reached(Stage::Connect, since, format!("ProxyCommand {command}"));
+    Ok(ServerStream {
+        stream: Box::new(tokio::io::join(spawned.stdout, spawned.stdin)),
+        loopback: false,
+        // Starting a process says nothing of the way to the server.
+        round_trip: None,
+        carrier: Some(Arc::new(spawned.child)),
+    })
+}
+
+/// The standard output and input of a command.
+impl ByteStream for Join<ChildStdout, ChildStdin> {}
+
+/// Opens a stream to the target of `settings` through `outer`.
+pub(crate) async fn through_connection(
+    stages: &Stages,
+    settings: &Settings,
+    outer: Arc<Connection>,
+) -> Result<ServerStream, ConnectError> {
+    let since = Instant::now();
+    let (writer, reader) = outer
+        .forward(stages, &settings.hostname, settings.port)
+        .await?;
+    let round_trip = Some(since.elapsed());
+    let (input, output) = tokio::io::simplex(FORWARD_BUFFER);
+    tokio::spawn(pump(input, writer));
+    stages.reached(
+        Stage::Connect,
+        since,
+        format!(
+            "{}:{} through {}",
+            settings.hostname,
+            settings.port,
+            outer.peer()
+        ),
+    );
+    let incoming = ForwardedReader {
+        reader,
+        rest: Bytes::new(),
+    };
+    Ok(ServerStream {
+        stream: Box::new(tokio::io::join(incoming, output)),
+        loopback: false,
+        round_trip,
+        carrier: Some(outer),
+    })
+}
+
+/// Carries what the inner session writes into the outer channel, until either ends.
+async fn pump(mut from: ReadHalf<SimplexStream>, mut to: Writer) {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(FORWARD_BUFFER);
+        match from.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {
+                if to.write(vec![buffer.split().freeze()]).await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    to.finish().await;
+}
+
+/// What comes out of a forwarding channel.
+struct ForwardedReader {
+    reader: Reader,
+    rest: Bytes,
+}
+
+/// A forwarding channel.
+impl ByteStream for Join<ForwardedReader, WriteHalf<SimplexStream>> {}
+
+impl AsyncRead for ForwardedReader {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while this.rest.is_empty() {
+            match this.reader.poll_next(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(ReadEvent::Stdout(bytes))) => this.rest = bytes,
+                Poll::Ready(Some(_)) => {}
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+            }
+        }
+        let count = this.rest.len().min(buffer.remaining());
+        buffer.put_slice(this.rest.get(..count).unwrap_or_default());
+        this.rest.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,322 @@
+"""Completions on their way to whoever waits: none is lost, whatever is raised wherever, and every time limit holds."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import select
+import signal
+import sys
+import threading
+import time
+
+import pytest
+from easycluster import AsyncClient, Client, ClientGroup, RemoteException, ThreadedClient
+from easycluster._receiver import Receiver
+from support.processes import poll
+
+
+class Stop(BaseException):
+    """What a signal handler raises."""
+
+
+class Interrupted:
+    """Raises Stop in the main thread at the step of the interpreter that is number `at` within the package, once."""
+
+    def __init__(self, at):
+        self.left = at
+        self.hit = False
+
+    def __enter__(self):
+        sys.settrace(self.trace)
+        return self
+
+    def __exit__(self, kind, error, trace):
+        sys.settrace(None)
+        return kind is Stop
+
+    def trace(self, frame, event, argument):
+        name = os.path.basename(frame.f_code.co_filename)
+        if name not in ('_receiver.py', '_client.py', '_answers.py', 'unpickler.py', 'references.py', '_threaded.py'):
+            return None
+        frame.f_trace_opcodes = True
+        if event == 'opcode' and frame.f_code.co_name not in ('_keep_readable', '_give_back', '__del__'):
+            self.left -= 1
+            if self.left == 0:
+                self.hit = True
+                # Python runs signal handlers between two steps too, if not between any two.
+                raise Stop
+        return self.trace
+
+
+def all_the_steps(step):
+    """Interruptions at every step or every few, until there is none any more."""
+    at = start = 1
+    while True:
+        interrupted = Interrupted(at)
+        yield interrupted
+        if not interrupted.hit:
+            assert at > start
+            return
+        at += step
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_no_response_is_lost_to_what_a_signal_handler_raises(connect, kind):
+    client = connect(clientclass=kind)
+    client.execblock('class Thing(ServerObject):\n    pass\nthing = Thing()\ndef fail():\n    raise ValueError("no")\n')
+    for interrupted in all_the_steps(3):
+        plain = [client.call('int', str(number), nonblocking=True) for number in range(3)]
+        thing = client.send_request(0, 'get_global', ('thing',), nonblocking=True)
+        failing = client.call('fail', nonblocking=True, origexc='quiet')
+        # All of them have come when the first one is asked for.
+        assert poll(lambda: client._native.outstanding() == 0)
+        with interrupted:
+            plain[2].wait()
+            thing.wait()
+            with pytest.raises(ValueError):
+                failing.wait()
+        assert [response.wait(timeout=20) for response in plain] == [0, 1, 2]
+        assert thing.wait(timeout=20).proxy_connection is client
+        with pytest.raises(ValueError):
+            failing.wait(timeout=20)
+
+
+def test_no_completion_function_is_lost_or_called_twice(client):
+    for interrupted in all_the_steps(3):
+        seen = []
+        for number in range(3):
+            client.call('int', str(number), oncomplete=seen.append)
+        last = client.eval('3', nonblocking=True)
+        with interrupted:
+            last.wait()
+        assert last.wait(timeout=20) == 3
+        while len(seen) < 3:
+            assert client.read_response()
+        assert seen == [0, 1, 2]
+
+
+def test_a_receipt_is_counted_once_although_decoding_starts_again(client):
+    client.execblock('''
+import weakref
+alive = weakref.WeakSet()
+class Thing(ServerObject):
+    def __init__(self):
+        alive.add(self)
+class Holder(object):
+    pass
+def make():
+    holder = Holder()
+    holder.things = [Thing(), Thing()]
+    return holder.things + [holder.things[0]]
+''')
+    for interrupted in all_the_steps(5):
+        response = client.make(nonblocking=True)
+        with interrupted:
+            response.wait()
+        first, second, again = response.wait(timeout=20)
+        assert first is again
+        assert client._references._refs[first.proxy_object_id].times == 2
+        assert client._references._refs[second.proxy_object_id].times == 1
+        del first, second, again, response
+        gc.collect()
+        client.eval('1')
+        assert client.eval('len(alive)') == 0
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_three_thousand_calls_survive_an_interruption(connect, kind):
+    """With a real signal."""
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        client = connect(clientclass=kind)
+        for delay in (0.001, 0.01, 0.03):
+            responses = [client.call('int', str(number), nonblocking=True) for number in range(3000)]
+            try:
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                for response in responses:
+                    response.wait()
+                signal.pause()
+            except Stop:
+                pass
+            assert [response.wait(timeout=30) for response in responses] == list(range(3000))
+            assert client.eval('1') == 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def stop(number, frame):
+    raise Stop
+
+
+def test_a_handler_that_raises_anything_gives_the_call_up(client):
+    client.execblock(
+        'import time\ndef nap():\n    end = time.time() + 60\n    while time.time() < end:\n        time.sleep(0.01)\n'
+    )
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Stop):
+            client.nap()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    start = time.monotonic()
+    assert client.eval('1') == 1
+    assert time.monotonic() - start < 30
+
+
+def test_what_was_taken_keeps_the_descriptor_readable(client):
+    seen = []
+
+    def fail(value):
+        raise ZeroDivisionError
+
+    responses = []
+    client.eval('1', oncomplete=fail)
+    client.eval('2', oncomplete=seen.append)
+    responses = [client.eval('3', nonblocking=True), client.eval('4', nonblocking=True)]
+    assert poll(lambda: client._native.outstanding() == 0)
+    with pytest.raises(ZeroDivisionError):
+        responses[1].wait()
+    # They are with this side now, and nobody has been told of them.
+    assert seen == [] and select.select([client], [], [], 0)[0] == [client]
+    ClientGroup([client]).read_responses()
+    assert seen == [2] and [response.wait() for response in responses] == [3, 4]
+    assert select.select([client], [], [], 0)[0] == []
+
+
+def test_a_time_limit_holds_while_another_thread_delivers(client, monkeypatch):
+    """Another thread has taken the completion and does not come to deliver it."""
+    stuck = threading.Event()
+    go_on = threading.Event()
+    decode = Receiver._decode
+
+    def slow(self, *args):
+        stuck.set()
+        assert go_on.wait(60)
+        return decode(self, *args)
+
+    client.execblock('class Thing(ServerObject):\n    pass\nthing = Thing()\n')
+    response = client.send_request(0, 'get_global', ('thing',), nonblocking=True)
+    monkeypatch.setattr(Receiver, '_decode', slow)
+    thread = threading.Thread(target=response.wait)
+    thread.start()
+    try:
+        assert stuck.wait(60)
+        start = time.monotonic()
+        with pytest.raises(TimeoutError):
+            response.wait(timeout=0.2)
+        assert 0.1 < time.monotonic() - start < 30
+    finally:
+        go_on.set()
+        thread.join(60)
+    assert response.wait(timeout=20) is not None
+
+
+def test_a_completion_function_holds_up_nobody_else(client):
+    begun = threading.Event()
+    go_on = threading.Event()
+
+    def busy(value):
+        begun.set()
+        assert go_on.wait(60)
+
+    client.eval('1', oncomplete=busy)
+    response = client.eval('2', nonblocking=True)
+    assert poll(lambda: client._native.outstanding() == 0)
+    # Takes both, and is in the function of the first.
+    thread = threading.Thread(target=response.wait)
+    thread.start()
+    try:
+        assert begun.wait(60)
+        assert response.wait(timeout=30) == 2
+        assert client.eval('3') == 3
+    finally:
+        go_on.set()
+        thread.join(60)
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_an_answer_that_cannot_be_decoded_is_that_calls_alone(connect, kind):
+    client = connect(clientclass=kind)
+    client.execblock('def bad():\n    raise ValueError(10 ** 5000)\n')
+    good = [client.call('int', '1', nonblocking=True)]
+    bad = client.bad(nonblocking=True, origexc=False)
+    good.append(client.call('int', '2', nonblocking=True))
+    assert [response.wait(timeout=20) for response in good] == [1, 2]
+    with pytest.raises(RemoteException):
+        bad.wait(timeout=20)
+    failed = []
+    done = threading.Event()
+    client.bad(oncomplete=lambda value: failed.append(value) or done.set())
+    client.eval('5', oncomplete=failed.append)
+    if kind is Client:
+        client.read_response()
+        client.read_response()
+    assert poll(lambda: len(failed) == 2) and isinstance(failed[0], RemoteException) and failed[1] == 5
+
+
+def test_each_call_ends_with_an_exception_of_its_own(connect):
+    client = connect()
+    client.import_module('time')
+    responses = [client.time.sleep(60, nonblocking=True) for _ in range(3)]
+    client.close()
+    raised = []
+    for response in responses:
+        with pytest.raises(IOError) as failure:
+            response.wait()
+        raised.append(failure.value)
+    assert len({id(error) for error in raised}) == 3
+
+
+def test_a_dropped_threaded_client_ends_its_remote_python(connect):
+    from easycluster.server import spawn_local
+
+    client = spawn_local(ThreadedClient)
+    pid = client.server_info['pid']
+    done = threading.Event()
+    client.eval('1', oncomplete=lambda value: done.set())
+    assert done.wait(20)
+    del client
+    gc.collect()
+
+    def gone():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+
+    assert poll(gone)
+
+
+def test_many_definitions_are_one_response_for_every_kind(connect, definitions):
+    import easycluster
+
+    for kind in (Client, ThreadedClient):
+        client = connect(clientclass=kind, definitions=definitions)
+        for number in range(3):
+            easycluster.define_common('value_%d = %d\n' % (number, number), definitions)
+        client.update_definitions(nonblocking=True).wait(timeout=30)
+        assert client.eval('value_2') == 2
+
+
+def test_a_completion_function_that_raises_stops_no_other_of_the_loop(sshd):
+    async def main():
+        reported = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+        async with AsyncClient.open(sshd.spec('rpython=%s' % sys.executable)) as client:
+            seen = []
+
+            def fail(value):
+                raise ZeroDivisionError
+
+            await client.eval('1')
+            client.send_request(0, 'get_global', ('len',), oncomplete=fail)
+            for _ in range(3):
+                client.send_request(0, 'get_global', ('len.__name__',), oncomplete=seen.append)
+            assert await asyncio.wait_for(client.eval('2'), 20) == 2
+            assert len(seen) == 3 and len(reported) == 1
+
+    asyncio.run(main())

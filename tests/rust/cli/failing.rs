@@ -1,0 +1,180 @@
+//! `easycluster run` where something goes wrong: in the program, on the way, or on the other side.
+
+use crate::cli::scene::{Said, Scene, easycluster};
+use crate::support::interpreters;
+
+fn said(stdout: &str, stderr: &str, code: i32) -> Said {
+    Said {
+        stdout: stdout.to_owned(),
+        stderr: stderr.to_owned(),
+        code: Some(code),
+    }
+}
+
+#[tokio::test]
+async fn an_exception_is_shown_as_python_shows_it() {
+    let scene = Scene::new().await;
+    let script = scene.file(
+        "check.py",
+        "def check():\n    raise ValueError('bad')\n\ncheck()\n",
+    );
+    let script = script.to_str().expect("path");
+    for python in interpreters() {
+        // The versions differ in how they mark the place within a line.
+        let alone = std::process::Command::new(&python.path)
+            .arg(script)
+            .output()
+            .expect("it starts");
+        let expected: String = String::from_utf8_lossy(&alone.stderr)
+            .lines()
+            .map(|line| format!("web1 ! {line}\n"))
+            .collect();
+        assert!(
+            expected.contains("line 2, in check"),
+            "{python:?}: {expected}"
+        );
+        let spec = format!("{}:rpython={}", scene.spec("web1"), python.to_str());
+        assert_eq!(
+            easycluster(&["run", &spec, "--", script]).await,
+            said("", &expected, 1),
+            "{python:?}"
+        );
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_be_reached_has_a_code_of_its_own_and_the_others_run() {
+    let scene = Scene::new().await;
+    // A port that was free a moment ago and is not listened on.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let port = listener.local_addr().expect("address").port();
+    drop(listener);
+    let closed = format!("me@127.0.0.1:{port}:config=none:batch=yes:name=gone");
+    let output = easycluster(&["run", &scene.spec("web1"), &closed, "-c", "print(1)"]).await;
+    assert_eq!(
+        (output.stdout.as_str(), output.code),
+        ("web1 | 1\n", Some(255))
+    );
+    let lines: Vec<&str> = output.stderr.lines().collect();
+    assert!(
+        lines[0].starts_with("error: gone: connect: "),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(
+        lines.last().copied(),
+        Some("error: 1 of 2 hosts failed: gone (unreachable)")
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_told_from_a_host_that_is_not_there() {
+    let scene = Scene::new().await;
+    let other = easycluster::cli::commands::demo::embedded_sshd::generate_ed25519().expect("key");
+    let text = other
+        .to_openssh(russh::keys::ssh_key::LineEnding::LF)
+        .expect("text");
+    crate::cli::scene::write_private(&scene.key(), &text);
+    let output = easycluster(&["run", &scene.spec("web1"), "-c", "print(1)"]).await;
+    assert_eq!((output.stdout.as_str(), output.code), ("", Some(255)));
+    assert!(
+        output.stderr.starts_with("error: web1: authentication: "),
+        "{}",
+        output.stderr
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_program_that_takes_too_long_is_stopped_and_says_where_it_stood() {
+    let scene = Scene::new().await;
+    let code = "import time\nprint('begun')\ntime.sleep(600)";
+    let output = easycluster(&["run", &scene.spec("web1"), "--timeout", "0.5", "-c", code]).await;
+    assert_eq!(
+        (output.stdout.as_str(), output.code),
+        ("web1 | begun\n", Some(124))
+    );
+    assert!(
+        output.stderr.contains("web1 !     time.sleep(600)\n"),
+        "{}",
+        output.stderr
+    );
+    assert!(
+        output
+            .stderr
+            .contains("error: web1: no result within 0.5 s\n"),
+        "{}",
+        output.stderr
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_program_that_lets_nothing_else_run_is_given_up_in_time() {
+    let scene = Scene::new().await;
+    for code in [
+        // Stops the whole process, its threads included.
+        "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
+        // Holds the interpreter's lock for ages.
+        "sum(range(10 ** 11))",
+    ] {
+        let output =
+            easycluster(&["run", &scene.spec("web1"), "--timeout", "0.5", "-c", code]).await;
+        assert_eq!((output.stdout.as_str(), output.code), ("", Some(124)));
+        assert!(
+            output
+                .stderr
+                .contains("error: web1: no result within 0.5 s\n"),
+            "{}",
+            output.stderr
+        );
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_is_a_lost_connection_that_says_how() {
+    let scene = Scene::new().await;
+    let code = "import os, sys; print(1); sys.stdout.flush(); os.kill(os.getpid(), 9)";
+    assert_eq!(
+        easycluster(&["run", &scene.spec("web1"), "-c", "import os; os._exit(3)"]).await,
+        said(
+            "",
+            "error: web1: connection lost: the process ended with exit status 3\n \
+             hint: connect again; what the remote code did until then is done\n",
+            255
+        )
+    );
+    let output = easycluster(&["run", &scene.spec("web1"), "-c", code]).await;
+    assert_eq!(
+        (output.stdout.as_str(), output.code),
+        ("web1 | 1\n", Some(255))
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_host_that_says_nothing_is_given_up() {
+    // It takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let port = silent.local_addr().expect("address").port();
+    let spec = format!("me@127.0.0.1:{port}:config=none:batch=yes:name=silent");
+    for command in [&["run", "-c", "print(1)"][..], &["ping"]] {
+        let mut arguments = command.to_vec();
+        arguments.extend(["--connect-timeout", "0.5", &spec]);
+        let output = easycluster(&arguments).await;
+        assert_eq!(output.code, Some(255), "{command:?}");
+        assert!(
+            output.stderr.starts_with("error: silent: "),
+            "{}",
+            output.stderr
+        );
+        assert!(
+            output.stderr.contains("no answer within 0.5 s"),
+            "{}",
+            output.stderr
+        );
+    }
+}

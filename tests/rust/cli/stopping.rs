@@ -1,0 +1,145 @@
+//! Ctrl-C, signals, and a reader that goes away: the remote programs end too, and clean up.
+
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+
+use crate::cli::scene::{PATIENCE, Scene, program, remote_processes, said, until_gone};
+
+const CLEANS_UP: &str = "\
+import sys, time
+try:
+    print('begun')
+    sys.stdout.flush()
+    time.sleep(600)
+finally:
+    print('cleaned up')
+";
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    kill_process(Pid::from_raw(pid.expect("alive")).expect("pid"), signal).expect("signal");
+}
+
+/// Starts a run on two hosts and waits until the program has begun on both.
+async fn two_that_sleep(
+    scene: &Scene,
+    code: &str,
+) -> (Child, BufReader<tokio::process::ChildStdout>) {
+    let (web1, web2) = (scene.spec("web1"), scene.spec("web2"));
+    let mut child = program(&["run", &web1, &web2, "-c", code])
+        .spawn()
+        .expect("the program starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
+    for _ in 0..2 {
+        let mut line = String::new();
+        let read = tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await;
+        if read.is_err() {
+            child.start_kill().expect("kill");
+            panic!("no line in time: {:?}", said(child).await);
+        }
+        assert!(line.ends_with(" | begun\n"), "{line:?}");
+    }
+    (child, stdout)
+}
+
+async fn rest(mut stdout: BufReader<tokio::process::ChildStdout>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    while stdout.read_line(&mut line).await.expect("read") > 0 {
+        lines.push(std::mem::take(&mut line));
+    }
+    lines.sort();
+    lines
+}
+
+#[tokio::test]
+async fn ctrl_c_interrupts_the_remote_programs_and_lets_them_clean_up() {
+    let scene = Scene::new().await;
+    let (child, stdout) = two_that_sleep(&scene, CLEANS_UP).await;
+    signal(&child, Signal::INT);
+    let lines = tokio::time::timeout(PATIENCE, rest(stdout))
+        .await
+        .expect("in time");
+    let output = said(child).await;
+    assert_eq!(lines, ["web1 | cleaned up\n", "web2 | cleaned up\n"]);
+    assert_eq!(
+        (output.stderr.as_str(), output.code),
+        (
+            "error: 2 of 2 hosts failed: web1 (interrupted), web2 (interrupted)\n",
+            Some(130)
+        )
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_program_that_ignores_ctrl_c_is_ended_all_the_same() {
+    let scene = Scene::new().await;
+    let code = "\
+import sys, time
+told = False
+while True:
+    try:
+        if not told:
+            told = True
+            print('begun')
+        time.sleep(600)
+    except KeyboardInterrupt:
+        print('never mind')
+";
+    let (child, mut stdout) = two_that_sleep(&scene, code).await;
+    signal(&child, Signal::INT);
+    // The second one says: at once.
+    let mut line = String::new();
+    let read = tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await;
+    read.expect("in time").expect("read");
+    assert!(line.ends_with(" | never mind\n"), "{line:?}");
+    signal(&child, Signal::INT);
+    drop(stdout);
+    let output = said(child).await;
+    assert_eq!(output.code, Some(130));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_remote_programs_too() {
+    let scene = Scene::new().await;
+    let (child, _stdout) = two_that_sleep(&scene, CLEANS_UP).await;
+    signal(&child, Signal::TERM);
+    assert_eq!(said(child).await.code, Some(128 + 15));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_kill_leaves_nothing_running_on_the_hosts() {
+    let scene = Scene::new().await;
+    let (mut child, _stdout) = two_that_sleep(&scene, CLEANS_UP).await;
+    let remote = remote_processes(scene.server.address().port());
+    assert!(remote.len() >= 2, "{remote:?}");
+    child.kill().await.expect("kill");
+    for pid in remote {
+        until_gone(&pid).await;
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_ends_it_quietly() {
+    let scene = Scene::new().await;
+    let spec = scene.spec("web1");
+    let code = "while True: print('x' * 1000)";
+    let mut child = program(&["run", &spec, "-c", code])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).await.expect("read");
+    drop(stdout);
+    let output = said(child).await;
+    assert_eq!((output.stderr.as_str(), output.code), ("", Some(141)));
+    scene.end().await;
+}

@@ -1,0 +1,18 @@
+//! The native SSH transport against real servers, and the tests' own sshd.
+
+mod ahead;
+mod auth;
+mod config_oracle;
+mod connect;
+mod harness;
+mod known_hosts;
+mod many;
+mod options;
+mod peers;
+mod recording;
+mod restart;
+mod round_trips;
+mod routes;
+mod silence;
+mod spec_options;
+mod tokens;
