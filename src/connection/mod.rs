@@ -1,12 +1,5 @@
 //! One connection to one remote Python: the only place that moves bytes between transport, stub and session.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 mod boot;
 mod completion;
 mod driver;

@@ -1,12 +1,5 @@
 //! The ways to a remote process: each ends in the same thing, a byte pipe to a shell command, its stderr and its exit status.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 pub mod local;
 pub mod openssh;
 pub mod ssh;
