@@ -12,8 +12,9 @@ BIN := $(VENV)/bin
 WHEELS := $(or $(CARGO_TARGET_DIR),target)/wheels
 # Which parts of the tests had what they need, for the closing line.
 RECORD := $(abspath $(or $(CARGO_TARGET_DIR),target))/tests-record
-# Twice as many as there are processors, because the tests in Python mostly wait.
-PYTEST := $(BIN)/python -m pytest -q -n $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? 2 * n : 16))) --dist loadgroup
+# So many tests at once: twice as many as there are processors, because they mostly wait.
+AT_ONCE := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? 2 * n : 16)))
+PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup
 # The folders of Python that the linter reads; the stub is for old Pythons and has a check of its own.
 PYTHON_CODE := $(wildcard python tests benches examples)
 
@@ -59,7 +60,7 @@ lint: $(VENV)/ready
 	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py
 
 rust:
-	cargo test --locked --no-fail-fast
+	RUST_TEST_THREADS=$(AT_ONCE) cargo test --locked --no-fail-fast
 
 documentation:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps

@@ -20,7 +20,15 @@ from . import _native
 from ._async import AsyncClient
 from ._client import Client
 from ._connection import Connection
-from ._errors import CallCancelled, CallTimeout, ConnectError, ConnectionLost, Refused
+from ._errors import (
+    CallCancelled,
+    CallTimeout,
+    ConnectError,
+    ConnectionLost,
+    ConnectRefusedError,
+    ConnectTimeoutError,
+    Refused,
+)
 from ._group import ClientGroup
 from ._multi import call_method_multi, call_multi, connect_multi, eval_multi, execblock_multi
 from ._responses import NonblockingResponse, RemoteException
@@ -71,6 +79,8 @@ __all__ = [
     'ClientGroup',
     'ConnectError',
     'Connection',
+    'ConnectRefusedError',
+    'ConnectTimeoutError',
     'ConnectionLost',
     'DefaultRemoteProxy',
     'NonblockingResponse',

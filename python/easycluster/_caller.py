@@ -10,7 +10,7 @@ from . import _kinds, _timeouts
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
-from ._options import CompletionFunction, split_options
+from ._options import CallOptions, CompletionFunction, split_options
 from ._pickling.encode import encode, is_short
 from ._pickling.policy import Allowed
 from ._receiver import Receiver
@@ -20,8 +20,9 @@ from ._shipping.source import shipped
 from ._spec import Path, parse_connection_spec
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
+_CALL = _kinds.CALL
 _METHOD = _kinds.METHOD
 _NAMED_THREADS = _kinds.NAMED_THREADS
 _NO_KEYWORDS: dict[str, Any] = {}
@@ -183,7 +184,7 @@ class Caller(Receiver):
         """Calls a global by its dotted name."""
         short = is_short(args) and (not kwargs or is_short(kwargs.values()))
         return self._request(
-            _kinds.CALL,
+            _CALL,
             (name, args, kwargs),
             short,
             nonblocking,
@@ -315,7 +316,7 @@ class Caller(Receiver):
         self._definition_count += len(blocks)
         return blocks
 
-    def _define(self, block: str, **options: Any) -> Any:
+    def _define(self, block: str, **options: Unpack[CallOptions]) -> Any:
         return self._request(_kinds.DEFINE, (self._definitions_name, block, True), True, **options)
 
     def _send_definitions(
@@ -329,7 +330,7 @@ class Caller(Receiver):
         timeout: float | None,
     ) -> Any:
         blocks = self._new_definitions()
-        limits = {'threadid': threadid, 'call_timeout': call_timeout, 'timeout': timeout}
+        limits: Any = {'threadid': threadid, 'call_timeout': call_timeout, 'timeout': timeout}
 
         def send(block: str, **options: Any) -> Any:
             return self._define(block, **limits, **options)
@@ -344,7 +345,7 @@ class Caller(Receiver):
                 oncomplete,
                 onerror,
                 origexc=origexc,
-                **limits,  # type: ignore[arg-type]
+                **limits,
             )
         if len(blocks) == 1 or oncomplete is None and not nonblocking:
             for block in blocks[:-1]:
@@ -366,3 +367,9 @@ class Caller(Receiver):
     def _global(self, name: str) -> GlobalProxy:
         """The proxy for a global of the server."""
         return GlobalProxy(self, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *info: object) -> None:
+        self.close()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import _kinds, _process, _timeouts
 from ._caller import Caller
@@ -17,9 +17,6 @@ from ._options import CompletionFunction, split_options
 from ._pickling.encode import encode
 from ._responses import Failed, NonblockingResponse
 from ._shared import objects
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _NOTHING: Any = object()
@@ -66,8 +63,9 @@ class Client(Caller):
         try:
             native.call(held, ticket, kind, threadid, content, limit, keeps, False, main)
             # The usual one. Where close() came first, the response says so.
-            if not taken and len(held) == 1 and held[0][0] == ticket and not held[0][1] and pending.pop(ticket, None):
-                return held[0][2]
+            if len(held) == 1 and held[0][0] == ticket and not held[0][1] and not taken:
+                if pending.pop(ticket, None) is not None:
+                    return held[0][2]
             _move(held, taken)
             self._wait_for_response(response)
         except BaseException:
@@ -222,9 +220,3 @@ class Client(Caller):
     def get_root(self) -> objects.RootProxy:
         """A proxy for the root object, which looks up names and attributes on the server."""
         return objects.RootProxy(self, 0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *info: object) -> None:
-        self.close()

@@ -118,9 +118,13 @@ class Connection:
         self._definition_count = 0
         self._timeouts = {}
         self._taken = deque()
+        self._renew_locks()
+        _process.renew_after_fork(self)
+        self._kept_readable = False
+
+    def _renew_locks(self) -> None:
         self._delivered = threading.Condition()
         self._waiters = 0
-        self._kept_readable = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -179,7 +183,8 @@ class Connection:
             return
         if not ssh and self._key is None:
             raise ValueError(
-                'no key for the standalone server on %s: add user@ or ssh=yes for SSH, or give a key (kf=FILE in a spec)' % host
+                'no key for the standalone server on %s: add user@ or ssh=yes for SSH, or give a key (kf=FILE in a spec)'
+                % host
             )
         given_port = port
         if port is None:
@@ -206,7 +211,7 @@ class Connection:
         self._remote_host, self._remote_port, self._peername, parameters = target
         self._open(parameters)
 
-    def _connect_local(self, rpython: str) -> None:
+    def _connect_local(self, rpython: str | None) -> None:
         """Connects to a new Python process on this machine."""
         name = self._options.get('name') or 'local:%d' % next(Connection._local_count)
         parameters = {

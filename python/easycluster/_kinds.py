@@ -1,7 +1,14 @@
 """The numbers that cross to the extension: kinds of requests, kinds of completions, threads of the server."""
 
-# Kinds of requests. spec/messages.md has them; the extension checks each one that it is given.
-CALL, METHOD, EVAL, EXEC, DEFINE, RUN = 2, 3, 4, 5, 6, 7
+from . import _native
+
+# Kinds of requests (spec/messages.md).
+CALL = _native.REQUEST_KINDS['CALL']
+METHOD = _native.REQUEST_KINDS['METHOD']
+EVAL = _native.REQUEST_KINDS['EVAL']
+EXEC = _native.REQUEST_KINDS['EXEC']
+DEFINE = _native.REQUEST_KINDS['DEFINE']
+RUN = _native.REQUEST_KINDS['RUN']
 
 # What a completion holds (src/python/convert.rs).
 VALUE, PICKLED, ERROR, CANCELLED, TIMED_OUT, LOST, REFUSED, OUTPUT, FAILED = 0, 1, 2, 3, 4, 5, 6, 7, 8

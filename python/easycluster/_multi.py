@@ -8,6 +8,7 @@ from typing import Any
 
 from . import _timeouts
 from ._client import Client
+from ._options import CallOptions
 from ._responses import NonblockingResponse
 
 
@@ -25,6 +26,18 @@ def _wait_all(responses: Iterable[NonblockingResponse]) -> list[Any]:
     return values
 
 
+def _at_once(
+    threadid: Hashable, origexc: bool | str | None, call_timeout: float | None, timeout: float | None
+) -> CallOptions:
+    return {
+        'nonblocking': True,
+        'threadid': threadid,
+        'origexc': origexc,
+        'call_timeout': call_timeout,
+        'timeout': timeout,
+    }
+
+
 def eval_multi(
     connections: Iterable[Client],
     code: str,
@@ -34,12 +47,8 @@ def eval_multi(
     timeout: float | None = None,
 ) -> list[Any]:
     """Evaluates an expression on many connections at once; gives a list of the values in their order."""
-    return _wait_all(
-        [
-            connection.eval(code, True, None, None, threadid, origexc, call_timeout, timeout)
-            for connection in connections
-        ]
-    )
+    options = _at_once(threadid, origexc, call_timeout, timeout)
+    return _wait_all([connection.eval(code, **options) for connection in connections])
 
 
 def execblock_multi(
@@ -51,12 +60,8 @@ def execblock_multi(
     timeout: float | None = None,
 ) -> list[Any]:
     """Runs statements on many connections at once; gives a list of what they pass to exec_return(), in their order."""
-    return _wait_all(
-        [
-            connection.execblock(code, True, None, None, threadid, origexc, call_timeout, timeout)
-            for connection in connections
-        ]
-    )
+    options = _at_once(threadid, origexc, call_timeout, timeout)
+    return _wait_all([connection.execblock(code, **options) for connection in connections])
 
 
 def call_multi(_connections: Iterable[Client], _func: str, *args: Any, **kwargs: Any) -> list[Any]:

@@ -72,6 +72,10 @@ class Sink:
         self._taker = taker
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._pieces: deque[tuple[bool, bytes]] = deque()
+        self._renew_locks()
+        _process.renew_after_fork(self)
+
+    def _renew_locks(self) -> None:
         # The thread that shows pieces now; the others leave them to it.
         self._shower: int | None = None
         self._changed = threading.Condition()

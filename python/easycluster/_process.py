@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Protocol
 
 from . import _native
 
@@ -24,11 +25,28 @@ def after_fork(hook: Callable[[], None]) -> None:
     _after_fork.append(hook)
 
 
+class HasLocks(Protocol):
+    """What has locks of its own. Another thread may hold them when the process forks, and is not there in the child."""
+
+    def _renew_locks(self) -> None:
+        """Makes the locks anew."""
+
+
+_with_locks: weakref.WeakSet[HasLocks] = weakref.WeakSet()
+
+
+def renew_after_fork(owner: HasLocks) -> None:
+    """Has `owner` make its locks anew in a child process."""
+    _with_locks.add(owner)
+
+
 def _forked() -> None:
     global main_ident
     _native.forked()
     main_ident = threading.get_ident()
     open_connections.clear()
+    for owner in list(_with_locks):
+        owner._renew_locks()
     for hook in _after_fork:
         hook()
 

@@ -1,4 +1,4 @@
-# The types of bootstrap_py/names.py, which both ends run; stubtest compares them with it.
+# The types of bootstrap_py/shared/names.py, which both ends run; stubtest compares them with it.
 from types import ModuleType
 from typing import Any, NoReturn
 

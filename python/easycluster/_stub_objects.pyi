@@ -1,4 +1,4 @@
-# The types of bootstrap_py/objects.py, which both ends run; stubtest compares them with it.
+# The types of bootstrap_py/shared/objects.py, which both ends run; stubtest compares them with it.
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, TypeVar
 

@@ -116,7 +116,23 @@ impl Connection {
     /// Hands in a request. Never blocks; the sink hears of its end exactly once, at once if
     /// the connection is lost already.
     pub fn submit(&self, request: Request, sink: Sink) -> Option<RequestId> {
+        self.submit_as(request, |_| sink)
+    }
+
+    /// The same with a sink that is made once the request's id is known, which is `None` where the request is refused. It is
+    /// made under the connection's lock, so it must not use the connection.
+    pub fn submit_as(
+        &self,
+        request: Request,
+        sink: impl FnOnce(Option<RequestId>) -> Sink,
+    ) -> Option<RequestId> {
         self.shared().submit(request, sink, Instant::now())
+    }
+
+    /// Sends one more part of the stub, which requests submitted later may call (BS-9).
+    pub fn send_part(&self, payload: bytes::Bytes) {
+        self.shared()
+            .with_session(|session| session.send_part(payload));
     }
 
     /// Hands in a request and waits for its end.

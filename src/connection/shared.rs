@@ -101,16 +101,23 @@ impl Shared {
         result
     }
 
-    pub(super) fn submit(&self, request: Request, sink: Sink, now: Instant) -> Option<RequestId> {
+    /// Hands in a request. `sink` is called once, with the request's id if it was taken; then with the lock held, so that nobody
+    /// hears of the request before.
+    pub(super) fn submit(
+        &self,
+        request: Request,
+        sink: impl FnOnce(Option<RequestId>) -> Sink,
+        now: Instant,
+    ) -> Option<RequestId> {
         let timed = request.deadline.is_some();
         let refused = {
             let mut state = self.lock();
             match state.failure.clone() {
-                Some(failure) => (sink, Completion::Lost(failure)),
-                None if state.closing => (sink, Completion::Lost(Failure::closed())),
+                Some(failure) => Completion::Lost(failure),
+                None if state.closing => Completion::Lost(Failure::closed()),
                 None => match state.session.submit(request, now) {
                     Ok(id) => {
-                        state.sinks.insert(id, sink);
+                        state.sinks.insert(id, sink(Some(id)));
                         drop(state);
                         self.transmit.notify_one();
                         if timed {
@@ -118,11 +125,11 @@ impl Shared {
                         }
                         return Some(id);
                     }
-                    Err(error) => (sink, Completion::Refused(error.to_string())),
+                    Err(error) => Completion::Refused(error.to_string()),
                 },
             }
         };
-        refused.0.complete(refused.1);
+        sink(None).complete(refused);
         None
     }
 

@@ -2,7 +2,7 @@
 
 use super::opcodes::{Action, Literal};
 use super::pieces::Pieces;
-use super::reader::{Budget, Data, Reader};
+use super::reader::{Budget, Reader};
 use crate::wire::Segments;
 
 /// Fewer bytes than this are not looked at; unpickling them costs nothing.
@@ -24,27 +24,25 @@ pub(crate) fn plain_bytes(pickle: &Segments) -> Option<PlainBytes> {
     }
     let mut reader = Reader::new(Pieces::from(pickle), Budget::PYTHON);
     // In protocol 2 these are another Python's idea of bytes.
-    let (Action::Nothing, Data::Number(3..=5)) = reader.next().ok()? else {
+    let (Action::Nothing, 3..=5) = (reader.next().ok()?, reader.number().ok()?) else {
         return None;
     };
-    let (Action::Push(literal), Data::Bytes(bytes)) = reader.next().ok()? else {
-        return None;
-    };
-    let mutable = match literal {
-        Literal::Bytes => false,
-        Literal::ByteArray => true,
+    let mutable = match reader.next().ok()? {
+        Action::Push(Literal::Bytes) => false,
+        Action::Push(Literal::ByteArray) => true,
         _ => return None,
     };
+    let bytes = reader.bytes().ok()?;
     let end = pickle
         .len()
         .checked_sub(usize::try_from(reader.left()).ok()?)?;
-    match reader.next().ok()? {
-        (Action::Memoize, _) | (Action::Put, Data::Number(0)) => match reader.next().ok()? {
-            (Action::Stop, _) => {}
-            _ => return None,
-        },
-        (Action::Stop, _) => {}
-        _ => return None,
+    let next = match reader.next().ok()? {
+        Action::Memoize => reader.next().ok()?,
+        Action::Put if reader.number().ok()? == 0 => reader.next().ok()?,
+        other => other,
+    };
+    if next != Action::Stop {
+        return None;
     }
     let length = bytes.len();
     (reader.left() == 0).then_some(PlainBytes {

@@ -82,11 +82,13 @@ impl<'t, 'a> Decoder<'t, 'a> {
             Node::Bytes(_) | Node::Made(_) => "bytes",
             Node::Text(_) => "a str",
             Node::ByteString(_) => "a str of Python 2",
-            Node::Items(Container::List, _) => "a list",
-            Node::Items(Container::Tuple, _) => "a tuple",
-            Node::Items(Container::Set, _) => "a set",
-            Node::Items(Container::FrozenSet, _) => "a frozenset",
-            Node::Items(Container::Dict, _) => "a dict",
+            Node::Items(holder) => match self.tree.items(*holder).0 {
+                Container::List => "a list",
+                Container::Tuple => "a tuple",
+                Container::Set => "a set",
+                Container::FrozenSet => "a frozenset",
+                Container::Dict => "a dict",
+            },
             Node::Name(_) => "a function",
         }
     }
@@ -159,14 +161,6 @@ impl<'t, 'a> Decoder<'t, 'a> {
             ))),
         }
     }
-
-    fn entries<'de, V: Visitor<'de>>(
-        self,
-        items: &'t [Place],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        visitor.visit_map(self.items(items))
-    }
 }
 
 impl<'de, 't, 'a> Deserializer<'de> for Decoder<'t, 'a> {
@@ -204,8 +198,10 @@ impl<'de, 't, 'a> Deserializer<'de> for Decoder<'t, 'a> {
                     Err(_) => visitor.visit_bytes(&bytes),
                 }
             }
-            Node::Items(Container::Dict, items) => self.entries(items, visitor),
-            Node::Items(_, items) => self.sequence(items, visitor),
+            Node::Items(holder) => match self.tree.items(*holder) {
+                (Container::Dict, items) => visitor.visit_map(self.items(items)),
+                (_, items) => self.sequence(items, visitor),
+            },
             Node::Name(_) => Err(Error::new("a function of Python is not plain data")),
         }
     }
@@ -223,7 +219,7 @@ impl<'de, 't, 'a> Deserializer<'de> for Decoder<'t, 'a> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         // Leaves are what they are by any way.
-        if let (EXACT, Node::Items(..) | Node::BigInt(_)) = (name, self.node()) {
+        if let (EXACT, Node::Items(_) | Node::BigInt(_)) = (name, self.node()) {
             return visitor.visit_enum(Exact(self));
         }
         visitor.visit_newtype_struct(self)
@@ -265,21 +261,22 @@ impl<'de, 't, 'a> Deserializer<'de> for Decoder<'t, 'a> {
         {
             return visitor.visit_enum(OsName(file_name_if_text(self.node(), &bytes).into_owned()));
         }
-        let (variant, content) = match self.node() {
-            Node::Items(Container::Dict, items) => match items.as_slice() {
-                [variant, content] => (*variant, Some(*content)),
-                _ => {
-                    return Err(Error::new(
-                        "an enum is a str, or a dict with its variant's name as the only key",
-                    ));
-                }
-            },
-            Node::Items(Container::Tuple, items) => match items.as_slice() {
-                [variant] => (*variant, None),
-                [variant, content] => (*variant, Some(*content)),
-                _ => return Err(Error::new("an enum as a tuple has one or two items")),
-            },
-            _ => (self.place, None),
+        let holder = match self.node() {
+            Node::Items(holder) => Some(self.tree.items(*holder)),
+            _ => None,
+        };
+        let (variant, content) = match holder {
+            None => (self.place, None),
+            // Older forms of serde-pickle's enums are tuples.
+            Some((Container::Tuple, [variant])) => (*variant, None),
+            Some((Container::Tuple | Container::Dict, [variant, content])) => {
+                (*variant, Some(*content))
+            }
+            Some(_) => {
+                return Err(Error::new(
+                    "an enum is a str, or a dict with its variant's name as the only key",
+                ));
+            }
         };
         visitor.visit_enum(Variant {
             name: self.at(variant),

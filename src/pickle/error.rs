@@ -32,10 +32,10 @@ impl fmt::Display for Refused {
 
 /// Why a value cannot be written as a pickle, or a pickle not be read as the type that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Error(pub(super) String);
+pub(crate) struct Error(Box<str>);
 
 impl Error {
-    pub(super) fn new(message: impl Into<String>) -> Error {
+    pub(super) fn new(message: impl Into<Box<str>>) -> Error {
         Error(message.into())
     }
 }
@@ -50,12 +50,12 @@ impl std::error::Error for Error {}
 
 impl serde::de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Error {
-        Error(message.to_string())
+        Error(message.to_string().into())
     }
 }
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Error {
-        Error(refused.to_string())
+        Error(refused.to_string().into())
     }
 }

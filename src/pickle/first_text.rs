@@ -2,7 +2,7 @@
 
 use super::opcodes::{Action, Literal};
 use super::pieces::Pieces;
-use super::reader::{Budget, Data, Reader};
+use super::reader::{Budget, Reader};
 
 /// The first text of a pickled tuple whose items before it are numbers: the name of a call, the
 /// method of an object, the module of a definition. `None` where it is anything else.
@@ -10,18 +10,16 @@ pub(crate) fn first_text(pickle: &[u8]) -> Option<String> {
     let mut reader = Reader::new(Pieces::from(pickle), Budget::RUST);
     loop {
         match reader.next().ok()? {
-            (Action::Push(Literal::Text | Literal::ByteString), Data::Bytes(text)) => {
-                return String::from_utf8(text.joined().into_owned()).ok();
+            Action::Push(Literal::Text | Literal::ByteString) => {
+                let text = reader.bytes().ok()?.joined().into_owned();
+                return String::from_utf8(text).ok();
             }
-            (
-                Action::Nothing
-                | Action::Mark
-                | Action::Memoize
-                | Action::Put
-                | Action::Get
-                | Action::Push(Literal::Int | Literal::Long),
-                _,
-            ) => {}
+            Action::Nothing
+            | Action::Mark
+            | Action::Memoize
+            | Action::Put
+            | Action::Get
+            | Action::Push(Literal::Int | Literal::Long) => {}
             _ => return None,
         }
     }

@@ -29,30 +29,23 @@ pub(crate) enum Scan {
 
 /// What stands in one place of the unpickler's stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Slot {
-    what: What,
-    /// Its place in `Machine::depths`, so that it is known by all its names when it grows.
-    shape: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    /// A value that this pickle made.
-    Made,
+enum Slot {
+    /// A value that this pickle made, with its place in `Machine::depths`, so that it is known by all its names when it grows.
+    Made(u32),
     /// A proxy, by persistent id.
     Reference,
     /// The result of the look-up with this number.
     Name(u32),
 }
 
-/// The shape that all values without parts share.
-const LEAF: u32 = 0;
+/// A value without parts, which has no place in `Machine::depths`.
+const LEAF: Slot = Slot::Made(u32::MAX);
 
 struct Machine<'a> {
     reader: Reader<'a>,
     budget: Budget,
     stack: Stack<Slot>,
-    /// How deep values are nested in each value with parts, behind the 0 of those without.
+    /// How deep values are nested in each value with parts.
     depths: Vec<u32>,
     names: Vec<u8>,
     plain: bool,
@@ -68,7 +61,7 @@ pub(crate) fn scan(pickle: &[u8], budget: Budget) -> Result<Scan, Refused> {
         reader: Reader::new(Pieces::from(pickle), budget),
         budget,
         stack: Stack::new(),
-        depths: vec![0],
+        depths: Vec::new(),
         names: Vec::new(),
         plain: true,
     };
@@ -81,15 +74,11 @@ pub(crate) fn scan(pickle: &[u8], budget: Budget) -> Result<Scan, Refused> {
 }
 
 impl Machine<'_> {
-    fn push_leaf(&mut self, what: What) {
-        self.stack.push(Slot { what, shape: LEAF });
-    }
-
     fn depth(&self, slot: Slot) -> u32 {
-        self.depths
-            .get(slot.shape as usize)
-            .copied()
-            .unwrap_or_default()
+        match slot {
+            Slot::Made(shape) => self.depths.get(shape as usize).copied().unwrap_or_default(),
+            Slot::Reference | Slot::Name(_) => 0,
+        }
     }
 
     /// One more than the deepest of the values from a place of the stack on.
@@ -105,56 +94,54 @@ impl Machine<'_> {
         Ok(inner + 1)
     }
 
-    fn new_shape(&mut self, depth: u32) -> Result<u32, Refused> {
-        let shape =
-            u32::try_from(self.depths.len()).map_err(|_| Refused::TooMuch("has too many parts"))?;
+    fn made(&mut self, depth: u32) -> Result<Slot, Refused> {
+        let shape = u32::try_from(self.depths.len())
+            .ok()
+            .filter(|shape| *shape != u32::MAX)
+            .ok_or(Refused::TooMuch("has too many parts"))?;
         self.depths.push(depth);
-        Ok(shape)
+        Ok(Slot::Made(shape))
     }
 
     /// Pushes a value that this pickle made of others, so deep in all.
     fn push_made(&mut self, depth: u32) -> Result<(), Refused> {
-        let shape = self.new_shape(depth)?;
-        self.stack.push(Slot {
-            what: What::Made,
-            shape,
-        });
+        let slot = self.made(depth)?;
+        self.stack.push(slot);
         Ok(())
     }
 
     /// The value on top gets parts that are so deep with it.
     fn grow(&mut self, depth: u32) -> Result<(), Refused> {
-        let target = *self.stack.top()?;
-        match target.what {
-            What::Made => {}
-            What::Reference => return Err(Refused::Forbidden("changes a proxy")),
-            What::Name(_) => {
+        match *self.stack.top()? {
+            Slot::Made(shape) => match self.depths.get_mut(shape as usize) {
+                Some(known) => *known = (*known).max(depth),
+                None => {
+                    let slot = self.made(depth)?;
+                    *self.stack.top()? = slot;
+                }
+            },
+            Slot::Reference => return Err(Refused::Forbidden("changes a proxy")),
+            Slot::Name(_) => {
                 return Err(Refused::Forbidden(
                     "changes a class or function that it has looked up by name",
                 ));
             }
         }
-        if target.shape == LEAF {
-            let shape = self.new_shape(depth)?;
-            self.stack.top()?.shape = shape;
-        } else if let Some(known) = self.depths.get_mut(target.shape as usize) {
-            *known = (*known).max(depth);
-        }
         Ok(())
     }
 
-    fn look_up(&mut self, used: u8) -> Result<What, Refused> {
+    fn look_up(&mut self, used: u8) -> Result<Slot, Refused> {
         self.plain = false;
         let number =
             u32::try_from(self.names.len()).map_err(|_| Refused::TooMuch("has too many names"))?;
         self.names.push(used);
-        Ok(What::Name(number))
+        Ok(Slot::Name(number))
     }
 
     fn call(&mut self, callee: Slot, used: u8) -> Result<(), Refused> {
         self.plain = false;
-        match callee.what {
-            What::Name(number) => {
+        match callee {
+            Slot::Name(number) => {
                 if let Some(uses) = self.names.get_mut(number as usize) {
                     *uses |= used;
                 }
@@ -194,13 +181,12 @@ impl Machine<'_> {
 
     /// One instruction. False after the last one.
     fn step(&mut self) -> Result<bool, Refused> {
-        let (action, data) = self.reader.next()?;
-        match action {
-            Action::Push(_) | Action::NextBuffer => self.push_leaf(What::Made),
+        match self.reader.next()? {
+            Action::Push(_) | Action::NextBuffer => self.stack.push(LEAF),
             Action::Memoize => self.stack.memoize()?,
-            Action::Put => self.stack.remember(data.number()?)?,
+            Action::Put => self.stack.remember(self.reader.number()?)?,
             Action::Get => {
-                self.stack.recall(data.number()?)?;
+                self.stack.recall(self.reader.number()?)?;
             }
             Action::Mark => self.stack.mark(),
             Action::Empty(_) => {
@@ -239,21 +225,21 @@ impl Machine<'_> {
             }
             Action::Reference => {
                 self.plain = false;
-                self.push_leaf(What::Reference);
+                self.stack.push(Slot::Reference);
             }
             Action::StackReference => {
                 self.stack.pop()?;
                 self.plain = false;
-                self.push_leaf(What::Reference);
+                self.stack.push(Slot::Reference);
             }
             Action::Global => {
                 let name = self.look_up(USED_AS_VALUE)?;
-                self.push_leaf(name);
+                self.stack.push(name);
             }
             Action::StackGlobal => {
                 self.pop_parts(2)?;
                 let name = self.look_up(USED_AS_VALUE)?;
-                self.push_leaf(name);
+                self.stack.push(name);
             }
             Action::Instance => {
                 self.look_up(USED_BY_CALL)?;

@@ -5,9 +5,7 @@
 /// What follows an instruction's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
-    /// Nothing.
-    None,
-    /// A value or number of this many bytes.
+    /// A value or number of this many bytes, which may be none.
     Fixed(u8),
     /// Data behind its length, which takes this many bytes, the least significant first.
     Counted(u8),
@@ -16,6 +14,9 @@ pub(super) enum Operand {
     /// Two lines of text.
     TwoLines,
 }
+
+/// Of an instruction that is its code alone.
+pub(super) const NOTHING: Operand = Operand::Fixed(0);
 
 /// The value that stands in an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,14 +162,14 @@ const fn row(code: u8) -> Option<Opcode> {
     let (operand, action) = match code {
         PROTO => (Fixed(1), Nothing),
         0x95 => (Fixed(8), Nothing), // FRAME
-        STOP => (Operand::None, Stop),
-        MARK => (Operand::None, Mark),
-        b'0' => (Operand::None, Pop),
-        b'1' => (Operand::None, PopMark),
-        b'2' => (Operand::None, Duplicate),
-        NONE => (Operand::None, Push(L::None)),
-        0x88 => (Operand::None, Push(L::True)),
-        0x89 => (Operand::None, Push(L::False)),
+        STOP => (NOTHING, Stop),
+        MARK => (NOTHING, Mark),
+        b'0' => (NOTHING, Pop),
+        b'1' => (NOTHING, PopMark),
+        b'2' => (NOTHING, Duplicate),
+        NONE => (NOTHING, Push(L::None)),
+        0x88 => (NOTHING, Push(L::True)),
+        0x89 => (NOTHING, Push(L::False)),
         b'K' => (Fixed(1), Push(L::Int)),               // BININT1
         b'M' => (Fixed(2), Push(L::Int)),               // BININT2
         b'J' => (Fixed(4), Push(L::Int)),               // BININT
@@ -186,42 +187,42 @@ const fn row(code: u8) -> Option<Opcode> {
         b'T' => (Counted(4), Push(L::ByteString)),      // BINSTRING
         b'I' | b'L' => (Line, Push(L::WrittenInt)),     // INT, LONG
         b'F' | b'S' | b'V' => (Line, Push(L::Written)), // FLOAT, STRING, UNICODE
-        b']' => (Operand::None, Empty(Container::List)),
-        b')' => (Operand::None, Empty(Container::Tuple)),
-        EMPTY_DICT => (Operand::None, Empty(Container::Dict)),
-        0x8f => (Operand::None, Empty(Container::Set)), // EMPTY_SET
-        0x85..=0x87 => (Operand::None, Tuple(code - 0x84)), // TUPLE1 to TUPLE3
-        TUPLE => (Operand::None, Gather(Container::Tuple)),
-        b'l' => (Operand::None, Gather(Container::List)),
-        b'd' => (Operand::None, Gather(Container::Dict)),
-        0x91 => (Operand::None, Gather(Container::FrozenSet)),
-        b'a' => (Operand::None, Add(Container::List, 1)), // APPEND
-        SETITEM => (Operand::None, Add(Container::Dict, 2)),
-        b'e' => (Operand::None, AddMarked(Container::List)), // APPENDS
-        b'u' => (Operand::None, AddMarked(Container::Dict)), // SETITEMS
-        0x90 => (Operand::None, AddMarked(Container::Set)),  // ADDITEMS
+        b']' => (NOTHING, Empty(Container::List)),
+        b')' => (NOTHING, Empty(Container::Tuple)),
+        EMPTY_DICT => (NOTHING, Empty(Container::Dict)),
+        0x8f => (NOTHING, Empty(Container::Set)), // EMPTY_SET
+        0x85..=0x87 => (NOTHING, Tuple(code - 0x84)), // TUPLE1 to TUPLE3
+        TUPLE => (NOTHING, Gather(Container::Tuple)),
+        b'l' => (NOTHING, Gather(Container::List)),
+        b'd' => (NOTHING, Gather(Container::Dict)),
+        0x91 => (NOTHING, Gather(Container::FrozenSet)),
+        b'a' => (NOTHING, Add(Container::List, 1)), // APPEND
+        SETITEM => (NOTHING, Add(Container::Dict, 2)),
+        b'e' => (NOTHING, AddMarked(Container::List)), // APPENDS
+        b'u' => (NOTHING, AddMarked(Container::Dict)), // SETITEMS
+        0x90 => (NOTHING, AddMarked(Container::Set)),  // ADDITEMS
         b'c' => (TwoLines, Global),
-        0x93 => (Operand::None, StackGlobal),
-        b'i' => (TwoLines, Instance),    // INST
-        b'o' => (Operand::None, Object), // OBJ
-        b'R' => (Operand::None, Reduce),
-        0x81 => (Operand::None, New),             // NEWOBJ
-        0x92 => (Operand::None, NewWithKeywords), // NEWOBJ_EX
-        b'b' => (Operand::None, Build),
-        b'P' => (Line, Reference),               // PERSID
-        b'Q' => (Operand::None, StackReference), // BINPERSID
-        0x82 => (Fixed(1), Extension),           // EXT1
-        0x83 => (Fixed(2), Extension),           // EXT2
-        0x84 => (Fixed(4), Extension),           // EXT4
+        0x93 => (NOTHING, StackGlobal),
+        b'i' => (TwoLines, Instance), // INST
+        b'o' => (NOTHING, Object),    // OBJ
+        b'R' => (NOTHING, Reduce),
+        0x81 => (NOTHING, New),             // NEWOBJ
+        0x92 => (NOTHING, NewWithKeywords), // NEWOBJ_EX
+        b'b' => (NOTHING, Build),
+        b'P' => (Line, Reference),         // PERSID
+        b'Q' => (NOTHING, StackReference), // BINPERSID
+        0x82 => (Fixed(1), Extension),     // EXT1
+        0x83 => (Fixed(2), Extension),     // EXT2
+        0x84 => (Fixed(4), Extension),     // EXT4
         b'p' => (Line, Put),
         b'q' => (Fixed(1), Put), // BINPUT
         b'r' => (Fixed(4), Put), // LONG_BINPUT
-        0x94 => (Operand::None, Memoize),
+        0x94 => (NOTHING, Memoize),
         b'g' => (Line, Get),
         b'h' => (Fixed(1), Get), // BINGET
         b'j' => (Fixed(4), Get), // LONG_BINGET
-        0x97 => (Operand::None, NextBuffer),
-        0x98 => (Operand::None, ReadOnlyBuffer),
+        0x97 => (NOTHING, NextBuffer),
+        0x98 => (NOTHING, ReadOnlyBuffer),
         _ => return None,
     };
     Some(Opcode { operand, action })

@@ -15,7 +15,9 @@ pub(super) struct Pieces<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Span<'a> {
     Whole(&'a [u8]),
-    Cut(Vec<&'a [u8]>),
+    /// In a box, because it is rare and spans are many: a vector alone would make each of them larger.
+    #[allow(clippy::box_collection)]
+    Cut(Box<Vec<&'a [u8]>>),
 }
 
 impl<'a> Span<'a> {
@@ -77,7 +79,30 @@ impl<'a> Pieces<'a> {
         taken
     }
 
+    /// Passes `count` bytes over; `None` where there are fewer.
+    #[inline]
+    pub(super) fn skip(&mut self, count: u64) -> Option<()> {
+        if let Some((_, rest)) = self.current.split_at_checked(usize::try_from(count).ok()?) {
+            self.current = rest;
+            return Some(());
+        }
+        self.skip_pieces(count)
+    }
+
+    #[cold]
+    fn skip_pieces(&mut self, mut count: u64) -> Option<()> {
+        while count > 0 {
+            let taken = self.take(count).len() as u64;
+            if taken == 0 {
+                return None;
+            }
+            count -= taken;
+        }
+        Some(())
+    }
+
     /// The next byte; `None` at the end.
+    #[inline]
     pub(super) fn byte(&mut self) -> Option<u8> {
         if let Some((byte, rest)) = self.current.split_first() {
             self.current = rest;
@@ -105,18 +130,22 @@ impl<'a> Pieces<'a> {
         }
         Some(match pieces.as_slice() {
             [only] => Span::Whole(only),
-            _ => Span::Cut(pieces),
+            _ => Span::Cut(Box::new(pieces)),
         })
     }
 
     /// A number in `width` bytes, least first; `None` where there are fewer.
+    #[inline]
     pub(super) fn number(&mut self, width: u8) -> Option<u64> {
-        let bytes = match self.span(u64::from(width))? {
-            Span::Whole(bytes) => Cow::Borrowed(bytes),
-            cut => cut.joined(),
+        let of = |bytes: &[u8]| {
+            let digits = bytes.iter().rev();
+            digits.fold(0, |number, digit| (number << 8) | u64::from(*digit))
         };
-        let digits = bytes.iter().rev();
-        Some(digits.fold(0, |number, digit| (number << 8) | u64::from(*digit)))
+        if let Some((bytes, rest)) = self.current.split_at_checked(usize::from(width)) {
+            self.current = rest;
+            return Some(of(bytes));
+        }
+        Some(of(&self.span(u64::from(width))?.joined()))
     }
 
     /// The next line without its end, which is passed over; `None` if it has no end.
@@ -155,6 +184,8 @@ mod tests {
             assert_eq!(pieces.len(), data.len() as u64);
             assert_eq!(pieces.number(4), Some(0x04030201));
             assert_eq!(pieces.line().unwrap().joined(), &b"a line"[..]);
+            let mut passed = pieces.clone();
+            assert_eq!((passed.skip(8), passed.len()), (Some(()), 17));
             let span = pieces.span(8).unwrap();
             assert_eq!(span.joined(), &b"take me "[..]);
             assert_eq!(span.len(), 8);
@@ -173,6 +204,7 @@ mod tests {
         assert_eq!(pieces.clone().number(4), None);
         assert_eq!(pieces.clone().line(), None);
         assert_eq!(pieces.clone().span(u64::MAX), None);
+        assert_eq!(pieces.clone().skip(4), None);
         assert_eq!(Pieces::from(&Segments::new()).len(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Reads a pickle instruction by instruction, within a budget.
 
 use super::error::{CUT_OFF, Refused};
-use super::opcodes::{Action, Operand, opcode};
+use super::opcodes::{Action, NOTHING, Operand, opcode};
 use super::pieces::{Pieces, Span};
 
 /// What decoding one pickle may take. Its memo is bounded without a limit of its own: places are filled in order, so there are
@@ -30,38 +30,12 @@ impl Budget {
     };
 }
 
-/// What stands in an instruction behind its code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Data<'a> {
-    None,
-    /// A number, the least significant byte first; also that of a place in the memo that is written as text.
-    Number(u64),
-    /// Data behind its length, or a line.
-    Bytes(Span<'a>),
-    /// Two lines.
-    Lines(Span<'a>, Span<'a>),
-}
-
-impl<'a> Data<'a> {
-    pub(super) fn number(&self) -> Result<u64, Refused> {
-        match self {
-            Data::Number(number) => Ok(*number),
-            _ => Err(CUT_OFF),
-        }
-    }
-
-    pub(super) fn bytes(self) -> Result<Span<'a>, Refused> {
-        match self {
-            Data::Bytes(span) => Ok(span),
-            _ => Err(CUT_OFF),
-        }
-    }
-}
-
 /// A place in a pickle.
 pub(super) struct Reader<'a> {
     input: Pieces<'a>,
     instructions: u64,
+    /// What stands behind the code of the last instruction and was not read yet.
+    operand: Operand,
 }
 
 impl<'a> Reader<'a> {
@@ -69,6 +43,7 @@ impl<'a> Reader<'a> {
         Reader {
             input,
             instructions: budget.instructions,
+            operand: NOTHING,
         }
     }
 
@@ -77,34 +52,65 @@ impl<'a> Reader<'a> {
         self.input.len()
     }
 
-    /// The next instruction.
-    pub(super) fn next(&mut self) -> Result<(Action, Data<'a>), Refused> {
+    /// The next instruction. Its operand can be read then, and is passed over if it is not.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Action, Refused> {
+        self.pass_over()?;
         self.instructions = self
             .instructions
             .checked_sub(1)
             .ok_or(Refused::TooMuch("has too many instructions"))?;
         let code = self.input.byte().ok_or(CUT_OFF)?;
         let row = opcode(code).ok_or(Refused::Malformed("it holds an unknown instruction"))?;
-        let data = match row.operand {
-            Operand::None => Data::None,
-            Operand::Fixed(width) => Data::Number(self.input.number(width).ok_or(CUT_OFF)?),
+        self.operand = row.operand;
+        Ok(row.action)
+    }
+
+    #[inline]
+    fn pass_over(&mut self) -> Result<(), Refused> {
+        // In the order of how often they are met: a jump by kind would be guessed wrong.
+        let length = if let Operand::Fixed(width) = self.operand {
+            u64::from(width)
+        } else if let Operand::Counted(width) = self.operand {
+            self.input.number(width).ok_or(CUT_OFF)?
+        } else {
+            return self.pass_over_lines();
+        };
+        self.input.skip(length).ok_or(CUT_OFF)
+    }
+
+    #[cold]
+    fn pass_over_lines(&mut self) -> Result<(), Refused> {
+        self.input.line().ok_or(CUT_OFF)?;
+        if self.operand == Operand::TwoLines {
+            self.input.line().ok_or(CUT_OFF)?;
+        }
+        Ok(())
+    }
+
+    /// The instruction's number, the least significant byte first; also that of a place in the memo that is written as text.
+    pub(super) fn number(&mut self) -> Result<u64, Refused> {
+        match std::mem::replace(&mut self.operand, NOTHING) {
+            Operand::Fixed(width) => self.input.number(width).ok_or(CUT_OFF),
+            Operand::Line => place(&self.input.line().ok_or(CUT_OFF)?),
+            _ => Err(CUT_OFF),
+        }
+    }
+
+    /// The instruction's data, or its line.
+    pub(super) fn bytes(&mut self) -> Result<Span<'a>, Refused> {
+        match std::mem::replace(&mut self.operand, NOTHING) {
             Operand::Counted(width) => {
                 let length = self.input.number(width).ok_or(CUT_OFF)?;
-                Data::Bytes(self.input.span(length).ok_or(CUT_OFF)?)
+                self.input.span(length).ok_or(CUT_OFF)
             }
-            Operand::Line => {
-                let line = self.input.line().ok_or(CUT_OFF)?;
-                match row.action {
-                    Action::Put | Action::Get => Data::Number(place(&line)?),
-                    _ => Data::Bytes(line),
-                }
-            }
+            Operand::Line => self.input.line().ok_or(CUT_OFF),
             Operand::TwoLines => {
-                let first = self.input.line().ok_or(CUT_OFF)?;
-                Data::Lines(first, self.input.line().ok_or(CUT_OFF)?)
+                self.operand = Operand::Line;
+                self.input.line().ok_or(CUT_OFF)
             }
-        };
-        Ok((row.action, data))
+            _ => Err(CUT_OFF),
+        }
     }
 }
 
@@ -129,23 +135,37 @@ mod tests {
             instructions: 2,
         };
         let mut reader = Reader::new(Pieces::from(&b"NK\x01."[..]), budget);
-        assert_eq!(reader.next(), Ok((Action::Push(Literal::None), Data::None)));
-        assert_eq!(
-            reader.next(),
-            Ok((Action::Push(Literal::Int), Data::Number(1)))
-        );
+        assert_eq!(reader.next(), Ok(Action::Push(Literal::None)));
+        assert_eq!(reader.next(), Ok(Action::Push(Literal::Int)));
+        assert_eq!(reader.number(), Ok(1));
         assert!(matches!(reader.next(), Err(Refused::TooMuch(_))));
+    }
+
+    #[test]
+    fn what_is_not_read_is_passed_over() {
+        let pickle = b"K\x01X\x02\0\0\0abcm\nn\ncm\nn\nI7\n.";
+        let mut reader = Reader::new(Pieces::from(&pickle[..]), Budget::RUST);
+        assert_eq!(reader.next(), Ok(Action::Push(Literal::Int)));
+        assert_eq!(reader.next(), Ok(Action::Push(Literal::Text)));
+        assert_eq!(reader.next(), Ok(Action::Global));
+        assert_eq!(reader.bytes(), Ok(Span::Whole(b"m")));
+        assert_eq!(reader.next(), Ok(Action::Global));
+        assert_eq!(reader.next(), Ok(Action::Push(Literal::WrittenInt)));
+        assert_eq!(reader.next(), Ok(Action::Stop));
+        assert_eq!((reader.left(), reader.next()), (0, Err(CUT_OFF)));
     }
 
     #[test]
     fn places_in_the_memo_are_numbers_however_they_are_written() {
         for pickle in [&b"p12\n"[..], b"q\x0c", b"r\x0c\0\0\0"] {
             let mut reader = Reader::new(Pieces::from(pickle), Budget::RUST);
-            assert_eq!(reader.next(), Ok((Action::Put, Data::Number(12))));
+            assert_eq!(reader.next(), Ok(Action::Put));
+            assert_eq!(reader.number(), Ok(12));
         }
         for pickle in [&b"px\n"[..], b"g\n", b"p-1\n", b"p99999999999999999999\n"] {
             let mut reader = Reader::new(Pieces::from(pickle), Budget::RUST);
-            assert!(matches!(reader.next(), Err(Refused::Malformed(_))));
+            assert!(reader.next().is_ok());
+            assert!(matches!(reader.number(), Err(Refused::Malformed(_))));
         }
     }
 }

@@ -72,8 +72,8 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
         SerOptions::new().proto_v2()
     };
     serde_pickle::to_vec(&value, options).map_err(|error| match error {
-        Unpicklable::Syntax(ErrorCode::Structure(reason)) => Error(reason),
-        other => Error(format!("an argument cannot be sent: {other}")),
+        Unpicklable::Syntax(ErrorCode::Structure(reason)) => Error::new(reason),
+        other => Error::new(format!("an argument cannot be sent: {other}")),
     })
 }
 

@@ -5,16 +5,14 @@ use num_bigint::BigInt;
 use super::error::{Error, Refused};
 use super::opcodes::{Action, Container, Literal};
 use super::pieces::{Pieces, Span};
-use super::reader::{Budget, Data, Reader};
+use super::reader::{Budget, Reader};
+use super::scalars::{is_latin_1, latin_1, whole, written_int};
 use super::stack::Stack;
 
 /// What shared parts may add when each occurrence becomes a copy: a pickle of n bytes may
 /// stand for at most `EXPANSION_FACTOR * n + EXPANSION_FREE` bytes.
 const EXPANSION_FACTOR: u64 = 16;
 const EXPANSION_FREE: u64 = 64 << 20;
-
-/// The longest number that is read from text.
-const MAX_DIGITS: usize = 4300;
 
 /// A place in a tree.
 pub(super) type Place = u32;
@@ -29,13 +27,13 @@ pub(super) enum Node<'a> {
     Float(f64),
     Bytes(Span<'a>),
     /// Bytes that do not lie in the pickle as they are.
-    Made(Vec<u8>),
+    Made(Box<[u8]>),
     /// UTF-8, in which surrogates may stand alone.
     Text(Span<'a>),
     /// The `str` of Python 2: text if it is UTF-8, else bytes.
     ByteString(Span<'a>),
-    /// The items of a dict are keys and values in turn.
-    Items(Container, Vec<Place>),
+    /// What holds others, by its place in `Tree::holders`.
+    Items(u32),
     /// A name of Python's library, which only a call makes a value of.
     Name(Name),
 }
@@ -51,9 +49,13 @@ pub(super) enum Name {
     Encode,
 }
 
-/// How large a value is when it is written out in full, and how deep.
-#[derive(Clone, Copy)]
-struct Shape {
+/// A value that holds others.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) container: Container,
+    /// Of a dict these are keys and values in turn.
+    pub(super) items: Vec<Place>,
+    /// Bytes that it takes when it is written out in full.
     size: u64,
     depth: u32,
     /// Part of another value already, so that growing it would make that one's size wrong.
@@ -64,6 +66,7 @@ struct Shape {
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
     nodes: Vec<Node<'a>>,
+    holders: Vec<Holder>,
     root: Place,
 }
 
@@ -77,13 +80,14 @@ impl<'a> Tree<'a> {
             reader: Reader::new(input, budget),
             budget,
             nodes: Vec::new(),
-            shapes: Vec::new(),
+            holders: Vec::new(),
             stack: Stack::new(),
             limit,
         };
         let root = builder.run()?;
         Ok(Tree {
             nodes: builder.nodes,
+            holders: builder.holders,
             root,
         })
     }
@@ -96,29 +100,34 @@ impl<'a> Tree<'a> {
         // Places come from the tree itself.
         self.nodes.get(place as usize).unwrap_or(&Node::None)
     }
+
+    /// What kind of container a node is, and what it holds.
+    pub(super) fn items(&self, holder: u32) -> (Container, &[Place]) {
+        match self.holders.get(holder as usize) {
+            Some(holder) => (holder.container, &holder.items),
+            None => (Container::Tuple, &[]),
+        }
+    }
 }
 
 struct Builder<'a> {
     reader: Reader<'a>,
     budget: Budget,
     nodes: Vec<Node<'a>>,
-    shapes: Vec<Shape>,
+    holders: Vec<Holder>,
     stack: Stack<Place>,
     limit: u64,
 }
 
-const WRONG_TARGET: Refused = Refused::Malformed("it adds to what holds no others");
-
 impl<'a> Builder<'a> {
     fn run(&mut self) -> Result<Place, Error> {
         loop {
-            let (action, data) = self.reader.next()?;
-            match action {
-                Action::Push(literal) => self.literal(literal, data)?,
+            match self.reader.next()? {
+                Action::Push(literal) => self.literal(literal)?,
                 Action::Memoize => self.stack.memoize()?,
-                Action::Put => self.stack.remember(data.number()?)?,
+                Action::Put => self.stack.remember(self.reader.number()?)?,
                 Action::Get => {
-                    self.stack.recall(data.number()?)?;
+                    self.stack.recall(self.reader.number()?)?;
                 }
                 Action::Mark => self.stack.mark(),
                 Action::Empty(container) => self.gather(container, Vec::new())?,
@@ -163,12 +172,11 @@ impl<'a> Builder<'a> {
                     let place = *self.stack.top()?;
                     self.stack.push(place);
                 }
-                Action::Global => match data {
-                    Data::Lines(module, name) => {
-                        self.look_up(&module.joined(), &name.joined())?;
-                    }
-                    _ => return Err(super::error::CUT_OFF.into()),
-                },
+                Action::Global => {
+                    let module = self.reader.bytes()?.joined();
+                    let name = self.reader.bytes()?.joined();
+                    self.look_up(&module, &name)?;
+                }
                 Action::StackGlobal => {
                     let name = self.pop_text()?;
                     let module = self.pop_text()?;
@@ -193,70 +201,32 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn literal(&mut self, literal: Literal, data: Data<'a>) -> Result<(), Error> {
+    fn literal(&mut self, literal: Literal) -> Result<(), Error> {
         let node = match literal {
             Literal::None => Node::None,
             Literal::True => Node::Bool(true),
             Literal::False => Node::Bool(false),
             // Four bytes have a sign; fewer are below 2**31.
-            Literal::Int => Node::Int(i64::from(data.number()? as u32 as i32)),
-            Literal::Float => Node::Float(f64::from_bits(data.number()?.swap_bytes())),
-            Literal::Long => {
-                let digits = data.bytes()?.joined();
-                let number = BigInt::from_signed_bytes_le(&digits);
-                let size = digits.len() as u64;
-                return self.leaf(whole(number), size);
-            }
-            Literal::Bytes | Literal::ByteArray => return self.sized(data, Node::Bytes),
-            Literal::Text => return self.sized(data, Node::Text),
-            Literal::ByteString => return self.sized(data, Node::ByteString),
-            Literal::WrittenInt => return self.written_int(&data.bytes()?),
+            Literal::Int => Node::Int(i64::from(self.reader.number()? as u32 as i32)),
+            Literal::Float => Node::Float(f64::from_bits(self.reader.number()?.swap_bytes())),
+            Literal::Long => whole(BigInt::from_signed_bytes_le(&self.reader.bytes()?.joined())),
+            Literal::Bytes | Literal::ByteArray => Node::Bytes(self.reader.bytes()?),
+            Literal::Text => Node::Text(self.reader.bytes()?),
+            Literal::ByteString => Node::ByteString(self.reader.bytes()?),
+            Literal::WrittenInt => written_int(&self.reader.bytes()?)?,
             Literal::Written => {
                 return Err(Error::new(
                     "a pickle of protocol 0 or 1, which no stub of this protocol sends",
                 ));
             }
         };
-        self.leaf(node, 0)
+        self.push(node)
     }
 
-    fn written_int(&mut self, line: &Span<'_>) -> Result<(), Error> {
-        let line = line.joined();
-        let node = match &line[..] {
-            b"00" => Node::Bool(false),
-            b"01" => Node::Bool(true),
-            digits => {
-                let digits = digits.strip_suffix(b"L").unwrap_or(digits);
-                // CPython reads no longer ones either: it takes the square of the time.
-                let number = Some(digits).filter(|digits| digits.len() <= MAX_DIGITS);
-                let number = number
-                    .and_then(|digits| BigInt::parse_bytes(digits, 10))
-                    .ok_or(Refused::Malformed("a number is no number"))?;
-                whole(number)
-            }
-        };
-        self.leaf(node, line.len() as u64)
-    }
-
-    fn sized(&mut self, data: Data<'a>, node: fn(Span<'a>) -> Node<'a>) -> Result<(), Error> {
-        let span = data.bytes()?;
-        let size = span.len() as u64;
-        self.leaf(node(span), size)
-    }
-
-    fn leaf(&mut self, node: Node<'a>, size: u64) -> Result<(), Error> {
-        self.push(node, size + 1, 0)
-    }
-
-    fn push(&mut self, node: Node<'a>, size: u64, depth: u32) -> Result<(), Error> {
+    fn push(&mut self, node: Node<'a>) -> Result<(), Error> {
         let place = Place::try_from(self.nodes.len())
             .map_err(|_| Refused::TooMuch("has too many parts"))?;
         self.nodes.push(node);
-        self.shapes.push(Shape {
-            size,
-            depth,
-            used: false,
-        });
         self.stack.push(place);
         Ok(())
     }
@@ -268,67 +238,82 @@ impl<'a> Builder<'a> {
         Ok(items)
     }
 
-    /// Sums up parts, which from now on must not grow.
-    fn sum(&mut self, items: &[Place]) -> Result<Shape, Error> {
-        let mut total = Shape {
-            size: 1,
-            depth: 0,
-            used: false,
-        };
+    /// The size and depth of parts, which from now on must not grow.
+    fn sum(&mut self, items: &[Place]) -> Result<(u64, u32), Error> {
+        let (mut size, mut depth) = (1u64, 0);
         for item in items {
-            if let Some(Node::Name(_)) = self.nodes.get(*item as usize) {
-                return Err(Error::new("a function of Python is not plain data"));
-            }
-            if let Some(shape) = self.shapes.get_mut(*item as usize) {
-                shape.used = true;
-                total.size = total.size.saturating_add(shape.size);
-                total.depth = total.depth.max(shape.depth);
-            }
+            let part = match self.nodes.get(*item as usize) {
+                Some(Node::Items(holder)) => match self.holders.get_mut(*holder as usize) {
+                    Some(holder) => {
+                        holder.used = true;
+                        depth = depth.max(holder.depth);
+                        holder.size
+                    }
+                    None => 1,
+                },
+                Some(Node::Bytes(span) | Node::Text(span) | Node::ByteString(span)) => {
+                    span.len() as u64 + 1
+                }
+                Some(Node::Made(bytes)) => bytes.len() as u64 + 1,
+                Some(Node::BigInt(number)) => number.bits() / 8 + 1,
+                Some(Node::Name(_)) => {
+                    return Err(Error::new("a function of Python is not plain data"));
+                }
+                _ => 1,
+            };
+            size = size.saturating_add(part);
         }
-        total.depth += 1;
-        if total.depth > self.budget.depth {
+        if depth >= self.budget.depth {
             let limit = self.budget.depth;
             return Err(Error::new(format!(
                 "the value is nested more than {limit} deep"
             )));
         }
-        if total.size > self.limit {
+        self.check_size(size)?;
+        Ok((size, depth + 1))
+    }
+
+    fn check_size(&self, size: u64) -> Result<(), Error> {
+        if size > self.limit {
             return Err(Error::new("the value is far larger than its pickle"));
         }
-        Ok(total)
+        Ok(())
     }
 
     fn gather(&mut self, container: Container, items: Vec<Place>) -> Result<(), Error> {
-        let total = self.sum(&items)?;
-        if container == Container::Dict && items.len() % 2 == 1 {
-            return Err(Refused::Malformed("a key has no value").into());
-        }
-        self.push(Node::Items(container, items), total.size, total.depth)
+        check_pairs(container, &items)?;
+        let (size, depth) = self.sum(&items)?;
+        // There are no more of them than nodes.
+        let holder = self.holders.len() as u32;
+        self.holders.push(Holder {
+            container,
+            items,
+            size,
+            depth,
+            used: false,
+        });
+        self.push(Node::Items(holder))
     }
 
     fn grow(&mut self, container: Container, items: &[Place]) -> Result<(), Error> {
-        let added = self.sum(items)?;
+        check_pairs(container, items)?;
+        let (size, depth) = self.sum(items)?;
         let target = *self.stack.top()? as usize;
-        let (Some(node), Some(shape)) = (self.nodes.get_mut(target), self.shapes.get_mut(target))
-        else {
-            return Err(super::error::UNDERFLOW.into());
+        let held = match self.nodes.get(target) {
+            Some(Node::Items(holder)) => self.holders.get_mut(*holder as usize),
+            _ => None,
         };
-        if shape.used {
+        let holder = held
+            .filter(|holder| holder.container == container)
+            .ok_or(Refused::Malformed("it adds to what holds no others"))?;
+        if holder.used {
             return Err(Error::new("a part of the value changes after its use"));
         }
-        shape.size = shape.size.saturating_add(added.size);
-        shape.depth = shape.depth.max(added.depth);
-        if shape.size > self.limit {
-            return Err(Error::new("the value is far larger than its pickle"));
-        }
-        match node {
-            Node::Items(known, held) if *known == container => held.extend_from_slice(items),
-            _ => return Err(WRONG_TARGET.into()),
-        }
-        if container == Container::Dict && items.len() % 2 == 1 {
-            return Err(Refused::Malformed("a key has no value").into());
-        }
-        Ok(())
+        holder.size = holder.size.saturating_add(size);
+        holder.depth = holder.depth.max(depth);
+        holder.items.extend_from_slice(items);
+        let size = holder.size;
+        self.check_size(size)
     }
 
     fn pop_text(&mut self) -> Result<Vec<u8>, Error> {
@@ -354,28 +339,29 @@ impl<'a> Builder<'a> {
                 )));
             }
         };
-        self.leaf(Node::Name(known), 0)
+        self.push(Node::Name(known))
     }
 
     /// Calls a name with a tuple of arguments.
     fn reduce(&mut self) -> Result<(), Error> {
         let arguments = self.stack.pop()?;
         let callee = self.stack.pop()?;
-        let (Some(Node::Name(name)), Some(Node::Items(Container::Tuple, arguments))) = (
-            self.nodes.get(callee as usize),
-            self.nodes.get(arguments as usize),
-        ) else {
+        let (Some(Node::Name(name)), Some((Container::Tuple, arguments))) =
+            (self.nodes.get(callee as usize), self.held(arguments))
+        else {
             return Err(Refused::Malformed("it calls what is no function").into());
         };
         let name = *name;
-        let mut given = arguments
-            .iter()
-            .map(|place| self.nodes.get(*place as usize));
-        let bytes = match (name, given.next().flatten(), given.next().flatten()) {
+        let argument = |n: usize| {
+            let place = arguments.get(n);
+            place.and_then(|place| self.nodes.get(*place as usize))
+        };
+        let bytes: Vec<u8> = match (name, argument(0), argument(1)) {
             (Name::Set | Name::FrozenSet, None, _) => return self.make_set(name, Vec::new()),
-            (Name::Set | Name::FrozenSet, Some(Node::Items(_, items)), None) => {
-                let items = items.clone();
-                return self.make_set(name, items);
+            (Name::Set | Name::FrozenSet, Some(Node::Items(items)), None) => {
+                let items = self.holders.get(*items as usize);
+                let items = items.map(|holder| holder.items.clone());
+                return self.make_set(name, items.unwrap_or_default());
             }
             (Name::Bytes | Name::ByteArray, None, _) => Vec::new(),
             (Name::ByteArray, Some(Node::Bytes(span) | Node::ByteString(span)), None) => {
@@ -388,8 +374,17 @@ impl<'a> Builder<'a> {
             }
             _ => return Err(Error::new("a call in the pickle that makes no plain data")),
         };
-        let size = bytes.len() as u64;
-        self.leaf(Node::Made(bytes), size)
+        self.push(Node::Made(bytes.into()))
+    }
+
+    fn held(&self, place: Place) -> Option<(Container, &[Place])> {
+        match self.nodes.get(place as usize) {
+            Some(Node::Items(holder)) => {
+                let holder = self.holders.get(*holder as usize)?;
+                Some((holder.container, &holder.items))
+            }
+            _ => None,
+        }
     }
 
     fn make_set(&mut self, name: Name, items: Vec<Place>) -> Result<(), Error> {
@@ -401,107 +396,14 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn whole(number: BigInt) -> Node<'static> {
-    i64::try_from(&number).map_or_else(|_| Node::BigInt(Box::new(number)), Node::Int)
-}
-
-fn is_latin_1(node: &Node<'_>) -> bool {
-    match node {
-        Node::Text(span) | Node::ByteString(span) => {
-            matches!(&span.joined()[..], b"latin-1" | b"latin1")
-        }
-        _ => false,
+/// Keys and values come in pairs.
+fn check_pairs(container: Container, items: &[Place]) -> Result<(), Refused> {
+    if container == Container::Dict && !items.len().is_multiple_of(2) {
+        return Err(Refused::Malformed("a key has no value"));
     }
-}
-
-/// The bytes whose text in Latin-1 this is.
-fn latin_1(span: &Span<'_>) -> Result<Vec<u8>, Error> {
-    let joined = span.joined();
-    let text = std::str::from_utf8(&joined).ok();
-    text.and_then(|text| text.chars().map(|c| u8::try_from(c).ok()).collect())
-        .ok_or_else(|| Refused::Malformed("it has bytes that are no bytes").into())
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(data: &[u8]) -> Result<(), String> {
-        match Tree::read(Pieces::from(data), Budget::RUST) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    #[test]
-    fn plain_data_passes() {
-        // pickle.dumps({'a': [1, 2.5, None, b'x'], 'b': ('a', True)}, 3)
-        let data = b"\x80\x03}q\x00(X\x01\x00\x00\x00aq\x01]q\x02(K\x01G@\x04\x00\x00\x00\x00\x00\x00NC\x01xq\x03eX\x01\x00\x00\x00bq\x04h\x01\x88\x86q\x05u.";
-        assert_eq!(check(data), Ok(()));
-    }
-
-    #[test]
-    fn an_expansion_bomb_is_refused() {
-        // Each level is a tuple of the level before it, twice, through the memo.
-        let mut data = b"\x80\x02]q\x00".to_vec();
-        for level in 0..120u8 {
-            data.extend([b'h', level, b'h', level, 0x86, b'q', level + 1]);
-        }
-        data.push(b'.');
-        assert!(check(&data).is_err_and(|e| e.contains("larger than its pickle")));
-    }
-
-    #[test]
-    fn deep_nesting_is_refused() {
-        let mut data = vec![b']'; 1000];
-        data.extend(vec![b'a'; 999]);
-        data.push(b'.');
-        assert!(check(&data).is_err_and(|e| e.contains("nested")));
-    }
-
-    #[test]
-    fn a_part_that_grows_after_its_use_is_refused() {
-        assert!(
-            check(b"]q\x00]h\x00ah\x00K\x01a.").is_err_and(|e| e.contains("changes after its use"))
-        );
-        // A list that holds itself.
-        assert!(check(b"]q\x00h\x00a.").is_err_and(|e| e.contains("changes after its use")));
-    }
-
-    #[test]
-    fn a_length_beyond_the_data_is_refused_without_allocating() {
-        assert!(check(b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.").is_err());
-    }
-
-    #[test]
-    fn what_is_not_plain_is_refused() {
-        for (pickle, why) in [
-            (&b"cos\nsystem\n)\x81."[..], "os.system"),
-            (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", "os.system"),
-            (b"cbuiltins\nset\n.", "not plain"),
-            (b"cbuiltins\nset\n\x85.", "not plain"),
-            (b"cbuiltins\nset\n)\x81.", "not plain"),
-            (b"cbuiltins\nset\nK\x01\x85R.", "no plain data"),
-            (b"K\x01)R.", "no function"),
-            (b"Pid\n.", "persistent"),
-            (b"S'a'\n.", "protocol 0"),
-            (b"Ix\n.", "no number"),
-            (b"K\x01K\x02a.", "holds no others"),
-            (b"]K\x01K\x02s.", "holds no others"),
-            (b"}(K\x01u.", "no value"),
-            (b"(K\x01d.", "no value"),
-            (b"K\x01K\x02..", "follow"),
-            (b"\x80\x04Nr\x00\x00\x00\x08.", "out of order"),
-        ] {
-            let error = check(pickle).unwrap_err();
-            assert!(error.contains(why), "{pickle:?}: {error}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn garbage_never_panics(data: Vec<u8>) {
-            let _ = check(&data);
-        }
-    }
-}
+#[allow(clippy::unwrap_used)]
+mod tests;

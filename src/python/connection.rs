@@ -143,14 +143,15 @@ impl Connection {
         Ok(request)
     }
 
-    fn hand_in(&self, ticket: Ticket, request: Request) {
-        let queue = Arc::clone(&self.queue);
-        let sink = Sink::Callback(Box::new(move |completion| {
-            queue.complete(ticket, completion)
-        }));
-        if let Some(id) = self.core.submit(request, sink) {
-            self.queue.submitted(ticket, id);
-        }
+    /// Expects the request's completion, and hands it in.
+    fn hand_in(&self, ticket: Ticket, route: Route, request: Request) {
+        self.core.submit_as(request, |id| {
+            self.queue.expect(ticket, id, route);
+            let queue = Arc::clone(&self.queue);
+            Sink::Callback(Box::new(move |completion| {
+                queue.complete(ticket, completion)
+            }))
+        });
     }
 
     /// Repeats `attempt` until it has something, time is up, or a signal handler raises.
@@ -210,8 +211,7 @@ impl Connection {
         slot: bool,
     ) -> PyResult<()> {
         let request = self.prepare(py, code, thread, content, timeout, keeps, false)?;
-        self.queue.expect(ticket, route(slot));
-        self.hand_in(ticket, request);
+        self.hand_in(ticket, route(slot), request);
         self.engine.nudge();
         Ok(())
     }
@@ -236,19 +236,18 @@ impl Connection {
     ) -> PyResult<()> {
         let request = self.prepare(py, code, thread, content, timeout, keeps, true)?;
         let alone = self.queue.outstanding() == 0;
-        self.queue.expect(ticket, route(slot));
         if alone {
             // Nothing else is on its way here, so this thread writes the call and reads the answer itself.
             py.detach(|| {
                 self.engine.drive(async {
-                    self.hand_in(ticket, request);
+                    self.hand_in(ticket, route(slot), request);
                     let settled = self.queue.settled(ticket);
                     // Later it waits like all others, so that signals are looked for.
                     let _ = tokio::time::timeout(SIGNAL_CHECK, settled).await;
                 })
             });
         } else {
-            self.hand_in(ticket, request);
+            self.hand_in(ticket, route(slot), request);
         }
         let taken = if slot {
             self.take_slot(py, into, ticket, None, main)

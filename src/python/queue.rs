@@ -70,16 +70,9 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Expects a completion under this number.
-    pub(super) fn expect(&self, ticket: Ticket, route: Route) {
-        self.lock().calls.insert(ticket, Call { id: None, route });
-    }
-
-    /// Notes the connection's number for a call, unless it is done already.
-    pub(super) fn submitted(&self, ticket: Ticket, id: RequestId) {
-        if let Some(call) = self.lock().calls.get_mut(&ticket) {
-            call.id = Some(id);
-        }
+    /// Expects a completion under this number, of the request with this id if it was taken.
+    pub(super) fn expect(&self, ticket: Ticket, id: Option<RequestId>, route: Route) {
+        self.lock().calls.insert(ticket, Call { id, route });
     }
 
     /// The connection's number for a call on its way.

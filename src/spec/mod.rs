@@ -141,12 +141,7 @@ impl ConnectionSpec {
 
     /// How this spec is connected: `:local` by a child process, `ssh=` as it says, else SSH where there is a user, else TCP.
     pub fn transport(&self) -> Transport {
-        match (&self.host, &self.ssh, &self.user) {
-            (Host::Local, _, _) => Transport::Local,
-            (_, Some(SshChoice::Program(path)), _) => Transport::OpenSsh(path.clone()),
-            (_, Some(SshChoice::Yes), _) | (_, None, Some(_)) => Transport::Ssh,
-            (_, Some(SshChoice::No), _) | (_, None, None) => Transport::Tcp,
-        }
+        Transport::of(self)
     }
 
     /// The port of the standalone server: the spec's, or [`DEFAULT_PORT`]. SSH's own default is left to its configuration.

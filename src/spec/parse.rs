@@ -222,6 +222,7 @@ fn check_text(spec: &str, tail_at: usize) -> Result<(), SpecError> {
 
 /// An option that stood in the spec.
 struct Seen {
+    name: String,
     place: Range<usize>,
     /// None for the port and for a program's own options.
     option: Option<&'static SpecOption>,
@@ -270,8 +271,12 @@ impl Reader<'_> {
             }
             let option = OPTIONS.iter().find(|option| option.sets == Sets::User);
             if let Some(option) = option {
-                let option = Some(option);
-                self.seen.insert(slot(option, ""), Seen { place, option });
+                let seen = Seen {
+                    name: option.name.to_string(),
+                    place,
+                    option: Some(option),
+                };
+                self.seen.insert(slot(Some(option), option.name), seen);
             }
         }
         Ok(ConnectionSpec {
@@ -285,8 +290,12 @@ impl Reader<'_> {
         let port = parse_port(&item.text)
             .map_err(|reason| self.error(Malformed, place.clone(), reason))?;
         parsed.port = Some(port);
-        let option = None;
-        self.seen.insert(PORT.to_string(), Seen { place, option });
+        let seen = Seen {
+            name: "port".to_string(),
+            place,
+            option: None,
+        };
+        self.seen.insert(PORT.to_string(), seen);
         Ok(())
     }
 
@@ -312,6 +321,7 @@ impl Reader<'_> {
             return Err(self.error(Unknown, item.name_place(), suggestion::unknown(name)));
         }
         let seen = Seen {
+            name: name.to_string(),
             place: item.name_place(),
             option,
         };
@@ -340,11 +350,19 @@ impl Reader<'_> {
     /// Refuses the options that the chosen transport could only ignore (CS-25).
     fn check_transport(&self, parsed: &ConnectionSpec) -> Result<(), SpecError> {
         let transport = parsed.transport();
-        for (name, Seen { place, option }) in &self.seen {
+        for (
+            slot,
+            Seen {
+                name,
+                place,
+                option,
+            },
+        ) in &self.seen
+        {
             let reason = match option {
                 Some(option) => option.conflict(name, &transport),
-                None if name == PORT && transport == Transport::Local => {
-                    Some(options::no_meaning_for_local(name.trim_start_matches(':')))
+                None if slot == PORT && transport == Transport::Local => {
+                    Some(options::no_meaning_for_local(name))
                 }
                 None => None,
             };
@@ -356,12 +374,12 @@ impl Reader<'_> {
     }
 }
 
-/// Under which name an option may stand once.
+/// What a spec may set once: what the option sets, which others may set too, or the program's own option of that name.
 fn slot(option: Option<&SpecOption>, name: &str) -> String {
-    match option.map(|option| (option.sets, option.name)) {
-        Some((Sets::Key, _)) => "key".to_string(),
-        Some((Sets::User | Sets::Own, name)) => name.to_string(),
-        None => name.to_string(),
+    match option.map(|option| option.sets) {
+        Some(Sets::Key) => ":key".to_string(),
+        Some(Sets::User) => ":user".to_string(),
+        Some(Sets::Own) | None => name.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use data_encoding::BASE64_NOPAD;
 
 use crate::keys::{Key, KeyError, LoadedKey, read_key_file};
+use crate::spec::ConnectionSpec;
 
 /// The host part of a spec.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -82,6 +83,18 @@ pub enum Transport {
     Tcp,
     /// A child process of this one.
     Local,
+}
+
+impl Transport {
+    /// How this spec is connected.
+    pub(super) fn of(spec: &ConnectionSpec) -> Self {
+        match (&spec.host, &spec.ssh, &spec.user) {
+            (Host::Local, _, _) => Transport::Local,
+            (_, Some(SshChoice::Program(path)), _) => Transport::OpenSsh(path.clone()),
+            (_, Some(SshChoice::Yes), _) | (_, None, Some(_)) => Transport::Ssh,
+            (_, Some(SshChoice::No), _) | (_, None, None) => Transport::Tcp,
+        }
+    }
 }
 
 /// Which ssh_config is read (CS-18).

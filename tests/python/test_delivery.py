@@ -22,7 +22,7 @@ class Stop(BaseException):
 
 
 class Interrupted:
-    """Raises Stop in the main thread at the line that is executed as number `at` of the package, once."""
+    """Raises Stop in the main thread at the step of the interpreter that is number `at` within the package, once."""
 
     def __init__(self, at):
         self.left = at
@@ -40,18 +40,24 @@ class Interrupted:
         name = os.path.basename(frame.f_code.co_filename)
         if name not in ('_receiver.py', '_client.py', '_answers.py', 'unpickler.py', 'references.py', '_threaded.py'):
             return None
-        if event == 'line' and frame.f_code.co_name not in ('_keep_readable', '_give_back', '__del__'):
+        frame.f_trace_opcodes = True
+        if event == 'opcode' and frame.f_code.co_name not in (
+            '_keep_readable',
+            '_give_back',
+            '_end_given_back',
+            '__del__',
+        ):
             self.left -= 1
             if self.left == 0:
                 self.hit = True
-                # Like Python itself with signal handlers: only between two lines.
+                # Python runs signal handlers between two steps too, if not between any two.
                 raise Stop
         return self.trace
 
 
-def all_the_lines(start, *, step=1):
-    """Interruptions at every line, until there is no line any more at which one could be."""
-    at = start
+def all_the_steps(step):
+    """Interruptions at every step or every few, until there is none any more."""
+    at = start = 1
     while True:
         interrupted = Interrupted(at)
         yield interrupted
@@ -65,12 +71,12 @@ def all_the_lines(start, *, step=1):
 def test_no_response_is_lost_to_what_a_signal_handler_raises(connect, kind):
     client = connect(clientclass=kind)
     client.execblock('class Thing(ServerObject):\n    pass\nthing = Thing()\ndef fail():\n    raise ValueError("no")\n')
-    for interrupted in all_the_lines(1):
+    for interrupted in all_the_steps(3):
         plain = [client.call('int', str(number), nonblocking=True) for number in range(3)]
         thing = client.send_request(0, 'get_global', ('thing',), nonblocking=True)
         failing = client.call('fail', nonblocking=True, origexc='quiet')
-        # All of them are there when the first one is asked for.
-        assert client.eval('1', threadid=5) == 1 and poll(lambda: client._native.outstanding() == 0)
+        # All of them have come when the first one is asked for.
+        assert poll(lambda: client._native.outstanding() == 0)
         with interrupted:
             plain[2].wait()
             thing.wait()
@@ -83,7 +89,7 @@ def test_no_response_is_lost_to_what_a_signal_handler_raises(connect, kind):
 
 
 def test_no_completion_function_is_lost_or_called_twice(client):
-    for interrupted in all_the_lines(1):
+    for interrupted in all_the_steps(3):
         seen = []
         for number in range(3):
             client.call('int', str(number), oncomplete=seen.append)
@@ -110,7 +116,7 @@ def make():
     holder.things = [Thing(), Thing()]
     return holder.things + [holder.things[0]]
 ''')
-    for interrupted in all_the_lines(1, step=3):
+    for interrupted in all_the_steps(5):
         response = client.make(nonblocking=True)
         with interrupted:
             response.wait()
@@ -222,19 +228,31 @@ def test_a_completion_function_holds_up_nobody_else(client):
         begun.set()
         assert go_on.wait(60)
 
+    client.execblock('import threading\ngo = threading.Event()\n')
+    responses = [client.call('go.wait', nonblocking=True)]
+    # One thread waits for each; the first of them takes all that comes, and is in the function then.
+    responses += [client.eval(str(number), nonblocking=True) for number in range(100)]
     client.eval('1', oncomplete=busy)
-    response = client.eval('2', nonblocking=True)
-    assert poll(lambda: client._native.outstanding() == 0)
-    # Takes both, and is in the function of the first.
-    thread = threading.Thread(target=response.wait)
-    thread.start()
+    responses += [client.eval(str(number), nonblocking=True) for number in range(100, 200)]
+    values = [None] * len(responses)
+
+    def wait(number):
+        values[number] = responses[number].wait(timeout=60)
+
+    threads = [threading.Thread(target=wait, args=(number,)) for number in (0, 1, 50, 99, 101, 150, 200)]
+    for thread in threads:
+        thread.start()
     try:
+        opened = client.eval('go.set()', threadid=1, nonblocking=True)
         assert begun.wait(60)
-        assert response.wait(timeout=30) == 2
-        assert client.eval('3') == 3
+        # All but the thread that is in the function.
+        assert poll(lambda: sum(thread.is_alive() for thread in threads) == 1, patience=30)
+        assert client.eval('3') == 3 and opened.wait(timeout=30) is None
     finally:
         go_on.set()
-        thread.join(60)
+        for thread in threads:
+            thread.join(60)
+    assert [values[number] for number in (0, 1, 50, 99, 101, 150, 200)] == [True, 0, 49, 98, 100, 149, 199]
 
 
 @pytest.mark.parametrize('kind', [Client, ThreadedClient])

@@ -106,12 +106,7 @@ def test_imports_go_one_way():
 
 
 def test_no_import_hides_in_a_function():
-    wrong = [
-        '%s:%d' % (name, node.lineno)
-        for name, tree in modules()
-        for node, inside in imports(tree)
-        if inside
-    ]
+    wrong = ['%s:%d' % (name, node.lineno) for name, tree in modules() for node, inside in imports(tree) if inside]
     assert not wrong
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .. import _errors, _native
+from .. import _errors, _native, _process
 from .._shared import objects
 from .policy import Policy
 from .unpickler import unpickle_scanned
@@ -81,6 +81,10 @@ class References:
         self._classes: dict[int, type[objects.RemoteProxy] | Exception] = {}
         self.dropped: deque[_Ref] = deque()
         self._when_dropped = self.dropped.append
+        self._renew_locks()
+        _process.renew_after_fork(self)
+
+    def _renew_locks(self) -> None:
         self._lock = threading.RLock()
 
     def load(self, pid: Any) -> Any:

@@ -8,10 +8,14 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from types import CodeType, FunctionType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
+from .._options import CallOptions
 from .annotations import without_annotations
 from .globals import defaults, global_names, imports_of, names_in
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Shipped:
@@ -73,10 +77,10 @@ def _read(func: FunctionType, code: CodeType) -> Shipped:
 
 
 @overload
-def remote(func: Callable[..., Any], **options: Any) -> Callable[..., Any]: ...
+def remote(func: Callable[..., Any], **options: Unpack[CallOptions]) -> Callable[..., Any]: ...
 @overload
-def remote(func: None = None, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
-def remote(func: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
+def remote(func: None = None, **options: Unpack[CallOptions]) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+def remote(func: Callable[..., Any] | None = None, **options: Unpack[CallOptions]) -> Callable[..., Any]:
     """A decorator for functions to be run on servers: `function(client, *args)` runs it there, `function.local(*args)` here.
 
     Options are those of any call, such as `nonblocking=True`.

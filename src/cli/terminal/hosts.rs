@@ -254,6 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn how_a_bare_host_is_taken_does_not_hang_on_its_options() {
+        for text in ["web2", "web2:hostkey=off", "web2:2222:batch=yes"] {
+            let found = targets(&[text]).expect(text);
+            assert_eq!(found[0].spec.transport(), Transport::Ssh, "{text}");
+        }
+        let failure = targets(&["web2:hostkey=off", "-K", "secret"]).expect_err("by TCP");
+        assert!(
+            failure.message.contains("for SSH only"),
+            "{}",
+            failure.message
+        );
+    }
+
+    #[test]
     fn a_wrong_spec_is_a_usage_error_that_hides_the_key() {
         let failure = targets(&["me@web1", "web2:key=s3cret:nonsense=1"]).expect_err("wrong");
         assert_eq!(failure.code, crate::cli::terminal::failure::USAGE);

@@ -109,11 +109,13 @@ impl<'de, 't, 'a> EnumAccess<'de> for Exact<'t, 'a> {
 
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Error> {
         let kind = match self.0.node() {
-            Node::Items(Container::List, _) => Kind::List,
-            Node::Items(Container::Tuple, _) => Kind::Tuple,
-            Node::Items(Container::Set, _) => Kind::Set,
-            Node::Items(Container::FrozenSet, _) => Kind::FrozenSet,
-            Node::Items(Container::Dict, _) => Kind::Dict,
+            Node::Items(holder) => match self.0.tree.items(*holder).0 {
+                Container::List => Kind::List,
+                Container::Tuple => Kind::Tuple,
+                Container::Set => Kind::Set,
+                Container::FrozenSet => Kind::FrozenSet,
+                Container::Dict => Kind::Dict,
+            },
             _ => Kind::BigInt,
         };
         let kind: U8Deserializer<Error> = (kind as u8).into_deserializer();

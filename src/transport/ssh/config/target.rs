@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{ConnectError, Stage};
 use crate::spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home};
@@ -39,10 +39,14 @@ pub(crate) fn config_source(spec: &ConnectionSpec) -> ConfigSource {
 pub(crate) fn overrides(spec: &ConnectionSpec) -> Vec<Override> {
     let mut list = Vec::new();
     let line = |keyword: &str, value: &str| Override::Line(keyword.to_owned(), value.to_owned());
-    let nowhere = |keyword| Override::Path(keyword, PathBuf::from("/dev/null"));
     // CS-24: `~/` is the home directory of the environment, as for every other file of a spec.
+    let file = |keyword, path: &Path| match path.to_str() {
+        Some("none") => line(keyword, "none"),
+        _ => Override::Path(keyword, expand_home(path)),
+    };
+    let nowhere = |keyword| Override::Path(keyword, PathBuf::from("/dev/null"));
     if let Some(path) = &spec.identity {
-        list.push(Override::Path("IdentityFile", expand_home(path)));
+        list.push(file("IdentityFile", path));
         list.push(line("IdentitiesOnly", "yes"));
     }
     if let Some(policy) = &spec.hostkey {
@@ -54,7 +58,7 @@ pub(crate) fn overrides(spec: &ConnectionSpec) -> Vec<Override> {
         }
     }
     if let Some(path) = &spec.known_hosts {
-        list.push(Override::Path("UserKnownHostsFile", expand_home(path)));
+        list.push(file("UserKnownHostsFile", path));
         list.push(nowhere("GlobalKnownHostsFile"));
     }
     if let Some(batch) = spec.batch {
@@ -195,4 +199,79 @@ fn extra(spec: &ConnectionSpec, target: &mut SshTarget) -> Result<(), ConnectErr
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overrides_of(text: &str) -> Vec<Override> {
+        overrides(&format!("u@h:{text}").parse().expect("a good spec"))
+    }
+
+    fn line(keyword: &str, value: &str) -> Override {
+        Override::Line(keyword.into(), value.into())
+    }
+
+    #[test]
+    fn options_are_overrides_of_their_kind() {
+        let nowhere = |keyword| Override::Path(keyword, "/dev/null".into());
+        let path = |keyword, path: &str| Override::Path(keyword, path.into());
+        for (text, expected) in [
+            ("timeout=3:name=n:rpython=p", vec![]),
+            (
+                "identity=/we${ird}/%h",
+                vec![
+                    path("IdentityFile", "/we${ird}/%h"),
+                    line("IdentitiesOnly", "yes"),
+                ],
+            ),
+            (
+                "identity=none",
+                vec![line("IdentityFile", "none"), line("IdentitiesOnly", "yes")],
+            ),
+            (
+                "known_hosts=k:hostkey=off",
+                vec![
+                    Override::HostKey(HostKeyPolicy::Off),
+                    nowhere("UserKnownHostsFile"),
+                    nowhere("GlobalKnownHostsFile"),
+                    path("UserKnownHostsFile", "k"),
+                    nowhere("GlobalKnownHostsFile"),
+                ],
+            ),
+            (
+                "jump=none:batch=0",
+                vec![
+                    line("BatchMode", "no"),
+                    line("ProxyCommand", "none"),
+                    line("ProxyJump", "none"),
+                ],
+            ),
+            (
+                "jump=a@[\\:\\:1]\\:22,b",
+                vec![line("ProxyJump", "a@[::1]:22,b")],
+            ),
+        ] {
+            assert_eq!(overrides_of(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_told_by_text_where_text_can_say_it() {
+        let text = |option: Override| option_text(&option).map(|text| text.into_string().unwrap());
+        let path = |path: &str| text(Override::Path("IdentityFile", path.into()));
+        assert_eq!(text(line("A", "b c")).as_deref(), Ok("A=b c"));
+        assert_eq!(
+            path("/a b/%h\"\\").as_deref(),
+            Ok(r#"IdentityFile="/a b/%%h\"\\""#)
+        );
+        assert!(path("/${x}").is_err());
+        let policy = |policy| text(Override::HostKey(policy));
+        assert_eq!(
+            policy(HostKeyPolicy::Refuse).as_deref(),
+            Ok("StrictHostKeyChecking=yes")
+        );
+        assert!(policy(HostKeyPolicy::Pinned(Vec::new())).is_err());
+    }
 }

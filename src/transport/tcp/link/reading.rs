@@ -33,6 +33,8 @@ impl Reading {
             shared.end();
             let _ = self.tell.send(Err(error));
         }
+        // Who reads hears of the end now, whatever is still to be sent.
+        drop(self.tell);
         // The other side may have stopped reading, and what is left is for nobody.
         let _ = timeout(CLOSE_GRACE, shared.written()).await;
         shared.broken.notify_one();

@@ -7,27 +7,32 @@ use crate::transport::tcp::handshake;
 
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-#[tokio::test]
-async fn a_peer_that_reads_nothing_holds_nothing_open() {
+/// A client's bare socket behind its handshake, and the server's side of the link.
+async fn linked() -> ((TcpStream, (Sealer, Opener)), (LinkSender, LinkReceiver)) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connect = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let (client, hello) = handshake::greet(&mut stream, KEY).await.unwrap();
-        handshake::prove(&mut stream, client, &hello, &[])
+        let keys = handshake::prove(&mut stream, client, &hello, &[])
             .await
             .unwrap();
-        stream
+        (stream, keys)
     };
     let accept = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let keys = handshake::accept(&mut stream, KEY).await.unwrap();
         (stream, keys)
     };
-    let (deaf, (stream, (sealer, opener))) = tokio::join!(connect, accept);
-    let rest = BytesMut::new();
+    let (client, (stream, (sealer, opener))) = tokio::join!(connect, accept);
     let alive = Liveness::default();
-    let (sender, receiver) = start(stream, rest, Side::Server, sealer, opener, alive);
+    let server = start(stream, BytesMut::new(), Side::Server, sealer, opener, alive);
+    (client, server)
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_holds_nothing_open() {
+    let (deaf, (sender, receiver)) = linked().await;
     let shared = Arc::downgrade(&receiver.owner.0);
     // As much as the window takes, far more than the sockets hold.
     let all = sender.data(vec![0; WINDOW as usize].into());
@@ -42,4 +47,22 @@ async fn a_peer_that_reads_nothing_holds_nothing_open() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     drop(deaf);
+}
+
+#[tokio::test]
+async fn the_end_is_heard_at_once_by_who_has_more_to_send() {
+    let mut times = Vec::new();
+    // The quickest counts, because a busy machine makes any of them late.
+    for _ in 0..3 {
+        let ((stream, (sealer, opener)), server) = linked().await;
+        let alive = Liveness::default();
+        let (_kept, mut receiver) =
+            start(stream, BytesMut::new(), Side::Client, sealer, opener, alive);
+        let (sender, _receiver) = server;
+        sender.send(&Message::Close);
+        let since = Instant::now();
+        while receiver.next().await.is_some() {}
+        times.push(since.elapsed());
+    }
+    assert!(times.iter().min() < Some(&CLOSE_GRACE), "{times:?}");
 }

@@ -1,0 +1,138 @@
+"""Showing what remote code prints: in order, complete, and without holding anything while the program's own code runs."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+
+from easycluster import ThreadedClient, _output
+from support.processes import poll
+
+
+def test_an_output_function_may_call_its_client(connect):
+    seen = []
+
+    def called(stream, text):
+        seen.append((text, client.eval('6 * 7')))
+
+    client = connect(output=called)
+    other = connect(output=None)
+    client.execblock('print("one")')
+    client.execblock('print("two")')
+    assert poll(lambda: ''.join(text for text, _ in seen) == 'one\ntwo\n')
+    assert {value for _, value in seen} == {42}
+    assert other.eval('1') == 1
+
+
+def test_an_output_function_that_waits_holds_up_no_call(connect):
+    """It wants a lock that the thread holds which makes the calls."""
+    lock = threading.Lock()
+    waiting = threading.Event()
+    seen = []
+
+    def takes_the_lock(stream, text):
+        waiting.set()
+        with lock:
+            seen.append(text)
+
+    client = connect(clientclass=ThreadedClient, output=takes_the_lock)
+    other = connect(clientclass=ThreadedClient)
+    with lock:
+        # Printed by a child, so that no answer comes behind it and the thread for output shows it.
+        response = client.subprocess.Popen(['echo', 'one'], nonblocking=True, origexc=False)
+        assert waiting.wait(60)
+        start = time.monotonic()
+        assert client.eval('1') == 1 and other.eval('2') == 2
+        assert other.execblock('print("of another")') is None
+        assert time.monotonic() - start < 30
+        assert seen == []
+    assert poll(lambda: seen == ['one\n'])
+    assert response is not None
+
+
+def test_an_output_function_that_raises_loses_no_more_than_its_piece(connect, monkeypatch):
+    hooked = []
+    monkeypatch.setattr(sys, 'excepthook', lambda *info: hooked.append(info[0]))
+    seen = []
+
+    def fails_once(stream, text):
+        if not hooked:
+            raise ZeroDivisionError
+        seen.append(text)
+
+    client = connect(output=fails_once)
+    client.execblock('print("lost")')
+    assert poll(lambda: hooked)
+    client.execblock('print("kept")')
+    assert poll(lambda: ''.join(seen).endswith('kept\n')) and hooked == [ZeroDivisionError]
+
+
+class Narrow(io.TextIOWrapper):
+    """A terminal that knows ASCII only."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO(), 'ascii', line_buffering=True)
+
+
+def test_what_a_terminal_cannot_show_is_written_with_escapes(client, monkeypatch):
+    narrow = Narrow()
+    monkeypatch.setattr(sys, 'stdout', narrow)
+    client.execblock('print("before")\nprint(u"h\\xe4llo")\nprint("behind")')
+    monkeypatch.undo()
+    lines = narrow.buffer.getvalue().decode('ascii').splitlines()
+    assert [line.partition('] ')[2] for line in lines] == ['before', 'h\\xe4llo', 'behind']
+
+
+def test_two_threads_show_one_clients_output_in_order():
+    seen = []
+    shown = threading.Event()
+    go_on = threading.Event()
+
+    def taker(stream, text):
+        seen.append(text)
+        if text == '1':
+            shown.set()
+            assert go_on.wait(60)
+
+    sink = _output.Sink(taker)
+    sink.add(False, b'1')
+    thread = threading.Thread(target=sink.show)
+    thread.start()
+    assert shown.wait(60)
+    sink.add(False, b'2')
+    # The other one is at it and shows this too, when it comes to it.
+    sink.show()
+    assert seen == ['1']
+    go_on.set()
+    thread.join(60)
+    assert seen == ['1', '2']
+
+
+def test_an_answer_waits_a_moment_for_our_own_terminal(monkeypatch):
+    """And not for ever: somebody may have stopped it."""
+    begun = threading.Event()
+    go_on = threading.Event()
+
+    class Stopped(io.StringIO):
+        def write(self, text):
+            begun.set()
+            assert go_on.wait(60)
+            return super().write(text)
+
+    file = Stopped()
+    monkeypatch.setattr(sys, 'stdout', file)
+    sink = _output.Sink(_output.Printer(''))
+    sink.add(False, b'line\n')
+    thread = threading.Thread(target=sink.show)
+    thread.start()
+    try:
+        assert begun.wait(60)
+        start = time.monotonic()
+        sink.show()
+        assert 0.5 < time.monotonic() - start < 30
+    finally:
+        go_on.set()
+        thread.join(60)
+    assert file.getvalue() == 'line\n'
