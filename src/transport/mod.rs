@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::error::{ConnectError, Stage};
 pub use crate::process::{ExitStatus, ReadEvent};
-pub use crate::progress::{StageEvent, StageLimits, StageObserver};
+pub use crate::progress::{Deadline, StageEvent, StageLimits, StageObserver};
 use crate::spec::{ConnectionSpec, Transport};
 use crate::stub::Bootstrap;
 
