@@ -1,52 +1,55 @@
-//! Compresses the stub once, when the crate is built: the best compression is too slow for every start.
+//! Compresses the parts of the stub once, when the crate is built: the best compression is too slow for every start.
 
-use std::io::Write;
 use std::path::Path;
 
 #[path = "src/stub/assemble.rs"]
 mod assemble;
-#[path = "src/stub/shorten.rs"]
-mod shorten;
 #[path = "src/stub/strip.rs"]
 mod strip;
+
+/// The functions that the program itself sends out as parts, and the file of each.
+const HELPERS: [(&str, &str); 1] = [("probe", "helpers/probe.py")];
 
 fn main() {
     println!("cargo::rerun-if-changed=bootstrap_py");
     println!("cargo::rerun-if-changed=src/stub");
-    let root = Path::new("bootstrap_py");
-    let files: Vec<(String, String)> = ["stub", "shared"]
-        .into_iter()
-        .flat_map(|folder| {
-            std::fs::read_dir(root.join(folder)).expect("bootstrap_py lies beside Cargo.toml")
+    let out = std::env::var_os("OUT_DIR").expect("cargo names a folder for build results");
+    let helpers = HELPERS.map(|(part, file)| (part, vec![file]));
+    for (part, files) in assemble::parts().chain(helpers) {
+        let sources: Vec<String> = files.iter().map(|name| source(name)).collect();
+        let text = assemble::assemble(part, &files, |name| {
+            let place = files.iter().position(|listed| *listed == name);
+            place.map_or("", |place| sources[place].as_str())
+        });
+        let file = Path::new(&out).join(format!("{part}.deflate"));
+        std::fs::write(file, deflate(&text)).expect("the folder can be written");
+    }
+}
+
+/// A file of the stub, one that both ends run, or one that stands with its folder.
+fn source(name: &str) -> String {
+    ["stub", "shared", ""]
+        .iter()
+        .find_map(|folder| {
+            let path = Path::new("bootstrap_py").join(folder).join(name);
+            std::fs::read_to_string(path).ok()
         })
-        .map(|entry| entry.expect("bootstrap_py can be listed").path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "py"))
-        .map(|path| {
-            let text = std::fs::read_to_string(&path).expect("a stub file can be read");
-            let path = path.strip_prefix(root).expect("it was listed there");
-            (path.to_string_lossy().into_owned(), text)
-        })
-        .collect();
-    let text = assemble::assemble(
-        files
-            .iter()
-            .map(|(name, text)| (name.as_str(), text.as_str())),
-    );
+        .unwrap_or_else(|| panic!("bootstrap_py has no {name}"))
+}
+
+fn deflate(text: &str) -> Vec<u8> {
     let mut deflated = Vec::new();
+    let options = zopfli::Options {
+        // Four times the usual number; each further byte is one in every bootstrap.
+        iteration_count: std::num::NonZeroU64::new(60).expect("60 is not 0"),
+        ..zopfli::Options::default()
+    };
     zopfli::compress(
-        zopfli::Options {
-            // Four times the usual number; each further byte is one in every bootstrap.
-            iteration_count: std::num::NonZeroU64::new(60).expect("60 is not 0"),
-            ..zopfli::Options::default()
-        },
+        options,
         zopfli::Format::Deflate,
         text.as_bytes(),
         &mut deflated,
     )
     .expect("compressing into memory does not fail");
-    let out = std::env::var_os("OUT_DIR").expect("cargo names a folder for build results");
-    let mut file = std::fs::File::create(Path::new(&out).join("stub.deflate"))
-        .expect("the folder can be written");
-    file.write_all(&deflated)
-        .expect("the folder can be written");
+    deflated
 }

@@ -14,10 +14,12 @@ def describe_machine():
         'cores': usable_cores(),
     }
     # Python 2's str is bytes; what is told here is text.
-    for key, value in list(told.items()):
-        if isinstance(value, bytes):
-            told[key] = value.decode('utf-8', 'replace')
-    return told
+    return dict([(text(key), text(value)) for key, value in told.items()])
+
+
+def text(value):
+    """A value, as text if it is bytes."""
+    return value.decode('utf-8', 'replace') if isinstance(value, bytes) else value
 
 
 def system_name():

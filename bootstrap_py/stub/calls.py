@@ -3,12 +3,6 @@ import sys
 
 compat = load('compat')
 wire = load('wire')
-names = load('names')
-
-# What `from easycluster import *` gives to definitions; a source that names none of them costs nothing.
-PROVIDED = ('ServerObject RemoteProxy DefaultRemoteProxy SelfIterProxy RemoteException make_server_class '
-            'make_singleton exec_return get_global set_global definitions_module define_common SINGLE VERSION '
-            'easycluster').split()
 
 
 class Package(type(sys)):
@@ -17,10 +11,7 @@ class Package(type(sys)):
     __path__ = []
 
     def __getattr__(self, name):
-        if name in PROVIDED or name == '__all__':
-            load('package').fill(self)
-            return self.__dict__[name]
-        raise AttributeError(name)
+        return load('package').find(self, name)
 
 
 def greet(machine, kind, payload):
@@ -62,19 +53,23 @@ def definitions(machine, name):
     return module
 
 
-def provide(machine, module, source):
-    """Gives a definitions module the names of `easycluster` if the source is about to use one."""
-    for name in PROVIDED:
-        if name in source:
-            return load('package').provide(machine.package, module)
-
-
 def call(machine, name, args, kwargs):
     """Calls a global by its dotted name (ME-5)."""
     name = compat.native(name)
-    if name not in machine.names:
-        provide(machine, machine.module, name)
-    return names.get_global(name, machine.module, True)(*args, **compat.native_keywords(kwargs))
+    return find(machine, name)(*args, **compat.native_keywords(kwargs))
+
+
+def find(machine, name):
+    """What a dotted name stands for."""
+    if name in machine.names:
+        return machine.names[name]
+    if name[:8] == 'helpers/':
+        # What the client's own program has sent to be called (BS-9).
+        name, function = name.split('.')
+        return getattr(load(name), function)
+    if hasattr(compat.builtins, name):
+        return getattr(compat.builtins, name)
+    return load('requests').find(machine, name)
 
 
 def stop(worker, request):
@@ -84,40 +79,32 @@ def stop(worker, request):
         raise KeyboardInterrupt('cancelled before it ran')
 
 
-def perform(worker, kind, flags, request, payload):
-    """Runs any request: unpickles it, and does what its kind says."""
-    machine = worker.machine
-    if kind == wire.CLOSE:
-        load('control').finish(machine)
-    content = unpickle(worker, flags, request, payload)
-    stop(worker, request)
-    if kind == wire.CALL:
-        return call(machine, *content)
-    if kind == wire.METHOD:
-        oid, method, args, kwargs = content
-        owner = load('references').of(machine).held(oid) if oid else load('root').Root(machine)
-        return compat.attribute(owner, compat.native(method))(*args, **compat.native_keywords(kwargs))
-    return load('sources').perform(machine, kind, content)
-
-
-def unpickle(worker, flags, request, payload):
-    """The content of a request that is not a short plain call."""
-    if not flags & ~wire.NO_REPLY:
-        try:
-            return compat.pickle.loads(payload)
-        except Exception:
-            # It may hold references; what else is wrong shows again below.
-            pass
-    return load('references').unpickle(worker, flags, request, payload)
-
-
 def ready(worker):
     """Makes SIGINT interrupt the main thread's request if it is the cancelled one, and nothing else."""
     def interrupted(number, frame):
+        if worker.machine.settling:
+            __import__('threading')
         if worker.running and worker.cancelled == worker.running:
             worker.deferred = worker.shield
             if not worker.shield:
                 raise KeyboardInterrupt
     compat.signal.signal(2, interrupted)
+    worker.machine.interrupted = interrupted
 
 
+def finish(machine):
+    """Runs exit handlers, sends what they printed, and ends; called in the main thread (ME-15)."""
+    try:
+        # Where nobody has imported it, nobody has registered anything.
+        if 'atexit' in sys.modules:
+            sys.modules['atexit']._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            # What still stands for a stream has nothing to flush.
+            if stream not in machine.stand_ins:
+                stream.flush()
+    except:
+        # They have said what there is to say.
+        pass
+    machine.main.release()
+    machine.link.flush()
+    machine.link.end()

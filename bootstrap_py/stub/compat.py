@@ -1,4 +1,5 @@
-# Every difference between Python 2.6 and 3.14 that the stub meets, and nothing else.
+# Every difference between Python 2.6 and 3.14 that a first call meets; compat_late.py has the others.
+import errno
 import os
 import select
 import sys
@@ -26,23 +27,45 @@ view = memoryview if VERSION >= (3, 4) else bytes
 ticks = range(1 if PY3 else 100)
 # What tells compile() of 2.x that source is UTF-8.
 MARK = '' if PY3 else '\xef\xbb\xbf'
-# Not in 2.6, to which clients send nothing that needs it.
-filled = getattr(builtins, 'memoryview', None)
+HIGHEST_PICKLE = 2 if not PY3 else 5 if VERSION >= (3, 8) else 4 if VERSION >= (3, 4) else 3
 
-# The C modules by themselves: the packages around them import `re`, `enum` and more, which would take a good
-# part of the start-up time.
+
+def format_exc(*args):
+    """That of traceback, which is imported only where it is called."""
+    return __import__('traceback').format_exc(*args)
+
+
+# threading takes the thread that imports it for the main one, until 3.13. From 3.5 on threads.py sees to it that the
+# main thread does that first; before, it could not without an error in what the main thread waits for.
+EARLY, LATE = VERSION < (3, 5), (3, 5) <= VERSION < (3, 13)
+# The C pickler and threading import these whole for one small thing each, which would take a good part of the
+# start-up time. It is the same thing in what stands here for them meanwhile.
+borrowed = type(sys)('traceback')
+borrowed.format_exc = format_exc
+borrowed = [('functools', '_functools'), ('collections', '_collections'), ('traceback', borrowed)]
+borrowed = [(name, stands) for name, stands in borrowed if name not in sys.modules]
 try:
-    if PY3:
-        import _pickle as pickle
-    else:
-        import cPickle as pickle
-except ImportError:
+    try:
+        for name, stands in borrowed:
+            sys.modules[name] = __import__(stands) if isinstance(stands, str) else stands
+        # The C modules by themselves: the packages around them import `re`, `enum` and more.
+        if PY3:
+            import _pickle as pickle
+        else:
+            import cPickle as pickle
+        if EARLY:
+            import threading
+    finally:
+        for name, stands in borrowed:
+            sys.modules.pop(name, None)
+except (AttributeError, ImportError):
     import pickle
+    import threading
+RLock = (EARLY and threading or thread).RLock
 try:
     import _signal as signal
 except ImportError:
     import signal
-HIGHEST_PICKLE = 2 if not PY3 else 5 if VERSION >= (3, 8) else 4 if VERSION >= (3, 4) else 3
 
 
 def retried(function):
@@ -64,10 +87,21 @@ if VERSION < (3, 5):
 read, write, select = functions
 
 
-def keep_private(descriptor):
-    """Keeps a descriptor from child processes; 3.4 does that by itself."""
-    if VERSION < (3, 4):
+def waited(reading, writing):
+    """Whether what is being handled says only that the descriptor was made one that does not wait; waits then."""
+    again = sys.exc_info()[1].args[:1] == (errno.EAGAIN,)
+    if again:
+        select(reading, writing, ())
+    return again
+
+
+def own(descriptor):
+    """Makes a descriptor one that waits, whatever it was before, and keeps it from child processes."""
+    if VERSION >= (3, 5):
+        os.set_blocking(descriptor, True)
+    else:
         import fcntl
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_NONBLOCK)
         fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
 
 
@@ -84,113 +118,3 @@ def native(name):
 def native_keywords(keywords):
     """Keyword arguments with names as Python itself holds them."""
     return keywords if PY3 else dict([(native(key), value) for key, value in keywords.items()])
-
-
-def native_source(source):
-    """Source text as linecache takes it, and compile() behind MARK, with the ends of line that 2.6 asks for."""
-    if not PY3:
-        if isinstance(source, text_type):
-            source = source.encode('utf-8')
-        # What the client's file was coded in does not hold for text.
-        source = __import__('re').sub('^((#.*)?\n?[ \t]*#.*)coding', r'\1Coding', source.replace('\r\n', '\n'))
-    return source if source[-1:] == '\n' else source + '\n'
-
-
-def attribute(owner, name):
-    """An attribute by its name on the client, whose Python has other names for some methods of 2.x."""
-    if not PY3 and not hasattr(owner, name):
-        name = {'__next__': 'next', '__bool__': '__nonzero__', '__truediv__': '__div__'}.get(name, name)
-    return getattr(owner, name)
-
-
-def thread_id(ctypes):
-    """The C type in which PyThreadState_SetAsyncExc takes a thread."""
-    return ctypes.c_ulong if VERSION >= (3, 7) else ctypes.c_long
-
-
-def printed(data):
-    """What is printed as bytes."""
-    if isinstance(data, text_type):
-        # Whatever the text holds, printing must not fail over it.
-        return data.encode('utf-8', 'backslashreplace')
-    return bytes(data)
-
-
-def kept_bytes(data):
-    """Bytes that arrive as bytes when pickled with protocol 2."""
-    return data if PY3 else bytearray(data)
-
-
-def not_text(value):
-    """The persistent id of `str` of 2.x that is not UTF-8, so that it arrives as bytes; None for all else."""
-    if not PY3 and type(value) is str:
-        try:
-            value.decode('utf-8')
-        except UnicodeError:
-            return text('b'), value.decode('latin-1')
-    return None
-
-
-def plain_bytes(data):
-    """Bytes for a peer that reads plain data only; of 2.x as text if they are UTF-8."""
-    data = bytes(data)
-    return data if PY3 or not_text(data) else data.decode('utf-8')
-
-
-class Found(Exception):
-    """A value holds something that cannot go the quick way."""
-
-
-if PY3:
-    # Subclasses, because 3.13 does not let an instance be given a function.
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, item):
-            """Asked by the C pickler about everything."""
-            return self.identify(item)
-
-    class Quick(pickle.Pickler):
-        def reducer_override(self, item):
-            """Asked by the C pickler about what is not of a built-in type."""
-            if self.identify(item) is not None:
-                raise Found
-            return NotImplemented
-
-    class Unpickler(pickle.Unpickler):
-        def persistent_load(self, identity):
-            """Asked by the C unpickler."""
-            return self.find(identity)
-
-
-def dump(value, target, protocol, identify, take, quick):
-    """Pickles with persistent ids; buffers go to `take` where both ends can. With `quick` at full speed, and
-    False if the value holds something that `identify` knows, or may."""
-    if not PY3:
-        pickler = None if quick else pickle.Pickler(target, protocol)
-    elif protocol > 4:
-        pickler = (Quick if quick else Pickler)(target, protocol, buffer_callback=take)
-    elif quick and VERSION < (3, 8):
-        pickler = None
-    else:
-        pickler = (Quick if quick else Pickler)(target, protocol)
-    if not pickler:
-        return False
-    if PY3:
-        pickler.identify = identify
-    else:
-        pickler.persistent_id = identify
-    try:
-        pickler.dump(value)
-    except Found:
-        return False
-    return True
-
-
-def load_from(source, find, buffers):
-    """Unpickles from a file."""
-    if not PY3:
-        unpickler = pickle.Unpickler(source)
-        unpickler.persistent_load = find
-    else:
-        unpickler = Unpickler(source, buffers=buffers) if buffers else Unpickler(source)
-        unpickler.find = find
-    return unpickler.load()

@@ -3,6 +3,7 @@ import sys
 import traceback
 
 compat = load('compat')
+late = load('compat_late')
 wire = load('wire')
 
 
@@ -83,8 +84,8 @@ def pickled(machine, error):
             if attempt:
                 error = type(error)(*[plain(value) for value in error.args])
             data = b''.join(writing.pickled(machine, error, None))
-            compat.load_from(load('reading').BytesIO(data), id, None)
-            return compat.kept_bytes(data)
+            late.load_from(load('reading').BytesIO(data), id, None)
+            return late.kept_bytes(data)
         except Exception:
             pass
     return None

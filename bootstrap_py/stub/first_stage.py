@@ -16,10 +16,11 @@ p=[""]
 try:p+=[os.getcwd()]
 except OSError:pass
 sys.path[:]=[q for q in sys.path if q not in p]
-import zlib
+import select,zlib
 n=int(a[5])
 d=os.read(0,0)
 while len(d)<n:
+ select.select([0],[],[])
  s=os.read(0,n-len(d))
  if not s:sys.exit(1)
  d+=s

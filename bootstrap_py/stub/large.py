@@ -1,5 +1,6 @@
 # Messages longer than one frame: requests that arrive in chunks, answers sent in chunks.
 compat = load('compat')
+late = load('compat_late')
 wire = load('wire')
 
 
@@ -37,7 +38,7 @@ class Message(object):
             del self.machine.messages[self.request]
             self.ended.append(last)
         if self.abandoned:
-            self.worker.drop(self.abandon())
+            load('threads').drop(self.worker, self.abandon())
         elif self.worker.parked:
             self.machine.roused.append(self.worker)
 
@@ -59,8 +60,12 @@ class Message(object):
         """Waits for the next chunk; False at the end of the message."""
         machine = self.machine
         worker = self.worker
-        while not self.chunks:
-            if self.ended:
+        while True:
+            # In this order: the last chunk is put there first and the end told second.
+            ended = len(self.ended)
+            if self.chunks:
+                break
+            if ended:
                 return False
             worker.credit(wire.MAX_PAYLOAD // 4)
             if machine.link.reading.acquire(False):
@@ -90,7 +95,7 @@ class Message(object):
 
     def readinto(self, target):
         """Fills `target` as far as the message goes; the number of bytes."""
-        target = compat.filled(target)
+        target = late.filled(target)
         if len(target) > 1 << 26:
             huge(target)
         done = 0

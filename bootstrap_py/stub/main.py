@@ -1,18 +1,46 @@
 # Starts the stub: loads its other files as they are needed, takes over the descriptors, greets, runs the main thread.
 import os
 import sys
-# Here in the main thread, because it takes the thread that imports it for that.
-import threading
+import zlib
 
 
 class Files(object):
-    """The files of the stub as text; each is compiled when it is first asked for, because compiling all of
-    them would take longer than starting Python."""
+    """The files of the stub as text. Each is compiled when it is first asked for, because compiling all of them
+    would take longer than starting Python; and those that few connections need arrive only in front of the need."""
 
     def __init__(self, parts):
-        self.sources = dict(zip(['<easycluster>/' + name for name in parts[1::2]], parts[2::2]))
+        self.sources = {}
+        # Those that linecache is not told yet.
+        self.waiting = {}
+        # Payloads of PART (BS-9), which are inflated when a file is asked for that may be in one.
+        self.arrived = []
         self.modules = {}
+        self.making = {}
         self.pid = 0
+        self.machine = None
+        self.add(parts)
+
+    def add(self, parts):
+        """Takes names and texts in turn."""
+        for name, source in zip(parts[::2], parts[1::2]):
+            name = '<easycluster>/' + name
+            self.sources[name] = self.waiting[name] = source
+
+    def there(self, name):
+        """Whether the file `name`.py has arrived."""
+        name = '<easycluster>/%s.py' % name
+        if name not in self.sources:
+            with self.locked():
+                while self.arrived:
+                    try:
+                        self.add(str(zlib.decompress(self.arrived[0], -15).decode()).split('\0'))
+                    except ValueError:
+                        self.machine.link.fatal('malformed', 'a part is no text')
+                    except zlib.error:
+                        self.machine.link.fatal('malformed', 'a part is broken')
+                    # Only now, because a cancellation may come in between.
+                    del self.arrived[0]
+        return name in self.sources
 
     def load(self, name):
         """The module of the file `name`.py."""
@@ -20,24 +48,33 @@ class Files(object):
 
     def make(self, name):
         """The same where it is not there yet; another thread may be at it, or this one, as files name each other."""
-        filename = '<easycluster>/%s.py' % name
+        while not self.there(name):
+            # Not with the lock held, which who reads may want.
+            self.machine.wait()
+        with self.locked():
+            return self.modules.get(name) or self.making.get(name) or self.build(name)
+
+    def locked(self):
+        """The lock, which its holder may take again."""
         if self.pid != os.getpid():
             # Also in a forked child process, where nobody goes on with what another thread was at.
             self.pid = os.getpid()
             self.making = {}
-            self.lock = threading.RLock()
-        with self.lock:
-            if name in self.modules or name in self.making:
-                return self.modules.get(name) or self.making[name]
-            module = self.making[name] = type(sys)('easycluster_' + name)
-            module.load = self.load
-            try:
-                exec(compile(self.sources[filename], filename, 'exec', 0, True), module.__dict__)
-                self.modules[name] = module
-            finally:
-                # A cancellation may come in between.
-                del self.making[name]
-            return module
+            self.lock = self.modules['compat'].RLock()
+        return self.lock
+
+    def build(self, name):
+        """Compiles a file."""
+        filename = '<easycluster>/%s.py' % name
+        module = self.making[name] = type(sys)('easycluster_' + name)
+        module.load = self.load
+        try:
+            exec(compile(self.sources[filename], filename, 'exec', 0, True), module.__dict__)
+            self.modules[name] = module
+        finally:
+            # A cancellation may come in between.
+            del self.making[name]
+        return module
 
 
 class Later(object):
@@ -53,8 +90,9 @@ class Later(object):
 
 def main(parts, marker):
     """Runs the stub until the connection ends."""
-    files = Files(parts)
-    compat = files.load('compat')
+    files = Files(parts[1:])
+    # Without the lock, which comes from what this one imports.
+    compat = files.build('compat')
     wire = files.load('wire')
     # 0 and 1 move away, so that remote code that reads or prints does not touch the frames.
     frames_in = os.dup(0)
@@ -66,7 +104,7 @@ def main(parts, marker):
     os.close(null)
     os.close(stdout)
     for descriptor in (frames_in, frames_out, printed):
-        compat.keep_private(descriptor)
+        compat.own(descriptor)
     try:
         os.setpgid(0, 0)
     except OSError:
@@ -83,7 +121,7 @@ def main(parts, marker):
     del sys.argv[1:]
     # It kept interpreters from 3.11 on from importing what lies about, before the first stage could.
     os.environ.pop('PYTHONSAFEPATH', None)
-    machine = files.load('worker').Machine(link, printed)
+    machine = files.machine = files.load('worker').Machine(link, printed)
     # Kept, because print() of some versions does not hold what it finds in sys.
     machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
     sys.__stdout__, sys.__stderr__ = machine.stand_ins

@@ -4,6 +4,8 @@ import os
 import sys
 
 compat = load('compat')
+late = load('compat_late')
+threads = load('threads')
 wire = load('wire')
 get_ident = compat.thread.get_ident
 
@@ -36,13 +38,6 @@ class Output(object):
         self.granted += size
         load('worker').release(self.room)
 
-    def worker(self):
-        """The calling thread's worker, or None."""
-        ident = get_ident()
-        for worker in list(self.machine.alive):
-            if worker.ident == ident:
-                return worker
-
     def send(self, data, flags, worker):
         """Puts bytes behind what is pending; waits while the window is used up. Called with `lock` held."""
         request = worker.request if worker else 0
@@ -66,40 +61,34 @@ class Output(object):
             # A forked child process: the connection is not its own, but the pipe is.
             os.write(1 + (flags > 0), data)
             return True
-        worker = self.worker()
+        worker = self.machine.current()
+        if worker:
+            return worker.shielded(self.carry, wait, data, flags, worker)
+        return self.carry(wait, data, flags, worker)
+
+    def carry(self, wait, data, flags, worker):
+        """The same, where no interruption comes in between."""
         machine = self.machine
+        if not self.lock.acquire(wait):
+            return False
         try:
-            if worker:
-                worker.shield = True
-                # An interruption that was set before is raised here, where nothing is locked.
-                for tick in compat.ticks:
-                    pass
-            if not self.lock.acquire(wait):
-                return False
-            try:
-                while compat.select(machine.printed, (), (), 0)[0]:
-                    room = self.granted - self.sent
-                    if not wait and room <= 0:
-                        return False
-                    # Out of the pipe and not yet pending: who answers meanwhile has to wait for it (ME-16).
-                    machine.carrying = True
-                    carried = compat.read(machine.printed[0], min(max(room, 1), 65536))
-                    if not carried:
-                        # Remote code has closed its descriptor 1.
-                        machine.printed.pop()
-                    self.send(carried, 0, worker)
-                    machine.carrying = False
-                self.send(data, flags, worker)
-            finally:
-                self.lock.release()
-            if data:
-                machine.link.flush()
+            while compat.select(machine.printed, (), (), 0)[0]:
+                room = self.granted - self.sent
+                if not wait and room <= 0:
+                    return False
+                # Out of the pipe and not yet pending: who answers meanwhile has to wait for it (ME-16).
+                machine.carrying = True
+                carried = compat.read(machine.printed[0], min(max(room, 1), 65536))
+                if not carried:
+                    # Remote code has closed its descriptor 1.
+                    machine.printed.pop()
+                self.send(carried, 0, worker)
+                machine.carrying = False
+            self.send(data, flags, worker)
         finally:
-            if worker:
-                worker.shield = False
-        if worker and worker.deferred and worker.running == worker.cancelled:
-            worker.deferred = False
-            raise KeyboardInterrupt
+            self.lock.release()
+        if data:
+            machine.link.flush()
         return True
 
     def flush(self):
@@ -125,7 +114,7 @@ class Stream(io.TextIOBase):
 
     def write(self, data):
         """Takes text or bytes; their length."""
-        sent = compat.printed(data)
+        sent = late.printed(data)
         ident = get_ident()
         sent = self.unfinished.pop(ident, b'') + sent
         if b'\n' in sent or len(sent) > 8192:
@@ -146,7 +135,7 @@ class Stream(io.TextIOBase):
         return self.descriptor
 
     def writable(self):
-        """Yes."""
+        """That it can be written to, as io.TextIOBase asks."""
         return True
 
     def close(self):
@@ -155,14 +144,12 @@ class Stream(io.TextIOBase):
 
 
 def of(machine):
-    """The machine's output; made when first used."""
-    if machine.output is None:
-        machine.output = Output(machine)
-    return machine.output
+    """The machine's output; made when first used, once."""
+    return machine.output or threads.once(machine, 'output', Output)
 
 
 def carry(machine):
-    """Is the thread that carries what comes through the pipe while no call ends."""
+    """Carries what comes through the pipe while no call ends."""
     while machine.printed:
         compat.select(machine.printed, (), ())
         of(machine).pump(True)

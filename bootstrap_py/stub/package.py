@@ -4,6 +4,7 @@ calls = load('calls')
 names = load('names')
 exports = load('exports')
 sources = load('sources')
+PROVIDED = sources.PROVIDED
 
 
 class RemoteProxy(object):
@@ -12,9 +13,19 @@ class RemoteProxy(object):
     __module__ = 'easycluster'
 
 
+def find(package, name):
+    """A name of the package that has not been asked for yet."""
+    if name not in PROVIDED and name != '__all__':
+        raise AttributeError(name)
+    fill(package)
+    return package.__dict__[name]
+
+
 def fill(package):
     """Puts the names into the package."""
     machine = package.machine
+    # From here on remote code may say of an object of any type that it stays here.
+    machine.singletons = exports.singletons
 
     def definitions_module(name, keep_source=True):
         """The definitions module of that name, made if there is none."""
@@ -26,7 +37,7 @@ def fill(package):
         """Adds definitions to the definitions module of that name."""
         definitions_module(name).define(code)
 
-    found = dict([(name, getattr(owner, name)) for owner in (exports, names) for name in calls.PROVIDED
+    found = dict([(name, getattr(owner, name)) for owner in (exports, names) for name in PROVIDED
                   if hasattr(owner, name)])
     found.update({'SINGLE': -1, 'VERSION': machine.version, 'RemoteProxy': RemoteProxy,
                   'definitions_module': definitions_module, 'define_common': define_common})
@@ -37,7 +48,10 @@ def fill(package):
     package.easycluster = package
 
 
-def provide(package, module):
-    """Puts the names into a definitions module, where they are not taken."""
-    for name in calls.PROVIDED:
-        module.__dict__.setdefault(name, getattr(package, name))
+def provide(machine, module, source):
+    """Puts the names into a definitions module, where they are not taken, if the source names one."""
+    wanted = [name for name in PROVIDED if name in source]
+    if wanted:
+        for name in PROVIDED:
+            module.__dict__.setdefault(name, getattr(machine.package, name))
+    return wanted

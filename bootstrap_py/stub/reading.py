@@ -2,6 +2,7 @@
 from io import BytesIO
 
 compat = load('compat')
+late = load('compat_late')
 wire = load('wire')
 references = load('references')
 
@@ -18,7 +19,7 @@ def unpickle(machine, flags, payload):
     buffers = None
     if flags & wire.BUFFERS:
         source, buffers = split(machine, source)
-    value = compat.load_from(source, find, buffers)
+    value = late.load_from(source, find, buffers)
     # What stands behind the pickle is of no use, but has to be taken.
     while source.read(65536):
         pass
@@ -36,7 +37,7 @@ def split(machine, source):
             start = len(data)
             data.extend(bytearray(min(size - start, 1 << 24)))
             # The view is gone before the next extension.
-            if source.readinto(compat.filled(data)[start:]) < len(data) - start:
+            if source.readinto(late.filled(data)[start:]) < len(data) - start:
                 machine.link.fatal('malformed', 'the buffers do not add up to the message')
         return data
 

@@ -4,13 +4,12 @@ import sys
 compat = load('compat')
 wire = load('wire')
 calls = load('calls')
+threads = load('threads')
 
 
 def of(machine):
-    """The machine's table of references; made when first used."""
-    if machine.references is None:
-        machine.references = References(machine)
-    return machine.references
+    """The machine's table of references; made when first used, once."""
+    return machine.references or threads.once(machine, 'references', References)
 
 
 class References(object):

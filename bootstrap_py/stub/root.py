@@ -4,6 +4,7 @@ import sys
 compat = load('compat')
 names = load('names')
 sources = load('sources')
+attribute = load('compat_late').attribute
 native = compat.native
 
 
@@ -19,7 +20,7 @@ class Root(object):
 
     def getmethod(self, owner, name):
         """(True, None) for what is called by name, else (False, value)."""
-        value = compat.attribute(owner, native(name))
+        value = attribute(owner, native(name))
         kind = type(value).__name__
         # Methods and functions of all sorts; classes and instances that can be called are values.
         return (True, None) if 'method' in kind or 'function' in kind else (False, value)
@@ -51,3 +52,9 @@ class Root(object):
         """Runs blocks of definitions."""
         for block in blocks:
             sources.define(self.machine, self.machine.module, block)
+
+
+def method(machine, oid, name, args, kwargs):
+    """Calls a method of the object of that number, or of the root object."""
+    owner = load('references').of(machine).held(oid) if oid else Root(machine)
+    return attribute(owner, native(name))(*args, **compat.native_keywords(kwargs))

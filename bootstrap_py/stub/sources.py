@@ -2,13 +2,18 @@
 import sys
 
 compat = load('compat')
+late = load('compat_late')
 wire = load('wire')
 calls = load('calls')
 names = load('names')
 
+# What `from easycluster import *` gives to definitions; a source that names none of them costs nothing.
+PROVIDED = ('ServerObject RemoteProxy DefaultRemoteProxy SelfIterProxy RemoteException make_server_class '
+            'make_singleton exec_return get_global set_global definitions_module define_common SINGLE VERSION '
+            'easycluster').split()
 # Sources that linecache is not told yet, because loading it at the start would cost more than the rest; those
 # of the stub itself among them.
-waiting = dict(load.__self__.sources)
+waiting = load.__self__.waiting
 functions = {}
 count = [0]
 
@@ -27,12 +32,15 @@ def register():
 
 def run(machine, module, source, mode, filename=None, space=None):
     """Compiles and runs source in a module; the value of an expression, or of exec_return()."""
-    calls.provide(machine, module, source)
+    for name in PROVIDED:
+        if name in source:
+            load('package').provide(machine, module, source)
+            break
     if filename is None:
         # Numbers come round again, so that tracebacks keep the last few thousand sources and not all.
         count[0] = count[0] % 4096 + 1
         filename = '<easycluster %s %d>' % (mode, count[0])
-    source = compat.native_source(source)
+    source = late.native_source(source)
     waiting[filename] = source
     code = compile(compat.MARK + source, filename, 'eval' if mode == 'eval' else 'exec', 0, True)
     try:

@@ -1,4 +1,4 @@
-# The threads that serve while calls run: one looks for what waits, one reads, one carries what children print.
+# The threads that serve while long calls run: one looks for what waits, one reads.
 import time
 
 compat = load('compat')
@@ -9,9 +9,8 @@ CALM = 16
 
 
 def tick(machine):
-    """Is the ticker thread."""
+    """Runs in the ticker thread: looks every few ms, but parks while there is nothing to look for."""
     link = machine.link
-    machine.start(load('output').carry, machine)
     reads = still = quiet = 0
     while True:
         late = []
@@ -31,10 +30,9 @@ def tick(machine):
             if machine.reader_started:
                 release(machine.reader_wake)
             else:
-                machine.reader_started = True
                 machine.reader_wake = compat.thread.allocate_lock()
                 machine.reader_wake.acquire()
-                machine.start(read_on, machine)
+                machine.reader_started = machine.reader_active = begin(machine, read_on)
         for worker in late:
             if worker.held:
                 worker.release(False)
@@ -57,13 +55,30 @@ def needed(machine):
     return False
 
 
+def begin(machine, work):
+    """Starts a thread; False if the system gives none, where things go on without."""
+    try:
+        machine.start(work, machine)
+    except compat.thread.error:
+        return False
+    return True
+
+
+def leave(machine):
+    """Gives the reading back. A thread that began to run while the reader was still active has left the ticker
+    parked; so it is looked for once more."""
+    machine.reader_active = False
+    if machine.ticker_parked and needed(machine):
+        machine.rouse_ticker()
+
+
 def read_on(machine):
-    """Is the reader thread: reads from when the ticker says so until calls are short again."""
+    """Runs in the reader thread: reads from when the ticker says so until calls are short again."""
     reading = machine.link.reading
     while True:
         if reading.acquire(False):
             read_until_calm(machine)
-        machine.reader_active = False
+        leave(machine)
         machine.reader_wake.acquire()
 
 
@@ -82,9 +97,14 @@ def read_until_calm(machine):
         if calm >= CALM and len(roused) == 1 and not roused[0].ended:
             # Inactive before the release, so that who runs knows to rouse the ticker; released before the
             # thread is roused, which must find it free after its request.
-            machine.reader_active = False
+            leave(machine)
             link.reading.release()
-            roused[0].rouse()
-            return
+            if roused[0].rouse():
+                return
+            # It could not be started, so it will not read.
+            machine.reader_active = True
+            if not link.reading.acquire(False):
+                return
+            continue
         for worker in roused:
             worker.rouse()

@@ -1,7 +1,6 @@
 # Bytes to frames and frames to bytes (spec/framing.md); the one place that reads and writes the connection.
 import os
 import struct
-import zlib
 
 compat = load('compat')
 
@@ -12,10 +11,10 @@ COMPRESS_MIN = 256
 READ_SIZE = 65536
 MORE, DEFLATED, BUFFERS, NO_REPLY, ONE_SHOT, STDERR, REFERENCES = 1, 2, 4, 8, 16, 32, 64
 HELLO, CALL, METHOD, EVAL, EXEC, DEFINE, RUN = range(1, 8)
-DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE = range(16, 23)
+DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE, PART = range(16, 24)
 HELLO_S, RESULT, ERROR, OUTPUT, CLASS, PONG, FATAL = range(65, 72)
 # What a client may send, and the flags that each kind may carry (FR-5).
-FLAGS = dict.fromkeys((HELLO, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE), 0)
+FLAGS = dict.fromkeys((HELLO, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE, PART), 0)
 FLAGS[DATA] = MORE | DEFLATED
 FLAGS.update(dict.fromkeys(range(CALL, RUN + 1), MORE | DEFLATED | BUFFERS | NO_REPLY | ONE_SHOT | REFERENCES))
 
@@ -24,7 +23,15 @@ pack = header.pack
 unpack = header.unpack_from
 
 
-class Link(object):
+class Seldom(object):
+    """A class whose seldom methods are functions of seldom.py, which puts them here when the first is asked for:
+    compiling them before the first call would hold it up."""
+
+    def __getattr__(self, name):
+        return getattr(load('seldom'), name).__get__(self)
+
+
+class Link(Seldom):
     """The two descriptors of the connection.
 
     Reading: whoever holds `reading` may call `read`. Writing: frames are put on `pending`, and whoever gets
@@ -48,6 +55,8 @@ class Link(object):
         try:
             data = compat.read(self.frames_in, READ_SIZE)
         except EnvironmentError:
+            if compat.waited([self.frames_in], []):
+                return
             data = b''
         self.reads += 1
         if not data:
@@ -74,16 +83,18 @@ class Link(object):
                     break
                 payload = data[start + HEADER_SIZE:stop]
                 if flags & DEFLATED:
-                    payload = self.inflate(payload)
+                    payload = self.part('deflate').inflate(self, payload)
                 request(kind, flags, number, thread, payload, length + HEADER_SIZE)
             else:
-                self.check(kind, length)
+                if (kind not in FLAGS or kind == CREDIT and length != 4 or kind == RELEASE and length % 12
+                        or kind == PING and length > 64 or kind in (CANCEL, STOP_THREAD, CLOSE) and length):
+                    self.refuse(magic, kind, flags, length)
                 if stop > end:
                     self.need = stop - start
                     break
                 payload = data[start + HEADER_SIZE:stop]
                 if flags & DEFLATED:
-                    payload = self.inflate(payload)
+                    payload = self.part('deflate').inflate(self, payload)
                 control(kind, flags, number, thread, payload, length + HEADER_SIZE)
             start = stop
         self.have = end - start
@@ -93,47 +104,10 @@ class Link(object):
         """Whether a frame of this kind may have these flags now."""
         return not flags & ~FLAGS.get(kind, 0) and (self.compress or not flags & DEFLATED)
 
-    def check(self, kind, length):
-        """Ends the connection over a kind that a client does not send, or a control frame's length (FR-14)."""
-        if kind not in FLAGS:
-            self.refuse(0x4543, kind, 0, 0)
-        if (kind == CREDIT and length != 4 or kind == RELEASE and length % 12 or kind == PING and length > 64
-                or kind in (CANCEL, STOP_THREAD, CLOSE) and length):
-            self.fatal('malformed', 'frame kind 0x%02x of %d bytes' % (kind, length))
-
-    def refuse(self, magic, kind, flags, length):
-        """Ends the connection over a header that breaks a rule."""
-        if magic != 0x4543:
-            self.fatal('garbled', 'a frame begins with 0x%04x' % magic)
-        if kind not in FLAGS:
-            self.fatal('unknown-kind', 'frame kind 0x%02x' % kind)
-        if not self.allowed(kind, flags):
-            self.fatal('unknown-flag', 'flags 0x%02x on frame kind 0x%02x' % (flags, kind))
-        self.fatal('too-large', 'a frame of %d bytes' % length)
-
-    def inflate(self, payload):
-        """The content of a DEFLATED payload (FR-10)."""
-        inflater = zlib.decompressobj()
-        try:
-            content = inflater.decompress(payload, MAX_PAYLOAD + 1)
-            if len(content) <= MAX_PAYLOAD and not getattr(inflater, 'eof', False):
-                # Before 3.3 nothing tells that a stream is whole, but that this raises on what is missing.
-                zlib.decompress(payload)
-        except zlib.error:
-            inflater = None
-        if inflater is None or inflater.unused_data:
-            self.fatal('malformed', 'a deflated frame is broken')
-        if len(content) > MAX_PAYLOAD:
-            self.fatal('too-large', 'a frame of more than 1 MiB')
-        return content
-
     def frame(self, kind, request, thread, payload, flags=0):
         """One frame, deflated where that pays."""
         if self.compress and len(payload) >= COMPRESS_MIN:
-            shorter = zlib.compress(payload, 1)
-            if len(shorter) < len(payload):
-                flags |= DEFLATED
-                payload = shorter
+            flags, payload = load('deflate').deflate(flags, payload)
         return pack(0x4543, kind, flags, len(payload), request, thread) + payload
 
     def send(self, *frame):
@@ -160,22 +134,16 @@ class Link(object):
 
     def write(self, data):
         """Writes all of it; the client's disappearance ends the process."""
-        try:
-            sent = compat.write(self.frames_out, data)
-            if sent < len(data):
-                data = compat.view(data)
-                while sent < len(data):
-                    sent += compat.write(self.frames_out, data[sent:sent + MAX_PAYLOAD])
-        except EnvironmentError:
-            self.end()
-
-    def fatal(self, code, sentence):
-        """Tells the client why, and ends."""
-        self.writing.acquire()
-        # It may not be deflated (FR-7).
-        self.compress = False
-        self.write(self.frame(FATAL, 0, 0, compat.text('%s: %s' % (code, sentence)).encode('utf-8')))
-        self.end()
+        while True:
+            try:
+                sent = compat.write(self.frames_out, data)
+            except EnvironmentError:
+                sent = 0
+                if not compat.waited([], [self.frames_out]):
+                    self.end()
+            if sent == len(data):
+                return
+            data = compat.view(data)[sent:]
 
     def end(self):
         """Ends the process group at once (ME-15)."""

@@ -1,5 +1,6 @@
 # The threads that run requests, and who of them reads (leader and followers, without hand-over between calls).
 import os
+import sys
 import time
 
 compat = load('compat')
@@ -14,6 +15,7 @@ UNUSUAL = wire.MORE | wire.BUFFERS | NO_REPLY | wire.REFERENCES
 THREAD_WINDOW = 1048576
 CREDIT_DUE = THREAD_WINDOW // 4
 HOLD_LIMIT = 65536
+CONTAINERS = frozenset((list, tuple, dict))
 
 
 def release(lock):
@@ -24,7 +26,7 @@ def release(lock):
         pass
 
 
-class Worker(object):
+class Worker(wire.Seldom):
     """One server thread: its queue, and what it is doing."""
 
     def __init__(self, machine, number, one_shot):
@@ -52,18 +54,6 @@ class Worker(object):
         # the thread itself counts. Two threads that change one number would lose a change now and then.
         self.arrived = self.dropped = self.taken = self.returned = 0
 
-    def rouse(self):
-        """Makes the thread look at its queue; starts it first if need be."""
-        if self.parked:
-            self.parked = False
-            release(self.wake)
-        elif not self.started:
-            self.started = True
-            try:
-                self.machine.start(self.work)
-            except compat.thread.error:
-                load('control').refuse_thread(self)
-
     def work(self):
         """Runs queued requests, and reads when nobody else does, until told to end."""
         self.ident = compat.thread.get_ident()
@@ -71,10 +61,14 @@ class Worker(object):
         reading = machine.link.reading
         if self is machine.main:
             calls.ready(self)
+        else:
+            load('threads').settle(machine)
         while True:
+            # In this order: the last request is put there first and the end told second.
+            ended = self.ended
             if self.queue:
                 self.run()
-            elif self.ended:
+            elif ended:
                 break
             elif reading.acquire(False):
                 # The reader before may have filled the queue since.
@@ -91,13 +85,6 @@ class Worker(object):
         # It may have been the one to read next.
         machine.main.rouse()
 
-    def park(self, wanted, watch):
-        """Waits to be roused, unless there is something in `wanted`, or with `watch` nobody reads now."""
-        self.parked = True
-        if not (wanted or self.ended and not self.one_shot or watch and not self.machine.link.reading.locked()):
-            self.wake.acquire()
-        self.parked = False
-
     def run(self):
         """Runs all that is queued, and sends the answers."""
         machine = self.machine
@@ -111,6 +98,7 @@ class Worker(object):
         numbers = compat.numbers
         find = machine.names.get
         cancelled = machine.cancelled
+        containers = CONTAINERS
         chunk = 0 if machine.link.compress else CHUNK
         direct = compat.PY3
         getpid = os.getpid
@@ -125,24 +113,27 @@ class Worker(object):
             except IndexError:
                 # A cancellation took the last one.
                 break
-            self.running = self.request = request
             flags &= UNUSUAL
             try:
                 try:
+                    # In here, where an interruption is taken as soon as it may come.
+                    self.running = self.request = request
                     if cancelled:
                         calls.stop(self, request)
                     if kind == CALL and not flags:
                         try:
                             name, args, kwargs = loads(payload)
                         except Exception:
-                            name, args, kwargs = calls.unpickle(self, flags, request, payload)
+                            name, args, kwargs = load('requests').unpickle(self, flags, request, payload)
                         function = find(name)
                         if function is None or not direct:
                             value = calls.call(machine, name, args, kwargs)
                         else:
                             value = function(*args, **kwargs)
+                    elif kind == wire.CLOSE:
+                        calls.finish(machine)
                     else:
-                        value = calls.perform(self, kind, flags, request, payload)
+                        value = load('requests').perform(self, kind, flags, request, payload)
                     self.running = 0
                     if getpid() != pid:
                         # A child process that remote code has forked comes back here; the connection is not its own.
@@ -150,7 +141,9 @@ class Worker(object):
                     if self.cancelling:
                         load('control').absorb(self)
                     # What is long is pickled in pieces, without a copy.
-                    if type(value) in numbers or type(value) in scalars and len(value) < CHUNK:
+                    kept = type(value)
+                    if kept in numbers or kept in scalars and len(value) < CHUNK or (
+                            kept in containers and not machine.singletons and self.is_plain(value, 2)):
                         answer = RESULT
                         flagged = 0
                         data = dumps(value, protocol)
@@ -185,29 +178,6 @@ class Worker(object):
         self.busy = False
         self.request = 0
 
-    def failed(self, request, flags, pid):
-        """The answer of a request whose code has raised what is being handled."""
-        self.running = 0
-        if os.getpid() != pid:
-            os._exit(1)
-        if self.cancelling:
-            load('control').absorb(self)
-        return load('errors').failure(self, request, flags)
-
-    def credit(self, least):
-        """Returns what the thread has taken, if it is that much (ME-10)."""
-        taken = self.taken
-        if taken >= least:
-            self.taken = 0
-            self.returned += taken
-            self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
-
-    def drop(self, size):
-        """Returns what will not be run; called by who reads."""
-        self.dropped += size
-        if not self.one_shot:
-            self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', size))
-
     def release(self, wait=True):
         """Sends the answers held back, after whatever was printed before them. Without `wait`, not if that
         would have to wait for the client."""
@@ -226,16 +196,21 @@ class Worker(object):
             machine.link.flush()
 
 
-class Machine(object):
+class Machine(wire.Seldom):
     """The threads together, and what they share."""
 
     def __init__(self, link, printed):
         self.link = link
         # As a list, which select() takes; not poll(), of which an object serves one thread at a time.
         self.printed = [printed]
+        self.pid = os.getpid()
         self.carrying = False
         self.unflushed = False
         self.output = self.references = self.protocol = None
+        # Whether a thread waits for the main one to import threading.
+        self.settling = False
+        # Objects of built-in types that stay here all the same.
+        self.singletons = ()
         self.taking = allocate_lock()
         self.main = Worker(self, 0, False)
         self.main.started = True
@@ -264,30 +239,28 @@ class Machine(object):
             self.link.fatal('internal', load('errors').traceback.format_exc())
 
     def read(self, me):
-        """Reads once, with `link.reading` held, which is released here; `me` is the worker who reads. True if
-        the reading was passed on to the one thread that got a request."""
+        """Reads once, with `link.reading` held, which is released here; `me` is the worker who reads, or None.
+        True if the reading was passed on to the one thread that got a request."""
         self.link.read(self.request, self.control)
         roused = self.roused
         self.roused = []
         if me in roused:
             roused.remove(me)
-        passed = len(roused) == 1 and not (me.queue or me.one_shot or roused[0].ended)
+        passed = me and len(roused) == 1 and not (me.queue or me.one_shot or roused[0].ended)
         # Released before anyone is roused: who finishes his request at once must find it free.
         self.link.reading.release()
         for worker in roused:
-            worker.rouse()
+            # Not to one that could not be started.
+            passed = worker.rouse() and passed
         return passed
 
     def request(self, kind, flags, request, thread, payload, counted):
         """Queues a request at its thread."""
         worker = self.workers.get(thread)
         if worker is None:
-            worker = Worker(self, thread, flags & wire.ONE_SHOT)
-            self.alive.add(worker)
-            if not worker.one_shot:
-                self.workers[thread] = worker
+            worker = self.link.part('threads').begin(self, thread, flags & wire.ONE_SHOT)
         if flags & wire.MORE or request in self.messages or self.protocol is None:
-            payload = load('large').begin(self, worker, request, payload)
+            payload = self.link.part('large').begin(self, worker, request, payload)
         self.count(worker, counted)
         worker.queue.append((kind, flags, request, payload, counted))
         if worker not in self.roused:
@@ -302,31 +275,63 @@ class Machine(object):
 
     def control(self, kind, *frame):
         """Acts on a frame that is not a request; never waits."""
-        if kind == wire.HELLO or self.protocol is None:
+        if kind == wire.PART:
+            load.__self__.arrived.append(frame[3])
+        elif kind == wire.HELLO or self.protocol is None:
             calls.greet(self, kind, frame[3])
         elif kind == wire.PING:
             self.link.send(wire.PONG, 0, 0, frame[3])
+        elif kind == wire.CLOSE and not (self.is_busy() and load.__self__.there('control')):
+            self.close()
         else:
-            load('control').act(self, kind, *frame)
+            self.link.part('control').act(self, kind, *frame)
+
+    def close(self):
+        """Drops what is queued, and lets the main thread end everything after what it runs."""
+        for worker in list(self.alive):
+            worker.queue.clear()
+        if 'atexit' in sys.modules:
+            self.start(self.end)
+        self.main.queue.append((wire.CLOSE, 0, 0, b'', 0))
+        self.roused.append(self.main)
 
     def rouse_ticker(self):
         """Starts the ticking, which looks every few ms for what would otherwise wait for a long call."""
         self.ticker_parked = False
         if self.ticker_started:
+            if compat.LATE and compat.thread.get_ident() == self.main.ident:
+                # At an early moment that is not that of the first call.
+                __import__('threading')
             release(self.ticker_wake)
         else:
             self.ticker_started = True
-            self.start(self.tick)
+            try:
+                self.start(self.tick)
+            except compat.thread.error:
+                # Then nobody reads while a call runs.
+                pass
 
     def tick(self):
-        """Is the ticker thread. It is compiled only after its first tick, beside the first call's answer."""
-        time.sleep(0.005)
-        load('ticker').tick(self)
+        """Runs in the ticker thread. What it does is compiled only where a call takes longer than one tick."""
+        try:
+            self.start(self.carry)
+        except compat.thread.error:
+            pass
+        while True:
+            time.sleep(0.005)
+            if self.is_busy():
+                load('ticker').tick(self)
+            # Told first and looked after again second, while who runs does it the other way round.
+            self.ticker_parked = True
+            if not self.is_busy():
+                self.ticker_wake.acquire()
+            self.ticker_parked = False
 
-    def stream(self, stand_in):
-        """The real stream in the place of one that stands for it."""
-        return load('output').of(self).stream(stand_in)
+    def is_busy(self):
+        """Whether a thread runs requests."""
+        return [worker for worker in list(self.alive) if worker.busy]
 
-    def flush_streams(self):
-        """Sends what was printed through sys.stdout without an end of line."""
-        load('output').of(self).flush()
+    def carry(self):
+        """Runs in the thread that carries what children print while no call ends."""
+        compat.select(self.printed, (), ())
+        load('output').carry(self)

@@ -1,5 +1,6 @@
 # Pickling results: plain data, references to what stays here, and large buffers out of band.
 compat = load('compat')
+late = load('compat_late')
 wire = load('wire')
 references = load('references')
 exports = load('exports')
@@ -35,7 +36,7 @@ def result(machine, value):
     if machine.peer == 'rust':
         pieces = Pieces()
         # The quick way asks only about what is not built-in, which is no plain data.
-        if not exports.singletons and compat.dump(value, pieces, machine.protocol, id, None, True):
+        if not exports.singletons and late.dump(value, pieces, machine.protocol, id, None, True):
             return wire.RESULT, 0, pieces.data()
         return plain_result(machine, value)
     buffers = []
@@ -55,7 +56,7 @@ def pickled(machine, value, buffers):
     def identify(item):
         export = export_of(item)
         if export is None:
-            return compat.not_text(item)
+            return late.not_text(item)
         number = held.add(item)
         sent.append((number, 1))
         return compat.text('r'), number, held.class_number(type(item).__name__, export)
@@ -68,11 +69,11 @@ def pickled(machine, value, buffers):
 
     pieces = Pieces()
     try:
-        if exports.singletons or not compat.dump(value, pieces, machine.protocol, export_of, take, True):
+        if exports.singletons or not late.dump(value, pieces, machine.protocol, export_of, take, True):
             del pieces[:]
             if buffers:
                 del buffers[:]
-            compat.dump(value, pieces, machine.protocol, identify, take, False)
+            late.dump(value, pieces, machine.protocol, identify, take, False)
     except BaseException:
         held.give_up(sent)
         raise
@@ -106,7 +107,7 @@ def plain(held, value, sent):
         if isinstance(value, base):
             return base(value)
     if isinstance(value, (bytes, bytearray)):
-        return compat.plain_bytes(value)
+        return late.plain_bytes(value)
     for base in (list, tuple, set, frozenset):
         if isinstance(value, base):
             return base([plain(held, item, sent) for item in value])

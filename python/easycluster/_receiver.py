@@ -19,9 +19,17 @@ from ._responses import Failed, NonblockingResponse, RemoteException, Target, Ti
 
 # How long one wait for another thread that delivers lasts, in seconds, before this one looks whether the connection is lost.
 _DELIVERY_CHECK = 10.0
-# How many completions are taken from the extension at once.
+# How many completions are taken from the extension at once, and how many of those one thread has in its hands at once.
 _BATCH = 4096
+_AT_ONCE = 64
 _get_ident = threading.get_ident
+
+
+def _give_back(held: deque[Completion], taken: deque[Completion], count: int) -> None:
+    """Gives the last `count` completions back to where they were taken from. Each is in one of the two at any time: the iterators
+    are in C, where no signal handler runs."""
+    if count:
+        taken.extendleft(islice(iter(held.pop, None), count))
 
 
 class Receiver(Connection):
@@ -56,40 +64,49 @@ class Receiver(Connection):
         completion function that has been called is not called again. That is why taking one, and calling a function with it, are
         one step each for the interpreter: iterators in C do both.
         """
-        held: list[Completion] = []
+        held: deque[Completion] = deque()
         pending = self._pending
         take_one = iter(taken.popleft, None)
+        at_once = 1
         ticket = None
         try:
             while taken and most != 0:
                 if end is not None and _monotonic() >= end and self._next_is_function(taken):
                     break
                 try:
-                    held.extend(islice(take_one, 1))
+                    held.extend(islice(take_one, at_once if most is None else 1))
                 except IndexError:
-                    # Another thread was first.
-                    break
-                ticket, tag, value = held[0]
-                target = pending.get(ticket)
-                if not tag and target.__class__ is NonblockingResponse:
-                    # The usual one. Setting it twice does no harm.
-                    target._response_val = value
-                    target._have_response = True
-                    pending.pop(ticket, None)
-                    held.clear()
-                else:
-                    self._deliver_held(held, own)
+                    # There are no more; another thread may have been first.
+                    pass
+                while held:
+                    ticket, tag, value = held[0]
+                    target = pending.get(ticket)
+                    if not tag and target.__class__ is NonblockingResponse:
+                        # The usual one. Setting it twice does no harm.
+                        target._response_val = value
+                        target._have_response = True
+                        pending.pop(ticket, None)
+                        held.popleft()
+                        at_once = _AT_ONCE
+                    else:
+                        # This may take long, so the others are there for any thread meanwhile.
+                        at_once = 1
+                        _give_back(held, taken, len(held) - 1)
+                        if self._waiters:
+                            self._tell_waiters()
+                        self._deliver_held(held, own)
                 if most is not None:
                     most -= 1
         except BaseException:
-            if held:
-                self._give_back(taken, held[0])
+            _give_back(held, taken, len(held))
+            self._end_given_back(taken)
             raise
         finally:
-            self._tell_waiters()
+            if self._waiters:
+                self._tell_waiters()
         return ticket
 
-    def _deliver_held(self, held: list[Completion], own: NonblockingResponse | None) -> None:
+    def _deliver_held(self, held: deque[Completion], own: NonblockingResponse | None) -> None:
         """Delivers the one completion in `held`, and leaves in there what is still to be delivered if something is raised."""
         ticket, tag, value = held[0]
         if tag:
@@ -128,10 +145,9 @@ class Receiver(Connection):
                 self._pending[ticket] = claimed[0]
             raise
 
-    def _give_back(self, taken: deque[Completion], completion: Completion) -> None:
-        taken.appendleft(completion)
+    def _end_given_back(self, taken: deque[Completion]) -> None:
+        """Completions went back to a queue that nobody looks into any more: close() came meanwhile and has not seen them."""
         if taken is not self._taken and self._closing_error is not None:
-            # Closed meanwhile; close() has not seen this one.
             self._end_pending(self._closing_error)
 
     def _keep_readable(self, taken: deque[Completion]) -> None:
@@ -143,9 +159,8 @@ class Receiver(Connection):
             native.keep_readable(on)
 
     def _tell_waiters(self) -> None:
-        if self._waiters:
-            with self._delivered:
-                self._delivered.notify_all()
+        with self._delivered:
+            self._delivered.notify_all()
 
     def _next_is_function(self, taken: deque[Completion]) -> bool:
         try:
@@ -226,7 +241,8 @@ class Receiver(Connection):
                     if not (response._have_response or taken or native.is_connected()):
                         self._end_if_lost(native)
         finally:
-            self._keep_readable(taken)
+            if taken or self._kept_readable:
+                self._keep_readable(taken)
 
     def _close_response(self, response: NonblockingResponse) -> None:
         """Sets a response whose connection was closed meanwhile, unless close() has done so, which tells every response."""
@@ -275,7 +291,8 @@ class Receiver(Connection):
                     return True
                 self._own_tickets.discard(ticket or 0)
         finally:
-            self._keep_readable(taken)
+            if taken or self._kept_readable:
+                self._keep_readable(taken)
         if not native.is_connected():
             self._end_pending(lambda: RemoteException(self._lost(native), ''))
             raise self._lost(native)

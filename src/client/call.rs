@@ -40,6 +40,7 @@ pub struct Call<R> {
     thread: ThreadTarget,
     timeout: Option<Duration>,
     barrier: bool,
+    plain: bool,
     error: Option<String>,
     result: PhantomData<fn() -> R>,
 }
@@ -56,6 +57,7 @@ impl<R> Call<R> {
             thread: ThreadTarget::Id(0),
             timeout: None,
             barrier: false,
+            plain: false,
             error: None,
             result: PhantomData,
         }
@@ -78,6 +80,12 @@ impl<R> Call<R> {
 
     pub(crate) fn barrier(mut self) -> Self {
         self.barrier = true;
+        self
+    }
+
+    /// Says that the call prints nothing, is over soon and gives little plain data (BS-10).
+    pub(crate) fn plain(mut self) -> Self {
+        self.plain = true;
         self
     }
 
@@ -133,6 +141,7 @@ impl<R> Call<R> {
         request.references = self.references;
         request.keeps = self.keeps.iter().map(RemoteObject::oid).collect();
         request.barrier = self.barrier;
+        request.plain = self.plain;
         request.deadline = self
             .timeout
             .and_then(|limit| Instant::now().checked_add(limit));

@@ -130,6 +130,11 @@ impl Client {
         call
     }
 
+    /// Sends one more part of the stub, whose functions later calls may call (BS-9).
+    pub(crate) fn send_part(&self, payload: bytes::Bytes) {
+        self.connection.send_part(payload);
+    }
+
     /// Evaluates an expression in the definitions module.
     ///
     /// # Errors

@@ -129,6 +129,12 @@ impl Connection {
         self.shared().submit(request, sink, Instant::now())
     }
 
+    /// Sends one more part of the stub, which requests submitted later may call (BS-9).
+    pub fn send_part(&self, payload: bytes::Bytes) {
+        self.shared()
+            .with_session(|session| session.send_part(payload));
+    }
+
     /// Hands in a request and waits for its end.
     pub async fn request(&self, request: Request) -> Completion {
         let (sender, receiver) = tokio::sync::oneshot::channel();

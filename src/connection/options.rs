@@ -64,6 +64,7 @@ impl ConnectOptions {
         SessionConfig {
             compress: spec.compress.unwrap_or(false),
             max_message: self.max_result,
+            parts: crate::stub::parts(),
             ..SessionConfig::default()
         }
     }

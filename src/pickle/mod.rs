@@ -24,6 +24,7 @@ mod opcodes;
 mod pieces;
 mod plain;
 mod reader;
+mod scalars;
 mod ser;
 mod stack;
 mod surrogates;

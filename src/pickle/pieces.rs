@@ -15,7 +15,8 @@ pub(super) struct Pieces<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Span<'a> {
     Whole(&'a [u8]),
-    /// In a box, because it is rare and spans are many.
+    /// In a box, because it is rare and spans are many: a vector alone would make each of them larger.
+    #[allow(clippy::box_collection)]
     Cut(Box<Vec<&'a [u8]>>),
 }
 

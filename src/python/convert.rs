@@ -55,15 +55,17 @@ pub(super) fn append(
     completions: Vec<(Ticket, Completion)>,
 ) -> PyResult<()> {
     let py = into.py();
-    let method = pyo3::intern!(py, "append");
+    let list = PyList::empty(py);
     if super::output::is_waiting() {
-        into.call_method1(method, ((0u64, OUTPUT, PyNone::get(py)),))?;
+        list.append((0u64, OUTPUT, PyNone::get(py)))?;
     }
     for (ticket, completion) in completions {
         let (tag, value) = value(py, host, reading, completion)
             .unwrap_or_else(|error| (FAILED, error.into_value(py).into_bound(py).into_any()));
-        into.call_method1(method, ((ticket, tag, value),))?;
+        list.append((ticket, tag, value))?;
     }
+    // One call for all of them, which runs no Python code.
+    into.call_method1(pyo3::intern!(py, "extend"), (list,))?;
     Ok(())
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Call {
     pub silent: bool,
     /// The stub will send no answer.
     pub no_reply: bool,
+    /// Nothing but a plain answer is expected.
+    pub plain: bool,
     /// How many barriers were submitted before it.
     pub after: u64,
     pub stage: Stage,

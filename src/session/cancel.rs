@@ -9,6 +9,7 @@ use crate::wire::{Frame, Kind};
 use super::Session;
 use super::call::{Call, Stage};
 use super::event::{Event, Outcome};
+use super::parts::Need;
 use super::request::RequestId;
 use super::transmit::is_queued;
 
@@ -96,6 +97,9 @@ impl Session {
             self.complete(id, Outcome::Lost { sent: false });
         }
         self.threads.clear();
+        if self.shipment.silent || !self.calls.is_empty() {
+            self.shipment.put(Need::Control, &mut self.control);
+        }
         Frame::control(Kind::Close, Bytes::new()).encode(&mut self.control);
     }
 

@@ -15,6 +15,7 @@ mod call;
 mod cancel;
 mod event;
 mod numbers;
+mod parts;
 mod receive;
 mod release;
 mod request;
@@ -36,6 +37,8 @@ use call::{Call, Stage};
 pub use cancel::{CANCEL_GRACE, CancelReason};
 pub use event::{Answer, Event, Outcome};
 use numbers::Calls;
+pub use parts::Parts;
+use parts::{Need, Shipment};
 use release::Releases;
 pub use request::{Payload, Request, RequestId, RequestKind, SubmitError, ThreadTarget};
 use threads::{Item, Threads};
@@ -57,6 +60,8 @@ pub struct SessionConfig {
     pub max_message: u64,
     /// How long an interrupted call may take to say where it stood.
     pub cancel_grace: Duration,
+    /// The parts of the stub that are not with it yet.
+    pub parts: Parts,
 }
 
 impl Default for SessionConfig {
@@ -66,6 +71,7 @@ impl Default for SessionConfig {
             output_window: OUTPUT_WINDOW,
             max_message: MAX_MESSAGE,
             cancel_grace: CANCEL_GRACE,
+            parts: Parts::default(),
         }
     }
 }
@@ -87,6 +93,7 @@ pub struct Session {
     sent: u64,
     // Encoded frames that go before any request (ME-17).
     control: BytesMut,
+    shipment: Shipment,
     // Where small frames are put together for sending.
     scratch: BytesMut,
     releases: Releases,
@@ -101,13 +108,14 @@ pub struct Session {
 impl Session {
     /// A session that will first send HELLO with this payload, which is at most
     /// [`MAX_PAYLOAD`] bytes and cut off there.
-    pub fn new(config: SessionConfig, hello: impl Into<Bytes>) -> Session {
+    pub fn new(mut config: SessionConfig, hello: impl Into<Bytes>) -> Session {
         let mut hello: Bytes = hello.into();
         hello.truncate(MAX_PAYLOAD);
         let mut control = BytesMut::new();
         Frame::control(Kind::Hello, hello).encode(&mut control);
         Session {
             decoder: Decoder::new(Sender::Stub, config.compress),
+            shipment: Shipment::new(std::mem::take(&mut config.parts)),
             config,
             closed: false,
             dead: false,
@@ -191,6 +199,7 @@ impl Session {
             barrier,
             silent,
             no_reply,
+            plain: request.plain,
             after,
             stage: Stage::Queued(message),
             deadline: deadline.map(|deadline| deadline.max(now)),
@@ -232,6 +241,14 @@ impl Session {
         Frame::control(Kind::Ping, payload).encode(&mut self.control);
     }
 
+    /// Sends one more part of the stub, which requests submitted later may call (BS-9): the payload of a PART, at most
+    /// [`MAX_PAYLOAD`] bytes.
+    pub fn send_part(&mut self, payload: impl Into<Bytes>) {
+        if !self.closed {
+            Frame::control(Kind::Part, payload.into()).encode(&mut self.control);
+        }
+    }
+
     /// Says that `count` bytes of the output given by [`Event::Output`] were taken and more may come.
     pub fn output_consumed(&mut self, count: u32) {
         self.output_taken = self
@@ -249,6 +266,7 @@ impl Session {
                 request: 0,
                 thread: 0,
             };
+            self.shipment.put(Need::Control, &mut self.control);
             self.send_control(header);
             self.control.put_u32(self.output_taken);
             self.output_taken = 0;

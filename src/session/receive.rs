@@ -11,6 +11,7 @@ use crate::wire::{
 use super::Session;
 use super::call::{Call, Stage};
 use super::event::{Answer, Event, Outcome};
+use super::parts::Need;
 
 impl Session {
     /// Takes what the transport delivered, in any pieces.
@@ -63,6 +64,7 @@ impl Session {
                     return Err(ProtocolError::Malformed("HELLO came twice"));
                 }
                 self.greeted = true;
+                self.shipment.due = !self.shipment.has_sent(Need::Calls);
                 self.events
                     .push_back(Event::Connected(frame.payload.into_bytes()));
             }

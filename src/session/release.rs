@@ -51,6 +51,11 @@ impl Releases {
         }
     }
 
+    /// Whether there is anything to send.
+    pub fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// Appends the frames for all that is due.
     pub fn encode(&mut self, out: &mut BytesMut) {
         while !self.due.is_empty() {

@@ -146,6 +146,9 @@ pub struct Request {
     pub no_reply: bool,
     /// Requests submitted later for other threads wait until this one is answered (ME-14).
     pub barrier: bool,
+    /// The caller knows that it prints nothing, is over soon and gives little plain data, so that what other calls may
+    /// need is not sent behind it before the stub has greeted (BS-10).
+    pub plain: bool,
     /// When the call is given up.
     pub deadline: Option<Instant>,
     /// The server objects that the payload names, the method's own among them: releases of these wait until the
@@ -163,6 +166,7 @@ impl Request {
             references: false,
             no_reply: false,
             barrier: false,
+            plain: false,
             deadline: None,
             keeps: Vec::new(),
         }

@@ -9,6 +9,7 @@ use crate::wire::{Frame, HEADER, Header, Kind};
 use super::Session;
 use super::call::{Call, Stage};
 use super::event::{Event, Outcome};
+use super::parts::Need;
 use super::request::RequestId;
 use super::threads::{Item, Threads};
 
@@ -61,7 +62,10 @@ impl Session {
         if self.dead || max_bytes == 0 {
             return 0;
         }
-        self.releases.encode(&mut self.control);
+        if self.releases.is_due() {
+            self.shipment.put(Need::Control, &mut self.control);
+            self.releases.encode(&mut self.control);
+        }
         let first = self.control.len().min(max_bytes);
         if first > 0 {
             out.push(self.control.split_to(first).freeze());
@@ -86,6 +90,11 @@ impl Session {
                 self.threads.list(number);
             } else {
                 self.threads.sweep(number);
+            }
+        }
+        if self.shipment.due {
+            for payload in self.shipment.take(Need::Calls) {
+                sink.frame(Frame::control(Kind::Part, payload));
             }
         }
         sink.flush();
@@ -125,6 +134,9 @@ impl Session {
                 None => return false,
                 Some(Item::Stop) => {
                     thread.queue.pop();
+                    for payload in self.shipment.take(Need::Control) {
+                        sink.frame(Frame::control(Kind::Part, payload));
+                    }
                     let mut frame = Frame::control(Kind::StopThread, Bytes::new());
                     frame.thread = number;
                     sink.frame(frame);
@@ -141,6 +153,7 @@ impl Session {
                 id: holder,
                 stage: Stage::Queued(message),
                 after,
+                plain,
                 ..
             } = entry.get_mut()
             else {
@@ -159,7 +172,15 @@ impl Session {
                 barriers.behind.push(number);
                 return false;
             }
+            let first = !message.started() && !self.shipment.has_sent(Need::Calls);
             if let Some(frame) = message.next_frame(self.config.compress) {
+                if first {
+                    let need = Need::of_request(frame.header());
+                    for payload in need.into_iter().flat_map(|need| self.shipment.take(need)) {
+                        sink.frame(Frame::control(Kind::Part, payload));
+                    }
+                    self.shipment.due |= !*plain && !self.shipment.has_sent(Need::Calls);
+                }
                 thread.outstanding += (HEADER + frame.payload.len()) as u64;
                 thread.busy = number < 0;
                 sink.frame(frame);
@@ -176,6 +197,7 @@ impl Session {
                 Stage::Waiting
             };
             if call.no_reply {
+                self.shipment.silent = true;
                 entry.remove();
             }
             if silent {
@@ -189,6 +211,7 @@ impl Session {
     }
 
     pub(super) fn send_cancel(&mut self, request: u32, thread: i32) {
+        self.shipment.put(Need::Control, &mut self.control);
         let mut frame = Frame::control(Kind::Cancel, Bytes::new());
         frame.request = request;
         frame.thread = thread;

@@ -1,32 +1,35 @@
 //! Puts the stub's files together as the first stage takes them apart; the build script compresses the result.
 
-use super::shorten::shorten;
 use super::strip::strip;
 
-/// The files in the order that makes them shortest when they are deflated; `tests/stub/short_names.py` finds it.
-const ORDER: &str = include_str!("../../bootstrap_py/order.txt");
+/// A part's name and its files a line, in the order in which they are sent (BS-9).
+const PARTS: &str = include_str!("../../bootstrap_py/stub/parts.txt");
 
-/// The stub's text: the file that starts first, then the names and texts of the others, with NUL between them all.
-///
-/// `files` are the paths inside `bootstrap_py` and the sources of all that lies in its folders `stub` and `shared`.
-pub fn assemble<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut files: Vec<_> = files
-        .filter_map(|(path, source)| {
-            let (_, name) = path.split_once('/')?;
-            let sent = name.ends_with(".py") && !["first_stage.py", "objects.py"].contains(&name);
-            sent.then(|| (name, shorten(&strip(source))))
+/// The parts: name and files. The first is sent with the command, and its first file starts the others.
+pub fn parts() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    PARTS
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?, words.collect()))
         })
-        .collect();
-    let place = |name: &str| ORDER.lines().position(|listed| listed == name);
-    files.sort_by_key(|(name, _)| (place(name).unwrap_or(usize::MAX), *name));
-    let mut stub = String::new();
-    for (name, text) in &files {
-        if *name != "main.py" {
-            stub.push('\0');
-            stub.push_str(name);
-            stub.push('\0');
+}
+
+/// The text of a part: the names and stripped texts of its files, with NUL between them all. `read` gives a file's source.
+///
+/// `core` begins with the text of its first file, which the first stage runs, without a name.
+pub fn assemble<'a>(part: &str, files: &[&str], read: impl Fn(&str) -> &'a str) -> String {
+    let mut text = String::new();
+    for (place, name) in files.iter().enumerate() {
+        if place > 0 {
+            text.push('\0');
         }
-        stub.push_str(text);
+        if place > 0 || part != "core" {
+            text.push_str(name);
+            text.push('\0');
+        }
+        text.push_str(&strip(read(name)));
     }
-    stub
+    text
 }

@@ -1,48 +1,56 @@
 //! The stub that this crate carries inside itself, and the remote command that starts it (spec/bootstrap.md).
 
+#[cfg(test)]
 mod assemble;
 mod interpreter;
-mod shorten;
+#[cfg(test)]
 mod strip;
 
 use bytes::Bytes;
 use include_dir::{Dir, include_dir};
 
 use crate::error::{ConnectError, Error, Stage};
+use crate::session::Parts;
 use interpreter::Interpreter;
 
-/// Command line and stub together take at most this many bytes, so that they fit into the
-/// first flight of a new TCP connection (BS-7).
-pub const BOOTSTRAP_LIMIT: usize = 14_000;
+/// The first flight takes at most this many bytes: command line, first part, HELLO and a short call, or all that `ping`
+/// sends before an answer has come (BS-7).
+pub const BOOTSTRAP_LIMIT: usize = 9_000;
 
 /// The words behind the script's `set --` where no interpreter is named: what is tried, best
 /// first (BS-3). A loop counts the versions down, because every byte of the command counts.
 const CANDIDATES: &str = r#"python3 python;for m in 14 13 12 11 10 9 8 7 6 5 4 3 2;do set -- "$@" python3.$m;done;set -- "$@" python2 python2.7 python2.6 /usr/libexec/platform-python"#;
 
 static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/bootstrap_py");
-/// Made by the build script from the same files.
-static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub.deflate"));
+/// A part of the stub as the build script made it from these files.
+macro_rules! part {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".deflate"))
+    };
+}
 
 /// A file of `bootstrap_py` as its author wrote it, such as `shared/objects.py`.
 pub fn file(path: &str) -> Option<&'static str> {
     SOURCES.get_file(path)?.contents_utf8()
 }
 
-/// The stub's text as the first stage inflates it: its first file, then a NUL, a name, a NUL and a text
-/// for each other.
-pub fn stub_text() -> String {
-    assemble::assemble(
-        ["stub", "shared"]
-            .into_iter()
-            .filter_map(|folder| SOURCES.get_dir(folder))
-            .flat_map(Dir::files)
-            .filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?))),
-    )
+/// The first part of the stub, which stands behind the command: raw deflate (BS-6).
+pub fn stub() -> Bytes {
+    Bytes::from_static(part!("core"))
 }
 
-/// The stub on the wire: raw deflate (BS-6).
-pub fn stub() -> Bytes {
-    Bytes::from_static(STUB)
+/// The payloads of the parts that are sent when they are needed (BS-9).
+pub fn parts() -> Parts {
+    Parts {
+        requests: Bytes::from_static(part!("requests")),
+        calls: Bytes::from_static(part!("calls")),
+        control: Bytes::from_static(part!("control")),
+    }
+}
+
+/// The part with the function `helpers/probe.describe_machine`, which tells about the machine that it runs on.
+pub fn probe() -> Bytes {
+    Bytes::from_static(part!("probe"))
 }
 
 /// One start of the stub: the remote command with its own marker.
@@ -125,16 +133,61 @@ fn join(text: &str, separator: &str) -> String {
 mod tests {
     use super::*;
 
+    fn inflated(part: &[u8]) -> String {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::DeflateDecoder::new(part), &mut text)
+            .unwrap();
+        text
+    }
+
+    fn all_parts() -> Vec<(&'static str, Bytes)> {
+        let Parts {
+            requests,
+            calls,
+            control,
+        } = parts();
+        vec![
+            ("core", stub()),
+            ("requests", requests),
+            ("calls", calls),
+            ("control", control),
+        ]
+    }
+
     #[test]
-    fn command_and_stub_fit_the_first_flight() {
-        let bootstrap = Bootstrap::new(None).unwrap();
-        let size = bootstrap.command().len() + bootstrap.stub().len();
-        println!(
-            "command {} + stub {} = {size} bytes",
-            bootstrap.command().len(),
-            bootstrap.stub().len()
+    fn no_part_grows_unseen() {
+        let most = [
+            ("core", 6_750),
+            ("requests", 2_600),
+            ("calls", 8_200),
+            ("control", 1_000),
+        ];
+        for ((name, part), (listed, limit)) in all_parts().into_iter().zip(most) {
+            println!("{name}: {} bytes", part.len());
+            assert_eq!(name, listed);
+            assert!(part.len() <= limit, "{name}: {} bytes", part.len());
+        }
+        println!("probe: {} bytes", probe().len());
+    }
+
+    #[test]
+    fn the_parts_are_those_of_the_page() {
+        let page = include_str!("../../spec/bootstrap.md");
+        let table = page.split_once("| part |").unwrap().1;
+        let named: Vec<&str> = table
+            .lines()
+            .skip(2)
+            .map_while(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        let listed: Vec<&str> = assemble::parts().map(|(name, _)| name).collect();
+        assert_eq!(named, listed);
+        assert_eq!(
+            listed,
+            all_parts()
+                .iter()
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
         );
-        assert!(size <= BOOTSTRAP_LIMIT, "{size} bytes");
     }
 
     #[test]
@@ -172,10 +225,16 @@ mod tests {
 
     #[test]
     fn the_build_script_compressed_these_files() {
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut flate2::read::DeflateDecoder::new(STUB), &mut text)
-            .unwrap();
-        assert_eq!(text, stub_text());
+        let read = |name: &str| {
+            let found = ["stub", "shared"].map(|folder| file(&format!("{folder}/{name}")));
+            found.into_iter().flatten().next().unwrap()
+        };
+        for ((name, part), (listed, files)) in all_parts().into_iter().zip(assemble::parts()) {
+            assert_eq!(name, listed);
+            assert_eq!(inflated(&part), assemble::assemble(name, &files, read));
+        }
+        let probe = inflated(&probe());
+        assert!(probe.starts_with("helpers/probe.py\0") && probe.contains("def describe_machine"));
     }
 
     #[test]

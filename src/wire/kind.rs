@@ -48,6 +48,8 @@ pub enum Kind {
     Ping = 0x15,
     /// End in order.
     Close = 0x16,
+    /// More files of the stub.
+    Part = 0x17,
     /// The stub's first frame.
     StubHello = 0x41,
     /// A request's value.
@@ -83,6 +85,7 @@ impl Kind {
             (0x14, Sender::Client) => StopThread,
             (0x15, Sender::Client) => Ping,
             (0x16, Sender::Client) => Close,
+            (0x17, Sender::Client) => Part,
             (0x41, Sender::Stub) => StubHello,
             (0x42, Sender::Stub) => Result,
             (0x43, Sender::Stub) => Error,
@@ -117,6 +120,7 @@ impl Kind {
             StopThread => "STOP_THREAD",
             Ping => "PING",
             Close => "CLOSE",
+            Part => "PART",
             Result => "RESULT",
             Error => "ERROR",
             Output => "OUTPUT",
@@ -146,8 +150,8 @@ impl Kind {
             Error | Data => chunked,
             Output => Flags::DEFLATED | Flags::STDERR,
             Class => Flags::DEFLATED,
-            Hello | StubHello | Credit | Cancel | Release | StopThread | Ping | Close | Pong
-            | Fatal => Flags::NONE,
+            Hello | StubHello | Credit | Cancel | Release | StopThread | Ping | Close | Part
+            | Pong | Fatal => Flags::NONE,
         }
     }
 

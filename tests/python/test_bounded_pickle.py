@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import pickletools
 
-import easycluster
 import pytest
 from easycluster import _native
 
@@ -61,7 +60,7 @@ def test_the_kinds_of_requests_are_those_of_the_contract():
 def test_many_connections_are_opened_by_one_call():
     local = {'host': None}
     nowhere = {'host': '127.0.0.1', 'port': 1, 'ssh': True}
-    opening = [(place, easycluster.__name__, 4, False, None) for place in (local, nowhere, local)]
+    opening = [(place, 'bounded_definitions', 4, False, None) for place in (local, nowhere, local)]
     first, failure, second = _native.connect_many(opening, 2)
     assert isinstance(failure, Exception)
     for connection in (first, second):

@@ -41,7 +41,12 @@ class Interrupted:
         if name not in ('_receiver.py', '_client.py', '_answers.py', 'unpickler.py', 'references.py', '_threaded.py'):
             return None
         frame.f_trace_opcodes = True
-        if event == 'opcode' and frame.f_code.co_name not in ('_keep_readable', '_give_back', '__del__'):
+        if event == 'opcode' and frame.f_code.co_name not in (
+            '_keep_readable',
+            '_give_back',
+            '_end_given_back',
+            '__del__',
+        ):
             self.left -= 1
             if self.left == 0:
                 self.hit = True
@@ -223,19 +228,31 @@ def test_a_completion_function_holds_up_nobody_else(client):
         begun.set()
         assert go_on.wait(60)
 
+    client.execblock('import threading\ngo = threading.Event()\n')
+    responses = [client.call('go.wait', nonblocking=True)]
+    # One thread waits for each; the first of them takes all that comes, and is in the function then.
+    responses += [client.eval(str(number), nonblocking=True) for number in range(100)]
     client.eval('1', oncomplete=busy)
-    response = client.eval('2', nonblocking=True)
-    assert poll(lambda: client._native.outstanding() == 0)
-    # Takes both, and is in the function of the first.
-    thread = threading.Thread(target=response.wait)
-    thread.start()
+    responses += [client.eval(str(number), nonblocking=True) for number in range(100, 200)]
+    values = [None] * len(responses)
+
+    def wait(number):
+        values[number] = responses[number].wait(timeout=60)
+
+    threads = [threading.Thread(target=wait, args=(number,)) for number in (0, 1, 50, 99, 101, 150, 200)]
+    for thread in threads:
+        thread.start()
     try:
+        opened = client.eval('go.set()', threadid=1, nonblocking=True)
         assert begun.wait(60)
-        assert response.wait(timeout=30) == 2
-        assert client.eval('3') == 3
+        # All but the thread that is in the function.
+        assert poll(lambda: sum(thread.is_alive() for thread in threads) == 1, patience=30)
+        assert client.eval('3') == 3 and opened.wait(timeout=30) is None
     finally:
         go_on.set()
-        thread.join(60)
+        for thread in threads:
+            thread.join(60)
+    assert [values[number] for number in (0, 1, 50, 99, 101, 150, 200)] == [True, 0, 49, 98, 100, 149, 199]
 
 
 @pytest.mark.parametrize('kind', [Client, ThreadedClient])

@@ -91,40 +91,37 @@ def strip(source):
     return "\n".join(lines + [out])
 
 
-def words(stripped):
-    """The strings, names and signs that a stripped file is made of."""
-    out = []
-    at = 0
-    while at < len(stripped):
-        end = at + 1
-        if stripped[at] in "'\"":
-            end = string_end(stripped, at)
-        elif stripped[at].isalnum() or stripped[at] == "_":
-            while stripped[end : end + 1].isalnum() or stripped[end : end + 1] == "_":
-                end += 1
-        out.append(stripped[at:end])
-        at = end
-    return out
-
-
-def shorten(stripped):
-    """The stub's own names as one or two letters; strings are left alone."""
-    table = dict(line.split(" ") for line in read("short_names.txt").splitlines())
-    return "".join([table.get(word, word) for word in words(stripped)])
-
-
 def names():
-    """The stub's files in the order in which they are sent."""
+    """The files of the stub, the first one first."""
     files = os.listdir(os.path.join(SOURCES, "stub")) + os.listdir(os.path.join(SOURCES, "shared"))
     found = [name for name in files if name.endswith(".py") and name not in ("first_stage.py", "objects.py")]
-    order = read("order.txt").split()
-    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return sorted(found, key=lambda name: (name != "main.py", name))
+
+
+def parts():
+    """The parts of the stub by name, each the list of its files; the first is sent with the command."""
+    return dict((line.split()[0], line.split()[1:]) for line in read("parts.txt").splitlines() if line[:1] != "#")
+
+
+def together(files):
+    """Names and texts in turn, with NUL between them all."""
+    return "\0".join("%s\0%s" % (name, strip(read(name))) for name in files)
+
+
+def deflate(text):
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return deflater.compress(text.encode("ascii")) + deflater.flush()
 
 
 def stub_text():
-    """The first file, then the names and texts of the others, with NUL between them all."""
-    stripped = [(name, shorten(strip(read(name)))) for name in names()]
-    return stripped[0][1] + "".join("\0%s\0%s" % file for file in stripped[1:])
+    """The first file's text, then the names and texts of the others of the first part."""
+    first, others = parts()["core"][0], parts()["core"][1:]
+    return strip(read(first)) + "\0" + together(others)
+
+
+def part(name):
+    """The payload of PART."""
+    return deflate(together(parts()[name]))
 
 
 def join(text, separator):
@@ -134,8 +131,7 @@ def join(text, separator):
 def assemble(rpython=None, marker=None):
     """The command for the login shell, the stub's bytes, and the marker."""
     marker = marker or "%016x" % random.getrandbits(64)
-    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
-    stub = deflater.compress(stub_text().encode("ascii")) + deflater.flush()
+    stub = deflate(stub_text())
     loader = join(read("first_stage.py"), "@").replace('"', "~")
     script = join(read("first_stage.sh"), " ").replace("; ", ";")
     for name, value in (
@@ -153,3 +149,5 @@ def assemble(rpython=None, marker=None):
 if __name__ == "__main__":
     command, stub, _ = assemble()
     print("command %d + stub %d = %d bytes" % (len(command), len(stub), len(command) + len(stub)))
+    for name in parts():
+        print("part %s: %d bytes" % (name, len(part(name))))

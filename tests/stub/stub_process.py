@@ -15,7 +15,7 @@ import assemble
 HEADER = struct.Struct(">HBBIIi")
 MORE, DEFLATED, BUFFERS, NO_REPLY, ONE_SHOT, STDERR, REFERENCES = 1, 2, 4, 8, 16, 32, 64
 HELLO, CALL, METHOD, EVAL, EXEC, DEFINE, RUN = 1, 2, 3, 4, 5, 6, 7
-DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE = 16, 17, 18, 19, 20, 21, 22
+DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE, PART = 16, 17, 18, 19, 20, 21, 22, 23
 HELLO_S, RESULT, ERROR, OUTPUT, CLASS, PONG, FATAL = 65, 66, 67, 68, 69, 70, 71
 CHUNK = 131072
 DEADLINE = 60
@@ -65,6 +65,7 @@ class Stub:
         hello=True,
         credit=True,
         reading=True,
+        parts=("requests", "calls", "control"),
     ):
         assembled, stub, self.marker = assemble.assemble(interpreter if rpython is True else rpython)
         self.process = subprocess.Popen(
@@ -98,6 +99,8 @@ class Stub:
         self.ended = False
         self.errors = b""
         self.write(stub)
+        for name in parts:
+            self.part(name)
         self.greeting = {
             "protocol": 1,
             "peer": peer,
@@ -150,6 +153,10 @@ class Stub:
         if CALL <= kind <= DATA:
             self.sent[thread] = self.sent.get(thread, 0) + HEADER.size + len(payload)
         self.write(HEADER.pack(0x4543, kind, flags, len(payload), request, thread) + payload)
+
+    def part(self, name):
+        """Sends a part of the stub."""
+        self.frame(PART, 0, 0, assemble.part(name))
 
     def dumps(self, content, protocol=None):
         file = io.BytesIO()

@@ -10,6 +10,7 @@ mod calls;
 mod endings;
 mod model;
 mod model_stub;
+mod parts;
 mod rate;
 mod spec_rules;
 mod stub;

@@ -163,7 +163,8 @@ async fn a_host_that_says_nothing_is_given_up() {
     let spec = format!("me@127.0.0.1:{port}:config=none:batch=yes:name=silent");
     for command in [&["run", "-c", "print(1)"][..], &["ping"]] {
         let mut arguments = command.to_vec();
-        arguments.extend(["--connect-timeout", "0.5", &spec]);
+        // Reaching the host is part of it, and takes a busy machine its time.
+        arguments.extend(["--connect-timeout", "3", &spec]);
         let output = easycluster(&arguments).await;
         assert_eq!(output.code, Some(255), "{command:?}");
         assert!(
@@ -172,7 +173,7 @@ async fn a_host_that_says_nothing_is_given_up() {
             output.stderr
         );
         assert!(
-            output.stderr.contains("no answer within 0.5 s"),
+            output.stderr.contains("no answer within 3 s"),
             "{}",
             output.stderr
         );

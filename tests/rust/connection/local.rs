@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use easycluster::{Client, Error, Value};
+use easycluster::stub::{BOOTSTRAP_LIMIT, Bootstrap, parts, stub};
+use easycluster::wire::{Decoder, Frame, Kind, Sender};
+use easycluster::{Client, ConnectOptions, Error, Value};
 
-use crate::support::{interpreters, suite};
+use crate::support::{self, interpreters, suite};
 
 #[tokio::test]
 async fn every_interpreter_passes_the_suite() {
@@ -87,4 +89,91 @@ async fn the_time_limit_holds_while_a_result_is_pickled() {
         let next: i64 = client.eval("2 + 2").thread(1).await.unwrap();
         assert_eq!(next, 4);
     }
+}
+
+/// An interpreter that says nothing and keeps what it is sent; gives the path for `rpython` and the file.
+fn listener(folder: &std::path::Path) -> (String, std::path::PathBuf) {
+    let program = folder.join("listener");
+    let heard = folder.join("heard");
+    std::fs::write(
+        &program,
+        format!("#!/bin/sh\nexec cat >'{}'\n", heard.display()),
+    )
+    .unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).unwrap();
+    (program.to_str().unwrap().to_owned(), heard)
+}
+
+/// What stands behind the first part of the stub, once there are so many frames.
+fn frames(heard: &std::path::Path, count: usize) -> Vec<Frame> {
+    support::poll(support::PATIENCE, || {
+        let mut decoder = Decoder::new(Sender::Client, false);
+        decoder.feed(
+            std::fs::read(heard)
+                .ok()?
+                .get(stub().len()..)?
+                .to_vec()
+                .into(),
+        );
+        let frames: Vec<_> = std::iter::from_fn(|| decoder.next_frame().unwrap()).collect();
+        (frames.len() >= count).then_some(frames)
+    })
+    .expect("the client sends its frames without an answer")
+}
+
+fn size(frames: &[Frame]) -> usize {
+    let command = Bootstrap::new(None).unwrap().command().len();
+    let framed = |frame: &Frame| easycluster::wire::HEADER + frame.payload.len();
+    command + stub().len() + frames.iter().map(framed).sum::<usize>()
+}
+
+/// Counted on the pipe: all that a client sends while it has heard nothing.
+#[tokio::test]
+async fn the_first_flight_is_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rpython, heard) = listener(folder.path());
+    let spec = format!(":local:rpython={rpython}").parse().unwrap();
+    let client = Client::begin(&spec, ConnectOptions::default())
+        .await
+        .unwrap();
+    let call = tokio::spawn(client.call::<i64>("os.getpid", ()).into_future());
+    let sent = tokio::task::spawn_blocking(move || frames(&heard, 4))
+        .await
+        .unwrap();
+    let kinds: Vec<Kind> = sent.iter().map(|frame| frame.kind).collect();
+    // What the call may come to need rides behind it.
+    assert_eq!(kinds, [Kind::Hello, Kind::Call, Kind::Part, Kind::Part]);
+    let behind = parts().requests.len() + parts().calls.len();
+    let flight = size(&sent[..2]);
+    println!("one call: {flight} bytes, and {behind} behind it");
+    assert!(flight <= BOOTSTRAP_LIMIT, "{flight} bytes");
+    assert_eq!(size(&sent) - flight, behind + 2 * easycluster::wire::HEADER);
+    call.abort();
+}
+
+/// The same of the program: it knows what it asks for, and sends nothing beyond.
+#[test]
+fn the_first_flight_of_ping_is_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rpython, heard) = listener(folder.path());
+    let mut ping = std::process::Command::new(env!("CARGO_BIN_EXE_easycluster"))
+        .args(["ping", &format!(":local:rpython={rpython}")])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let sent = frames(&heard, 3);
+    // Nothing follows while no answer comes.
+    let more = || (frames(&heard, 3).len() > sent.len()).then_some(());
+    let follows = support::poll(Duration::from_millis(300), more);
+    assert!(follows.is_none(), "{:?}", frames(&heard, 3));
+    let later = frames(&heard, 3);
+    ping.kill().unwrap();
+    ping.wait().unwrap();
+    let kinds: Vec<Kind> = later.iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [Kind::Hello, Kind::Part, Kind::Call]);
+    assert_eq!(sent.len(), later.len());
+    println!("ping: {} bytes", size(&later));
+    assert!(size(&later) <= BOOTSTRAP_LIMIT, "{} bytes", size(&later));
 }

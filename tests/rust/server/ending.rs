@@ -77,8 +77,9 @@ async fn a_client_that_is_cut_off_in_mid_write_is_noticed() {
 #[tokio::test]
 async fn a_dead_peer_is_noticed() {
     let mut options = loopback();
-    options.liveness.ping = Duration::from_millis(100);
-    options.liveness.silence = Duration::from_millis(600);
+    // Long enough for a busy machine to answer in while the network is whole.
+    options.liveness.ping = Duration::from_millis(500);
+    options.liveness.silence = Duration::from_secs(5);
     let server = start(options);
     // From the fifth piece on, the network swallows what the client says.
     let port = proxy(

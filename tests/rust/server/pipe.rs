@@ -70,10 +70,10 @@ async fn output_behind_the_end_of_a_command_is_not_lost() {
 async fn a_side_that_reads_nothing_stops_neither_the_other_direction_nor_the_pings() {
     let mut options = loopback();
     options.liveness.ping = std::time::Duration::from_millis(200);
-    options.liveness.silence = std::time::Duration::from_millis(1500);
+    options.liveness.silence = std::time::Duration::from_secs(3);
     let server = start(options);
     // The command reads nothing, and the client writes until there is no room.
-    let (mut writer, mut reader) = open(&server.target(), "echo ready; sleep 3; wc -c").await;
+    let (mut writer, mut reader) = open(&server.target(), "echo ready; sleep 6; wc -c").await;
     assert!(matches!(
         within(reader.next()).await,
         Some(ReadEvent::Stdout(_))

@@ -38,9 +38,6 @@ Exit status:
 /// How long a Python that is up may take for its answers, where no limit is given for connecting.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// The Python that tells about the machine.
-const PROBE: &str = include_str!("../../../../bootstrap_py/helpers/probe.py");
-
 /// How often the round trip is measured.
 const ROUND_TRIPS: usize = 5;
 
@@ -160,10 +157,11 @@ async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error>
     let started = Instant::now();
     let client = Client::begin(&target.spec, options).await?;
     let answers = async {
-        let ((), told) = tokio::try_join!(
-            client.define(PROBE).into_future(),
-            client.call::<Value>("describe_machine", ()).into_future()
-        )?;
+        client.send_part(crate::stub::probe());
+        let told: Value = client
+            .call("helpers/probe.describe_machine", ())
+            .plain()
+            .await?;
         let connect_ms = in_milliseconds(started.elapsed());
         let mut shortest = Duration::MAX;
         for _ in 0..ROUND_TRIPS {

@@ -1,0 +1,116 @@
+# Every difference between Python 2.6 and 3.14 that a first call does not meet: source, methods, values of all sorts.
+compat = load('compat')
+
+PY3, VERSION, pickle, text_type = compat.PY3, compat.VERSION, compat.pickle, compat.text_type
+# Not in 2.6, to which clients send nothing that needs it.
+filled = getattr(compat.builtins, 'memoryview', None)
+
+
+def native_source(source):
+    """Source text as linecache takes it, and compile() behind MARK, with the ends of line that 2.6 asks for."""
+    if not PY3:
+        if isinstance(source, text_type):
+            source = source.encode('utf-8')
+        # What the client's file was coded in does not hold for text.
+        source = __import__('re').sub('^((#.*)?\n?[ \t]*#.*)coding', r'\1Coding', source.replace('\r\n', '\n'))
+    return source if source[-1:] == '\n' else source + '\n'
+
+
+def attribute(owner, name):
+    """An attribute by its name on the client, whose Python has other names for some methods of 2.x."""
+    if not PY3 and not hasattr(owner, name):
+        name = {'__next__': 'next', '__bool__': '__nonzero__', '__truediv__': '__div__'}.get(name, name)
+    return getattr(owner, name)
+
+
+def thread_id(ctypes):
+    """The C type in which PyThreadState_SetAsyncExc takes a thread."""
+    return ctypes.c_ulong if VERSION >= (3, 7) else ctypes.c_long
+
+
+def printed(data):
+    """What is printed as bytes."""
+    if isinstance(data, text_type):
+        # Whatever the text holds, printing must not fail over it.
+        return data.encode('utf-8', 'backslashreplace')
+    return bytes(data)
+
+
+def kept_bytes(data):
+    """Bytes that arrive as bytes when pickled with protocol 2."""
+    return data if PY3 else bytearray(data)
+
+
+def not_text(value):
+    """The persistent id of `str` of 2.x that is not UTF-8, so that it arrives as bytes; None for all else."""
+    if not PY3 and type(value) is str:
+        try:
+            value.decode('utf-8')
+        except UnicodeError:
+            return compat.text('b'), value.decode('latin-1')
+    return None
+
+
+def plain_bytes(data):
+    """Bytes for a peer that reads plain data only; of 2.x as text if they are UTF-8."""
+    data = bytes(data)
+    return data if PY3 or not_text(data) else data.decode('utf-8')
+
+
+class Found(Exception):
+    """A value holds something that cannot go the quick way."""
+
+
+if PY3:
+    # Subclasses, because 3.13 does not let an instance be given a function.
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, item):
+            """Asked by the C pickler about everything."""
+            return self.identify(item)
+
+    class Quick(pickle.Pickler):
+        def reducer_override(self, item):
+            """Asked by the C pickler about what is not of a built-in type."""
+            if self.identify(item) is not None:
+                raise Found
+            return NotImplemented
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, identity):
+            """Asked by the C unpickler."""
+            return self.find(identity)
+
+
+def dump(value, target, protocol, identify, take, quick):
+    """Pickles with persistent ids; buffers go to `take` where both ends can. With `quick` at full speed, and
+    False if the value holds something that `identify` knows, or may."""
+    if not PY3:
+        pickler = None if quick else pickle.Pickler(target, protocol)
+    elif protocol > 4:
+        pickler = (Quick if quick else Pickler)(target, protocol, buffer_callback=take)
+    elif quick and VERSION < (3, 8):
+        pickler = None
+    else:
+        pickler = (Quick if quick else Pickler)(target, protocol)
+    if not pickler:
+        return False
+    if PY3:
+        pickler.identify = identify
+    else:
+        pickler.persistent_id = identify
+    try:
+        pickler.dump(value)
+    except Found:
+        return False
+    return True
+
+
+def load_from(source, find, buffers):
+    """Unpickles from a file."""
+    if not PY3:
+        unpickler = pickle.Unpickler(source)
+        unpickler.persistent_load = find
+    else:
+        unpickler = Unpickler(source, buffers=buffers) if buffers else Unpickler(source)
+        unpickler.find = find
+    return unpickler.load()

@@ -1,0 +1,158 @@
+# Methods of the link, of threads and of the machine that a first call does not need. See wire.Seldom.
+import os
+import time
+
+compat = load('compat')
+wire = load('wire')
+worker = load('worker')
+
+
+def part(self, name):
+    """A file that had to arrive in front of the frame that is being read."""
+    if not load.__self__.there(name):
+        self.fatal('malformed', 'a frame came before the part that it needs, with %s' % name)
+    return load(name)
+
+
+def refuse(self, magic, kind, flags, length):
+    """Ends the connection over a header that breaks a rule (FR-3, FR-5, FR-9, FR-14)."""
+    self.fatal('garbled' if magic != 0x4543 else 'unknown-kind' if kind not in wire.FLAGS
+               else 'unknown-flag' if not self.allowed(kind, flags)
+               else 'too-large' if length > wire.MAX_PAYLOAD else 'malformed',
+               'a frame of kind 0x%02x with flags 0x%02x and %d bytes' % (kind, flags, length))
+
+
+def fatal(self, code, sentence):
+    """Tells the client why, and ends."""
+    self.writing.acquire()
+    # It may not be deflated (FR-7).
+    self.compress = False
+    self.write(self.frame(wire.FATAL, 0, 0, compat.text('%s: %s' % (code, sentence)).encode('utf-8')))
+    self.end()
+
+
+def rouse(self):
+    """Makes the thread look at its queue; starts it first if need be, and is False if it cannot."""
+    if self.parked:
+        self.parked = False
+        worker.release(self.wake)
+    elif not self.started:
+        self.started = True
+        if self.machine.main.ident == compat.thread.get_ident():
+            load('threads').settle(self.machine)
+        try:
+            self.machine.start(self.work)
+        except compat.thread.error:
+            load('threads').refuse_all(self)
+            return False
+    return True
+
+
+def park(self, wanted, watch):
+    """Waits to be roused, unless there is something in `wanted`, or with `watch` nobody reads now."""
+    self.parked = True
+    if not (wanted or self.ended and not self.one_shot or watch and not self.machine.link.reading.locked()):
+        self.wake.acquire()
+    self.parked = False
+
+
+def failed(self, request, flags, pid):
+    """The answer of a request whose code has raised what is being handled."""
+    self.running = 0
+    if os.getpid() != pid:
+        os._exit(1)
+    if self.cancelling:
+        load('control').absorb(self)
+    return load('errors').failure(self, request, flags)
+
+
+def shielded(self, action, *args):
+    """Calls something that must not be interrupted. An interruption that comes meanwhile waits until then."""
+    shield = self.shield
+    try:
+        self.shield = True
+        # One that was set before is raised here, where nothing is locked.
+        for tick in compat.ticks:
+            pass
+        done = action(*args)
+    finally:
+        self.shield = shield
+    if self.deferred and not shield and self.running == self.cancelled:
+        self.deferred = False
+        raise KeyboardInterrupt
+    return done
+
+
+def credit(self, least):
+    """Returns what the thread has taken, if it is that much (ME-10)."""
+    taken = self.taken
+    if taken >= least:
+        self.taken = 0
+        self.returned += taken
+        self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
+
+
+def current(self):
+    """The calling thread's worker, or None."""
+    ident = compat.thread.get_ident()
+    for each in list(self.alive):
+        if each.ident == ident:
+            return each
+
+
+def wait(self):
+    """Waits a little for a file that is on its way (BS-9), and reads if nobody else does."""
+    if os.getpid() != self.pid:
+        raise RuntimeError('this process was forked before the stub had arrived')
+    me = self.current()
+    if me:
+        me.shielded(self.look, me)
+    else:
+        self.look(None)
+
+
+def look(self, me):
+    """Reads once if nobody else does."""
+    if self.link.reading.acquire(False):
+        self.read(me)
+        # It may have been the one to read next.
+        self.main.rouse()
+    else:
+        time.sleep(0.002)
+
+
+def end(self):
+    """Ends the process however far its exit handlers are."""
+    time.sleep(2)
+    self.link.end()
+
+
+def stream(self, stand_in):
+    """The real stream in the place of one that stands for it."""
+    return load('output').of(self).stream(stand_in)
+
+
+def flush_streams(self):
+    """Sends what was printed through sys.stdout without an end of line."""
+    load('output').of(self).flush()
+
+
+def is_plain(self, value, depth):
+    """Whether a value is of built-in types all through; False also where finding out would take long."""
+    kind = type(value)
+    if kind not in worker.CONTAINERS:
+        return kind in compat.numbers or kind in compat.scalars and len(value) < wire.CHUNK
+    if not depth or len(value) > 32:
+        return False
+    for item in value:
+        if not (is_plain(self, item, depth - 1) and (kind is not dict or is_plain(self, value[item], depth - 1))):
+            return False
+    return True
+
+
+for owner, methods in (
+        (wire.Link, (part, refuse, fatal)),
+        (worker.Worker, (rouse, park, failed, shielded, credit, is_plain)),
+        (worker.Machine, (current, wait, look, end, stream, flush_streams))):
+    for method in methods:
+        setattr(owner, method.__name__, method)

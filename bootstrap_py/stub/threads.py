@@ -1,0 +1,67 @@
+# Server threads beside the main one: how they begin, and requests that no thread will run.
+import os
+import sys
+import time
+
+compat = load('compat')
+wire = load('wire')
+Worker = load('worker').Worker
+
+
+def once(machine, name, make):
+    """What one attribute holds, made when first asked for; by one thread, however many ask."""
+    with load.__self__.locked():
+        if getattr(machine, name) is None:
+            setattr(machine, name, make(machine))
+        return getattr(machine, name)
+
+
+def settle(machine):
+    """Sees to it that threading is imported, and by the main thread, before another one may run remote code."""
+    if not compat.LATE or 'threading' in sys.modules:
+        return
+    if compat.thread.get_ident() == machine.main.ident:
+        __import__('threading')
+        return
+    # It runs remote code or waits; a signal reaches it in both, unless remote code has taken that over.
+    machine.settling = True
+    if compat.signal.getsignal(2) is machine.interrupted:
+        os.kill(os.getpid(), 2)
+        # In C code that does not look for signals it would not be soon, and this thread has its own work to do.
+        until = time.time() + 1
+        while 'threading' not in sys.modules and time.time() < until:
+            time.sleep(0.001)
+
+
+def begin(machine, number, one_shot):
+    """The thread of that number, which starts when it is roused."""
+    worker = Worker(machine, number, one_shot)
+    machine.alive.add(worker)
+    if not one_shot:
+        machine.workers[number] = worker
+    return worker
+
+
+def drop(worker, size):
+    """Returns what will not be run; called by who reads."""
+    worker.dropped += size
+    if not worker.one_shot:
+        worker.machine.link.send(wire.CREDIT, 0, worker.number, wire.struct.pack('>I', size))
+
+
+def refuse(worker, entry, error, kind):
+    """Answers a request that never ran."""
+    if not entry[1] & wire.NO_REPLY:
+        data = load('errors').describe(worker.machine, kind, (type(error), error, None))
+        worker.machine.link.send(wire.ERROR, entry[2], worker.number, data)
+
+
+def refuse_all(worker):
+    """Answers the requests of a thread that cannot be started."""
+    machine = worker.machine
+    machine.workers.pop(worker.number, None)
+    machine.alive.discard(worker)
+    while worker.queue:
+        entry = worker.queue.popleft()
+        drop(worker, entry[4])
+        refuse(worker, entry, RuntimeError('the server cannot start another thread'), 'exception')

@@ -1,0 +1,151 @@
+//! Which parts of the stub go out, and in front of what (BS-10).
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::session::{
+    CancelReason, Parts, Request, RequestKind, Session, SessionConfig, ThreadTarget,
+};
+use crate::wire::{Decoder, Frame, Kind, Sender};
+
+fn session(compress: bool) -> Session {
+    let config = SessionConfig {
+        compress,
+        parts: Parts {
+            requests: Bytes::from_static(b"requests"),
+            calls: Bytes::from_static(b"calls"),
+            control: Bytes::from_static(b"control"),
+        },
+        ..SessionConfig::default()
+    };
+    Session::new(config, "hi")
+}
+
+fn request(thread: ThreadTarget, size: usize) -> Request {
+    Request::new(RequestKind::Call, thread, vec![b'x'; size])
+}
+
+/// What is sent now: kinds, or the texts of parts.
+fn sent(session: &mut Session) -> Vec<String> {
+    let mut out = Vec::new();
+    while session.poll_transmit(1 << 20, &mut out) > 0 {}
+    let mut decoder = Decoder::new(Sender::Client, true);
+    for bytes in out {
+        decoder.feed(bytes);
+    }
+    let mut found = Vec::new();
+    while let Some(frame) = decoder.next_frame().unwrap() {
+        found.push(match frame.kind {
+            Kind::Part => String::from_utf8_lossy(&frame.payload.into_bytes()).into_owned(),
+            kind => kind.name().to_owned(),
+        });
+    }
+    found
+}
+
+fn greet(session: &mut Session) {
+    let mut hello = bytes::BytesMut::new();
+    Frame::control(Kind::StubHello, Bytes::from_static(b"hi")).encode(&mut hello);
+    session.receive(hello.freeze()).unwrap();
+}
+
+#[test]
+fn what_a_call_may_need_goes_straight_behind_it() {
+    let mut session = session(false);
+    for _ in 0..2 {
+        session
+            .submit(request(ThreadTarget::Id(0), 8), Instant::now())
+            .unwrap();
+    }
+    assert_eq!(
+        sent(&mut session),
+        ["HELLO", "CALL", "CALL", "requests", "calls"]
+    );
+    greet(&mut session);
+    session
+        .submit(request(ThreadTarget::Id(1), 8), Instant::now())
+        .unwrap();
+    assert_eq!(sent(&mut session), ["CALL"]);
+}
+
+#[test]
+fn without_a_request_it_goes_out_when_the_stub_has_greeted() {
+    let mut session = session(false);
+    assert_eq!(sent(&mut session), ["HELLO"]);
+    session
+        .submit(
+            Request {
+                plain: true,
+                ..request(ThreadTarget::Id(0), 8)
+            },
+            Instant::now(),
+        )
+        .unwrap();
+    assert_eq!(sent(&mut session), ["CALL"]);
+    greet(&mut session);
+    assert_eq!(sent(&mut session), ["requests", "calls"]);
+}
+
+#[test]
+fn a_part_goes_in_front_of_what_needs_it() {
+    let mut other_thread = session(false);
+    other_thread
+        .submit(request(ThreadTarget::OneShot, 8), Instant::now())
+        .unwrap();
+    let in_front = ["HELLO", "requests", "calls", "CALL"];
+    assert_eq!(sent(&mut other_thread), in_front);
+    let mut deflated = session(true);
+    deflated
+        .submit(request(ThreadTarget::Id(0), 8000), Instant::now())
+        .unwrap();
+    assert_eq!(sent(&mut deflated), in_front);
+    let mut long = session(false);
+    long.submit(request(ThreadTarget::Id(0), 200_000), Instant::now())
+        .unwrap();
+    assert_eq!(
+        sent(&mut long),
+        ["HELLO", "requests", "calls", "CALL", "DATA"]
+    );
+    let mut given_up = session(false);
+    given_up.release(1, 1);
+    assert_eq!(
+        sent(&mut given_up),
+        ["HELLO", "requests", "calls", "control", "RELEASE"]
+    );
+    let mut stopped = session(false);
+    stopped.stop_thread(1);
+    assert_eq!(
+        sent(&mut stopped),
+        ["HELLO", "requests", "calls", "control", "STOP_THREAD"]
+    );
+    let mut cancelled = session(false);
+    let id = cancelled
+        .submit(request(ThreadTarget::Id(0), 8), Instant::now())
+        .unwrap();
+    sent(&mut cancelled);
+    cancelled.cancel(id, CancelReason::Cancelled, Instant::now());
+    assert_eq!(sent(&mut cancelled), ["control", "CANCEL"]);
+}
+
+#[test]
+fn an_end_needs_no_part_where_nothing_runs() {
+    let mut idle = session(false);
+    sent(&mut idle);
+    idle.start_close();
+    assert_eq!(sent(&mut idle), ["CLOSE"]);
+    for no_reply in [true, false] {
+        let mut busy = session(false);
+        busy.submit(
+            Request {
+                no_reply,
+                ..request(ThreadTarget::Id(0), 8)
+            },
+            Instant::now(),
+        )
+        .unwrap();
+        sent(&mut busy);
+        busy.start_close();
+        assert_eq!(sent(&mut busy), ["control", "CLOSE"]);
+    }
+}

@@ -1,0 +1,268 @@
+# Forces threads of the stub to meet where each looks first and acts second; called with a folder, under any Python.
+import json
+import os
+import sys
+import threading
+import time
+
+folder = sys.argv[1]
+sources = json.load(open(os.path.join(folder, 'sources.json')))
+main = {'__name__': 'main'}
+# Without its last line, which runs it.
+exec(compile(sources['main'].rsplit('\nmain(', 1)[0], 'main', 'exec', 0, True), main)
+load = None
+
+
+class Link(object):
+    """What the machine asks of a link; frames are kept."""
+
+    def __init__(self):
+        self.sent = []
+        self.pending = []
+        self.reads = 0
+        self.compress = False
+        self.reading = threading.Lock()
+
+    def send(self, *frame):
+        self.sent.append(frame)
+
+    def flush(self):
+        self.sent.extend(self.pending)
+        del self.pending[:]
+
+    def frame(self, *frame):
+        return frame
+
+    def part(self, name):
+        return load(name)
+
+    def fatal(self, code, sentence):
+        raise SystemExit(code + sentence)
+
+
+def machine():
+    """A machine that has been greeted."""
+    made = load('worker').Machine(Link(), 0)
+    made.protocol = 2
+    made.peer = 'python'
+    made.window = 1 << 20
+    made.names = {}
+    made.module = sys
+    made.printed = []
+    made.rouse_ticker = lambda: made.roused_ticker.append(True)
+    made.roused_ticker = []
+    files.machine = made
+    return made
+
+
+def call(number, name='abs'):
+    """A queued request for abs(-1)."""
+    payload = load('compat').pickle.dumps((load('compat').text(name), (-1,), {}), 2)
+    return (load('wire').CALL, 0, number, payload, 16 + len(payload))
+
+
+def answers(made):
+    """Kinds and numbers of the answers in what was sent."""
+    found = []
+    for frame in made.link.sent:
+        if isinstance(frame, bytes):
+            header = load('wire').unpack(frame, 0)
+            found.append((header[1], header[4]))
+        else:
+            found.append((frame[0], frame[1] if frame[0] in (67,) else frame[2]))
+    return found
+
+
+def made_once(module, kind):
+    """Two threads ask for the same thing, and each would find it missing."""
+    made = machine()
+    owner = load(module)
+    real = getattr(owner, kind)
+    inside = []
+    both = threading.Event()
+
+    def slow(*args):
+        inside.append(None)
+        if len(inside) > 1:
+            both.set()
+        both.wait(0.3)
+        return real(*args)
+
+    setattr(owner, kind, slow)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(owner.of(made))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    setattr(owner, kind, real)
+    assert len(inside) == 1 and len(set(map(id, found))) == 1, inside
+
+
+def references_are_made_once():
+    made_once('references', 'References')
+
+
+def output_is_made_once():
+    made_once('output', 'Output')
+
+
+def an_interruption_comes_as_the_request_begins():
+    made = machine()
+
+    class Interrupted(load('worker').Worker):
+        at = 0
+
+        def set(self, number):
+            self.at = number
+            if number == 7:
+                self.cancelled = 7
+                raise KeyboardInterrupt
+
+        running = property(lambda self: self.at, set)
+
+    worker = Interrupted(made, 0, False)
+    worker.ident = load('compat').thread.get_ident()
+    worker.queue.append(call(7))
+    worker.queue.append(call(8))
+    worker.run()
+    assert [number for kind, number in answers(made)] == [7, 8], answers(made)
+    assert [kind for kind, number in answers(made)] == [67, 66], answers(made)
+
+
+def a_thread_that_cannot_start_gets_no_reading():
+    made = machine()
+    compat = load('compat')
+
+    def refused(*args):
+        raise compat.thread.error('no thread')
+
+    made.start = refused
+    made.main.ident = -1
+
+    def read(request, control):
+        request(load('wire').CALL, 0, 7, 3, call(7)[3], 99)
+
+    made.link.read = read
+    made.link.reading.acquire()
+    assert not made.read(made.main)
+    assert not made.link.reading.locked()
+    kinds = [frame[0] for frame in made.link.sent]
+    assert kinds == [load('wire').CREDIT, load('wire').ERROR], kinds
+    assert made.link.sent[0][3] == load('wire').struct.pack('>I', 99) and 3 not in made.workers
+
+
+def a_call_begins_as_the_reader_leaves():
+    made = machine()
+    ticker = load('ticker')
+    other = load('threads').begin(made, 1, False)
+
+    class Roused(load('worker').Worker):
+        def look(self):
+            # Behind the look that found all threads idle, and before the reader is inactive.
+            other.busy = True
+            other.running = 7
+            return False
+
+        ended = property(look, lambda self, value: None)
+
+    roused = Roused(made, 2, False)
+    roused.rouse = lambda: True
+    made.reader_active = True
+    made.ticker_parked = True
+
+    def read(request, control):
+        made.roused.append(roused)
+
+    made.link.read = read
+    made.link.reading.acquire()
+    ticker.read_until_calm(made)
+    assert other.busy and made.roused_ticker
+
+
+def a_cancel_comes_while_the_answer_is_sent():
+    made = machine()
+    control = load('control')
+    worker = load('threads').begin(made, 1, False)
+    interrupted = []
+    control.set_exception = lambda worker, kind: interrupted.append(kind)
+    worker.request, worker.running = 7, 0
+    control.interrupt(worker, 7)
+    assert not interrupted and not worker.cancelling and not worker.deferred
+    worker.request = worker.running = 8
+    control.interrupt(worker, 8)
+    assert interrupted == [KeyboardInterrupt] and worker.cancelling
+
+
+def the_last_request_comes_with_the_end_of_its_thread():
+    made = machine()
+    worker = load('threads').begin(made, 1, False)
+
+    class Queue(load('compat').deque):
+        looks = 0
+
+        def __len__(self):
+            Queue.looks += 1
+            if Queue.looks == 1:
+                # Behind this look, which found nothing.
+                self.append(call(7))
+                worker.ended = True
+                return 0
+            return load('compat').deque.__len__(self)
+
+        def __bool__(self):
+            # Before 3.9 a deque does not ask its length for that.
+            return len(self) > 0
+
+        __nonzero__ = __bool__
+
+    worker.queue = Queue()
+    load('threads').settle = lambda machine: None
+    worker.work()
+    assert (66, 7) in answers(made), answers(made)
+
+
+def the_last_chunk_comes_with_the_end_of_its_message():
+    made = machine()
+    message = load('large').Message(made, made.main, 7, b'first')
+    assert message.next() and message.current == b'first'
+
+    class Chunks(load('compat').deque):
+        looks = 0
+
+        def __len__(self):
+            Chunks.looks += 1
+            if Chunks.looks == 1:
+                self.append((b'last', 0))
+                message.ended.append(True)
+                return 0
+            return load('compat').deque.__len__(self)
+
+        def __bool__(self):
+            # Before 3.9 a deque does not ask its length for that.
+            return len(self) > 0
+
+        __nonzero__ = __bool__
+
+    message.chunks = Chunks()
+    # Where it looks again it finds the chunk without reading.
+    assert message.next() and message.current == b'last', message.current
+
+
+files = main['Files']([])
+for name, source in sources.items():
+    files.add([name + '.py', source])
+load = files.load
+files.build('compat')
+sys.modules['easycluster'] = type(sys)('easycluster')
+failed = []
+for race in (references_are_made_once, output_is_made_once, an_interruption_comes_as_the_request_begins,
+             a_thread_that_cannot_start_gets_no_reading, a_call_begins_as_the_reader_leaves,
+             a_cancel_comes_while_the_answer_is_sent, the_last_request_comes_with_the_end_of_its_thread,
+             the_last_chunk_comes_with_the_end_of_its_message):
+    try:
+        race()
+    except BaseException:
+        import traceback
+        failed.append('%s: %s' % (race.__name__, traceback.format_exc()))
+sys.stdout.write(json.dumps(failed))

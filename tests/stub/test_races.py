@@ -1,0 +1,78 @@
+"""Threads of the stub that meet where one looks first and acts second, each meeting forced."""
+
+import json
+import os
+import subprocess
+import sys
+
+import assemble
+import pytest
+from stub_process import Stub
+
+RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_races.py")
+
+
+def test_forced_meetings(interpreter, tmp_path):
+    sources = dict((name[:-3], assemble.read(name)) for name in assemble.names())
+    (tmp_path / "sources.json").write_text(json.dumps(sources))
+    done = subprocess.run([interpreter, RUNNER, str(tmp_path)], stdout=subprocess.PIPE, timeout=120)
+    assert done.returncode == 0
+    failed = json.loads(done.stdout.decode())
+    assert not failed, "\n".join(failed)
+
+
+NO_THREADS = """
+try:
+    import _thread as thread
+except ImportError:
+    import thread
+def refused(*args):
+    raise thread.error('no thread to be had')
+thread.start_new_thread = refused
+"""
+
+
+def test_a_system_without_threads_is_served(interpreter, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(NO_THREADS)
+    env = dict(os.environ, PYTHONPATH=str(tmp_path))
+    with Stub(interpreter, env=env) as stub:
+        assert stub.call("abs", -1) == 1
+        assert stub.eval("[n * n for n in range(3)]") == [0, 1, 4]
+        stub.exec("import sys\nsys.stdout.write('said\\n')")
+        assert stub.output == b"said\n"
+        number = stub.start_call("abs", -2, thread=1)
+        with pytest.raises(Exception, match="cannot start another thread"):
+            stub.wait(number)
+        assert stub.call("abs", -3) == 3
+
+
+# As a login script's last program may leave them.
+NOT_WAITING = (
+    "import fcntl, os, sys\n"
+    "for descriptor in (0, 1):\n"
+    "    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)\n"
+    "    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_NONBLOCK)\n"
+    "os.execv('/bin/sh', ['sh', '-c', sys.argv[1]])\n"
+)
+
+
+def test_descriptors_that_do_not_wait_are_made_to(interpreter):
+    with Stub(interpreter, command=lambda line: [sys.executable, "-c", NOT_WAITING, line]) as stub:
+        assert stub.call("abs", -1) == 1
+        # More than the pipe holds, both ways.
+        assert stub.call("len", b"x" * 900_000) == 900_000
+        assert len(stub.eval("b'x' * 3000000")) == 3_000_000
+
+
+def test_descriptors_that_stop_waiting_later_are_waited_for(stub):
+    stub.exec(
+        "import fcntl, os\n"
+        "for name in os.listdir('/proc/self/fd'):\n"
+        "    try:\n"
+        "        flags = fcntl.fcntl(int(name), fcntl.F_GETFL)\n"
+        "        fcntl.fcntl(int(name), fcntl.F_SETFL, flags | os.O_NONBLOCK)\n"
+        "    except EnvironmentError:\n"
+        "        pass\n"
+    )
+    assert stub.call("abs", -1) == 1
+    assert len(stub.eval("b'x' * 3000000")) == 3_000_000
