@@ -2,9 +2,8 @@
 
 import os
 
-import pytest
-
 import easycluster
+import pytest
 from easycluster import Client, _native
 
 PIN = 'SHA256:uNiVztksCsDhcc0u9e8BrrQXVUpKZIDTMczCvj3tD2s'
