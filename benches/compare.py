@@ -361,14 +361,15 @@ FUNCTIONS = 'def add(a, b):\n    return a + b\n\ndef size(data):\n    return len
 
 def environments(folder: Path, wheel: str) -> dict[str, str]:
     """An interpreter for each subject: ours in one environment, the others in another, as both have a package `easycluster`."""
-    pythons = {}
-    for name, packages in [('ours', [wheel]), ('others', OTHERS)]:
-        venv.create(folder / name, with_pip=True)
-        python = str(folder / name / 'bin' / 'python')
-        command = [python, '-m', 'pip', 'install', '-q', '--disable-pip-version-check', *packages]
-        subprocess.run(command, check=True)
-        pythons[name] = python
-    return pythons
+    return {name: environment(folder / name, packages) for name, packages in [('ours', [wheel]), ('others', OTHERS)]}
+
+
+def environment(folder: Path, packages: list[str]) -> str:
+    """The interpreter of a new virtual environment with these packages."""
+    venv.create(folder, with_pip=True)
+    python = str(folder / 'bin' / 'python')
+    subprocess.run([python, '-m', 'pip', 'install', '-q', '--disable-pip-version-check', *packages], check=True)
+    return python
 
 
 def measure(python: str, subject: str, name: str, settings: str, folder: Path) -> float | None:

@@ -2,6 +2,17 @@
 //!
 //! Ratios hold on other machines, absolute figures do not. The server is a process of its own.
 
+// A benchmark that meets a fault ends with it, and prints what it found.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub
+)]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 

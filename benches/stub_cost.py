@@ -84,8 +84,8 @@ def ours(interpreter: str) -> float:
         'window': 1 << 20,
         'version': 'bench',
     }
-    call = frame(CALL, 1, pickle.dumps(('abs', (-1,), {}), 2))
     # As a client does: what the call may come to need goes right behind it.
+    call = frame(CALL, 1, pickle.dumps(('abs', (-1,), {}), 2))
     behind = b''.join(frame(PART, 0, assemble.part(name)) for name in ('requests', 'calls'))
     process.stdin.write(stub + frame(HELLO, 0, pickle.dumps(hello, 2)) + call + behind)
     answer = HEADER.pack(0x4543, RESULT, 0, len(pickle.dumps(1, 2)), 1, 0)
@@ -101,13 +101,18 @@ def ours(interpreter: str) -> float:
     return used
 
 
-def other(python: Path, name: str, interpreter: str) -> float | None:
+def other(python: str, name: str, interpreter: str) -> float | None:
     source = PROLOGUE + OTHERS[name] + EPILOGUE
-    done = subprocess.run([python, '-c', source, interpreter], capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(
+            [python, '-c', source, interpreter], capture_output=True, text=True, timeout=60, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
     return float(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 
-def measure(interpreter: str, rounds: int, others: Path | None) -> dict[str, float | None]:
+def measure(interpreter: str, rounds: int, others: str | None) -> dict[str, float | None]:
     subjects = {'pass': lambda: bare(interpreter), 'stub': lambda: ours(interpreter)}
     if others:
         for name in OTHERS:
@@ -133,7 +138,8 @@ def main() -> None:
         if not options.without_others:
             import compare
 
-            others = compare.make_environment(Path(folder), [name for name in compare.OTHERS if 'easycluster' not in name.lower()])
+            wanted = [package for package in compare.OTHERS if package.split('==')[0] in OTHERS]
+            others = compare.environment(Path(folder) / 'others', wanted)
         for interpreter in named:
             taken = measure(interpreter, options.rounds, others)
             over = {name: used and used - taken['pass'] for name, used in taken.items()}

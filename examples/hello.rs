@@ -4,6 +4,17 @@
 //!
 //! Without an argument the other side is a process of this machine.
 
+// An example prints, and ends where it cannot go on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub
+)]
+
 use easycluster::{Client, Error};
 
 #[tokio::main(flavor = "current_thread")]

@@ -4,6 +4,17 @@
 //!
 //! Without arguments the other sides are three processes of this machine.
 
+// An example prints, and ends where it cannot go on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub
+)]
+
 use std::time::{Duration, Instant};
 
 use easycluster::{Client, Cluster, ConnectOptions, ConnectionSpec, Error};

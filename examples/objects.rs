@@ -2,6 +2,17 @@
 //!
 //!     cargo run --example objects you@yourbox
 
+// An example prints, and ends where it cannot go on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub
+)]
+
 use easycluster::{Client, Error, RemoteObject};
 
 const SOURCE: &str = "\

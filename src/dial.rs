@@ -1,12 +1,5 @@
 //! Every TCP connection that this program makes: the host's addresses, staggered; the first that answers wins.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -23,7 +16,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// Which kinds of addresses to use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum AddressFamily {
+pub(crate) enum AddressFamily {
     /// Both.
     #[default]
     Any,
@@ -44,7 +37,7 @@ impl AddressFamily {
 }
 
 /// Where to connect, and within which limits.
-pub struct Dial<'a> {
+pub(crate) struct Dial<'a> {
     /// What errors call the host.
     pub name: &'a str,
     /// Its name or address.
@@ -69,7 +62,7 @@ pub struct Dial<'a> {
 
 /// A connection, and how it was made.
 #[derive(Debug)]
-pub struct Dialled {
+pub(crate) struct Dialled {
     /// The connection; small packets are sent at once.
     pub stream: TcpStream,
     /// The address that answered.
@@ -87,7 +80,7 @@ impl Dial<'_> {
     /// # Errors
     /// At stage resolve, where a name has no address of the wanted kind; at stage connect, where none
     /// answers, with the reason of the one that failed last.
-    pub async fn connect(&self) -> Result<Dialled, ConnectError> {
+    pub(crate) async fn connect(&self) -> Result<Dialled, ConnectError> {
         let start = Instant::now();
         let addresses = in_turns(self.addresses().await?);
         let shown: Vec<String> = addresses.iter().map(|it| it.ip().to_string()).collect();

@@ -1,11 +1,4 @@
 //! The shared key of a standalone server: making it, reading it, and keeping it in a file that only its owner reads.
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -8,28 +8,71 @@
 //! (frames to meaning), [`transport`] (the ways to a remote process), [`connection`] (the
 //! only one that moves bytes), [`Client`] and [`Cluster`].
 
-#[cfg(feature = "cli")]
-pub mod cli;
+// Without the tests' feature the layers are private, and what only tests reach would count as unused.
+#![cfg_attr(
+    not(feature = "internals"),
+    allow(unreachable_pub, dead_code, unused_imports)
+)]
+#![cfg_attr(test, allow(unreachable_pub))]
+
 mod client;
-pub mod connection;
 mod deferred_free;
 mod dial;
 pub mod error;
 pub mod keys;
 mod pickle;
-mod process;
-mod progress;
 #[cfg(feature = "python")]
 mod python;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "cli")]
-pub mod service;
-pub mod session;
 pub mod spec;
+
+// The program's `main` is all that is public of it.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
+
+// The layers below the public API: public for the tests, benchmarks and fuzzers of this repository alone.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod connection;
+#[cfg(not(feature = "internals"))]
+mod connection;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod process;
+#[cfg(not(feature = "internals"))]
+mod process;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod progress;
+#[cfg(not(feature = "internals"))]
+mod progress;
+#[cfg(all(feature = "internals", feature = "cli"))]
+#[doc(hidden)]
+pub mod service;
+#[cfg(all(not(feature = "internals"), feature = "cli"))]
+mod service;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod session;
+#[cfg(not(feature = "internals"))]
+mod session;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod stub;
+#[cfg(not(feature = "internals"))]
+mod stub;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod transport;
+#[cfg(not(feature = "internals"))]
+mod transport;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod wire;
+#[cfg(not(feature = "internals"))]
+mod wire;
 
 pub use client::{AT_ONCE, Call, Client, Cluster, FanOut, RemoteObject, Value, fan_out};
 pub use connection::{ConnectOptions, Output, OutputSink};

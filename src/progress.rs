@@ -33,7 +33,16 @@ pub struct StageLimits {
     /// From there until the stub runs.
     pub stub: Duration,
     /// When all of connecting must be done, whatever the stages are allowed.
-    pub deadline: Option<Instant>,
+    pub deadline: Option<Deadline>,
+}
+
+/// The end of a limit for all of connecting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// When it is.
+    pub at: Instant,
+    /// How long all of connecting may take.
+    pub limit: Duration,
 }
 
 impl Default for StageLimits {
@@ -75,16 +84,23 @@ impl StageLimits {
     /// What the deadline leaves of a limit that counts from `start`.
     pub fn within(&self, limit: Duration, start: Instant) -> Duration {
         match self.deadline {
-            Some(deadline) => limit.min(deadline.saturating_duration_since(start)),
+            Some(deadline) => limit.min(deadline.at.saturating_duration_since(start)),
             None => limit,
         }
     }
 
-    /// The same limits, and all of connecting done by `deadline`.
+    /// The same limits, and all of connecting, which began at `start`, done within `limit`.
     #[must_use]
-    pub fn until(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
+    pub fn in_all(mut self, start: Instant, limit: Duration) -> Self {
+        let at = start + limit;
+        self.deadline = Some(Deadline { at, limit });
         self
+    }
+
+    /// The limit for all of connecting, if that is used up.
+    pub fn used_up(&self) -> Option<Duration> {
+        let deadline = self.deadline.filter(|it| Instant::now() >= it.at)?;
+        Some(deadline.limit)
     }
 
     /// The same limit for every stage.
@@ -140,7 +156,7 @@ mod tests {
     fn a_deadline_cuts_every_stage_short() {
         let (now, limits) = (Instant::now(), StageLimits::default());
         assert_eq!(limits.since(Stage::Stub, now), Duration::from_secs(30));
-        let limits = limits.until(now + Duration::from_secs(20));
+        let limits = limits.in_all(now, Duration::from_secs(20));
         assert_eq!(limits.since(Stage::Stub, now), Duration::from_secs(20));
         assert_eq!(limits.since(Stage::Connect, now), Duration::from_secs(15));
         let late = now + Duration::from_secs(18);

@@ -18,7 +18,7 @@ def greet(machine, kind, payload):
     """Takes the client's HELLO (ME-1)."""
     try:
         if kind != wire.HELLO or machine.protocol is not None:
-            raise ValueError('HELLO is the first frame and no other')
+            raise ValueError(kind)
         hello = dict([(compat.native(key), value) for key, value in compat.pickle.loads(payload).items()])
         machine.peer = compat.native(hello['peer'])
         machine.protocol = min(compat.HIGHEST_PICKLE, hello['pickle'])
@@ -30,7 +30,7 @@ def greet(machine, kind, payload):
     except Exception:
         machine.link.fatal('malformed', 'HELLO: %r' % (sys.exc_info()[1],))
     if version != 1:
-        machine.link.fatal('version', 'the client speaks protocol %s, this server 1' % version)
+        machine.link.fatal('version', 'protocol %s, not 1' % version)
     package = machine.package = sys.modules['easycluster'] = Package('easycluster')
     package.machine = machine
     machine.module = definitions(machine, name)

@@ -34,9 +34,7 @@ class Files(object):
                 while self.arrived:
                     try:
                         self.add(str(zlib.decompress(self.arrived[0], -15).decode()).split('\0'))
-                    except ValueError:
-                        self.machine.link.fatal('malformed', 'a part is no text')
-                    except zlib.error:
+                    except (ValueError, zlib.error):
                         self.machine.link.fatal('malformed', 'a part is broken')
                     # Only now, because a cancellation may come in between.
                     del self.arrived[0]

@@ -1,4 +1,4 @@
-# Methods of the link, of threads and of the machine that a first call does not need. See wire.Seldom.
+# Methods of the link, of threads and of the machine that few first calls need. See wire.Seldom.
 import os
 import time
 
@@ -10,7 +10,7 @@ worker = load('worker')
 def part(self, name):
     """A file that had to arrive in front of the frame that is being read."""
     if not load.__self__.there(name):
-        self.fatal('malformed', 'a frame came before the part that it needs, with %s' % name)
+        self.fatal('malformed', 'a frame came before its part, with %s' % name)
     return load(name)
 
 
@@ -19,7 +19,7 @@ def refuse(self, magic, kind, flags, length):
     self.fatal('garbled' if magic != 0x4543 else 'unknown-kind' if kind not in wire.FLAGS
                else 'unknown-flag' if not self.allowed(kind, flags)
                else 'too-large' if length > wire.MAX_PAYLOAD else 'malformed',
-               'a frame of kind 0x%02x with flags 0x%02x and %d bytes' % (kind, flags, length))
+               'kind 0x%02x, flags 0x%02x, %d bytes' % (kind, flags, length))
 
 
 def fatal(self, code, sentence):
@@ -56,16 +56,6 @@ def park(self, wanted, watch):
     self.parked = False
 
 
-def failed(self, request, flags, pid):
-    """The answer of a request whose code has raised what is being handled."""
-    self.running = 0
-    if os.getpid() != pid:
-        os._exit(1)
-    if self.cancelling:
-        load('control').absorb(self)
-    return load('errors').failure(self, request, flags)
-
-
 def shielded(self, action, *args):
     """Calls something that must not be interrupted. An interruption that comes meanwhile waits until then."""
     shield = self.shield
@@ -81,15 +71,6 @@ def shielded(self, action, *args):
         self.deferred = False
         raise KeyboardInterrupt
     return done
-
-
-def credit(self, least):
-    """Returns what the thread has taken, if it is that much (ME-10)."""
-    taken = self.taken
-    if taken >= least:
-        self.taken = 0
-        self.returned += taken
-        self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
 
 
 def current(self):
@@ -127,16 +108,6 @@ def end(self):
     self.link.end()
 
 
-def stream(self, stand_in):
-    """The real stream in the place of one that stands for it."""
-    return load('output').of(self).stream(stand_in)
-
-
-def flush_streams(self):
-    """Sends what was printed through sys.stdout without an end of line."""
-    load('output').of(self).flush()
-
-
 def is_plain(self, value, depth):
     """Whether a value is of built-in types all through; False also where finding out would take long."""
     kind = type(value)
@@ -152,7 +123,7 @@ def is_plain(self, value, depth):
 
 for owner, methods in (
         (wire.Link, (part, refuse, fatal)),
-        (worker.Worker, (rouse, park, failed, shielded, credit, is_plain)),
-        (worker.Machine, (current, wait, look, end, stream, flush_streams))):
+        (worker.Worker, (rouse, park, shielded, is_plain)),
+        (worker.Machine, (current, wait, look, end))):
     for method in methods:
         setattr(owner, method.__name__, method)

@@ -1,11 +1,11 @@
-# Server threads beside the main one: how they begin, and requests that no thread will run.
+# Server threads beside the main one, and methods of all of them that come with this part. See wire.Seldom.
 import os
 import sys
 import time
 
 compat = load('compat')
 wire = load('wire')
-Worker = load('worker').Worker
+worker = load('worker')
 
 
 def once(machine, name, make):
@@ -35,11 +35,11 @@ def settle(machine):
 
 def begin(machine, number, one_shot):
     """The thread of that number, which starts when it is roused."""
-    worker = Worker(machine, number, one_shot)
-    machine.alive.add(worker)
+    made = worker.Worker(machine, number, one_shot)
+    machine.alive.add(made)
     if not one_shot:
-        machine.workers[number] = worker
-    return worker
+        machine.workers[number] = made
+    return made
 
 
 def drop(worker, size):
@@ -65,3 +65,39 @@ def refuse_all(worker):
         entry = worker.queue.popleft()
         drop(worker, entry[4])
         refuse(worker, entry, RuntimeError('the server cannot start another thread'), 'exception')
+
+
+def failed(self, request, flags, pid):
+    """The answer of a request whose code has raised what is being handled."""
+    self.running = 0
+    if os.getpid() != pid:
+        os._exit(1)
+    if self.cancelling:
+        load('control').absorb(self)
+    return load('errors').failure(self, request, flags)
+
+
+def credit(self, least):
+    """Returns what the thread has taken, if it is that much (ME-10)."""
+    taken = self.taken
+    if taken >= least:
+        self.taken = 0
+        self.returned += taken
+        self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
+
+
+def stream(self, stand_in):
+    """The real stream in the place of one that stands for it."""
+    return load('output').of(self).stream(stand_in)
+
+
+def flush_streams(self):
+    """Sends what was printed through sys.stdout without an end of line."""
+    load('output').of(self).flush()
+
+
+for owner, methods in (
+        (worker.Worker, (failed, credit)),
+        (worker.Machine, (stream, flush_streams))):
+    for method in methods:
+        setattr(owner, method.__name__, method)

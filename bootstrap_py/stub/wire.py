@@ -24,11 +24,12 @@ unpack = header.unpack_from
 
 
 class Seldom(object):
-    """A class whose seldom methods are functions of seldom.py, which puts them here when the first is asked for:
-    compiling them before the first call would hold it up."""
+    """A class with methods that are functions of seldom.py or threads.py, which put them here when the first is
+    asked for: compiling them before the first call, or sending them, would hold it up."""
 
     def __getattr__(self, name):
-        return getattr(load('seldom'), name).__get__(self)
+        owner = load('seldom')
+        return getattr(hasattr(owner, name) and owner or load('threads'), name).__get__(self)
 
 
 class Link(Seldom):

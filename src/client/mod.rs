@@ -1,12 +1,5 @@
 //! The async API for one machine: define code, call it, evaluate expressions.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 mod call;
 mod cluster;
 mod object;

@@ -306,6 +306,8 @@ impl Reading {
         }
         let limit = self.limit();
         if self.boot.is_some() && now >= self.since + limit {
+            // Where the limit for all of connecting ended the stage, that is what the user knows of.
+            let limit = self.options.limits.used_up().unwrap_or(limit);
             let mut error = ConnectError::timeout(&self.shared.host, self.stage, limit);
             error.hint = Some(match self.stage {
                 Stage::Interpreter => {

@@ -1,12 +1,5 @@
 //! One connection to one remote Python: the only place that moves bytes between transport, stub and session.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 mod boot;
 mod completion;
 mod driver;
@@ -78,7 +71,7 @@ impl Connection {
         let since = Instant::now();
         // The spec's limit is for the whole of connecting. The stage that meets it is named in the error.
         if let Some(limit) = spec.timeout {
-            options.transport.limits = options.transport.limits.until(since + limit);
+            options.transport.limits = options.transport.limits.in_all(since, limit);
         }
         let starter = start::Starter::new(spec, &options.transport);
         let started = starter.start().await?;

@@ -44,7 +44,7 @@ pub struct ConnectOptions {
 pub type ClassSink = Arc<dyn Fn(Bytes) + Send + Sync>;
 
 /// The definitions module where nothing else is said.
-pub const DEFINITIONS: &str = "easycluster.remote_code";
+pub(super) const DEFINITIONS: &str = "easycluster.remote_code";
 
 impl Default for ConnectOptions {
     fn default() -> Self {

@@ -1,6 +1,6 @@
 //! Starting the remote stub, within the limit of the spec for all of connecting; and once more where the first start met a dead connection.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{ConnectError, Error, Stage};
 use crate::spec::ConnectionSpec;
@@ -34,25 +34,26 @@ impl Starter {
         let Some(deadline) = self.options.limits.deadline else {
             return Ok(starting.await?);
         };
-        let backstop = tokio::time::Instant::from_std(deadline + BACKSTOP);
+        let backstop = tokio::time::Instant::from_std(deadline.at + BACKSTOP);
         let started = tokio::time::timeout_at(backstop, starting)
             .await
             .unwrap_or_else(|_| {
-                let limit = self.spec.timeout.unwrap_or_default();
-                Err(ConnectError::timeout(
-                    self.spec.label(),
-                    Stage::Connect,
-                    limit,
-                ))
+                let label = self.spec.label();
+                Err(ConnectError::timeout(label, Stage::Connect, deadline.limit))
             });
-        Ok(started.map_err(|error| explained(error, deadline))?)
+        Ok(started.map_err(|error| self.explained(error))?)
     }
-}
 
-/// Says so where the spec's own limit ended a stage that knows of nothing better to do.
-fn explained(error: ConnectError, deadline: Instant) -> ConnectError {
-    if error.timed_out && error.hint.is_none() && Instant::now() >= deadline {
-        return error.with_hint("give the spec a longer timeout=");
+    /// Where the limit for all of connecting ended a stage, that limit is what the user knows of.
+    fn explained(&self, mut error: ConnectError) -> ConnectError {
+        if error.timed_out
+            && let Some(limit) = self.options.limits.used_up()
+        {
+            error.message = ConnectError::timeout(&error.host, error.stage, limit).message;
+            error
+                .hint
+                .get_or_insert_with(|| "give the spec a longer timeout=".to_owned());
+        }
+        error
     }
-    error
 }

@@ -4,13 +4,6 @@
 //! plain data for Rust (`de`), `names` looks through what CPython is to unpickle, `bytes` and `first_text` know simple pickles
 //! at their beginning. `ser` writes.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 #[cfg(any(feature = "python", test))]
 pub(crate) mod bytes;
 mod de;
@@ -35,7 +28,7 @@ pub(crate) use error::Error;
 #[cfg(feature = "python")]
 pub(crate) use error::Refused;
 pub(crate) use exact::OBJECT_TAG;
-pub use exact::Object;
+pub(crate) use exact::Object;
 #[cfg(any(feature = "server", test))]
 pub(crate) use first_text::first_text;
 pub use plain::{NoObject, Plain, PyValue};

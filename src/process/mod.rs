@@ -1,12 +1,5 @@
 //! Every process that this program starts: what it is, which group it belongs to, its pipes and its end.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 mod exit;
 mod pipes;
 

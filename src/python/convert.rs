@@ -55,7 +55,9 @@ pub(super) fn append(
     completions: Vec<(Ticket, Completion)>,
 ) -> PyResult<()> {
     let py = into.py();
-    let list = PyList::empty(py);
+    // A list takes each as it is made. Anything else gets them in one call, which runs no Python code either.
+    let own = into.cast_exact::<PyList>().ok();
+    let list = own.cloned().unwrap_or_else(|| PyList::empty(py));
     if super::output::is_waiting() {
         list.append((0u64, OUTPUT, PyNone::get(py)))?;
     }
@@ -64,8 +66,9 @@ pub(super) fn append(
             .unwrap_or_else(|error| (FAILED, error.into_value(py).into_bound(py).into_any()));
         list.append((ticket, tag, value))?;
     }
-    // One call for all of them, which runs no Python code.
-    into.call_method1(pyo3::intern!(py, "extend"), (list,))?;
+    if own.is_none() {
+        into.call_method1(pyo3::intern!(py, "extend"), (list,))?;
+    }
     Ok(())
 }
 

@@ -17,9 +17,10 @@ fn copy_into(py: Python<'_>, pieces: &Segments, skip: usize, target: &mut [u8]) 
         for piece in pieces.pieces() {
             let passed = skip.min(piece.len());
             skip -= passed;
-            let count = (piece.len() - passed).min(rest.len());
+            let wanted = piece.split_at(passed).1;
+            let count = wanted.len().min(rest.len());
             let (head, tail) = rest.split_at_mut(count);
-            head.copy_from_slice(&piece[passed..passed + count]);
+            head.copy_from_slice(wanted.split_at(count).0);
             rest = tail;
         }
     };

@@ -3,6 +3,9 @@
 //! The runtime's thread never takes Python's lock: what it has to say waits in queues (`queue`, `output`) that Python's own
 //! threads empty. So no call waits for a busy interpreter, and completion functions run only where the manual says.
 
+// The interface to CPython is C.
+#![allow(unsafe_code)]
+
 mod buffer;
 mod connect;
 mod connection;

@@ -27,7 +27,7 @@ pub fn parse_network(text: &str) -> Result<IpNet, String> {
 }
 
 /// Whether an address is in one of the networks. No networks allow everyone.
-pub fn allowed(networks: &[IpNet], address: IpAddr) -> bool {
+pub(super) fn allowed(networks: &[IpNet], address: IpAddr) -> bool {
     // An IPv4 client of a socket for both families shows as ::ffff:a.b.c.d.
     let address = address.to_canonical();
     networks.is_empty()
@@ -77,14 +77,14 @@ impl Waiting {
 /// The connections that are authenticating. When there are too many, the oldest one of the party
 /// that has the most is given up, so that a flood crowds out itself first and a newcomer always
 /// gets a chance.
-pub struct Handshakes {
+pub(super) struct Handshakes {
     limit: usize,
     waiting: Arc<Mutex<Waiting>>,
     freed: Arc<Notify>,
 }
 
 /// A place among the authenticating connections; dropping it frees the place.
-pub struct Place {
+pub(super) struct Place {
     number: u64,
     waiting: Arc<Mutex<Waiting>>,
     freed: Arc<Notify>,
@@ -94,7 +94,7 @@ pub struct Place {
 
 impl Handshakes {
     /// Room for `limit` connections, at least one.
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Handshakes {
             limit: limit.max(1),
             waiting: Arc::default(),
@@ -103,7 +103,7 @@ impl Handshakes {
     }
 
     /// Returns when a place is free or can be taken from another.
-    pub async fn room(&self) {
+    pub(super) async fn room(&self) {
         loop {
             let freed = self.freed.notified();
             let wait = {
@@ -123,7 +123,7 @@ impl Handshakes {
     }
 
     /// Takes a place, from another where there is none left.
-    pub fn enter(&self, address: IpAddr) -> Place {
+    pub(super) fn enter(&self, address: IpAddr) -> Place {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.entries.len() >= self.limit
             && let Some(place) = waiting.worst()
@@ -167,17 +167,17 @@ impl Drop for Place {
 }
 
 /// The authenticated connections, up to a limit.
-pub struct Connections {
+pub(super) struct Connections {
     limit: usize,
     open: Arc<AtomicUsize>,
 }
 
 /// One authenticated connection; dropping it makes room.
-pub struct Seat(Arc<AtomicUsize>);
+pub(super) struct Seat(Arc<AtomicUsize>);
 
 impl Connections {
     /// Room for `limit` connections.
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Connections {
             limit,
             open: Arc::default(),
@@ -185,7 +185,7 @@ impl Connections {
     }
 
     /// Takes a seat; None when all are taken.
-    pub fn enter(&self) -> Option<Seat> {
+    pub(super) fn enter(&self) -> Option<Seat> {
         let taken = self.open.fetch_add(1, Ordering::Relaxed);
         let seat = Seat(self.open.clone());
         // The seat gives back what it counted when it is dropped.
@@ -193,7 +193,7 @@ impl Connections {
     }
 
     /// How many are open.
-    pub fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 }

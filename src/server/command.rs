@@ -24,7 +24,7 @@ const PASSED_ON: [&str; 12] = [
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The environment of a command, from the server's: what is passed on, plus `extra` names.
-pub fn environment(
+pub(super) fn environment(
     all: impl Iterator<Item = (OsString, OsString)>,
     extra: &[String],
 ) -> Vec<(OsString, OsString)> {
@@ -47,7 +47,7 @@ pub fn environment(
 ///
 /// # Errors
 /// What the system says where no process can be started.
-pub fn start(command: &str, environment: &[(OsString, OsString)]) -> io::Result<Spawned> {
+pub(super) fn start(command: &str, environment: &[(OsString, OsString)]) -> io::Result<Spawned> {
     let mut shell = process::shell(command);
     // As after a login: commands start in the home directory, not wherever the server was started.
     let home = environment.iter().find(|(name, _)| name == "HOME");

@@ -35,10 +35,10 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 const READ_SIZE: usize = 65_536;
 
 /// The end of the server, told to every connection: the sentence for the client.
-pub type Stop = watch::Receiver<Option<String>>;
+pub(super) type Stop = watch::Receiver<Option<String>>;
 
 /// Serves one connection to its end.
-pub async fn serve(
+pub(super) async fn serve(
     mut stream: TcpStream,
     address: SocketAddr,
     place: Place,
@@ -75,7 +75,7 @@ pub async fn serve(
 }
 
 /// Waits for the end of the server; gives the sentence for its clients.
-pub async fn stopped(stop: &mut Stop) -> String {
+pub(super) async fn stopped(stop: &mut Stop) -> String {
     let sentence = stop.wait_for(Option::is_some).await;
     sentence
         .ok()

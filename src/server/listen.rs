@@ -11,7 +11,7 @@ const BACKLOG: i32 = 1024;
 
 /// Opens what `address` names, or every address of this machine. With port 0 the system picks one.
 /// Needs a tokio runtime.
-pub fn listen(address: Option<&str>, port: u16, ipv6: bool) -> io::Result<Vec<TcpListener>> {
+pub(super) fn listen(address: Option<&str>, port: u16, ipv6: bool) -> io::Result<Vec<TcpListener>> {
     let Some(name) = address else {
         return everywhere(port, ipv6);
     };

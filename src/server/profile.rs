@@ -9,7 +9,7 @@ const SITECUSTOMIZE: &str = include_str!("../../bootstrap_py/helpers/profile_sit
 
 /// The folder; removed when the server ends.
 #[derive(Debug)]
-pub struct Profile {
+pub(super) struct Profile {
     folder: PathBuf,
     pattern: OsString,
 }
@@ -20,7 +20,7 @@ impl Profile {
     ///
     /// # Errors
     /// Where the temporary folder cannot be written to.
-    pub fn new(pattern: &str) -> io::Result<Self> {
+    pub(super) fn new(pattern: &str) -> io::Result<Self> {
         let mut pattern = pattern.to_owned();
         for place in ["%p", "%d"] {
             if !pattern.contains(place) {
@@ -46,7 +46,7 @@ impl Profile {
     }
 
     /// Adds to a command's environment what makes Python find it.
-    pub fn enter(&self, environment: &mut Vec<(OsString, OsString)>) {
+    pub(super) fn enter(&self, environment: &mut Vec<(OsString, OsString)>) {
         let mut path = self.folder.clone().into_os_string();
         if let Some((_, before)) = environment.iter().find(|(name, _)| name == "PYTHONPATH") {
             path.push(":");

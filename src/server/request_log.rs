@@ -25,7 +25,7 @@ enum Place {
 }
 
 /// The requests of one connection.
-pub struct RequestLog {
+pub(super) struct RequestLog {
     peer: String,
     place: Place,
     kept: Vec<u8>,
@@ -34,7 +34,7 @@ pub struct RequestLog {
 
 impl RequestLog {
     /// A log for one connection. It does nothing unless requests are logged.
-    pub fn new(peer: &str) -> Self {
+    pub(super) fn new(peer: &str) -> Self {
         let wanted = tracing::enabled!(target: "easycluster::requests", tracing::Level::TRACE);
         RequestLog {
             peer: peer.to_owned(),
@@ -49,12 +49,12 @@ impl RequestLog {
     }
 
     /// How many requests were seen; 0 where they are not logged.
-    pub fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.count
     }
 
     /// Looks at bytes on their way to the stub.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match self.place {
                 Place::Off => return,

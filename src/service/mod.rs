@@ -1,12 +1,5 @@
 //! The standalone server as a service that starts at boot: installs, starts, stops and removes it
 //! with whatever the system has for that.
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 mod systemd;
 mod sysv;
 

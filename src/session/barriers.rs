@@ -13,19 +13,19 @@ pub(super) struct Barriers {
 
 impl Barriers {
     /// What a request submitted now has to wait for: the barriers up to this mark, those of its own thread excepted.
-    pub fn mark(&self) -> u64 {
+    pub(super) fn mark(&self) -> u64 {
         self.last
     }
 
     /// Begins a barrier for a thread's request. Returns its mark.
-    pub fn add(&mut self, thread: i32) -> u64 {
+    pub(super) fn add(&mut self, thread: i32) -> u64 {
         self.last += 1;
         self.open.entry(thread).or_default().insert(self.last);
         self.last
     }
 
     /// That request is answered or will not be sent.
-    pub fn end(&mut self, thread: i32, mark: u64) {
+    pub(super) fn end(&mut self, thread: i32, mark: u64) {
         if let Some(marks) = self.open.get_mut(&thread) {
             marks.remove(&mark);
             if marks.is_empty() {
@@ -35,7 +35,7 @@ impl Barriers {
     }
 
     /// Whether a request of this thread with this mark has to wait.
-    pub fn hold(&self, number: i32, mark: u64) -> bool {
+    pub(super) fn hold(&self, number: i32, mark: u64) -> bool {
         self.open.iter().any(|(thread, marks)| {
             *thread != number && marks.first().is_some_and(|first| *first <= mark)
         })

@@ -34,7 +34,7 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    pub fn outcome(self, error: Option<super::Answer>) -> Outcome {
+    pub(super) fn outcome(self, error: Option<super::Answer>) -> Outcome {
         match self {
             Ending::Cancelled => Outcome::Cancelled { error },
             Ending::TimedOut => Outcome::TimedOut { error },

@@ -3,13 +3,6 @@
 //! The owner hands in what the transport delivered ([`Session::receive`]), what its callers want
 //! ([`Session::submit`] and its neighbours) and the time. It takes out bytes to send ([`Session::poll_transmit`]) and
 //! what happened ([`Session::poll_event`]). Every call that was submitted completes exactly once.
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 mod barriers;
 mod call;
 mod cancel;

@@ -22,14 +22,14 @@ struct Kept {
 
 impl Releases {
     /// A request names these objects.
-    pub fn keep(&mut self, objects: &[u64]) {
+    pub(super) fn keep(&mut self, objects: &[u64]) {
         for oid in objects {
             self.kept.entry(*oid).or_default().requests += 1;
         }
     }
 
     /// That request is answered or will never be sent.
-    pub fn unkeep(&mut self, objects: &[u64]) {
+    pub(super) fn unkeep(&mut self, objects: &[u64]) {
         for oid in objects {
             let Some(kept) = self.kept.get_mut(oid) else {
                 continue;
@@ -44,7 +44,7 @@ impl Releases {
     }
 
     /// Gives up receipts, now or once nothing names the object.
-    pub fn release(&mut self, oid: u64, times: u32) {
+    pub(super) fn release(&mut self, oid: u64, times: u32) {
         match self.kept.get_mut(&oid) {
             Some(kept) => kept.receipts = kept.receipts.saturating_add(times),
             None => self.add_due(oid, times),
@@ -52,12 +52,12 @@ impl Releases {
     }
 
     /// Whether there is anything to send.
-    pub fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         !self.due.is_empty()
     }
 
     /// Appends the frames for all that is due.
-    pub fn encode(&mut self, out: &mut BytesMut) {
+    pub(super) fn encode(&mut self, out: &mut BytesMut) {
         while !self.due.is_empty() {
             let mut entries = BytesMut::new();
             let most = MAX_PAYLOAD / RELEASE_ENTRY;

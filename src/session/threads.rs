@@ -27,26 +27,26 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub fn push(&mut self, item: Item) {
+    pub(super) fn push(&mut self, item: Item) {
         self.items.push_back(item);
     }
 
-    pub fn front(&self) -> Option<Item> {
+    pub(super) fn front(&self) -> Option<Item> {
         self.items.front().copied()
     }
 
-    pub fn pop(&mut self) {
+    pub(super) fn pop(&mut self) {
         self.items.pop_front();
     }
 
     /// Takes a call off the front that was dropped while it was queued.
-    pub fn pop_dead(&mut self) {
+    pub(super) fn pop_dead(&mut self) {
         self.items.pop_front();
         self.dead = self.dead.saturating_sub(1);
     }
 
     /// One of the queued calls was dropped; `live` tells which still count.
-    pub fn note_dead(&mut self, live: impl Fn(RequestId) -> bool) {
+    pub(super) fn note_dead(&mut self, live: impl Fn(RequestId) -> bool) {
         self.dead += 1;
         if self.dead > 32 && self.dead * 2 > self.items.len() {
             self.items.retain(|item| match item {
@@ -57,7 +57,7 @@ impl Queue {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
@@ -82,7 +82,7 @@ pub(super) struct Thread {
 
 impl Thread {
     /// Whether a frame of this size fits in its window.
-    pub fn takes(&self, size: u64) -> bool {
+    pub(super) fn takes(&self, size: u64) -> bool {
         self.outstanding == 0 || self.outstanding + size <= THREAD_WINDOW
     }
 }
@@ -99,7 +99,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    pub fn enqueue(&mut self, number: i32, item: Item) {
+    pub(super) fn enqueue(&mut self, number: i32, item: Item) {
         let thread = self.by_number.entry(number).or_default();
         thread.queue.push(item);
         if !thread.listed && !thread.blocked {
@@ -108,12 +108,12 @@ impl Threads {
         }
     }
 
-    pub fn enqueue_one_shot(&mut self, id: RequestId) {
+    pub(super) fn enqueue_one_shot(&mut self, id: RequestId) {
         self.one_shots.push(Item::Call(id));
     }
 
     /// Puts a thread into the ring, if it is not there and does not wait for a barrier.
-    pub fn list(&mut self, number: i32) {
+    pub(super) fn list(&mut self, number: i32) {
         if let Some(thread) = self.by_number.get_mut(&number)
             && !thread.listed
             && !thread.blocked
@@ -124,7 +124,7 @@ impl Threads {
     }
 
     /// The next thread whose turn it is.
-    pub fn next_ready(&mut self) -> Option<i32> {
+    pub(super) fn next_ready(&mut self) -> Option<i32> {
         let number = self.ready.pop_front()?;
         if let Some(thread) = self.by_number.get_mut(&number) {
             thread.listed = false;
@@ -133,7 +133,7 @@ impl Threads {
     }
 
     /// Forgets a thread about which nothing is left to know; a one-shot number comes free.
-    pub fn sweep(&mut self, number: i32) {
+    pub(super) fn sweep(&mut self, number: i32) {
         let Some(thread) = self.by_number.get(&number) else {
             return;
         };
@@ -148,7 +148,7 @@ impl Threads {
     }
 
     /// The stub returned window.
-    pub fn credit(&mut self, number: i32, bytes: u32) -> Result<(), ProtocolError> {
+    pub(super) fn credit(&mut self, number: i32, bytes: u32) -> Result<(), ProtocolError> {
         const TOO_MUCH: ProtocolError =
             ProtocolError::Malformed("more window was returned than was in use");
         let thread = self.by_number.get_mut(&number).ok_or(TOO_MUCH)?;
@@ -165,7 +165,7 @@ impl Threads {
     }
 
     /// A one-shot call was answered, so its thread is gone.
-    pub fn end_one_shot(&mut self, number: i32) {
+    pub(super) fn end_one_shot(&mut self, number: i32) {
         if let Some(thread) = self.by_number.get_mut(&number) {
             thread.busy = false;
             thread.queue = Queue::default();
@@ -174,7 +174,10 @@ impl Threads {
     }
 
     /// Gives the next waiting one-shot call a number, if one is free. `live` tells which calls still count.
-    pub fn start_one_shot(&mut self, live: impl Fn(RequestId) -> bool) -> Option<(RequestId, i32)> {
+    pub(super) fn start_one_shot(
+        &mut self,
+        live: impl Fn(RequestId) -> bool,
+    ) -> Option<(RequestId, i32)> {
         loop {
             let Some(Item::Call(id)) = self.one_shots.front() else {
                 return None;
@@ -198,7 +201,7 @@ impl Threads {
     }
 
     /// A call that was queued for this thread, or waits for a one-shot number, was dropped.
-    pub fn note_dead(&mut self, thread: Option<i32>, live: impl Fn(RequestId) -> bool) {
+    pub(super) fn note_dead(&mut self, thread: Option<i32>, live: impl Fn(RequestId) -> bool) {
         match thread {
             Some(number) => {
                 if let Some(thread) = self.by_number.get_mut(&number) {
@@ -212,7 +215,7 @@ impl Threads {
     }
 
     /// A barrier is answered or will not be sent: those behind it look again.
-    pub fn end_barrier(&mut self, thread: i32, mark: u64) {
+    pub(super) fn end_barrier(&mut self, thread: i32, mark: u64) {
         self.barriers.end(thread, mark);
         for number in std::mem::take(&mut self.barriers.behind) {
             if let Some(thread) = self.by_number.get_mut(&number) {
@@ -230,7 +233,7 @@ impl Threads {
     }
 
     /// Forgets everything that was still to be sent.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Threads::default();
     }
 }

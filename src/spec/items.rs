@@ -15,15 +15,15 @@ pub(super) struct Item {
 }
 
 impl Item {
-    pub fn name_and_value(&self) -> Option<(&str, &str)> {
+    pub(super) fn name_and_value(&self) -> Option<(&str, &str)> {
         self.text.split_once('=')
     }
 
-    pub fn name_place(&self) -> Range<usize> {
+    pub(super) fn name_place(&self) -> Range<usize> {
         self.place.start..self.value_start.map_or(self.place.end, |at| at - 1)
     }
 
-    pub fn value_place(&self) -> Range<usize> {
+    pub(super) fn value_place(&self) -> Range<usize> {
         self.value_start.unwrap_or(self.place.start)..self.place.end
     }
 }

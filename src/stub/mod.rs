@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn no_part_grows_unseen() {
         let most = [
-            ("core", 6_750),
-            ("requests", 2_600),
+            ("core", 7_000),
+            ("requests", 2_500),
             ("calls", 8_200),
             ("control", 1_000),
         ];

@@ -1,12 +1,5 @@
 //! The ways to a remote process: each ends in the same thing, a byte pipe to a shell command, its stderr and its exit status.
 
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 pub mod local;
 pub mod openssh;
 pub mod ssh;
@@ -20,7 +13,7 @@ use bytes::Bytes;
 
 use crate::error::{ConnectError, Stage};
 pub use crate::process::{ExitStatus, ReadEvent};
-pub use crate::progress::{StageEvent, StageLimits, StageObserver};
+pub use crate::progress::{Deadline, StageEvent, StageLimits, StageObserver};
 use crate::spec::{ConnectionSpec, Transport};
 use crate::stub::Bootstrap;
 

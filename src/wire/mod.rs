@@ -2,13 +2,6 @@
 //!
 //! A [`Decoder`] is fed what a transport delivers and yields [`Frame`]s. An [`Outgoing`] message is cut into frames
 //! without copying its payload; an [`Incoming`] one is put together from them.
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 pub mod authentication;
 mod buffers;
 mod compression;

@@ -3,7 +3,6 @@ import json
 import os
 import sys
 import threading
-import time
 
 folder = sys.argv[1]
 sources = json.load(open(os.path.join(folder, 'sources.json')))
@@ -256,13 +255,20 @@ load = files.load
 files.build('compat')
 sys.modules['easycluster'] = type(sys)('easycluster')
 failed = []
-for race in (references_are_made_once, output_is_made_once, an_interruption_comes_as_the_request_begins,
-             a_thread_that_cannot_start_gets_no_reading, a_call_begins_as_the_reader_leaves,
-             a_cancel_comes_while_the_answer_is_sent, the_last_request_comes_with_the_end_of_its_thread,
-             the_last_chunk_comes_with_the_end_of_its_message):
+for race in (
+    references_are_made_once,
+    output_is_made_once,
+    an_interruption_comes_as_the_request_begins,
+    a_thread_that_cannot_start_gets_no_reading,
+    a_call_begins_as_the_reader_leaves,
+    a_cancel_comes_while_the_answer_is_sent,
+    the_last_request_comes_with_the_end_of_its_thread,
+    the_last_chunk_comes_with_the_end_of_its_message,
+):
     try:
         race()
     except BaseException:
         import traceback
+
         failed.append('%s: %s' % (race.__name__, traceback.format_exc()))
 sys.stdout.write(json.dumps(failed))

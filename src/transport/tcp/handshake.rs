@@ -70,7 +70,10 @@ async fn proof(stream: &mut TcpStream) -> Result<[u8; PROOF], LinkError> {
 }
 
 /// The client's first half: both hellos. Gives what `prove` needs.
-pub async fn greet(stream: &mut TcpStream, key: &[u8]) -> Result<(Client, [u8; HELLO]), LinkError> {
+pub(crate) async fn greet(
+    stream: &mut TcpStream,
+    key: &[u8],
+) -> Result<(Client, [u8; HELLO]), LinkError> {
     let (client, bytes) = Client::start(key, fresh()?);
     stream.write_all(&bytes).await?;
     Ok((client, hello(stream).await?))
@@ -78,7 +81,7 @@ pub async fn greet(stream: &mut TcpStream, key: &[u8]) -> Result<(Client, [u8; H
 
 /// The client's second half: both proofs. `first` are contents to seal and send right behind the
 /// proof, because nothing is gained by waiting.
-pub async fn prove(
+pub(crate) async fn prove(
     stream: &mut TcpStream,
     client: Client,
     server_hello: &[u8; HELLO],
@@ -96,7 +99,10 @@ pub async fn prove(
 
 /// The server's side. On an error that the client should hear of, it is told before the error is
 /// returned.
-pub async fn accept(stream: &mut TcpStream, key: &[u8]) -> Result<(Sealer, Opener), LinkError> {
+pub(crate) async fn accept(
+    stream: &mut TcpStream,
+    key: &[u8],
+) -> Result<(Sealer, Opener), LinkError> {
     let result = answer(stream, key).await;
     let refusal = match &result {
         Err(LinkError::Authentication(AuthenticationError::Version { .. })) => Refusal::Version,
@@ -119,7 +125,7 @@ async fn answer(stream: &mut TcpStream, key: &[u8]) -> Result<(Sealer, Opener), 
 /// Tells a stranger why, as far as that works at once, and ends the connection. Six bytes fit any
 /// socket's buffer, so nothing is waited for; what the stranger goes on sending is read for a
 /// moment, because a socket closed over unread bytes takes the refusal back.
-pub async fn refuse(stream: &mut TcpStream, refusal: Refusal) {
+pub(crate) async fn refuse(stream: &mut TcpStream, refusal: Refusal) {
     let _ = stream.try_write(&refusal.encode());
     let _ = stream.shutdown().await;
     let _ = tokio::time::timeout(REFUSAL_GRACE, async {

@@ -71,9 +71,9 @@ pub enum Message<'a> {
     Exit(Exit),
     /// So many bytes of the receiver's DATA and STDERR have been taken.
     Credit(u32),
-    /// Are you there?
+    /// Asks for a sign of life.
     Ping,
-    /// Yes.
+    /// The answer to PING.
     Pong,
     /// A sentence that says why this is the end.
     Error(&'a str),

@@ -163,6 +163,7 @@ async fn the_stage_that_meets_the_limit_of_the_spec_is_named() {
             (Stage::KeyExchange, true),
             "{error}"
         );
+        assert_eq!(error.message, "no answer within 1 s");
     }
 }
 

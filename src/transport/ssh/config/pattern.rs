@@ -2,7 +2,7 @@
 
 /// What a pattern list says about a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// A pattern matches and no negated one does.
     Match,
     /// A negated pattern matches; it outweighs all others.
@@ -12,7 +12,7 @@ pub enum Verdict {
 }
 
 /// Whether `text` matches `pattern`, where `*` stands for any characters and `?` for one.
-pub fn matches(text: &str, pattern: &str) -> bool {
+pub(crate) fn matches(text: &str, pattern: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let pattern: Vec<char> = pattern.chars().collect();
     // The usual two-pointer walk: on a mismatch the last star takes one character more, so the
@@ -43,7 +43,7 @@ pub fn matches(text: &str, pattern: &str) -> bool {
 }
 
 /// Matches `text` against a comma-separated list of patterns.
-pub fn matches_list(text: &str, list: &str) -> Verdict {
+pub(crate) fn matches_list(text: &str, list: &str) -> Verdict {
     let mut verdict = Verdict::NoMatch;
     for pattern in list.split(',') {
         let (negated, pattern) = match pattern.strip_prefix('!') {
@@ -61,7 +61,7 @@ pub fn matches_list(text: &str, list: &str) -> Verdict {
 }
 
 /// Matches a host name, which knows no upper and lower case, against a pattern list.
-pub fn matches_host(host: &str, list: &str) -> Verdict {
+pub(crate) fn matches_host(host: &str, list: &str) -> Verdict {
     matches_list(&host.to_lowercase(), &list.to_lowercase())
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use crate::dial::AddressFamily;
+pub(crate) use crate::dial::AddressFamily;
 use crate::spec::{HostKeyPolicy, JumpHost};
 
 /// Where to connect, as the user said it; the rest comes from the configuration files.
@@ -72,7 +72,7 @@ pub enum ConfigSource {
 
 /// Which agent to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum AgentChoice {
+pub(crate) enum AgentChoice {
     /// The socket in `SSH_AUTH_SOCK`, if it is set.
     Environment,
     /// No agent.
@@ -83,7 +83,7 @@ pub enum AgentChoice {
 
 /// An identity file and whether the user named it, or it is one of the usual ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IdentityFile {
+pub(crate) struct IdentityFile {
     /// Its path, expanded.
     pub path: PathBuf,
     /// Named by the configuration or the spec.
@@ -92,7 +92,7 @@ pub struct IdentityFile {
 
 /// How the byte stream to the server comes about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Route {
+pub(crate) enum Route {
     /// A TCP connection.
     Direct,
     /// Through other SSH servers, first one first.
@@ -103,7 +103,7 @@ pub enum Route {
 
 /// All there is to know for one connection. Two equal settings can share a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The host as the user named it.
     pub host: String,
     /// The name or address to connect to.

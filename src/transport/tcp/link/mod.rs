@@ -23,9 +23,9 @@ use crate::wire::authentication::{
 use reading::Reading;
 
 /// Silence after which a side asks whether the other is there (AU-17).
-pub const PING_INTERVAL: Duration = Duration::from_secs(15);
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Silence after which the other side is taken for dead (AU-17).
-pub const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// Room made for reading at once.
 const READ_SIZE: usize = 65_536;
 /// Bytes sealed before they are handed to the socket.
@@ -33,7 +33,7 @@ const WRITE_SIZE: usize = 262_144;
 
 /// Which end of the link this is: it decides what the other may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// This is the client's end.
     Client,
     /// This is the server's end.
@@ -60,7 +60,7 @@ impl Default for Liveness {
 
 /// Why a link ended out of order.
 #[derive(Debug, thiserror::Error)]
-pub enum LinkError {
+pub(crate) enum LinkError {
     /// A frame or its content was not acceptable.
     #[error(transparent)]
     Authentication(#[from] AuthenticationError),
@@ -80,7 +80,7 @@ pub enum LinkError {
 
 /// What came from the other side.
 #[derive(Debug)]
-pub enum Incoming {
+pub(crate) enum Incoming {
     /// Client's command.
     Open(Open),
     /// Server's answer to it.
@@ -188,18 +188,18 @@ impl std::fmt::Debug for Owner {
 
 /// The sending handle.
 #[derive(Clone, Debug)]
-pub struct LinkSender(Arc<Owner>);
+pub(crate) struct LinkSender(Arc<Owner>);
 
 /// The receiving handle.
 #[derive(Debug)]
-pub struct LinkReceiver {
+pub(crate) struct LinkReceiver {
     incoming: mpsc::UnboundedReceiver<Result<Incoming, LinkError>>,
     owner: Arc<Owner>,
 }
 
 /// Takes over an authenticated socket. `rest` is what was read from it behind the handshake.
 /// Needs a tokio runtime; two tasks run until the link ends or both handles are dropped.
-pub fn start(
+pub(crate) fn start(
     stream: TcpStream,
     rest: BytesMut,
     side: Side,
@@ -239,12 +239,12 @@ fn over() -> io::Error {
 
 impl LinkSender {
     /// Sends bytes of standard input or output; waits while the other side has no room.
-    pub async fn data(&self, bytes: Bytes) -> io::Result<()> {
+    pub(crate) async fn data(&self, bytes: Bytes) -> io::Result<()> {
         self.bulk(bytes, Outgoing::Data).await
     }
 
     /// Sends bytes of standard error; waits while the other side has no room.
-    pub async fn stderr(&self, bytes: Bytes) -> io::Result<()> {
+    pub(crate) async fn stderr(&self, bytes: Bytes) -> io::Result<()> {
         self.bulk(bytes, Outgoing::Stderr).await
     }
 
@@ -261,14 +261,14 @@ impl LinkSender {
     }
 
     /// Sends a message without bulk data.
-    pub fn send(&self, message: &Message<'_>) {
+    pub(crate) fn send(&self, message: &Message<'_>) {
         let mut content = message.head();
         content.extend_from_slice(message.body());
         self.0.0.queue(Outgoing::Plain(content));
     }
 
     /// Sends what is queued, then ends this direction; returns when that is done or has failed.
-    pub async fn finish(&self) {
+    pub(crate) async fn finish(&self) {
         let shared = &self.0.0;
         shared.end();
         shared.written().await;
@@ -278,23 +278,23 @@ impl LinkSender {
 impl LinkReceiver {
     /// The next thing that came; None after an orderly end and after an error was told. Can be
     /// cancelled without losing anything. Say `taken` of bulk data when it is out of the way.
-    pub async fn next(&mut self) -> Option<Result<Incoming, LinkError>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Incoming, LinkError>> {
         self.incoming.recv().await
     }
 
     /// What says `taken`, for use where the receiver itself is not.
-    pub fn taker(&self) -> Taker {
+    pub(crate) fn taker(&self) -> Taker {
         Taker(self.owner.clone())
     }
 }
 
 /// Gives the other side room for more.
 #[derive(Debug)]
-pub struct Taker(Arc<Owner>);
+pub(crate) struct Taker(Arc<Owner>);
 
 impl Taker {
     /// So many bytes of DATA or STDERR are out of the way.
-    pub fn taken(&self, bytes: usize) {
+    pub(crate) fn taken(&self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let shared = &self.0.0;
         let mut state = shared.state();

@@ -14,7 +14,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let shared = self.shared.clone();
         let result = tokio::select! {
             result = self.receive() => result,
