@@ -287,10 +287,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Connect(error) => error.hint.clone(),
-            Error::Lost { .. } => Some("connect again; what the remote code did until then is done".to_owned()),
+            Error::Lost { .. } => Some("connect again; what the remote code has done so far is not undone".to_owned()),
             Error::Timeout { .. } => Some("give the call a longer timeout, or look at the remote stack".to_owned()),
             Error::Protocol { .. } => Some(
-                "something wrote into the pipe, or the two ends differ; if it happens again, report it".to_owned(),
+                "something else wrote into the pipe, or the two ends have different versions; if it happens again, report it".to_owned(),
             ),
             _ => None,
         }

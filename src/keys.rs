@@ -136,10 +136,10 @@ pub enum KeyError {
     #[error("the key is empty; make one with: easycluster -g FILE")]
     Empty,
     /// The first line of the file is empty.
-    #[error("key file {} has nothing in its first line; make a new one with: easycluster -g FILE", .0.display())]
+    #[error("key file {} has an empty first line; make a new one with: easycluster -g FILE", .0.display())]
     EmptyFile(PathBuf),
     /// The first line is too long, or no text.
-    #[error("key file {} is no key file: its first line is not a line of text of at most 4096 bytes", .0.display())]
+    #[error("{} is not a valid key file: its first line is not a line of text of at most 4096 bytes", .0.display())]
     NoKeyFile(PathBuf),
     /// The file cannot be opened or read.
     #[error("cannot read key file {}: {}", .0.display(), .1)]
@@ -148,7 +148,7 @@ pub enum KeyError {
     #[error("cannot write key file {}: {}", .0.display(), .1)]
     Write(PathBuf, #[source] io::Error),
     /// The system gave no random numbers.
-    #[error("the operating system gave no random numbers: {0}")]
+    #[error("the operating system provides no random numbers: {0}")]
     Random(String),
 }
 

@@ -87,7 +87,7 @@ class Connection:
         """Holds the key (None for SSH) and whether what crosses is compressed."""
         if key is not None and not isinstance(key, (bytes, bytearray)):
             raise TypeError(
-                'the key is bytes, not %r; to connect by a connection spec, call %s.from_spec()'
+                'the key must be bytes, not %r; to connect by a connection spec, call %s.from_spec()'
                 % (type(key).__name__, type(self).__name__)
             )
         self._key = key

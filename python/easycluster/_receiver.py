@@ -262,7 +262,7 @@ class Receiver(Connection):
         return value
 
     def _no_response(self, timeout: float | None) -> TimeoutError:
-        return TimeoutError('%s: no response within %s s; the call goes on' % (self._peername, timeout))
+        return TimeoutError('%s: no response within %s s; the call continues' % (self._peername, timeout))
 
     def read_response(self, block: bool = True) -> bool:
         """Reads one response and calls its completion function if it has one.

@@ -230,7 +230,7 @@ async fn decode_aside<R: DeserializeOwned + Send + 'static>(
             .await
             .unwrap_or_else(|error| {
                 Err(Error::Convert(format!(
-                    "{host}: the decoding of a result ended: {error}"
+                    "{host}: decoding a result failed: {error}"
                 )))
             }),
         // Awaited by another executor than tokio's, which has no such threads.

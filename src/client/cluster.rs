@@ -110,7 +110,7 @@ where
 {
     let mut results = fan_out(work, at_once).in_order().await;
     results.resize_with(count, || None);
-    let panicked = || Err(Error::Convert("the task on this machine ended".to_owned()));
+    let panicked = || Err(Error::Convert("the task on this side ended".to_owned()));
     results
         .into_iter()
         .map(|result| result.unwrap_or_else(panicked))

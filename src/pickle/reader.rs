@@ -120,7 +120,7 @@ fn place(line: &Span<'_>) -> Result<u64, Refused> {
     let text = std::str::from_utf8(&line).ok();
     text.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|text| text.parse().ok())
-        .ok_or(Refused::Malformed("a memo number is no number"))
+        .ok_or(Refused::Malformed("a memo number is not valid"))
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl Spec {
         if option.sets == Sets::Key {
             let key: Vec<u8> = value.extract().map_err(|_| {
                 PyTypeError::new_err(
-                    "the key is bytes, as read_key_file() and decode_key() give it",
+                    "the key must be bytes, as read_key_file() and decode_key() return it",
                 )
             })?;
             spec.key = Some(KeySource::Given(keys::key_from(&key)?));
@@ -209,7 +209,7 @@ fn text_of(option: &SpecOption, value: &Bound<'_, PyAny>) -> PyResult<OsString> 
     let path: PathBuf = value.extract().map_err(|_| {
         let found = value.get_type().name().map(|name| name.to_string());
         PyTypeError::new_err(format!(
-            "{}: a text, a path, a number, a list, True or False is wanted, not {}",
+            "{}: expected text, a path, a number, a list, True or False, not {}",
             option.keyword(),
             found.unwrap_or_default()
         ))

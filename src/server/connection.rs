@@ -54,7 +54,7 @@ pub(super) async fn serve(
         result = timeout(limit, handshake::accept(&mut stream, &key)) => result,
         () = place.evicted.notified() => {
             handshake::refuse(&mut stream, Refusal::Busy).await;
-            context.refused(&peer, "too many handshakes under way");
+            context.refused(&peer, "too many handshakes in progress");
             return;
         }
         _ = stopped(&mut stop) => return,
@@ -105,10 +105,10 @@ async fn authenticated(
         context.options.liveness,
     );
     let Some(seat) = context.connections.enter() else {
-        context.refused(peer, "as many connections as allowed are open");
+        context.refused(peer, "the limit of connections is reached");
         return farewell(
             &sender,
-            "it has as many connections as it allows; try again later or raise --max-connections",
+            "the server's limit of connections is reached; try again later or raise --max-connections",
         )
         .await;
     };
@@ -127,7 +127,7 @@ async fn authenticated(
         }
         Err(_) => {
             context.refused(peer, "it did not say in time what to run");
-            farewell(&sender, "nothing was said in time to be run").await;
+            farewell(&sender, "the first message did not arrive in time").await;
         }
     }
 }

@@ -47,12 +47,12 @@ pub async fn serve_until_signal(server: Server) -> std::io::Result<()> {
 fn reload(handle: &Handle) {
     let options = &handle.context.options;
     let Some(path) = &options.key_file else {
-        warn!("SIGHUP, but the key was not read from a file and stays");
+        warn!("SIGHUP ignored, because the key was not read from a file");
         return;
     };
     match read(path, options.allow_short_key).and_then(|key| handle.set_key(&key)) {
         Ok(()) => info!(file = %path.display(), "the key was read again"),
-        Err(error) => error!(%error, "the key was not read again; the old one stays"),
+        Err(error) => error!(%error, "the key cannot be read again; the old one stays in use"),
     }
 }
 
@@ -78,7 +78,7 @@ fn notify_systemd(state: &str) {
         let sent = address
             .and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
         if let Err(error) = sent {
-            warn!(%error, "systemd could not be told");
+            warn!(%error, "systemd could not be notified");
         }
     }
     #[cfg(not(target_os = "linux"))]

@@ -97,7 +97,7 @@ impl Default for ServerOptions {
 pub enum ServerError {
     /// The key is too easy to guess.
     #[error(
-        "the key has {0} letters, and fewer than {KEY_MIN} can be guessed; make one with `easycluster -g FILE`, or insist with --allow-short-key"
+        "the key has {0} characters, and keys of fewer than {KEY_MIN} can be guessed; make one with `easycluster -g FILE`, or add --allow-short-key"
     )]
     ShortKey(usize),
     /// The key cannot be had.
@@ -112,10 +112,10 @@ pub enum ServerError {
         error: io::Error,
     },
     /// Profiles cannot be prepared.
-    #[error("profiling cannot be prepared: {0}")]
+    #[error("cannot set up profiling: {0}")]
     Profile(io::Error),
     /// This system is not served yet.
-    #[error("the standalone server runs on Unix systems only so far")]
+    #[error("the standalone server runs only on Unix systems")]
     Platform,
 }
 

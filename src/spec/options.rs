@@ -339,7 +339,7 @@ impl SpecOption {
             Local => no_meaning_for_local(name),
             Tcp => format!("option {name:?} is for SSH only: write user@host, or add ssh=yes"),
             Ssh | OpenSsh => format!(
-                "option {name:?} has no meaning for an ssh program, which makes a connection for each client: write ssh=yes"
+                "option {name:?} cannot be used with an ssh program, which makes a connection for each client: write ssh=yes"
             ),
         })
     }
@@ -362,7 +362,7 @@ pub(super) fn no_meaning_for_local(name: &str) -> String {
         .map(|option| option.name)
         .collect();
     format!(
-        "{name:?} has no meaning for :local; it takes {}",
+        "{name:?} cannot be used with :local; it takes {}",
         takes.join(", ")
     )
 }

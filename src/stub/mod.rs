@@ -72,7 +72,7 @@ impl Bootstrap {
             ConnectError::new(
                 "local",
                 Stage::Configure,
-                format!("the system gives no random numbers: {error}"),
+                format!("the operating system provides no random numbers: {error}"),
             )
         })?;
         let marker: String = random.iter().map(|byte| format!("{byte:02x}")).collect();

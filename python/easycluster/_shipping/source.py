@@ -48,11 +48,11 @@ def shipped(func: Callable[..., Any]) -> Shipped:
 def _read(func: FunctionType, code: CodeType) -> Shipped:
     if func.__name__ == '<lambda>':
         raise TypeError(
-            'a lambda cannot be sent, because its source cannot be told from what stands around it; write it with def'
+            'a lambda cannot be sent, because its source cannot be separated from the code around it; write it with def'
         )
     if code.co_freevars:
         raise TypeError(
-            '%s uses %s of the function around it, which stay here; pass them as arguments'
+            '%s uses %s of the enclosing function, which are not sent; pass them as arguments'
             % (func.__qualname__, ', '.join(code.co_freevars))
         )
     try:

@@ -82,8 +82,9 @@ pub(crate) fn install(arguments: &Install) -> Result<i32, Failure> {
         } => None,
         ref given => Some(given.load(arguments.listen.allow_short_key)?.key),
     };
-    let program = this_program()
-        .map_err(|error| Failure::here(format!("this program does not find itself: {error}")))?;
+    let program = this_program().map_err(|error| {
+        Failure::here(format!("this program cannot find its own file: {error}"))
+    })?;
     service.install(&Installation {
         program,
         arguments: arguments.listen.to_arguments(),

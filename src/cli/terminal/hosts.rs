@@ -154,8 +154,8 @@ fn collect(specs: &[String], files: &[PathBuf]) -> Result<Vec<Named>, Failure> {
         all.extend(read_hosts_file(file)?);
     }
     if all.is_empty() {
-        return Err(Failure::usage("no host is named")
-            .with_hint("name one or more as [user@]host[:port], or give a file of them with -f"));
+        return Err(Failure::usage("no host is given")
+            .with_hint("give one or more as [user@]host[:port], or give a file of them with -f"));
     }
     Ok(all)
 }

@@ -23,7 +23,11 @@ fn fresh() -> Result<Fresh, LinkError> {
     };
     getrandom::fill(&mut fresh.nonce)
         .and_then(|()| getrandom::fill(&mut fresh.secret))
-        .map_err(|error| io::Error::other(format!("no random numbers to be had: {error}")))?;
+        .map_err(|error| {
+            io::Error::other(format!(
+                "the operating system provides no random numbers: {error}"
+            ))
+        })?;
     Ok(fresh)
 }
 

@@ -143,7 +143,7 @@ async fn a_program_that_is_killed_is_a_lost_connection_that_says_how() {
         said(
             "",
             "error: web1: connection lost: the process ended with exit status 3\n \
-             hint: connect again; what the remote code did until then is done\n",
+             hint: connect again; what the remote code has done so far is not undone\n",
             255
         )
     );

@@ -200,7 +200,7 @@ async fn standstill(client: &Client, limit: Duration) -> Error {
     }
     tokio::time::sleep(limit).await;
     ConnectError::timeout(client.host(), Stage::Stub, limit)
-        .with_hint("Python came up there and then stood still; look at the machine's load, and at its processes")
+        .with_hint("Python started there and then stopped responding; check the machine's load and its processes")
         .into()
 }
 

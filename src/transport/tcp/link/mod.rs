@@ -71,7 +71,7 @@ pub(crate) enum LinkError {
     #[error("the connection was cut off")]
     Truncated,
     /// Nothing was heard for so long.
-    #[error("nothing was heard from the other side for {} s", .0.as_secs_f64())]
+    #[error("nothing was received from the other side for {} s", .0.as_secs_f64())]
     Silent(Duration),
     /// The socket failed.
     #[error("{0}")]
