@@ -173,7 +173,14 @@ impl Session {
                 return false;
             }
             let first = !message.started() && !self.shipment.has_sent(Need::Calls);
+            // What continues a message is a control frame to the stub's reader.
+            let continues = message.started() && !self.shipment.has_sent(Need::Control);
             if let Some(frame) = message.next_frame(self.config.compress) {
+                if continues {
+                    for payload in self.shipment.take(Need::Control) {
+                        sink.frame(Frame::control(Kind::Part, payload));
+                    }
+                }
                 if first {
                     let need = Need::of_request(frame.header());
                     for payload in need.into_iter().flat_map(|need| self.shipment.take(need)) {

@@ -105,7 +105,7 @@ fn a_part_goes_in_front_of_what_needs_it() {
         .unwrap();
     assert_eq!(
         sent(&mut long),
-        ["HELLO", "requests", "calls", "CALL", "DATA"]
+        ["HELLO", "requests", "calls", "CALL", "control", "DATA"]
     );
     let mut given_up = session(false);
     given_up.release(1, 1);
