@@ -46,7 +46,8 @@ Its stdout goes to stdout and its stderr to stderr, each line behind
 
 Exit status:
   0    the program ended well on every host
-  1    it failed on some host; with one host alone, its own exit status
+  1    it failed on some host; with one host alone, its own exit status, which
+       is 128 and the signal's number where a signal ended it
   2    the command line is wrong
   124  it was stopped by --timeout on some host
   130  interrupted; the remote programs were interrupted too
