@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from . import _kinds, _timeouts
+from . import _kinds, _native, _timeouts
 from ._caller import Caller
 from ._global_proxy import GlobalProxy, client_of, name_of
 from ._native import Connection as Native
@@ -49,9 +49,9 @@ class AsyncClient(Caller):
 
     # -- the event loop
 
-    def _open(self, parameters: dict[str, Any]) -> None:
+    def _use(self, native: Native) -> None:
         self._loop = None
-        super()._open(parameters)
+        super()._use(native)
 
     def _attach(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
@@ -252,19 +252,40 @@ class _Waiting:
             self._future.set_exception(error)
 
 
+async def _opened(opening: _native.Opening) -> Native:
+    """The connection that is being made. Whoever gives up the wait gives up the connection."""
+    loop = asyncio.get_running_loop()
+    settled = loop.create_future()
+    descriptor = opening.fileno()
+
+    def settle() -> None:
+        if not settled.done():
+            settled.set_result(None)
+
+    loop.add_reader(descriptor, settle)
+    try:
+        await settled
+    except BaseException:
+        opening.abort()
+        raise
+    finally:
+        loop.remove_reader(descriptor)
+    return opening.finish()
+
+
 class _Opening(Generic[_C]):
     """A connection that is being made: awaitable, and a context manager."""
 
     def __init__(self, kind: type[_C], spec: str, options: dict[str, Any]) -> None:
-        self._make: Callable[[], _C] = functools.partial(kind.from_spec, spec, **options)
+        self._make: Callable[[], _C] = functools.partial(kind._aimed, spec, **options)
         self._client: _C | None = None
 
     def __await__(self) -> Generator[Any, None, _C]:
         return self._connect().__await__()
 
     async def _connect(self) -> _C:
-        loop = asyncio.get_running_loop()
-        client = await loop.run_in_executor(None, self._make)
+        client = self._make()
+        client._use(await _opened(_native.begin(*client._opening())))
         client._attach()
         return client
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from . import _timeouts
+from . import _native, _timeouts
 from ._client import Client
 from ._options import CallOptions
 from ._responses import NonblockingResponse
@@ -108,20 +107,32 @@ def connect_multi(
     """Connects to many hosts at once by their connection specs; gives a list of clients in their order.
 
     If some fail, those that did connect are closed and the first failure is raised; with `return_exceptions` failures stand in
-    the list in place of clients. `clientclass` is Client unless given, `options` are keywords of its `from_spec`.
+    the list in place of clients. `clientclass` is Client unless given, `options` are keywords of its `from_spec`. Each client is made
+    without a host, and gets its connection then.
     """
-    made_by: Any = Client if clientclass is None else clientclass
-    specs = list(specs)
-    if not specs:
-        return []
-    with concurrent.futures.ThreadPoolExecutor(min(len(specs), 64), 'easycluster connect') as pool:
-        futures = [pool.submit(made_by.from_spec, spec, **options) for spec in specs]
-        concurrent.futures.wait(futures)
-    results = [future.exception() or future.result() for future in futures]
-    failures = [result for result in results if isinstance(result, BaseException)]
-    if failures and not return_exceptions:
+    made_by: type[Any] = Client if clientclass is None else clientclass
+    results: list[Any] = []
+    for spec in specs:
+        try:
+            results.append(made_by._aimed(spec, **options))
+        except Exception as error:
+            results.append(error)
+    aimed = [place for place, result in enumerate(results) if not isinstance(result, Exception)]
+    try:
+        opened = _native.connect_many([results[place]._opening() for place in aimed])
+        for place, native in zip(aimed, opened):
+            try:
+                if isinstance(native, BaseException):
+                    raise native
+                results[place]._use(native)
+            except Exception as error:
+                results[place] = error
+        failures = [result for result in results if isinstance(result, Exception)]
+        if failures and not return_exceptions:
+            raise failures[0]
+    except BaseException:
         for result in results:
-            if not isinstance(result, BaseException):
+            if not isinstance(result, Exception):
                 result.close()
-        raise failures[0]
+        raise
     return results

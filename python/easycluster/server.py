@@ -45,7 +45,7 @@ def spawn_local(
     taken for programs that give them.
     """
     client = clientclass(None, ssh=True, **kw)
-    client._connect_local(sys.executable if rpython is None else rpython)
+    client.connect(':local', rpython=sys.executable if rpython is None else rpython)
     return client
 
 

@@ -195,7 +195,6 @@ impl From<Vec<Client>> for Cluster {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use std::sync::Arc;

@@ -162,7 +162,6 @@ impl<'a> Pieces<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use bytes::Bytes;

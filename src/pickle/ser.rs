@@ -143,7 +143,6 @@ impl TupleWriter {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::{Document, Plain};
     use super::*;

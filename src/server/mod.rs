@@ -1,14 +1,5 @@
 //! The standalone server for machines without SSH: authenticates clients by a shared key and runs
 //! what they ask for, one process a connection, as sshd would.
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
 
 mod admission;
 #[cfg(unix)]

@@ -87,7 +87,6 @@ fn quote(word: &OsStr) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

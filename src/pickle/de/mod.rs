@@ -303,5 +303,4 @@ fn file_name_if_text<'b>(node: &Node<'_>, bytes: &'b [u8]) -> Cow<'b, [u8]> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;

@@ -411,5 +411,4 @@ fn check_pairs(container: Container, items: &[Place]) -> Result<(), Refused> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;

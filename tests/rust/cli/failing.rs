@@ -173,7 +173,9 @@ async fn a_host_that_says_nothing_is_given_up() {
             output.stderr
         );
         assert!(
-            output.stderr.contains("no answer within 3 s"),
+            // Less what it took to reach the host.
+            output.stderr.contains("no answer within 2.")
+                || output.stderr.contains("no answer within 3 s"),
             "{}",
             output.stderr
         );
