@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::pickle::{self, Document, Plain};
 use crate::wire::Segments;
 
-/// How far a connection had come. Each stage has a time limit of its own, and the stage stands in the error.
+/// How far a connection had come. Each stage has a time limit of its own, and the error names the stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Stage {
@@ -215,7 +215,7 @@ pub enum Error {
     /// The shared key or its file is unusable.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
-    /// No connection came about.
+    /// No connection was established.
     #[error(transparent)]
     Connect(Box<ConnectError>),
     /// Remote code raised an exception.
@@ -283,7 +283,7 @@ impl Error {
         }
     }
 
-    /// What to do next, one sentence without a full stop, where there is something to say.
+    /// What to do next, if anything: one sentence without a full stop.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Connect(error) => error.hint.clone(),

@@ -1,7 +1,7 @@
 //! Call Python on machines that have only sshd and Python.
 //!
 //! [`Client::from_spec`] connects by a spec such as `user@host:rpython=python2.7`, uploads a
-//! stub that this crate carries inside itself, and from then on remote functions, classes and
+//! stub that is embedded in this crate, and from then on remote functions, classes and
 //! objects are used as if they were local. Nothing is installed on the other side.
 //!
 //! The layers, from the bottom of the data's path: [`wire`] (bytes to frames), [`session`]

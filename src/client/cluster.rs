@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::pickle::Arguments;
 use crate::spec::ConnectionSpec;
 
-/// How many machines to connect to at the same time where nothing else is said: enough to hide the network's round trips, few
+/// How many machines to connect to at the same time by default: enough to hide the network's round trips, few
 /// enough for the limits of open files and of half-open connections (sshd's `MaxStartups`) on the way.
 pub const AT_ONCE: usize = 64;
 
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// Work that is done so many at a time; see [`fan_out`].
+/// Work with a bound on how much runs at the same time; see [`fan_out`].
 pub struct FanOut<I>
 where
     I: Iterator<Item: Future>,

@@ -140,7 +140,7 @@ impl Object for RemoteObject {
 }
 
 impl<'de> Deserialize<'de> for RemoteObject {
-    /// Takes over a reference; fails where the value is not one, or no connection is at hand.
+    /// Takes over a reference; fails if the value is not one, or there is no connection.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::Object(object) => Ok(object),

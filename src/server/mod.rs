@@ -139,7 +139,7 @@ impl Context {
             .clone()
     }
 
-    /// Logs a refused connection, but not so many that the log is the damage.
+    /// Logs a refused connection, but limits how many are logged, so that a flood does not fill the log.
     fn refused(&self, peer: &str, reason: &str) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, count) = *refusals;

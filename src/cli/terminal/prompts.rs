@@ -42,7 +42,7 @@ impl Terminal {
     }
 }
 
-/// The columns of the terminal that stdout is; `None` where it is none.
+/// The columns of the terminal that stdout is; `None` if stdout is not a terminal.
 pub(crate) fn width() -> Option<u16> {
     #[cfg(unix)]
     {
