@@ -1,4 +1,4 @@
-//! Every error of the public API, cut by whose fault it is and what the caller can do next.
+//! Every error of the public API, divided by whose fault it is and what the caller can do next.
 
 use std::fmt;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// A connection that did not come about: which host, at which stage, why, and what to do next.
+/// A connection that was not established: which host, at which stage, why, and what to do next.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ConnectError {
@@ -197,7 +197,7 @@ impl std::error::Error for RemoteError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The caller's arguments: mend the program or the connection spec.
+    /// The caller's arguments: fix the program or the connection spec.
     Caller,
     /// The network, the server's configuration or the user's: nothing ran.
     Connection,

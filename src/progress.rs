@@ -3,7 +3,7 @@
 //! Every duration in this crate is named by what it means:
 //!
 //! * `*_LIMIT`: what takes longer is given up, and that is an error;
-//! * `*_GRACE`: what was told to end may take so long to end by itself, and is then cut off;
+//! * `*_GRACE`: how long something that was asked to end may take before it is cut off;
 //! * `*_INTERVAL`: the time between two of a kind;
 //! * `*_LIFETIME`: how long something that is known counts before it is looked up again.
 

@@ -31,7 +31,7 @@ class Answers:
         return Receipts(self._references)
 
     def decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
-        """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
+        """The value of a completion, or its exception as Failed. What fails in it is the outcome of that call alone."""
         receipts.restart()
         try:
             if tag == _kinds.PICKLED:
@@ -103,7 +103,7 @@ class Answers:
             return RemoteException(orig, text)
 
     def _stand_in(self, fields: dict[str, Any], name: str, message: str) -> BaseException:
-        """An exception in place of one that did not come: the built-in of that name, or a RuntimeError that tells it."""
+        """An exception instead of one that could not be sent: the built-in of that name, or a RuntimeError that names it."""
         known = getattr(builtins, name, None) if fields.get('module') in ('builtins', 'exceptions') else None
         if isinstance(known, type) and issubclass(known, BaseException):
             try:

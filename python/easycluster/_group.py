@@ -30,7 +30,7 @@ class ClientGroup:
 
     def read_responses(self, timeout: float | None = None, max: int = -1) -> None:
         """Reads responses and calls their completion functions, until `timeout` seconds have passed, `max` responses were read, or
-        no client has a call on its way. A client whose connection is lost leaves the group when its calls have been told."""
+        no client has a call on its way. A client whose connection is lost leaves the group when its calls have been notified."""
         end = None if timeout is None else time.monotonic() + timeout
         while max:
             waiting = [client for client in self.clients.values() if client._expects_response()]

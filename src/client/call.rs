@@ -199,7 +199,7 @@ fn result_of<R: DeserializeOwned>(connection: &Connection, answer: Answer) -> Re
     let decode = || {
         let document = Document::read(&answer.pickle).map_err(|error| error.to_string())?;
         if answer.references {
-            // All references are taken over first, so that those which `R` passes over are given back.
+            // All references are taken over first, so that those which `R` ignores are released.
             let _all: Result<Value, _> = document.decode();
         }
         document.decode().map_err(|error| {
@@ -217,7 +217,7 @@ fn result_of<R: DeserializeOwned>(connection: &Connection, answer: Answer) -> Re
     decoded.map_err(|error: String| Error::Convert(format!("{}: {error}", connection.host())))
 }
 
-/// Decodes a large answer where it holds nobody up.
+/// Decodes a large answer on a thread where it blocks no other call.
 async fn decode_aside<R: DeserializeOwned + Send + 'static>(
     connection: Connection,
     answer: Answer,

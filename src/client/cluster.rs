@@ -63,7 +63,7 @@ where
     T: Send + 'static,
 {
     /// The next that is done: its place in the order of the work, and what came of it. `None` when all is done. Work that
-    /// panicked is passed over.
+    /// panicked is skipped.
     ///
     /// Nothing is lost where the future is dropped before it is ready.
     pub async fn next(&mut self) -> Option<(usize, T)> {

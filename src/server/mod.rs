@@ -35,7 +35,7 @@ pub use options::ServerOptions;
 
 /// How long a client may take to show that it holds the key (AU-9).
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// Authenticated connections at once, unless told otherwise.
+/// Authenticated connections at once, by default.
 pub const CONNECTIONS_MAX: usize = 512;
 /// How long connections may take to end with the server.
 const STOP_GRACE: Duration = Duration::from_secs(8);
@@ -51,7 +51,7 @@ pub enum ServerError {
         "the key has {0} characters, and keys of fewer than {KEY_MIN} can be guessed; make one with `easycluster -g FILE`, or add --allow-short-key"
     )]
     ShortKey(usize),
-    /// The key cannot be had.
+    /// The key cannot be read.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
     /// No socket could be opened.
@@ -128,7 +128,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Ends the server: clients are told `sentence`, their commands are ended, `run` returns.
+    /// Ends the server: clients receive `sentence`, their commands are ended, `run` returns.
     pub fn stop(&self, sentence: &str) {
         self.stop.send_replace(Some(sentence.to_owned()));
     }

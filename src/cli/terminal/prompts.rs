@@ -20,14 +20,14 @@ impl Terminal {
         }
     }
 
-    /// Who answers the questions of connections: whoever sits at the terminal, also where stdin is
-    /// a file. Nobody where there is no terminal, and then nothing is asked.
+    /// Asks the questions of connections on the terminal, also where stdin is
+    /// a file. `None` if there is no terminal to prompt on.
     pub(crate) fn prompter(&self) -> Option<Prompter> {
         #[cfg(unix)]
-        let somebody = self.saved.is_some();
+        let has_terminal = self.saved.is_some();
         #[cfg(not(unix))]
-        let somebody = std::io::IsTerminal::is_terminal(&std::io::stdin());
-        somebody.then(crate::transport::ssh::terminal_prompter)
+        let has_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
+        has_terminal.then(crate::transport::ssh::terminal_prompter)
     }
 
     /// Sets it as it was. For commands that are stopped while a password is being typed, when echo

@@ -1,4 +1,4 @@
-//! `easycluster demo`: it teaches, it succeeds, it leaves nothing.
+//! `easycluster demo`: its output, its exit code, and that it leaves no processes or files.
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};

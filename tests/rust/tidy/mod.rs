@@ -370,7 +370,7 @@ fn no_test_is_left_out_and_no_note_to_self_stays() {
     let words = words.map(|pieces| pieces.concat());
     let mut findings = Vec::new();
     for source in all_code() {
-        // The one place from which a part that a machine lacks is passed over, and told of at the end.
+        // The one place where a part that a machine lacks is skipped, and reported at the end.
         if source.path.ends_with("support/parts.py") {
             continue;
         }

@@ -51,7 +51,7 @@ def average(numbers):
     return sum(numbers) / len(numbers)
 ";
 
-/// See it work on this machine, over real SSH to a throw-away server
+/// See it work on this machine, over real SSH to a temporary server
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Run the other side under this interpreter
@@ -298,7 +298,7 @@ fn result(text: &str) {
 
 fn write(text: &str) {
     let mut stdout = anstream::stdout().lock();
-    // A demonstration to nobody is over soon and harms nobody.
+    // If stdout is closed, the demo ends soon and its output is not needed.
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
