@@ -149,12 +149,12 @@ fn apply<'a>(configured: Option<&str>, usual: &[&'a str], more: &[&'a str]) -> V
     }
 }
 
-/// What we offer to one server, in order: types of its recorded keys first, and certificates only where an authority
-/// is recorded. The error names the keyword that leaves nothing.
+/// What we offer to one server, in order: types of its recorded keys first, and certificates only where they
+/// can be checked. The error names the keyword that leaves nothing.
 pub(crate) fn preferred(
     settings: &Settings,
     recorded: &[&str],
-    has_authority: bool,
+    with_certificates: bool,
 ) -> Result<Preferred, String> {
     let none = |keyword: &str, configured: &Option<String>| {
         format!(
@@ -189,7 +189,7 @@ pub(crate) fn preferred(
             return Err(none("MACs", &settings.macs));
         }
     }
-    let (key, host_key_certificates) = host_keys(settings, recorded, has_authority);
+    let (key, host_key_certificates) = host_keys(settings, recorded, with_certificates);
     if key.is_empty() && host_key_certificates.is_empty() {
         return Err(none("HostKeyAlgorithms", &settings.host_key_algorithms));
     }
@@ -216,7 +216,7 @@ pub(crate) fn preferred(
 fn host_keys(
     settings: &Settings,
     recorded: &[&str],
-    has_authority: bool,
+    with_certificates: bool,
 ) -> (Vec<Algorithm>, Vec<Algorithm>) {
     let configured = settings.host_key_algorithms.as_deref();
     let names = apply(configured, HOST_KEYS, HOST_KEYS_ON_DEMAND);
@@ -228,8 +228,8 @@ fn host_keys(
     let mut certificates = Vec::new();
     for name in names {
         if let Some(plain) = name.strip_suffix(CERTIFICATE_SUFFIX) {
-            // Without an authority to check it by, a certificate is worth no more than its plain key.
-            if has_authority && let Ok(algorithm) = Algorithm::new(plain) {
+            // Without an authority or a list to check it by, a certificate is worth no more than its plain key.
+            if with_certificates && let Ok(algorithm) = Algorithm::new(plain) {
                 certificates.push(algorithm);
             }
         } else if let Ok(algorithm) = Algorithm::new(name) {

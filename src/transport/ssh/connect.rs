@@ -140,7 +140,7 @@ fn client_config(
         maximum_packet_size: PACKET,
         // Only a channel's confirmation goes through russh's own queue (see `channel`).
         channel_buffer_size: 4,
-        preferred: algorithms::preferred(settings, &check.recorded(), check.has_authority())?,
+        preferred: algorithms::preferred(settings, &check.recorded(), check.wants_certificates())?,
         // What OpenSSH asks for; russh's own wish for 8192 bits takes seconds.
         gex: GexParams::new(2048, 3072, 8192).map_err(|error| error.to_string())?,
         keepalive_interval: (!interval.is_zero()).then_some(interval),

@@ -5,12 +5,13 @@ pub(crate) mod known_hosts_file;
 
 mod ask;
 mod certificate;
+mod revoked;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use russh::keys::PublicKeyOrCertificate;
+use russh::keys::{Certificate, PublicKey, PublicKeyOrCertificate};
 use sha2::{Digest, Sha256};
 
 use crate::error::{ConnectError, Stage};
@@ -18,10 +19,11 @@ use crate::spec::{Fingerprint, HostKeyPolicy};
 use crate::transport::ssh::algorithms;
 use crate::transport::ssh::config::settings::Settings;
 use crate::transport::ssh::host_key::known_hosts::{
-    Entry, Finding, Marker, entries_for, host_label, judge_key,
+    Entry, Finding, Marker, entries_for, host_label, judge_certificate, judge_key,
 };
 use crate::transport::ssh::timing::Stages;
 use certificate::CertificateVerdict;
+use revoked::Revoked;
 
 /// Checks the key of one server.
 pub(crate) struct HostKeyCheck {
@@ -101,8 +103,12 @@ impl HostKeyCheck {
             .collect()
     }
 
-    /// Whether certificates can be checked at all.
-    pub(crate) fn has_authority(&self) -> bool {
+    /// Whether certificates can be checked at all: by an authority, or by a list that may revoke one.
+    pub(crate) fn wants_certificates(&self) -> bool {
+        self.settings.revoked_host_keys.is_some() || self.has_authority()
+    }
+
+    fn has_authority(&self) -> bool {
         self.entries
             .iter()
             .chain(&self.portless)
@@ -128,9 +134,9 @@ impl HostKeyCheck {
         }
         if let HostKeyPolicy::Pinned(pins) = &self.settings.host_key_policy {
             if let Some(file) = &self.settings.revoked_host_keys {
-                self.check_revoked_file(file, &blob, &print)?;
+                self.check_revoked_file(file, &blob, shown.certificate())?;
             }
-            return self.check_pins(pins, &algorithm, &blob, since);
+            return self.check_pins(pins, &algorithm, &blob, shown.certificate(), since);
         }
         if self.trusted {
             self.stages.reached(
@@ -141,7 +147,7 @@ impl HostKeyCheck {
             return Ok(Trust::Full);
         }
         if let Some(file) = &self.settings.revoked_host_keys {
-            self.check_revoked_file(file, &blob, &print)?;
+            self.check_revoked_file(file, &blob, shown.certificate())?;
         }
         // A certificate that does not count leaves the plain key to be judged, as in OpenSSH.
         let mut fault = None;
@@ -215,18 +221,20 @@ impl HostKeyCheck {
         &self,
         file: &PathBuf,
         blob: &[u8],
-        print: &str,
+        certificate: Option<&Certificate>,
     ) -> Result<(), ConnectError> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
+        let read = std::fs::read(file).map_err(|error| error.to_string());
+        let list = read.and_then(|bytes| Revoked::read(&bytes)).map_err(|error| {
             self.error(format!("RevokedHostKeys {}: {error}", file.display()))
                 .with_hint("a list of revoked keys that cannot be read refuses every host; mend the file or the setting")
         })?;
-        let wanted = data_encoding::BASE64.encode(blob);
-        if text.split_whitespace().any(|word| word == wanted) {
-            return Err(self.error(format!(
-                "the server's key {print} is revoked by {}",
-                file.display()
-            )));
+        if let Some(what) = list.finds(blob, certificate) {
+            let message = format!(
+                "{what} is revoked by {}: {}",
+                file.display(),
+                fingerprint(blob)
+            );
+            return Err(self.error(message));
         }
         Ok(())
     }
@@ -237,10 +245,19 @@ impl HostKeyCheck {
         pins: &[Fingerprint],
         algorithm: &str,
         blob: &[u8],
+        certificate: Option<&Certificate>,
         since: Instant,
     ) -> Result<Trust, ConnectError> {
         let shown = Fingerprint(Sha256::digest(blob).into());
-        if let Finding::Revoked(entry) = judge_key(&self.entries, blob) {
+        let authority = certificate.and_then(|certificate| {
+            let key = PublicKey::new(certificate.signature_key().clone(), "");
+            key.to_bytes().ok()
+        });
+        let finding = match &authority {
+            Some(authority) => judge_certificate(&self.entries, blob, authority),
+            None => judge_key(&self.entries, blob),
+        };
+        if let Finding::Revoked(entry) = finding {
             return Err(self.error(revoked_message(&entry, &shown.to_string())));
         }
         if pins.contains(&shown) {
