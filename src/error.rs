@@ -48,6 +48,7 @@ impl fmt::Display for Stage {
 
 /// A connection that was not established: which host, at which stage, why, and what to do next.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ConnectError {
     /// The host as the user named it.
     pub host: String,
@@ -135,6 +136,7 @@ fn ending(output: &str) -> String {
 
 /// An exception that remote code raised.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct RemoteError {
     /// The host it was raised on.
     pub host: String,

@@ -171,6 +171,7 @@ impl Client {
     }
 
     /// The connection below, for what this type does not offer.
+    #[doc(hidden)]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }

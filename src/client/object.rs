@@ -114,6 +114,7 @@ impl RemoteObject {
     }
 
     /// The connection that it lives on.
+    #[doc(hidden)]
     pub fn connection(&self) -> &Connection {
         &self.inner.connection
     }

@@ -10,17 +10,16 @@ mod connection;
 mod foreground;
 pub mod key;
 mod listen;
+mod options;
 mod profile;
 mod request_log;
 
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -32,6 +31,7 @@ pub use crate::wire::authentication::KEY_MIN;
 pub use admission::{HANDSHAKES_MAX, parse_network};
 #[cfg(unix)]
 pub use foreground::serve_until_signal;
+pub use options::ServerOptions;
 
 /// How long a client may take to show that it holds the key (AU-9).
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -41,55 +41,6 @@ pub const CONNECTIONS_MAX: usize = 512;
 const STOP_GRACE: Duration = Duration::from_secs(8);
 /// Refused connections that are logged one by one within a second; the rest is counted.
 const REFUSALS_LOGGED: u32 = 20;
-
-/// Everything about a server that can be chosen.
-#[derive(Clone, Debug)]
-pub struct ServerOptions {
-    /// Port to listen on; with 0 the system picks one.
-    pub port: u16,
-    /// Address or host name to listen on; None is all addresses.
-    pub bind: Option<String>,
-    /// Whether to listen on IPv6 too.
-    pub ipv6: bool,
-    /// Networks that may connect; none allows all.
-    pub allow: Vec<IpNet>,
-    /// Authenticated connections at once.
-    pub connections_max: usize,
-    /// Connections at once that have not yet shown that they hold the key.
-    pub handshakes_max: usize,
-    /// How long they may take.
-    pub handshake_limit: Duration,
-    /// When a silent client is asked, and when it is given up.
-    pub liveness: Liveness,
-    /// Names of environment variables that commands get beside the usual ones.
-    pub pass_environment: Vec<String>,
-    /// What the files are called that remote Python threads are profiled into: `%d`
-    /// counts them, 0 is the main thread; `%p` is the process id. Written when a thread or its client ends in order.
-    pub profile: Option<String>,
-    /// Where the key is read from again on `reload`.
-    pub key_file: Option<PathBuf>,
-    /// Whether a key shorter than KEY_MIN bytes will do.
-    pub allow_short_key: bool,
-}
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        ServerOptions {
-            port: DEFAULT_PORT,
-            bind: None,
-            ipv6: true,
-            allow: Vec::new(),
-            connections_max: CONNECTIONS_MAX,
-            handshakes_max: HANDSHAKES_MAX,
-            handshake_limit: HANDSHAKE_LIMIT,
-            liveness: Liveness::default(),
-            pass_environment: Vec::new(),
-            profile: None,
-            key_file: None,
-            allow_short_key: false,
-        }
-    }
-}
 
 /// Why a server cannot be started or a key not be used.
 #[derive(Debug, thiserror::Error)]

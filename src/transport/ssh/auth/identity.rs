@@ -8,6 +8,7 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey, decode_secret_key};
 use tokio::net::UnixStream;
 
+use crate::transport::ssh::algorithms;
 use crate::transport::ssh::config::settings::{AgentChoice, Settings};
 
 /// How long an agent may take to list its keys.
@@ -118,7 +119,23 @@ pub(crate) async fn candidates(settings: &Settings) -> Candidates {
             push_file(&mut found, file, socket.as_deref(), &in_agent);
         }
     }
+    drop_short_keys(settings, &mut found);
     found
+}
+
+/// RequiredRSASize holds for the user's keys too.
+fn drop_short_keys(settings: &Settings, found: &mut Candidates) {
+    let notes = &mut found.notes;
+    found.list.retain(|candidate| {
+        let why = candidate
+            .key
+            .as_ref()
+            .and_then(|key| algorithms::too_short(settings, key));
+        if let Some(why) = &why {
+            notes.push(format!("{}: {why}", candidate.name));
+        }
+        why.is_none()
+    });
 }
 
 fn same(one: &PublicKey, other: &PublicKey) -> bool {

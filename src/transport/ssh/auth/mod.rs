@@ -207,6 +207,9 @@ impl Attempt<'_> {
                 Source::Agent(_) => return Ok(Outcome::Failure),
             },
         };
+        if let Some(why) = algorithms::too_short(self.settings, &key) {
+            return Ok(self.passed_over(format!("{}: {why}", candidate.name)));
+        }
         let hash = match self.signature_hash(candidate, &key).await? {
             Ok(hash) => hash,
             Err(note) => return Ok(self.passed_over(format!("{}: {note}", candidate.name))),
@@ -366,6 +369,10 @@ impl Attempt<'_> {
         } else {
             message.push_str("; tried ");
             message.push_str(&self.tried.join(", "));
+        }
+        if !self.settings.lacking_methods.is_empty() {
+            message.push_str("; not supported here though the ssh_config turns it on: ");
+            message.push_str(&self.settings.lacking_methods.join(", "));
         }
         if !notes.is_empty() {
             message.push_str("; passed over ");

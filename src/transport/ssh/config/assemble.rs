@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::spec::{HostKeyPolicy, JumpHost};
 use crate::transport::ssh::config::keywords::{Collected, File};
 use crate::transport::ssh::config::settings::{
-    AddressFamily, AgentChoice, IdentityFile, Override, Route, Settings, SshTarget,
+    AddressFamily, AgentChoice, IdentityFile, Override, Rekey, Route, Settings, SshTarget,
 };
+use crate::transport::ssh::config::table::Kind;
 use crate::transport::ssh::config::tokens::{Local, Tokens};
 use crate::transport::ssh::config::values::{
-    flag, lower, number, parse_jump, parse_port, parse_time, text, unsupported,
+    flag, lower, number, parse_jump, parse_port, parse_size, parse_time, text, unsupported,
 };
 
 /// Identity files that are tried when none is named, in OpenSSH's order.
@@ -22,6 +23,9 @@ const USUAL_IDENTITIES: &[&str] = &[
     "id_ed25519_sk",
     "id_dsa",
 ];
+
+/// RSA keys below this are refused whatever the configuration says, in bits.
+const LEAST_RSA_SIZE: u32 = 1024;
 
 /// The methods in OpenSSH's order, without those that we do not have.
 const USUAL_METHODS: &str = "publickey,keyboard-interactive,password";
@@ -144,7 +148,25 @@ pub(crate) fn assemble(
         alive_count_max: number(collected, "serveralivecountmax", 3)?,
         config: target.config.clone(),
         environment: environment(collected),
+        required_rsa_size: number(collected, "requiredrsasize", 0)?.max(LEAST_RSA_SIZE),
+        rekey: rekey(collected)?,
+        check_host_ip: flag(collected, "checkhostip", false)?,
+        lacking_methods: collected.turned_on(Kind::LackingMethod),
     })
+}
+
+/// RekeyLimit: bytes, and a time behind them.
+fn rekey(collected: &Collected) -> Result<Rekey, String> {
+    let mut words = collected.all("rekeylimit");
+    let bytes = match words.next() {
+        None | Some("default" | "none" | "0") => None,
+        Some(text) => Some(parse_size("RekeyLimit", text)?),
+    };
+    let time = match words.next() {
+        None | Some("none" | "0") => None,
+        Some(text) => Some(Duration::from_secs(parse_time("RekeyLimit", text)?)),
+    };
+    Ok(Rekey { bytes, time })
 }
 
 fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<IdentityFile>, String> {
@@ -171,6 +193,9 @@ fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<Identity
 }
 
 fn agent(collected: &Collected, tokens: &Tokens) -> Result<AgentChoice, String> {
+    if let Some(File::AsItIs(path)) = collected.files("identityagent").next() {
+        return Ok(AgentChoice::Socket(path.to_path_buf()));
+    }
     match collected.first("identityagent") {
         None | Some("SSH_AUTH_SOCK") => Ok(AgentChoice::Environment),
         Some("none") => Ok(AgentChoice::None),
