@@ -31,7 +31,7 @@ class Answers:
         return Receipts(self._references)
 
     def decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
-        """The value of a completion, or its exception as Failed. What fails in it is the outcome of that call alone."""
+        """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
         receipts.restart()
         try:
             if tag == _kinds.PICKLED:

@@ -106,7 +106,7 @@ impl<S: Copy> Stack<S> {
         let place = usize::try_from(place).ok();
         let slot = place
             .and_then(|place| self.memo.get(place).copied().flatten())
-            .ok_or(Refused::Malformed("it refers to a missing part"))?;
+            .ok_or(Refused::Malformed("it names a part that is not there"))?;
         self.push(slot);
         Ok(slot)
     }
