@@ -83,7 +83,7 @@ impl<R> Call<R> {
         self
     }
 
-    /// Says that the call prints nothing, is over soon and gives little plain data (BS-10).
+    /// Says that the call prints nothing, ends soon and returns little plain data (BS-10).
     pub(crate) fn plain(mut self) -> Self {
         self.plain = true;
         self
@@ -113,7 +113,7 @@ impl<R> Call<R> {
     }
 
     /// Runs on the server thread of this number, 0 or more, instead of Python's main thread
-    /// (0). It is started if it is not there. Calls of one thread run one after the other.
+    /// (0). It is started if it does not exist. Calls of one thread run one after the other.
     pub fn thread(mut self, number: i32) -> Self {
         self.thread = ThreadTarget::Id(number);
         self

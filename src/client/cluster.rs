@@ -16,10 +16,10 @@ use crate::spec::ConnectionSpec;
 /// enough for the limits of open files and of half-open connections (sshd's `MaxStartups`) on the way.
 pub const AT_ONCE: usize = 64;
 
-/// Does work of any amount, at most `at_once` of it at the same time (at least 1): each future is made when there is room for
+/// Runs any number of futures, at most `at_once` of them at the same time (at least 1): each is created when there is room for
 /// it, and runs as a task of its own.
 ///
-/// Nothing runs before the first [`FanOut::next`]. Dropping what is returned ends what runs, and begins nothing more. Must be
+/// Nothing runs before the first [`FanOut::next`]. Dropping the returned value ends the running tasks and starts no more. Must be
 /// used within a tokio runtime.
 ///
 /// ```

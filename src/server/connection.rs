@@ -80,7 +80,7 @@ pub(super) async fn stopped(stop: &mut Stop) -> String {
     sentence
         .ok()
         .and_then(|sentence| sentence.clone())
-        .unwrap_or_else(|| "the server is ending".to_owned())
+        .unwrap_or_else(|| "the server is shutting down".to_owned())
 }
 
 /// The address as it is shown in logs.
@@ -215,7 +215,7 @@ async fn run(
         Ended::Lost(error) => format!("lost: {error}"),
         Ended::Stopped(sentence) => {
             farewell(&sender, sentence).await;
-            "the server ends".to_owned()
+            "the server is shutting down".to_owned()
         }
     };
     if !matches!(ended, Ended::Exited(_)) && timeout(COMMAND_GRACE, child.wait()).await.is_err() {

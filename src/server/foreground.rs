@@ -40,7 +40,7 @@ pub async fn serve_until_signal(server: Server) -> std::io::Result<()> {
         }
         ending = true;
         notify_systemd("STOPPING=1");
-        handle.stop(&format!("the server is being ended ({name})"));
+        handle.stop(&format!("the server is shutting down ({name})"));
     }
 }
 

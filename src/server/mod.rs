@@ -1,5 +1,5 @@
 //! The standalone server for machines without SSH: authenticates clients by a shared key and runs
-//! what they ask for, one process a connection, as sshd would.
+//! what they ask for, one process per connection, as sshd would.
 
 mod admission;
 #[cfg(unix)]
@@ -33,16 +33,16 @@ pub use admission::{HANDSHAKES_MAX, parse_network};
 pub use foreground::serve_until_signal;
 pub use options::ServerOptions;
 
-/// How long a client may take to show that it holds the key (AU-9).
+/// How long a client may take to prove that it holds the key (AU-9).
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Authenticated connections at once, by default.
 pub const CONNECTIONS_MAX: usize = 512;
 /// How long connections may take to end with the server.
 const STOP_GRACE: Duration = Duration::from_secs(8);
-/// Refused connections that are logged one by one within a second; the rest is counted.
+/// Refused connections that are logged individually within a second; the others are counted.
 const REFUSALS_LOGGED: u32 = 20;
 
-/// Why a server cannot be started or a key not be used.
+/// Why a server cannot be started or a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
