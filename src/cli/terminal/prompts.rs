@@ -20,14 +20,14 @@ impl Terminal {
         }
     }
 
-    /// Asks the questions of connections on the terminal, also where stdin is
-    /// a file. `None` if there is no terminal to prompt on.
+    /// Who answers the questions of connections: whoever sits at the terminal, also where stdin is
+    /// a file. Nobody where there is no terminal, and then nothing is asked.
     pub(crate) fn prompter(&self) -> Option<Prompter> {
         #[cfg(unix)]
-        let has_terminal = self.saved.is_some();
+        let somebody = self.saved.is_some();
         #[cfg(not(unix))]
-        let has_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
-        has_terminal.then(crate::transport::ssh::terminal_prompter)
+        let somebody = std::io::IsTerminal::is_terminal(&std::io::stdin());
+        somebody.then(crate::transport::ssh::terminal_prompter)
     }
 
     /// Sets it as it was. For commands that are stopped while a password is being typed, when echo
@@ -42,7 +42,7 @@ impl Terminal {
     }
 }
 
-/// The columns of the terminal that stdout is; `None` if stdout is not a terminal.
+/// The columns of the terminal that stdout is; `None` where it is none.
 pub(crate) fn width() -> Option<u16> {
     #[cfg(unix)]
     {
