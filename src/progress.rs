@@ -128,6 +128,10 @@ impl StageLimits {
             Stage::Interpreter => self.interpreter,
             Stage::Stub => self.stub,
         };
+        // Who allows more for the whole allows it for each part.
+        let own = self
+            .deadline
+            .map_or(own, |deadline| own.max(deadline.limit));
         self.within(own, start)
     }
 

@@ -17,6 +17,7 @@ use crate::transport::ssh::handler::{ClientHandler, HandlerError, Shared, descri
 use crate::transport::ssh::host_key::HostKeyCheck;
 use crate::transport::ssh::stream::ServerStream;
 use crate::transport::ssh::stream::abortable::AbortableStream;
+use crate::transport::ssh::stream::greeting::Greeting;
 use crate::transport::ssh::timing::Stages;
 
 /// What the server may send before we have read it, in bytes a channel: between these two, by the distance to the
@@ -100,8 +101,10 @@ pub(crate) async fn establish(
     let stall_limit = config
         .keepalive_interval
         .map(|interval| interval.saturating_mul(settings.alive_count_max.saturating_add(1)));
-    let (stream, abort) = AbortableStream::new(server.stream, stall_limit);
-    let (mut handle, shared) = exchange_keys(stages, settings, config, stream, check).await?;
+    let greeting = Greeting::default();
+    let (stream, abort) = AbortableStream::new(server.stream, stall_limit, greeting.clone());
+    let exchanged = exchange_keys(stages, settings, config, stream, check).await;
+    let (mut handle, shared) = exchanged.map_err(|error| greeted(stages, error, &greeting))?;
     if let Err(error) = auth::authenticate(stages, settings, &mut handle, &shared, keys).await {
         drop(abort);
         return Err(error);
@@ -202,6 +205,29 @@ async fn exchange_keys(
             Err(stages.error(Stage::KeyExchange, message).with_hint(hint))
         }
     }
+}
+
+/// Adds what the server said before its version, which often is the reason.
+fn greeted(stages: &Stages, error: ConnectError, greeting: &Greeting) -> ConnectError {
+    if error.stage != Stage::KeyExchange {
+        return error;
+    }
+    let mut error = match greeting.fault() {
+        None => error,
+        Some(fault) => stages
+            .error(Stage::KeyExchange, fault)
+            .with_hint("check the port; what only an old server speaks, no current program does"),
+    };
+    let text = greeting.text();
+    if !text.is_empty() {
+        let said = String::from_utf8_lossy(&text);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        error.message = crate::error::printable(&format!(
+            "{}; before that the server said: {said}",
+            error.message
+        ));
+    }
+    error
 }
 
 /// What to do about a key exchange that failed.

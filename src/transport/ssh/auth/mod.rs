@@ -1,5 +1,6 @@
 //! Proving who the user is, in the order OpenSSH would, and saying what was tried when nothing helped.
 
+mod agent;
 pub(crate) mod identity;
 pub(crate) mod key_store;
 mod pem;
@@ -73,6 +74,17 @@ pub(crate) enum Outcome {
     Failure,
 }
 
+/// Whether an answer says no to what was shown; a partial success does not.
+pub(crate) fn is_refusal(result: &AuthResult) -> bool {
+    matches!(
+        result,
+        AuthResult::Failure {
+            partial_success: false,
+            ..
+        }
+    )
+}
+
 impl Attempt<'_> {
     /// The name of what let us in.
     async fn run(&mut self) -> Result<String, ConnectError> {
@@ -122,7 +134,7 @@ impl Attempt<'_> {
                 Outcome::Success => return Ok(name),
                 Outcome::Partial => self
                     .tried
-                    .push(format!("{name}: accepted, and the server wants more")),
+                    .push(format!("{name}: accepted as one proof of several")),
                 Outcome::Failure => {}
             }
         }
@@ -240,12 +252,9 @@ impl Attempt<'_> {
         };
         match answer {
             Ok(result) => {
-                let said = if matches!(result, AuthResult::Success) {
-                    "accepted"
-                } else {
-                    "refused"
-                };
-                self.tried.push(format!("{}: {said}", candidate.name));
+                if is_refusal(&result) {
+                    self.tried.push(format!("{}: refused", candidate.name));
+                }
                 self.outcome(result)
             }
             Err(SignFailure::Lost) => Err(self.lost()),
@@ -336,7 +345,7 @@ impl Attempt<'_> {
         error
     }
 
-    fn failure(&self, why: &str) -> ConnectError {
+    pub(crate) fn failure(&self, why: &str) -> ConnectError {
         let mut message = printable(why);
         if !self.tried.is_empty() {
             message.push_str("; tried ");

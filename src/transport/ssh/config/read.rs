@@ -265,7 +265,7 @@ impl Reader<'_> {
             ..Tokens::default()
         };
         match self.collected.first("hostname") {
-            Some(pattern) => tokens.expand(pattern, "h"),
+            Some(pattern) => tokens.expand_for("hostname", pattern),
             None => Ok(self.target.host.clone()),
         }
     }

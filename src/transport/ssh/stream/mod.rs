@@ -1,6 +1,7 @@
 //! The byte stream under an SSH session, however it reaches the server.
 
 pub(crate) mod abortable;
+pub(crate) mod greeting;
 pub(crate) mod proxy;
 pub(crate) mod quick_ack;
 
