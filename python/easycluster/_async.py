@@ -86,10 +86,11 @@ class AsyncClient(Caller):
                 # A completion function has raised, which the loop reports; the others are due all the same.
                 self._loop.call_soon(self._readable)
 
-    def close(self, message: str | RemoteException = 'Connection closed') -> None:
-        """As Client.close()."""
+    def close(self, message: str | RemoteException = 'Connection closed') -> Any:
+        """As Client.close(). What it gives may be awaited and need not be."""
         self._detach()
         super().close(message)
+        return _Done()
 
     def _wait_for_call(
         self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any
@@ -214,6 +215,7 @@ class _AsyncGlobal(GlobalProxy):
     """A remote global whose value is had by `await client.get(name)`."""
 
     __slots__ = ()
+    _reading: ClassVar[str] = 'await client.get("%s")'
 
     def __getattribute__(self, name: str) -> Any:
         if name[:2] == '__' or name == '_client' or name == '_name':
@@ -222,6 +224,15 @@ class _AsyncGlobal(GlobalProxy):
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError('to set a remote global: await client.set(name, value)')
+
+
+class _Done:
+    """Something that is done already, for those who await it."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
 
 
 class _Waiting:

@@ -11,11 +11,11 @@ from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
 from ._native import Spec
-from ._options import CallOptions, CompletionFunction, split_options
+from ._options import CallOptions, CompletionFunction, Limit, split_options
 from ._pickling.encode import encode, is_short
 from ._pickling.policy import Allowed
 from ._receiver import Receiver
-from ._responses import NonblockingResponse, RemoteException, Target, Ticket, all_of
+from ._responses import NonblockingResponse, RemoteException, Target, Ticket, all_of, with_limit
 from ._shipping.definitions import definitions_module
 from ._shipping.source import shipped
 from ._spec import Path, parse
@@ -265,6 +265,8 @@ class Caller(Receiver):
             call_timeout = timeout
         elif call_timeout is None:
             call_timeout = self._call_timeout
+        if isinstance(call_timeout, (int, float)):
+            call_timeout = Limit(call_timeout, kind, message)
         if kind == _METHOD and message[0]:
             keeps = (False, [message[0]]) if not keeps else (True, keeps[1] + [message[0]])
         if oncomplete is not None:
@@ -286,6 +288,8 @@ class Caller(Receiver):
         self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, target: Target
     ) -> Ticket:
         ticket = next(self._tickets)
+        if limit is not None:
+            target = with_limit(target, limit)
         if target.__class__ is NonblockingResponse:
             target.request_id = ticket
         # Registered first: another thread may deliver it before submit() returns.

@@ -58,6 +58,8 @@ class Client(Caller):
         ticket = next(self._tickets)
         response = NonblockingResponse(self, ticket, origexc)
         pending[ticket] = response
+        if limit is not None:
+            response.limit = limit
         main = _get_ident() == _process.main_ident
         held: list[Completion] = []
         try:

@@ -141,11 +141,11 @@ class ThreadedClient(Client):
             native.forget(ticket)
             del own.thread
 
-    def _decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
+    def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
         if value is None and tag in (_kinds.CANCELLED, _kinds.TIMED_OUT):
             # Given up without an answer.
             self._own.doubtful = True
-        return super()._decode(tag, value, receipts)
+        return super()._decode(tag, value, receipts, limit)
 
     def check_threads(self) -> None:
         """Server threads end with the threads that they serve; there is nothing left to check."""
@@ -170,6 +170,7 @@ class ThreadedClient(Client):
             self._start_reader(native)
             return super()._submit(native, kind, threadid, content, limit, keeps, target)
         ticket = next(self._tickets)
+        target.limit = limit
         native.submit(ticket, kind, threadid, content, limit, keeps, True)
         target.request_id = ticket
         target._native = native
@@ -187,7 +188,7 @@ class ThreadedClient(Client):
             # What it refers to on the server is given back by whoever delivers it to nobody.
             self._taken.extend(held)
             raise
-        value = self._single(held)
+        value = self._single(held, limit)
         if value.__class__ is Failed:
             self._raise(value.exception, origexc)
         return value
