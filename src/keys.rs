@@ -82,7 +82,7 @@ pub struct LoadedKey {
     pub key: Key,
     /// What is wrong with the file, though not so wrong that it cannot be read.
     pub warnings: Vec<KeyWarning>,
-    /// The number of letters where the key came from a passphrase: few can be guessed. None for one of 64 hex digits.
+    /// The number of characters of a passphrase: a short one can be guessed. None for a key of 64 hex digits.
     pub passphrase: Option<usize>,
 }
 
@@ -132,13 +132,13 @@ impl fmt::Display for KeyWarning {
 /// What can go wrong with keys and their files.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The key has no letters.
+    /// The key has no characters.
     #[error("the key is empty; make one with: easycluster -g FILE")]
     Empty,
     /// The first line of the file is empty.
     #[error("key file {} has an empty first line; make a new one with: easycluster -g FILE", .0.display())]
     EmptyFile(PathBuf),
-    /// The first line is too long, or no text.
+    /// The first line is too long, or is not text.
     #[error("{} is not a valid key file: its first line is not a line of text of at most 4096 bytes", .0.display())]
     NoKeyFile(PathBuf),
     /// The file cannot be opened or read.

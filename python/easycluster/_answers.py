@@ -133,7 +133,7 @@ class Answers:
             pass
 
     def _stand_in(self, fields: dict[str, Any], name: str, message: str) -> BaseException:
-        """An exception in place of one that did not come: the built-in of that name, or a RuntimeError that tells it."""
+        """An exception instead of one that could not be sent: the built-in of that name, or a RuntimeError that names it."""
         known = getattr(builtins, name, None) if fields.get('module') in ('builtins', 'exceptions') else None
         if isinstance(known, type) and issubclass(known, BaseException):
             try:

@@ -1,4 +1,4 @@
-"""Client: one connection to one remote Python, used by whoever reads its responses."""
+"""Client: one connection to one remote Python, whose responses the calling thread reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receiver: how completions reach whoever waits for them. What was taken from the extension is never lost on the way."""
+"""Receiver: delivers completions to the threads that wait for them. None that was taken from the extension is lost."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Receiver(Connection):
             if own is not None:
                 claimed.append(own)
             else:
-                # Where close() came first, it has told.
+                # If close() came first, it has reported it.
                 claimed.extend(map(self._pending.pop, (ticket,), (None,)))
             target = claimed[0]
             if isinstance(target, tuple):
@@ -146,7 +146,7 @@ class Receiver(Connection):
             raise
 
     def _end_given_back(self, taken: deque[Completion]) -> None:
-        """Completions went back to a queue that nobody looks into any more: close() came meanwhile and has not seen them."""
+        """Completions went back to a queue that is no longer read: close() came meanwhile and has not seen them."""
         if taken is not self._taken and self._closing_error is not None:
             self._end_pending(self._closing_error)
 
@@ -193,7 +193,7 @@ class Receiver(Connection):
                 try:
                     function(*arguments)
                 except Exception:
-                    # The others must be told as well.
+                    # The others must be notified as well.
                     pass
         with self._delivered:
             self._delivered.notify_all()

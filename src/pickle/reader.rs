@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         self.input.len()
     }
 
-    /// The next instruction. Its operand can be read then, and is passed over if it is not.
+    /// The next instruction. Its operand can be read then, and is skipped if it is not.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Action, Refused> {
         self.pass_over()?;

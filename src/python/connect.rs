@@ -78,8 +78,9 @@ impl Plan {
             ..ConnectOptions::default()
         };
         // Questions go to the terminal, if there is one and the spec does not forbid them.
-        if spec.batch != Some(true) && std::io::stdin().is_terminal() {
-            options.transport.prompter = Some(crate::transport::ssh::terminal_prompter());
+        if spec.batch != Some(true) {
+            let at_terminal = std::io::stdin().is_terminal();
+            options.transport.prompter = crate::transport::ssh::prompter(at_terminal);
         }
         Ok(Plan {
             spec,

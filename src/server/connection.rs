@@ -34,7 +34,7 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 /// Read from a command's output at once; a pipe holds as much.
 const READ_SIZE: usize = 65_536;
 
-/// The end of the server, told to every connection: the sentence for the client.
+/// The end of the server, sent to every connection: the sentence for the client.
 pub(super) type Stop = watch::Receiver<Option<String>>;
 
 /// Serves one connection to its end.
@@ -80,7 +80,7 @@ pub(super) async fn stopped(stop: &mut Stop) -> String {
     sentence
         .ok()
         .and_then(|sentence| sentence.clone())
-        .unwrap_or_else(|| "the server is ending".to_owned())
+        .unwrap_or_else(|| "the server is shutting down".to_owned())
 }
 
 /// The address as it is shown in logs.
@@ -215,7 +215,7 @@ async fn run(
         Ended::Lost(error) => format!("lost: {error}"),
         Ended::Stopped(sentence) => {
             farewell(&sender, sentence).await;
-            "the server ends".to_owned()
+            "the server is shutting down".to_owned()
         }
     };
     if !matches!(ended, Ended::Exited(_)) && timeout(COMMAND_GRACE, child.wait()).await.is_err() {
@@ -295,7 +295,7 @@ async fn input(mut receiver: LinkReceiver, stdin: ChildStdin, requests: &mut Req
             Some(Ok(Incoming::Data(bytes))) => {
                 requests.feed(&bytes);
                 if let Some(queue) = &queue {
-                    // Where the command reads no more, its end will be told by its exit.
+                    // If the command reads no more, its exit will report its end.
                     let _ = queue.send(bytes);
                 }
             }

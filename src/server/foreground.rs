@@ -1,4 +1,4 @@
-//! A server as a process: signals, the key file read again, and what systemd is told.
+//! A server as a process: signals, reloading of the key file, and notifications to systemd.
 
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub async fn serve_until_signal(server: Server) -> std::io::Result<()> {
         }
         ending = true;
         notify_systemd("STOPPING=1");
-        handle.stop(&format!("the server is being ended ({name})"));
+        handle.stop(&format!("the server is shutting down ({name})"));
     }
 }
 
@@ -60,8 +60,8 @@ fn read(path: &Path, allow_short: bool) -> Result<Vec<u8>, ServerError> {
     Ok(key::from_file(path, allow_short)?.key.as_bytes().to_vec())
 }
 
-/// Tells systemd, where it started this process and asked to be told (sd_notify(3)). It is one
-/// datagram; whoever does not listen misses nothing.
+/// Notifies systemd if it started this process and asked for it (sd_notify(3)). It is one
+/// datagram; if nothing listens, nothing is lost.
 fn notify_systemd(state: &str) {
     #[cfg(target_os = "linux")]
     {

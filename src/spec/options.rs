@@ -30,7 +30,7 @@ pub(crate) struct SpecOption {
     pub(super) parse: Parse,
     /// Its value, where it is set.
     pub(crate) show: fn(&ConnectionSpec) -> Option<OptionValue>,
-    /// Its value is shown to nobody (CS-28).
+    /// Its value is never shown (CS-28).
     pub(super) secret: bool,
 }
 
@@ -92,7 +92,7 @@ const PLAIN: SpecOption = SpecOption {
     secret: false,
 };
 
-/// What [`ConnectionSpec`]'s `Display` writes in place of a key; refused when it comes back.
+/// What [`ConnectionSpec`]'s `Display` writes instead of a key; refused when it is parsed.
 pub(super) const HIDDEN_KEY: &str = "(hidden)";
 
 /// Every option there is.

@@ -1,4 +1,4 @@
-//! DEFLATED payloads: one zlib stream a frame, bounded when inflated (FR-10).
+//! DEFLATED payloads: one zlib stream per frame, bounded when inflated (FR-10).
 
 use std::io::{Read, Write};
 

@@ -8,7 +8,7 @@ use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::this_program::this_program;
 use crate::service::{Installation, NAME, Service, ServiceError};
 
-/// Have the standalone server started at every boot
+/// Start the standalone server at every boot
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -137,7 +137,7 @@ fn status(whose: &Whose) -> Result<i32, Failure> {
     Ok(failure::OK)
 }
 
-/// `--query-installed`: 0 or 1 and not a word.
+/// `--query-installed`: 0 or 1, without output.
 pub(crate) fn query_installed(whose: &Whose) -> i32 {
     match Service::new(whose.user) {
         Ok(service) if service.installed() => 0,

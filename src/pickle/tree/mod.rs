@@ -1,4 +1,4 @@
-//! Reads a pickle of plain data into a tree, in which nothing is copied: bounded in depth, and in what it stands for in full.
+//! Reads a pickle of plain data into a tree, in which nothing is copied: bounded in depth and in the size of the whole value.
 
 use num_bigint::BigInt;
 

@@ -101,7 +101,7 @@ pub(crate) async fn prove(
     Ok((sealer, opener))
 }
 
-/// The server's side. On an error that the client should hear of, it is told before the error is
+/// The server's side. On an error that the client should know of, it is sent to the client before it is
 /// returned.
 pub(crate) async fn accept(
     stream: &mut TcpStream,

@@ -12,8 +12,8 @@ pub use handshake::{
 pub use message::{COMMAND_MAX, Exit, Message, Open, Opened, WINDOW};
 pub use sealed::{Direction, Opener, SEALED_HEADER, SEALED_MAX, SEALED_TAG, Sealer};
 
-/// Keys shorter than this many bytes can be guessed from one recorded handshake by whoever took
-/// part in it, and are refused unless insisted on (AU-16).
+/// Keys shorter than this many bytes can be guessed from one recorded handshake by anyone who took
+/// part in it, and are refused unless explicitly allowed (AU-16).
 pub const KEY_MIN: usize = 16;
 
 /// Fresh randomness of one side for one handshake. Never use one twice.
