@@ -204,6 +204,12 @@ def native(text):
     """Text as this Python's own str, which in Python 2 is bytes."""
     if isinstance(text, str):
         return text
+    if isinstance(text, (bytes, bytearray)):
+        # An argument that is no text, as this Python has those.
+        import sys
+        if sys.version_info < (3,):
+            return str(text)
+        return bytes(text).decode('utf-8', 'surrogateescape')
     return text.encode('utf-8')
 
 

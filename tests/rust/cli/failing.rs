@@ -135,6 +135,28 @@ async fn a_program_that_lets_nothing_else_run_is_given_up_in_time() {
 }
 
 #[tokio::test]
+async fn arguments_need_not_be_utf_8() {
+    use std::os::unix::ffi::OsStrExt;
+    let scene = Scene::new().await;
+    let code = "import os, sys; os.write(1, b'-'.join(map(os.fsencode, sys.argv[1:])) + b'\\n')";
+    let spec = scene.spec("web1");
+    let mut program = crate::cli::scene::program(&["run", &spec, "--no-prefix", "-c", code, "--"]);
+    program
+        .arg("ä")
+        .arg(std::ffi::OsStr::from_bytes(b"\xff/x"))
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let output = program.output().await.expect("the program runs");
+    assert_eq!(
+        (output.stdout.as_slice(), output.status.code()),
+        (&b"\xc3\xa4-\xff/x\n"[..], Some(0)),
+        "{output:?}"
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn however_a_program_ends_its_status_and_its_output_are_those_of_a_shell() {
     let scene = Scene::new().await;
     for (code, stdout, stderr, status) in [
