@@ -33,6 +33,12 @@ pub(crate) use exact::Object;
 pub(crate) use first_text::first_text;
 pub use plain::{NoObject, Plain, PyValue};
 #[cfg(feature = "python")]
-pub(crate) use reader::Budget;
+pub(crate) use opcodes::{Action, Container, Literal};
+#[cfg(feature = "python")]
+pub(crate) use pieces::Pieces;
+#[cfg(feature = "python")]
+pub(crate) use reader::{Budget, Reader};
+#[cfg(feature = "python")]
+pub(crate) use stack::Stack;
 pub use ser::Arguments;
 pub(crate) use ser::{NONE_PICKLE, TupleWriter, encode};

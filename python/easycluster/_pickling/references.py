@@ -157,7 +157,7 @@ class References:
             found = getattr(objects, attribute, None)
         else:
             try:
-                found = self._policy.find(module, attribute, 0)
+                found = self._policy.find(module, attribute).value
             except _errors.Refused:
                 raise
             except (ImportError, AttributeError):
