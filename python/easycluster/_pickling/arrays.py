@@ -6,6 +6,7 @@ and one that was set twice frees memory that is in use.
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from .made import REPLACED, UNFINISHED, Made, raw
 # Flags of a data type (NumPy's NPY_ITEM_REFCOUNT and NPY_ALIGNED_STRUCT).
 _HAS_OBJECTS = 0x01
 _ALIGNED = 0x80
-_CODE = re.compile('[?bBhHiIlLqQpPefdgFDGSUVOMmac][0-9]{0,10}')
+_CODE = re.compile('[?bBhHiIlLqQpPefdguFDGSUVOMmac][0-9]{0,10}')
 # The largest dimensions of an array whose items take no bytes.
 _MOST_EMPTY = 1 << 16
 
@@ -170,29 +171,29 @@ def _of_objects(numpy: Any, shape: tuple[int, ...], dtype: Any, order: str, data
     if len(_typed(data, list)) != count:
         raise ValueError('it has %d objects and its shape is %.200r' % (len(data), shape))
     flat = numpy.empty(count, dtype)
-    if dtype.names is None and dtype.subdtype is None:
-        for place, item in enumerate(data):
-            flat[place] = None
-            flat[place : place + 1] = _alone(numpy, item)
-    else:
-        for place, item in enumerate(data):
-            flat[place] = _record(item)
+    for place, item in enumerate(data):
+        _check_part(numpy, dtype, item)
+        # NumPy takes an object as it is.
+        flat[place] = item
     return flat.reshape(shape, order=order)
 
 
-def _alone(numpy: Any, item: Any) -> Any:
-    # NumPy would look into whatever is assigned to one place.
-    holder = numpy.empty(1, object)
-    holder.fill(None)
-    holder[0] = item
-    return holder
+_SCALARS = frozenset((type(None), bool, int, float, complex, str, bytes, datetime.date, datetime.datetime, datetime.timedelta))
 
 
-_SCALARS = frozenset((type(None), bool, int, float, complex, str, bytes))
-
-
-def _record(item: Any) -> Any:
-    return _typed(item, tuple)
+def _check_part(numpy: Any, dtype: Any, item: Any) -> None:
+    """Refuses what NumPy would ask for a number: only values that are one already are put where no objects are."""
+    kind = type(item)
+    if dtype.names is not None:
+        if len(_typed(item, tuple)) != len(dtype.names):
+            raise ValueError('an item has not as many parts as its type')
+        for name, part in zip(dtype.names, item):
+            _check_part(numpy, dtype.fields[name][0], part)
+    elif dtype.subdtype is not None:
+        if kind is not numpy.ndarray:
+            raise ValueError('a part of an item is a %s' % kind.__name__)
+    elif dtype.kind != 'O' and kind not in _SCALARS and not issubclass(kind, numpy.generic):
+        raise ValueError('a part of an item is a %s' % kind.__name__)
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Made:
