@@ -128,7 +128,7 @@ def _text(fields: Any, key: str) -> str:
 
 def _lines(fields: Any) -> list[str]:
     """The lines of an ERROR's traceback, made safe to show."""
-    lines = fields.get('traceback') if type(fields) is dict else None
+    lines: Any = fields.get('traceback') if type(fields) is dict else None
     if type(lines) not in (list, tuple):
         raise _errors.Refused('the server sent an error whose traceback is no list of lines')
     return [_shown(line, 'traceback') for line in lines]

@@ -7,13 +7,14 @@ and one that was set twice frees memory that is in use.
 from __future__ import annotations
 
 import datetime
+import importlib
 import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 from .. import _errors
-from . import classes
+from . import trust
 from .made import REPLACED, UNFINISHED, Made, raw
 
 # Flags of a data type (NumPy's NPY_ITEM_REFCOUNT and NPY_ALIGNED_STRUCT).
@@ -25,9 +26,7 @@ _MOST_EMPTY = 1 << 16
 
 
 def _numpy() -> Any:
-    import numpy
-
-    return numpy
+    return importlib.import_module('numpy')
 
 
 def dtype_class() -> Any:
@@ -67,11 +66,11 @@ def _typed(value: Any, *kinds: type) -> Any:
     return value
 
 
-def _shape(shape: Any) -> tuple[int, ...]:
+def _shape(shape: Any) -> Any:
     shape = (shape,) if type(shape) is int else _typed(shape, tuple)
     if len(shape) > 64 or any(type(size) is not int or size < 0 for size in shape):
         raise ValueError('its shape is none')
-    checked: tuple[int, ...] = shape
+
     return checked
 
 
@@ -178,7 +177,9 @@ def _of_objects(numpy: Any, shape: tuple[int, ...], dtype: Any, order: str, data
     return flat.reshape(shape, order=order)
 
 
-_SCALARS = frozenset((type(None), bool, int, float, complex, str, bytes, datetime.date, datetime.datetime, datetime.timedelta))
+_SCALARS = frozenset(
+    (type(None), bool, int, float, complex, str, bytes, datetime.date, datetime.datetime, datetime.timedelta)
+)
 
 
 def _check_part(numpy: Any, dtype: Any, item: Any) -> None:
@@ -199,7 +200,7 @@ def _check_part(numpy: Any, dtype: Any, item: Any) -> None:
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Made:
     numpy = _numpy()
     if kind is not numpy.ndarray and not (
-        isinstance(kind, type) and issubclass(kind, numpy.ndarray) and classes.takes_untrusted_state(kind)
+        isinstance(kind, type) and issubclass(kind, numpy.ndarray) and trust.takes_untrusted_state(kind)
     ):
         raise ValueError('it is a %r' % (kind,))
     if shape != (0,) or _text(code) != 'b':
@@ -257,7 +258,11 @@ def _masked(kind: Any, base: Any, shape: Any, code: Any) -> Made:
         hidden = _assembled(shape, numpy.ma.make_mask_descr(array.dtype), fortran, mask)
         made = numpy.ma.MaskedArray(array, mask=hidden)
         if fill is not None:
-            if type(fill) not in _SCALARS and type(fill) is not numpy.ndarray and not issubclass(type(fill), numpy.generic):
+            if (
+                type(fill) not in _SCALARS
+                and type(fill) is not numpy.ndarray
+                and not issubclass(type(fill), numpy.generic)
+            ):
                 raise ValueError('its fill value is a %s' % type(fill).__name__)
             made.fill_value = fill
         return made

@@ -15,73 +15,13 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .. import _errors, _native
 from .._shared import objects
-from .made import Made, put_by
-
-OPT_IN = '__easycluster_untrusted_state__'
-OPT_IN_HINT = (
-    'A class that takes whatever a server chooses says so by %s = True, and is then unpickled with its own methods' % OPT_IN
-)
-# Py_TPFLAGS_HEAPTYPE: not a class of C that is there from the start.
-HEAP_TYPE = 1 << 9
-
-_MRO = type.__dict__['__mro__'].__get__
-_MEMBERS = type.__dict__['__dict__'].__get__
+from .keys import check_key
+from .made import Made, put_by, raw
+from .trust import bases, first_known, members, own_hook, refusal
 
 # What a state never sets, by whichever name.
 _LOOKED_UP = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, enum.Enum, objects.RemoteProxy)
-
-
-def members(kind: type) -> Any:
-    """What a class itself has; a metaclass is not asked."""
-    return _MEMBERS(kind)
-
-
-def bases(kind: type) -> tuple[type, ...]:
-    """A class and its bases in order; a metaclass is not asked."""
-    order: tuple[type, ...] = _MRO(kind)
-    return order
-
-
-def takes_untrusted_state(kind: type) -> bool:
-    """Whether a class, or the nearest of its bases that says anything, takes what a server chooses."""
-    for base in bases(kind):
-        own = members(base)
-        if OPT_IN in own:
-            return own[OPT_IN] is True
-    return False
-
-
-def _refusal(kind: type, why: str) -> _errors.Refused:
-    name = _native.printable('%s.%s' % (kind.__module__, kind.__qualname__))
-    return _errors.Refused('the server sent a %s, which %s. %s' % (name, why, OPT_IN_HINT), name)
-
-
-def is_foreign(base: type) -> bool:
-    """Whether a class is neither one of C nor known by the tables: one that this program or a library of it defines."""
-    from . import tables
-
-    return base.__module__ not in tables.OWN_MODULES
-
-
-def first_known(kind: type) -> type:
-    """The first base that is no foreign class."""
-    for base in bases(kind):
-        if not is_foreign(base):
-            return base
-    return object
-
-
-def own_hook(kind: type, *names: str) -> str | None:
-    """The first of these methods that a foreign class among the bases defines."""
-    for base in bases(kind):
-        if is_foreign(base):
-            own = members(base)
-            for name in names:
-                if name in own:
-                    return name
-    return None
 
 
 # -- as Python does it, for classes that are allowed or say that they take it
@@ -159,8 +99,6 @@ def _exactly(args: tuple[Any, ...], *kinds: type) -> tuple[Any, ...]:
 
 def _set_of(base: Any) -> Callable[..., Any]:
     def make(kind: type, *args: Any) -> Any:
-        from .keys import check_key
-
         for item in args[0] if _exactly(args, list, tuple, base) else ():
             check_key(item)
         made = base.__new__(kind, *args)
@@ -203,11 +141,18 @@ def _nothing_given(kind: type, *args: Any) -> Any:
     return object.__new__(kind)
 
 
+def date_parts(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a date, or a time, is pickled as: its bytes and its zone."""
+    if not 1 <= len(args) <= 2:
+        raise TypeError('%d arguments' % len(args))
+    if len(args) == 2 and not (args[1] is None or issubclass(type(args[1]), datetime.tzinfo)):
+        raise TypeError('its time zone is a %s' % type(args[1]).__name__)
+    return (raw(args[0]), *args[1:])
+
+
 def _date(base: Any) -> Callable[..., Any]:
     def make(kind: type, *args: Any) -> Any:
-        from . import makers
-
-        return base.__new__(kind, *makers.date_parts(args))
+        return base.__new__(kind, *date_parts(args))
 
     return make
 
@@ -253,15 +198,15 @@ def instance(kind: type, *args: Any) -> Made:
     """An instance of a class, made without any method of its own."""
     hook = own_hook(kind, '__del__')
     if hook is not None:
-        raise _refusal(kind, 'has a %s of its own, which would run on what a server chose' % hook)
+        raise refusal(kind, 'has a %s of its own, which would run on what a server chose' % hook)
     base = first_known(kind)
     make = MAKERS.get(base)
     if make is None:
-        raise _refusal(kind, 'is derived from %s, of which no instance is made without its own methods' % base.__name__)
+        raise refusal(kind, 'is derived from %s, of which no instance is made without its own methods' % base.__name__)
     try:
         value = make(kind, *args)
     except TypeError as error:
-        raise _refusal(kind, 'cannot be made without its own methods: %s' % error) from None
+        raise refusal(kind, 'cannot be made without its own methods: %s' % error) from None
     return Made(value, set_state, _ADD.get(base), _PUT.get(base))
 
 
@@ -304,7 +249,7 @@ def set_state(target: Any, state: Any) -> Any:
     kind = type(target)
     hook = own_hook(kind, '__setstate__')
     if hook is not None:
-        raise _refusal(kind, 'has a %s of its own, which would run on what a server chose' % hook)
+        raise refusal(kind, 'has a %s of its own, which would run on what a server chose' % hook)
     try:
         for part in states(state):
             for name, value in part.items():
@@ -314,5 +259,5 @@ def set_state(target: Any, state: Any) -> Any:
                 else:
                     _dictionary(target)[name] = value
     except TypeError as error:
-        raise _refusal(kind, 'has a state that cannot be set: %s' % error) from None
+        raise refusal(kind, 'has a state that cannot be set: %s' % error) from None
     return target

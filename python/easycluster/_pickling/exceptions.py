@@ -6,15 +6,15 @@ import types
 from typing import Any
 
 from .. import _errors
-from . import classes
+from . import classes, trust
 from .made import Made
 
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 
 
 def _of_c(kind: type) -> Any:
-    for base in classes.bases(kind):
-        if not base.__flags__ & classes.HEAP_TYPE:
+    for base in trust.bases(kind):
+        if not base.__flags__ & trust.HEAP_TYPE:
             return base
     return BaseException
 
@@ -22,13 +22,13 @@ def _of_c(kind: type) -> Any:
 def exception(kind: Any, *args: Any) -> Any:
     """The exception of a class. A constructor written in Python runs only if it is the standard library's and its arguments are
     plain: others could be asked for attributes by it, or print themselves."""
-    hook = classes.own_hook(kind, '__del__')
+    hook = trust.own_hook(kind, '__del__')
     if hook is not None:
         raise _errors.Refused('the server sent a %s, which has a %s of its own. %s' % (
-            kind.__name__, hook, classes.OPT_IN_HINT))  # fmt: skip
+            kind.__name__, hook, trust.OPT_IN_HINT))  # fmt: skip
     base = _of_c(kind)
     made = None
-    if base is not kind and not any(map(classes.is_foreign, classes.bases(kind))) and all(
+    if base is not kind and not any(map(trust.is_foreign, trust.bases(kind))) and all(
         type(arg) in _PLAIN for arg in args
     ):  # fmt: skip
         try:
@@ -45,13 +45,15 @@ def exception(kind: Any, *args: Any) -> Any:
 def set_state(target: BaseException, state: Any) -> BaseException:
     """Sets the attributes of an exception; those that C keeps are set by C, which checks them."""
     kind = type(target)
-    if classes.own_hook(kind, '__setstate__') is not None:
+    if trust.own_hook(kind, '__setstate__') is not None:
         raise _errors.Refused('the server sent a %s, which has a __setstate__ of its own. %s' % (
-            kind.__name__, classes.OPT_IN_HINT))  # fmt: skip
+            kind.__name__, trust.OPT_IN_HINT))  # fmt: skip
     own = BaseException.__dict__['__dict__'].__get__(target)
     for part in classes.states(state):
         for name, value in part.items():
-            kept: Any = next((classes.members(base)[name] for base in classes.bases(kind) if name in classes.members(base)), None)
+            kept: Any = next(
+                (trust.members(base)[name] for base in trust.bases(kind) if name in trust.members(base)), None
+            )
             if not name.startswith('__') and type(kept) in (types.MemberDescriptorType, types.GetSetDescriptorType):
                 kept.__set__(target, value)
             else:

@@ -15,7 +15,7 @@ import uuid
 from typing import Any
 
 from .. import _errors, _native
-from . import classes
+from . import trust
 
 # Of these, hash and comparison look at what they are made of.
 _HOLDERS = frozenset((tuple,))
@@ -63,7 +63,7 @@ def _is_zone_info(zone: Any) -> bool:
 
 def _is_known(kind: type) -> bool:
     # What a class of the definitions has may change.
-    if classes.takes_untrusted_state(kind):
+    if trust.takes_untrusted_state(kind):
         return True
     return _looks_known(kind)
 
@@ -85,15 +85,19 @@ def _is_known_owner(base: type) -> bool:
     if base in _KNOWN or base is tuple:
         return True
     # The numbers of NumPy and of the C library's structures.
-    return base.__module__ == 'numpy' and not base.__flags__ & classes.HEAP_TYPE or issubclass(base, BaseException) and (
-        not base.__flags__ & classes.HEAP_TYPE
-    ) or base.__module__ == 'enum'
+    return (
+        base.__module__ == 'numpy'
+        and not base.__flags__ & trust.HEAP_TYPE
+        or issubclass(base, BaseException)
+        and (not base.__flags__ & trust.HEAP_TYPE)
+        or base.__module__ == 'enum'
+    )
 
 
 def _refuse(kind: type) -> None:
     name = _native.printable('%s.%s' % (kind.__module__, kind.__qualname__))
     raise _errors.Refused(
         'the server sent a %s as a key or in a set, but its hash or comparison is not a built-in one. %s'
-        % (name, classes.OPT_IN_HINT),
+        % (name, trust.OPT_IN_HINT),
         name,
     )

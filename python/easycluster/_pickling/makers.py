@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from . import classes, iterators, tables
+from . import classes, iterators, tables, trust
 from .keys import check_key
 from .made import UNFINISHED, Made, put_by, raw, taking
 
@@ -69,18 +69,9 @@ def _fraction(*args: Any) -> fractions.Fraction:
     return made
 
 
-def date_parts(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What a date, or a time, is pickled as: its bytes and its zone."""
-    if not 1 <= len(args) <= 2:
-        raise TypeError('%d arguments' % len(args))
-    if len(args) == 2 and not (args[1] is None or issubclass(type(args[1]), datetime.tzinfo)):
-        raise TypeError('its time zone is a %s' % type(args[1]).__name__)
-    return (raw(args[0]), *args[1:])
-
-
 def _date(base: Any, sizes: tuple[int, ...]) -> Callable[..., Any]:
     def make(*args: Any) -> Any:
-        content, *zone = date_parts(args)
+        content, *zone = classes.date_parts(args)
         if len(content) not in sizes:
             raise ValueError('its state has %d bytes' % len(content))
         return base(content, *zone)
@@ -184,9 +175,13 @@ def _reconstructed(kind: Any, base: Any, content: Any) -> Any:
     given = () if base is object else (content,)
     if kind is uuid.UUID:
         return _uuid(*given)
-    if classes.takes_untrusted_state(kind):
+    if trust.takes_untrusted_state(kind):
         return classes.standard(base.__new__(kind, *given), ())
-    if kind is base or base is not classes.first_known(kind) and (kind.__module__, kind.__name__) not in tables.PLAIN_CLASSES:
+    if (
+        kind is base
+        or base is not trust.first_known(kind)
+        and (kind.__module__, kind.__name__) not in tables.PLAIN_CLASSES
+    ):
         raise TypeError('it is made by way of %r' % (base,))
     return classes.instance(kind, *given)
 

@@ -6,7 +6,7 @@ import enum
 from typing import Any
 
 from .. import _errors, _native
-from . import classes
+from . import trust
 from .keys import check_key
 
 
@@ -14,7 +14,9 @@ def member(kind: Any, name: Any) -> Any:
     """A member of an enumeration, for which some releases of Python 3.11 ask by getattr()."""
     if isinstance(kind, enum.EnumMeta) and isinstance(name, str) and name in kind.__members__:
         return kind.__members__[name]
-    raise _errors.Refused(_native.printable('a server asked for the attribute %.100r of %r' % (name, kind)), 'builtins.getattr')
+    raise _errors.Refused(
+        _native.printable('a server asked for the attribute %.100r of %r' % (name, kind)), 'builtins.getattr'
+    )
 
 
 def either(one: Any, other: Any) -> Any:
@@ -34,8 +36,8 @@ def by_value(kind: Any, *args: Any) -> Any:
         own = known._value_
         if type(own) is type(value) and own == value:
             return known
-    if issubclass(kind, enum.Flag) and type(value) is int and not classes.is_foreign(type(kind)):
+    if issubclass(kind, enum.Flag) and type(value) is int and not trust.is_foreign(type(kind)):
         # Of no enumeration that decides by itself what it takes for a member.
-        if classes.own_hook(kind, '_missing_', '_create_pseudo_member_') is None:
+        if trust.own_hook(kind, '_missing_', '_create_pseudo_member_') is None:
             return kind(value)
     raise ValueError('there is no member with this value')

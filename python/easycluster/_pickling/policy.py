@@ -11,7 +11,7 @@ from typing import Any, Union
 
 from .. import _errors, _native
 from .._shared import objects
-from . import classes, exceptions, makers, members, tables
+from . import arrays, classes, exceptions, makers, members, tables, trust
 from .made import Name
 
 Allowed = Union[str, type, ModuleType, Callable[..., Any]]
@@ -128,8 +128,6 @@ class Policy:
         return None
 
     def _numpy(self, module: str, name: str) -> Name:
-        from . import arrays
-
         full = '%s.%s' % (module, name)
         # Where NumPy keeps its private functions has had two names; what they stand for here is ours.
         call = arrays.CALLS.get((module.replace('numpy._core.', 'numpy.core.', 1), name))
@@ -152,7 +150,7 @@ class Policy:
         full = '%s.%s' % (module, name)
         if not isinstance(value, type):
             return Name(full, lambda: value, call=self._not_called(full, 'functions of definitions are never called'))
-        if classes.takes_untrusted_state(value):
+        if trust.takes_untrusted_state(value):
             return _standard(full, value)
         if issubclass(value, BaseException):
             return _exception(full, value)
@@ -163,7 +161,7 @@ class Policy:
             return classes.instance(value, *args)
 
         # By a call, old-style instances of Python 2 are made, without arguments; and sets.
-        base = classes.first_known(value)
+        base = trust.first_known(value)
         call = new if base in (set, frozenset, collections.deque) else self._without_arguments(full, new)
         return Name(full, lambda: value, call, new)
 
@@ -181,7 +179,7 @@ class Policy:
         refuse = self._not_called(
             full,
             'classes of definitions are called only if they are exceptions or enumerations or say that they take what a server '
-            'chooses, by %s = True' % classes.OPT_IN,
+            'chooses, by %s = True' % trust.OPT_IN,
         )
         return lambda *args: refuse() if args else new()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .. import _errors, _native, _process
-from .._shared import objects
+from .._shared import load, objects
 from .policy import Policy
 from .unpickler import unpickle_scanned
 
@@ -65,14 +65,13 @@ CLOSED = ClosedConnection()
 # What a proxy class never asks the server for, whatever that says: what is looked up while nobody waits for an answer, such as when
 # an object is dropped or its class is asked, and what a proxy itself consists of.
 NEVER_REMOTE = (
-    objects.exports.NOT_EXPORTED
+    load('exports').NOT_EXPORTED
     | frozenset(name for name in dir(RemoteProxy) if not (name[:2] == '__' and callable(getattr(RemoteProxy, name))))
     | frozenset(
         (
             '__class__ __dict__ __weakref__ __slots__ __mro__ __bases__ __subclasshook__ __init_subclass__ __instancecheck__ '
-            '__subclasscheck__ __set_name__ __mro_entries__ __getnewargs__ __getnewargs_ex__ __getinitargs__ __prepare__ '
-            '__array__ __array_interface__ __array_struct__ __array_finalize__ __buffer__ __release_buffer__ __module__ '
-            '__isabstractmethod__ __get__ __set__ __delete__ _connection _oid _known_methods'
+            '__subclasscheck__ __set_name__ __mro_entries__ __getnewargs__ __getnewargs_ex__ __getinitargs__ __module__ '
+            '__array_interface__ __array_struct__ _connection _oid _known_methods'
         ).split()
     )
 )  # fmt: skip
@@ -193,7 +192,8 @@ class References:
                 found = None
         if not (isinstance(found, type) and issubclass(found, RemoteProxy)):
             raise _errors.Refused(
-                'the server names %s as the proxy class of an object, but that is no proxy class here' % _native.printable(name)
+                'the server names %s as the proxy class of an object, but that is no proxy class here'
+                % _native.printable(name)
             )
         return found
 
