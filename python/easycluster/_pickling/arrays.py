@@ -70,8 +70,7 @@ def _shape(shape: Any) -> Any:
     shape = (shape,) if type(shape) is int else _typed(shape, tuple)
     if len(shape) > 64 or any(type(size) is not int or size < 0 for size in shape):
         raise ValueError('its shape is none')
-
-    return checked
+    return shape
 
 
 def _described(numpy: Any, made: Any, state: Any) -> Any:
