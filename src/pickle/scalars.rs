@@ -7,7 +7,7 @@ use super::pieces::Span;
 use super::tree::Node;
 
 /// The longest number that is read from text.
-const MAX_DIGITS: usize = 4300;
+pub(super) const MAX_DIGITS: usize = 4300;
 
 /// The value of a line of digits.
 pub(super) fn written_int(line: &Span<'_>) -> Result<Node<'static>, Refused> {

@@ -10,6 +10,7 @@ mod buffer;
 mod connect;
 mod connection;
 mod convert;
+mod decode;
 mod errors;
 mod joined;
 mod keys;
@@ -21,7 +22,7 @@ mod spec;
 use std::ffi::OsString;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::pickle::{Budget, names};
 use crate::session::RequestKind;
@@ -44,6 +45,18 @@ fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py
         Ok(names::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
         Err(refused) => Err(pyo3::exceptions::PyValueError::new_err(refused.to_string())),
     }
+}
+
+/// Text of a server made safe to show: what moves a terminal's cursor or reorders text becomes visible.
+#[pyfunction]
+fn printable(text: &Bound<'_, PyString>) -> PyResult<String> {
+    if let Ok(text) = text.to_cow() {
+        return Ok(crate::error::printable(&text));
+    }
+    // It holds surrogates.
+    let bytes = text.call_method1("encode", ("utf-8", "backslashreplace"))?;
+    let bytes: Vec<u8> = bytes.extract()?;
+    Ok(crate::error::printable(&String::from_utf8_lossy(&bytes)))
 }
 
 /// The number of each kind of request by its name in spec/messages.md.
@@ -78,6 +91,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,
+        wrap_pyfunction!(decode::decode_pickle, module)?,
+        wrap_pyfunction!(printable, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
         wrap_pyfunction!(connect::connect_many, module)?,

@@ -8,7 +8,7 @@ import pickletools
 import pytest
 from easycluster import _kinds, _native
 
-DEPTH = 10_000
+DEPTH = 1_000
 
 
 def nested(depth: int) -> bytes:

@@ -214,7 +214,7 @@ impl<'a> Builder<'a> {
             Literal::Text => Node::Text(self.reader.bytes()?),
             Literal::ByteString => Node::ByteString(self.reader.bytes()?),
             Literal::WrittenInt => written_int(&self.reader.bytes()?)?,
-            Literal::Written => {
+            Literal::WrittenFloat | Literal::WrittenByteString | Literal::WrittenText => {
                 return Err(Error::new(
                     "a pickle of protocol 0 or 1, which no stub of this protocol sends",
                 ));
