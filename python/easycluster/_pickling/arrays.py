@@ -132,7 +132,7 @@ def _count(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-def _fitting(dtype: Any, shape: Any, length: int) -> tuple[int, ...]:
+def _fitting(dtype: Any, shape: Any, length: int) -> Any:
     """The shape, if it is exactly that of so many bytes."""
     shape = _shape(shape)
     count = _count(shape)
