@@ -20,6 +20,9 @@ const BANNER_KEPT: usize = 4096;
 /// A server that opens more channels than this, all of them refused, means no good.
 const REFUSED_CHANNELS: u32 = 100;
 
+/// Said where nobody said why.
+pub(crate) const ENDED: &str = "the connection ended";
+
 /// Why a connection ended or never came about.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
@@ -204,7 +207,7 @@ impl ClientHandler {
 impl Drop for ClientHandler {
     fn drop(&mut self) {
         // Also when the session's task is gone without a word, such as at the end of its runtime.
-        self.shared.end("the connection ended");
+        self.shared.end(ENDED);
     }
 }
 

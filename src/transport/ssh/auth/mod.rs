@@ -134,7 +134,7 @@ impl Attempt<'_> {
                 Outcome::Success => return Ok(name),
                 Outcome::Partial => self
                     .tried
-                    .push(format!("{name}: accepted as one proof of several")),
+                    .push(format!("{name}: accepted, and the server wants more than that (partial success)")),
                 Outcome::Failure => {}
             }
         }
