@@ -465,6 +465,14 @@ impl Handler for ClientHandler {
     }
 }
 
+/// A text for people, such as a banner, that is no UTF-8 (docs/upstream-russh.md).
+pub(crate) const NOT_UTF8: &str =
+    "the server's banner or question is not UTF-8, which cannot be read here";
+
+fn is_text_error(error: &russh::keys::ssh_encoding::Error) -> bool {
+    matches!(error, russh::keys::ssh_encoding::Error::CharacterEncoding)
+}
+
 /// russh's errors in words that say what happened to the connection.
 pub(crate) fn describe(error: &russh::Error) -> String {
     match error {
@@ -477,6 +485,7 @@ pub(crate) fn describe(error: &russh::Error) -> String {
             "the server closed the connection".to_owned()
         }
         russh::Error::IO(error) => format!("the connection broke: {error}"),
+        russh::Error::SshEncoding(error) if is_text_error(error) => NOT_UTF8.to_owned(),
         russh::Error::Version => "the other side does not speak SSH 2".to_owned(),
         russh::Error::NoCommonAlgo { kind, ours, theirs } => {
             let kind = match kind {

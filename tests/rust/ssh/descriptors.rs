@@ -38,7 +38,7 @@ fn many_hosts_are_reached_with_few_descriptors() {
 
 #[test]
 fn a_soft_limit_is_raised_as_far_as_the_system_allows() {
-    let script = "ulimit -S -n 48; exec \"$0\" run -c 'import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])' local:";
+    let script = "ulimit -S -n 48; exec \"$0\" run -c 'import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])' :local";
     let output = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_easycluster")])
         .stdin(Stdio::null())

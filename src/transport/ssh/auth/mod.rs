@@ -18,7 +18,7 @@ use crate::transport::ssh::algorithms;
 use crate::transport::ssh::auth::identity::{Candidate, Candidates, Source, candidates};
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config::settings::Settings;
-use crate::transport::ssh::handler::{ClientHandler, Shared, describe};
+use crate::transport::ssh::handler::{ClientHandler, NOT_UTF8, Shared, describe};
 use crate::transport::ssh::host_key::Trust;
 use crate::transport::ssh::timing::Stages;
 use signer::{SignFailure, Signer};
@@ -132,9 +132,9 @@ impl Attempt<'_> {
             };
             match outcome {
                 Outcome::Success => return Ok(name),
-                Outcome::Partial => self
-                    .tried
-                    .push(format!("{name}: accepted, and the server wants more than that (partial success)")),
+                Outcome::Partial => self.tried.push(format!(
+                    "{name}: accepted, and the server wants more than that (partial success)"
+                )),
                 Outcome::Failure => {}
             }
         }
@@ -336,6 +336,11 @@ impl Attempt<'_> {
             .ended()
             .unwrap_or_else(|| "the server closed the connection".to_owned());
         let error = self.failure(&why);
+        if why == NOT_UTF8 {
+            return error.with_hint(
+                "take ssh=/usr/bin/ssh for this host, or have its Banner written in UTF-8",
+            );
+        }
         if why.contains("Too many authentication failures") {
             return error.with_hint(format!(
                 "the server gives up before the right key is reached: name it with IdentityFile for {} in your ssh_config, or with an identity option in the spec",
