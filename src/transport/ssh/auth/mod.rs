@@ -18,7 +18,8 @@ use crate::transport::ssh::algorithms;
 use crate::transport::ssh::auth::identity::{Candidate, Candidates, Source, candidates};
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config::settings::Settings;
-use crate::transport::ssh::handler::{ClientHandler, NOT_UTF8, Shared, describe};
+use crate::transport::ssh::describe::{NOT_UTF8, describe};
+use crate::transport::ssh::handler::{ClientHandler, Shared};
 use crate::transport::ssh::host_key::Trust;
 use crate::transport::ssh::timing::Stages;
 use signer::{SignFailure, Signer};
@@ -396,7 +397,11 @@ impl Attempt<'_> {
             accepted.contains(&MethodKind::Password)
                 || accepted.contains(&MethodKind::KeyboardInteractive)
         });
-        let hint = if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
+        let hint = if notes.iter().any(|note| note.ends_with("chmod 600 it")) {
+            "a private key that others may read is not used: chmod 600 it"
+        } else if notes.iter().any(|note| note.contains("No such file")) {
+            "a key file that is named is not there: correct IdentityFile in your ssh_config, or the spec's identity"
+        } else if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
             "a password would do but nobody can be asked here: put a key into your agent or name one with IdentityFile, and its public half into the server's authorized_keys"
         } else if self.tried.iter().any(|tried| tried.contains("passphrase")) {
             "unlock the key with ssh-add, and your agent signs with it without a question"
