@@ -31,14 +31,14 @@ pub(crate) use exact::OBJECT_TAG;
 pub(crate) use exact::Object;
 #[cfg(any(feature = "server", test))]
 pub(crate) use first_text::first_text;
-pub use plain::{NoObject, Plain, PyValue};
 #[cfg(feature = "python")]
 pub(crate) use opcodes::{Action, Container, Literal};
 #[cfg(feature = "python")]
 pub(crate) use pieces::Pieces;
+pub use plain::{NoObject, Plain, PyValue};
 #[cfg(feature = "python")]
 pub(crate) use reader::{Budget, Reader};
-#[cfg(feature = "python")]
-pub(crate) use stack::Stack;
 pub use ser::Arguments;
 pub(crate) use ser::{NONE_PICKLE, TupleWriter, encode};
+#[cfg(feature = "python")]
+pub(crate) use stack::Stack;

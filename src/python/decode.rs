@@ -16,6 +16,8 @@ use crate::pickle::{Action, Budget, Container, Literal, Pieces, Reader, Refused,
 /// given to one of them once; only one that gives the same part to many takes more.
 const GIVEN_FACTOR: usize = 16;
 const GIVEN_FREE: usize = 1 << 20;
+/// Bytes that an item of a list takes.
+const PER_ITEM: usize = 8;
 
 static REFUSED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static MADE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -247,7 +249,9 @@ impl<'py> Decoder<'py, '_> {
                 let object = self.object(place)?;
                 let grow = object.made.getattr(name)?;
                 if object.waits == 0 && !grow.is_none() {
-                    return grow.call1((&object.value, PyList::new(py, items)?)).map(drop);
+                    return grow
+                        .call1((&object.value, PyList::new(py, items)?))
+                        .map(drop);
                 }
             }
             Slot::Value(_) | Slot::Name(_) => {}
@@ -255,22 +259,27 @@ impl<'py> Decoder<'py, '_> {
         Err(refuse(py, "adds to a value that takes no parts"))
     }
 
-    /// Counts what a constructor is given, by the length of what has one.
+    /// Counts what a constructor is given, in bytes.
     fn charge(&mut self, given: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py;
         let mut cost = 0usize;
         let mut count = |value: &Bound<'py, PyAny>| -> PyResult<()> {
-            let sized = value.is_exact_instance_of::<PyString>()
+            let width = if value.is_exact_instance_of::<PyString>()
                 || value.is_exact_instance_of::<PyBytes>()
                 || value.is_exact_instance_of::<PyByteArray>()
-                || value.is_exact_instance_of::<PyList>()
+            {
+                1
+            } else if value.is_exact_instance_of::<PyList>()
                 || value.is_exact_instance_of::<PyTuple>()
                 || value.is_exact_instance_of::<PyDict>()
                 || value.is_exact_instance_of::<PySet>()
-                || value.is_exact_instance_of::<PyFrozenSet>();
-            if sized {
-                cost = cost.saturating_add(value.len()?);
-            }
+                || value.is_exact_instance_of::<PyFrozenSet>()
+            {
+                PER_ITEM
+            } else {
+                return Ok(());
+            };
+            cost = cost.saturating_add(value.len()?.saturating_mul(width));
             Ok(())
         };
         count(given)?;
@@ -433,9 +442,7 @@ impl<'py> Decoder<'py, '_> {
                 Err(_) => self.decoded(bytes, "utf-8", "surrogatepass")?,
             },
             Literal::ByteString => self.decoded(bytes, "utf-8", self.errors)?,
-            Literal::WrittenText => {
-                self.decoded(bytes, "raw-unicode-escape", "strict")?
-            }
+            Literal::WrittenText => self.decoded(bytes, "raw-unicode-escape", "strict")?,
             Literal::WrittenFloat => {
                 let text = String::from_utf8_lossy(bytes);
                 py.get_type::<PyFloat>().call1((text.trim(),))?
@@ -564,9 +571,7 @@ impl<'py> Decoder<'py, '_> {
             }
             Action::Object => {
                 let mut slots = self.pop_marked_slots()?.into_iter();
-                let class = slots
-                    .next()
-                    .ok_or_else(|| refuse(py, "calls nothing"))?;
+                let class = slots.next().ok_or_else(|| refuse(py, "calls nothing"))?;
                 let arguments: Vec<_> = slots
                     .map(|slot| self.value(slot))
                     .collect::<PyResult<_>>()?;
@@ -594,7 +599,8 @@ impl<'py> Decoder<'py, '_> {
             Action::Extension => return Err(refuse(py, "uses an extension code")),
             Action::NextBuffer => {
                 let buffer = self.buffers.call_method0(pyo3::intern!(py, "__next__"));
-                let buffer = buffer.map_err(|_| refuse(py, "uses more buffers than came with it"))?;
+                let buffer =
+                    buffer.map_err(|_| refuse(py, "uses more buffers than came with it"))?;
                 self.push_value(buffer);
             }
             Action::ReadOnlyBuffer => {

@@ -70,8 +70,7 @@ def _shape(shape: Any) -> Any:
     shape = (shape,) if type(shape) is int else _typed(shape, tuple)
     if len(shape) > 64 or any(type(size) is not int or size < 0 for size in shape):
         raise ValueError('its shape is none')
-
-    return checked
+    return shape
 
 
 def _described(numpy: Any, made: Any, state: Any) -> Any:
@@ -133,7 +132,7 @@ def _count(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-def _fitting(dtype: Any, shape: Any, length: int) -> tuple[int, ...]:
+def _fitting(dtype: Any, shape: Any, length: int) -> Any:
     """The shape, if it is exactly that of so many bytes."""
     shape = _shape(shape)
     count = _count(shape)
@@ -222,7 +221,6 @@ def _building(build: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             raise
         except Exception as error:
             raise _errors.Refused('a server sent an array of NumPy with a state that is none: %s' % error) from None
-
     return checked
 
 
