@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import builtins
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from . import _errors, _kinds, _native
+from ._options import Limit
 from ._pickling import tables
 from ._pickling.policy import NOTHING, Policy
 from ._pickling.references import Receipts, References
@@ -15,6 +17,15 @@ from ._pickling.unpickler import unpickle, unpickle_scanned
 from ._responses import Failed, RemoteException
 
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
+
+
+def _timed_out(limit: float | None, stack: list[str]) -> str:
+    """What a call is told that ran into its time limit."""
+    called = limit.called if isinstance(limit, Limit) else 'the call'
+    within = 'the time limit' if limit is None else '%g s' % limit
+    places = [entry.strip().splitlines()[0] for entry in stack if entry.startswith('  File "')]
+    stood = '; it stood at ' + places[-1] if places else ''
+    return '%s gave no result within %s%s' % (called, within, stood)
 
 
 class Answers:
@@ -33,27 +44,26 @@ class Answers:
         """What a completion is decoded with, also if that has to start again."""
         return Receipts(self._references)
 
-    def decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
+    def decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
         """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
         receipts.restart()
         try:
             if tag == _kinds.PICKLED:
                 pickled, buffers, uses = value
                 return unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2())
-            return Failed(self._exception(tag, value, receipts))
+            return Failed(self._exception(tag, value, receipts, limit))
         except Exception as error:
             return Failed(RemoteException(error, ''))
 
-    def _exception(self, tag: int, value: Any, receipts: Receipts) -> RemoteException:
+    def _exception(self, tag: int, value: Any, receipts: Receipts, limit: float | None) -> RemoteException:
         error: Exception
         if tag == _kinds.ERROR:
             return self._remote_exception(value, receipts)
         if tag == _kinds.CANCELLED:
             error = _errors.CallCancelled('%s: the call was cancelled' % self._peername, self._stack(value, receipts))
         elif tag == _kinds.TIMED_OUT:
-            error = _errors.CallTimeout(
-                '%s: no result within the time limit' % self._peername, self._stack(value, receipts)
-            )
+            stack = self._stack(value, receipts)
+            error = _errors.CallTimeout('%s: %s' % (self._peername, _timed_out(limit, stack)), stack)
         elif tag in (_kinds.LOST, _kinds.FAILED):
             error = value
         else:
@@ -97,10 +107,30 @@ class Answers:
             orig = self._stand_in(fields, name, message)
         if refusal is not None:
             orig.__cause__ = refusal
+        self._tell_where(orig, text)
         return _remote(orig, text, message)
 
+    def _tell_where(self, error: BaseException, text: list[str]) -> None:
+        """Puts the remote traceback behind an exception as its cause, and the host into its notes."""
+        if isinstance(error, (StopIteration, StopAsyncIteration)):
+            # The end of a remote iterator, of which there are many.
+            return
+        last = error
+        seen = {id(last)}
+        while last.__cause__ is not None and id(last.__cause__) not in seen:
+            last = last.__cause__
+            seen.add(id(last))
+        try:
+            if last.__cause__ is None:
+                last.__cause__ = _errors.RemoteTraceback(''.join(text))
+            if sys.version_info >= (3, 11):
+                error.add_note('on %s' % self._peername)
+        except Exception:
+            # A class that takes neither.
+            pass
+
     def _stand_in(self, fields: dict[str, Any], name: str, message: str) -> BaseException:
-        """An exception in place of one that did not come: the built-in of that name, or a RuntimeError that tells it."""
+        """An exception instead of one that could not be sent: the built-in of that name, or a RuntimeError that names it."""
         known = getattr(builtins, name, None) if fields.get('module') in ('builtins', 'exceptions') else None
         if isinstance(known, type) and issubclass(known, BaseException):
             try:

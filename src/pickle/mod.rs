@@ -1,4 +1,4 @@
-//! Python's pickle: the only place that knows an instruction of it.
+//! Python's pickle format: the only place that knows its opcodes.
 //!
 //! `opcodes` is the table, `reader` goes through a pickle by it, and `stack` is an unpickler's memory. By these, `tree` reads
 //! plain data for Rust (`de`), `names` looks through what CPython is to unpickle, `bytes` and `first_text` know simple pickles

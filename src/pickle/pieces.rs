@@ -1,4 +1,4 @@
-//! Reads a pickle that lies in pieces as it came, because joining a large one would take its memory twice.
+//! Reads a pickle in the pieces in which it arrived, because joining a large one would take its memory twice.
 
 use std::borrow::Cow;
 
@@ -162,7 +162,6 @@ impl<'a> Pieces<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use bytes::Bytes;

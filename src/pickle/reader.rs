@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         self.input.len()
     }
 
-    /// The next instruction. Its operand can be read then, and is passed over if it is not.
+    /// The next instruction. Its operand can be read then, and is skipped if it is not.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Action, Refused> {
         self.pass_over()?;
@@ -121,7 +121,7 @@ fn place(line: &Span<'_>) -> Result<u64, Refused> {
     let text = std::str::from_utf8(&line).ok();
     text.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|text| text.parse().ok())
-        .ok_or(Refused::Malformed("a memo number is no number"))
+        .ok_or(Refused::Malformed("a memo number is not valid"))
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ mod tests {
         assert!(stack.remember(3).is_err());
         assert!(stack.remember(u64::MAX).is_err());
         stack.push('b');
-        assert_eq!(stack.remember(1), Ok(()), "a place can be filled anew");
+        assert_eq!(stack.remember(1), Ok(()), "a place can be filled again");
         assert_eq!((stack.recall(0), stack.recall(1)), (Ok('a'), Ok('b')));
         assert!(stack.recall(2).is_err());
     }

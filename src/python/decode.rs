@@ -323,7 +323,7 @@ impl<'py> Decoder<'py, '_> {
         self.push_made(made)
     }
 
-    fn new(&mut self, arguments: Bound<'py, PyAny>, keywords: Bound<'py, PyAny>) -> PyResult<()> {
+    fn make(&mut self, arguments: Bound<'py, PyAny>, keywords: Bound<'py, PyAny>) -> PyResult<()> {
         let Slot::Name(name) = self.pop()? else {
             return Err(refuse(
                 self.py,
@@ -585,7 +585,7 @@ impl<'py> Decoder<'py, '_> {
             }
             Action::New => {
                 let arguments = self.pop_value()?;
-                self.new(arguments, PyDict::new(py).into_any())?;
+                self.make(arguments, PyDict::new(py).into_any())?;
             }
             Action::NewWithKeywords => {
                 let keywords = self.pop_value()?;
@@ -593,7 +593,7 @@ impl<'py> Decoder<'py, '_> {
                 if !keywords.is_exact_instance_of::<PyDict>() {
                     return Err(refuse(py, "has arguments that are no dict"));
                 }
-                self.new(arguments, keywords)?;
+                self.make(arguments, keywords)?;
             }
             Action::Build => self.build()?,
             Action::Extension => return Err(refuse(py, "uses an extension code")),

@@ -79,7 +79,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
     module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
     module.add("REQUEST_KINDS", request_kinds(py)?)?;
+    module.add(
+        "COMPLETION_KINDS",
+        PyDict::from_sequence(convert::KINDS.into_pyobject(py)?.as_any())?,
+    )?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<connect::Opening>()?;
     module.add_class::<spec::Spec>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
@@ -89,11 +94,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
         wrap_pyfunction!(connect::connect_many, module)?,
+        wrap_pyfunction!(connect::begin, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
         wrap_pyfunction!(keys::decode_key, module)?,
         wrap_pyfunction!(keys::read_key_file, module)?,
         wrap_pyfunction!(keys::write_key_file, module)?,
-        wrap_pyfunction!(spec::parse_spec, module)?,
         wrap_pyfunction!(output::wait_output, module)?,
         wrap_pyfunction!(output::take_output, module)?,
         wrap_pyfunction!(output::end_output, module)?,

@@ -1,4 +1,4 @@
-//! Reads a pickle as an unpickler would, without making anything: what it looks up by name, and what becomes of that.
+//! Reads a pickle as an unpickler would, without creating anything: what it looks up by name, and how that is used.
 //!
 //! CPython's fast unpickler lets a subclass decide which names are found, but not what is done with them, and it takes
 //! `copyreg` extensions from a cache without asking. Both matter for bytes from a server, so they are settled here, before the

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use russh::client::{DisconnectReason, Handler, Session};
+use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
-use russh::{ChannelId, ChannelOpenFailure};
+use russh::{Channel, ChannelId, ChannelOpenFailure};
 
 use crate::error::{ConnectError, printable};
 use crate::transport::ssh::channel::queue::{Inlet, Outlet, queue};
@@ -17,11 +17,16 @@ use crate::transport::{ExitStatus, ReadEvent};
 /// At most this much of a banner is kept for error messages, in bytes.
 const BANNER_KEPT: usize = 4096;
 
+/// A server that opens more channels than this, all of them refused, means no good.
+const REFUSED_CHANNELS: u32 = 100;
+
 /// Why a connection ended or never came about.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     /// We refused the server's key; the error is ready for the user.
     HostKey(Box<ConnectError>),
+    /// The server sends without end what nobody asked for.
+    Flood(&'static str),
     /// russh's own error.
     Russh(russh::Error),
 }
@@ -152,6 +157,7 @@ impl Shared {
 pub(crate) struct ClientHandler {
     shared: Arc<Shared>,
     check: HostKeyCheck,
+    refused_channels: u32,
 }
 
 impl ClientHandler {
@@ -161,6 +167,7 @@ impl ClientHandler {
             ClientHandler {
                 shared: Arc::clone(&shared),
                 check,
+                refused_channels: 0,
             },
             shared,
         )
@@ -175,6 +182,22 @@ impl ClientHandler {
                 state.channels.remove(&id);
             }
         }
+    }
+}
+
+impl ClientHandler {
+    /// Refuses a channel that the server opens; one that goes on opening them is cut off.
+    async fn refuse_channel(&mut self, reply: ChannelOpenHandle) -> Result<(), HandlerError> {
+        reply
+            .reject(ChannelOpenFailure::AdministrativelyProhibited)
+            .await;
+        self.refused_channels += 1;
+        if self.refused_channels > REFUSED_CHANNELS {
+            return Err(HandlerError::Flood(
+                "it opens channels that nobody asked for",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -325,6 +348,83 @@ impl Handler for ClientHandler {
         Ok(())
     }
 
+    // We ask for no forwarding, so a server has no channel to open. Without these answers russh accepts them all.
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
     async fn channel_open_failure(
         &mut self,
         _: ChannelId,
@@ -349,6 +449,9 @@ impl Handler for ClientHandler {
                 )
             }
             DisconnectReason::Error(HandlerError::Russh(error)) => describe(error),
+            DisconnectReason::Error(HandlerError::Flood(what)) => {
+                format!("the connection was cut off: the server misbehaves, {what}")
+            }
             DisconnectReason::Error(HandlerError::HostKey(error)) => error.message.clone(),
         };
         self.shared.end(&why);

@@ -4,6 +4,7 @@
 //! `config` puts together, and `channel` runs one command on it.
 
 mod algorithms;
+mod askpass;
 mod auth;
 mod channel;
 mod config;
@@ -16,6 +17,7 @@ mod prompt;
 mod stream;
 mod timing;
 
+pub(crate) use askpass::prompter;
 pub use channel::{Reader, Writer};
 pub use config::explain;
 pub use config::settings::{ConfigSource, Override, SshTarget};

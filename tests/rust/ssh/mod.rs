@@ -11,6 +11,7 @@ mod options;
 mod peers;
 mod recording;
 mod restart;
+mod restrictions;
 mod round_trips;
 mod routes;
 mod silence;

@@ -1,5 +1,6 @@
 //! Proving who the user is, in the order OpenSSH would, and saying what was tried when nothing helped.
 
+mod agent;
 pub(crate) mod identity;
 pub(crate) mod key_store;
 mod pem;
@@ -73,6 +74,17 @@ pub(crate) enum Outcome {
     Failure,
 }
 
+/// Whether an answer says no to what was shown; a partial success does not.
+pub(crate) fn is_refusal(result: &AuthResult) -> bool {
+    matches!(
+        result,
+        AuthResult::Failure {
+            partial_success: false,
+            ..
+        }
+    )
+}
+
 impl Attempt<'_> {
     /// The name of what let us in.
     async fn run(&mut self) -> Result<String, ConnectError> {
@@ -122,7 +134,7 @@ impl Attempt<'_> {
                 Outcome::Success => return Ok(name),
                 Outcome::Partial => self
                     .tried
-                    .push(format!("{name}: accepted, and the server wants more")),
+                    .push(format!("{name}: accepted as one proof of several")),
                 Outcome::Failure => {}
             }
         }
@@ -207,6 +219,9 @@ impl Attempt<'_> {
                 Source::Agent(_) => return Ok(Outcome::Failure),
             },
         };
+        if let Some(why) = algorithms::too_short(self.settings, &key) {
+            return Ok(self.passed_over(format!("{}: {why}", candidate.name)));
+        }
         let hash = match self.signature_hash(candidate, &key).await? {
             Ok(hash) => hash,
             Err(note) => return Ok(self.passed_over(format!("{}: {note}", candidate.name))),
@@ -237,12 +252,9 @@ impl Attempt<'_> {
         };
         match answer {
             Ok(result) => {
-                let said = if matches!(result, AuthResult::Success) {
-                    "accepted"
-                } else {
-                    "refused"
-                };
-                self.tried.push(format!("{}: {said}", candidate.name));
+                if is_refusal(&result) {
+                    self.tried.push(format!("{}: refused", candidate.name));
+                }
                 self.outcome(result)
             }
             Err(SignFailure::Lost) => Err(self.lost()),
@@ -333,7 +345,7 @@ impl Attempt<'_> {
         error
     }
 
-    fn failure(&self, why: &str) -> ConnectError {
+    pub(crate) fn failure(&self, why: &str) -> ConnectError {
         let mut message = printable(why);
         if !self.tried.is_empty() {
             message.push_str("; tried ");
@@ -366,6 +378,10 @@ impl Attempt<'_> {
         } else {
             message.push_str("; tried ");
             message.push_str(&self.tried.join(", "));
+        }
+        if !self.settings.lacking_methods.is_empty() {
+            message.push_str("; not supported here though the ssh_config turns it on: ");
+            message.push_str(&self.settings.lacking_methods.join(", "));
         }
         if !notes.is_empty() {
             message.push_str("; passed over ");
