@@ -154,7 +154,9 @@ def test_data_types_arrive(spec, protocol):
     expected = pickle.loads(data) if array.dtype.itemsize else [array, array, array[:1]]
     assert got[0] is got[1]
     for arrived, plain in zip(got, expected):
-        assert arrived.dtype == plain.dtype and arrived.tolist() == plain.tolist() and arrived.flags.writeable
+        assert (
+            arrived.dtype == plain.dtype and repr(arrived.tolist()) == repr(plain.tolist()) and arrived.flags.writeable
+        )
 
 
 def test_data_types_with_metadata_and_alignment_arrive():

@@ -328,7 +328,17 @@ def test_most_of_these_run_on_the_plain_unpickler(remote):
         except Exception:
             pass
         ran.update(remote.Ran.what)
-    assert ran >= {'function', '__setstate__', '__init__', '__new__', '__hash__', '__eq__', '__setitem__', '__del__', '_missing_'}
+    assert ran >= {
+        'function',
+        '__setstate__',
+        '__init__',
+        '__new__',
+        '__hash__',
+        '__eq__',
+        '__setitem__',
+        '__del__',
+        '_missing_',
+    }
 
 
 def test_plain_instances_arrive(remote):
@@ -486,10 +496,21 @@ def test_decoding_makes_no_request():
                      b'KeyError', b'SystemExit')
     ]  # fmt: skip
     names += [
-        b'ccollections\n%s\n' % name for name in (b'deque', b'Counter', b'OrderedDict', b'defaultdict', b'ChainMap', b'UserDict')
+        b'ccollections\n%s\n' % name
+        for name in (b'deque', b'Counter', b'OrderedDict', b'defaultdict', b'ChainMap', b'UserDict')
     ]
-    names += [b'cdecimal\nDecimal\n', b'cfractions\nFraction\n', b'cpathlib\nPurePosixPath\n', b'cipaddress\nIPv4Address\n']
-    names += [b'cdatetime\ndate\n', b'cnumpy\ndtype\n', b'curllib.error\nHTTPError\n', b'csubprocess\nCalledProcessError\n']
+    names += [
+        b'cdecimal\nDecimal\n',
+        b'cfractions\nFraction\n',
+        b'cpathlib\nPurePosixPath\n',
+        b'cipaddress\nIPv4Address\n',
+    ]
+    names += [
+        b'cdatetime\ndate\n',
+        b'cnumpy\ndtype\n',
+        b'curllib.error\nHTTPError\n',
+        b'csubprocess\nCalledProcessError\n',
+    ]
     names += [b'carray\narray\nX\x01\x00\x00\x00d', b'cjson.decoder\nJSONDecodeError\n']
     reference = b'X\x01\x00\x00\x00pQ'
     pickles = [b'\x80\x04' + name + reference + b'\x85R.' for name in names]
