@@ -115,7 +115,17 @@ REFERENCE = (RESULT, b'\x80\x04X\x01\x00\x00\x00rK\x05K\x01\x87Q.')
 
 
 def test_names_that_python_asks_for_by_itself_are_never_remote(hostile):
-    names = ('__del__', '__class__', '__eq__', '__getattribute__', '__setattr__', '__init__', '__new__', '__reduce_ex__', '__dict__')
+    names = (
+        '__del__',
+        '__class__',
+        '__eq__',
+        '__getattribute__',
+        '__setattr__',
+        '__init__',
+        '__new__',
+        '__reduce_ex__',
+        '__dict__',
+    )
     client = hostile(
         [REFERENCE, (RESULT, pickle.dumps('asked', 2))],
         classes=[described(*names, attrs=names, cached=names)[1]],
@@ -148,7 +158,16 @@ def test_a_description_that_is_none_is_refused(hostile, description):
 
 def test_an_exception_that_asks_when_it_is_shown_is_told_in_the_servers_words(hostile):
     client = hostile(
-        [(ERROR, error(pickle=b'\x80\x04cbuiltins\nValueError\nX\x01\x00\x00\x00rK\x05K\x01\x87Q\x85R.', message='its words')), GOOD],
+        [
+            (
+                ERROR,
+                error(
+                    pickle=b'\x80\x04cbuiltins\nValueError\nX\x01\x00\x00\x00rK\x05K\x01\x87Q\x85R.',
+                    message='its words',
+                ),
+            ),
+            GOOD,
+        ],
         classes=[described('__str__', '__repr__')[1]],
     )
     with pytest.raises(RemoteException) as raised:
