@@ -76,6 +76,8 @@ fn main(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
 
 #[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // No further than what `select` in the caller's own code can take.
+    crate::descriptors::raise_limit(1024);
     let py = module.py();
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
