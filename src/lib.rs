@@ -16,6 +16,7 @@
 
 mod client;
 mod deferred_free;
+mod descriptors;
 mod dial;
 pub mod error;
 pub mod keys;

@@ -67,6 +67,8 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
+    // As far as helpers that close every number up to the limit stay quick.
+    crate::descriptors::raise_limit(65_536);
     let parsed = command()
         .try_get_matches_from(args)
         .and_then(|matches| Arguments::from_arg_matches(&matches));

@@ -13,7 +13,8 @@ use crate::transport::ssh::auth;
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config::settings::{Rekey, Route, Settings};
 use crate::transport::ssh::connection::Connection;
-use crate::transport::ssh::handler::{ClientHandler, HandlerError, Shared, describe};
+use crate::transport::ssh::describe::describe;
+use crate::transport::ssh::handler::{ClientHandler, ENDED, HandlerError, Shared};
 use crate::transport::ssh::host_key::HostKeyCheck;
 use crate::transport::ssh::stream::ServerStream;
 use crate::transport::ssh::stream::abortable::AbortableStream;
@@ -199,7 +200,10 @@ async fn exchange_keys(
             let hint = exchange_hint(settings, &error);
             let message = match error {
                 // The handler may know more than russh returns.
-                russh::Error::Disconnect => shared.ended().unwrap_or_else(|| describe(&error)),
+                russh::Error::Disconnect => shared
+                    .ended()
+                    .filter(|why| why != ENDED)
+                    .unwrap_or_else(|| describe(&russh::Error::HUP)),
                 other => describe(&other),
             };
             Err(stages.error(Stage::KeyExchange, message).with_hint(hint))

@@ -11,6 +11,7 @@ use russh::{Channel, ChannelId, ChannelOpenFailure};
 
 use crate::error::{ConnectError, printable};
 use crate::transport::ssh::channel::queue::{Inlet, Outlet, queue};
+use crate::transport::ssh::describe::describe;
 use crate::transport::ssh::host_key::{HostKeyCheck, Trust};
 use crate::transport::{ExitStatus, ReadEvent};
 
@@ -19,6 +20,9 @@ const BANNER_KEPT: usize = 4096;
 
 /// A server that opens more channels than this, all of them refused, means no good.
 const REFUSED_CHANNELS: u32 = 100;
+
+/// Said where nobody said why.
+pub(crate) const ENDED: &str = "the connection ended";
 
 /// Why a connection ended or never came about.
 #[derive(Debug)]
@@ -204,7 +208,7 @@ impl ClientHandler {
 impl Drop for ClientHandler {
     fn drop(&mut self) {
         // Also when the session's task is gone without a word, such as at the end of its runtime.
-        self.shared.end("the connection ended");
+        self.shared.end(ENDED);
     }
 }
 
@@ -459,36 +463,5 @@ impl Handler for ClientHandler {
             DisconnectReason::ReceivedDisconnect(_) => Ok(()),
             DisconnectReason::Error(error) => Err(error),
         }
-    }
-}
-
-/// russh's errors in words that say what happened to the connection.
-pub(crate) fn describe(error: &russh::Error) -> String {
-    match error {
-        russh::Error::HUP => "the server closed the connection".to_owned(),
-        russh::Error::Disconnect => "the connection was closed".to_owned(),
-        russh::Error::KeepaliveTimeout => {
-            "the server is silent: it left every keep-alive without an answer".to_owned()
-        }
-        russh::Error::IO(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            "the server closed the connection".to_owned()
-        }
-        russh::Error::IO(error) => format!("the connection broke: {error}"),
-        russh::Error::Version => "the other side does not speak SSH 2".to_owned(),
-        russh::Error::NoCommonAlgo { kind, ours, theirs } => {
-            let kind = match kind {
-                russh::AlgorithmKind::Kex => "key exchange method (KexAlgorithms)",
-                russh::AlgorithmKind::Key => "host key algorithm (HostKeyAlgorithms)",
-                russh::AlgorithmKind::Cipher => "cipher (Ciphers)",
-                russh::AlgorithmKind::Compression => "compression",
-                russh::AlgorithmKind::Mac => "MAC (MACs)",
-            };
-            format!(
-                "no common {kind}: the server offers {}, we offer {}",
-                printable(&theirs.join(",")),
-                ours.join(",")
-            )
-        }
-        other => printable(&other.to_string()),
     }
 }

@@ -4,12 +4,12 @@
 //! `config` puts together, and `channel` runs one command on it.
 
 mod algorithms;
-mod askpass;
 mod auth;
 mod channel;
 mod config;
 mod connect;
 mod connection;
+mod describe;
 mod handler;
 mod host_key;
 mod pool;
@@ -17,13 +17,13 @@ mod prompt;
 mod stream;
 mod timing;
 
-pub(crate) use askpass::prompter;
 pub use channel::{Reader, Writer};
 pub use config::explain;
 pub use config::settings::{ConfigSource, Override, SshTarget};
 pub use config::target::target_of;
 pub(crate) use config::target::{config_source, option_text, overrides};
 pub use pool::Connector;
+pub(crate) use prompt::askpass::prompter;
 pub use prompt::terminal_prompter;
 
 use std::sync::Arc;

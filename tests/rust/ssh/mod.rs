@@ -4,6 +4,8 @@ mod ahead;
 mod auth;
 mod config_oracle;
 mod connect;
+mod descriptors;
+mod greetings;
 mod harness;
 mod known_hosts;
 mod many;

@@ -170,3 +170,114 @@ fn every_keyword_of_this_machines_ssh_stands_in_the_documentation() {
     let missing: Vec<_> = names.difference(&documented).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+#[tokio::test]
+async fn names_with_blanks_come_through_what_only_openssh_reads() {
+    let server = server();
+    let folder = server.folder().join("my files");
+    std::fs::create_dir(&folder).unwrap();
+    let (key, known) = (folder.join("my key"), folder.join("my hosts"));
+    std::fs::copy(&server.key.private, &key).unwrap();
+    std::fs::copy(server.known_hosts(), &known).unwrap();
+    let more = folder.join("more hosts");
+    std::fs::write(&more, "").unwrap();
+    for hosts in [
+        format!("\"{}\"", known.display()),
+        format!("\"{}\" \"{}\"", more.display(), known.display()),
+    ] {
+        let config = server.folder().join("blanks");
+        let text = format!(
+            "CanonicalizeHostname yes\nCanonicalizeFallbackLocal yes\nCanonicalDomains no-such-domain.invalid\nHost *\n IdentityFile \"{}\"\n UserKnownHostsFile {hosts}\n GlobalKnownHostsFile none\n IdentityAgent none\n",
+            key.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut target = SshTarget::new("127.0.0.1");
+        target.port = Some(server.port());
+        target.user = Some(server.user().to_owned());
+        target.config = ConfigSource::File(config);
+        let options = TransportOptions::default();
+        let process = open(&Connector::new(), &target, "echo in", &options)
+            .await
+            .unwrap();
+        assert_eq!(finish(process).await.0, b"in\n", "{hosts}");
+    }
+}
+
+#[test]
+fn a_program_answers_where_ssh_askpass_says_so() {
+    let server = server();
+    let key = KeyPair::make(&server.folder().join("locked"), "ed25519", "open sesame");
+    server.authorize(&key.public());
+    let askpass = server.folder().join("askpass");
+    crate::support::write_program(
+        &askpass,
+        "#!/bin/sh\necho \"$1\" >>\"$0.asked\"\necho open sesame\n",
+    );
+    let spec = format!(
+        "{}@127.0.0.1:{}:config=none:identity={}:known_hosts={}",
+        server.user(),
+        server.port(),
+        key.private.display(),
+        server.known_hosts().display()
+    );
+    let ping = |require: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_easycluster"))
+            .args(["ping", &spec])
+            .env("SSH_ASKPASS", &askpass)
+            .env("SSH_ASKPASS_REQUIRE", require)
+            .env_remove("SSH_AUTH_SOCK")
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        output.status.success()
+    };
+    assert!(!ping("never"));
+    assert!(!askpass.with_extension("asked").exists());
+    assert!(ping("force"));
+    let asked = std::fs::read_to_string(askpass.with_extension("asked")).unwrap();
+    assert!(asked.contains("Passphrase for key"), "{asked}");
+}
+
+#[tokio::test]
+async fn the_tokens_of_a_jump_host_are_those_of_the_host_behind() {
+    let (gate, server) = (server(), crate::support::remote::server());
+    let config = gate.folder().join("jump_config");
+    let text = format!(
+        "Host gate.{0}\n HostName 127.0.0.1\n Port {1}\n UserKnownHostsFile {2}\n IdentityFile {3}\nHost box\n HostName 127.0.0.1\n Port {4}\n UserKnownHostsFile {5}\n IdentityFile {6}\n ProxyJump %r@gate.%r\nHost *\n User {0}\n IdentityAgent none\n GlobalKnownHostsFile none\n",
+        server.user(),
+        gate.port(),
+        gate.known_hosts().display(),
+        gate.key.private.display(),
+        server.port(),
+        server.known_hosts().display(),
+        server.key.private.display(),
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut target = SshTarget::new("box");
+    target.config = ConfigSource::File(config);
+    let options = TransportOptions::default();
+    let process = open(&Connector::new(), &target, "echo in", &options)
+        .await
+        .unwrap();
+    assert_eq!(finish(process).await.0, b"in\n");
+    assert_eq!(gate.logins(), 1);
+}
+
+#[tokio::test]
+async fn a_cipher_that_authenticates_by_itself_needs_no_mac() {
+    let odd = server_with(SshdOptions {
+        lines: vec!["MACs umac-128-etm@openssh.com".into()],
+        ..SshdOptions::default()
+    });
+    assert_eq!(with_lines(&odd, "").await.unwrap(), "in\n");
+    let lines = "MACs umac-128-etm@openssh.com\nCiphers aes256-gcm@openssh.com,aes256-ctr";
+    assert_eq!(with_lines(&odd, lines).await.unwrap(), "in\n");
+    let error = with_lines(&odd, "Ciphers aes256-ctr").await.unwrap_err();
+    let hint = error.hint.unwrap();
+    assert!(
+        hint.contains("ssh=/usr/bin/ssh") && !hint.contains("MACs +"),
+        "{hint}"
+    );
+}

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "deferred_free",
     "wire",
     "pickle",
@@ -18,6 +18,7 @@ const ORDER: [&str; 18] = [
     "stub",
     "process",
     "progress",
+    "descriptors",
     "dial",
     "transport",
     "connection",

@@ -18,7 +18,8 @@ use crate::transport::ssh::algorithms;
 use crate::transport::ssh::auth::identity::{Candidate, Candidates, Source, candidates};
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config::settings::Settings;
-use crate::transport::ssh::handler::{ClientHandler, Shared, describe};
+use crate::transport::ssh::describe::{NOT_UTF8, describe};
+use crate::transport::ssh::handler::{ClientHandler, Shared};
 use crate::transport::ssh::host_key::Trust;
 use crate::transport::ssh::timing::Stages;
 use signer::{SignFailure, Signer};
@@ -132,9 +133,9 @@ impl Attempt<'_> {
             };
             match outcome {
                 Outcome::Success => return Ok(name),
-                Outcome::Partial => self
-                    .tried
-                    .push(format!("{name}: accepted as one proof of several")),
+                Outcome::Partial => self.tried.push(format!(
+                    "{name}: accepted, and the server wants more than that (partial success)"
+                )),
                 Outcome::Failure => {}
             }
         }
@@ -336,6 +337,11 @@ impl Attempt<'_> {
             .ended()
             .unwrap_or_else(|| "the server closed the connection".to_owned());
         let error = self.failure(&why);
+        if why == NOT_UTF8 {
+            return error.with_hint(
+                "take ssh=/usr/bin/ssh for this host, or have its Banner written in UTF-8",
+            );
+        }
         if why.contains("Too many authentication failures") {
             return error.with_hint(format!(
                 "the server gives up before the right key is reached: name it with IdentityFile for {} in your ssh_config, or with an identity option in the spec",
@@ -391,7 +397,11 @@ impl Attempt<'_> {
             accepted.contains(&MethodKind::Password)
                 || accepted.contains(&MethodKind::KeyboardInteractive)
         });
-        let hint = if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
+        let hint = if notes.iter().any(|note| note.ends_with("chmod 600 it")) {
+            "a private key that others may read is not used: chmod 600 it"
+        } else if notes.iter().any(|note| note.contains("No such file")) {
+            "a key file that is named is not there: correct IdentityFile in your ssh_config, or the spec's identity"
+        } else if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
             "a password would do but nobody can be asked here: put a key into your agent or name one with IdentityFile, and its public half into the server's authorized_keys"
         } else if self.tried.iter().any(|tried| tried.contains("passphrase")) {
             "unlock the key with ssh-add, and your agent signs with it without a question"

@@ -95,9 +95,12 @@ impl Reader<'_> {
             ConfigSource::None => Ok(()),
             ConfigSource::File(path) => {
                 let path = self.local.expand_home(&path.to_string_lossy());
-                if !path.exists() {
-                    return Err(format!("{}: there is no such file", path.display()));
-                }
+                std::fs::metadata(&path).map_err(|error| match error.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        format!("{}: there is no such file", path.display())
+                    }
+                    _ => format!("{}: {error}", path.display()),
+                })?;
                 self.file(&path, file(true, false), &mut true)
             }
             ConfigSource::Standard => {
@@ -340,10 +343,18 @@ impl Reader<'_> {
         };
         let found = glob::glob_with(&base.to_string_lossy(), options)
             .map_err(|error| format!("Include '{pattern}': {error}"))?;
-        Ok(found
-            .filter_map(Result::ok)
-            .filter(|file| file.is_file())
-            .collect())
+        let mut files = Vec::new();
+        for file in found {
+            // What cannot be looked at may restrict.
+            let file = file.map_err(|error| format!("Include '{pattern}': {error}"))?;
+            match std::fs::metadata(&file) {
+                Ok(it) if it.is_file() => files.push(file),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("{}: {error}", file.display())),
+            }
+        }
+        Ok(files)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::process;
+use crate::transport::ssh::prompt::terminal_prompter;
 use crate::transport::{Prompter, Question};
 
 /// The program that OpenSSH takes where SSH_ASKPASS names none.
@@ -15,7 +16,7 @@ pub(crate) fn prompter(at_terminal: bool) -> Option<Prompter> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     match program(at_terminal, variable) {
         Some(program) => Some(Arc::new(move |question: &Question| ask(&program, question))),
-        None => at_terminal.then(super::terminal_prompter),
+        None => at_terminal.then(terminal_prompter),
     }
 }
 
