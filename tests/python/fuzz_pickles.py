@@ -14,6 +14,8 @@ import datetime
 import decimal
 import enum
 import fractions
+import io
+import os
 import pickle
 import random
 import resource
@@ -91,8 +93,6 @@ class Pickler(pickle.Pickler):
 
 
 def pickled(value, protocol):
-    import io
-
     file = io.BytesIO()
     Pickler(file, protocol).dump(value)
     return file.getvalue()
@@ -196,7 +196,7 @@ def run(count, seed):
     )
     proxy = kind(Connection(), 1)
     allowed = policy.Policy((), [REMOTE])
-    current = tempfile.NamedTemporaryFile(prefix='fuzz_pickles_', delete=False)
+    current = tempfile.NamedTemporaryFile(prefix='fuzz_pickles_', delete=False)  # noqa: SIM115
     print('the pickle that is on: %s' % current.name, flush=True)
     arrived = 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -221,6 +221,8 @@ def run(count, seed):
         assert not Connection.requests, data
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         assert grown < MOST_GROWTH, (grown, data)
+    current.close()
+    os.unlink(current.name)
     for name, had in state.items():
         assert {key: value for key, value in vars(getattr(module, name)).items() if key in had} == had, name
         assert set(vars(getattr(module, name))) == set(had), name
