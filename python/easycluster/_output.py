@@ -1,7 +1,7 @@
-"""Shows what remote code prints: one thread for the whole process, and whoever takes an answer shows first what came before it.
+"""Shows what remote code prints: one thread for the whole process; a thread that takes an answer first shows the output before it.
 
 No lock is held while output is shown, because what shows it is the program's: a function that calls its client, takes a lock, or
-writes into a pipe that nobody reads.
+writes into a pipe that is not read.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Printer:
                 file.write(text.encode(encoding, 'backslashreplace').decode(encoding))
             file.flush()
         except (OSError, ValueError):
-            # Our own output is closed, and nobody is left to tell.
+            # Our own output is closed, so the error cannot be shown.
             pass
 
 

@@ -102,7 +102,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::here(format!("the runtime does not start: {error}")))
+        .map_err(|error| Failure::here(format!("the runtime cannot start: {error}")))
 }
 
 /// Ends a runtime without waiting for a thread that still waits for an answer on the terminal.

@@ -148,6 +148,10 @@ async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Option<Bytes>)
 struct Reading {
     shared: Arc<Shared>,
     boot: Option<Boot>,
+    /// What was printed in front of the marker of a stub that runs.
+    noise: Vec<u8>,
+    /// The stub's HELLO has not come.
+    starting: bool,
     /// For the clients to come, once this one runs.
     on_running: Option<OnRunning>,
     options: TransportOptions,
@@ -171,6 +175,8 @@ impl Reading {
         Reading {
             shared,
             boot: Some(Boot::new(bootstrap.marker())),
+            noise: Vec::new(),
+            starting: true,
             on_running,
             options,
             tried: bootstrap.wanted().to_owned(),
@@ -190,6 +196,10 @@ impl Reading {
             let event = tokio::select! {
                 event = reader.next() => event,
                 () = self.shared.timer.notified() => {
+                    if self.shared.has_ended() {
+                        // Somebody else has ended it and said why.
+                        return Failure::closed();
+                    }
                     if self.closing_since.is_none() && self.shared.is_closing() {
                         self.closing_since = Some(Instant::now());
                     }
@@ -220,11 +230,13 @@ impl Reading {
 
     fn stdout(&mut self, data: Bytes) -> Result<(), Failure> {
         let Some(boot) = &mut self.boot else {
-            return self.shared.receive(data);
+            return self.frames(data);
         };
         let mut sign = boot.feed(&data);
         while let Some(found) = sign {
             match found {
+                // One who repeats it gets no more time.
+                Sign::FirstStage if self.stage == Stage::Stub => {}
                 Sign::FirstStage => {
                     self.reached(Stage::Interpreter, "the first stage runs");
                     self.stage = Stage::Stub;
@@ -232,18 +244,13 @@ impl Reading {
                 Sign::NoInterpreter(tried) => return Err(self.no_interpreter(&tried)),
                 Sign::Unfit(versions) => return Err(self.unfit(&versions)),
                 Sign::Running(rest) => {
-                    self.boot = None;
-                    self.shared.receive(rest)?;
-                    let version = self
-                        .shared
-                        .hello()
-                        .map(|hello| hello.python_version())
+                    self.noise = self
+                        .boot
+                        .take()
+                        .map(|boot| boot.noise())
                         .unwrap_or_default();
-                    self.reached(Stage::Stub, format!("Python {version}"));
-                    if let Some(on_running) = self.on_running.take() {
-                        on_running();
-                    }
-                    return Ok(());
+                    self.stage = Stage::Stub;
+                    return self.frames(rest);
                 }
             }
             sign = self.boot.as_mut().and_then(|boot| boot.feed(&[]));
@@ -251,8 +258,22 @@ impl Reading {
         Ok(())
     }
 
+    fn frames(&mut self, data: Bytes) -> Result<(), Failure> {
+        self.shared.receive(data)?;
+        if self.starting
+            && let Some(hello) = self.shared.hello()
+        {
+            self.starting = false;
+            self.reached(Stage::Stub, format!("Python {}", hello.python_version()));
+            if let Some(on_running) = self.on_running.take() {
+                on_running();
+            }
+        }
+        Ok(())
+    }
+
     fn stderr(&mut self, data: Bytes) {
-        if self.boot.is_some() {
+        if self.starting {
             self.stderr.extend(&data);
         } else {
             self.shared.stderr(data);
@@ -286,7 +307,7 @@ impl Reading {
         let mut deadline = self.shared.next_deadline();
         let mut earlier =
             |limit: Instant| deadline = Some(deadline.map_or(limit, |d| d.min(limit)));
-        if self.boot.is_some() {
+        if self.starting {
             earlier(self.since + self.limit());
         }
         if let Some(since) = self.closing_since {
@@ -305,7 +326,7 @@ impl Reading {
             return Some(Failure::closed());
         }
         let limit = self.limit();
-        if self.boot.is_some() && now >= self.since + limit {
+        if self.starting && now >= self.since + limit {
             // Where the limit for all of connecting ended the stage, that is what the user knows of.
             let limit = self.options.limits.used_up().unwrap_or(limit);
             let mut error = ConnectError::timeout(&self.shared.host, self.stage, limit);
@@ -329,7 +350,15 @@ impl Reading {
             Some(status) => status.to_string(),
             None => "the connection ended without an exit status".to_owned(),
         };
-        if self.boot.is_none() {
+        let status = match self.boot {
+            Some(_) => status,
+            None => [Some(status), self.shared.receive_end()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("; "),
+        };
+        if !self.starting {
             return Failure::Lost(status);
         }
         let what = match self.stage {
@@ -368,7 +397,10 @@ impl Reading {
 
     /// Adds what the other side printed.
     fn connect_failure(&self, error: ConnectError) -> Failure {
-        let mut printed = self.boot.as_ref().map(Boot::noise).unwrap_or_default();
+        let mut printed = match &self.boot {
+            Some(boot) => boot.noise(),
+            None => self.noise.clone(),
+        };
         printed.extend_from_slice(self.stderr.bytes());
         Failure::Connect(Box::new(error.with_output(&printed)))
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::session::{Event, Outcome, Request, RequestId, Session};
+use crate::session::{Event, Outcome, Request, RequestId, Session, SubmitError};
 
 use super::completion::{Completion, Failure, Sink};
 use super::hello::Hello;
@@ -34,7 +34,10 @@ type LostCallback = Box<dyn FnOnce(Failure) + Send>;
 struct State {
     session: Session,
     sinks: HashMap<RequestId, Sink>,
+    /// What ended the connection, from the moment on when that is known: whoever hears of an end, hears this.
     failure: Option<Failure>,
+    /// Everyone was told.
+    ended: bool,
     on_lost: Vec<LostCallback>,
     pings: VecDeque<(Instant, oneshot::Sender<Duration>)>,
     closing: bool,
@@ -59,8 +62,7 @@ struct News {
     outputs: Vec<(bool, u32, Bytes)>,
     pongs: Vec<(Instant, oneshot::Sender<Duration>)>,
     classes: Vec<Bytes>,
-    hello: Option<Bytes>,
-    fatal: Option<String>,
+    hello: Option<Hello>,
 }
 
 impl Shared {
@@ -70,6 +72,7 @@ impl Shared {
                 session,
                 sinks: HashMap::new(),
                 failure: None,
+                ended: false,
                 on_lost: Vec::new(),
                 pings: VecDeque::new(),
                 closing: false,
@@ -125,6 +128,7 @@ impl Shared {
                         }
                         return Some(id);
                     }
+                    Err(SubmitError::Closed) => Completion::Lost(Failure::closed()),
                     Err(error) => Completion::Refused(error.to_string()),
                 },
             }
@@ -135,13 +139,14 @@ impl Shared {
 
     /// Hands what the transport read to the session and passes on what came of it.
     pub(super) fn receive(self: &Arc<Self>, data: Bytes) -> Result<(), Failure> {
-        let (result, mut news) = {
+        let (failure, mut news) = {
             let mut state = self.lock();
-            let result = state.session.receive(data);
-            (result, state.collect())
+            if let Err(error) = state.session.receive(data) {
+                state.blame(Failure::Protocol(format!("{}: {error}", error.code())));
+            }
+            let news = state.collect();
+            (state.failure.clone(), news)
         };
-        let hello = news.hello.take();
-        let fatal = news.fatal.take();
         for (stderr, request, data) in std::mem::take(&mut news.outputs) {
             self.sinks.output.take(Output {
                 stderr,
@@ -150,16 +155,19 @@ impl Shared {
                 window: Some(Arc::downgrade(self)),
             });
         }
-        if let Some(payload) = hello {
-            let hello = Hello::decode(payload).map_err(Failure::Protocol)?;
+        if let Some(hello) = news.hello.take() {
             self.phase.send_replace(Phase::Running(Box::new(hello)));
         }
         self.tell(news);
         self.transmit.notify_one();
-        if let Some(text) = fatal {
-            return Err(Failure::Protocol(text));
-        }
-        result.map_err(|error| Failure::Protocol(format!("{}: {error}", error.code())))
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The other side's output has ended; where that was inside a frame, says so.
+    pub(super) fn receive_end(&self) -> Option<String> {
+        // Who is pending hears of it by `fail`.
+        let cut = self.lock().session.receive_end().err()?;
+        Some(cut.to_string())
     }
 
     /// What the transport's own stderr carried.
@@ -194,15 +202,18 @@ impl Shared {
     /// Ends the connection for everyone: pending calls, waiters and callbacks hear the reason.
     /// Only the first reason counts.
     pub(super) fn fail(&self, failure: Failure) {
-        let (news, callbacks) = {
+        let (news, callbacks, failure) = {
             let mut state = self.lock();
-            if state.failure.is_some() {
+            if state.ended {
                 return;
             }
-            state.failure = Some(failure.clone());
+            state.ended = true;
+            state.blame(failure);
             state.pings.clear();
             state.session.fail_all();
-            (state.collect(), std::mem::take(&mut state.on_lost))
+            let news = state.collect();
+            let callbacks = std::mem::take(&mut state.on_lost);
+            (news, callbacks, state.reason())
         };
         self.phase.send_replace(Phase::Ended(failure.clone()));
         self.tell(news);
@@ -211,6 +222,11 @@ impl Shared {
         }
         self.transmit.notify_one();
         self.timer.notify_one();
+    }
+
+    /// Whether everyone was told of the end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().ended
     }
 
     pub(super) fn failure(&self) -> Option<Failure> {
@@ -270,7 +286,7 @@ impl Shared {
         {
             Ok(Phase::Running(hello)) => Ok((**hello).clone()),
             Ok(Phase::Ended(failure)) => Err(failure.clone()),
-            _ => Err(Failure::closed()),
+            _ => Err(self.lock().reason()),
         }
     }
 
@@ -282,7 +298,7 @@ impl Shared {
             .as_deref()
         {
             Ok(Phase::Ended(failure)) => failure.clone(),
-            _ => Failure::closed(),
+            _ => self.lock().reason(),
         }
     }
 
@@ -300,7 +316,7 @@ impl Shared {
         self.transmit.notify_one();
         match receiver.await {
             Ok(elapsed) => Ok(elapsed),
-            Err(_) => Err(self.failure().unwrap_or_else(Failure::closed)),
+            Err(_) => Err(self.lock().reason()),
         }
     }
 
@@ -323,12 +339,28 @@ impl Shared {
 }
 
 impl State {
+    /// Notes why the connection ends. Only the first reason counts.
+    fn blame(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    /// Why the connection ends or has ended.
+    fn reason(&self) -> Failure {
+        self.failure.clone().unwrap_or_else(Failure::closed)
+    }
+
     /// Takes the session's events out, with the sinks they are for.
     fn collect(&mut self) -> News {
         let mut news = News::default();
         while let Some(event) = self.session.poll_event() {
             match event {
-                Event::Connected(hello) => news.hello = Some(hello),
+                Event::Connected(payload) => match Hello::decode(payload) {
+                    Ok(hello) => news.hello = Some(hello),
+                    Err(text) => {
+                        self.blame(Failure::Protocol(text));
+                        self.session.fail_all();
+                    }
+                },
                 Event::Completed { id, outcome } => self.complete(id, outcome, &mut news),
                 Event::Output {
                     stderr,
@@ -337,7 +369,10 @@ impl State {
                 } => news.outputs.push((stderr, request, data)),
                 Event::Class(payload) => news.classes.push(payload),
                 Event::Pong(_) => news.pongs.extend(self.pings.pop_front()),
-                Event::Fatal { code, text } => news.fatal = Some(format!("{code}: {text}")),
+                // In front of the calls that it ends.
+                Event::Fatal { code, text } => {
+                    self.blame(Failure::Protocol(format!("{code}: {text}")));
+                }
             }
         }
         news
@@ -345,8 +380,7 @@ impl State {
 
     fn complete(&mut self, id: RequestId, outcome: Outcome, news: &mut News) {
         if let Some(sink) = self.sinks.remove(&id) {
-            let failure = self.failure.clone();
-            let completion = Completion::new(outcome, || failure.unwrap_or_else(Failure::closed));
+            let completion = Completion::new(outcome, || self.reason());
             news.completions.push((sink, completion));
         }
     }

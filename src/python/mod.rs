@@ -10,6 +10,7 @@ mod buffer;
 mod connect;
 mod connection;
 mod convert;
+mod decode;
 mod errors;
 mod joined;
 mod keys;
@@ -19,7 +20,7 @@ mod runtime;
 mod spec;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::pickle::{Budget, names};
 use crate::session::RequestKind;
@@ -42,6 +43,18 @@ fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py
         Ok(names::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
         Err(refused) => Err(pyo3::exceptions::PyValueError::new_err(refused.to_string())),
     }
+}
+
+/// Text of a server made safe to show: what moves a terminal's cursor or reorders text becomes visible.
+#[pyfunction]
+fn printable(text: &Bound<'_, PyString>) -> PyResult<String> {
+    if let Ok(text) = text.to_cow() {
+        return Ok(crate::error::printable(&text));
+    }
+    // It holds surrogates.
+    let bytes = text.call_method1("encode", ("utf-8", "backslashreplace"))?;
+    let bytes: Vec<u8> = bytes.extract()?;
+    Ok(crate::error::printable(&String::from_utf8_lossy(&bytes)))
 }
 
 /// The number of each kind of request by its name in spec/messages.md.
@@ -68,19 +81,26 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
     module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
     module.add("REQUEST_KINDS", request_kinds(py)?)?;
+    module.add(
+        "COMPLETION_KINDS",
+        PyDict::from_sequence(convert::KINDS.into_pyobject(py)?.as_any())?,
+    )?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<connect::Opening>()?;
     module.add_class::<spec::Spec>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,
+        wrap_pyfunction!(decode::decode_pickle, module)?,
+        wrap_pyfunction!(printable, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
         wrap_pyfunction!(connect::connect_many, module)?,
+        wrap_pyfunction!(connect::begin, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
         wrap_pyfunction!(keys::decode_key, module)?,
         wrap_pyfunction!(keys::read_key_file, module)?,
         wrap_pyfunction!(keys::write_key_file, module)?,
-        wrap_pyfunction!(spec::parse_spec, module)?,
         wrap_pyfunction!(output::wait_output, module)?,
         wrap_pyfunction!(output::take_output, module)?,
         wrap_pyfunction!(output::end_output, module)?,

@@ -24,9 +24,11 @@ pub(super) enum Need {
 }
 
 impl Need {
-    /// What the stub's reader needs to take a frame that begins a request. What the request's own thread needs comes
-    /// behind it.
+    /// What the stub's reader needs to take a frame of a request. What the request's own thread needs comes behind it.
     pub(super) fn of_request(header: Header) -> Option<Need> {
+        if header.kind == Kind::Data {
+            return Some(Need::Control);
+        }
         let reader = Flags::MORE | Flags::DEFLATED;
         let needs = header.thread != 0 || header.flags.without(reader) != header.flags;
         needs.then_some(Need::Calls)

@@ -172,9 +172,9 @@ impl Session {
                 barriers.behind.push(number);
                 return false;
             }
-            let first = !message.started() && !self.shipment.has_sent(Need::Calls);
+            let lacking = !self.shipment.has_sent(Need::Control);
             if let Some(frame) = message.next_frame(self.config.compress) {
-                if first {
+                if lacking {
                     let need = Need::of_request(frame.header());
                     for payload in need.into_iter().flat_map(|need| self.shipment.take(need)) {
                         sink.frame(Frame::control(Kind::Part, payload));

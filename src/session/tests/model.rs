@@ -20,6 +20,13 @@ pub struct Tape {
 }
 
 impl Tape {
+    pub fn new(bytes: Vec<u8>) -> Tape {
+        Tape {
+            bytes: bytes.into(),
+            spare: 1,
+        }
+    }
+
     pub fn next(&mut self, below: usize) -> usize {
         let byte = self.bytes.pop_front().map_or_else(
             || {
@@ -233,7 +240,7 @@ proptest! {
     ) {
         // Large payloads through a pipe of a few bytes would take for ever.
         let room = if bytes.len() > 200 { room.max(500) } else { room.max(7) };
-        let mut tape = Tape { bytes: bytes.into(), spare: 1 };
+        let mut tape = Tape::new(bytes);
         let mut world = World::new(room, compress);
         while !tape.bytes.is_empty() {
             match tape.next(3) {
@@ -250,7 +257,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..400),
         garbled in any::<bool>(),
     ) {
-        let mut tape = Tape { bytes: bytes.into(), spare: 1 };
+        let mut tape = Tape::new(bytes);
         let mut world = World::new(2000, false);
         while !tape.bytes.is_empty() {
             match tape.next(3) {

@@ -143,7 +143,7 @@ async fn a_program_that_is_killed_is_a_lost_connection_that_says_how() {
         said(
             "",
             "error: web1: connection lost: the process ended with exit status 3\n \
-             hint: connect again; what the remote code did until then is done\n",
+             hint: connect again; what the remote code has done so far is not undone\n",
             255
         )
     );
@@ -173,7 +173,9 @@ async fn a_host_that_says_nothing_is_given_up() {
             output.stderr
         );
         assert!(
-            output.stderr.contains("no answer within 3 s"),
+            // Less what it took to reach the host.
+            output.stderr.contains("no answer within 2.")
+                || output.stderr.contains("no answer within 3 s"),
             "{}",
             output.stderr
         );

@@ -202,7 +202,7 @@ async fn an_agent_with_many_keys_does_not_lock_out_the_named_one() {
     gets_in(&by_public).await;
     gets_in(&by_public.clone().with_option("IdentitiesOnly", "yes")).await;
 
-    // Nothing named: the server gives up first, as with ssh, and the error says how to mend it.
+    // Nothing named: the server gives up first, as with ssh, and the error says how to fix it.
     let unnamed = bare_target(&server)
         .with_option("IdentityAgent", socket.clone())
         .with_option("IdentityFile", "none");

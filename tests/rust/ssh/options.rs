@@ -150,12 +150,9 @@ async fn what_only_openssh_interprets_is_asked_of_it() {
         .unwrap();
     let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&events);
-    let options = TransportOptions {
-        observer: Some(std::sync::Arc::new(move |event| {
-            seen.lock().unwrap().push(event)
-        })),
-        ..TransportOptions::default()
-    };
+    let options = TransportOptions::default().with_observer(std::sync::Arc::new(move |event| {
+        seen.lock().unwrap().push(event)
+    }));
     let process = transport::open(&spec, "echo in", &options).await.unwrap();
     assert_eq!(finish(process).await.0, b"in\n");
     let events = events.lock().unwrap();

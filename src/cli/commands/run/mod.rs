@@ -24,7 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   A line of code on two machines:
     easycluster run admin@web1 admin@web2 -c 'import os; print(os.uname())'
-  A script of this machine and its arguments:
+  A script on this machine and its arguments:
     easycluster run admin@web1 admin@web2 -- check.py --fast
   The script from stdin:
     easycluster run admin@web1 -- - < check.py
@@ -33,7 +33,7 @@ Examples:
   For another program to read:
     easycluster run -f hosts.txt --json -c 'print(1)' | jq .
 
-Hosts stand before `--`, the script and its arguments behind it.
+Hosts are given before `--`, the script and its arguments after it.
 The program runs as `python SCRIPT ARGS` would, with empty standard input.
 Its stdout goes to stdout and its stderr to stderr, each line behind
 `HOST |` or `HOST !`.
@@ -70,16 +70,16 @@ pub(crate) struct Arguments {
     /// Work on at most this many hosts at the same time
     #[arg(short, long, value_name = "N", default_value_t = 32, value_parser = hosts::at_least_one)]
     jobs: usize,
-    /// Stop the program on a host where it runs longer than this
+    /// Stop the program on a host if it runs longer than this
     #[arg(long, value_name = "SECONDS", value_parser = hosts::seconds, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     /// Print the bare lines, without the host before them
     #[arg(long, conflicts_with = "json")]
     no_prefix: bool,
-    /// Print one JSON object a line: each line of output, and how each host ended
+    /// Print one JSON object per line: each line of output, and how each host ended
     #[arg(long)]
     json: bool,
-    /// A Python script of this machine and its arguments; `-` reads it from stdin
+    /// A Python script on this machine and its arguments; `-` reads it from stdin
     #[arg(last = true, value_name = "SCRIPT [ARGS]")]
     script: Vec<String>,
 }

@@ -13,11 +13,11 @@ pub(crate) enum Outcome {
     Ended(i32),
     /// It did not.
     Failed(Error),
-    /// This side was told to stop first.
+    /// This side was asked to stop first.
     Interrupted,
 }
 
-/// What the user is told about one host.
+/// What the user sees about one host.
 pub(crate) fn report(outcome: &Outcome, elapsed: Duration) -> Report {
     let (status, exit_status) = match outcome {
         Outcome::Ended(0) => ("ok", Some(0)),

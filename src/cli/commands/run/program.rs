@@ -79,7 +79,7 @@ pub(crate) fn separate(
     let lone_dash = specs.iter().position(|spec| spec == "-");
     if let Some(place) = lone_dash {
         if code.is_some() || !rest.is_empty() || place + 1 != specs.len() {
-            return Err(Failure::usage("`-` stands among the hosts")
+            return Err(Failure::usage("`-` is among the hosts")
                 .with_hint("put `--` before the script: easycluster run HOST... -- - ARGS"));
         }
         specs.truncate(place);

@@ -198,10 +198,7 @@ async fn a_second_factor_takes_its_time() {
     let folder = tempfile::tempdir().unwrap();
     let (_, port) = Hostile::start(Does::Thinks(Duration::from_secs(3))).await;
     let target = target(port, folder.path());
-    let mut limits = StageLimits {
-        authentication: Duration::from_secs(1),
-        ..StageLimits::default()
-    };
+    let mut limits = StageLimits::default().with_authentication(Duration::from_secs(1));
     // Somebody is there, whose phone has rung.
     let (mut options, _) = answers(&[]);
     options.limits = limits.clone();
