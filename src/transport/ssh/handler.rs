@@ -259,7 +259,9 @@ impl Handler for ClientHandler {
         data: &[u8],
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.push(channel, ReadEvent::Stdout(Bytes::copy_from_slice(data)));
+        if !data.is_empty() {
+            self.push(channel, ReadEvent::Stdout(Bytes::copy_from_slice(data)));
+        }
         Ok(())
     }
 
@@ -270,7 +272,10 @@ impl Handler for ClientHandler {
         data: &[u8],
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.push(channel, ReadEvent::Stderr(Bytes::copy_from_slice(data)));
+        // Windows do not count what is empty, so a queue must not fill with it.
+        if !data.is_empty() {
+            self.push(channel, ReadEvent::Stderr(Bytes::copy_from_slice(data)));
+        }
         Ok(())
     }
 

@@ -127,7 +127,7 @@ fn imports_are_found_however_they_are_written() {
             "pool::new"
         ]
     );
-    assert_eq!(part(&["stream", "proxy"]), Some((11, "stream::proxy")));
+    assert_eq!(part(&["stream", "proxy"]), Some((12, "stream::proxy")));
     assert_eq!(part(&["stream", "ServerStream"]), Some((3, "stream")));
     assert_eq!(part(&["Reader"]), None);
 }

@@ -63,7 +63,11 @@ impl AbortableStream {
         while let Some(filter) = &mut self.filter {
             let mut bytes = [0u8; 1024];
             let mut read = ReadBuf::new(&mut bytes);
-            ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
+            let result = ready!(Pin::new(&mut self.inner).poll_read(context, &mut read));
+            if let Err(error) = result {
+                filter.end();
+                return Poll::Ready(Err(error));
+            }
             self.quick_ack.after_read(&*self.inner, read.filled().len());
             if read.filled().is_empty() {
                 filter.end();
@@ -110,6 +114,13 @@ impl AbortableStream {
     }
 }
 
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
+}
+
 impl AsyncRead for AbortableStream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -145,7 +156,14 @@ impl AsyncWrite for AbortableStream {
             Poll::Ready(_) => this.stalled = None,
             Poll::Pending => this.check_stall(context)?,
         }
-        polled
+        // A server that refuses us may close before our version arrives. What it said is still there to be
+        // read, and the end behind it.
+        match polled {
+            Poll::Ready(Err(error)) if this.filter.is_some() && is_closed(&error) => {
+                Poll::Ready(Ok(bytes.len()))
+            }
+            polled => polled,
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
