@@ -41,7 +41,7 @@ async fn no_host_and_no_program_are_said() {
     assert_eq!(
         easycluster(&["run", "-c", "1"]).await,
         usage_error(
-            "error: no host is named\n \
+            "error: no host is given\n \
              hint: give one or more as [user@]host[:port], or give a file of them with -f\n"
         )
     );
@@ -83,7 +83,7 @@ async fn files_that_are_not_there_are_named() {
         easycluster(&["ping", "-f", "/nonexistent/hosts"]).await,
         usage_error(
             "error: cannot read the hosts file /nonexistent/hosts: No such file or directory (os error 2)\n \
-             hint: -f takes a text file with one connection spec a line\n"
+             hint: -f takes a text file with one connection spec per line\n"
         )
     );
 }

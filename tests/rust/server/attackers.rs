@@ -238,7 +238,7 @@ async fn a_server_that_does_not_hold_the_key_is_found_out() {
         .await
         .err()
         .unwrap();
-    assert!(error.message.contains("another key"), "{error}");
+    assert!(error.message.contains("a different key"), "{error}");
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ async fn a_client_with_another_key_is_told() {
     .await
     .err()
     .unwrap();
-    assert!(error.to_string().contains("another key"), "{error}");
+    assert!(error.to_string().contains("a different key"), "{error}");
     assert!(error.hint().unwrap().contains("key files"));
     server.stop().await;
 }

@@ -24,7 +24,7 @@ async fn another_key_is_told_as_such() {
     target.key = b"another key of thirty-two bytes.".to_vec();
     let error = refused(&target).await;
     assert_eq!(error.stage, Stage::Authentication);
-    assert!(error.message.contains("another key"), "{error}");
+    assert!(error.message.contains("a different key"), "{error}");
     assert!(error.hint.unwrap().contains("compare the key files"));
     assert_serves(&server.target()).await;
     // A new key counts from the next connection on.
