@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup
 # The folders of Python that the linter reads; the stub is for old Pythons and has a check of its own.
 PYTHON_CODE := $(wildcard python tests benches examples)
 
-.PHONY: test begin prepare lint rust documentation wheel python stub test-bare test-busy bench clean help
+.PHONY: test begin prepare lint rust documentation wheel python stub test-bare test-busy fuzz bench clean help
 
 # What fails fastest stands first. The last line says under which Pythons was tested, and what was not tried.
 test: export EASYCLUSTER_TESTS_RECORD := $(RECORD)
@@ -38,6 +38,7 @@ help:
 	@echo 'make python     the stub and the Python package, under every interpreter found'
 	@echo 'make test-busy  every check while four other programs want the processors'
 	@echo 'make test-bare  the demo and every check on a Debian with nothing else (root, and mmdebstrap)'
+	@echo 'make fuzz       mutated pickles for the decoder of the Python package'
 	@echo 'make bench      the measurements (release build)'
 
 # What the tests need of the system, and the Python tools in a folder of their own.
@@ -85,6 +86,10 @@ test-busy:
 
 test-bare:
 	./.ci/bare
+
+# The decoder of pickles by its Python side; fuzz/README.md has the targets in Rust.
+fuzz: wheel
+	$(BIN)/python tests/python/fuzz_pickles.py 200000 $$RANDOM
 
 bench:
 	cargo bench --locked

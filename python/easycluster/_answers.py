@@ -170,7 +170,7 @@ def _remote(orig: BaseException, text: list[str], message: str) -> RemoteExcepti
     arguments = BaseException.__dict__['args'].__get__(orig)
     if all(type(argument) in _PLAIN for argument in arguments) and type(orig).__module__ in tables.OWN_MODULES:
         try:
-            message = _native.printable(str(orig))
+            message = _native.printable(str(orig)) or message
         except Exception:
             pass
     Exception.__init__(made, message)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -14,6 +16,7 @@ from ._native import Spec
 from ._options import CallOptions, CompletionFunction, Limit, split_options
 from ._pickling.encode import encode, is_short
 from ._pickling.policy import Allowed
+from ._pickling.references import Receipts
 from ._receiver import Receiver
 from ._responses import NonblockingResponse, RemoteException, Target, Ticket, all_of, with_limit
 from ._shipping.definitions import definitions_module
@@ -28,6 +31,8 @@ _METHOD = _kinds.METHOD
 _NAMED_THREADS = _kinds.NAMED_THREADS
 _NO_KEYWORDS: dict[str, Any] = {}
 _dumps = pickle.dumps
+# The name that an exception is about.
+_NAME = re.compile(r"'(\w+)'")
 
 
 class SpecOptions(TypedDict, total=False):
@@ -244,7 +249,7 @@ class Caller(Receiver):
         """Makes one request, as its options say. `short` says that the message is plain and small."""
         native = self._native
         if native is None:
-            raise IOError('Not connected')
+            raise self._not_connected()
         references = self._references
         if references.dropped:
             references.release_dropped()
@@ -343,6 +348,21 @@ class Caller(Receiver):
         self.report_exception(exc)
         # Nothing works as meant without the definitions, so everybody is told.
         self.close(exc)
+
+    def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
+        value = super()._decode(tag, value, receipts, limit)
+        if tag == _kinds.ERROR and isinstance(value.exception.orig, (AttributeError, NameError)):
+            self._tell_of_definitions(value.exception)
+        return value
+
+    def _tell_of_definitions(self, exc: RemoteException) -> None:
+        """Says in an exception about a name that is not there, that it is only not there yet."""
+        unsent = self._defmod._source_code[self._definition_count :] if self._defmod is not None else []
+        if any(name in block for block in unsent for name in _NAME.findall(str(exc.orig))):
+            told = 'it was defined here after connecting; call update_definitions() to send it'
+            exc.text.append(told + '\n')
+            if sys.version_info >= (3, 11):
+                exc.orig.add_note(told)
 
     def _new_definitions(self) -> list[str]:
         """The blocks of definitions that this connection has not got yet."""

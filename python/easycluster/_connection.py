@@ -62,6 +62,8 @@ class Connection:
     _python2: bool | None
     # Set when the connection is closed here: makes what calls end with that were on their way.
     _closing_error: Callable[[], RemoteException] | None
+    # Why it was closed, where close() was told.
+    _closed_by: str | RemoteException | None
 
     # Calls. Their tickets are never used twice, also behind a new connection.
     _call_timeout: float | None
@@ -108,6 +110,7 @@ class Connection:
         self._protocol = 2
         self._python2 = None
         self._closing_error = None
+        self._closed_by = None
         self._call_timeout = None
         self._default_thread = 0
         self._thread_numbers = {}
@@ -269,6 +272,7 @@ class Connection:
         self._definition_count = 0
         self._timeouts = {}
         self._closing_error = None
+        self._closed_by = None
         self._taken = deque()
         self._kept_readable = False
 
@@ -302,6 +306,8 @@ class Connection:
         native, self._native = self._native, None
         if native is None:
             return
+        if message != 'Connection closed':
+            self._closed_by = message
         # Each call gets an exception of its own, because raising one adds to its traceback.
         closing = message if isinstance(message, RemoteException) else None
         # Set first: calls in other threads end with it as soon as the connection does.
@@ -332,8 +338,18 @@ class Connection:
     def _connected_native(self) -> Native:
         native = self._native
         if native is None:
-            raise IOError('Not connected')
+            raise self._not_connected()
         return native
+
+    def _not_connected(self) -> IOError:
+        """What a call gets where there is no connection, with the reason if the client itself closed it for one."""
+        cause = self._closed_by
+        if cause is None:
+            return IOError('Not connected')
+        error = IOError('Not connected: %s' % (str(cause).strip().splitlines() or [''])[-1])
+        if isinstance(cause, BaseException):
+            error.__cause__ = cause
+        return error
 
     def _lost(self, native: Native) -> Exception:
         """Why the connection ended, anew each time."""

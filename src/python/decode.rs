@@ -16,6 +16,8 @@ use crate::pickle::{Action, Budget, Container, Literal, Pieces, Reader, Refused,
 /// given to one of them once; only one that gives the same part to many takes more.
 const GIVEN_FACTOR: usize = 16;
 const GIVEN_FREE: usize = 1 << 20;
+/// Bytes that an item of a list takes.
+const PER_ITEM: usize = 8;
 
 static REFUSED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static MADE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -257,22 +259,27 @@ impl<'py> Decoder<'py, '_> {
         Err(refuse(py, "adds to a value that takes no parts"))
     }
 
-    /// Counts what a constructor is given, by the length of what has one.
+    /// Counts what a constructor is given, in bytes.
     fn charge(&mut self, given: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py;
         let mut cost = 0usize;
         let mut count = |value: &Bound<'py, PyAny>| -> PyResult<()> {
-            let sized = value.is_exact_instance_of::<PyString>()
+            let width = if value.is_exact_instance_of::<PyString>()
                 || value.is_exact_instance_of::<PyBytes>()
                 || value.is_exact_instance_of::<PyByteArray>()
-                || value.is_exact_instance_of::<PyList>()
+            {
+                1
+            } else if value.is_exact_instance_of::<PyList>()
                 || value.is_exact_instance_of::<PyTuple>()
                 || value.is_exact_instance_of::<PyDict>()
                 || value.is_exact_instance_of::<PySet>()
-                || value.is_exact_instance_of::<PyFrozenSet>();
-            if sized {
-                cost = cost.saturating_add(value.len()?);
-            }
+                || value.is_exact_instance_of::<PyFrozenSet>()
+            {
+                PER_ITEM
+            } else {
+                return Ok(());
+            };
+            cost = cost.saturating_add(value.len()?.saturating_mul(width));
             Ok(())
         };
         count(given)?;

@@ -19,6 +19,8 @@ mod queue;
 mod runtime;
 mod spec;
 
+use std::ffi::OsString;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
@@ -68,8 +70,8 @@ fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 
 /// The program: takes its arguments without the program's name, gives the exit status.
 #[pyfunction]
-fn main(py: Python<'_>, arguments: Vec<String>) -> i32 {
-    py.detach(|| crate::cli::main(std::iter::once("easycluster".to_owned()).chain(arguments)))
+fn main(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
+    py.detach(|| crate::cli::main(std::iter::once(OsString::from("easycluster")).chain(arguments)))
 }
 
 #[pymodule(gil_used = true)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import os
 import sys
 import time
 import traceback
@@ -13,9 +14,11 @@ from easycluster import (
     AsyncClient,
     CallTimeout,
     Client,
+    RemoteException,
     ThreadedClient,
     call_method_multi,
     call_multi,
+    define_common,
     eval_multi,
     execblock_multi,
 )
@@ -136,3 +139,48 @@ def test_an_awaited_client(sshd):
         client.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_definitions_that_fail_are_the_reason_of_later_calls_too(connect, definitions, kind, capsys):
+    code = 'import os\nif os.getpid() != %d:\n    raise LookupError("no such table")\n' % os.getpid()
+    define_common(code, definitions)
+    with pytest.raises(IOError, match='no such table'):
+        client = connect(clientclass=kind, definitions=definitions)
+        for _ in range(2):
+            deadline = time.monotonic() + 60
+            while client.connected:
+                assert time.monotonic() < deadline
+                try:
+                    client.eval('1')
+                except (IOError, LookupError):
+                    pass
+        try:
+            client.eval('1')
+        except IOError as error:
+            assert str(error).startswith('Not connected: ') and isinstance(error.__cause__, RemoteException)
+            raise
+    capsys.readouterr()
+
+
+def test_a_connection_that_was_closed_says_no_more_than_that(client):
+    client.close()
+    with pytest.raises(IOError) as raised:
+        client.eval('1')
+    assert raised.value.args == ('Not connected',)
+
+
+def test_what_was_defined_after_connecting_is_told(connect, definitions, capsys):
+    client = connect(definitions=definitions)
+    define_common('def defined_late():\n    return 1\n', definitions)
+    for call in (client.defined_late, lambda: client.eval('defined_late()')):
+        with pytest.raises((AttributeError, NameError), match='defined_late') as raised:
+            call()
+        assert 'call update_definitions() to send it' in capsys.readouterr().err
+        if sys.version_info >= (3, 11):
+            assert 'update_definitions()' in raised.value.__notes__[-1]
+    with pytest.raises(AttributeError):
+        client.never_defined()
+    assert 'update_definitions' not in capsys.readouterr().err
+    client.update_definitions()
+    assert client.defined_late() == 1

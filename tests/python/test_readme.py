@@ -14,7 +14,7 @@ README = Path(__file__).resolve().parents[2] / 'README.md'
 def test_the_minute_of_python():
     (code,) = re.findall(r'^```python\n(.*?)^```$', README.read_text(), re.MULTILINE | re.DOTALL)
     expected = re.findall(r'^print\(.*# (.*)$', code, re.MULTILINE)
-    assert len(expected) == 5
+    assert len(expected) == 6
     newest = interpreters()[-1].path
     with Sshd() as server:
         program = code.replace('user@example.com', server.spec('rpython=' + newest))

@@ -23,7 +23,7 @@ CHUNK = 65536
 
 def program(folder, answers, classes=(), at_once=1):
     """Writes a program for `rpython=`: the n-th request that is no definition is answered by `answers[n]`, `(kind, payload)`, the
-    last one again and again; `classes` are payloads of CLASS that it sends first. Answers are sent `at_once` together."""
+    last one again and again; `classes` are payloads of CLASS that it sends first. The first `at_once` answers are sent together, so that they arrive in one batch."""
     path = Path(folder) / 'hostile_interpreter'
     script = {
         'answers': [(kind, payload.hex()) for kind, payload in answers],
@@ -97,3 +97,4 @@ def serve():
             if len(waiting) >= script['at_once']:
                 _write(b''.join(waiting))
                 waiting = []
+                script['at_once'] = 1

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .. import _errors
+from .. import _errors, _native
 from . import trust
 from .made import REPLACED, UNFINISHED, Made, raw
 
@@ -38,6 +38,11 @@ def _text(value: Any) -> Any:
     return value.decode('ascii') if type(value) is bytes else value
 
 
+def _refused(what: str, error: Exception) -> _errors.Refused:
+    text = 'a server sent %s of NumPy with a state that is none: %s' % (what, error)
+    return _errors.Refused(_native.printable(text))
+
+
 # -- data types
 
 
@@ -54,9 +59,9 @@ def _sound(made: Any, state: Any) -> Any:
         numpy = _numpy()
         sound = _described(numpy, made, state)
         if sound.__reduce__()[1] != made.__reduce__()[1]:
-            raise ValueError('it is %r, and the state one of %r' % (made, sound))
+            raise ValueError('it is %s, and the state one of %s' % (made.str, sound.str))
     except Exception as error:
-        raise _errors.Refused('a server sent a data type of NumPy with a state that is none: %s' % error) from None
+        raise _refused('a data type', error) from None
     return sound
 
 
@@ -77,8 +82,8 @@ def _described(numpy: Any, made: Any, state: Any) -> Any:
     if not 8 <= len(_typed(state, tuple)) <= 9:
         raise ValueError('its state has %d parts' % len(state))
     version, order, subarray, names, fields, size, _, flags = state[:8]
-    if version not in (3, 4):
-        raise ValueError('its version is %r' % (version,))
+    if _typed(version, int) not in (3, 4):
+        raise ValueError('its version is %d' % version)
     _typed(flags, int)
     metadata = state[8] if len(state) == 9 else None
     if subarray is not None:
@@ -99,22 +104,23 @@ def _described(numpy: Any, made: Any, state: Any) -> Any:
         sound = numpy.dtype(spec, align=bool(flags & _ALIGNED))
     elif made.kind in 'mM' and metadata is not None:
         # The units of times are a part of the type.
-        metadata, (unit, count, divisor, _event) = _typed(metadata, tuple)
-        if divisor != 1:
-            raise ValueError('its unit is divided by %r' % (divisor,))
+        metadata, parts = _typed(metadata, tuple)
+        unit, count, divisor, _event = _typed(parts, tuple)
+        if _typed(divisor, int) != 1:
+            raise ValueError('its unit is divided by %d' % divisor)
         unit = _text(_typed(unit, str, bytes))
         generic = unit == 'generic'
         sound = numpy.dtype(made.kind + '8' + ('' if generic else '[%d%s]' % (_typed(count, int), unit)))
-    elif fields:
+    elif fields is not None:
         raise ValueError('its fields have no names')
     else:
         sound = made
     if sound.hasobject != bool(flags & _HAS_OBJECTS):
         raise ValueError('its flags say something else of what it holds')
-    order = _text(order)
+    order = _text(_typed(order, str, bytes))
     if order in ('<', '>') and names is None and subarray is None:
         sound = sound.newbyteorder(order)
-    if metadata:
+    if metadata is not None and _typed(metadata, dict):
         sound = numpy.dtype(sound, metadata=dict(_typed(metadata, dict)))
     return sound
 
@@ -143,6 +149,13 @@ def _fitting(dtype: Any, shape: Any, length: int) -> Any:
     return shape
 
 
+def _laid_over(numpy: Any, shape: Any, dtype: Any, data: Any, order: str) -> Any:
+    # Old releases of NumPy divide by the size of an item.
+    if not dtype.itemsize:
+        return numpy.zeros(shape, dtype, order)
+    return numpy.ndarray(shape, dtype, data, 0, None, order)
+
+
 def _order(fortran: Any) -> str:
     return 'F' if _typed(fortran, bool, int) else 'C'
 
@@ -156,7 +169,7 @@ def _assembled(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
         return _of_objects(numpy, _shape(shape), dtype, order, data)
     data = raw(data)
     shape = _fitting(dtype, shape, len(data))
-    array = numpy.ndarray(shape, dtype, bytearray(data), 0, None, order)
+    array = _laid_over(numpy, shape, dtype, bytearray(data), order)
     if array.dtype.isnative or array.dtype.names is not None:
         return array
     # As NumPy's own unpickling has it, which turns foreign byte orders into this machine's.
@@ -199,10 +212,10 @@ def _check_part(numpy: Any, dtype: Any, item: Any) -> None:
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Made:
     numpy = _numpy()
     if kind is not numpy.ndarray and not (
-        isinstance(kind, type) and issubclass(kind, numpy.ndarray) and trust.takes_untrusted_state(kind)
+        issubclass(type(kind), type) and issubclass(kind, numpy.ndarray) and trust.takes_untrusted_state(kind)
     ):
-        raise ValueError('it is a %r' % (kind,))
-    if shape != (0,) or _text(code) != 'b':
+        raise ValueError('it is of another class')
+    if _shape(shape) != (0,) or _text(_typed(code, str, bytes)) != 'b':
         raise ValueError('it is not empty before its state')
 
     def build(_: Any, state: Any) -> Any:
@@ -220,19 +233,19 @@ def _building(build: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         except _errors.Refused:
             raise
         except Exception as error:
-            raise _errors.Refused('a server sent an array of NumPy with a state that is none: %s' % error) from None
+            raise _refused('an array', error) from None
 
     return checked
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axis: Any = None) -> Any:
     numpy = _numpy()
-    if type(data) not in (bytes, bytearray, memoryview) or order not in ('C', 'F', 'K', 'A', None) or axis is not None:
+    if type(data) not in (bytes, bytearray, memoryview) or type(order) not in (str, type(None)) or axis is not None:
         raise ValueError('it is made of other things than bytes')
     if _checked(numpy, dtype).hasobject:
         raise ValueError('its type holds objects')
     shape = _fitting(dtype, shape, len(data) if type(data) is not memoryview else data.nbytes)
-    return numpy.ndarray(shape, dtype, data, 0, None, 'F' if order == 'F' else 'C')
+    return _laid_over(numpy, shape, dtype, data, 'F' if order == 'F' else 'C')
 
 
 def _scalar(dtype: Any, data: Any = b'') -> Any:
@@ -241,13 +254,13 @@ def _scalar(dtype: Any, data: Any = b'') -> Any:
         raise ValueError('its type holds objects')
     data = raw(data)
     _fitting(dtype, (), len(data))
-    return numpy.ndarray((), dtype, data).copy()[()]
+    return _laid_over(numpy, (), dtype, data, 'C').copy()[()]
 
 
 def _masked(kind: Any, base: Any, shape: Any, code: Any) -> Made:
     numpy = _numpy()
     if kind is not numpy.ma.MaskedArray or base is not numpy.ndarray:
-        raise ValueError('it is a %r' % (kind,))
+        raise ValueError('it is of another class')
 
     def build(_: Any, state: Any) -> Any:
         _, shape, dtype, fortran, data, mask, fill = state

@@ -218,7 +218,7 @@ def _dictionary(target: Any) -> dict[str, Any]:
                 break
             own: dict[str, Any] = found.__get__(target)
             return own
-    if isinstance(target, BaseException):
+    if issubclass(type(target), BaseException):
         return BaseException.__dict__['__dict__'].__get__(target)  # type: ignore[no-any-return]
     raise TypeError('it has no attributes of its own')
 

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import builtins
+import pathlib
 import types
 from typing import Any
 
-from .. import _errors
+from .. import _errors, _native
 from . import classes, trust
 from .made import Made
 
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
+
+
+# What a constructor of C may look into, or ask for its number or hash.
+_TAME = _PLAIN | {tuple, list, dict, complex, bytearray}
+_LOOKING: Any = (OSError, UnicodeError, SyntaxError, getattr(builtins, 'BaseExceptionGroup', SyntaxError))
+
+
+def _is_tame(value: Any) -> bool:
+    return (
+        type(value) in _TAME
+        or issubclass(type(value), (pathlib.PurePath, BaseException))
+        and not trust.is_foreign(type(value))
+    )
 
 
 def _of_c(kind: type) -> Any:
@@ -37,8 +52,12 @@ def exception(kind: Any, *args: Any) -> Any:
             # Its arguments are not those of its constructor.
             pass
     if made is None:
-        made = base.__new__(kind, *args)
-        base.__init__(made, *args)
+        if not issubclass(base, _LOOKING) or all(map(_is_tame, args)):
+            made = base.__new__(kind, *args)
+            base.__init__(made, *args)
+        else:
+            made = base.__new__(kind)
+            BaseException.__dict__['args'].__set__(made, args)
     return Made(made, set_state)
 
 
@@ -55,6 +74,14 @@ def set_state(target: BaseException, state: Any) -> BaseException:
                 (trust.members(base)[name] for base in trust.bases(kind) if name in trust.members(base)), None
             )
             if not name.startswith('__') and type(kept) in (types.MemberDescriptorType, types.GetSetDescriptorType):
+                if (
+                    issubclass(kind, _LOOKING)
+                    and not _is_tame(value)
+                    or type(kept) is types.GetSetDescriptorType
+                    and not _is_tame(value)
+                ):
+                    raise _errors.Refused('the server sent an exception whose %s is a %s' % (
+                        _native.printable(name), type(value).__name__))  # fmt: skip
                 kept.__set__(target, value)
             else:
                 own[name] = value

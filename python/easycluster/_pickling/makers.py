@@ -27,8 +27,8 @@ _LATIN_1 = ('latin1', 'latin-1', 'iso-8859-1')
 
 def latin1(text: Any, encoding: Any = 'latin1') -> bytes:
     """How protocol 2 writes bytes. Other codecs decompress, and one of them is enough to fill the memory."""
-    if type(text) is not str or encoding not in _LATIN_1:
-        raise ValueError('the codec %.50r is not used for pickles' % (encoding,))
+    if type(text) is not str or type(encoding) is not str or encoding not in _LATIN_1:
+        raise ValueError('another codec than Latin-1, which is not used for pickles')
     return text.encode('latin1')
 
 
@@ -109,14 +109,16 @@ def _counter(*args: Any) -> Made:
 
 def _defaultdict(*args: Any) -> Made:
     factory = args[0] if args else None
-    if len(args) > 1 or not isinstance(factory, (type(None), type, types.FunctionType, types.BuiltinFunctionType)):
+    if len(args) > 1 or not issubclass(
+        type(factory), (type(None), type, types.FunctionType, types.BuiltinFunctionType)
+    ):
         raise TypeError('its factory is no class and no function')
     return Made(collections.defaultdict(factory), put=put_by(dict.__setitem__))
 
 
 def _array(code: Any, content: Any = ()) -> Any:
     if type(code) not in (str, bytes) or len(code) != 1:
-        raise TypeError('its type is %.20r' % (code,))
+        raise TypeError('its type is none')
     if type(code) is bytes:
         code = code.decode('ascii')
     if type(content) is list:
@@ -170,8 +172,8 @@ def _namespace(*args: Any) -> Made:
 
 def _reconstructed(kind: Any, base: Any, content: Any) -> Any:
     """What copyreg's function of protocols 0 and 1 makes."""
-    if not isinstance(kind, type) or base not in classes.MAKERS:
-        raise TypeError('it is made by way of %r' % (base,))
+    if not issubclass(type(kind), type) or not issubclass(type(base), type) or base not in classes.MAKERS:
+        raise TypeError('it is made by way of another class')
     given = () if base is object else (content,)
     if kind is uuid.UUID:
         return _uuid(*given)
@@ -182,7 +184,7 @@ def _reconstructed(kind: Any, base: Any, content: Any) -> Any:
         or base is not trust.first_known(kind)
         and (kind.__module__, kind.__name__) not in tables.PLAIN_CLASSES
     ):
-        raise TypeError('it is made by way of %r' % (base,))
+        raise TypeError('it is made by way of another class')
     return classes.instance(kind, *given)
 
 

@@ -12,16 +12,17 @@ from .keys import check_key
 
 def member(kind: Any, name: Any) -> Any:
     """A member of an enumeration, for which some releases of Python 3.11 ask by getattr()."""
-    if isinstance(kind, enum.EnumMeta) and isinstance(name, str) and name in kind.__members__:
+    if issubclass(type(kind), enum.EnumMeta) and type(name) is str and name in kind.__members__:
         return kind.__members__[name]
+    asked = _native.printable(name) if type(name) is str else type(name).__name__
     raise _errors.Refused(
-        _native.printable('a server asked for the attribute %.100r of %r' % (name, kind)), 'builtins.getattr'
+        'a server asked for the attribute %.100s of a %s' % (asked, type(kind).__name__), 'builtins.getattr'
     )
 
 
 def either(one: Any, other: Any) -> Any:
     """Flags of an enumeration together, for which the first releases of Python 3.11 ask by or_()."""
-    if isinstance(one, enum.Flag) and type(one) is type(other):
+    if issubclass(type(one), enum.Flag) and type(one) is type(other):
         return by_value(type(one), one._value_ | other._value_)
     raise _errors.Refused('a server asked for %.100r | %.100r' % (type(one), type(other)), '_operator.or_')
 

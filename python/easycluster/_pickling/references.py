@@ -118,12 +118,10 @@ class References:
 
     def find(self, pid: Any) -> tuple[Any, _Ref | None]:
         """As load(), with the reference to the proxy, and not counted as received yet."""
-        if type(pid) is tuple and len(pid) == 2 and pid[0] == 'b' and type(pid[1]) is str:
+        if type(pid) is tuple and list(map(type, pid)) == [str, str] and pid[0] == 'b':
             return pid[1].encode('latin-1', 'replace'), None
-        if not (
-            isinstance(pid, tuple) and len(pid) == 3 and pid[0] == 'r' and type(pid[1]) is int and type(pid[2]) is int
-        ):
-            raise _errors.Refused('the server sent a reference that is none: %.100r' % (pid,))
+        if not (type(pid) is tuple and list(map(type, pid)) == [str, int, int] and pid[0] == 'r'):
+            raise _errors.Refused('the server sent a reference that is none')
         _, oid, class_id = pid
         # Two threads may receive the same object at once; it must be one proxy, and both receipts count.
         with self._lock:

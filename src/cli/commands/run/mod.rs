@@ -3,6 +3,7 @@
 mod outcome;
 pub(crate) mod program;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,8 @@ Its stdout goes to stdout and its stderr to stderr, each line behind
 
 Exit status:
   0    the program ended well on every host
-  1    it failed on some host; with one host alone, its own exit status
+  1    it failed on some host; with one host alone, its own exit status, which
+       is 128 and the signal's number where a signal ended it
   2    the command line is wrong
   124  it was stopped by --timeout on some host
   130  interrupted; the remote programs were interrupted too
@@ -81,7 +83,7 @@ pub(crate) struct Arguments {
     json: bool,
     /// A Python script on this machine and its arguments; `-` reads it from stdin
     #[arg(last = true, value_name = "SCRIPT [ARGS]")]
-    script: Vec<String>,
+    script: Vec<OsString>,
 }
 
 pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
@@ -237,7 +239,10 @@ async fn run_program(
     timeout: Option<Duration>,
 ) -> Result<i32, Error> {
     let source = Value::Bytes(program.source.clone());
-    let call = client.call::<i64>("run_program", (source, &program.filename, &program.argv));
+    let call = client.call::<i64>(
+        "run_program",
+        (source, &program.filename, program.sent_argv()),
+    );
     let call = match timeout {
         Some(limit) => {
             // The limit is the program's; starting Python has limits of its own.
