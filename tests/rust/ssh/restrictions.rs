@@ -281,3 +281,11 @@ async fn a_cipher_that_authenticates_by_itself_needs_no_mac() {
         "{hint}"
     );
 }
+
+#[tokio::test]
+async fn keys_are_renewed_as_often_as_the_configuration_says() {
+    let server = server();
+    let spec = format!("{}:extra=-o 'RekeyLimit 512K 1h'", server.spec());
+    let process = open_spec(&spec, "cat").await.unwrap();
+    crate::support::remote::comes_back_whole(process, 3_000_000).await;
+}

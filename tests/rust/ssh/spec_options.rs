@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use easycluster::{ConnectionSpec, Stage};
 
 use crate::support::Sshd;
-use crate::support::remote::{finish, open_spec, server};
+use crate::support::remote::{finish, idle, open_spec, server};
 
 /// A spec of the server, from its parts, so that a test can leave some out.
 fn spec(server: &Sshd, options: &str) -> String {
@@ -125,7 +125,8 @@ async fn a_fingerprint_is_the_only_key_that_is_accepted() {
     std::fs::write(&empty, format!("{name} {other}\n")).unwrap();
     assert_eq!(says(&with(&right)).await, "in\n");
 
-    // But not where known_hosts revokes it.
+    // But not where known_hosts revokes it, once the connection that was accepted is gone.
+    idle(&server).await;
     let known = server.host_keys[0].public();
     std::fs::write(&empty, format!("@revoked {name} {known}\n")).unwrap();
     let error = open_spec(&with(&right), "true").await.unwrap_err();
