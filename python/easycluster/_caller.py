@@ -58,6 +58,7 @@ class Caller(Receiver):
         jump: str | None = None,
         name: str | None = None,
         ahead: int | None = None,
+        max_result: int | str | None = None,
     ) -> None:
         """Makes a client, and connects if `host` is given.
 
@@ -71,7 +72,7 @@ class Caller(Receiver):
         output: what becomes of what remote code prints: 'prefix' writes it to stdout and stderr with the peer's name in front,
             'plain' without, None throws it away, a function is called as `output('stdout' or 'stderr', text)`.
         call_timeout: the time limit in seconds of calls that give none.
-        timeout, identity, known_hosts, config, hostkey, batch, jump, name, ahead: as in a connection spec.
+        timeout, identity, known_hosts, config, hostkey, batch, jump, name, ahead, max_result: as in a connection spec.
         """
         if key is None and ssh is None:
             ssh = True
@@ -87,6 +88,7 @@ class Caller(Receiver):
             'jump': jump,
             'name': name,
             'ahead': ahead,
+            'max_result': max_result,
         }
         self._definitions_name = definitions
         self._defmod = definitions_module(definitions)
