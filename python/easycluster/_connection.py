@@ -219,6 +219,7 @@ class Connection:
             'rpython': rpython,
             'enable_compression': bool(self._enable_compression),
             'timeout': self._options.get('timeout'),
+            'max_result': self._options.get('max_result'),
         }
         self._connect_to((None, None, name, parameters))
 
@@ -241,7 +242,7 @@ class Connection:
         self._policy = policy
         self._references = References(self, native, policy, self._own_methods)
         self._answers = Answers(self._peername, policy, self._references, self._is_python2)
-        self._sink = Sink(taker)
+        self._sink = Sink(taker, native.number)
         register(native.number, self._sink)
         _process.open_connections[native.number] = native
         self._native = native
