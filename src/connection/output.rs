@@ -18,7 +18,8 @@ pub struct Output {
     pub request: u32,
     /// What was printed; not always whole lines or whole characters.
     pub data: Bytes,
-    /// Is dropped with it, or later by one who keeps the data in another form.
+    /// Is dropped with it, or later by one who keeps the data in another form, as the Python package does.
+    #[cfg_attr(not(feature = "python"), allow(dead_code))]
     pub(crate) receipt: Receipt,
 }
 

@@ -8,15 +8,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::session::{Event, Outcome, Request, RequestId, Session, SubmitError};
+use crate::session::{Event, Outcome, RAW_STDERR, Request, RequestId, Session, SubmitError};
 
 use super::completion::{Completion, Failure, Sink};
 use super::hello::Hello;
 use super::options::ClassSink;
 use super::output::{Output, OutputSink, Receipt};
-
-/// How much of the transport's own standard error may wait for its reader, in bytes (RAW_STDERR).
-pub(super) const RAW_STDERR: usize = 1_048_576;
 
 /// How far the connection is.
 #[derive(Debug, Clone)]

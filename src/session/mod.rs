@@ -42,6 +42,8 @@ pub const PROTOCOL: u32 = 1;
 /// The output window that a client offers where nothing else is said, in bytes.
 pub const OUTPUT_WINDOW: u32 = 1_048_576;
 
+/// How much of what comes on the transport's own standard error may wait for its reader, in bytes.
+pub const RAW_STDERR: usize = 1_048_576;
 /// How many CLASS frames a stub may send.
 pub const MAX_CLASSES: u32 = 4096;
 /// How many bytes their payloads may have together, inflated.

@@ -9,7 +9,7 @@ use easycluster::transport::StageLimits;
 use easycluster::{Client, ConnectOptions, Error, OutputSink, Stage, Value};
 
 use crate::support::processes::peak_memory;
-use crate::support::{alone, interpreter_at_least, within, write_program};
+use crate::support::{alone, interpreter_at_least, until, within, write_program};
 
 /// What the programs below have in common: the marker, HELLO, frames, and the requests as they come.
 const COMMON: &str = r#"
@@ -333,6 +333,53 @@ fn a_result_without_end_is_that_calls_error() {
             assert!(peak_memory(std::process::id()) < LITTLE);
         },
     );
+}
+
+#[test]
+fn standard_error_beside_the_frames_is_dropped_past_its_bound() {
+    let name = "standard_error_beside_the_frames_is_dropped_past_its_bound";
+    alone(module_path!(), name, async {
+        let folder = tempfile::tempdir().unwrap();
+        let body = "greet()\na, = requests(1)\nfor n in range(1024):\n    os.write(2, bytes(1 << 16))\n\
+                    out(frame(0x42, b'K\\x05.', 0, a))\nb, = requests(1)\nos.write(2, b'last')\n\
+                    out(frame(0x42, b'K\\x06.', 0, b))\nuntil_closed()";
+        let spec = server(folder.path(), body);
+        let mut options = options();
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&kept);
+        options.output = OutputSink::new(move |output| keep.lock().unwrap().push(output));
+        let client = within(Client::connect(&spec.parse().unwrap(), options))
+            .await
+            .unwrap();
+        assert_eq!(
+            within(client.eval::<i64>("a").into_future()).await.unwrap(),
+            5
+        );
+        let held: usize = kept
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|output| output.data.len())
+            .sum();
+        assert!(held <= 1 << 20, "{held}");
+        assert!(peak_memory(std::process::id()) < LITTLE);
+        kept.lock().unwrap().clear();
+        assert_eq!(
+            within(client.eval::<i64>("b").into_future()).await.unwrap(),
+            6
+        );
+        until(|| {
+            let kept = kept.lock().unwrap();
+            let last = kept.last().is_some_and(|output| &*output.data == b"last");
+            last.then_some(()).ok_or("the last word has not come")
+        })
+        .await;
+        let noted = kept.lock().unwrap().iter().any(|output| {
+            String::from_utf8_lossy(&output.data)
+                .contains("bytes of standard error were dropped here")
+        });
+        assert!(noted);
+    });
 }
 
 /// What this gives, once it gives something.
