@@ -8,10 +8,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where the wheel lands, beside everything else that is built.
-WHEELS := $(or $(CARGO_TARGET_DIR),target)/wheels
+WHEELS := $(TARGET)/wheels
 # Which parts of the tests had what they need, for the closing line.
-RECORD := $(abspath $(or $(CARGO_TARGET_DIR),target))/tests-record
+RECORD := $(abspath $(TARGET))/tests-record
 # So many tests at once: twice as many as there are processors, because they mostly wait.
 AT_ONCE := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? 2 * n : 16)))
 PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup
@@ -63,7 +64,9 @@ rust:
 	RUST_TEST_THREADS=$(AT_ONCE) cargo test --locked --no-fail-fast
 
 documentation:
+	rm -rf $(TARGET)/doc/easycluster
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+	$(PYTHON) tests/public_api.py --target $(TARGET)
 
 # The dev profile, so that what the tests have built is used again.
 wheel: $(VENV)/ready

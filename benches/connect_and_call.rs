@@ -458,7 +458,7 @@ fn report_memory(report: &Report, what: &str) {
     );
 }
 
-/// Makes the kernel count the peak anew.
+/// Makes the kernel start counting the peak again.
 fn forget_peak_memory() {
     std::fs::write("/proc/self/clear_refs", "5").expect("the kernel resets the peak");
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, and how it is told apart: remote exceptions, time limits, connections.
+//! What can go wrong, and how to tell the cases apart: remote exceptions, time limits, connections.
 //!
 //!     cargo run --example errors you@yourbox
 
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Error> {
         .call::<()>("wait", ())
         .timeout(Duration::from_millis(300));
     match waiting.await {
-        // The call was interrupted over there, and this is where it stood.
+        // The call was interrupted on the server, and this is where it was.
         Err(Error::Timeout { stack, .. }) => {
             let stood = stack.iter().any(|entry| entry.contains("time.sleep(600)"));
             println!("too long; stack known: {stood}");
@@ -58,12 +58,12 @@ async fn main() -> Result<(), Error> {
         other => println!("unexpected: {other:?}"),
     }
 
-    // Nothing of that harms the connection.
+    // None of that harms the connection.
     let sum: i64 = client.call("sum", ([20, 22],)).await?;
     println!("{sum}");
     client.close().await;
 
-    // Port 1 is not listened on. Such an error names the stage and says what to do.
+    // Nothing listens on port 1. Such an error names the stage and says what to do.
     if let Err(error) = Client::from_spec("me@127.0.0.1:1:config=none:batch=yes").await {
         let stage = match &error {
             Error::Connect(error) => error.stage.to_string(),

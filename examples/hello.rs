@@ -2,7 +2,7 @@
 //!
 //!     cargo run --example hello you@yourbox
 //!
-//! Without an argument the other side is a process of this machine.
+//! Without an argument the server is a process on this machine.
 
 // An example prints, and ends where it cannot go on.
 #![allow(

@@ -1,8 +1,8 @@
-//! Many machines: the same call on all of them at once, one outcome each.
+//! Many machines: the same call on all of them at once, one result for each.
 //!
 //!     cargo run --example many_hosts you@web1 you@web2
 //!
-//! Without arguments the other sides are three processes of this machine.
+//! Without arguments the servers are three processes on this machine.
 
 // An example prints, and ends where it cannot go on.
 #![allow(

@@ -1,4 +1,4 @@
-//! Objects that stay on their machine, and handles on them here.
+//! Objects that stay on their server, and handles to them here.
 //!
 //!     cargo run --example objects you@yourbox
 

@@ -78,7 +78,7 @@ impl Dial<'_> {
     /// Connects to the first address that answers.
     ///
     /// # Errors
-    /// At stage resolve, where a name has no address of the wanted kind; at stage connect, where none
+    /// At stage resolve, where a name has no address of the requested kind; at stage connect, where none
     /// answers, with the reason of the one that failed last.
     pub(crate) async fn connect(&self) -> Result<Dialled, ConnectError> {
         let start = Instant::now();
@@ -116,10 +116,13 @@ impl Dial<'_> {
         let mut found = self.lookup(self.host, self.port).await?;
         found.retain(|address| self.family.has(address));
         if found.is_empty() {
-            let message = format!("the name {} has no address of the wanted kind", self.host);
+            let message = format!(
+                "the name {} has no address of the requested kind",
+                self.host
+            );
             return Err(self
                 .error(Stage::Resolve, message)
-                .with_hint("look at AddressFamily in your ssh_config"));
+                .with_hint("check AddressFamily in your ssh_config"));
         }
         Ok(found)
     }
@@ -252,7 +255,6 @@ async fn attempt(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use tokio::net::TcpListener;
@@ -368,6 +370,6 @@ mod tests {
         only.family = AddressFamily::Inet6;
         let error = only.connect().await.unwrap_err();
         assert_eq!(error.stage, Stage::Resolve);
-        assert!(error.message.contains("of the wanted kind"), "{error}");
+        assert!(error.message.contains("of the requested kind"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Every error of the public API, cut by whose fault it is and what the caller can do next.
+//! Every error of the public API, divided by whose fault it is and what the caller can do next.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::pickle::{self, Document, Plain};
 use crate::wire::Segments;
 
-/// How far a connection had come. Each stage has a time limit of its own, and the stage stands in the error.
+/// How far a connection had come. Each stage has a time limit of its own, and the error names the stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Stage {
@@ -46,8 +46,9 @@ impl fmt::Display for Stage {
     }
 }
 
-/// A connection that did not come about: which host, at which stage, why, and what to do next.
+/// A connection that was not established: which host, at which stage, why, and what to do next.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ConnectError {
     /// The host as the user named it.
     pub host: String,
@@ -135,6 +136,7 @@ fn ending(output: &str) -> String {
 
 /// An exception that remote code raised.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct RemoteError {
     /// The host it was raised on.
     pub host: String,
@@ -195,7 +197,7 @@ impl std::error::Error for RemoteError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The caller's arguments: mend the program or the connection spec.
+    /// The caller's arguments: fix the program or the connection spec.
     Caller,
     /// The network, the server's configuration or the user's: nothing ran.
     Connection,
@@ -215,7 +217,7 @@ pub enum Error {
     /// The shared key or its file is unusable.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
-    /// No connection came about.
+    /// No connection was established.
     #[error(transparent)]
     Connect(Box<ConnectError>),
     /// Remote code raised an exception.
@@ -293,14 +295,14 @@ impl Error {
         }
     }
 
-    /// What to do next, one sentence without a full stop, where there is something to say.
+    /// What to do next, if anything: one sentence without a full stop.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Connect(error) => error.hint.clone(),
-            Error::Lost { .. } => Some("connect again; what the remote code did until then is done".to_owned()),
+            Error::Lost { .. } => Some("connect again; what the remote code has done so far is not undone".to_owned()),
             Error::Timeout { .. } => Some("give the call a longer timeout, or look at the remote stack".to_owned()),
             Error::Protocol { .. } => Some(
-                "something wrote into the pipe, or the two ends differ; if it happens again, report it".to_owned(),
+                "something else wrote into the pipe, or the two ends have different versions; if it happens again, report it".to_owned(),
             ),
             Error::TooLarge { .. } => Some("fetch it in parts, or raise max_result= of the spec".to_owned()),
             _ => None,

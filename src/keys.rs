@@ -82,7 +82,7 @@ pub struct LoadedKey {
     pub key: Key,
     /// What is wrong with the file, though not so wrong that it cannot be read.
     pub warnings: Vec<KeyWarning>,
-    /// The number of letters where the key came from a passphrase: few can be guessed. None for one of 64 hex digits.
+    /// The number of characters of a passphrase: a short one can be guessed. None for a key of 64 hex digits.
     pub passphrase: Option<usize>,
 }
 
@@ -132,14 +132,14 @@ impl fmt::Display for KeyWarning {
 /// What can go wrong with keys and their files.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The key has no letters.
+    /// The key has no characters.
     #[error("the key is empty; make one with: easycluster -g FILE")]
     Empty,
     /// The first line of the file is empty.
-    #[error("key file {} has nothing in its first line; make a new one with: easycluster -g FILE", .0.display())]
+    #[error("key file {} has an empty first line; make a new one with: easycluster -g FILE", .0.display())]
     EmptyFile(PathBuf),
-    /// The first line is too long, or no text.
-    #[error("key file {} is no key file: its first line is not a line of text of at most 4096 bytes", .0.display())]
+    /// The first line is too long, or is not text.
+    #[error("{} is not a valid key file: its first line is not a line of text of at most 4096 bytes", .0.display())]
     NoKeyFile(PathBuf),
     /// The file cannot be opened or read.
     #[error("cannot read key file {}: {}", .0.display(), .1)]
@@ -148,7 +148,7 @@ pub enum KeyError {
     #[error("cannot write key file {}: {}", .0.display(), .1)]
     Write(PathBuf, #[source] io::Error),
     /// The system gave no random numbers.
-    #[error("the operating system gave no random numbers: {0}")]
+    #[error("the operating system provides no random numbers: {0}")]
     Random(String),
 }
 

@@ -1,12 +1,11 @@
 //! Call Python on machines that have only sshd and Python.
 //!
 //! [`Client::from_spec`] connects by a spec such as `user@host:rpython=python2.7`, uploads a
-//! stub that this crate carries inside itself, and from then on remote functions, classes and
+//! stub that is embedded in this crate, and from then on remote functions, classes and
 //! objects are used as if they were local. Nothing is installed on the other side.
 //!
-//! The layers, from the bottom of the data's path: [`wire`] (bytes to frames), [`session`]
-//! (frames to meaning), [`transport`] (the ways to a remote process), [`connection`] (the
-//! only one that moves bytes), [`Client`] and [`Cluster`].
+//! Specs are described at [`spec`], errors at [`error`]. [`Cluster`] is for many machines at once, and the module
+//! `server` (feature `server`) for machines without SSH.
 
 // Without the tests' feature the layers are private, and what only tests reach would count as unused.
 #![cfg_attr(
@@ -17,6 +16,7 @@
 
 mod client;
 mod deferred_free;
+mod descriptors;
 mod dial;
 pub mod error;
 pub mod keys;
@@ -75,10 +75,12 @@ pub mod wire;
 mod wire;
 
 pub use client::{AT_ONCE, Call, Client, Cluster, FanOut, RemoteObject, Value, fan_out};
-pub use connection::{ConnectOptions, Output, OutputSink};
+pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
+pub use progress::{StageEvent, StageLimits, StageObserver};
 pub use spec::ConnectionSpec;
+pub use transport::{Prompter, Question, TransportOptions};
 
 /// The README's examples, so that they compile.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 //! Every duration in this crate is named by what it means:
 //!
 //! * `*_LIMIT`: what takes longer is given up, and that is an error;
-//! * `*_GRACE`: what was told to end may take so long to end by itself, and is then cut off;
+//! * `*_GRACE`: how long something that was asked to end may take before it is cut off;
 //! * `*_INTERVAL`: the time between two of a kind;
 //! * `*_LIFETIME`: how long something that is known counts before it is looked up again.
 
@@ -17,6 +17,7 @@ pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 /// Time limits of the stages, each for one attempt.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StageLimits {
     /// Name look-up.
     pub resolve: Duration,
@@ -62,6 +63,55 @@ impl Default for StageLimits {
 }
 
 impl StageLimits {
+    /// The same with another limit for this stage.
+    #[must_use]
+    pub fn with_resolve(mut self, limit: Duration) -> Self {
+        self.resolve = limit;
+        self
+    }
+
+    /// The same with another limit for this stage.
+    #[must_use]
+    pub fn with_connect(mut self, limit: Duration) -> Self {
+        self.connect = limit;
+        self
+    }
+
+    /// The same with another limit for this stage.
+    #[must_use]
+    pub fn with_key_exchange(mut self, limit: Duration) -> Self {
+        self.key_exchange = limit;
+        self
+    }
+
+    /// The same with another limit for this stage.
+    #[must_use]
+    pub fn with_authentication(mut self, limit: Duration) -> Self {
+        self.authentication = limit;
+        self
+    }
+
+    /// The same with another limit for this stage.
+    #[must_use]
+    pub fn with_channel(mut self, limit: Duration) -> Self {
+        self.channel = limit;
+        self
+    }
+
+    /// The same with another limit for this stage.
+    #[must_use]
+    pub fn with_interpreter(mut self, limit: Duration) -> Self {
+        self.interpreter = limit;
+        self
+    }
+
+    /// The same with another limit for this stage.
+    #[must_use]
+    pub fn with_stub(mut self, limit: Duration) -> Self {
+        self.stub = limit;
+        self
+    }
+
     /// The limit of a stage that begins now.
     pub fn of(&self, stage: Stage) -> Duration {
         self.since(stage, Instant::now())
@@ -78,6 +128,10 @@ impl StageLimits {
             Stage::Interpreter => self.interpreter,
             Stage::Stub => self.stub,
         };
+        // Who allows more for the whole allows it for each part.
+        let own = self
+            .deadline
+            .map_or(own, |deadline| own.max(deadline.limit));
         self.within(own, start)
     }
 
@@ -120,6 +174,7 @@ impl StageLimits {
 
 /// One stage reached its end, for those who want to see how a connection is established.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StageEvent {
     /// Which stage.
     pub stage: Stage,

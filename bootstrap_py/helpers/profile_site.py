@@ -59,7 +59,7 @@ def begin(number):
 
 
 def profiled(number, function, args, kwargs):
-    """Is a thread."""
+    """Runs a thread under the profiler."""
     end = begin(number)
     try:
         function(*args, **kwargs)

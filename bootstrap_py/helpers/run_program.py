@@ -2,7 +2,147 @@
 
 
 def run_program(source, filename, argv):
-    """Run source (bytes) as __main__ with sys.argv = argv; an exception is printed as Python prints it."""
+    """Run source (bytes) as __main__ with sys.argv = argv, in a process of its own where the system lets it have one: what
+    ends or replaces that process ends the program alone."""
+    import os
+    try:
+        report, own = os.pipe()
+    except EnvironmentError:
+        return run_here(source, filename, argv)
+    try:
+        child = forked()
+    except (AttributeError, EnvironmentError):
+        os.close(report)
+        os.close(own)
+        return run_here(source, filename, argv)
+    if child:
+        os.close(own)
+        try:
+            return wait_for(child, report)
+        finally:
+            os.close(report)
+    status = 1
+    try:
+        become_program(own)
+        status, text = execute(source, filename, argv, shut_threads)
+        status = end_program(status)
+        if not isinstance(text, bytes):
+            text = text.encode('utf-8', 'replace')
+        os.write(own, text[-16000:])
+    except:  # noqa: E722  (it is printed, and whatever called this function must not go on here)
+        import traceback
+        os.write(2, traceback.format_exc().encode('utf-8', 'replace'))
+    finally:
+        os._exit(status)
+
+
+def run_here(source, filename, argv):
+    """The same in this process."""
+    status, text = execute(source, filename, argv, wait_for_threads)
+    if text:
+        raise KeyboardInterrupt(text)
+    flush_streams()
+    return status
+
+
+def forked():
+    """As os.fork(). That this process has other threads is no concern of the program's, which Python would warn it of."""
+    import os
+    import warnings
+    before = warnings.filters[:]
+    try:
+        warnings.simplefilter('ignore')
+        return os.fork()
+    finally:
+        warnings.filters[:] = before
+        getattr(warnings, '_filters_mutated', int)()
+
+
+def wait_for(child, report):
+    """The status of the program as a shell has it, 128 and the signal for one that a signal ended. An interruption is passed
+    on to it."""
+    import errno
+    import os
+    import select
+    import sys
+    interrupted = False
+    status = None
+    while status is None:
+        try:
+            status = os.waitpid(child, 0)[1]
+        except KeyboardInterrupt:
+            interrupted = True
+            os.kill(child, 2)
+        except OSError:
+            if sys.exc_info()[1].errno != errno.EINTR:
+                # It has been waited for already, just as the interruption came.
+                status = 0
+    text = ''
+    if select.select([report], [], [], 0)[0]:
+        text = os.read(report, 65536).decode('utf-8', 'replace')
+    if interrupted and text:
+        raise KeyboardInterrupt(native('\n' + text))
+    if text:
+        sys.stderr.write(native(text))
+    if os.WIFSIGNALED(status):
+        return 128 + os.WTERMSIG(status)
+    return os.WEXITSTATUS(status)
+
+
+def become_program(own):
+    """Leaves nothing of the connection in the program's process: no descriptor but `own`, no handler, no stream."""
+    import fcntl
+    import io
+    import os
+    import signal
+    import sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    fcntl.fcntl(own, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    try:
+        opened = [int(name) for name in os.listdir('/dev/fd')]
+    except (EnvironmentError, ValueError):
+        opened = range(3, 256)
+    for descriptor in opened:
+        if descriptor > 2 and descriptor != own:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass
+    atexit = sys.modules.get('atexit')
+    if hasattr(atexit, '_clear'):
+        atexit._clear()
+    elif atexit:
+        del atexit._exithandlers[:]
+    for descriptor, name in ((1, 'stdout'), (2, 'stderr')):
+        if sys.version_info >= (3,):
+            # Whatever a text holds, printing does not fail over it.
+            stream = io.open(descriptor, 'w', 1, 'utf-8', 'backslashreplace', None, False)
+            stream.buffer.raw.name = '<' + name + '>'
+            stream.mode = 'w'
+        else:
+            stream = byte_stream(os.fdopen(descriptor, 'w', 1))
+        setattr(sys, name, stream)
+        setattr(sys, '__' + name + '__', stream)
+
+
+def byte_stream(opened):
+    """A file of Python 2 that takes all text, as the streams of a terminal do."""
+    class Stream(object):
+        encoding = 'utf-8'
+
+        def write(self, data):
+            if not isinstance(data, str):
+                data = data.encode('utf-8')
+            opened.write(data)
+
+        def __getattr__(self, name):
+            return getattr(opened, name)
+    return Stream()
+
+
+def execute(source, filename, argv, end_threads):
+    """Runs the program and gives its status, and where it stood if it was interrupted; any other exception is printed as
+    Python prints it."""
     import linecache
     import sys
     import traceback
@@ -26,31 +166,50 @@ def run_program(source, filename, argv):
     try:
         try:
             exec(compile(source, filename, 'exec', 0, 1), main.__dict__)
-            wait_for_threads()
         except SystemExit:
             status = exit_status(sys.exc_info()[1].code)
-            wait_for_threads()
         except KeyboardInterrupt:
             raise
         except:  # noqa: E722  (Python 2 can raise what is no BaseException)
             kind, value, trace = sys.exc_info()
             # The first entry is this function, which is no part of the program.
-            traceback.print_exception(kind, value, trace.tb_next)
+            show(kind, value, trace.tb_next)
             status = 1
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (AttributeError, ValueError, EnvironmentError):
-                # The program closed or replaced it.
-                pass
-    return status
+        end_threads()
+    except KeyboardInterrupt:
+        kind, value, trace = sys.exc_info()
+        if sys.excepthook is sys.__excepthook__:
+            return 130, ''.join(traceback.format_exception(kind, value, trace.tb_next))
+        show(kind, value, trace.tb_next)
+        status = 130
+    return status, ''
+
+
+def show(kind, value, trace):
+    """Prints an exception as Python does, by the program's own hook if it has one."""
+    import sys
+    import traceback
+    if sys.excepthook is not sys.__excepthook__:
+        try:
+            return sys.excepthook(kind, value, trace)
+        except Exception:
+            sys.stderr.write('Error in sys.excepthook:\n')
+            traceback.print_exc()
+            sys.stderr.write('\nOriginal exception was:\n')
+    # Not the default hook, which looks for the source in files only.
+    traceback.print_exception(kind, value, trace)
 
 
 def native(text):
     """Text as this Python's own str, which in Python 2 is bytes."""
     if isinstance(text, str):
         return text
+    if isinstance(text, (bytes, bytearray)):
+        # An argument that is no text, as this Python has those.
+        import sys
+        if sys.version_info < (3,):
+            return str(text)
+        return bytes(text).decode('utf-8', 'surrogateescape')
     return text.encode('utf-8')
 
 
@@ -59,8 +218,9 @@ def exit_status(code):
     import sys
     if code is None:
         return 0
-    if isinstance(code, int):
-        return code & 0xff
+    if isinstance(code, type(sys.maxsize)) or isinstance(code, type(1 << 100)):
+        # A number that is no C long is -1 to Python.
+        return code & 0xff if -1 << 63 <= code < 1 << 63 else 0xff
     sys.stderr.write(str(code) + '\n')
     return 1
 
@@ -74,3 +234,37 @@ def wait_for_threads():
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
+
+
+def shut_threads():
+    """The same where the process ends with the program; pools of threads are told to end, too."""
+    import sys
+    if 'threading' in sys.modules:
+        sys.modules['threading']._shutdown()
+
+
+def end_program(status):
+    """What Python does last: exit handlers, and what is not written yet."""
+    import sys
+    try:
+        if sys.version_info >= (3,):
+            import atexit
+            atexit._run_exitfuncs()
+        else:
+            getattr(sys, 'exitfunc', int)()
+    except:  # noqa: E722  (it is printed, and Python 2 can raise what is no BaseException)
+        if sys.version_info < (3,) and sys.exc_info()[0] is SystemExit:
+            status = exit_status(sys.exc_info()[1].code)
+    flush_streams()
+    return status
+
+
+def flush_streams():
+    """Writes what the program has printed."""
+    import sys
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, EnvironmentError):
+            # The program closed or replaced it.
+            pass

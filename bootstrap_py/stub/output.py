@@ -25,7 +25,7 @@ class Output(object):
         self.streams = [Stream(self, 1, '<stdout>'), Stream(self, 2, '<stderr>')]
 
     def stream(self, stand_in):
-        """The real stream in the place of one that stands for it; in `sys` too, if that is still there."""
+        """The real stream instead of the proxy that stands for it; in `sys` too, if that is still there."""
         for stream in self.streams:
             if stream.name == stand_in.name:
                 for name in ('stdout', '__stdout__', 'stderr', '__stderr__'):

@@ -87,7 +87,7 @@ def credit(self, least):
 
 
 def stream(self, stand_in):
-    """The real stream in the place of one that stands for it."""
+    """The real stream instead of the proxy that stands for it."""
     return load('output').of(self).stream(stand_in)
 
 

@@ -232,7 +232,7 @@ class Machine(wire.Seldom):
         compat.thread.start_new_thread(self.guard, work)
 
     def guard(self, work, *args):
-        """Is a thread of the stub. A fault of the stub itself would leave requests without an answer, or the
+        """Runs a thread of the stub. A fault of the stub itself would leave requests without an answer, or the
         connection without a reader."""
         try:
             work(*args)

@@ -113,5 +113,5 @@ def plain(held, value, sent):
             return base([plain(held, item, sent) for item in value])
     if isinstance(value, dict):
         return dict([(plain(held, key, sent), plain(held, item, sent)) for key, item in value.items()])
-    raise TypeError('a result of type %s.%s is no plain data; return plain data, or make it a server object' % (
+    raise TypeError('a result of type %s.%s is not plain data; return plain data or a server object' % (
         kind.__module__, kind.__name__))

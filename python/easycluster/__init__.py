@@ -9,7 +9,7 @@
     >>> rmt.addvals(3, 4)
     7
 
-Nothing is installed on the other side, which may have any Python from 2.6 on. See Client, define_common and ServerObject.
+Nothing is installed on the remote machine, which may have any Python from 2.6 on. See Client, define_common and ServerObject.
 """
 
 from __future__ import annotations

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import builtins
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import _errors, _kinds
+from . import _errors, _kinds, _native
+from ._options import Limit
+from ._pickling import tables
 from ._pickling.policy import NOTHING, Policy
 from ._pickling.references import Receipts, References
 from ._pickling.unpickler import unpickle, unpickle_scanned
 from ._responses import Failed, RemoteException
+
+_PLAIN = frozenset((type(None), bool, int, float, str, bytes))
+
+
+def _timed_out(limit: float | None, stack: list[str]) -> str:
+    """What a call is told that ran into its time limit."""
+    called = limit.called if isinstance(limit, Limit) else 'the call'
+    within = 'the time limit' if limit is None else '%g s' % limit
+    places = [entry.strip().splitlines()[0] for entry in stack if entry.startswith('  File "')]
+    stood = '; it stood at ' + places[-1] if places else ''
+    return '%s gave no result within %s%s' % (called, within, stood)
 
 
 class Answers:
@@ -30,27 +44,26 @@ class Answers:
         """What a completion is decoded with, also if that has to start again."""
         return Receipts(self._references)
 
-    def decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
+    def decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
         """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
         receipts.restart()
         try:
             if tag == _kinds.PICKLED:
                 pickled, buffers, uses = value
                 return unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2())
-            return Failed(self._exception(tag, value, receipts))
+            return Failed(self._exception(tag, value, receipts, limit))
         except Exception as error:
             return Failed(RemoteException(error, ''))
 
-    def _exception(self, tag: int, value: Any, receipts: Receipts) -> RemoteException:
+    def _exception(self, tag: int, value: Any, receipts: Receipts, limit: float | None) -> RemoteException:
         error: Exception
         if tag == _kinds.ERROR:
             return self._remote_exception(value, receipts)
         if tag == _kinds.CANCELLED:
             error = _errors.CallCancelled('%s: the call was cancelled' % self._peername, self._stack(value, receipts))
         elif tag == _kinds.TIMED_OUT:
-            error = _errors.CallTimeout(
-                '%s: no result within the time limit' % self._peername, self._stack(value, receipts)
-            )
+            stack = self._stack(value, receipts)
+            error = _errors.CallTimeout('%s: %s' % (self._peername, _timed_out(limit, stack)), stack)
         elif tag in (_kinds.LOST, _kinds.FAILED):
             error = value
         else:
@@ -65,15 +78,15 @@ class Answers:
         if pickled is None:
             return []
         try:
-            return list(self._plain(pickled, receipts)['traceback'])
+            return _lines(self._plain(pickled, receipts))
         except Exception:
             return []
 
     def _remote_exception(self, pickled: bytes, receipts: Receipts) -> RemoteException:
         """RemoteException for an ERROR (ME-6)."""
         fields = self._plain(pickled, receipts)
-        text = list(fields['traceback'])
-        kind, name, message = fields['kind'], fields['type'], fields['message']
+        text = _lines(fields)
+        kind, name, message = (_text(fields, key) for key in ('kind', 'type', 'message'))
         orig: Any
         if kind == 'cancelled':
             return RemoteException(_errors.CallCancelled('%s: the call was interrupted' % self._peername, text), text)
@@ -90,24 +103,77 @@ class Answers:
                 orig = unpickle_scanned(bytes(fields['pickle']), self._policy, receipts.load, self._is_python2())
             except Exception as error:
                 refusal = error
-        if not isinstance(orig, BaseException):
+        if not issubclass(type(orig), BaseException):
             orig = self._stand_in(fields, name, message)
         if refusal is not None:
             orig.__cause__ = refusal
+        self._tell_where(orig, text)
+        return _remote(orig, text, message)
+
+    def _tell_where(self, error: BaseException, text: list[str]) -> None:
+        """Puts the remote traceback behind an exception as its cause, and the host into its notes."""
+        if isinstance(error, (StopIteration, StopAsyncIteration)):
+            # The end of a remote iterator, of which there are many.
+            return
+        last = error
+        seen = {id(last)}
+        while last.__cause__ is not None and id(last.__cause__) not in seen:
+            last = last.__cause__
+            seen.add(id(last))
         try:
-            return RemoteException(orig, text)
-        except Exception as error:
-            # One that cannot say itself in words.
-            orig = RuntimeError('%s.%s: %s' % (fields.get('module'), name, message))
-            orig.__cause__ = error
-            return RemoteException(orig, text)
+            if last.__cause__ is None:
+                last.__cause__ = _errors.RemoteTraceback(''.join(text))
+            if sys.version_info >= (3, 11):
+                error.add_note('on %s' % self._peername)
+        except Exception:
+            # A class that takes neither.
+            pass
 
     def _stand_in(self, fields: dict[str, Any], name: str, message: str) -> BaseException:
-        """An exception in place of one that did not come: the built-in of that name, or a RuntimeError that tells it."""
+        """An exception instead of one that could not be sent: the built-in of that name, or a RuntimeError that names it."""
         known = getattr(builtins, name, None) if fields.get('module') in ('builtins', 'exceptions') else None
         if isinstance(known, type) and issubclass(known, BaseException):
             try:
                 return known(*(fields.get('args') or ()))
             except Exception:
                 pass
-        return RuntimeError('%s.%s: %s' % (fields.get('module'), name, message))
+        return RuntimeError('%s.%s: %s' % (_text(fields, 'module'), name, message))
+
+
+def _shown(value: Any, key: str) -> str:
+    """A text of an ERROR, made safe to show; bytes are a Python 2 server's text that is no UTF-8."""
+    if type(value) is bytes:
+        value = value.decode('utf-8', 'backslashreplace')
+    if type(value) is not str:
+        raise _errors.Refused('the server sent an error whose %s is a %s' % (key, type(value).__name__))
+    return _native.printable(value)
+
+
+def _text(fields: Any, key: str) -> str:
+    if type(fields) is not dict:
+        raise _errors.Refused('the server sent an error that is a %s' % type(fields).__name__)
+    value = fields.get(key)
+    return 'None' if value is None and key == 'module' else _shown(value, key)
+
+
+def _lines(fields: Any) -> list[str]:
+    """The lines of an ERROR's traceback, made safe to show."""
+    lines: Any = fields.get('traceback') if type(fields) is dict else None
+    if type(lines) not in (list, tuple):
+        raise _errors.Refused('the server sent an error whose traceback is no list of lines')
+    return [_shown(line, 'traceback') for line in lines]
+
+
+def _remote(orig: BaseException, text: list[str], message: str) -> RemoteException:
+    """The exception for an ERROR, told in the server's words where those of the original would run code or ask the server."""
+    made = RemoteException.__new__(RemoteException)
+    arguments = BaseException.__dict__['args'].__get__(orig)
+    if all(type(argument) in _PLAIN for argument in arguments) and type(orig).__module__ in tables.OWN_MODULES:
+        try:
+            message = _native.printable(str(orig)) or message
+        except Exception:
+            pass
+    Exception.__init__(made, message)
+    made.orig = orig
+    made.text = text
+    return made

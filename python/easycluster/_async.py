@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from . import _kinds, _timeouts
+from . import _kinds, _native, _timeouts
 from ._caller import Caller
 from ._global_proxy import GlobalProxy, client_of, name_of
 from ._native import Connection as Native
@@ -49,9 +49,9 @@ class AsyncClient(Caller):
 
     # -- the event loop
 
-    def _open(self, parameters: dict[str, Any]) -> None:
+    def _use(self, native: Native) -> None:
         self._loop = None
-        super()._open(parameters)
+        super()._use(native)
 
     def _attach(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
@@ -86,10 +86,11 @@ class AsyncClient(Caller):
                 # A completion function has raised, which the loop reports; the others are due all the same.
                 self._loop.call_soon(self._readable)
 
-    def close(self, message: str | RemoteException = 'Connection closed') -> None:
-        """As Client.close()."""
+    def close(self, message: str | RemoteException = 'Connection closed') -> Any:
+        """As Client.close(). What it gives may be awaited and need not be."""
         self._detach()
         super().close(message)
+        return _Done()
 
     def _wait_for_call(
         self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any
@@ -214,6 +215,7 @@ class _AsyncGlobal(GlobalProxy):
     """A remote global whose value is had by `await client.get(name)`."""
 
     __slots__ = ()
+    _reading: ClassVar[str] = 'await client.get("%s")'
 
     def __getattribute__(self, name: str) -> Any:
         if name[:2] == '__' or name == '_client' or name == '_name':
@@ -222,6 +224,15 @@ class _AsyncGlobal(GlobalProxy):
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError('to set a remote global: await client.set(name, value)')
+
+
+class _Done:
+    """Something that is done already, for those who await it."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
 
 
 class _Waiting:
@@ -252,19 +263,40 @@ class _Waiting:
             self._future.set_exception(error)
 
 
+async def _opened(opening: _native.Opening) -> Native:
+    """The connection that is being made. Whoever gives up the wait gives up the connection."""
+    loop = asyncio.get_running_loop()
+    settled = loop.create_future()
+    descriptor = opening.fileno()
+
+    def settle() -> None:
+        if not settled.done():
+            settled.set_result(None)
+
+    loop.add_reader(descriptor, settle)
+    try:
+        await settled
+    except BaseException:
+        opening.abort()
+        raise
+    finally:
+        loop.remove_reader(descriptor)
+    return opening.finish()
+
+
 class _Opening(Generic[_C]):
     """A connection that is being made: awaitable, and a context manager."""
 
     def __init__(self, kind: type[_C], spec: str, options: dict[str, Any]) -> None:
-        self._make: Callable[[], _C] = functools.partial(kind.from_spec, spec, **options)
+        self._make: Callable[[], _C] = functools.partial(kind._aimed, spec, **options)
         self._client: _C | None = None
 
     def __await__(self) -> Generator[Any, None, _C]:
         return self._connect().__await__()
 
     async def _connect(self) -> _C:
-        loop = asyncio.get_running_loop()
-        client = await loop.run_in_executor(None, self._make)
+        client = self._make()
+        client._use(await _opened(_native.begin(*client._opening())))
         client._attach()
         return client
 

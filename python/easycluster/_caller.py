@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import pickle
+import re
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import _kinds, _timeouts
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
-from ._options import CallOptions, CompletionFunction, split_options
+from ._native import Spec
+from ._options import CallOptions, CompletionFunction, Limit, split_options
 from ._pickling.encode import encode, is_short
 from ._pickling.policy import Allowed
+from ._pickling.references import Receipts
 from ._receiver import Receiver
-from ._responses import NonblockingResponse, RemoteException, Target, Ticket, all_of
+from ._responses import NonblockingResponse, RemoteException, Target, Ticket, all_of, with_limit
 from ._shipping.definitions import definitions_module
 from ._shipping.source import shipped
-from ._spec import Path, parse_connection_spec
+from ._spec import Path, parse
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -27,6 +31,23 @@ _METHOD = _kinds.METHOD
 _NAMED_THREADS = _kinds.NAMED_THREADS
 _NO_KEYWORDS: dict[str, Any] = {}
 _dumps = pickle.dumps
+# The name that an exception is about.
+_NAME = re.compile(r"'(\w+)'")
+
+
+class SpecOptions(TypedDict, total=False):
+    """The keywords of a client that are options of a connection spec, and say what they say there (spec/connection-spec.md)."""
+
+    timeout: float | None
+    identity: Path | None
+    known_hosts: Path | None
+    config: Path | None
+    hostkey: str | Sequence[str] | None
+    batch: bool | None
+    jump: str | None
+    name: str | None
+    ahead: int | None
+    max_result: int | str | None
 
 
 class Caller(Receiver):
@@ -37,7 +58,7 @@ class Caller(Receiver):
     def __init__(
         self,
         key: bytes | None = None,
-        host: str | None = None,
+        host: str | Spec | None = None,
         port: int | None = None,
         definitions: str = 'easycluster.remote_code',
         enable_compression: bool = False,
@@ -49,16 +70,7 @@ class Caller(Receiver):
         allow: Allowed | Sequence[Allowed] = (),
         output: str | Callable[[str, str], object] | None = 'prefix',
         call_timeout: float | None = None,
-        timeout: float | None = None,
-        identity: Path | None = None,
-        known_hosts: Path | None = None,
-        config: Path | None = None,
-        hostkey: str | None = None,
-        batch: bool | None = None,
-        jump: str | None = None,
-        name: str | None = None,
-        ahead: int | None = None,
-        max_result: int | str | None = None,
+        **options: Unpack[SpecOptions],
     ) -> None:
         """Makes a client, and connects if `host` is given.
 
@@ -72,24 +84,16 @@ class Caller(Receiver):
         output: what becomes of what remote code prints: 'prefix' writes it to stdout and stderr with the peer's name in front,
             'plain' without, None throws it away, a function is called as `output('stdout' or 'stderr', text)`.
         call_timeout: the time limit in seconds of calls that give none.
-        timeout, identity, known_hosts, config, hostkey, batch, jump, name, ahead, max_result: as in a connection spec.
+        options: SpecOptions, which are those of a connection spec.
         """
         if key is None and ssh is None:
             ssh = True
         super().__init__(None if ssh else key, enable_compression)
         self._ssh = ssh
-        self._options = {
-            'timeout': timeout,
-            'identity': identity,
-            'known_hosts': known_hosts,
-            'config': config,
-            'hostkey': hostkey,
-            'batch': batch,
-            'jump': jump,
-            'name': name,
-            'ahead': ahead,
-            'max_result': max_result,
-        }
+        for keyword in options:
+            if keyword not in SpecOptions.__annotations__:
+                raise TypeError('%s() got an unexpected keyword argument %r' % (type(self).__name__, keyword))
+        self._options = dict(options)
         self._definitions_name = definitions
         self._defmod = definitions_module(definitions)
         self._allow = allow
@@ -111,9 +115,41 @@ class Caller(Receiver):
 
         Further keywords are those of the class, and go before what the spec says.
         """
-        params = parse_connection_spec(spec, default_port, default_key, warn=warn)
-        params.update(options)
-        return cls(**params)
+        parsed = cls._parsed(spec, default_port, default_key, warn, options)
+        return cls(host=parsed, **options)
+
+    @classmethod
+    def _aimed(
+        cls,
+        spec: str,
+        default_port: int | None = None,
+        default_key: bytes | None = None,
+        warn: bool = True,
+        **options: Any,
+    ) -> Self:
+        """As from_spec(), and does not connect yet: the client is made without a host, and only knows where to go."""
+        parsed = cls._parsed(spec, default_port, default_key, warn, options)
+        place = {name: options.pop(name) for name in ('port', 'user', 'rpython', 'extra_args') if name in options}
+        client = cls(**options)
+        client._aim(parsed, **place)
+        return client
+
+    @staticmethod
+    def _parsed(
+        text: str, default_port: int | None, default_key: bytes | None, warn: bool, options: dict[str, Any]
+    ) -> Spec:
+        """A spec parsed, with what the class itself has to know of it put into its keywords where they do not say it."""
+        spec = parse(text, warn)
+        if default_port is not None and spec.port is None:
+            spec = spec.with_port(default_port)
+        options.setdefault('ssh', spec.ssh)
+        options.setdefault('enable_compression', spec.compress)
+        if spec.allow:
+            options.setdefault('allow', spec.allow)
+        if 'key' not in options:
+            key = spec.key()
+            options['key'] = default_key if key is None else key
+        return spec
 
     # -- requests
 
@@ -214,7 +250,7 @@ class Caller(Receiver):
         """Makes one request, as its options say. `short` says that the message is plain and small."""
         native = self._native
         if native is None:
-            raise IOError('Not connected')
+            raise self._not_connected()
         references = self._references
         if references.dropped:
             references.release_dropped()
@@ -235,6 +271,8 @@ class Caller(Receiver):
             call_timeout = timeout
         elif call_timeout is None:
             call_timeout = self._call_timeout
+        if isinstance(call_timeout, (int, float)):
+            call_timeout = Limit(call_timeout, kind, message)
         if kind == _METHOD and message[0]:
             keeps = (False, [message[0]]) if not keeps else (True, keeps[1] + [message[0]])
         if oncomplete is not None:
@@ -256,6 +294,8 @@ class Caller(Receiver):
         self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, target: Target
     ) -> Ticket:
         ticket = next(self._tickets)
+        if limit is not None:
+            target = with_limit(target, limit)
         if target.__class__ is NonblockingResponse:
             target.request_id = ticket
         # Registered first: another thread may deliver it before submit() returns.
@@ -309,6 +349,21 @@ class Caller(Receiver):
         self.report_exception(exc)
         # Nothing works as meant without the definitions, so everybody is told.
         self.close(exc)
+
+    def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
+        value = super()._decode(tag, value, receipts, limit)
+        if tag == _kinds.ERROR and isinstance(value.exception.orig, (AttributeError, NameError)):
+            self._tell_of_definitions(value.exception)
+        return value
+
+    def _tell_of_definitions(self, exc: RemoteException) -> None:
+        """Says in an exception about a name that is not there, that it is only not there yet."""
+        unsent = self._defmod._source_code[self._definition_count :] if self._defmod is not None else []
+        if any(name in block for block in unsent for name in _NAME.findall(str(exc.orig))):
+            told = 'it was defined here after connecting; call update_definitions() to send it'
+            exc.text.append(told + '\n')
+            if sys.version_info >= (3, 11):
+                exc.orig.add_note(told)
 
     def _new_definitions(self) -> list[str]:
         """The blocks of definitions that this connection has not got yet."""

@@ -1,4 +1,4 @@
-"""Client: one connection to one remote Python, used by whoever reads its responses."""
+"""Client: one connection to one remote Python, whose responses the calling thread reads."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ class Client(Caller):
         ticket = next(self._tickets)
         response = NonblockingResponse(self, ticket, origexc)
         pending[ticket] = response
+        if limit is not None:
+            response.limit = limit
         main = _get_ident() == _process.main_ident
         held: list[Completion] = []
         try:

@@ -8,11 +8,12 @@ import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NoReturn, Union
+from typing import Any, ClassVar, NoReturn
 
 from . import _errors, _native, _process
 from ._answers import Answers
 from ._native import Connection as Native
+from ._native import Spec
 from ._output import Printer, Sink, Taker, register
 from ._pickling.policy import Allowed, Policy
 from ._pickling.references import References
@@ -20,7 +21,6 @@ from ._responses import RemoteException, Target, Ticket
 
 # A completion as the extension gives it: whose it is, what it holds (`_kinds`), and that.
 Completion = tuple[Ticket, int, Any]
-_Address = tuple[Union[str, None], Union[int, None], str, 'dict[str, Any]']
 
 
 class Connection:
@@ -49,7 +49,7 @@ class Connection:
     _peername: str
     _remote_host: str | None
     _remote_port: int | None
-    _target: _Address | None
+    _target: Spec | None
 
     # The connection that there is. `_native` is set last and taken away first, so whoever sees it sees the rest.
     _native: Native | None
@@ -62,6 +62,8 @@ class Connection:
     _python2: bool | None
     # Set when the connection is closed here: makes what calls end with that were on their way.
     _closing_error: Callable[[], RemoteException] | None
+    # Why it was closed, where close() was told.
+    _closed_by: str | RemoteException | None
 
     # Calls. Their tickets are never used twice, also behind a new connection.
     _call_timeout: float | None
@@ -87,7 +89,7 @@ class Connection:
         """Holds the key (None for SSH) and whether what crosses is compressed."""
         if key is not None and not isinstance(key, (bytes, bytearray)):
             raise TypeError(
-                'the key is bytes, not %r; to connect by a connection spec, call %s.from_spec()'
+                'the key must be bytes, not %r; to connect by a connection spec, call %s.from_spec()'
                 % (type(key).__name__, type(self).__name__)
             )
         self._key = key
@@ -108,6 +110,7 @@ class Connection:
         self._protocol = 2
         self._python2 = None
         self._closing_error = None
+        self._closed_by = None
         self._call_timeout = None
         self._default_thread = 0
         self._thread_numbers = {}
@@ -166,7 +169,7 @@ class Connection:
 
     def connect(
         self,
-        host: str,
+        host: str | Spec,
         port: int | None = None,
         peername: str | None = None,
         user: str | None = None,
@@ -174,75 +177,83 @@ class Connection:
         rpython: str | None = None,
         extra_args: Sequence[str] = (),
     ) -> None:
-        """Connects to a host. Raises ConnectError with the stage that failed and what to do next, which is a ConnectionRefusedError
+        """Connects to a host, or as a parsed spec says. Raises ConnectError with the stage that failed and what to do next, which is a ConnectionRefusedError
         where nothing listens; ValueError without a key where there is no SSH."""
+        self._aim(host, port, peername, user, ssh, rpython, extra_args)
+        self._open()
+
+    def _aim(
+        self,
+        host: str | Spec,
+        port: int | None = None,
+        peername: str | None = None,
+        user: str | None = None,
+        ssh: bool | str | os.PathLike[str] | None = None,
+        rpython: str | None = None,
+        extra_args: Sequence[str] = (),
+    ) -> None:
+        """Notes where the connection goes: to the host, or as the spec says, and what keywords say goes before that."""
+        spec = host if isinstance(host, Spec) else Spec.for_host(None if host == ':local' else host)
+        if port is not None:
+            spec = spec.with_port(port)
         if ssh is None:
             ssh = self._ssh
-        if host == ':local':
-            self._connect_local(rpython)
-            return
-        if not ssh and self._key is None:
-            raise ValueError(
-                'no key for the standalone server on %s: add user@ or ssh=yes for SSH, or give a key (kf=FILE in a spec)'
-                % host
-            )
-        given_port = port
-        if port is None:
-            port = 22 if ssh else _native.DEFAULT_PORT
+        given = dict(self._options, user=user, rpython=rpython, extra_args=list(extra_args) or None)
+        given['enable_compression'] = bool(self._enable_compression)
+        is_local = spec.transport == 'local'
+        if not is_local:
+            if not ssh and self._key is None:
+                raise ValueError(
+                    'no key for the standalone server on %s: add user@ or ssh=yes for SSH, or give a key (kf=FILE in a spec)'
+                    % spec.host
+                )
+            given.update(ssh=ssh or False, key=None if ssh else self._key)
+        for keyword, value in given.items():
+            spec = spec.with_option(keyword, value)
         if peername is None:
-            peername = self._options.get('name') or '%s:%d' % ('[%s]' % host if ':' in host else host, port)
-        parameters = dict(
-            self._options,
-            host=host,
-            port=given_port if ssh else port,
-            user=user,
-            ssh=ssh or False,
-            rpython=rpython,
-            extra_args=list(extra_args) or None,
-            enable_compression=bool(self._enable_compression),
-            key=None if ssh else self._key,
-        )
-        self._connect_to((host, port, peername, parameters))
-
-    def _connect_to(self, target: _Address) -> None:
-        if self._native is not None:
-            self.close()
-        self._target = target
-        self._remote_host, self._remote_port, self._peername, parameters = target
-        self._open(parameters)
-
-    def _connect_local(self, rpython: str | None) -> None:
-        """Connects to a new Python process on this machine."""
-        name = self._options.get('name') or 'local:%d' % next(Connection._local_count)
-        parameters = {
-            'host': None,
-            'rpython': rpython,
-            'enable_compression': bool(self._enable_compression),
-            'timeout': self._options.get('timeout'),
-            'max_result': self._options.get('max_result'),
-        }
-        self._connect_to((None, None, name, parameters))
+            peername = spec.name
+        if is_local:
+            self._remote_host = self._remote_port = None
+            self._peername = peername or 'local:%d' % next(Connection._local_count)
+        else:
+            name = spec.host if isinstance(host, Spec) else host
+            self._remote_host = name
+            self._remote_port = spec.port or (22 if ssh else _native.DEFAULT_PORT)
+            self._peername = peername or '%s:%d' % ('[%s]' % name if ':' in name else name, self._remote_port)
+        self._target = spec
 
     def reconnect(self) -> None:
         """Connects again. The remote side starts afresh, and proxies of before raise IOError."""
         if self._target is None:
             raise ValueError('Cannot reconnect before first connection.')
-        self.close()
-        self._connect_to(self._target)
+        self._open()
 
-    def _open(self, parameters: dict[str, Any]) -> None:
-        """Connects as the parameters say, and waits until the other side runs."""
-        taker = self._output_taker()
-        policy = Policy(self._allow, [self._definitions_name])
-        policy.where = self._peername or 'the server'
-        native = _native.open(
-            parameters, self._definitions_name, pickle.HIGHEST_PROTOCOL, policy.trusted, self._keep_alive
+    def _open(self) -> None:
+        """Connects to where it was aimed, and waits until the other side runs."""
+        if self._native is not None:
+            self.close()
+        self._use(_native.open(*self._opening()))
+
+    def _opening(self) -> tuple[Spec, str, int, bool, tuple[float, float] | None]:
+        """What the extension opens."""
+        if self._target is None:
+            raise ValueError('there is no host to connect to')
+        self._sink = Sink(self._output_taker())
+        self._policy = Policy(self._allow, [self._definitions_name])
+        self._policy.where = self._peername or 'the server'
+        return (
+            self._target,
+            self._definitions_name,
+            pickle.HIGHEST_PROTOCOL,
+            self._policy.trusted,
+            self._keep_alive,
         )
+
+    def _use(self, native: Native) -> None:
+        """Takes a connection that was opened, and waits until the other side runs."""
         self._reset()
-        self._policy = policy
-        self._references = References(self, native, policy, self._own_methods)
-        self._answers = Answers(self._peername, policy, self._references, self._is_python2)
-        self._sink = Sink(taker, native.number)
+        self._references = References(self, native, self._policy, self._own_methods)
+        self._answers = Answers(self._peername, self._policy, self._references, self._is_python2)
         register(native.number, self._sink)
         _process.open_connections[native.number] = native
         self._native = native
@@ -261,6 +272,7 @@ class Connection:
         self._definition_count = 0
         self._timeouts = {}
         self._closing_error = None
+        self._closed_by = None
         self._taken = deque()
         self._kept_readable = False
 
@@ -294,6 +306,8 @@ class Connection:
         native, self._native = self._native, None
         if native is None:
             return
+        if message != 'Connection closed':
+            self._closed_by = message
         # Each call gets an exception of its own, because raising one adds to its traceback.
         closing = message if isinstance(message, RemoteException) else None
         # Set first: calls in other threads end with it as soon as the connection does.
@@ -324,8 +338,18 @@ class Connection:
     def _connected_native(self) -> Native:
         native = self._native
         if native is None:
-            raise IOError('Not connected')
+            raise self._not_connected()
         return native
+
+    def _not_connected(self) -> IOError:
+        """What a call gets where there is no connection, with the reason if the client itself closed it for one."""
+        cause = self._closed_by
+        if cause is None:
+            return IOError('Not connected')
+        error = IOError('Not connected: %s' % (str(cause).strip().splitlines() or [''])[-1])
+        if isinstance(cause, BaseException):
+            error.__cause__ = cause
+        return error
 
     def _lost(self, native: Native) -> Exception:
         """Why the connection ended, anew each time."""

@@ -75,6 +75,17 @@ class CallCancelled(Exception):
         self.stack = list(stack)
 
 
+class RemoteTraceback(Exception):
+    """The remote traceback of an exception, as its cause: Python prints it above the exception's own."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return '\n' + self.text
+
+
 class Refused(pickle.UnpicklingError):
     """A server sent something that this client does not unpickle.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._options import split_options
 
@@ -15,6 +15,9 @@ class GlobalProxy:
     `value` for the global itself."""
 
     __slots__ = ('_client', '_name')
+
+    # How the value is had, with the place of the name.
+    _reading: ClassVar[str] = 'client.%s.value'
 
     _client: Caller
     _name: str
@@ -50,8 +53,30 @@ class GlobalProxy:
                 return call(name_of(self), args, kwargs, **options)
         return call(name_of(self), args, kwargs)
 
+    # What a value answers and a name cannot. Without these, Python gives an answer that is no error and never right.
+    def __bool__(self) -> bool:
+        raise _no_value(self, 'truth')
+
+    def __format__(self, spec: str) -> str:
+        raise _no_value(self, 'text')
+
+    def __eq__(self, other: object) -> bool:
+        raise _no_value(self, 'comparison')
+
+    def __ne__(self, other: object) -> bool:
+        raise _no_value(self, 'comparison')
+
+    __hash__ = object.__hash__
+
     def __repr__(self) -> str:
         return '<global %s on %s>' % (name_of(self), client_of(self).peername)
+
+
+def _no_value(proxy: GlobalProxy, what: str) -> TypeError:
+    return TypeError(
+        '%r stands for a name on the server, which has no %s here; its value is %s'
+        % (proxy, what, type(proxy)._reading % name_of(proxy))
+    )
 
 
 # Past __getattribute__, which takes every name for a remote one.

@@ -13,24 +13,24 @@ class ClientGroup:
     """A set of clients whose responses are read together."""
 
     def __init__(self, clients: Iterable[Client] = ()) -> None:
-        """Takes the clients to begin with."""
+        """Starts with these clients."""
         self.clients: dict[int, Client] = {}
         for client in clients:
             self.add_client(client)
 
     def add_client(self, cl: Client) -> None:
-        """Adds a client; does nothing if it is there already."""
+        """Adds a client; does nothing if the group has it already."""
         self.clients[cl.fileno()] = cl
 
     def remove_client(self, cl: Client) -> None:
-        """Takes a client out; does nothing if it is not there."""
+        """Removes a client; does nothing if the group does not have it."""
         for descriptor, client in list(self.clients.items()):
             if client is cl:
                 del self.clients[descriptor]
 
     def read_responses(self, timeout: float | None = None, max: int = -1) -> None:
         """Reads responses and calls their completion functions, until `timeout` seconds have passed, `max` responses were read, or
-        no client has a call on its way. A client whose connection is lost leaves the group when its calls have been told."""
+        no client has a pending call. A client whose connection is lost leaves the group when its calls have been completed."""
         end = None if timeout is None else time.monotonic() + timeout
         while max:
             waiting = [client for client in self.clients.values() if client._expects_response()]

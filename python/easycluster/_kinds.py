@@ -11,7 +11,15 @@ DEFINE = _native.REQUEST_KINDS['DEFINE']
 RUN = _native.REQUEST_KINDS['RUN']
 
 # What a completion holds (src/python/convert.rs).
-VALUE, PICKLED, ERROR, CANCELLED, TIMED_OUT, LOST, REFUSED, OUTPUT, FAILED = 0, 1, 2, 3, 4, 5, 6, 7, 8
+VALUE = _native.COMPLETION_KINDS['VALUE']
+PICKLED = _native.COMPLETION_KINDS['PICKLED']
+ERROR = _native.COMPLETION_KINDS['ERROR']
+CANCELLED = _native.COMPLETION_KINDS['CANCELLED']
+TIMED_OUT = _native.COMPLETION_KINDS['TIMED_OUT']
+LOST = _native.COMPLETION_KINDS['LOST']
+REFUSED = _native.COMPLETION_KINDS['REFUSED']
+OUTPUT = _native.COMPLETION_KINDS['OUTPUT']
+FAILED = _native.COMPLETION_KINDS['FAILED']
 # Put in place of these by this side: decoding was interrupted, and starts again.
 AGAIN = -1
 

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import builtins
+import sys
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal, Union
 
-from . import _timeouts
+from . import _native, _timeouts
 from ._client import Client
 from ._options import CallOptions
 from ._responses import NonblockingResponse
 
+# What becomes of failures: the first is raised, they stand in the list, or all are raised as an ExceptionGroup.
+Failures = Union[bool, Literal['group']]
 
-def _wait_all(responses: Iterable[NonblockingResponse]) -> list[Any]:
-    # Every call is waited for before the first failure is raised, so that none is left running unnoticed.
-    values = []
-    failure = None
+
+def _wait_all(responses: Iterable[NonblockingResponse], return_exceptions: Failures = False) -> list[Any]:
+    # Every call is waited for before a failure is raised, so that none is left running unnoticed.
+    values: list[Any] = []
+    failures: list[Exception] = []
+    failed_on: list[str] = []
     for response in responses:
         try:
             values.append(response.wait())
         except Exception as error:
-            failure = failure or error
-    if failure is not None:
-        raise failure
-    return values
+            values.append(error)
+            failures.append(error)
+            failed_on.append(response.client.peername)
+    if not failures or return_exceptions is True:
+        return values
+    told = 'failed on %d of %d: %s' % (len(failures), len(values), ', '.join(failed_on))
+    if sys.version_info >= (3, 11):
+        if return_exceptions == 'group':
+            raise builtins.ExceptionGroup(told, failures)
+        if len(failures) > 1:
+            failures[0].add_note(told)
+    raise failures[0]
+
+
+def _check(return_exceptions: Failures) -> None:
+    if return_exceptions not in (False, True, 'group'):
+        raise ValueError("return_exceptions is True, False or 'group', not %r" % (return_exceptions,))
+    if return_exceptions == 'group' and sys.version_info < (3, 11):
+        raise ValueError("return_exceptions='group' raises an ExceptionGroup, which Python has from 3.11 on")
 
 
 def _at_once(
@@ -45,10 +65,13 @@ def eval_multi(
     origexc: bool | str | None = True,
     call_timeout: float | None = None,
     timeout: float | None = None,
+    return_exceptions: Failures = False,
 ) -> list[Any]:
-    """Evaluates an expression on many connections at once; gives a list of the values in their order."""
+    """Evaluates an expression on many connections at once; gives a list of the values in their order. `return_exceptions` as for
+    call_multi()."""
     options = _at_once(threadid, origexc, call_timeout, timeout)
-    return _wait_all([connection.eval(code, **options) for connection in connections])
+    _check(return_exceptions)
+    return _wait_all([connection.eval(code, **options) for connection in connections], return_exceptions)
 
 
 def execblock_multi(
@@ -58,16 +81,21 @@ def execblock_multi(
     origexc: bool | str | None = True,
     call_timeout: float | None = None,
     timeout: float | None = None,
+    return_exceptions: Failures = False,
 ) -> list[Any]:
-    """Runs statements on many connections at once; gives a list of what they pass to exec_return(), in their order."""
+    """Runs statements on many connections at once; gives a list of what they pass to exec_return(), in their order.
+    `return_exceptions` as for call_multi()."""
     options = _at_once(threadid, origexc, call_timeout, timeout)
-    return _wait_all([connection.execblock(code, **options) for connection in connections])
+    _check(return_exceptions)
+    return _wait_all([connection.execblock(code, **options) for connection in connections], return_exceptions)
 
 
 def call_multi(_connections: Iterable[Client], _func: str, *args: Any, **kwargs: Any) -> list[Any]:
     """Calls a function by its name on many connections at once; gives a list of the values in their order.
 
-    All keywords are the function's, but `call_timeout`, and `timeout` if the function takes none: the time limit in seconds.
+    All keywords are the function's, but `call_timeout`, and `timeout` if the function takes none: the time limit in seconds; and
+    `return_exceptions`. Failures do not keep the other calls from their ends. Then the first is raised; with
+    `return_exceptions=True` they stand in the list in place of values, and with 'group' all are raised as an ExceptionGroup.
     """
     return _call_all([(connection, None) for connection in _connections], _func, args, kwargs)
 
@@ -82,12 +110,15 @@ def _call_all(
 ) -> list[Any]:
     """One call on many connections; of a method where a proxy stands beside the connection."""
     options: dict[str, Any] = {'nonblocking': True}
+    return_exceptions = kwargs.pop('return_exceptions', False)
+    _check(return_exceptions)
     if 'call_timeout' in kwargs:
         options['call_timeout'] = kwargs.pop('call_timeout')
     if 'timeout' in kwargs:
         _timeouts.ask_all(targets, name, kwargs, options)
         return _wait_all(
-            [connection._send_timed(proxy, name, args, dict(kwargs), dict(options)) for connection, proxy in targets]
+            [connection._send_timed(proxy, name, args, dict(kwargs), dict(options)) for connection, proxy in targets],
+            return_exceptions,
         )
     return _wait_all(
         [
@@ -95,7 +126,8 @@ def _call_all(
             if proxy is None
             else proxy.raw_call_method(name, args, kwargs, **options)
             for connection, proxy in targets
-        ]
+        ],
+        return_exceptions,
     )
 
 
@@ -108,20 +140,32 @@ def connect_multi(
     """Connects to many hosts at once by their connection specs; gives a list of clients in their order.
 
     If some fail, those that did connect are closed and the first failure is raised; with `return_exceptions` failures stand in
-    the list in place of clients. `clientclass` is Client unless given, `options` are keywords of its `from_spec`.
+    the list in place of clients. `clientclass` is Client unless given, `options` are keywords of its `from_spec`. Each client is made
+    without a host, and gets its connection then.
     """
-    made_by: Any = Client if clientclass is None else clientclass
-    specs = list(specs)
-    if not specs:
-        return []
-    with concurrent.futures.ThreadPoolExecutor(min(len(specs), 64), 'easycluster connect') as pool:
-        futures = [pool.submit(made_by.from_spec, spec, **options) for spec in specs]
-        concurrent.futures.wait(futures)
-    results = [future.exception() or future.result() for future in futures]
-    failures = [result for result in results if isinstance(result, BaseException)]
-    if failures and not return_exceptions:
+    made_by: type[Any] = Client if clientclass is None else clientclass
+    results: list[Any] = []
+    for spec in specs:
+        try:
+            results.append(made_by._aimed(spec, **options))
+        except Exception as error:
+            results.append(error)
+    aimed = [place for place, result in enumerate(results) if not isinstance(result, Exception)]
+    try:
+        opened = _native.connect_many([results[place]._opening() for place in aimed])
+        for place, native in zip(aimed, opened):
+            try:
+                if isinstance(native, BaseException):
+                    raise native
+                results[place]._use(native)
+            except Exception as error:
+                results[place] = error
+        failures = [result for result in results if isinstance(result, Exception)]
+        if failures and not return_exceptions:
+            raise failures[0]
+    except BaseException:
         for result in results:
-            if not isinstance(result, BaseException):
+            if not isinstance(result, Exception):
                 result.close()
-        raise failures[0]
+        raise
     return results

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, TypedDict, Union
 
+from . import _kinds
 from ._shared import objects
+
+# How much of an expression is shown.
+_SHOWN = 60
 
 # A function, or a tuple of one and further arguments.
 CompletionFunction = Union[Callable[..., object], tuple[Any, ...]]
@@ -37,6 +41,35 @@ class CallOptions(AwaitedOptions, total=False):
     nonblocking: bool
     oncomplete: CompletionFunction | None
     onerror: CompletionFunction | None
+
+
+class Limit(float):
+    """The time limit of a call in seconds, which knows what was called."""
+
+    __slots__ = ('_kind', '_message')
+
+    _kind: int
+    _message: tuple[Any, ...]
+
+    def __new__(cls, seconds: float, kind: int, message: tuple[Any, ...]) -> Limit:
+        """`kind` and `message` are those of the request."""
+        made = super().__new__(cls, seconds)
+        made._kind = kind
+        made._message = message
+        return made
+
+    @property
+    def called(self) -> str:
+        """What was called, in words."""
+        message = self._message
+        if self._kind in (_kinds.METHOD, _kinds.RUN):
+            return '%s()' % message[1]
+        if self._kind == _kinds.CALL:
+            return '%s()' % message[0]
+        text = ' '.join(str(message[0]).split())
+        return {_kinds.EVAL: 'eval', _kinds.EXEC: 'execblock'}.get(self._kind, 'definitions') + ' of %r' % (
+            text if len(text) <= _SHOWN else text[: _SHOWN - 3] + '...'
+        )
 
 
 # Takes the options of a call out of its keyword arguments. `timeout` stays: it may be the remote function's.

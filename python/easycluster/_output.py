@@ -1,7 +1,7 @@
-"""Shows what remote code prints: one thread for the whole process, and whoever takes an answer shows first what came before it.
+"""Shows what remote code prints: one thread for the whole process; a thread that takes an answer first shows the output before it.
 
 No lock is held while output is shown, because what shows it is the program's: a function that calls its client, takes a lock, or
-writes into a pipe that nobody reads.
+writes into a pipe that is not read.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Printer:
                 file.write(text.encode(encoding, 'backslashreplace').decode(encoding))
             file.flush()
         except (OSError, ValueError):
-            # Our own output is closed, and nobody is left to tell.
+            # Our own output is closed, so the error cannot be shown.
             pass
 
 
@@ -96,9 +96,10 @@ class Sink:
     It takes from the extension only what it shows next; the rest waits there, counted, and the server waits to print more.
     """
 
-    def __init__(self, taker: Taker, number: int = 0) -> None:
+    def __init__(self, taker: Taker) -> None:
         self._taker = taker
-        self._number = number
+        # The connection that it shows, once there is one.
+        self.number = 0
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._pieces: deque[tuple[bool, bytes]] = deque()
         self._renew_locks()
@@ -118,7 +119,7 @@ class Sink:
         writes to this process's own output."""
         me = threading.get_ident()
         end = _monotonic() + _PATIENCE
-        while self._pieces or self._shower is not None or _native.has_output(self._number):
+        while self._pieces or self._shower is not None or _native.has_output(self.number):
             with self._changed:
                 if self._shower is None:
                     self._shower = me
@@ -141,7 +142,7 @@ class Sink:
         while True:
             if not self._pieces:
                 # Without a step of the interpreter in between, where a signal handler could raise and the pieces be lost.
-                self._pieces.extend(chain.from_iterable(starmap(_native.take_output, ((self._number,),))))
+                self._pieces.extend(chain.from_iterable(starmap(_native.take_output, ((self.number,),))))
                 if not self._pieces:
                     return
             stderr, data = self._pieces.popleft()
@@ -173,6 +174,7 @@ _thread: threading.Thread | None = None
 def register(number: int, sink: Sink) -> None:
     """Shows the output of the connection with this number from now on."""
     global _thread
+    sink.number = number
     _sinks[number] = sink
     with _starting:
         if _thread is None:

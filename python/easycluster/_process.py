@@ -29,14 +29,14 @@ class HasLocks(Protocol):
     """What has locks of its own. Another thread may hold them when the process forks, and is not there in the child."""
 
     def _renew_locks(self) -> None:
-        """Makes the locks anew."""
+        """Creates the locks again."""
 
 
 _with_locks: weakref.WeakSet[HasLocks] = weakref.WeakSet()
 
 
 def renew_after_fork(owner: HasLocks) -> None:
-    """Has `owner` make its locks anew in a child process."""
+    """Has `owner` create its locks again in a child process."""
     _with_locks.add(owner)
 
 

@@ -1,4 +1,4 @@
-"""Receiver: how completions reach whoever waits for them. What was taken from the extension is never lost on the way."""
+"""Receiver: delivers completions to the threads that wait for them. None that was taken from the extension is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._connection import Completion, Connection
 from ._native import Connection as Native
 from ._output import show
 from ._pickling.references import Receipts
-from ._responses import Failed, NonblockingResponse, RemoteException, Target, Ticket, completion_call
+from ._responses import Failed, NonblockingResponse, RemoteException, Target, Ticket, completion_call, limit_of
 
 # How long one wait for another thread that delivers lasts, in seconds, before this one looks whether the connection is lost.
 _DELIVERY_CHECK = 10.0
@@ -43,11 +43,11 @@ class Receiver(Connection):
         """Shows what was printed before the completion that comes next."""
         show(self._sink)
 
-    def _decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
+    def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
         """The value of a completion, or its exception as Failed."""
         if tag == _kinds.LOST and self._closing_error is not None:
             return Failed(self._closing_error())
-        return self._answers.decode(tag, value, receipts)
+        return self._answers.decode(tag, value, receipts, limit)
 
     def _deliver_taken(
         self,
@@ -119,7 +119,7 @@ class Receiver(Connection):
             else:
                 receipts = self._answers.receipts()
                 held[0] = (ticket, _kinds.AGAIN, (tag, value, receipts))
-            value = self._decode(tag, value, receipts)
+            value = self._decode(tag, value, receipts, limit_of(own or self._pending.get(ticket)))
             held[0] = (ticket, _kinds.VALUE, value)
         claimed: list[Target | None] = []
         calls: list[tuple[Any, ...]] = []
@@ -127,7 +127,7 @@ class Receiver(Connection):
             if own is not None:
                 claimed.append(own)
             else:
-                # Where close() came first, it has told.
+                # If close() came first, it has reported it.
                 claimed.extend(map(self._pending.pop, (ticket,), (None,)))
             target = claimed[0]
             if isinstance(target, tuple):
@@ -146,7 +146,7 @@ class Receiver(Connection):
             raise
 
     def _end_given_back(self, taken: deque[Completion]) -> None:
-        """Completions went back to a queue that nobody looks into any more: close() came meanwhile and has not seen them."""
+        """Completions went back to a queue that is no longer read: close() came meanwhile and has not seen them."""
         if taken is not self._taken and self._closing_error is not None:
             self._end_pending(self._closing_error)
 
@@ -193,7 +193,7 @@ class Receiver(Connection):
                 try:
                     function(*arguments)
                 except Exception:
-                    # The others must be told as well.
+                    # The others must be notified as well.
                     pass
         with self._delivered:
             self._delivered.notify_all()
@@ -251,18 +251,18 @@ class Receiver(Connection):
             error = self._closing_error
             response.set_response(Failed(error() if error else RemoteException(IOError('Connection closed'), '')))
 
-    def _single(self, held: Iterable[tuple[int, int, Any]]) -> Any:
+    def _single(self, held: Iterable[tuple[int, int, Any]], limit: float | None = None) -> Any:
         """The value of the one completion in a list, or its exception as Failed."""
         value = None
         for _, tag, value in held:
             if tag == _kinds.OUTPUT:
                 self._show_output()
             elif tag:
-                value = self._decode(tag, value, self._answers.receipts())
+                value = self._decode(tag, value, self._answers.receipts(), limit)
         return value
 
     def _no_response(self, timeout: float | None) -> TimeoutError:
-        return TimeoutError('%s: no response within %s s; the call goes on' % (self._peername, timeout))
+        return TimeoutError('%s: no response within %s s; the call continues' % (self._peername, timeout))
 
     def read_response(self, block: bool = True) -> bool:
         """Reads one response and calls its completion function if it has one.

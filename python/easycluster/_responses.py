@@ -33,6 +33,8 @@ class NonblockingResponse:
 
     client: Caller
     request_id: Ticket
+    # The time limit of the call, if it has one.
+    limit: float | None = None
 
     def __init__(self, client: Caller, request_id: Ticket, origexc: bool | str | None) -> None:
         self.client = client
@@ -98,6 +100,25 @@ class _Whole(NonblockingResponse):
 
 # What waits for a completion: a response, or the functions for a value and for an exception.
 Target = Union[NonblockingResponse, tuple[CompletionFunction, CompletionFunction]]
+
+
+class _Limited(tuple):  # type: ignore[type-arg]
+    """Completion functions of a call that has a time limit."""
+
+    limit: float
+
+
+def with_limit(target: Target, limit: float) -> Target:
+    """A target that knows the time limit of its call, for the words of a CallTimeout."""
+    if isinstance(target, tuple):
+        target = _Limited(target)
+    target.limit = limit
+    return target
+
+
+def limit_of(target: Target | None) -> float | None:
+    """The time limit of the call that a target waits for."""
+    return getattr(target, 'limit', None)
 
 
 def completion_call(

@@ -66,6 +66,15 @@ def _warn() -> None:
     print('SECURITY WARNING: using key from command line.', file=sys.stderr)
 
 
+def parse(text: str, warn: bool = True, custom_options: Iterable[str] | Literal[True] = ()) -> _native.Spec:
+    """The spec of a text, as parse_connection_spec() has it."""
+    custom: list[str] | bool | None = True if custom_options is True else (list(custom_options) or None)
+    spec = _native.Spec.parse(text, custom)
+    if spec.key_in_spec and warn:
+        _warn()
+    return spec
+
+
 def parse_connection_spec(
     spec: str,
     default_port: int | None = None,
@@ -83,14 +92,11 @@ def parse_connection_spec(
 
     Raises ValueError with the place marked for a spec that is malformed, OSError for a key file that cannot be read.
     """
-    custom: list[str] | bool | None = True if custom_options is True else (list(custom_options) or None)
-    parsed = _native.Spec.parse(spec, custom)
-    if parsed.key_in_spec and warn:
-        _warn()
+    parsed = parse(spec, warn, custom_options)
     params = {
         'port': default_port,
         'key': default_key,
-        'ssh': parsed.transport in ('ssh', 'openssh'),
+        'ssh': parsed.ssh,
         'enable_compression': default_enable_compression,
     }
     found = parsed.parameters()

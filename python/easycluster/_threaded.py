@@ -14,6 +14,7 @@ from . import _kinds, _process
 from ._client import Client
 from ._connection import Completion
 from ._native import Connection as Native
+from ._native import Spec
 from ._pickling.encode import dumps
 from ._pickling.references import Receipts
 from ._responses import Failed, NonblockingResponse, RemoteException, Target, Ticket
@@ -81,7 +82,7 @@ class ThreadedClient(Client):
     def __init__(
         self,
         key: bytes | None = None,
-        host: str | None = None,
+        host: str | Spec | None = None,
         port: int | None = None,
         definitions: str = 'easycluster.remote_code',
         enable_compression: bool = False,
@@ -101,11 +102,11 @@ class ThreadedClient(Client):
         self._keep_alive_times = (keep_alive_interval, keep_alive_timeout)
         super().__init__(key, host, port, definitions, enable_compression, ssh, user, rpython, extra_args, **options)
 
-    def _open(self, parameters: dict[str, Any]) -> None:
+    def _opening(self) -> tuple[Spec, str, int, bool, tuple[float, float] | None]:
         interval, limit = self._keep_alive_times
         self._keep_alive = None if interval is None or limit is None else (float(interval), float(limit))
         self._own = threading.local()
-        super()._open(parameters)
+        return super()._opening()
 
     def _thread_id(self) -> Hashable:
         own = self._own
@@ -140,11 +141,11 @@ class ThreadedClient(Client):
             native.forget(ticket)
             del own.thread
 
-    def _decode(self, tag: int, value: Any, receipts: Receipts) -> Any:
+    def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
         if value is None and tag in (_kinds.CANCELLED, _kinds.TIMED_OUT):
             # Given up without an answer.
             self._own.doubtful = True
-        return super()._decode(tag, value, receipts)
+        return super()._decode(tag, value, receipts, limit)
 
     def check_threads(self) -> None:
         """Server threads end with the threads that they serve; there is nothing left to check."""
@@ -169,6 +170,7 @@ class ThreadedClient(Client):
             self._start_reader(native)
             return super()._submit(native, kind, threadid, content, limit, keeps, target)
         ticket = next(self._tickets)
+        target.limit = limit
         native.submit(ticket, kind, threadid, content, limit, keeps, True)
         target.request_id = ticket
         target._native = native
@@ -186,7 +188,7 @@ class ThreadedClient(Client):
             # What it refers to on the server is given back by whoever delivers it to nobody.
             self._taken.extend(held)
             raise
-        value = self._single(held)
+        value = self._single(held, limit)
         if value.__class__ is Failed:
             self._raise(value.exception, origexc)
         return value

@@ -1,4 +1,4 @@
-"""The server's side: a private Python on this machine, and the standalone server, which is the program `easycluster -S`."""
+"""The server side: a private Python on this machine, and the standalone server, which is the program `easycluster -S`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ['Server', 'QuietServer', 'run_server', 'server_main', 'server_check_r
 
 
 class Server:
-    """Names the server class for programs that do; what runs on the other side is the stub, brought along by the client."""
+    """Names the server class for programs that do; what runs on the server is the stub, which the client sends."""
 
 
 class QuietServer(Server):
-    """The server without a log line for each call, which is how it is unless asked."""
+    """The server without a log line for each call, which is the default."""
 
 
 @overload
@@ -45,7 +45,7 @@ def spawn_local(
     taken for programs that give them.
     """
     client = clientclass(None, ssh=True, **kw)
-    client._connect_local(sys.executable if rpython is None else rpython)
+    client.connect(':local', rpython=sys.executable if rpython is None else rpython)
     return client
 
 
@@ -55,7 +55,7 @@ def server_main(args: Sequence[str] | None = None) -> int:
 
 
 def server_check_runner() -> None:
-    """Nothing is left for programs to do at their start; kept for those that call it."""
+    """Does nothing; kept for programs that call it at their start."""
 
 
 def run_server(

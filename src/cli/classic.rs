@@ -1,4 +1,4 @@
-//! The command line of the manual, in letters instead of subcommands: `-g`, `-S`, `-i`, `-u`,
+//! The command line of the manual, in short options instead of subcommands: `-g`, `-S`, `-i`, `-u`,
 //! `--start`, `--stop`, `--query-installed`, and what goes with them.
 
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub(crate) struct Classic {
     /// Remove the service; the same as `service uninstall`
     #[arg(short = 'u', long, help_heading = CLASSIC, group = "classic")]
     uninstall: bool,
-    /// Start the service, behind -i too
+    /// Start the service; can be combined with -i
     #[arg(long, help_heading = CLASSIC)]
     start: bool,
     /// Stop the service
@@ -44,7 +44,7 @@ pub(crate) struct Classic {
 const CLASSIC: &str = "Standalone server, for machines without SSH";
 
 impl Classic {
-    /// Does what the letters say; None where they say nothing.
+    /// Runs what the short options ask for; None if there are none.
     pub(crate) fn dispatch(self) -> Option<Result<i32, Failure>> {
         let whose = Whose::default();
         Some(if self.query_installed {

@@ -67,6 +67,8 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
+    // As far as helpers that close every number up to the limit stay quick.
+    crate::descriptors::raise_limit(65_536);
     let parsed = command()
         .try_get_matches_from(args)
         .and_then(|matches| Arguments::from_arg_matches(&matches));
@@ -100,7 +102,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::here(format!("the runtime does not start: {error}")))
+        .map_err(|error| Failure::here(format!("the runtime cannot start: {error}")))
 }
 
 /// Ends a runtime without waiting for a thread that still waits for an answer on the terminal.

@@ -14,7 +14,7 @@ pub(crate) fn this_program() -> std::io::Result<Vec<OsString>> {
     if !python {
         return Ok(vec![path.into_os_string()]);
     }
-    // The interpreter of a virtual environment is a link, and is told which environment it is for by
+    // The interpreter of a virtual environment is a link, and learns which environment it is for from
     // the name it was started under; the file behind the link knows nothing of the environment.
     let started_as = std::env::args_os()
         .next()

@@ -83,7 +83,7 @@ impl<R> Call<R> {
         self
     }
 
-    /// Says that the call prints nothing, is over soon and gives little plain data (BS-10).
+    /// Says that the call prints nothing, ends soon and returns little plain data (BS-10).
     pub(crate) fn plain(mut self) -> Self {
         self.plain = true;
         self
@@ -113,7 +113,7 @@ impl<R> Call<R> {
     }
 
     /// Runs on the server thread of this number, 0 or more, instead of Python's main thread
-    /// (0). It is started if it is not there. Calls of one thread run one after the other.
+    /// (0). It is started if it does not exist. Calls of one thread run one after the other.
     pub fn thread(mut self, number: i32) -> Self {
         self.thread = ThreadTarget::Id(number);
         self
@@ -203,7 +203,7 @@ fn result_of<R: DeserializeOwned>(connection: &Connection, answer: Answer) -> Re
     let decode = || {
         let document = Document::read(&answer.pickle).map_err(|error| error.to_string())?;
         if answer.references {
-            // All references are taken over first, so that those which `R` passes over are given back.
+            // All references are taken over first, so that those which `R` ignores are released.
             let _all: Result<Value, _> = document.decode();
         }
         document.decode().map_err(|error| {
@@ -221,7 +221,7 @@ fn result_of<R: DeserializeOwned>(connection: &Connection, answer: Answer) -> Re
     decoded.map_err(|error: String| Error::Convert(format!("{}: {error}", connection.host())))
 }
 
-/// Decodes a large answer where it holds nobody up.
+/// Decodes a large answer on a thread where it blocks no other call.
 async fn decode_aside<R: DeserializeOwned + Send + 'static>(
     connection: Connection,
     answer: Answer,
@@ -234,7 +234,7 @@ async fn decode_aside<R: DeserializeOwned + Send + 'static>(
             .await
             .unwrap_or_else(|error| {
                 Err(Error::Convert(format!(
-                    "{host}: the decoding of a result ended: {error}"
+                    "{host}: decoding a result failed: {error}"
                 )))
             }),
         // Awaited by another executor than tokio's, which has no such threads.

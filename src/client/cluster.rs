@@ -12,14 +12,14 @@ use crate::error::Error;
 use crate::pickle::Arguments;
 use crate::spec::ConnectionSpec;
 
-/// How many machines to connect to at the same time where nothing else is said: enough to hide the network's round trips, few
+/// How many machines to connect to at the same time by default: enough to hide the network's round trips, few
 /// enough for the limits of open files and of half-open connections (sshd's `MaxStartups`) on the way.
 pub const AT_ONCE: usize = 64;
 
-/// Does work of any amount, at most `at_once` of it at the same time (at least 1): each future is made when there is room for
+/// Runs any number of futures, at most `at_once` of them at the same time (at least 1): each is created when there is room for
 /// it, and runs as a task of its own.
 ///
-/// Nothing runs before the first [`FanOut::next`]. Dropping what is returned ends what runs, and begins nothing more. Must be
+/// Nothing runs before the first [`FanOut::next`]. Dropping the returned value ends the running tasks and starts no more. Must be
 /// used within a tokio runtime.
 ///
 /// ```
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// Work that is done so many at a time; see [`fan_out`].
+/// Work with a bound on how much runs at the same time; see [`fan_out`].
 pub struct FanOut<I>
 where
     I: Iterator<Item: Future>,
@@ -63,7 +63,7 @@ where
     T: Send + 'static,
 {
     /// The next that is done: its place in the order of the work, and what came of it. `None` when all is done. Work that
-    /// panicked is passed over.
+    /// panicked is skipped.
     ///
     /// Nothing is lost where the future is dropped before it is ready.
     pub async fn next(&mut self) -> Option<(usize, T)> {
@@ -110,7 +110,7 @@ where
 {
     let mut results = fan_out(work, at_once).in_order().await;
     results.resize_with(count, || None);
-    let panicked = || Err(Error::Convert("the task on this machine ended".to_owned()));
+    let panicked = || Err(Error::Convert("the task on this side ended".to_owned()));
     results
         .into_iter()
         .map(|result| result.unwrap_or_else(panicked))
@@ -195,7 +195,6 @@ impl From<Vec<Client>> for Cluster {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use std::sync::Arc;

@@ -106,8 +106,8 @@ impl Client {
     /// Calls a function or class by its dotted name: one that was defined, a built-in, or
     /// one of a module that the remote machine has (imported on the way).
     ///
-    /// The arguments are pickled here and now; where they are hundreds of megabytes, make the
-    /// call in `tokio::task::spawn_blocking`, so that the runtime has its threads for others.
+    /// The arguments are pickled before this returns; if they are hundreds of megabytes, make the
+    /// call in `tokio::task::spawn_blocking`, so that the runtime's threads stay free for others.
     ///
     /// # Errors
     /// [`Error::Remote`] with the remote traceback, [`Error::Convert`] if an argument or the
@@ -171,6 +171,7 @@ impl Client {
     }
 
     /// The connection below, for what this type does not offer.
+    #[doc(hidden)]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }

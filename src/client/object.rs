@@ -57,7 +57,7 @@ impl RemoteObject {
     /// Reads an attribute.
     ///
     /// # Errors
-    /// As [`call`](Self::call); `AttributeError` where there is none of that name.
+    /// As [`call`](Self::call); `AttributeError` if there is none of that name.
     pub fn get<R: DeserializeOwned + Send + 'static>(&self, attribute: &str) -> Call<R> {
         self.builtin("getattr", (self.clone(), attribute.to_owned()))
     }
@@ -83,7 +83,7 @@ impl RemoteObject {
     /// ```
     ///
     /// # Errors
-    /// As [`call`](Self::call); `TypeError` where the object is no iterator.
+    /// As [`call`](Self::call); `TypeError` if the object is not an iterator.
     pub async fn next<R: DeserializeOwned + Send + 'static>(&self) -> Result<Option<R>, Error> {
         match self.builtin("next", (self.clone(),)).await {
             Ok(item) => Ok(Some(item)),
@@ -114,6 +114,7 @@ impl RemoteObject {
     }
 
     /// The connection that it lives on.
+    #[doc(hidden)]
     pub fn connection(&self) -> &Connection {
         &self.inner.connection
     }
@@ -140,7 +141,7 @@ impl Object for RemoteObject {
 }
 
 impl<'de> Deserialize<'de> for RemoteObject {
-    /// Takes over a reference; fails where the value is not one, or no connection is at hand.
+    /// Takes over a reference; fails if the value is not one, or there is no connection.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::Object(object) => Ok(object),

@@ -12,6 +12,7 @@ use super::options::{ConnectOptions, Peer};
 
 /// What the stub said of itself (ME-2).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hello {
     /// Python's version: major, minor, micro.
     pub python: (u32, u32, u32),

@@ -24,17 +24,20 @@ pub enum Peer {
 
 /// Options of a connection, with sensible defaults.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct ConnectOptions {
     /// Time limits, the observer and the prompter.
     pub transport: TransportOptions,
     /// The module that calls are looked up in first.
     pub definitions: String,
-    /// Who pickles on this side.
+    /// Who pickles on this side: serde-pickle, but for the Python package.
+    #[doc(hidden)]
     pub peer: Peer,
     /// Who takes what remote code prints; by default it goes to this process's stdout and stderr.
     pub output: OutputSink,
     /// Who hears of classes that references will name (ME-7, Python peers); called on the
     /// runtime's thread, before the answer that names the class.
+    #[doc(hidden)]
     pub classes: Option<ClassSink>,
     /// The longest result taken, in bytes, where the spec says nothing (`max_result=`); without both, half of the memory that
     /// this process may use. A longer one is that call's [`Error::TooLarge`](crate::Error::TooLarge).
@@ -61,6 +64,34 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
+    /// The same with other time limits, observer and prompter.
+    #[must_use]
+    pub fn with_transport(mut self, transport: TransportOptions) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// The same with another module that calls are looked up in first.
+    #[must_use]
+    pub fn with_definitions(mut self, module: impl Into<String>) -> Self {
+        self.definitions = module.into();
+        self
+    }
+
+    /// The same with another taker of what remote code prints.
+    #[must_use]
+    pub fn with_output(mut self, output: OutputSink) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// The same with another limit for results, in bytes.
+    #[must_use]
+    pub fn with_max_result(mut self, bytes: u64) -> Self {
+        self.max_result = Some(bytes);
+        self
+    }
+
     pub(super) fn session_config(&self, spec: &ConnectionSpec) -> SessionConfig {
         SessionConfig {
             compress: spec.compress.unwrap_or(false),

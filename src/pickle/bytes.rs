@@ -1,4 +1,4 @@
-//! Which pickles are large bytes and nothing else, so that their value can be had without unpickling.
+//! Which pickles are large bytes and nothing else, so that their value is available without unpickling.
 
 use super::opcodes::{Action, Literal};
 use super::pieces::Pieces;

@@ -1,4 +1,4 @@
-//! Why a pickle is not read, and why its value is not the one that was asked for.
+//! Why a pickle is not read, and why its value is not of the requested type.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The name that a request's pickle begins with, of which only the beginning is at hand.
+//! The name that a request's pickle begins with, of which only the beginning is available.
 
 use super::opcodes::{Action, Literal};
 use super::pieces::Pieces;

@@ -1,4 +1,4 @@
-//! Python's pickle: the only place that knows an instruction of it.
+//! Python's pickle format: the only place that knows its opcodes.
 //!
 //! `opcodes` is the table, `reader` goes through a pickle by it, and `stack` is an unpickler's memory. By these, `tree` reads
 //! plain data for Rust (`de`), `names` looks through what CPython is to unpickle, `bytes` and `first_text` know simple pickles
@@ -31,8 +31,14 @@ pub(crate) use exact::OBJECT_TAG;
 pub(crate) use exact::Object;
 #[cfg(any(feature = "server", test))]
 pub(crate) use first_text::first_text;
+#[cfg(feature = "python")]
+pub(crate) use opcodes::{Action, Container, Literal};
+#[cfg(feature = "python")]
+pub(crate) use pieces::Pieces;
 pub use plain::{NoObject, Plain, PyValue};
 #[cfg(feature = "python")]
-pub(crate) use reader::Budget;
+pub(crate) use reader::{Budget, Reader};
 pub use ser::Arguments;
 pub(crate) use ser::{NONE_PICKLE, TupleWriter, encode};
+#[cfg(feature = "python")]
+pub(crate) use stack::Stack;

@@ -4,7 +4,7 @@
 
 /// What follows an instruction's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operand {
+pub(crate) enum Operand {
     /// A value or number of this many bytes, which may be none.
     Fixed(u8),
     /// Data behind its length, which takes this many bytes, the least significant first.
@@ -16,11 +16,11 @@ pub(super) enum Operand {
 }
 
 /// Of an instruction that is its code alone.
-pub(super) const NOTHING: Operand = Operand::Fixed(0);
+pub(crate) const NOTHING: Operand = Operand::Fixed(0);
 
 /// The value that stands in an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Literal {
+pub(crate) enum Literal {
     None,
     True,
     False,
@@ -38,13 +38,17 @@ pub(super) enum Literal {
     ByteString,
     /// A whole number as text, which Python 2 writes in every protocol; `00` and `01` are truth values.
     WrittenInt,
-    /// Another value of protocol 0, as text.
-    Written,
+    /// A `float` as text, of protocol 0.
+    WrittenFloat,
+    /// The `str` of Python 2 in quotes and with escapes, of protocol 0.
+    WrittenByteString,
+    /// Text with escapes, of protocol 0.
+    WrittenText,
 }
 
 /// What holds other values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Container {
+pub(crate) enum Container {
     List,
     Tuple,
     Set,
@@ -55,7 +59,7 @@ pub(super) enum Container {
 
 /// What an instruction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(crate) enum Action {
     /// Ends the pickle; its value is on top.
     Stop,
     /// Says something about the pickle and changes nothing.
@@ -116,28 +120,28 @@ pub(super) enum Action {
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Opcode {
-    pub(super) operand: Operand,
-    pub(super) action: Action,
+pub(crate) struct Opcode {
+    pub(crate) operand: Operand,
+    pub(crate) action: Action,
 }
 
 /// Tells which pickle it is; a byte with the protocol's number follows.
-pub(super) const PROTO: u8 = 0x80;
+pub(crate) const PROTO: u8 = 0x80;
 /// Sets a mark.
-pub(super) const MARK: u8 = b'(';
+pub(crate) const MARK: u8 = b'(';
 /// Makes a tuple of what is above the last mark.
-pub(super) const TUPLE: u8 = b't';
+pub(crate) const TUPLE: u8 = b't';
 /// Pushes an empty dict.
-pub(super) const EMPTY_DICT: u8 = b'}';
+pub(crate) const EMPTY_DICT: u8 = b'}';
 /// Adds a key and its value to a dict.
-pub(super) const SETITEM: u8 = b's';
+pub(crate) const SETITEM: u8 = b's';
 /// Pushes `None`.
-pub(super) const NONE: u8 = b'N';
+pub(crate) const NONE: u8 = b'N';
 /// Ends the pickle.
-pub(super) const STOP: u8 = b'.';
+pub(crate) const STOP: u8 = b'.';
 
 /// The row of an instruction; `None` for a code that none has.
-pub(super) fn opcode(code: u8) -> Option<Opcode> {
+pub(crate) fn opcode(code: u8) -> Option<Opcode> {
     TABLE.get(usize::from(code)).copied().flatten()
 }
 
@@ -170,23 +174,25 @@ const fn row(code: u8) -> Option<Opcode> {
         NONE => (NOTHING, Push(L::None)),
         0x88 => (NOTHING, Push(L::True)),
         0x89 => (NOTHING, Push(L::False)),
-        b'K' => (Fixed(1), Push(L::Int)),               // BININT1
-        b'M' => (Fixed(2), Push(L::Int)),               // BININT2
-        b'J' => (Fixed(4), Push(L::Int)),               // BININT
-        0x8a => (Counted(1), Push(L::Long)),            // LONG1
-        0x8b => (Counted(4), Push(L::Long)),            // LONG4
-        b'G' => (Fixed(8), Push(L::Float)),             // BINFLOAT
-        b'C' => (Counted(1), Push(L::Bytes)),           // SHORT_BINBYTES
-        b'B' => (Counted(4), Push(L::Bytes)),           // BINBYTES
-        0x8e => (Counted(8), Push(L::Bytes)),           // BINBYTES8
-        0x96 => (Counted(8), Push(L::ByteArray)),       // BYTEARRAY8
-        0x8c => (Counted(1), Push(L::Text)),            // SHORT_BINUNICODE
-        b'X' => (Counted(4), Push(L::Text)),            // BINUNICODE
-        0x8d => (Counted(8), Push(L::Text)),            // BINUNICODE8
-        b'U' => (Counted(1), Push(L::ByteString)),      // SHORT_BINSTRING
-        b'T' => (Counted(4), Push(L::ByteString)),      // BINSTRING
-        b'I' | b'L' => (Line, Push(L::WrittenInt)),     // INT, LONG
-        b'F' | b'S' | b'V' => (Line, Push(L::Written)), // FLOAT, STRING, UNICODE
+        b'K' => (Fixed(1), Push(L::Int)),           // BININT1
+        b'M' => (Fixed(2), Push(L::Int)),           // BININT2
+        b'J' => (Fixed(4), Push(L::Int)),           // BININT
+        0x8a => (Counted(1), Push(L::Long)),        // LONG1
+        0x8b => (Counted(4), Push(L::Long)),        // LONG4
+        b'G' => (Fixed(8), Push(L::Float)),         // BINFLOAT
+        b'C' => (Counted(1), Push(L::Bytes)),       // SHORT_BINBYTES
+        b'B' => (Counted(4), Push(L::Bytes)),       // BINBYTES
+        0x8e => (Counted(8), Push(L::Bytes)),       // BINBYTES8
+        0x96 => (Counted(8), Push(L::ByteArray)),   // BYTEARRAY8
+        0x8c => (Counted(1), Push(L::Text)),        // SHORT_BINUNICODE
+        b'X' => (Counted(4), Push(L::Text)),        // BINUNICODE
+        0x8d => (Counted(8), Push(L::Text)),        // BINUNICODE8
+        b'U' => (Counted(1), Push(L::ByteString)),  // SHORT_BINSTRING
+        b'T' => (Counted(4), Push(L::ByteString)),  // BINSTRING
+        b'I' | b'L' => (Line, Push(L::WrittenInt)), // INT, LONG
+        b'F' => (Line, Push(L::WrittenFloat)),
+        b'S' => (Line, Push(L::WrittenByteString)), // STRING
+        b'V' => (Line, Push(L::WrittenText)),       // UNICODE
         b']' => (NOTHING, Empty(Container::List)),
         b')' => (NOTHING, Empty(Container::Tuple)),
         EMPTY_DICT => (NOTHING, Empty(Container::Dict)),

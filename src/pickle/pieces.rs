@@ -1,4 +1,4 @@
-//! Reads a pickle that lies in pieces as it came, because joining a large one would take its memory twice.
+//! Reads a pickle in the pieces in which it arrived, because joining a large one would take its memory twice.
 
 use std::borrow::Cow;
 
@@ -6,14 +6,14 @@ use crate::wire::Segments;
 
 /// A place in a run of bytes.
 #[derive(Clone)]
-pub(super) struct Pieces<'a> {
+pub(crate) struct Pieces<'a> {
     current: &'a [u8],
     rest: Vec<&'a [u8]>,
 }
 
 /// A run of bytes, which lies in one piece or in several.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Span<'a> {
+pub(crate) enum Span<'a> {
     Whole(&'a [u8]),
     /// In a box, because it is rare and spans are many: a vector alone would make each of them larger.
     #[allow(clippy::box_collection)]
@@ -22,7 +22,7 @@ pub(super) enum Span<'a> {
 
 impl<'a> Span<'a> {
     /// The bytes in one piece; copied if they lie in several.
-    pub(super) fn joined(&self) -> Cow<'a, [u8]> {
+    pub(crate) fn joined(&self) -> Cow<'a, [u8]> {
         match self {
             Span::Whole(bytes) => Cow::Borrowed(bytes),
             Span::Cut(pieces) => Cow::Owned(pieces.concat()),
@@ -30,7 +30,7 @@ impl<'a> Span<'a> {
     }
 
     /// How many bytes it has.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Span::Whole(bytes) => bytes.len(),
             Span::Cut(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
@@ -60,7 +60,7 @@ impl<'a> From<&'a Segments> for Pieces<'a> {
 
 impl<'a> Pieces<'a> {
     /// How many bytes are left.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         let rest = self.rest.iter().map(|piece| piece.len() as u64);
         self.current.len() as u64 + rest.sum::<u64>()
     }
@@ -81,7 +81,7 @@ impl<'a> Pieces<'a> {
 
     /// Passes `count` bytes over; `None` where there are fewer.
     #[inline]
-    pub(super) fn skip(&mut self, count: u64) -> Option<()> {
+    pub(crate) fn skip(&mut self, count: u64) -> Option<()> {
         if let Some((_, rest)) = self.current.split_at_checked(usize::try_from(count).ok()?) {
             self.current = rest;
             return Some(());
@@ -103,7 +103,7 @@ impl<'a> Pieces<'a> {
 
     /// The next byte; `None` at the end.
     #[inline]
-    pub(super) fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         if let Some((byte, rest)) = self.current.split_first() {
             self.current = rest;
             return Some(*byte);
@@ -112,7 +112,7 @@ impl<'a> Pieces<'a> {
     }
 
     /// The next `count` bytes; `None` where there are fewer.
-    pub(super) fn span(&mut self, count: u64) -> Option<Span<'a>> {
+    pub(crate) fn span(&mut self, count: u64) -> Option<Span<'a>> {
         let length = usize::try_from(count).ok()?;
         if let Some((taken, rest)) = self.current.split_at_checked(length) {
             self.current = rest;
@@ -136,7 +136,7 @@ impl<'a> Pieces<'a> {
 
     /// A number in `width` bytes, least first; `None` where there are fewer.
     #[inline]
-    pub(super) fn number(&mut self, width: u8) -> Option<u64> {
+    pub(crate) fn number(&mut self, width: u8) -> Option<u64> {
         let of = |bytes: &[u8]| {
             let digits = bytes.iter().rev();
             digits.fold(0, |number, digit| (number << 8) | u64::from(*digit))
@@ -149,7 +149,7 @@ impl<'a> Pieces<'a> {
     }
 
     /// The next line without its end, which is passed over; `None` if it has no end.
-    pub(super) fn line(&mut self) -> Option<Span<'a>> {
+    pub(crate) fn line(&mut self) -> Option<Span<'a>> {
         let mut ahead = self.clone();
         let mut length = 0;
         while ahead.byte()? != b'\n' {
@@ -162,7 +162,6 @@ impl<'a> Pieces<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use bytes::Bytes;

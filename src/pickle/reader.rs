@@ -15,11 +15,12 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// For what CPython unpickles. Hashing, comparing and freeing a value recurse there without a check: a tuple takes up to 100
-    /// bytes of the C stack, of which threads have 1 MiB or more. CPython's own pickler goes as deep as 10,000 by default.
+    /// For what becomes Python's values. Hashing and freeing them recurses there without a check: a level takes about 100 bytes
+    /// of the C stack for a tuple, and 1 KiB for an array of NumPy. 1,000 levels are sound in a thread with a stack of 256 KiB
+    /// without NumPy and of 2 MiB with it, and no Python before 3.13 pickles more than that by default.
     #[cfg(any(feature = "python", test))]
     pub(crate) const PYTHON: Budget = Budget {
-        depth: 10_000,
+        depth: 1_000,
         instructions: 1 << 32,
     };
     /// For what is decoded into Rust values, by functions that recurse.
@@ -31,7 +32,7 @@ impl Budget {
 }
 
 /// A place in a pickle.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     input: Pieces<'a>,
     instructions: u64,
     /// What stands behind the code of the last instruction and was not read yet.
@@ -39,7 +40,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(input: Pieces<'a>, budget: Budget) -> Reader<'a> {
+    pub(crate) fn new(input: Pieces<'a>, budget: Budget) -> Reader<'a> {
         Reader {
             input,
             instructions: budget.instructions,
@@ -48,13 +49,13 @@ impl<'a> Reader<'a> {
     }
 
     /// How many bytes are left.
-    pub(super) fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.input.len()
     }
 
-    /// The next instruction. Its operand can be read then, and is passed over if it is not.
+    /// The next instruction. Its operand can be read then, and is skipped if it is not.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Action, Refused> {
+    pub(crate) fn next(&mut self) -> Result<Action, Refused> {
         self.pass_over()?;
         self.instructions = self
             .instructions
@@ -89,7 +90,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The instruction's number, the least significant byte first; also that of a place in the memo that is written as text.
-    pub(super) fn number(&mut self) -> Result<u64, Refused> {
+    pub(crate) fn number(&mut self) -> Result<u64, Refused> {
         match std::mem::replace(&mut self.operand, NOTHING) {
             Operand::Fixed(width) => self.input.number(width).ok_or(CUT_OFF),
             Operand::Line => place(&self.input.line().ok_or(CUT_OFF)?),
@@ -98,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The instruction's data, or its line.
-    pub(super) fn bytes(&mut self) -> Result<Span<'a>, Refused> {
+    pub(crate) fn bytes(&mut self) -> Result<Span<'a>, Refused> {
         match std::mem::replace(&mut self.operand, NOTHING) {
             Operand::Counted(width) => {
                 let length = self.input.number(width).ok_or(CUT_OFF)?;
@@ -120,7 +121,7 @@ fn place(line: &Span<'_>) -> Result<u64, Refused> {
     let text = std::str::from_utf8(&line).ok();
     text.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|text| text.parse().ok())
-        .ok_or(Refused::Malformed("a memo number is no number"))
+        .ok_or(Refused::Malformed("a memo number is not valid"))
 }
 
 #[cfg(test)]

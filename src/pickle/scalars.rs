@@ -7,7 +7,7 @@ use super::pieces::Span;
 use super::tree::Node;
 
 /// The longest number that is read from text.
-const MAX_DIGITS: usize = 4300;
+pub(super) const MAX_DIGITS: usize = 4300;
 
 /// The value of a line of digits.
 pub(super) fn written_int(line: &Span<'_>) -> Result<Node<'static>, Refused> {
@@ -21,7 +21,7 @@ pub(super) fn written_int(line: &Span<'_>) -> Result<Node<'static>, Refused> {
             number
                 .and_then(|digits| BigInt::parse_bytes(digits, 10))
                 .map(whole)
-                .ok_or(Refused::Malformed("a number is no number"))
+                .ok_or(Refused::Malformed("a number is not valid"))
         }
     }
 }
@@ -46,5 +46,5 @@ pub(super) fn latin_1(span: &Span<'_>) -> Result<Vec<u8>, Error> {
     let joined = span.joined();
     let text = std::str::from_utf8(&joined).ok();
     text.and_then(|text| text.chars().map(|c| u8::try_from(c).ok()).collect())
-        .ok_or_else(|| Refused::Malformed("it has bytes that are no bytes").into())
+        .ok_or_else(|| Refused::Malformed("it has invalid bytes").into())
 }

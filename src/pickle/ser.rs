@@ -7,7 +7,7 @@ use serde_pickle::{Error as Unpicklable, SerOptions};
 
 use super::error::Error;
 use super::opcodes::{EMPTY_DICT, MARK, NONE, PROTO, SETITEM, STOP, TUPLE};
-use crate::deferred_free::freed_aside;
+use crate::deferred_free::with_deferred_free;
 use crate::wire::Segments;
 
 /// The pickle of `None`, in a protocol that all Pythons read.
@@ -98,7 +98,7 @@ impl TupleWriter {
 
     /// An item's pickle without its frame (PROTO and STOP).
     fn pickled<T: Serialize + ?Sized>(&self, value: &T) -> Result<Bytes, Error> {
-        let pickle = freed_aside(encode(value, self.protocol)?);
+        let pickle = with_deferred_free(encode(value, self.protocol)?);
         let end = pickle.len().saturating_sub(1);
         Ok(pickle.slice(2.min(end)..end))
     }
@@ -143,7 +143,6 @@ impl TupleWriter {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::{Document, Plain};
     use super::*;

@@ -3,14 +3,14 @@
 use super::error::{Refused, UNDERFLOW};
 
 /// An unpickler's memory.
-pub(super) struct Stack<S> {
+pub(crate) struct Stack<S> {
     slots: Vec<S>,
     marks: Vec<usize>,
     memo: Vec<Option<S>>,
 }
 
-impl<S: Copy> Stack<S> {
-    pub(super) fn new() -> Stack<S> {
+impl<S: Clone> Stack<S> {
+    pub(crate) fn new() -> Stack<S> {
         Stack {
             slots: Vec::new(),
             marks: Vec::new(),
@@ -18,11 +18,11 @@ impl<S: Copy> Stack<S> {
         }
     }
 
-    pub(super) fn push(&mut self, slot: S) {
+    pub(crate) fn push(&mut self, slot: S) {
         self.slots.push(slot);
     }
 
-    pub(super) fn mark(&mut self) {
+    pub(crate) fn mark(&mut self) {
         self.marks.push(self.slots.len());
     }
 
@@ -31,7 +31,7 @@ impl<S: Copy> Stack<S> {
         self.slots.len() <= self.marks.last().copied().unwrap_or(0)
     }
 
-    pub(super) fn pop(&mut self) -> Result<S, Refused> {
+    pub(crate) fn pop(&mut self) -> Result<S, Refused> {
         if self.is_at_fence() {
             return Err(UNDERFLOW);
         }
@@ -39,7 +39,7 @@ impl<S: Copy> Stack<S> {
     }
 
     /// The value on top.
-    pub(super) fn top(&mut self) -> Result<&mut S, Refused> {
+    pub(crate) fn top(&mut self) -> Result<&mut S, Refused> {
         if self.is_at_fence() {
             return Err(UNDERFLOW);
         }
@@ -47,7 +47,7 @@ impl<S: Copy> Stack<S> {
     }
 
     /// Drops the top, or the mark that is there.
-    pub(super) fn pop_any(&mut self) -> Result<(), Refused> {
+    pub(crate) fn pop_any(&mut self) -> Result<(), Refused> {
         if self.marks.last() == Some(&self.slots.len()) {
             self.marks.pop();
             Ok(())
@@ -57,26 +57,26 @@ impl<S: Copy> Stack<S> {
     }
 
     /// Takes the innermost mark away; what is above it is [`above`](Self::above) this place.
-    pub(super) fn pop_mark(&mut self) -> Result<usize, Refused> {
+    pub(crate) fn pop_mark(&mut self) -> Result<usize, Refused> {
         self.marks
             .pop()
             .ok_or(Refused::Malformed("a mark is missing"))
     }
 
     /// The values from a place on.
-    pub(super) fn above(&self, place: usize) -> &[S] {
+    pub(crate) fn above(&self, place: usize) -> &[S] {
         self.slots.get(place..).unwrap_or_default()
     }
 
     /// Drops the values from a place on.
-    pub(super) fn truncate(&mut self, place: usize) {
+    pub(crate) fn truncate(&mut self, place: usize) {
         self.slots.truncate(place);
     }
 
     /// Notes the top under a number. Picklers fill the memo in order, from 0 or, in Python 2's cPickle, from 1.
-    pub(super) fn remember(&mut self, place: u64) -> Result<(), Refused> {
+    pub(crate) fn remember(&mut self, place: u64) -> Result<(), Refused> {
         const OUT_OF_ORDER: Refused = Refused::Malformed("its memo is out of order");
-        let slot = *self.top()?;
+        let slot = self.top()?.clone();
         if place == 1 && self.memo.is_empty() {
             self.memo.push(None);
         }
@@ -93,7 +93,7 @@ impl<S: Copy> Stack<S> {
     }
 
     /// Notes the top under the next number.
-    pub(super) fn memoize(&mut self) -> Result<(), Refused> {
+    pub(crate) fn memoize(&mut self) -> Result<(), Refused> {
         if matches!(self.memo.as_slice(), [None, ..]) {
             // CPython counts what is noted, which is another number here.
             return Err(Refused::Malformed("its memo is out of order"));
@@ -102,12 +102,12 @@ impl<S: Copy> Stack<S> {
     }
 
     /// Pushes what was noted under a number, and gives it.
-    pub(super) fn recall(&mut self, place: u64) -> Result<S, Refused> {
+    pub(crate) fn recall(&mut self, place: u64) -> Result<S, Refused> {
         let place = usize::try_from(place).ok();
         let slot = place
-            .and_then(|place| self.memo.get(place).copied().flatten())
+            .and_then(|place| self.memo.get(place).cloned().flatten())
             .ok_or(Refused::Malformed("it names a part that is not there"))?;
-        self.push(slot);
+        self.push(slot.clone());
         Ok(slot)
     }
 }
@@ -126,7 +126,7 @@ mod tests {
         assert!(stack.remember(3).is_err());
         assert!(stack.remember(u64::MAX).is_err());
         stack.push('b');
-        assert_eq!(stack.remember(1), Ok(()), "a place can be filled anew");
+        assert_eq!(stack.remember(1), Ok(()), "a place can be filled again");
         assert_eq!((stack.recall(0), stack.recall(1)), (Ok('a'), Ok('b')));
         assert!(stack.recall(2).is_err());
     }

@@ -12,7 +12,7 @@ pub enum ExitStatus {
     Code(i32),
     /// The signal that ended it, by name without `SIG`, such as `KILL`.
     Signal(String),
-    /// It ended, or the connection did, and nobody said how; the sentence says what is known.
+    /// It ended, or the connection did, and how is not known; the sentence says what is.
     Unknown(String),
 }
 
@@ -39,7 +39,7 @@ const SIGBUS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
 };
 
 impl ExitStatus {
-    /// As a shell gives it in `$?`: the code, or 128 and the signal's number. `None` where nobody knows.
+    /// As a shell gives it in `$?`: the code, or 128 and the signal's number. `None` if it is not known.
     pub fn shell_code(&self) -> Option<i32> {
         match self {
             ExitStatus::Code(code) => Some(*code),

@@ -190,7 +190,7 @@ impl Drop for Child {
     }
 }
 
-/// The leader of a process group, or nobody.
+/// The leader of a process group, or none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Leader(Option<u32>);
 

@@ -1,13 +1,15 @@
 //! Opening a connection, and waiting that Ctrl-C ends at once.
 
-use std::io::IsTerminal;
-use std::sync::Arc;
+use std::io::{IsTerminal, PipeReader};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use tokio::task::AbortHandle;
 
 use crate::connection::{ConnectOptions, Connection as Core, Peer};
 use crate::error::Error;
@@ -17,7 +19,8 @@ use crate::{AT_ONCE, fan_out};
 use super::connection::Connection;
 use super::queue::Queue;
 use super::runtime::Engine;
-use super::{errors, output, runtime, spec};
+use super::spec::Spec;
+use super::{errors, output, runtime};
 
 /// How often the main thread looks for a signal while it waits, so that Ctrl-C ends the wait.
 pub(super) const SIGNAL_CHECK: Duration = Duration::from_millis(50);
@@ -49,10 +52,10 @@ pub(super) fn wait_for<T: Send + 'static>(
 }
 
 /// What `open` takes, in its order.
-type Parameters<'py> = (Bound<'py, PyAny>, String, u8, bool, Option<(f64, f64)>);
+type Parameters<'py> = (PyRef<'py, Spec>, String, u8, bool, Option<(f64, f64)>);
 
 /// A connection to be opened.
-struct Opening {
+struct Plan {
     spec: ConnectionSpec,
     options: ConnectOptions,
     queue: Arc<Queue>,
@@ -61,11 +64,9 @@ struct Opening {
     keep_alive: Option<(f64, f64)>,
 }
 
-impl Opening {
-    fn new(
-        (parameters, definitions, pickle, trusted, keep_alive): Parameters<'_>,
-    ) -> PyResult<Opening> {
-        let spec = spec::spec_from(&parameters)?;
+impl Plan {
+    fn new((spec, definitions, pickle, trusted, keep_alive): Parameters<'_>) -> PyResult<Plan> {
+        let spec = spec.spec.clone();
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let queue = Arc::new(Queue::default());
         let classes = Arc::clone(&queue);
@@ -77,10 +78,11 @@ impl Opening {
             ..ConnectOptions::default()
         };
         // Questions go to the terminal, if there is one and the spec does not forbid them.
-        if spec.batch != Some(true) && std::io::stdin().is_terminal() {
-            options.transport.prompter = Some(crate::transport::ssh::terminal_prompter());
+        if spec.batch != Some(true) {
+            let at_terminal = std::io::stdin().is_terminal();
+            options.transport.prompter = crate::transport::ssh::prompter(at_terminal);
         }
-        Ok(Opening {
+        Ok(Plan {
             spec,
             options,
             queue,
@@ -94,6 +96,16 @@ impl Opening {
     fn connect(&self) -> impl Future<Output = Result<Core, Error>> + Send + 'static {
         let (spec, options) = (self.spec.clone(), self.options.clone());
         async move { Core::open(&spec, options).await }
+    }
+
+    /// The same until the other side runs.
+    fn connect_fully(&self) -> impl Future<Output = Result<Core, Error>> + Send + 'static {
+        let connecting = self.connect();
+        async move {
+            let core = connecting.await?;
+            core.ready().await?;
+            Ok(core)
+        }
     }
 
     /// Makes a Python connection of what came of connecting.
@@ -121,27 +133,27 @@ impl Opening {
     }
 }
 
-/// Connects as `parameters` say, a Spec or a dictionary, as far as a started remote command; requests may be made at once.
+/// Connects as the spec says, as far as a started remote command; requests may be made at once.
 ///
 /// `pickle` is the highest protocol this Python reads; `trusted` lets everything be unpickled.
 #[pyfunction]
-#[pyo3(signature = (parameters, definitions, pickle, trusted=false, keep_alive=None))]
+#[pyo3(signature = (spec, definitions, pickle, trusted=false, keep_alive=None))]
 pub(super) fn open(
     py: Python<'_>,
-    parameters: Bound<'_, PyAny>,
+    spec: PyRef<'_, Spec>,
     definitions: String,
     pickle: u8,
     trusted: bool,
     keep_alive: Option<(f64, f64)>,
 ) -> PyResult<Connection> {
-    let opening = Opening::new((parameters, definitions, pickle, trusted, keep_alive))?;
+    let plan = Plan::new((spec, definitions, pickle, trusted, keep_alive))?;
     let engine = runtime::engine()?;
-    let opened = wait_for(py, &engine, opening.connect())?;
-    opening.finish(py, &engine, opened)
+    let opened = wait_for(py, &engine, plan.connect())?;
+    plan.finish(py, &engine, opened)
 }
 
-/// Opens many connections, at most `at_once` at the same time: a list of connections, or in place of one the exception that
-/// `open` would have raised. Each of `openings` is a tuple of `open`'s arguments.
+/// Opens many connections, at most `at_once` at the same time, until the other side runs: a list of connections, or in place of
+/// one the exception of its failure. Each of `openings` is a tuple of `open`'s arguments.
 #[pyfunction]
 #[pyo3(signature = (openings, at_once=AT_ONCE))]
 pub(super) fn connect_many<'py>(
@@ -149,15 +161,15 @@ pub(super) fn connect_many<'py>(
     openings: Vec<Parameters<'py>>,
     at_once: usize,
 ) -> PyResult<Bound<'py, PyList>> {
-    let openings: Vec<PyResult<Opening>> = openings.into_iter().map(Opening::new).collect();
+    let plans: Vec<PyResult<Plan>> = openings.into_iter().map(Plan::new).collect();
     let engine = runtime::engine()?;
-    let work: Vec<_> = openings.iter().flatten().map(Opening::connect).collect();
+    let work: Vec<_> = plans.iter().flatten().map(Plan::connect_fully).collect();
     let connecting = async move { fan_out(work, at_once).in_order().await };
     let mut opened = wait_for(py, &engine, connecting)?.into_iter();
     let connections = PyList::empty(py);
-    for opening in openings {
-        let connection = opening.and_then(|opening| match opened.next().flatten() {
-            Some(opened) => opening.finish(py, &engine, opened),
+    for plan in plans {
+        let connection = plan.and_then(|plan| match opened.next().flatten() {
+            Some(opened) => plan.finish(py, &engine, opened),
             None => Err(PyRuntimeError::new_err("the connection task has ended")),
         });
         match connection {
@@ -166,4 +178,89 @@ pub(super) fn connect_many<'py>(
         }
     }
     Ok(connections)
+}
+
+/// Begins to connect, and does not wait. The arguments are those of `open`.
+#[pyfunction]
+#[pyo3(signature = (spec, definitions, pickle, trusted=false, keep_alive=None))]
+pub(super) fn begin(
+    spec: PyRef<'_, Spec>,
+    definitions: String,
+    pickle: u8,
+    trusted: bool,
+    keep_alive: Option<(f64, f64)>,
+) -> PyResult<Opening> {
+    let plan = Plan::new((spec, definitions, pickle, trusted, keep_alive))?;
+    let engine = runtime::engine()?;
+    let (reader, writer) = std::io::pipe()?;
+    let outcome = Arc::new(Mutex::new(None));
+    let (connecting, place) = (plan.connect_fully(), Arc::clone(&outcome));
+    let task = engine.spawn(async move {
+        let opened = connecting.await;
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
+        // However the task ends, its end of the pipe is closed then.
+        drop(writer);
+    });
+    Ok(Opening {
+        plan: Mutex::new(Some(plan)),
+        outcome,
+        task: task.abort_handle(),
+        reader,
+        process: runtime::process(),
+    })
+}
+
+/// A connection that is being made. What is dropped is given up.
+#[pyclass(frozen, module = "easycluster._native")]
+pub(super) struct Opening {
+    plan: Mutex<Option<Plan>>,
+    outcome: Arc<Mutex<Option<Result<Core, Error>>>>,
+    task: AbortHandle,
+    /// At its end when there is an outcome.
+    reader: PipeReader,
+    process: u64,
+}
+
+#[pymethods]
+impl Opening {
+    /// A descriptor that becomes readable when there is an outcome.
+    fn fileno(&self) -> RawFd {
+        self.reader.as_raw_fd()
+    }
+
+    /// The connection, or raises why there is none. To be called once, when the descriptor is readable.
+    fn finish(&self, py: Python<'_>) -> PyResult<Connection> {
+        runtime::check(self.process)?;
+        let plan = self
+            .plan
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let outcome = self
+            .outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match (plan, outcome) {
+            (Some(plan), Some(opened)) => plan.finish(py, &runtime::engine()?, opened),
+            _ => Err(PyRuntimeError::new_err("the connection task has ended")),
+        }
+    }
+
+    /// Gives the connection up.
+    fn abort(&self) {
+        if self.process == runtime::process() {
+            self.task.abort();
+            // The task ends only when somebody drives.
+            if let Ok(engine) = runtime::engine() {
+                engine.nudge();
+            }
+        }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.abort();
+    }
 }

@@ -131,8 +131,9 @@ impl Connection {
         let target = thread.map_or(ThreadTarget::OneShot, ThreadTarget::Id);
         let mut request = Request::new(kind(code)?, target, payload(content, hold)?);
         if let Some(seconds) = timeout {
-            let limit = Duration::try_from_secs_f64(seconds)
-                .map_err(|_| PyValueError::new_err("timeout is a number of seconds, 0 or more"))?;
+            let limit = Duration::try_from_secs_f64(seconds).map_err(|_| {
+                PyValueError::new_err("timeout must be a number of seconds, 0 or more")
+            })?;
             request.deadline = Instant::now().checked_add(limit);
         }
         if let Some((references, oids)) = keeps {
@@ -292,7 +293,9 @@ impl Connection {
         runtime::check(self.process)?;
         let queue = &self.queue;
         match self.wait(py, timeout, main, |until| queue.take_slot(ticket, until))? {
-            Taken::Elsewhere => Err(PyKeyError::new_err("this call's result was taken already")),
+            Taken::Elsewhere => Err(PyKeyError::new_err(
+                "the result of this call was already taken",
+            )),
             taken => self.give(into, taken),
         }
     }

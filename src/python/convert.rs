@@ -32,6 +32,19 @@ const OUTPUT: u8 = 7;
 /// This side could not read the answer: the exception to raise.
 const FAILED: u8 = 8;
 
+/// What a completion holds, by the names that the Python package has for it.
+pub(super) const KINDS: [(&str, u8); 9] = [
+    ("VALUE", VALUE),
+    ("PICKLED", PICKLED),
+    ("ERROR", ERROR),
+    ("CANCELLED", CANCELLED),
+    ("TIMED_OUT", TIMED_OUT),
+    ("LOST", LOST),
+    ("REFUSED", REFUSED),
+    ("OUTPUT", OUTPUT),
+    ("FAILED", FAILED),
+];
+
 /// How answers of one connection are read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Reading {

@@ -66,7 +66,7 @@ pub(super) fn key_from(bytes: &[u8]) -> PyResult<Key> {
     }
     let text = std::str::from_utf8(bytes).map_err(|_| {
         PyValueError::new_err(format!(
-            "a key is {} bytes, as generate_key() and read_key_file() give them",
+            "a key must be {} bytes, as generate_key() and read_key_file() return it",
             crate::keys::KEY_SIZE
         ))
     })?;

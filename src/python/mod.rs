@@ -10,6 +10,7 @@ mod buffer;
 mod connect;
 mod connection;
 mod convert;
+mod decode;
 mod errors;
 mod joined;
 mod keys;
@@ -18,8 +19,10 @@ mod queue;
 mod runtime;
 mod spec;
 
+use std::ffi::OsString;
+
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::pickle::{Budget, names};
 use crate::session::RequestKind;
@@ -44,6 +47,18 @@ fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py
     }
 }
 
+/// Text of a server made safe to show: what moves a terminal's cursor or reorders text becomes visible.
+#[pyfunction]
+fn printable(text: &Bound<'_, PyString>) -> PyResult<String> {
+    if let Ok(text) = text.to_cow() {
+        return Ok(crate::error::printable(&text));
+    }
+    // It holds surrogates.
+    let bytes = text.call_method1("encode", ("utf-8", "backslashreplace"))?;
+    let bytes: Vec<u8> = bytes.extract()?;
+    Ok(crate::error::printable(&String::from_utf8_lossy(&bytes)))
+}
+
 /// The number of each kind of request by its name in spec/messages.md.
 fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let kinds = PyDict::new(py);
@@ -55,30 +70,39 @@ fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 
 /// The program: takes its arguments without the program's name, gives the exit status.
 #[pyfunction]
-fn main(py: Python<'_>, arguments: Vec<String>) -> i32 {
-    py.detach(|| crate::cli::main(std::iter::once("easycluster".to_owned()).chain(arguments)))
+fn main(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
+    py.detach(|| crate::cli::main(std::iter::once(OsString::from("easycluster")).chain(arguments)))
 }
 
 #[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // No further than what `select` in the caller's own code can take.
+    crate::descriptors::raise_limit(1024);
     let py = module.py();
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
     module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
     module.add("REQUEST_KINDS", request_kinds(py)?)?;
+    module.add(
+        "COMPLETION_KINDS",
+        PyDict::from_sequence(convert::KINDS.into_pyobject(py)?.as_any())?,
+    )?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<connect::Opening>()?;
     module.add_class::<spec::Spec>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,
+        wrap_pyfunction!(decode::decode_pickle, module)?,
+        wrap_pyfunction!(printable, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
         wrap_pyfunction!(connect::connect_many, module)?,
+        wrap_pyfunction!(connect::begin, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
         wrap_pyfunction!(keys::decode_key, module)?,
         wrap_pyfunction!(keys::read_key_file, module)?,
         wrap_pyfunction!(keys::write_key_file, module)?,
-        wrap_pyfunction!(spec::parse_spec, module)?,
         wrap_pyfunction!(output::wait_output, module)?,
         wrap_pyfunction!(output::take_output, module)?,
         wrap_pyfunction!(output::has_output, module)?,

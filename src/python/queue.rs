@@ -214,7 +214,7 @@ impl Queue {
     ) -> Option<MutexGuard<'a, State>> {
         let left = match until {
             Some(until) => until.saturating_duration_since(Instant::now()),
-            // A long time rather than for ever keeps one way through the condition variable.
+            // A long time instead of no limit, so that there is one wait on the condition variable.
             None => Duration::from_secs(3600),
         };
         if left.is_zero() {

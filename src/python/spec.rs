@@ -63,6 +63,13 @@ impl Spec {
         Ok(Spec { spec })
     }
 
+    /// The same with this port.
+    fn with_port(&self, port: u16) -> Spec {
+        let mut spec = self.spec.clone();
+        spec.port = Some(port);
+        Spec { spec }
+    }
+
     /// The same with one parameter of `Client` set, by its keyword, as in the dictionary of `parameters()`; None leaves it.
     /// Raises ValueError for a value that the option does not take, TypeError for a keyword that is not an option's.
     fn with_option(&self, keyword: &str, value: &Bound<'_, PyAny>) -> PyResult<Spec> {
@@ -77,7 +84,7 @@ impl Spec {
         if option.sets == Sets::Key {
             let key: Vec<u8> = value.extract().map_err(|_| {
                 PyTypeError::new_err(
-                    "the key is bytes, as read_key_file() and decode_key() give it",
+                    "the key must be bytes, as read_key_file() and decode_key() return it",
                 )
             })?;
             spec.key = Some(KeySource::Given(keys::key_from(&key)?));
@@ -107,18 +114,55 @@ impl Spec {
                 None => {}
             }
         }
-        if let (Some(source), Some(option)) = (
-            &spec.key,
+        if let (Some(key), Some(option)) = (
+            self.key(py)?,
             OPTIONS.iter().find(|option| option.sets == Sets::Key),
         ) {
-            let key = match source {
-                KeySource::File(path) => keys::read_key_file(py, crate::spec::expand_home(path))?,
-                KeySource::Text(text) => keys::decode_key(py, text)?,
-                KeySource::Given(key) => PyBytes::new(py, key.as_bytes()),
-            };
             found.set_item(option.keyword(), key)?;
         }
         Ok(found)
+    }
+
+    /// The shared key, if there is one. Reads the key file, and raises OSError where it cannot.
+    fn key<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.spec
+            .key
+            .as_ref()
+            .map(|source| match source {
+                KeySource::File(path) => keys::read_key_file(py, crate::spec::expand_home(path)),
+                KeySource::Text(text) => keys::decode_key(py, text),
+                KeySource::Given(key) => Ok(PyBytes::new(py, key.as_bytes())),
+            })
+            .transpose()
+    }
+
+    /// What may be unpickled beside plain data.
+    #[getter]
+    fn allow(&self) -> Vec<String> {
+        self.spec.allow.clone()
+    }
+
+    /// Whether what crosses is compressed.
+    #[getter]
+    fn compress(&self) -> bool {
+        self.spec.compress.unwrap_or(false)
+    }
+
+    /// What the connection is to be called, where that is said.
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.spec.name.as_deref()
+    }
+
+    /// Whether it goes by SSH: True or False, or the ssh program to go by.
+    #[getter]
+    fn ssh(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let value = match self.spec.transport() {
+            Transport::Ssh => OptionValue::Switch(true),
+            Transport::OpenSsh(path) => OptionValue::Program(path),
+            Transport::Tcp | Transport::Local => OptionValue::Switch(false),
+        };
+        object(py, value)
     }
 
     /// The program's own options, as a dictionary of texts.
@@ -209,7 +253,7 @@ fn text_of(option: &SpecOption, value: &Bound<'_, PyAny>) -> PyResult<OsString> 
     let path: PathBuf = value.extract().map_err(|_| {
         let found = value.get_type().name().map(|name| name.to_string());
         PyTypeError::new_err(format!(
-            "{}: a text, a path, a number, a list, True or False is wanted, not {}",
+            "{}: expected text, a path, a number, a list, True or False, not {}",
             option.keyword(),
             found.unwrap_or_default()
         ))
@@ -236,40 +280,4 @@ fn object(py: Python<'_>, value: OptionValue) -> PyResult<Py<PyAny>> {
 
 fn program(path: &Path) -> &OsStr {
     path.as_os_str()
-}
-
-/// As `Spec.parse`: its parameters with `key_in_spec` among them, and the program's own options.
-#[pyfunction]
-pub(super) fn parse_spec<'py>(
-    py: Python<'py>,
-    text: &str,
-    custom: Option<&Bound<'py, PyAny>>,
-) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
-    let spec = Spec::parse(text, custom)?;
-    let found = spec.parameters(py)?;
-    found.set_item("key_in_spec", spec.key_in_spec())?;
-    Ok((found, spec.custom(py)?))
-}
-
-/// The spec that is meant: one itself, or a dictionary of `Client` parameters. Host None is this machine.
-pub(super) fn spec_from(parameters: &Bound<'_, PyAny>) -> PyResult<ConnectionSpec> {
-    if let Ok(spec) = parameters.cast::<Spec>() {
-        return Ok(spec.get().spec.clone());
-    }
-    let mut host = None;
-    let mut port = None;
-    let mut rest = Vec::new();
-    for (keyword, value) in parameters.cast::<PyDict>()?.iter() {
-        let keyword: String = keyword.extract()?;
-        match keyword.as_str() {
-            "host" => host = value.extract::<Option<String>>()?,
-            "port" => port = value.extract()?,
-            _ => rest.push((keyword, value)),
-        }
-    }
-    let mut spec = Spec::for_host(host.as_deref(), port)?;
-    for (keyword, value) in rest {
-        spec = spec.with_option(&keyword, &value)?;
-    }
-    Ok(spec.spec)
 }

@@ -122,7 +122,7 @@ impl Handshakes {
         }
     }
 
-    /// Takes a place, from another where there is none left.
+    /// Takes a place, from another connection if none is left.
     pub(super) fn enter(&self, address: IpAddr) -> Place {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.entries.len() >= self.limit

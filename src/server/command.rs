@@ -6,7 +6,7 @@ use std::io;
 use crate::process::{self, ErrorOutput, Group, Spawned};
 
 /// What a command inherits. Everything else of the server's environment stays with the server, as
-/// with sshd: a password in the variable of a shell that once started the server is nobody's.
+/// with sshd: a password in a variable of the shell that started the server must not reach clients.
 const PASSED_ON: [&str; 12] = [
     "PATH",
     "HOME",

@@ -34,7 +34,7 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 /// Read from a command's output at once; a pipe holds as much.
 const READ_SIZE: usize = 65_536;
 
-/// The end of the server, told to every connection: the sentence for the client.
+/// The end of the server, sent to every connection: the sentence for the client.
 pub(super) type Stop = watch::Receiver<Option<String>>;
 
 /// Serves one connection to its end.
@@ -54,7 +54,7 @@ pub(super) async fn serve(
         result = timeout(limit, handshake::accept(&mut stream, &key)) => result,
         () = place.evicted.notified() => {
             handshake::refuse(&mut stream, Refusal::Busy).await;
-            context.refused(&peer, "too many handshakes under way");
+            context.refused(&peer, "too many handshakes in progress");
             return;
         }
         _ = stopped(&mut stop) => return,
@@ -80,7 +80,7 @@ pub(super) async fn stopped(stop: &mut Stop) -> String {
     sentence
         .ok()
         .and_then(|sentence| sentence.clone())
-        .unwrap_or_else(|| "the server is ending".to_owned())
+        .unwrap_or_else(|| "the server is shutting down".to_owned())
 }
 
 /// The address as it is shown in logs.
@@ -105,10 +105,10 @@ async fn authenticated(
         context.options.liveness,
     );
     let Some(seat) = context.connections.enter() else {
-        context.refused(peer, "as many connections as allowed are open");
+        context.refused(peer, "the limit of connections is reached");
         return farewell(
             &sender,
-            "it has as many connections as it allows; try again later or raise --max-connections",
+            "the server's limit of connections is reached; try again later or raise --max-connections",
         )
         .await;
     };
@@ -127,7 +127,7 @@ async fn authenticated(
         }
         Err(_) => {
             context.refused(peer, "it did not say in time what to run");
-            farewell(&sender, "nothing was said in time to be run").await;
+            farewell(&sender, "the first message did not arrive in time").await;
         }
     }
 }
@@ -215,7 +215,7 @@ async fn run(
         Ended::Lost(error) => format!("lost: {error}"),
         Ended::Stopped(sentence) => {
             farewell(&sender, sentence).await;
-            "the server ends".to_owned()
+            "the server is shutting down".to_owned()
         }
     };
     if !matches!(ended, Ended::Exited(_)) && timeout(COMMAND_GRACE, child.wait()).await.is_err() {
@@ -295,7 +295,7 @@ async fn input(mut receiver: LinkReceiver, stdin: ChildStdin, requests: &mut Req
             Some(Ok(Incoming::Data(bytes))) => {
                 requests.feed(&bytes);
                 if let Some(queue) = &queue {
-                    // Where the command reads no more, its end will be told by its exit.
+                    // If the command reads no more, its exit will report its end.
                     let _ = queue.send(bytes);
                 }
             }

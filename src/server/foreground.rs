@@ -1,4 +1,4 @@
-//! A server as a process: signals, the key file read again, and what systemd is told.
+//! A server as a process: signals, reloading of the key file, and notifications to systemd.
 
 use std::path::Path;
 
@@ -40,19 +40,19 @@ pub async fn serve_until_signal(server: Server) -> std::io::Result<()> {
         }
         ending = true;
         notify_systemd("STOPPING=1");
-        handle.stop(&format!("the server is being ended ({name})"));
+        handle.stop(&format!("the server is shutting down ({name})"));
     }
 }
 
 fn reload(handle: &Handle) {
     let options = &handle.context.options;
     let Some(path) = &options.key_file else {
-        warn!("SIGHUP, but the key was not read from a file and stays");
+        warn!("SIGHUP ignored, because the key was not read from a file");
         return;
     };
     match read(path, options.allow_short_key).and_then(|key| handle.set_key(&key)) {
         Ok(()) => info!(file = %path.display(), "the key was read again"),
-        Err(error) => error!(%error, "the key was not read again; the old one stays"),
+        Err(error) => error!(%error, "the key cannot be read again; the old one stays in use"),
     }
 }
 
@@ -60,8 +60,8 @@ fn read(path: &Path, allow_short: bool) -> Result<Vec<u8>, ServerError> {
     Ok(key::from_file(path, allow_short)?.key.as_bytes().to_vec())
 }
 
-/// Tells systemd, where it started this process and asked to be told (sd_notify(3)). It is one
-/// datagram; whoever does not listen misses nothing.
+/// Notifies systemd if it started this process and asked for it (sd_notify(3)). It is one
+/// datagram; if nothing listens, nothing is lost.
 fn notify_systemd(state: &str) {
     #[cfg(target_os = "linux")]
     {
@@ -78,7 +78,7 @@ fn notify_systemd(state: &str) {
         let sent = address
             .and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
         if let Err(error) = sent {
-            warn!(%error, "systemd could not be told");
+            warn!(%error, "systemd could not be notified");
         }
     }
     #[cfg(not(target_os = "linux"))]

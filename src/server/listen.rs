@@ -45,7 +45,7 @@ pub(super) fn listen(address: Option<&str>, port: u16, ipv6: bool) -> io::Result
 
 fn everywhere(port: u16, ipv6: bool) -> io::Result<Vec<TcpListener>> {
     if ipv6 {
-        // One socket serves both families, unless the system was built or told otherwise.
+        // One socket serves both families, unless the system is built or configured otherwise.
         match open((Ipv6Addr::UNSPECIFIED, port).into(), false) {
             Ok(listener) => return Ok(vec![listener]),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),

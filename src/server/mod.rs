@@ -1,14 +1,5 @@
 //! The standalone server for machines without SSH: authenticates clients by a shared key and runs
-//! what they ask for, one process a connection, as sshd would.
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+//! what they ask for, one process per connection, as sshd would.
 
 mod admission;
 #[cfg(unix)]
@@ -19,17 +10,16 @@ mod connection;
 mod foreground;
 pub mod key;
 mod listen;
+mod options;
 mod profile;
 mod request_log;
 
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -41,75 +31,27 @@ pub use crate::wire::authentication::KEY_MIN;
 pub use admission::{HANDSHAKES_MAX, parse_network};
 #[cfg(unix)]
 pub use foreground::serve_until_signal;
+pub use options::ServerOptions;
 
-/// How long a client may take to show that it holds the key (AU-9).
+/// How long a client may take to prove that it holds the key (AU-9).
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// Authenticated connections at once, unless told otherwise.
+/// Authenticated connections at once, by default.
 pub const CONNECTIONS_MAX: usize = 512;
 /// How long connections may take to end with the server.
 const STOP_GRACE: Duration = Duration::from_secs(8);
-/// Refused connections that are logged one by one within a second; the rest is counted.
+/// Refused connections that are logged individually within a second; the others are counted.
 const REFUSALS_LOGGED: u32 = 20;
 
-/// Everything about a server that can be chosen.
-#[derive(Clone, Debug)]
-pub struct ServerOptions {
-    /// Port to listen on; with 0 the system picks one.
-    pub port: u16,
-    /// Address or host name to listen on; None is all addresses.
-    pub bind: Option<String>,
-    /// Whether to listen on IPv6 too.
-    pub ipv6: bool,
-    /// Networks that may connect; none allows all.
-    pub allow: Vec<IpNet>,
-    /// Authenticated connections at once.
-    pub connections_max: usize,
-    /// Connections at once that have not yet shown that they hold the key.
-    pub handshakes_max: usize,
-    /// How long they may take.
-    pub handshake_limit: Duration,
-    /// When a silent client is asked, and when it is given up.
-    pub liveness: Liveness,
-    /// Names of environment variables that commands get beside the usual ones.
-    pub pass_environment: Vec<String>,
-    /// What the files are called that remote Python threads are profiled into: `%d`
-    /// counts them, 0 is the main thread; `%p` is the process id. Written when a thread or its client ends in order.
-    pub profile: Option<String>,
-    /// Where the key is read from again on `reload`.
-    pub key_file: Option<PathBuf>,
-    /// Whether a key shorter than KEY_MIN bytes will do.
-    pub allow_short_key: bool,
-}
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        ServerOptions {
-            port: DEFAULT_PORT,
-            bind: None,
-            ipv6: true,
-            allow: Vec::new(),
-            connections_max: CONNECTIONS_MAX,
-            handshakes_max: HANDSHAKES_MAX,
-            handshake_limit: HANDSHAKE_LIMIT,
-            liveness: Liveness::default(),
-            pass_environment: Vec::new(),
-            profile: None,
-            key_file: None,
-            allow_short_key: false,
-        }
-    }
-}
-
-/// Why a server cannot be started or a key not be used.
+/// Why a server cannot be started or a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
     /// The key is too easy to guess.
     #[error(
-        "the key has {0} letters, and fewer than {KEY_MIN} can be guessed; make one with `easycluster -g FILE`, or insist with --allow-short-key"
+        "the key has {0} characters, and keys of fewer than {KEY_MIN} can be guessed; make one with `easycluster -g FILE`, or add --allow-short-key"
     )]
     ShortKey(usize),
-    /// The key cannot be had.
+    /// The key cannot be read.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
     /// No socket could be opened.
@@ -121,10 +63,10 @@ pub enum ServerError {
         error: io::Error,
     },
     /// Profiles cannot be prepared.
-    #[error("profiling cannot be prepared: {0}")]
+    #[error("cannot set up profiling: {0}")]
     Profile(io::Error),
     /// This system is not served yet.
-    #[error("the standalone server runs on Unix systems only so far")]
+    #[error("the standalone server runs only on Unix systems")]
     Platform,
 }
 
@@ -148,7 +90,7 @@ impl Context {
             .clone()
     }
 
-    /// Logs a refused connection, but not so many that the log is the damage.
+    /// Logs a refused connection, but limits how many are logged, so that a flood does not fill the log.
     fn refused(&self, peer: &str, reason: &str) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, count) = *refusals;
@@ -186,7 +128,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Ends the server: clients are told `sentence`, their commands are ended, `run` returns.
+    /// Ends the server: clients receive `sentence`, their commands are ended, `run` returns.
     pub fn stop(&self, sentence: &str) {
         self.stop.send_replace(Some(sentence.to_owned()));
     }

@@ -33,7 +33,7 @@ impl Profile {
         let name = format!("easycluster-profile-{:016x}", u64::from_ne_bytes(random));
         let folder = std::env::temp_dir().join(name);
         let mut builder = std::fs::DirBuilder::new();
-        // Nobody else may put code there.
+        // No other user may put code there.
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&folder)?;

@@ -20,7 +20,7 @@ enum Place {
     Header,
     /// In a payload: what is kept of it is in `kept`, this much is still to pass.
     Payload { header: Header, left: u32 },
-    /// Not understood, or nobody listens: nothing is looked at any more.
+    /// Not understood, or not logged: the rest is not read.
     Off,
 }
 
@@ -102,7 +102,7 @@ impl RequestLog {
             left: header.length,
         };
         if header.length == 0 {
-            self.tell(header);
+            self.report(header);
         }
     }
 
@@ -126,12 +126,12 @@ impl RequestLog {
         let left = left.saturating_sub(u32::try_from(taken.len()).unwrap_or(u32::MAX));
         self.place = Place::Payload { header, left };
         if left == 0 {
-            self.tell(header);
+            self.report(header);
         }
         rest
     }
 
-    fn tell(&mut self, header: Header) {
+    fn report(&mut self, header: Header) {
         if header.kind.is_request() {
             self.count += 1;
             // Deflated payloads and those in parts with buffers do not begin with the pickle.

@@ -30,7 +30,7 @@ pub enum ServiceError {
     )]
     NotRoot(&'static str),
     /// Nothing on this system starts services that this program knows.
-    #[error("this system has neither systemd nor another service manager that is known here: {0}")]
+    #[error("this system has neither systemd nor another supported service manager: {0}")]
     NoManager(String),
     /// The service is not there.
     #[error("the service is not installed; install it with `easycluster service install`")]

@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// the place for exceptions; the unit says so.
 const HARDENING: &str = "\
 # Remote code runs under these as well. Where it needs more, `systemctl edit easycluster`
-# and set the line anew, such as ProtectSystem=no to install packages.
+# and set the line again, such as ProtectSystem=no to install packages.
 NoNewPrivileges=yes
 ProtectSystem=full
 ProtectClock=yes
@@ -87,7 +87,6 @@ fn quote(word: &OsStr) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

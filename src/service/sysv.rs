@@ -116,7 +116,7 @@ impl SysV {
         }
         Err(io::Error::new(
             io::ErrorKind::NotFound,
-            "nothing here registers init scripts (tried update-rc.d, chkconfig, install_initd)",
+            "no program here registers init scripts (tried update-rc.d, chkconfig, install_initd)",
         ))
     }
 
@@ -124,8 +124,9 @@ impl SysV {
         let mut line = String::new();
         for word in std::iter::once(program).chain(arguments.iter().map(OsString::as_os_str)) {
             let word = word.to_string_lossy();
-            let word = shlex::try_quote(&word)
-                .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a word with a NUL"))?;
+            let word = shlex::try_quote(&word).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidInput, "an argument with a NUL")
+            })?;
             line.push_str(&word);
             line.push(' ');
         }

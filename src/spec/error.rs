@@ -12,7 +12,7 @@ use crate::spec::options;
 pub enum SpecErrorKind {
     /// The text does not follow the grammar, or a value is none that its option takes.
     Malformed,
-    /// An option that nobody knows.
+    /// An unknown option.
     Unknown,
     /// An option that was given before.
     Duplicate,

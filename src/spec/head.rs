@@ -34,7 +34,7 @@ pub(super) fn parse_port(text: &str) -> Result<u16, String> {
         .then(|| text.parse().ok())
         .flatten()
         .filter(|port| *port != 0)
-        .ok_or_else(|| format!("{text:?} is not a port: a port is a number from 1 to 65535"))
+        .ok_or_else(|| format!("{text:?} is not a valid port: a port is a number from 1 to 65535"))
 }
 
 type HeadError = (Range<usize>, String);
@@ -75,7 +75,7 @@ pub(super) fn parse_user(user: &str) -> Result<String, String> {
             .chars()
             .any(|letter| letter.is_whitespace() || "'\"`$;&|<>(){}[]*?!#,/=:".contains(letter))
     {
-        return Err("this is not a user name".to_string());
+        return Err("this is not a valid user name".to_string());
     }
     Ok(user.to_string())
 }
@@ -95,7 +95,7 @@ pub(super) fn parse_host(host: &str) -> Result<Host, String> {
     }
     if host.is_empty() {
         return Err(
-            "the host is empty; this machine without a network is written :local".to_string(),
+            "the host is empty; for this machine without a network, write :local".to_string(),
         );
     }
     if let Ok(address) = host.parse::<Ipv4Addr>() {
@@ -106,11 +106,11 @@ pub(super) fn parse_host(host: &str) -> Result<Host, String> {
         .filter(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
         .count();
     if numbers == 4 && host.split('.').count() == 4 {
-        return Err("this is not an IPv4 address".to_string());
+        return Err("this is not a valid IPv4 address".to_string());
     }
     let allowed = |letter: char| letter.is_alphanumeric() || "._-%+~".contains(letter);
     if host.starts_with('-') || !host.chars().all(allowed) {
-        return Err("this is not a host name".to_string());
+        return Err("this is not a valid host name".to_string());
     }
     Ok(Host::Name(host.to_string()))
 }
@@ -123,7 +123,7 @@ pub(super) fn parse_ipv6(text: &str) -> Result<Host, String> {
     };
     let parsed: Ipv6Addr = address
         .parse()
-        .map_err(|_| "this is not an IPv6 address; only those stand in brackets")?;
+        .map_err(|_| "this is not a valid IPv6 address, and only those are written in brackets")?;
     let good_zone = |zone: &str| {
         !zone.is_empty()
             && zone
@@ -132,7 +132,7 @@ pub(super) fn parse_ipv6(text: &str) -> Result<Host, String> {
     };
     match zone {
         Some(zone) if !good_zone(zone) => Err(
-            "this is not a zone: the name or number of a network interface follows the %"
+            "this is not a valid zone: the name or number of a network interface follows the %"
                 .to_string(),
         ),
         zone => Ok(Host::V6(parsed, zone.map(str::to_string))),

@@ -30,7 +30,7 @@ pub(crate) struct SpecOption {
     pub(super) parse: Parse,
     /// Its value, where it is set.
     pub(crate) show: fn(&ConnectionSpec) -> Option<OptionValue>,
-    /// Its value is shown to nobody (CS-28).
+    /// Its value is never shown (CS-28).
     pub(super) secret: bool,
 }
 
@@ -92,7 +92,7 @@ const PLAIN: SpecOption = SpecOption {
     secret: false,
 };
 
-/// What [`ConnectionSpec`]'s `Display` writes in place of a key; refused when it comes back.
+/// What [`ConnectionSpec`]'s `Display` writes instead of a key; refused when it is parsed.
 pub(super) const HIDDEN_KEY: &str = "(hidden)";
 
 /// Every option there is.
@@ -346,7 +346,7 @@ impl SpecOption {
             Local => no_meaning_for_local(name),
             Tcp => format!("option {name:?} is for SSH only: write user@host, or add ssh=yes"),
             Ssh | OpenSsh => format!(
-                "option {name:?} has no meaning for an ssh program, which makes a connection for each client: write ssh=yes"
+                "option {name:?} cannot be used with an ssh program, which makes a connection for each client: write ssh=yes"
             ),
         })
     }
@@ -369,7 +369,7 @@ pub(super) fn no_meaning_for_local(name: &str) -> String {
         .map(|option| option.name)
         .collect();
     format!(
-        "{name:?} has no meaning for :local; it takes {}",
+        "{name:?} cannot be used with :local; it takes {}",
         takes.join(", ")
     )
 }

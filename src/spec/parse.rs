@@ -170,7 +170,7 @@ fn parse(spec: &str, settings: &ParseOptions<'_>) -> Result<ConnectionSpec, Spec
         match parsed.ssh {
             None => parsed.ssh = Some(SshChoice::Yes),
             Some(SshChoice::No) => {
-                let reason = format!("{URL_SCHEME} says SSH, and an option says that it is not");
+                let reason = format!("{URL_SCHEME} means SSH, but an option says otherwise");
                 return Err(reader.error(Conflict, 0..head_at, reason));
             }
             Some(SshChoice::Yes | SshChoice::Program(_)) => {}
@@ -214,7 +214,7 @@ fn check_text(spec: &str, tail_at: usize) -> Result<(), SpecError> {
     }
     if let Some(place) = bare_ipv6(spec) {
         let (user, address) = spec.split_at_checked(place.start).unwrap_or(("", spec));
-        let reason = format!("an IPv6 address stands in brackets: {user}[{address}]");
+        let reason = format!("an IPv6 address must be in brackets: {user}[{address}]");
         return Err(SpecError::new(Malformed, spec, place, reason));
     }
     Ok(())
@@ -328,7 +328,7 @@ impl Reader<'_> {
         if self.seen.insert(slot(option, name), seen).is_some() {
             let reason = match option.map(|option| option.sets) {
                 Some(Sets::Key) => {
-                    "the key is given twice (kf, keyfile and key say the same)".to_string()
+                    "the key is given twice (kf, keyfile and key are one option)".to_string()
                 }
                 Some(Sets::User) => "the user is given twice".to_string(),
                 Some(Sets::Own) | None => format!("option {name:?} is given twice"),
@@ -385,7 +385,7 @@ fn slot(option: Option<&SpecOption>, name: &str) -> String {
 
 fn no_equals_sign(item: &Item, is_number: bool) -> &'static str {
     if is_number {
-        "a port stands directly behind the host"
+        "a port follows the host directly"
     } else if item.text.contains('@') {
         "neither a port nor an option; a password has no place in a connection spec, use a key or an agent"
     } else {

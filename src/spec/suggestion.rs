@@ -7,7 +7,7 @@ pub(super) fn unknown(name: &str) -> String {
     let plain = |name: &str| name.to_lowercase().replace(['_', '-', ' '], "");
     let wanted = plain(name);
     if wanted == "port" {
-        return "a port is not an option: it stands directly behind the host, as in host:2222"
+        return "a port is not an option: it follows the host directly, as in host:2222"
             .to_string();
     }
     if wanted == "password" || wanted == "passwd" {

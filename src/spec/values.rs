@@ -113,7 +113,7 @@ pub(super) fn timeout(value: &str) -> Result<Duration, String> {
         .flatten();
     time.filter(|time| !time.is_zero() && *time <= Duration::from_secs(MAX_TIMEOUT))
         .ok_or_else(|| {
-            format!("{value:?} is not a time limit: seconds, more than 0 and at most {MAX_TIMEOUT}")
+            format!("{value:?} is not a valid time limit: seconds, more than 0 and at most {MAX_TIMEOUT}")
         })
 }
 

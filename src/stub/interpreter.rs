@@ -21,7 +21,7 @@ pub(super) fn read(rpython: &str) -> Result<Interpreter, String> {
         None if is_plain(path) && !path.starts_with('-') => format!("\"{path}\""),
         _ => {
             return Err(format!(
-                "rpython={rpython:?} has characters that not every shell passes on; it takes a name or a path, ~/ for the home directory, and arguments behind it: ~/venv/bin/python -S"
+                "rpython={rpython:?} has characters that not every shell passes on unchanged; it takes a name or a path, ~/ for the home directory, and arguments after it: ~/venv/bin/python -S"
             ));
         }
     };
@@ -29,7 +29,7 @@ pub(super) fn read(rpython: &str) -> Result<Interpreter, String> {
     for argument in arguments {
         if !is_plain(argument) {
             return Err(format!(
-                "the argument {argument:?} in rpython= has characters that not every shell passes on"
+                "the argument {argument:?} in rpython= has characters that not every shell passes on unchanged"
             ));
         }
         words.push_str(&format!("\"{argument}\" "));

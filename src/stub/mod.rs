@@ -1,4 +1,4 @@
-//! The stub that this crate carries inside itself, and the remote command that starts it (spec/bootstrap.md).
+//! The stub that is embedded in this crate, and the remote command that starts it (spec/bootstrap.md).
 
 #[cfg(test)]
 mod assemble;
@@ -34,7 +34,7 @@ pub fn file(path: &str) -> Option<&'static str> {
     SOURCES.get_file(path)?.contents_utf8()
 }
 
-/// The first part of the stub, which stands behind the command: raw deflate (BS-6).
+/// The first part of the stub, which follows the command: raw deflate (BS-6).
 pub fn stub() -> Bytes {
     Bytes::from_static(part!("core"))
 }
@@ -72,7 +72,7 @@ impl Bootstrap {
             ConnectError::new(
                 "local",
                 Stage::Configure,
-                format!("the system gives no random numbers: {error}"),
+                format!("the operating system provides no random numbers: {error}"),
             )
         })?;
         let marker: String = random.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -19,6 +19,7 @@ use crate::stub::Bootstrap;
 
 /// A question to the user that a connection needs answered.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Question {
     /// The host that it is about.
     pub host: String,
@@ -34,6 +35,7 @@ pub type Prompter = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
 
 /// What every transport needs to know beside its target.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct TransportOptions {
     /// Time limits.
     pub limits: StageLimits,
@@ -44,6 +46,27 @@ pub struct TransportOptions {
 }
 
 impl TransportOptions {
+    /// The same with other time limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: StageLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same with an observer of the stages.
+    #[must_use]
+    pub fn with_observer(mut self, observer: StageObserver) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The same with somebody who answers questions.
+    #[must_use]
+    pub fn with_prompter(mut self, prompter: Prompter) -> Self {
+        self.prompter = Some(prompter);
+        self
+    }
+
     /// Tells the observer, if there is one.
     pub fn reached(&self, stage: Stage, elapsed: Duration, detail: impl Into<String>) {
         crate::progress::reached(self.observer.as_ref(), stage, elapsed, detail);

@@ -38,7 +38,7 @@ pub fn target_of(spec: &ConnectionSpec, program: PathBuf) -> Result<OpenSshTarge
     for option in overrides(spec) {
         let text = option_text(&option).map_err(|reason| {
             ConnectError::new(spec.label(), Stage::Configure, reason)
-                .with_hint("take ssh=yes, the native transport")
+                .with_hint("use ssh=yes, the native transport")
         })?;
         extra.extend(["-o".into(), text]);
     }
@@ -94,7 +94,7 @@ pub async fn open(
         .arg(command);
     let spawned = process::spawn(ssh, group, ErrorOutput::Piped).map_err(|error| {
         fail(format!("{}: {error}", target.program.display()))
-            .with_hint("name the ssh program by its full path in the spec, or take ssh=yes for the native transport")
+            .with_hint("name the ssh program by its full path in the spec, or use ssh=yes for the native transport")
     })?;
     let (writer, reader) = spawned.into_halves();
     options.reached(

@@ -1,4 +1,4 @@
-//! DEFLATED payloads: one zlib stream a frame, bounded when inflated (FR-10).
+//! DEFLATED payloads: one zlib stream per frame, bounded when inflated (FR-10).
 
 use std::io::{Read, Write};
 
@@ -51,7 +51,7 @@ pub fn inflate(payload: Segments) -> Result<Bytes, ProtocolError> {
     }
     if decoder.total_in() != deflated.len() as u64 {
         return Err(ProtocolError::Malformed(
-            "a deflated payload goes on after its end",
+            "a deflated payload has bytes after its end",
         ));
     }
     Ok(Bytes::from(inflated))

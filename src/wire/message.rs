@@ -100,7 +100,7 @@ pub struct Incoming {
     flags: Flags,
     limit: u64,
     received: u64,
-    // None once nobody wants the message: its chunks are counted, not kept.
+    // None once the message is not wanted any more: its chunks are counted, not kept.
     gather: Option<Gather>,
 }
 

@@ -6,9 +6,9 @@ import pickle
 import pickletools
 
 import pytest
-from easycluster import _native
+from easycluster import _kinds, _native
 
-DEPTH = 10_000
+DEPTH = 1_000
 
 
 def nested(depth: int) -> bytes:
@@ -57,9 +57,15 @@ def test_the_kinds_of_requests_are_those_of_the_contract():
     assert kinds == _native.REQUEST_KINDS
 
 
+def test_the_kinds_of_completions_are_those_of_the_extension():
+    assert sorted(_native.COMPLETION_KINDS.values()) == list(range(9))
+    for name, number in _native.COMPLETION_KINDS.items():
+        assert getattr(_kinds, name) == number
+
+
 def test_many_connections_are_opened_by_one_call():
-    local = {'host': None}
-    nowhere = {'host': '127.0.0.1', 'port': 1, 'ssh': True}
+    local = _native.Spec.for_host()
+    nowhere = _native.Spec.for_host('127.0.0.1', 1).with_option('ssh', True)
     opening = [(place, 'bounded_definitions', 4, False, None) for place in (local, nowhere, local)]
     first, failure, second = _native.connect_many(opening, 2)
     assert isinstance(failure, Exception)

@@ -101,8 +101,8 @@ def test_objects_whose_flags_are_hidden_do_not_become_pointers():
         for value in (dtype, array_of(dtype)):
             with pytest.raises(Refused):
                 unpickle(pickle.dumps(value))
-    with pytest.raises(TypeError):
-        # With the right flags NumPy itself refuses bytes for objects.
+    with pytest.raises(Refused, match='state that is none'):
+        # Bytes are no objects with the right flags either.
         unpickle(pickle.dumps(array_of(OBJECT)))
     scalar = numpy.float64(1).__reduce__()[0]
     with pytest.raises(Refused):
@@ -150,8 +150,13 @@ def test_data_types_arrive(spec, protocol):
     data = pickle.dumps([array, array, array[:1]], protocol)
     got = unpickle(data)
     # As the plain unpickler has it, which turns foreign byte orders into this machine's.
-    expected = pickle.loads(data)
-    assert got[0] is got[1] and got[0].dtype == expected[0].dtype and pickle.dumps(got, 4) == pickle.dumps(expected, 4)
+    # NumPy 1.26 divides by zero where items have no bytes.
+    expected = pickle.loads(data) if array.dtype.itemsize else [array, array, array[:1]]
+    assert got[0] is got[1]
+    for arrived, plain in zip(got, expected):
+        assert (
+            arrived.dtype == plain.dtype and repr(arrived.tolist()) == repr(plain.tolist()) and arrived.flags.writeable
+        )
 
 
 def test_data_types_with_metadata_and_alignment_arrive():

@@ -7,9 +7,8 @@ import pickle
 import socket
 import threading
 
-import easycluster
 import pytest
-from easycluster import AsyncClient, Client, ConnectError, Connection, ThreadedClient
+from easycluster import AsyncClient, Client, ConnectError, Connection, ThreadedClient, _native
 
 
 @pytest.fixture
@@ -47,14 +46,12 @@ def test_what_does_not_answer_is_a_timeout():
 
 
 def test_a_connection_alone_connects_and_closes(sshd):
-    params = easycluster.parse_connection_spec(sshd.spec())
     connection = Connection(None)
     with pytest.raises(ValueError, match='key'):
         connection.connect('127.0.0.1')
     with pytest.raises(ValueError, match='reconnect'):
         connection.reconnect()
-    connection._options = {name: params[name] for name in ('identity', 'known_hosts', 'config') if name in params}
-    connection.connect(params['host'], params['port'], user=params['user'], ssh=True)
+    connection.connect(_native.Spec.parse(sshd.spec()), ssh=True)
     assert connection.connected and connection.server_info['pid'] > 0
     assert repr(connection) == '<Connection %s>' % connection.peername
     connection.close()

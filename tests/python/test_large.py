@@ -58,7 +58,7 @@ def test_a_large_array_is_not_held_twice_here(connect):
     client.import_module('numpy')
     array = numpy.zeros(256 * MIB, dtype='u1')
     client.call('len', array[:100])
-    # The most so far, which other tests of this process have driven up, begins anew.
+    # The most so far, which other tests of this process have driven up, begins again.
     Path('/proc/self/clear_refs').write_text('5')
     before = peak()
     assert client.call('len', array) == len(array)

@@ -8,6 +8,7 @@ from pathlib import Path
 import easycluster
 import pytest
 from easycluster import AsyncClient, Client, ClientGroup, Connection, ThreadedClient
+from easycluster._caller import SpecOptions
 
 PACKAGE = Path(easycluster.__file__).parent
 
@@ -23,8 +24,15 @@ ORDER = [
     '_output',
     '_responses',
     '_pickling.tables',
-    '_pickling.dtypes',
+    '_pickling.trust',
+    '_pickling.keys',
+    '_pickling.made',
+    '_pickling.classes',
+    '_pickling.exceptions',
+    '_pickling.members',
     '_pickling.iterators',
+    '_pickling.makers',
+    '_pickling.arrays',
     '_pickling.policy',
     '_pickling.unpickler',
     '_pickling.references',
@@ -161,3 +169,15 @@ def test_who_is_derived_from_whom():
     for kind in (ThreadedClient, AsyncClient):
         assert all(len(base.__bases__) == 1 for base in kind.__mro__[:-1])
     assert not issubclass(ClientGroup, Connection)
+
+
+def test_an_option_of_a_spec_stands_in_one_place():
+    """docs/how-to-add.md promises it. Names that are words of other things too are left out."""
+    for option in set(SpecOptions.__annotations__) - {'timeout', 'name', 'config'}:
+        places = [
+            path.name
+            for path in sorted(PACKAGE.rglob('*.py'))
+            for node in ast.walk(ast.parse(path.read_text('utf-8')))
+            if option in (getattr(node, 'id', None), getattr(node, 'arg', None), getattr(node, 'value', None))
+        ]
+        assert places == ['_caller.py'], option

@@ -111,7 +111,7 @@ def test_two_threads_show_one_clients_output_in_order():
 
 
 def test_an_answer_waits_a_moment_for_our_own_terminal(monkeypatch):
-    """And not for ever: somebody may have stopped it."""
+    """And not forever: it may have been stopped."""
     begun = threading.Event()
     go_on = threading.Event()
 

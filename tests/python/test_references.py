@@ -51,7 +51,7 @@ def test_each_receipt_is_given_back_once(references):
 
 
 def test_an_object_that_comes_again_while_its_proxy_goes_stays_one_proxy(references):
-    """The old proxy is gone and noted; before anybody gives it back, the object is received anew."""
+    """The old proxy is gone and noted; before it is released, the object is received again."""
     old = references.load(('r', 7, 1))
     del old
     gc.collect()

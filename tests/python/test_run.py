@@ -136,3 +136,52 @@ def test_lines_are_those_of_the_file(rmt):
 ])  # fmt: skip
 def test_annotations_become_blanks_where_that_is_certain(source, bare):
     assert without_annotations(textwrap.dedent(source)) == bare
+
+
+def test_what_stands_at_the_margin_within_a_function_stays_there(client):
+    # fmt: off
+    def inner(end):
+        text = '''first
+second
+    third''' + end
+    # a comment at the margin
+        return text, len(
+'four'
+        )
+    # fmt: on
+
+    class Holder:
+        @staticmethod
+        def method(number: int) -> int:
+            """Several
+            lines."""
+            return number + 1
+
+    assert client.run(inner, '!') == ('first\nsecond\n    third!', 4)
+    assert client.run(Holder.method, 1) == 2
+
+
+def test_an_inner_function_has_its_own_lines_in_tracebacks(client):
+    def fails():
+        value = 1
+        raise ValueError(value)
+
+    with pytest.raises(RemoteException) as raised:
+        client.run(fails, origexc=False)
+    line = fails.__code__.co_firstlineno + 2
+    assert 'line %d, in fails' % line in ''.join(raised.value.text)
+
+
+def test_a_file_that_has_changed_is_told(client, tmp_path, monkeypatch):
+    path = tmp_path / 'edited_after_import.py'
+    path.write_text('def first():\n    return 1\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import edited_after_import
+
+    for changed in ('def zeroth():\n    return 0\n\ndef first():\n    return 1\n', 'def first(:\n', ''):
+        path.write_text(changed)
+        with pytest.raises(TypeError, match='edited_after_import.py has changed|cannot be found'):
+            client.run(edited_after_import.first)
+    path.write_text('# now\ndef first():\n    return 1\n')
+    with pytest.raises(TypeError, match='has changed since it was imported'):
+        client.run(edited_after_import.first)

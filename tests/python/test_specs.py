@@ -41,7 +41,7 @@ def test_a_url_is_a_spec():
 def test_a_slip_is_answered_with_the_name():
     with pytest.raises(ValueError, match='did you mean "rpython"'):
         easycluster.parse_connection_spec('u@h:rpyton=python3')
-    with pytest.raises(ValueError, match='stands directly behind the host'):
+    with pytest.raises(ValueError, match='follows the host directly'):
         easycluster.parse_connection_spec('u@h:port=22')
 
 

@@ -1,4 +1,4 @@
-"""The package's face: type stubs, docstrings, and what it may not depend on."""
+"""The package from outside: type stubs, docstrings, and what it may not depend on."""
 
 from __future__ import annotations
 

@@ -379,7 +379,7 @@ fn labels_name_the_connection_without_its_options() {
     }
 }
 
-/// A value of any letters, with those that matter to the grammar often.
+/// A value of any characters, with those that matter to the grammar often.
 fn value() -> impl Strategy<Value = String> {
     let special = prop::sample::select(vec![
         ':', '\\', '=', '@', '[', ']', '\'', '"', '#', ' ', ',',

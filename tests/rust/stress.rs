@@ -133,10 +133,7 @@ async fn one_call(client: Client, seed: u64) -> Result<(), String> {
 }
 
 async fn stress(interpreter: &Interpreter, calls: u64, seed: u64) {
-    let options = ConnectOptions {
-        output: OutputSink::discard(),
-        ..ConnectOptions::default()
-    };
+    let options = ConnectOptions::default().with_output(OutputSink::discard());
     let spec = format!(":local:rpython={}", interpreter.to_str());
     let client = Client::connect(&spec.parse().unwrap(), options)
         .await

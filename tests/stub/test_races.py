@@ -27,7 +27,7 @@ try:
 except ImportError:
     import thread
 def refused(*args):
-    raise thread.error('no thread to be had')
+    raise thread.error('no thread available')
 thread.start_new_thread = refused
 """
 

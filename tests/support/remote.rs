@@ -156,9 +156,6 @@ pub fn answers(list: &[&str]) -> (TransportOptions, Arc<Mutex<Vec<Question>>>) {
             .push(question.clone());
         left.lock().expect("nobody panics").pop()
     });
-    let options = TransportOptions {
-        prompter: Some(prompter),
-        ..TransportOptions::default()
-    };
+    let options = TransportOptions::default().with_prompter(prompter);
     (options, asked)
 }

@@ -62,18 +62,15 @@ impl Printed {
     /// Options whose output is collected here.
     pub fn options(&self) -> ConnectOptions {
         let printed = self.clone();
-        ConnectOptions {
-            output: OutputSink::new(move |output: Output| {
-                let mut streams = printed.0.lock().unwrap();
-                let stream = if output.stderr {
-                    &mut streams.1
-                } else {
-                    &mut streams.0
-                };
-                stream.extend_from_slice(&output.data);
-            }),
-            ..ConnectOptions::default()
-        }
+        ConnectOptions::default().with_output(OutputSink::new(move |output: Output| {
+            let mut streams = printed.0.lock().unwrap();
+            let stream = if output.stderr {
+                &mut streams.1
+            } else {
+                &mut streams.0
+            };
+            stream.extend_from_slice(&output.data);
+        }))
     }
 
     /// Standard output so far.

@@ -1,4 +1,4 @@
-"""The rules of the tests in Python that no linter knows; tests/rust/tidy.rs has those of all code."""
+"""The rules of the tests in Python that no linter knows; tests/rust/tidy has those of all code."""
 
 import ast
 from pathlib import Path

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import _errors
 from .._shared import objects
+from .made import Made
 
 # What they may be remade of. Anything else could be a way to have code of a class run, or a function called by whoever goes
 # through the iterator.
@@ -47,14 +48,27 @@ class _Remote:
         return item
 
 
+def _remote(proxy: objects.RemoteProxy, start: Any = 0) -> Made:
+    if type(start) is not int:
+        raise _errors.Refused('a server sent an iterator that begins at a %s' % type(start).__name__)
+    return Made(_Remote(proxy, start), _set_place)
+
+
+def _set_place(iterator: Any, state: Any) -> Any:
+    if type(state) not in (int, bool):
+        raise _errors.Refused('a server sent an iterator whose place is a %s' % type(state).__name__)
+    iterator.__setstate__(state)
+    return iterator
+
+
 def _maker(name: str, function: Callable[..., Any], forward: bool = False) -> Callable[..., Any]:
     def make(*args: Any) -> Any:
-        if forward and args and isinstance(args[0], objects.RemoteProxy):
-            return _Remote(*args)
+        if forward and args and issubclass(type(args[0]), objects.RemoteProxy):
+            return _remote(*args)
         for value in args:
             if type(value) not in _ITERATED and type(value) is not _Remote:
                 raise _errors.Refused('a server sent an iterator by %s() of a %s' % (name, type(value).__name__), name)
-        return function(*args)
+        return Made(function(*args), _set_place)
 
     return make
 

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import copyreg
+import collections
 import enum
 import sys
 from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
 from typing import Any, Union
 
-from .. import _errors
+from .. import _errors, _native
 from .._shared import objects
-from . import dtypes, iterators, tables
-
-# What is done with a name: nothing, CALLED, MADE by `__new__`, or both.
-CALLED = 1
-MADE = 2
+from . import arrays, classes, exceptions, makers, members, tables, trust
+from .made import Name
 
 Allowed = Union[str, type, ModuleType, Callable[..., Any]]
-
-
-def _latin1(text: str, encoding: str = 'latin1') -> bytes:
-    # How protocol 2 writes bytes. Other codecs decompress, and one of them is enough to fill the memory.
-    if encoding not in ('latin1', 'latin-1', 'iso-8859-1'):
-        raise _errors.Refused(
-            'a server asked for the codec %r, which this client does not use for pickles' % (encoding,)
-        )
-    return text.encode('latin1')
-
-
-_BASES = frozenset((object, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset))
-
-
-def _reconstruct(kind: type, base: type, value: Any) -> Any:
-    # copyreg's own calls whatever base it is given, with the constructor that this one has.
-    if base not in _BASES:
-        raise _errors.Refused('a server asked for an instance of %r by way of %r' % (kind, base))
-    return copyreg._reconstructor(kind, base, value)  # type: ignore[attr-defined]
 
 
 def _look_up(module: str, name: str) -> Any:
@@ -54,7 +32,7 @@ class Policy:
         self.definitions = set(definitions)
         self._modules: set[str] = set()
         self._names: set[tuple[str, str]] = set()
-        self._cache: dict[tuple[str, str, int], Any] = {}
+        self._cache: dict[tuple[str, str], Name] = {}
         if isinstance(allow, (str, type, ModuleType)):
             allow = [allow]
         entries: Iterable[Allowed] = allow  # type: ignore[assignment]
@@ -79,50 +57,46 @@ class Policy:
             for cut in range(1, len(parts)):
                 self._names.add(('.'.join(parts[:cut]), '.'.join(parts[cut:])))
 
-    def find(self, module: str, name: str, uses: int) -> Any:
-        """The value of a name that a pickle looks up, for these uses; raises Refused."""
-        key = (module, name, uses)
+    def find(self, module: str, name: str) -> Name:
+        """What a name that a pickle looks up stands for; raises Refused."""
+        key = (module, name)
         try:
             return self._cache[key]
         except KeyError:
             pass
-        found = self._find(module, name, uses)
+        found = self._find(module, name)
         # What a definitions module holds may change.
         if module not in self.definitions:
             self._cache[key] = found
         return found
 
-    def _find(self, module: str, name: str, uses: int) -> Any:
+    def _find(self, module: str, name: str) -> Name:
         module = tables.RENAMED_MODULES.get(module, module)
         module, name = tables.RENAMED_NAMES.get((module, name), (module, name))
+        full = '%s.%s' % (module, name)
         if (module, name) in self._names or module in self._modules:
-            return self._allowed(module, name)
+            return _standard(full, self._allowed(module, name))
         if name in tables.VALUES.get(module, ()):
-            return _look_up(module, name)
-        if (module, name) == ('_codecs', 'encode'):
-            return _latin1
-        if (module, name) == ('copyreg', '_reconstructor'):
-            return _reconstruct
-        if uses == CALLED and (module, name) == ('builtins', 'getattr'):
-            return dtypes.member
-        if uses == CALLED and (module, name) == ('_operator', 'or_'):
-            return dtypes.either
-        if uses == CALLED and (module, name) in iterators.MAKERS:
-            return iterators.MAKERS[module, name]
-        if (module, name) == ('zoneinfo', 'ZoneInfo._unpickle'):
-            return _look_up('zoneinfo', 'ZoneInfo')._unpickle
+            value = _look_up(module, name)
+            return Name(full, lambda: value, *makers.uses(module, name, value))
+        if (module, name) in makers.CALLS:
+            return Name(full, call=makers.CALLS[module, name])
+        if (module, name) == ('builtins', 'getattr'):
+            return Name(full, call=members.member)
+        if (module, name) == ('_operator', 'or_'):
+            return Name(full, call=members.either)
         if module in self.definitions:
-            return self._defined(module, name, uses)
+            return self._defined(module, name)
         if module.split('.', 1)[0] == 'numpy':
-            return self._numpy(module, name, uses)
+            return self._numpy(module, name)
         if module in tables.EXCEPTION_MODULES and '.' not in name:
             found = self._exception(module, name)
             if found is not None:
-                return found
+                return _exception(full, found)
         if module == 'easycluster' or module.startswith('easycluster.'):
             shared = self._own(name)
             if shared is not None:
-                return shared
+                return _exception(full, shared)
         raise self.refusal(module, name)
 
     def _allowed(self, module: str, name: str) -> Any:
@@ -153,15 +127,18 @@ class Policy:
             return value
         return None
 
-    def _numpy(self, module: str, name: str, uses: int) -> Any:
-        if name in tables.NUMPY_CALLED.get(module, ()):
-            return _numpy_look_up(module, name)
-        # The array classes are made by `_reconstruct` alone; called, they take memory to interpret.
-        if name in tables.NUMPY_VALUES.get(module, ()) and not uses:
-            return _numpy_look_up(module, name)
+    def _numpy(self, module: str, name: str) -> Name:
+        full = '%s.%s' % (module, name)
+        # Where NumPy keeps its private functions has had two names; what they stand for here is ours.
+        call = arrays.CALLS.get((module.replace('numpy._core.', 'numpy.core.', 1), name))
+        if call is not None:
+            return Name(full, arrays.dtype_class if name == 'dtype' else None, call)
+        if name in tables.NUMPY_VALUES.get(module, ()):
+            value = _look_up(module, name)
+            return Name(full, lambda: value)
         raise self.refusal(module, name)
 
-    def _defined(self, module: str, name: str, uses: int) -> Any:
+    def _defined(self, module: str, name: str) -> Name:
         value: Any = sys.modules.get(module)
         if value is None:
             raise self.refusal(module, name)
@@ -170,16 +147,41 @@ class Policy:
         # What the module only imported is not defined in it.
         if not isinstance(value, (type, FunctionType)) or value.__module__ != module:
             raise self.refusal(module, name)
-        if uses & CALLED and not _remakes_itself(value):
+        full = '%s.%s' % (module, name)
+        if not isinstance(value, type):
+            return Name(full, lambda: value, call=self._not_called(full, 'functions of definitions are never called'))
+        if trust.takes_untrusted_state(value):
+            return _standard(full, value)
+        if issubclass(value, BaseException):
+            return _exception(full, value)
+        if issubclass(value, enum.Enum):
+            return Name(full, lambda: value, call=lambda *args: members.by_value(value, *args))
+
+        def new(*args: Any) -> Any:
+            return classes.instance(value, *args)
+
+        # By a call, old-style instances of Python 2 are made, without arguments; and sets.
+        base = trust.first_known(value)
+        call = new if base in (set, frozenset, collections.deque) else self._without_arguments(full, new)
+        return Name(full, lambda: value, call, new)
+
+    def _not_called(self, full: str, why: str) -> Callable[..., Any]:
+        def refuse(*args: Any) -> Any:
             raise _errors.Refused(
-                '%s sent a pickle that calls %s.%s here; functions and classes of definitions come by name and as instances, '
-                'but only exceptions, enumerations and classes with a __reduce__ of their own are called. %s'
-                % (self.where, module, name, self._how('%s.%s' % (module, name))),
-                '%s.%s' % (module, name),
+                '%s sent a pickle that calls %s here, but %s. %s'
+                % (self.where, _native.printable(full), why, self._how(full)),
+                full,
             )
-        if uses & MADE and not isinstance(value, type):
-            raise self.refusal(module, name)
-        return value
+
+        return refuse
+
+    def _without_arguments(self, full: str, new: Callable[..., Any]) -> Callable[..., Any]:
+        refuse = self._not_called(
+            full,
+            'classes of definitions are called only if they are exceptions or enumerations or say that they take what a server '
+            'chooses, by %s = True' % trust.OPT_IN,
+        )
+        return lambda *args: refuse() if args else new()
 
     def _how(self, name: str) -> str:
         return (
@@ -189,7 +191,7 @@ class Policy:
 
     def refusal(self, module: str, name: str) -> _errors.Refused:
         """The exception for a name that is not allowed."""
-        full = '%s.%s' % (module, name)
+        full = _native.printable('%s.%s' % (module, name))
         return _errors.Refused(
             '%s sent %s, which this client does not unpickle. %s' % (self.where, full, self._how(full)), full
         )
@@ -205,41 +207,27 @@ def _is_within(home: str, module: str) -> bool:
     )
 
 
-def _remakes_itself(value: Any) -> bool:
-    if not isinstance(value, type):
-        return False
-    if issubclass(value, (BaseException, enum.Enum)):
-        return True
-    return any(
-        '__reduce__' in vars(base) or '__reduce_ex__' in vars(base)
-        for base in value.__mro__
-        if base.__module__ == value.__module__
-    )
+def _standard(full: str, value: Any) -> Name:
+    new = classes.standard_new(value) if isinstance(value, type) else None
+    return Name(full, lambda: value, classes.standard_call(value), new)
 
 
-def _numpy_look_up(module: str, name: str) -> Any:
-    try:
-        return _look_up(module, name)
-    except ImportError:
-        # The private package has had two names; the other end may have the other one.
-        if module.startswith('numpy.core.'):
-            return _look_up('numpy._core.' + module[11:], name)
-        if module.startswith('numpy._core.'):
-            return _look_up('numpy.core.' + module[12:], name)
-        raise
+def _exception(full: str, kind: Any) -> Name:
+    def make(*args: Any) -> Any:
+        return exceptions.exception(kind, *args)
+
+    return Name(full, lambda: kind, make, make)
 
 
 class _Nothing(Policy):
     """Allows no names but those by which protocol 2 writes bytes."""
 
-    def _find(self, module: str, name: str, uses: int) -> Any:
-        if (module, name) == ('_codecs', 'encode'):
-            return _latin1
-        if name in ('bytearray', 'bytes') and module in ('builtins', '__builtin__'):
-            return bytearray if name == 'bytearray' else bytes
-        raise _errors.Refused(
-            '%s sent %s.%s where plain data is due' % (self.where, module, name), '%s.%s' % (module, name)
-        )
+    def _find(self, module: str, name: str) -> Name:
+        module = tables.RENAMED_MODULES.get(module, module)
+        if (module, name) in (('_codecs', 'encode'), ('builtins', 'bytearray'), ('builtins', 'bytes')):
+            return Name(name, call=makers.CALLS[module, name])
+        full = _native.printable('%s.%s' % (module, name))
+        raise _errors.Refused('%s sent %s where plain data is due' % (self.where, full), full)
 
 
 NOTHING = _Nothing()

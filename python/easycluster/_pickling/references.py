@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .. import _errors, _native, _process
-from .._shared import objects
+from .._shared import load, objects
 from .policy import Policy
 from .unpickler import unpickle_scanned
 
@@ -62,6 +62,28 @@ class ClosedConnection:
 CLOSED = ClosedConnection()
 
 
+# What a proxy class never asks the server for, whatever that says: what is looked up while nobody waits for an answer, such as when
+# an object is dropped or its class is asked, and what a proxy itself consists of.
+NEVER_REMOTE = (
+    load('exports').NOT_EXPORTED
+    | frozenset(name for name in dir(RemoteProxy) if not (name[:2] == '__' and callable(getattr(RemoteProxy, name))))
+    | frozenset(
+        (
+            '__class__ __dict__ __weakref__ __slots__ __mro__ __bases__ __subclasshook__ __init_subclass__ __instancecheck__ '
+            '__subclasscheck__ __set_name__ __mro_entries__ __getnewargs__ __getnewargs_ex__ __getinitargs__ __module__ '
+            '__array_interface__ __array_struct__ _connection _oid _known_methods'
+        ).split()
+    )
+)  # fmt: skip
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Names of methods or attributes that a server lists, without those that are never remote."""
+    if type(value) not in (tuple, list) or any(type(name) is not str for name in value):
+        raise _errors.Refused('the server describes a class by other things than names')
+    return tuple(name for name in value if name not in NEVER_REMOTE)
+
+
 class References:
     """The proxies of one connection.
 
@@ -96,12 +118,10 @@ class References:
 
     def find(self, pid: Any) -> tuple[Any, _Ref | None]:
         """As load(), with the reference to the proxy, and not counted as received yet."""
-        if type(pid) is tuple and len(pid) == 2 and pid[0] == 'b' and type(pid[1]) is str:
+        if type(pid) is tuple and list(map(type, pid)) == [str, str] and pid[0] == 'b':
             return pid[1].encode('latin-1', 'replace'), None
-        if not (
-            isinstance(pid, tuple) and len(pid) == 3 and pid[0] == 'r' and type(pid[1]) is int and type(pid[2]) is int
-        ):
-            raise _errors.Refused('the server sent a reference that is none: %.100r' % (pid,))
+        if not (type(pid) is tuple and list(map(type, pid)) == [str, int, int] and pid[0] == 'r'):
+            raise _errors.Refused('the server sent a reference that is none')
         _, oid, class_id = pid
         # Two threads may receive the same object at once; it must be one proxy, and both receipts count.
         with self._lock:
@@ -138,10 +158,16 @@ class References:
         made: type[objects.RemoteProxy] | Exception
         try:
             description = unpickle_scanned(pickled, self._policy, self.load, True)
-            class_id, name, methods, attrs, cached, proxy_class = description
+            number, name, methods, attrs, cached, proxy_class = description
+            if type(number) is not int:
+                raise _errors.Refused('the server describes a class that has no number')
+            class_id = number
+            if type(name) is not str or type(proxy_class) not in (str, type(None)):
+                raise _errors.Refused('the server describes a class by other things than names')
             if proxy_class is None:
-                methods = tuple(method for method in methods if method not in self._own_methods)
-                made = objects.make_proxy_class(name, methods, tuple(attrs), tuple(cached), 'easycluster')
+                methods = tuple(method for method in _names(methods) if method not in self._own_methods)
+                name = _native.printable(name)
+                made = objects.make_proxy_class(name, methods, _names(attrs), _names(cached), 'easycluster')
             else:
                 made = self._named(proxy_class)
         except Exception as error:
@@ -157,14 +183,15 @@ class References:
             found = getattr(objects, attribute, None)
         else:
             try:
-                found = self._policy.find(module, attribute, 0)
+                found = self._policy.find(module, attribute).value
             except _errors.Refused:
                 raise
             except (ImportError, AttributeError):
                 found = None
         if not (isinstance(found, type) and issubclass(found, RemoteProxy)):
             raise _errors.Refused(
-                'the server names %s as the proxy class of an object, but that is no proxy class here' % name
+                'the server names %s as the proxy class of an object, but that is no proxy class here'
+                % _native.printable(name)
             )
         return found
 

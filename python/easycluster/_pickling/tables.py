@@ -141,12 +141,32 @@ RENAMED_NAMES = {
     ('builtins', 'StandardError'): ('builtins', 'Exception'),
 }
 
-NUMPY_CALLED = {
-    'numpy': {'dtype'},
-    'numpy.core.multiarray': {'_reconstruct', 'scalar'},
-    'numpy._core.multiarray': {'_reconstruct', 'scalar'},
-    'numpy.core.numeric': {'_frombuffer'},
-    'numpy._core.numeric': {'_frombuffer'},
-    'numpy.ma.core': {'_mareconstruct'},
-}
 NUMPY_VALUES = {'numpy': {'ndarray'}, 'numpy.ma.core': {'MaskedArray'}, 'numpy.ma': {'MaskedArray'}}
+
+# Classes in Python that only hold what their state says, and named tuples.
+PLAIN_CLASSES = frozenset((
+    ('collections', 'ChainMap'),
+    ('collections', 'UserDict'),
+    ('collections', 'UserList'),
+    ('collections', 'UserString'),
+    ('platform', 'uname_result'),
+    ('shutil', '_ntuple_diskusage'),
+    ('subprocess', 'CompletedProcess'),
+    ('urllib.parse', 'DefragResult'),
+    ('urllib.parse', 'ParseResult'),
+    ('urllib.parse', 'SplitResult'),
+))  # fmt: skip
+
+# Whose classes are not this program's own: what they define runs nothing that a pickle brings along.
+OWN_MODULES = frozenset(VALUES) | frozenset(EXCEPTION_MODULES) | frozenset((
+    'abc',
+    '_collections_abc',
+    'collections.abc',
+    'easycluster',
+    'easycluster._errors',
+    'easycluster._stub_objects',
+    'easycluster._stub_exports',
+    'enum',
+    'numbers',
+    'typing',
+))  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import textwrap
 from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, overload
@@ -48,32 +47,52 @@ def shipped(func: Callable[..., Any]) -> Shipped:
 def _read(func: FunctionType, code: CodeType) -> Shipped:
     if func.__name__ == '<lambda>':
         raise TypeError(
-            'a lambda cannot be sent, because its source cannot be told from what stands around it; write it with def'
+            'a lambda cannot be sent, because its source cannot be separated from the code around it; write it with def'
         )
     if code.co_freevars:
         raise TypeError(
-            '%s uses %s of the function around it, which stay here; pass them as arguments'
+            '%s uses %s of the enclosing function, which are not sent; pass them as arguments'
             % (func.__qualname__, ', '.join(code.co_freevars))
         )
     try:
-        lines, first = inspect.getsourcelines(func)
+        lines, _ = inspect.findsource(code)
     except (OSError, TypeError) as error:
         raise TypeError(
             'the source of %s cannot be found (%s); use define_common() for code made at run time'
             % (func.__qualname__, error)
         ) from None
-    source = textwrap.dedent(''.join(lines))
-    node: Any = ast.parse(source).body[0]
+    node = _definition(lines, code)
+    if node is None:
+        raise TypeError(
+            'the source of %s is not where it was: %s has changed since it was imported'
+            % (func.__qualname__, code.co_filename)
+        )
     if isinstance(node, ast.AsyncFunctionDef):
         raise TypeError('%s is a coroutine function; the server has no event loop to run it in' % func.__qualname__)
-    # Decorators stay here; they belong to this program.
-    body = without_annotations(''.join(source.splitlines(True)[node.lineno - 1 :]))
+    # Decorators stay here; they belong to this program. What is indented stays so, below a line of its own: what stands at the
+    # margin within a function, such as the rest of a string or of a call, is no indentation and must not be moved.
+    own = ''.join(lines[node.lineno - 1 : node.end_lineno]).rstrip('\r\n') + '\n'
+    above = 'if 1:\n' if node.col_offset else ''
+    body = without_annotations(above + own)
     # In code objects, attributes stand among the names.
     names = global_names(code) & names_in(node.body)
     imports = imports_of(func, names | names_in(defaults(node)))
-    line = first + node.lineno - 1
     head = ''.join(text + '\n' for text in imports)
-    return Shipped(head + body, func.__name__, code.co_filename, max(1, line - len(imports)))
+    line = node.lineno - len(imports) - bool(above)
+    return Shipped(head + body, node.name, code.co_filename, max(1, line))
+
+
+def _definition(lines: list[str], code: CodeType) -> Any:
+    """The definition in a file whose code this is; None if there is none at its place any more."""
+    try:
+        tree = ast.parse(''.join(lines))
+    except (SyntaxError, ValueError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == code.co_name:
+            if min(part.lineno for part in (node, *node.decorator_list)) == code.co_firstlineno:
+                return node
+    return None
 
 
 @overload

@@ -1,7 +1,7 @@
 """Writes the vectors of this folder by an implementation of its own, from the pages of the RFCs.
 
 python3 reference.py         check the files against this implementation (exit 1 on a difference)
-python3 reference.py write   write them anew
+python3 reference.py write   write them again
 
 It shares nothing with the Rust code: X25519 is RFC 7748's ladder, ChaCha20-Poly1305 is RFC 8439,
 HKDF is RFC 5869 on the standard library's hmac.

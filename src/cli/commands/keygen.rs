@@ -27,7 +27,8 @@ pub(crate) fn generate(file: &Path, overwrite: bool) -> Result<i32, Failure> {
         return Ok(failure::OK);
     }
     Err(
-        Failure::here(format!("key file {} already exists", file.display()))
-            .with_hint("to replace it, and lock out whoever uses the old one, add --overwrite"),
+        Failure::here(format!("key file {} already exists", file.display())).with_hint(
+            "add --overwrite to replace it, which locks out clients that have the old key",
+        ),
     )
 }

@@ -8,7 +8,7 @@ use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::this_program::this_program;
 use crate::service::{Installation, NAME, Service, ServiceError};
 
-/// Have the standalone server started at every boot
+/// Start the standalone server at every boot
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -82,8 +82,9 @@ pub(crate) fn install(arguments: &Install) -> Result<i32, Failure> {
         } => None,
         ref given => Some(given.load(arguments.listen.allow_short_key)?.key),
     };
-    let program = this_program()
-        .map_err(|error| Failure::here(format!("this program does not find itself: {error}")))?;
+    let program = this_program().map_err(|error| {
+        Failure::here(format!("this program cannot find its own file: {error}"))
+    })?;
     service.install(&Installation {
         program,
         arguments: arguments.listen.to_arguments(),
@@ -136,7 +137,7 @@ fn status(whose: &Whose) -> Result<i32, Failure> {
     Ok(failure::OK)
 }
 
-/// `--query-installed`: 0 or 1 and not a word.
+/// `--query-installed`: 0 or 1, without output.
 pub(crate) fn query_installed(whose: &Whose) -> i32 {
     match Service::new(whose.user) {
         Ok(service) if service.installed() => 0,

@@ -1,4 +1,4 @@
-//! The one place that words errors for people and picks exit codes.
+//! Words errors for people, and picks the exit codes of errors; `stop` and `run` have those of signals and of hosts.
 
 use std::io::Write;
 
@@ -15,9 +15,9 @@ pub(crate) const USAGE: i32 = 2;
 pub(crate) const TIMED_OUT: i32 = 124;
 /// Interrupted from the keyboard; as shells say it, 128 and the signal.
 pub(crate) const INTERRUPTED: i32 = 130;
-/// Whoever read our output has gone; as shells say it, 128 and SIGPIPE.
+/// The reader of our output has gone; as in shells, 128 and SIGPIPE.
 pub(crate) const READER_GONE: i32 = 141;
-/// A connection did not come about or was lost; as `ssh` says it.
+/// A connection was not established or was lost; as in `ssh`.
 pub(crate) const CONNECTION: i32 = 255;
 
 /// What the program ends with if it does not succeed: a sentence, a hint, an exit code.
@@ -108,7 +108,7 @@ pub(crate) fn print_error(message: &str, hint: Option<&str>) {
     if let Some(hint) = hint {
         text.push_str(&format!(" {blue}hint:{blue:#} {}\n", printable(hint)));
     }
-    // Nobody is left to tell where stderr cannot be written.
+    // If stderr cannot be written, the error cannot be shown.
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 

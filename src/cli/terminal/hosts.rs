@@ -14,13 +14,13 @@ pub(crate) struct HostOptions {
     /// The hosts, each as [user@]host[:port][:option=value]...
     #[arg(value_name = "SPEC")]
     pub(crate) specs: Vec<String>,
-    /// Take hosts from this file too, `-` being stdin: one spec a line, `#` begins a comment
+    /// Take hosts from this file too, `-` being stdin: one spec per line, `#` begins a comment
     #[arg(short = 'f', long = "hosts", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The key file of hosts that run the standalone server and name no key
     #[arg(short = 'k', long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-    /// The same key, given here; others on this machine can see it
+    /// The same key, given here; other users of this machine can see it
     #[arg(short = 'K', long, value_name = "KEY", conflicts_with = "key_file")]
     pub(crate) key: Option<String>,
     /// Give up connecting to a host after this long
@@ -97,8 +97,8 @@ struct Named {
     place: Option<String>,
 }
 
-/// The specs of a hosts file, or of stdin for `-`: one a line; empty lines say nothing, nor does what stands behind a `#`
-/// at the beginning of a line or behind white space.
+/// The specs of a hosts file, or of stdin for `-`: one per line; empty lines are ignored, and so is what follows a `#`
+/// at the beginning of a line or after white space.
 ///
 /// # Errors
 ///
@@ -114,7 +114,7 @@ fn read_hosts_file(path: &Path) -> Result<Vec<Named>, Failure> {
     };
     let text = text.map_err(|error| {
         Failure::usage(format!("cannot read the hosts file {name}: {error}"))
-            .with_hint("-f takes a text file with one connection spec a line")
+            .with_hint("-f takes a text file with one connection spec per line")
     })?;
     Ok(text
         .lines()
@@ -154,8 +154,8 @@ fn collect(specs: &[String], files: &[PathBuf]) -> Result<Vec<Named>, Failure> {
         all.extend(read_hosts_file(file)?);
     }
     if all.is_empty() {
-        return Err(Failure::usage("no host is named")
-            .with_hint("name one or more as [user@]host[:port], or give a file of them with -f"));
+        return Err(Failure::usage("no host is given")
+            .with_hint("give one or more as [user@]host[:port], or give a file of them with -f"));
     }
     Ok(all)
 }

@@ -12,7 +12,7 @@ use crate::cli::terminal::failure::print_error;
 use crate::cli::terminal::lines::{Format, LineCutter, Stream, write_out};
 use crate::connection::{Output, OutputSink};
 
-/// How one host's run ended, as it is told to the user.
+/// How one host's run ended, as the user sees it.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// `ok`, `failed`, `timeout`, `unreachable`, `lost` or `interrupted`.
@@ -64,7 +64,7 @@ impl Printer {
     /// Starts the thread.
     pub(crate) fn start(format: Format, labels: Vec<String>) -> Printer {
         let (items, queue) = mpsc::channel();
-        let (tell, gone) = watch::channel(false);
+        let (gone_sender, gone) = watch::channel(false);
         let thread = std::thread::spawn(move || {
             let mut hosts = Hosts::new(format, &labels);
             let mut failed = None;
@@ -72,10 +72,10 @@ impl Printer {
                 if matches!(item, Item::Close) {
                     break;
                 }
-                // Later items are only taken off the queue, so that nobody waits for a window.
+                // Later items are only taken off the queue, so that no sender waits for a window.
                 if failed.is_none() {
                     failed = hosts.print(item).err();
-                    let _ = tell.send(failed.is_some());
+                    let _ = gone_sender.send(failed.is_some());
                 }
             }
             failed
@@ -91,7 +91,7 @@ impl Printer {
     pub(crate) fn sink(&self, host: usize) -> OutputSink {
         let items = self.items.clone();
         OutputSink::new(move |output| {
-            // Fails only when the printer is closed, and then nobody waits for output any more.
+            // Fails only when the printer is closed, and then no output is wanted any more.
             let _ = items.send(Item::Output(host, output));
         })
     }

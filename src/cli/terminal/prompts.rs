@@ -21,13 +21,13 @@ impl Terminal {
     }
 
     /// Who answers the questions of connections: whoever sits at the terminal, also where stdin is
-    /// a file. Nobody where there is no terminal, and then nothing is asked.
+    /// a file; or the program that SSH_ASKPASS names, as `ssh` chooses. `None`: nothing can be asked.
     pub(crate) fn prompter(&self) -> Option<Prompter> {
         #[cfg(unix)]
         let somebody = self.saved.is_some();
         #[cfg(not(unix))]
         let somebody = std::io::IsTerminal::is_terminal(&std::io::stdin());
-        somebody.then(crate::transport::ssh::terminal_prompter)
+        crate::transport::ssh::prompter(somebody)
     }
 
     /// Sets it as it was. For commands that are stopped while a password is being typed, when echo

@@ -11,7 +11,7 @@ pub(crate) enum Stop {
     Interrupt,
     /// SIGTERM or SIGHUP, by number.
     Signal(i32),
-    /// Nobody reads our stdout or stderr any more.
+    /// Our stdout or stderr is no longer read.
     ReaderGone,
 }
 
@@ -30,24 +30,24 @@ impl Stop {
 pub(crate) struct Stopper {
     signals: Signals,
     reader_gone: watch::Receiver<bool>,
-    told: watch::Sender<bool>,
+    stopping: watch::Sender<bool>,
     reason: Option<Stop>,
 }
 
 impl Stopper {
-    /// `reader_gone` turns true when nobody reads our output any more.
+    /// `reader_gone` turns true when our output is no longer read.
     pub(crate) fn new(reader_gone: watch::Receiver<bool>) -> Stopper {
         Stopper {
             signals: Signals::new(),
             reader_gone,
-            told: watch::Sender::new(false),
+            stopping: watch::Sender::new(false),
             reason: None,
         }
     }
 
     /// Turns true when it is time to stop.
     pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
-        self.told.subscribe()
+        self.stopping.subscribe()
     }
 
     /// Why, if there was a reason.
@@ -55,18 +55,18 @@ impl Stopper {
         self.reason
     }
 
-    /// Waits for the next reason and tells everybody. Whether it was the second one, which means at once.
+    /// Waits for the next reason and notifies all subscribers. Whether it was the second one, which means at once.
     ///
     /// Losing the wait to something else loses no reason.
     pub(crate) async fn wait(&mut self) -> bool {
         let stop = tokio::select! {
             signal = self.signals.next() => signal,
-            // Its end without the word only means that the printer has ended.
+            // A channel that ends without the value only means that the printer has ended.
             stop = gone(&mut self.reader_gone, self.reason) => stop,
         };
         let second = self.reason.is_some();
         self.reason.get_or_insert(stop);
-        let _ = self.told.send(true);
+        let _ = self.stopping.send(true);
         second
     }
 }

@@ -28,7 +28,7 @@ impl<'de, 't, 'a> EnumAccess<'de> for Variant<'t, 'a> {
 impl<'t, 'a> Variant<'t, 'a> {
     fn content(self) -> Result<Decoder<'t, 'a>, Error> {
         self.content
-            .ok_or_else(|| Error::new("the variant of an enum without what it holds"))
+            .ok_or_else(|| Error::new("an enum variant without its value"))
     }
 }
 
@@ -39,7 +39,7 @@ impl<'de, 't, 'a> VariantAccess<'de> for Variant<'t, 'a> {
         match self.content.map(|content| content.node()) {
             None | Some(Node::None) => Ok(()),
             Some(_) => Err(Error::new(
-                "a variant that holds nothing comes with a value",
+                "an enum variant that takes no value comes with one",
             )),
         }
     }

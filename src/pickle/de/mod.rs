@@ -117,7 +117,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
             return visitor.visit_string(with_escapes(&bytes));
         }
         Err(Error::new(format!(
-            "the str '{}' holds surrogates, as a file name that is not UTF-8 does: take it as OsString or Vec<u8>, or give os.fsencode() of it there",
+            "the str '{}' holds surrogates, as a file name that is not UTF-8 does: request it as OsString or Vec<u8>, or return os.fsencode() of it",
             with_escapes(&bytes)
         )))
     }
@@ -133,7 +133,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
         match access.items.len() {
             0 => Ok(value),
             left => Err(Error::new(format!(
-                "{} of {} items, where {} are asked for",
+                "{} of {} items, where {} are expected",
                 self.kind(),
                 items.len(),
                 items.len() - left
@@ -141,7 +141,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
         }
     }
 
-    /// Bytes where a sequence is asked for: of `u8` only, as `Vec<u8>` and `[u8; N]` are.
+    /// Bytes where a sequence is expected: of `u8` only, as `Vec<u8>` and `[u8; N]` are.
     fn byte_sequence<'de, V: Visitor<'de>>(
         self,
         bytes: &[u8],
@@ -155,7 +155,7 @@ impl<'t, 'a> Decoder<'t, 'a> {
         match access.bytes.len() {
             0 => Ok(value),
             left => Err(Error::new(format!(
-                "{} bytes, where {} are asked for",
+                "{} bytes, where {} are expected",
                 bytes.len(),
                 bytes.len() - left
             ))),
@@ -180,7 +180,7 @@ impl<'de, 't, 'a> Deserializer<'de> for Decoder<'t, 'a> {
                     visitor.visit_u128(number)
                 } else {
                     Err(Error::new(
-                        "an int beyond 128 bits: take it as Value, or give str() of it there",
+                        "an int beyond 128 bits: request it as Value, or return str() of it",
                     ))
                 }
             }
@@ -303,5 +303,4 @@ fn file_name_if_text<'b>(node: &Node<'_>, bytes: &'b [u8]) -> Cow<'b, [u8]> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;

@@ -88,7 +88,7 @@ impl<'de> Deserializer<'de> for Octet {
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
         Err(Error::new(format!(
-            "{}, where a sequence is asked for",
+            "{}, where a sequence is expected",
             self.kind
         )))
     }

@@ -103,7 +103,7 @@ fn bytes_decode_at_any_depth() {
     );
     // But bytes are no list of other numbers.
     let error = decode::<Vec<i64>>(&pickle(&[b"C\x02ab"])).unwrap_err();
-    assert_eq!(error, "bytes, where a sequence is asked for");
+    assert_eq!(error, "bytes, where a sequence is expected");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn lengths_of_tuples_agree() {
     assert_eq!(decode::<(i64, i64, i64)>(&three), Ok((1, 2, 3)));
     assert_eq!(
         decode::<(i64, i64)>(&three),
-        Err("a tuple of 3 items, where 2 are asked for".to_owned())
+        Err("a tuple of 3 items, where 2 are expected".to_owned())
     );
     assert!(decode::<(i64, i64, i64, i64)>(&three).is_err());
     assert!(decode::<Vec<(i64, i64)>>(&pickle(&[b"](K\x01K\x02K\x03\x87e"])).is_err());

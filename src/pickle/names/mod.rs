@@ -1,4 +1,4 @@
-//! Reads a pickle as an unpickler would, without making anything: what it looks up by name, and what becomes of that.
+//! Reads a pickle as an unpickler would, without creating anything: what it looks up by name, and how that is used.
 //!
 //! CPython's fast unpickler lets a subclass decide which names are found, but not what is done with them, and it takes
 //! `copyreg` extensions from a cache without asking. Both matter for bytes from a server, so they are settled here, before the
@@ -6,9 +6,10 @@
 //! certain it refuses.
 
 use super::error::{EXTENSION, Refused, UNDERFLOW};
-use super::opcodes::Action;
+use super::opcodes::{Action, Literal};
 use super::pieces::Pieces;
 use super::reader::{Budget, Reader};
+use super::scalars::MAX_DIGITS;
 use super::stack::Stack;
 
 /// A name that is only handed on, as a value.
@@ -182,7 +183,13 @@ impl Machine<'_> {
     /// One instruction. False after the last one.
     fn step(&mut self) -> Result<bool, Refused> {
         match self.reader.next()? {
-            Action::Push(_) | Action::NextBuffer => self.stack.push(LEAF),
+            Action::Push(literal) => {
+                if literal == Literal::WrittenInt && self.reader.bytes()?.len() > MAX_DIGITS {
+                    return Err(Refused::TooMuch("has a number of too many digits"));
+                }
+                self.stack.push(LEAF);
+            }
+            Action::NextBuffer => self.stack.push(LEAF),
             Action::Memoize => self.stack.memoize()?,
             Action::Put => self.stack.remember(self.reader.number()?)?,
             Action::Get => {

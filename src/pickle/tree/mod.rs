@@ -1,4 +1,4 @@
-//! Reads a pickle of plain data into a tree, in which nothing is copied: bounded in depth, and in what it stands for in full.
+//! Reads a pickle of plain data into a tree, in which nothing is copied: bounded in depth and in the size of the whole value.
 
 use num_bigint::BigInt;
 
@@ -214,7 +214,7 @@ impl<'a> Builder<'a> {
             Literal::Text => Node::Text(self.reader.bytes()?),
             Literal::ByteString => Node::ByteString(self.reader.bytes()?),
             Literal::WrittenInt => written_int(&self.reader.bytes()?)?,
-            Literal::Written => {
+            Literal::WrittenFloat | Literal::WrittenByteString | Literal::WrittenText => {
                 return Err(Error::new(
                     "a pickle of protocol 0 or 1, which no stub of this protocol sends",
                 ));
@@ -303,9 +303,11 @@ impl<'a> Builder<'a> {
             Some(Node::Items(holder)) => self.holders.get_mut(*holder as usize),
             _ => None,
         };
-        let holder = held
-            .filter(|holder| holder.container == container)
-            .ok_or(Refused::Malformed("it adds to what holds no others"))?;
+        let holder =
+            held.filter(|holder| holder.container == container)
+                .ok_or(Refused::Malformed(
+                    "it adds items to something that is not a container",
+                ))?;
         if holder.used {
             return Err(Error::new("a part of the value changes after its use"));
         }
@@ -320,7 +322,7 @@ impl<'a> Builder<'a> {
         let place = self.stack.pop()?;
         match self.nodes.get(place as usize) {
             Some(Node::Text(span) | Node::ByteString(span)) => Ok(span.joined().into_owned()),
-            _ => Err(Refused::Malformed("a name is no text").into()),
+            _ => Err(Refused::Malformed("a name is not text").into()),
         }
     }
 
@@ -335,7 +337,7 @@ impl<'a> Builder<'a> {
                 let module = String::from_utf8_lossy(module);
                 let name = String::from_utf8_lossy(name);
                 return Err(Error::new(format!(
-                    "what {module}.{name} makes is not plain data"
+                    "what {module}.{name} creates is not plain data"
                 )));
             }
         };
@@ -349,7 +351,7 @@ impl<'a> Builder<'a> {
         let (Some(Node::Name(name)), Some((Container::Tuple, arguments))) =
             (self.nodes.get(callee as usize), self.held(arguments))
         else {
-            return Err(Refused::Malformed("it calls what is no function").into());
+            return Err(Refused::Malformed("it calls something that is not a function").into());
         };
         let name = *name;
         let argument = |n: usize| {
@@ -372,7 +374,11 @@ impl<'a> Builder<'a> {
             {
                 latin_1(span)?
             }
-            _ => return Err(Error::new("a call in the pickle that makes no plain data")),
+            _ => {
+                return Err(Error::new(
+                    "a call in the pickle whose result is not plain data",
+                ));
+            }
         };
         self.push(Node::Made(bytes.into()))
     }
@@ -405,5 +411,4 @@ fn check_pairs(container: Container, items: &[Place]) -> Result<(), Refused> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use russh::keys::{Algorithm, Certificate};
+use russh::keys::{Algorithm, Certificate, PublicKey};
 use russh::{Preferred, cipher, compression, kex, mac};
 
 use crate::transport::ssh::config::settings::Settings;
@@ -42,6 +42,12 @@ const CIPHERS: &[&str] = &[
     "aes128-ctr",
     "aes192-ctr",
     "aes256-ctr",
+];
+/// Those that authenticate what they encrypt, and use no MAC.
+const AUTHENTICATED: &[&str] = &[
+    "aes256-gcm@openssh.com",
+    "aes128-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
 ];
 const CIPHERS_ON_DEMAND: &[&str] = &["aes256-cbc", "aes192-cbc", "aes128-cbc"];
 const MACS: &[&str] = &[
@@ -143,12 +149,12 @@ fn apply<'a>(configured: Option<&str>, usual: &[&'a str], more: &[&'a str]) -> V
     }
 }
 
-/// What we offer to one server, in order: types of its recorded keys first, and certificates only where an authority
-/// is recorded. The error names the keyword that leaves nothing.
+/// What we offer to one server, in order: types of its recorded keys first, and certificates only where they
+/// can be checked. The error names the keyword that leaves nothing.
 pub(crate) fn preferred(
     settings: &Settings,
     recorded: &[&str],
-    has_authority: bool,
+    with_certificates: bool,
 ) -> Result<Preferred, String> {
     let none = |keyword: &str, configured: &Option<String>| {
         format!(
@@ -164,10 +170,11 @@ pub(crate) fn preferred(
         return Err(none("KexAlgorithms", &settings.kex_algorithms));
     }
     kex.extend_from_slice(KEX_EXTENSIONS);
-    let cipher: Vec<cipher::Name> = apply(settings.ciphers.as_deref(), CIPHERS, CIPHERS_ON_DEMAND)
-        .into_iter()
-        .filter_map(|name| cipher::Name::try_from(name).ok())
-        .collect();
+    let mut cipher: Vec<cipher::Name> =
+        apply(settings.ciphers.as_deref(), CIPHERS, CIPHERS_ON_DEMAND)
+            .into_iter()
+            .filter_map(|name| cipher::Name::try_from(name).ok())
+            .collect();
     if cipher.is_empty() {
         return Err(none("Ciphers", &settings.ciphers));
     }
@@ -176,9 +183,13 @@ pub(crate) fn preferred(
         .filter_map(|name| mac::Name::try_from(name).ok())
         .collect();
     if mac.is_empty() {
-        return Err(none("MACs", &settings.macs));
+        // A cipher that authenticates by itself needs none; no other is offered then.
+        cipher.retain(|name| AUTHENTICATED.contains(&name.as_ref()));
+        if cipher.is_empty() {
+            return Err(none("MACs", &settings.macs));
+        }
     }
-    let (key, host_key_certificates) = host_keys(settings, recorded, has_authority);
+    let (key, host_key_certificates) = host_keys(settings, recorded, with_certificates);
     if key.is_empty() && host_key_certificates.is_empty() {
         return Err(none("HostKeyAlgorithms", &settings.host_key_algorithms));
     }
@@ -205,7 +216,7 @@ pub(crate) fn preferred(
 fn host_keys(
     settings: &Settings,
     recorded: &[&str],
-    has_authority: bool,
+    with_certificates: bool,
 ) -> (Vec<Algorithm>, Vec<Algorithm>) {
     let configured = settings.host_key_algorithms.as_deref();
     let names = apply(configured, HOST_KEYS, HOST_KEYS_ON_DEMAND);
@@ -217,8 +228,8 @@ fn host_keys(
     let mut certificates = Vec::new();
     for name in names {
         if let Some(plain) = name.strip_suffix(CERTIFICATE_SUFFIX) {
-            // Without an authority to check it by, a certificate is worth no more than its plain key.
-            if has_authority && let Ok(algorithm) = Algorithm::new(plain) {
+            // Without an authority or a list to check it by, a certificate is worth no more than its plain key.
+            if with_certificates && let Ok(algorithm) = Algorithm::new(plain) {
                 certificates.push(algorithm);
             }
         } else if let Ok(algorithm) = Algorithm::new(name) {
@@ -249,6 +260,28 @@ pub(crate) fn ca_signature_allowed(settings: &Settings, certificate: &Certificat
         &["ssh-rsa"],
     );
     allowed.contains(&certificate.signature().algorithm().as_str())
+}
+
+/// Why an RSA key counts for nothing: it has fewer bits than RequiredRSASize asks for.
+pub(crate) fn too_short(settings: &Settings, key: &PublicKey) -> Option<String> {
+    let bits = key.key_data().rsa()?.key_size();
+    let least = settings.required_rsa_size;
+    (bits < least).then(|| format!("RSA of {bits} bits, RequiredRSASize is {least}"))
+}
+
+/// Whether an algorithm of any kind is one that we could use if the configuration named it.
+pub(crate) fn is_supported(name: &str) -> bool {
+    [
+        KEX,
+        KEX_ON_DEMAND,
+        CIPHERS,
+        CIPHERS_ON_DEMAND,
+        MACS,
+        HOST_KEYS,
+        HOST_KEYS_ON_DEMAND,
+    ]
+    .iter()
+    .any(|list| list.contains(&name))
 }
 
 /// Signature algorithms that may be used for user keys.

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use russh::SshId;
 use russh::client::{Config, GexParams, Handle};
+use russh::{Limits, SshId};
 
 use crate::dial::Dial;
 use crate::error::{ConnectError, Stage};
 use crate::transport::ssh::algorithms;
 use crate::transport::ssh::auth;
 use crate::transport::ssh::auth::key_store::KeyStore;
-use crate::transport::ssh::config::settings::{Route, Settings};
+use crate::transport::ssh::config::settings::{Rekey, Route, Settings};
 use crate::transport::ssh::connection::Connection;
-use crate::transport::ssh::handler::{ClientHandler, HandlerError, Shared, describe};
+use crate::transport::ssh::describe::describe;
+use crate::transport::ssh::handler::{ClientHandler, ENDED, HandlerError, Shared};
 use crate::transport::ssh::host_key::HostKeyCheck;
 use crate::transport::ssh::stream::ServerStream;
 use crate::transport::ssh::stream::abortable::AbortableStream;
+use crate::transport::ssh::stream::greeting::Greeting;
 use crate::transport::ssh::timing::Stages;
 
 /// What the server may send before we have read it, in bytes a channel: between these two, by the distance to the
@@ -62,7 +64,7 @@ pub(crate) async fn dial(
     let dialled = dialled?;
     Ok(ServerStream {
         stream: Box::new(dialled.stream),
-        loopback: dialled.address.ip().is_loopback(),
+        address: Some(dialled.address.ip()),
         round_trip: Some(dialled.round_trip),
         carrier: None,
     })
@@ -85,9 +87,9 @@ pub(crate) async fn establish(
     keys: &KeyStore,
 ) -> Result<Arc<Connection>, ConnectError> {
     // Thousands of hashed names take a while, which other connections need not wait for.
-    let (for_check, wanted, loopback) = (stages.clone(), settings.clone(), server.loopback);
+    let (for_check, wanted, address) = (stages.clone(), settings.clone(), server.address);
     let check =
-        tokio::task::spawn_blocking(move || HostKeyCheck::new(&for_check, &wanted, loopback))
+        tokio::task::spawn_blocking(move || HostKeyCheck::new(&for_check, &wanted, address))
             .await
             .map_err(|error| stages.error(Stage::HostKey, error.to_string()))??;
     let config = Arc::new(client_config(settings, &check, server.round_trip).map_err(
@@ -100,8 +102,10 @@ pub(crate) async fn establish(
     let stall_limit = config
         .keepalive_interval
         .map(|interval| interval.saturating_mul(settings.alive_count_max.saturating_add(1)));
-    let (stream, abort) = AbortableStream::new(server.stream, stall_limit);
-    let (mut handle, shared) = exchange_keys(stages, settings, config, stream, check).await?;
+    let greeting = Greeting::default();
+    let (stream, abort) = AbortableStream::new(server.stream, stall_limit, greeting.clone());
+    let exchanged = exchange_keys(stages, settings, config, stream, check).await;
+    let (mut handle, shared) = exchanged.map_err(|error| greeted(stages, error, &greeting))?;
     if let Err(error) = auth::authenticate(stages, settings, &mut handle, &shared, keys).await {
         drop(abort);
         return Err(error);
@@ -140,14 +144,29 @@ fn client_config(
         maximum_packet_size: PACKET,
         // Only a channel's confirmation goes through russh's own queue (see `channel`).
         channel_buffer_size: 4,
-        preferred: algorithms::preferred(settings, &check.recorded(), check.has_authority())?,
+        preferred: algorithms::preferred(settings, &check.recorded(), check.wants_certificates())?,
         // What OpenSSH asks for; russh's own wish for 8192 bits takes seconds.
         gex: GexParams::new(2048, 3072, 8192).map_err(|error| error.to_string())?,
         keepalive_interval: (!interval.is_zero()).then_some(interval),
         keepalive_max: settings.alive_count_max as usize,
         nodelay: true,
+        limits: rekey_limits(&settings.rekey),
         ..Config::default()
     })
+}
+
+/// When keys are renewed: as configured, but never later than russh would by itself.
+fn rekey_limits(rekey: &Rekey) -> Limits {
+    let usual = Limits::default();
+    let bytes = rekey.bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = bytes.unwrap_or(usize::MAX);
+    Limits {
+        rekey_write_limit: usual.rekey_write_limit.min(bytes),
+        rekey_read_limit: usual.rekey_read_limit.min(bytes),
+        rekey_time_limit: rekey.time.map_or(usual.rekey_time_limit, |time| {
+            usual.rekey_time_limit.min(time)
+        }),
+    }
 }
 
 async fn exchange_keys(
@@ -176,16 +195,43 @@ async fn exchange_keys(
             Ok((handle, shared))
         }
         Err(HandlerError::HostKey(error)) => Err(*error),
+        Err(HandlerError::Flood(what)) => Err(stages.error(Stage::KeyExchange, what)),
         Err(HandlerError::Russh(error)) => {
             let hint = exchange_hint(settings, &error);
             let message = match error {
                 // The handler may know more than russh returns.
-                russh::Error::Disconnect => shared.ended().unwrap_or_else(|| describe(&error)),
+                russh::Error::Disconnect => shared
+                    .ended()
+                    .filter(|why| why != ENDED)
+                    .unwrap_or_else(|| describe(&russh::Error::HUP)),
                 other => describe(&other),
             };
             Err(stages.error(Stage::KeyExchange, message).with_hint(hint))
         }
     }
+}
+
+/// Adds what the server said before its version, which often is the reason.
+fn greeted(stages: &Stages, error: ConnectError, greeting: &Greeting) -> ConnectError {
+    if error.stage != Stage::KeyExchange {
+        return error;
+    }
+    let mut error = match greeting.fault() {
+        None => error,
+        Some(fault) => stages
+            .error(Stage::KeyExchange, fault)
+            .with_hint("check the port; what only an old server speaks, no current program does"),
+    };
+    let text = greeting.text();
+    if !text.is_empty() {
+        let said = String::from_utf8_lossy(&text);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        error.message = crate::error::printable(&format!(
+            "{}; before that the server said: {said}",
+            error.message
+        ));
+    }
+    error
 }
 
 /// What to do about a key exchange that failed.
@@ -198,10 +244,15 @@ fn exchange_hint(settings: &Settings, error: &russh::Error) -> String {
             russh::AlgorithmKind::Mac => "MACs",
             russh::AlgorithmKind::Compression => "Compression",
         };
-        let first = theirs.first().map(String::as_str).unwrap_or_default();
-        return crate::error::printable(&format!(
-            "an old server may need `{keyword} +{first}` in your ssh_config; what is not supported here, ssh=/usr/bin/ssh may have"
-        ));
+        let usable = theirs.iter().find(|name| algorithms::is_supported(name));
+        return match usable {
+            Some(name) => format!(
+                "if you trust that algorithm, put `{keyword} +{name}` into your ssh_config for this host"
+            ),
+            None => format!(
+                "nothing of what the server offers is supported here, so no {keyword} line helps; ssh=/usr/bin/ssh may have it"
+            ),
+        };
     }
     match &settings.route {
         Route::Command(command) => format!("run the ProxyCommand by hand to see what it says: {command}"),

@@ -15,7 +15,8 @@ use crate::stub::Bootstrap;
 use crate::transport::ssh::channel::opening::{Confirmed, Opening};
 use crate::transport::ssh::channel::standby::{Prepared, Standby};
 use crate::transport::ssh::channel::{Lease, Reader, Writer, halves};
-use crate::transport::ssh::handler::{ClientHandler, Shared, describe};
+use crate::transport::ssh::describe::describe;
+use crate::transport::ssh::handler::{ClientHandler, Shared};
 use crate::transport::ssh::stream::abortable::AbortOnDrop;
 use crate::transport::ssh::timing::Stages;
 

@@ -5,23 +5,32 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use russh::client::{DisconnectReason, Handler, Session};
+use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
-use russh::{ChannelId, ChannelOpenFailure};
+use russh::{Channel, ChannelId, ChannelOpenFailure};
 
 use crate::error::{ConnectError, printable};
 use crate::transport::ssh::channel::queue::{Inlet, Outlet, queue};
+use crate::transport::ssh::describe::describe;
 use crate::transport::ssh::host_key::{HostKeyCheck, Trust};
 use crate::transport::{ExitStatus, ReadEvent};
 
 /// At most this much of a banner is kept for error messages, in bytes.
 const BANNER_KEPT: usize = 4096;
 
+/// A server that opens more channels than this, all of them refused, means no good.
+const REFUSED_CHANNELS: u32 = 100;
+
+/// Said where nobody said why.
+pub(crate) const ENDED: &str = "the connection ended";
+
 /// Why a connection ended or never came about.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     /// We refused the server's key; the error is ready for the user.
     HostKey(Box<ConnectError>),
+    /// The server sends without end what nobody asked for.
+    Flood(&'static str),
     /// russh's own error.
     Russh(russh::Error),
 }
@@ -152,6 +161,7 @@ impl Shared {
 pub(crate) struct ClientHandler {
     shared: Arc<Shared>,
     check: HostKeyCheck,
+    refused_channels: u32,
 }
 
 impl ClientHandler {
@@ -161,6 +171,7 @@ impl ClientHandler {
             ClientHandler {
                 shared: Arc::clone(&shared),
                 check,
+                refused_channels: 0,
             },
             shared,
         )
@@ -178,10 +189,26 @@ impl ClientHandler {
     }
 }
 
+impl ClientHandler {
+    /// Refuses a channel that the server opens; one that goes on opening them is cut off.
+    async fn refuse_channel(&mut self, reply: ChannelOpenHandle) -> Result<(), HandlerError> {
+        reply
+            .reject(ChannelOpenFailure::AdministrativelyProhibited)
+            .await;
+        self.refused_channels += 1;
+        if self.refused_channels > REFUSED_CHANNELS {
+            return Err(HandlerError::Flood(
+                "it opens channels that nobody asked for",
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Drop for ClientHandler {
     fn drop(&mut self) {
         // Also when the session's task is gone without a word, such as at the end of its runtime.
-        self.shared.end("the connection ended");
+        self.shared.end(ENDED);
     }
 }
 
@@ -325,6 +352,83 @@ impl Handler for ClientHandler {
         Ok(())
     }
 
+    // We ask for no forwarding, so a server has no channel to open. Without these answers russh accepts them all.
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_channel(reply).await
+    }
+
     async fn channel_open_failure(
         &mut self,
         _: ChannelId,
@@ -349,6 +453,9 @@ impl Handler for ClientHandler {
                 )
             }
             DisconnectReason::Error(HandlerError::Russh(error)) => describe(error),
+            DisconnectReason::Error(HandlerError::Flood(what)) => {
+                format!("the connection was cut off: the server misbehaves, {what}")
+            }
             DisconnectReason::Error(HandlerError::HostKey(error)) => error.message.clone(),
         };
         self.shared.end(&why);
@@ -356,36 +463,5 @@ impl Handler for ClientHandler {
             DisconnectReason::ReceivedDisconnect(_) => Ok(()),
             DisconnectReason::Error(error) => Err(error),
         }
-    }
-}
-
-/// russh's errors in words that say what happened to the connection.
-pub(crate) fn describe(error: &russh::Error) -> String {
-    match error {
-        russh::Error::HUP => "the server closed the connection".to_owned(),
-        russh::Error::Disconnect => "the connection was closed".to_owned(),
-        russh::Error::KeepaliveTimeout => {
-            "the server is silent: it left every keep-alive without an answer".to_owned()
-        }
-        russh::Error::IO(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            "the server closed the connection".to_owned()
-        }
-        russh::Error::IO(error) => format!("the connection broke: {error}"),
-        russh::Error::Version => "the other side does not speak SSH 2".to_owned(),
-        russh::Error::NoCommonAlgo { kind, ours, theirs } => {
-            let kind = match kind {
-                russh::AlgorithmKind::Kex => "key exchange method (KexAlgorithms)",
-                russh::AlgorithmKind::Key => "host key algorithm (HostKeyAlgorithms)",
-                russh::AlgorithmKind::Cipher => "cipher (Ciphers)",
-                russh::AlgorithmKind::Compression => "compression",
-                russh::AlgorithmKind::Mac => "MAC (MACs)",
-            };
-            format!(
-                "no common {kind}: the server offers {}, we offer {}",
-                printable(&theirs.join(",")),
-                ours.join(",")
-            )
-        }
-        other => printable(&other.to_string()),
     }
 }

@@ -9,6 +9,7 @@ mod channel;
 mod config;
 mod connect;
 mod connection;
+mod describe;
 mod handler;
 mod host_key;
 mod pool;
@@ -22,6 +23,7 @@ pub use config::settings::{ConfigSource, Override, SshTarget};
 pub use config::target::target_of;
 pub(crate) use config::target::{config_source, option_text, overrides};
 pub use pool::Connector;
+pub(crate) use prompt::askpass::prompter;
 pub use prompt::terminal_prompter;
 
 use std::sync::Arc;

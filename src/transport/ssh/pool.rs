@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::runtime::Id as RuntimeId;
 
+use crate::descriptors::{self, Admission};
 use crate::error::{ConnectError, Stage};
 use crate::spec::JumpHost;
 use crate::transport::TransportOptions;
@@ -85,6 +86,8 @@ impl Connector {
         options: &TransportOptions,
     ) -> Result<Started, ConnectError> {
         let stages = Stages::new(&target.host, options);
+        // Until it is there; a jump host on the way has its place among ours.
+        let _admission = admit(&stages).await?;
         let settings = config::resolve(&stages, target).await?;
         follow(&stages, &settings).await?;
         loop {
@@ -196,6 +199,16 @@ impl Connector {
             proxy::through_connection(stages, settings, connection).await
         })
     }
+}
+
+/// Waits for file descriptors.
+async fn admit(stages: &Stages) -> Result<Admission, ConnectError> {
+    let deadline = stages.options.limits.deadline.map(|deadline| deadline.at);
+    descriptors::admit(deadline).await.map_err(|message| {
+        stages.error(Stage::Connect, message).with_hint(
+            "raise the limit of open files (ulimit -n), or connect to fewer hosts at once",
+        )
+    })
 }
 
 /// Follows the jump hosts without connecting to any. A connection holds its slot while those on the

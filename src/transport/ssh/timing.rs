@@ -8,6 +8,10 @@ use crate::error::{ConnectError, Stage};
 use crate::transport::TransportOptions;
 use crate::transport::ssh::prompt::Asker;
 
+/// How long a person's second factor may take where the user has set no limit: longer than servers wait
+/// (LoginGraceTime), so that it is they who give up.
+const PERSON_LIMIT: Duration = Duration::from_secs(600);
+
 /// The stages of one connection: whose name stands in errors, what limits hold, who is told.
 #[derive(Clone)]
 pub(crate) struct Stages {
@@ -61,6 +65,25 @@ impl Stages {
             .await
     }
 
+    /// Waits for the answer to what a person typed, or to a second factor somewhere else, such as a push on a
+    /// phone: as long as the server waits, or the user's own limit allows.
+    pub(crate) async fn timed_person<T>(
+        &self,
+        step: impl Future<Output = T>,
+    ) -> Result<T, ConnectError> {
+        let usual = self.options.limits.of(Stage::Authentication);
+        let limit = match self.options.limits.deadline {
+            Some(_) => self.options.limits.within(PERSON_LIMIT, Instant::now()),
+            None => PERSON_LIMIT,
+        };
+        let limit = if self.asker.available() {
+            limit.max(usual)
+        } else {
+            usual
+        };
+        self.timed_for(Stage::Authentication, limit, step).await
+    }
+
     /// Runs one step with a limit. The limit starts anew when a person was asked meanwhile,
     /// because typing a passphrase takes as long as it takes.
     pub(crate) async fn timed_for<T>(
@@ -79,7 +102,11 @@ impl Stages {
                     let now = questions.load(Ordering::Relaxed);
                     // Odd: a question is open right now.
                     if now == seen && now.is_multiple_of(2) {
-                        return Err(ConnectError::timeout(&self.host, stage, limit));
+                        let error = ConnectError::timeout(&self.host, stage, limit);
+                        return Err(match stage {
+                            Stage::Authentication => error.with_hint("a server that needs longer, as for a second factor, gets it by timeout=SECONDS in the spec"),
+                            _ => error,
+                        });
                     }
                     seen = now;
                 }

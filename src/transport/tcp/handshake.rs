@@ -23,7 +23,11 @@ fn fresh() -> Result<Fresh, LinkError> {
     };
     getrandom::fill(&mut fresh.nonce)
         .and_then(|()| getrandom::fill(&mut fresh.secret))
-        .map_err(|error| io::Error::other(format!("no random numbers to be had: {error}")))?;
+        .map_err(|error| {
+            io::Error::other(format!(
+                "the operating system provides no random numbers: {error}"
+            ))
+        })?;
     Ok(fresh)
 }
 
@@ -97,7 +101,7 @@ pub(crate) async fn prove(
     Ok((sealer, opener))
 }
 
-/// The server's side. On an error that the client should hear of, it is told before the error is
+/// The server's side. On an error that the client should know of, it is sent to the client before it is
 /// returned.
 pub(crate) async fn accept(
     stream: &mut TcpStream,

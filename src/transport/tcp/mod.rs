@@ -269,7 +269,7 @@ async fn staged<T>(
     match timeout(limit, work).await {
         Ok(result) => result.map_err(|error| explain(peer, stage, &error)),
         Err(_) => Err(ConnectError::timeout(peer, stage, limit)
-            .with_hint("something listens there but does not answer as a server of this program")),
+            .with_hint("something listens there, but it does not answer as an easycluster server")),
     }
 }
 
@@ -281,7 +281,7 @@ fn explain(peer: &str, stage: Stage, error: &LinkError) -> ConnectError {
         LinkError::Authentication(AuthenticationError::Refused(refusal)) => {
             let (message, hint) = match refusal {
                 Refusal::Proof => (
-                    "the server has another key, or bytes were changed on the way",
+                    "the server has a different key, or bytes were changed in transit",
                     COMPARE,
                 ),
                 Refusal::Version => (
@@ -289,7 +289,7 @@ fn explain(peer: &str, stage: Stage, error: &LinkError) -> ConnectError {
                     "install the same release on both sides",
                 ),
                 Refusal::Busy => (
-                    "the server has as many connections as it allows",
+                    "the server's limit of connections is reached",
                     "try again later, or raise the server's limit",
                 ),
                 Refusal::Address => (
@@ -306,14 +306,14 @@ fn explain(peer: &str, stage: Stage, error: &LinkError) -> ConnectError {
         }
         LinkError::Authentication(AuthenticationError::Proof) => failed.with_hint(COMPARE),
         LinkError::Authentication(AuthenticationError::NotOurs) => {
-            failed.with_hint("check the port: something else than `easycluster -S` listens there")
+            failed.with_hint("check the port: something other than `easycluster -S` listens there")
         }
         LinkError::Truncated => ConnectError::new(
             peer,
             stage,
             "the other side ended the connection in the handshake",
         )
-        .with_hint("check that `easycluster -S` listens there, and look into its log"),
+        .with_hint("check that `easycluster -S` listens there, and check its log"),
         _ => failed,
     }
 }

@@ -50,7 +50,7 @@ pub enum Exit {
     Status(i32),
     /// By this signal, by name without `SIG`, because numbers differ between systems.
     Signal(String),
-    /// Nobody could say how.
+    /// How is not known.
     Unknown,
 }
 

@@ -12,8 +12,8 @@ pub use handshake::{
 pub use message::{COMMAND_MAX, Exit, Message, Open, Opened, WINDOW};
 pub use sealed::{Direction, Opener, SEALED_HEADER, SEALED_MAX, SEALED_TAG, Sealer};
 
-/// Keys shorter than this many bytes can be guessed from one recorded handshake by whoever took
-/// part in it, and are refused unless insisted on (AU-16).
+/// Keys shorter than this many bytes can be guessed from one recorded handshake by anyone who took
+/// part in it, and are refused unless explicitly allowed (AU-16).
 pub const KEY_MIN: usize = 16;
 
 /// Fresh randomness of one side for one handshake. Never use one twice.
@@ -89,13 +89,13 @@ pub enum AuthenticationError {
     #[error("the other side's ephemeral key is not usable")]
     WeakPublic,
     /// The other side's proof does not fit.
-    #[error("the other side has another key, or bytes were changed on the way")]
+    #[error("the other side has a different key, or bytes were changed in transit")]
     Proof,
     /// The server turned the connection away.
     #[error("the server refused the connection (code {})", .0.code())]
     Refused(Refusal),
     /// A sealed frame's tag does not fit: changed, replayed, dropped or reordered.
-    #[error("a frame was changed, repeated, left out or reordered on the way")]
+    #[error("a frame was changed, repeated, left out or reordered in transit")]
     Tampered,
     /// A sealed frame announces more than it may.
     #[error("a frame of {0} bytes is over the limit of {SEALED_MAX}")]

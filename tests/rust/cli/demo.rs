@@ -1,4 +1,4 @@
-//! `easycluster demo`: it teaches, it succeeds, it leaves nothing.
+//! `easycluster demo`: its output, its exit code, and that it leaves no processes or files.
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -19,7 +19,7 @@ async fn it_shows_every_act_and_cleans_up() {
     let output = said(child).await;
     assert_eq!((output.stderr.as_str(), output.code), ("", Some(0)));
     for shown in [
-        "An SSH server of this program's own listens on 127.0.0.1:",
+        "This program's own SSH server listens on 127.0.0.1:",
         "    -> 42\n",
         "    -> [0, 2, 4, 6, 8]\n",
         "    -> 144 from process ",

@@ -135,23 +135,81 @@ async fn a_program_that_lets_nothing_else_run_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_killed_is_a_lost_connection_that_says_how() {
+async fn arguments_need_not_be_utf_8() {
+    use std::os::unix::ffi::OsStrExt;
     let scene = Scene::new().await;
-    let code = "import os, sys; print(1); sys.stdout.flush(); os.kill(os.getpid(), 9)";
+    let code = "import os, sys; os.write(1, b'-'.join(map(os.fsencode, sys.argv[1:])) + b'\\n')";
+    let spec = scene.spec("web1");
+    let mut program = crate::cli::scene::program(&["run", &spec, "--no-prefix", "-c", code, "--"]);
+    program
+        .arg("ä")
+        .arg(std::ffi::OsStr::from_bytes(b"\xff/x"))
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let output = program.output().await.expect("the program runs");
     assert_eq!(
-        easycluster(&["run", &scene.spec("web1"), "-c", "import os; os._exit(3)"]).await,
-        said(
+        (output.stdout.as_slice(), output.status.code()),
+        (&b"\xc3\xa4-\xff/x\n"[..], Some(0)),
+        "{output:?}"
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn however_a_program_ends_its_status_and_its_output_are_those_of_a_shell() {
+    let scene = Scene::new().await;
+    for (code, stdout, stderr, status) in [
+        ("import os; os._exit(3)", "", "", 3),
+        ("import os; os._exit(0)", "", "", 0),
+        (
+            "import os; print(1); os.kill(os.getpid(), 9)",
+            "web1 | 1\n",
             "",
-            "error: web1: connection lost: the process ended with exit status 3\n \
-             hint: connect again; what the remote code did until then is done\n",
-            255
-        )
-    );
-    let output = easycluster(&["run", &scene.spec("web1"), "-c", code]).await;
-    assert_eq!(
-        (output.stdout.as_str(), output.code),
-        ("web1 | 1\n", Some(255))
-    );
+            137,
+        ),
+        (
+            "import os; print(1); os.kill(os.getpid(), 15)",
+            "web1 | 1\n",
+            "",
+            143,
+        ),
+        (
+            "import os; print(1); os.execvp('sh', ['sh', '-c', 'echo 2; echo 3 >&2; exit 4'])",
+            "web1 | 1\nweb1 | 2\n",
+            "web1 ! 3\n",
+            4,
+        ),
+        ("import sys; sys.exit(10**30)", "", "", 255),
+        ("import sys; sys.exit(-1)", "", "", 255),
+        ("import sys; sys.exit('why')", "", "web1 ! why\n", 1),
+        (
+            "raise KeyboardInterrupt",
+            "",
+            "web1 ! Traceback (most recent call last):\n\
+             web1 !   File \"<string>\", line 1, in <module>\n\
+             web1 !     raise KeyboardInterrupt\n\
+             web1 ! KeyboardInterrupt\n",
+            130,
+        ),
+        (
+            "import sys; sys.excepthook = lambda *info: print(info[0].__name__); 1/0",
+            "web1 | ZeroDivisionError\n",
+            "",
+            1,
+        ),
+        (
+            "import sys; sys.stdout.reconfigure(line_buffering=False)\n\
+             print(sys.stdout.line_buffering, sys.stdout.buffer.raw.fileno(), sys.stdout.name)\n\
+             sys.stdout.detach().write(b'raw\\n')",
+            "web1 | False 1 <stdout>\nweb1 | raw\n",
+            "",
+            0,
+        ),
+    ] {
+        let output = easycluster(&["run", &scene.spec("web1"), "-c", code]).await;
+        assert_eq!(output, said(stdout, stderr, status), "{code}");
+    }
     scene.end().await;
 }
 
@@ -173,7 +231,9 @@ async fn a_host_that_says_nothing_is_given_up() {
             output.stderr
         );
         assert!(
-            output.stderr.contains("no answer within 3 s"),
+            // Less what it took to reach the host.
+            output.stderr.contains("no answer within 2.")
+                || output.stderr.contains("no answer within 3 s"),
             "{}",
             output.stderr
         );

@@ -98,9 +98,10 @@ while True:
     read.expect("in time").expect("read");
     assert!(line.ends_with(" | never mind\n"), "{line:?}");
     signal(&child, Signal::INT);
-    drop(stdout);
     let output = said(child).await;
     assert_eq!(output.code, Some(130));
+    // Held until now, because the other program's line would find no reader.
+    drop(stdout);
     scene.end().await;
 }
 

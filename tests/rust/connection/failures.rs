@@ -16,14 +16,9 @@ fn fake_python(folder: &Path, script: &str) -> String {
 }
 
 fn short_limits() -> ConnectOptions {
-    let transport = TransportOptions {
-        limits: StageLimits::all(Duration::from_secs(2)),
-        ..TransportOptions::default()
-    };
-    ConnectOptions {
-        transport,
-        ..ConnectOptions::default()
-    }
+    let transport =
+        TransportOptions::default().with_limits(StageLimits::all(Duration::from_secs(2)));
+    ConnectOptions::default().with_transport(transport)
 }
 
 async fn failure(spec: &str, options: ConnectOptions) -> (Stage, String, String) {

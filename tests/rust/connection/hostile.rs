@@ -63,14 +63,8 @@ fn server(folder: &Path, body: &str) -> String {
 }
 
 fn options() -> ConnectOptions {
-    let mut options = ConnectOptions {
-        output: OutputSink::discard(),
-        ..ConnectOptions::default()
-    };
-    options.transport.limits = StageLimits {
-        stub: Duration::from_secs(2),
-        ..StageLimits::default()
-    };
+    let mut options = ConnectOptions::default().with_output(OutputSink::discard());
+    options.transport.limits = StageLimits::default().with_stub(Duration::from_secs(2));
     options
 }
 

@@ -259,7 +259,7 @@ async fn a_slow_handshake_is_given_up() {
     })
     .await;
     assert_eq!(&answer, b"ECTR\x01\x05");
-    assert!(sent < hello.len(), "every byte had the limit anew");
+    assert!(sent < hello.len(), "every byte restarted the limit");
     assert_serves(&server.target()).await;
     // And one that says nothing at all.
     let mut silent = TcpStream::connect(("127.0.0.1", server.port))

@@ -21,11 +21,7 @@ pub struct Running {
 }
 
 pub fn loopback() -> ServerOptions {
-    ServerOptions {
-        port: 0,
-        bind: Some("127.0.0.1".into()),
-        ..ServerOptions::default()
-    }
+    ServerOptions::default().with_port(0).with_bind("127.0.0.1")
 }
 
 pub fn start(options: ServerOptions) -> Running {

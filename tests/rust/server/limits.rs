@@ -110,7 +110,7 @@ async fn connections_over_the_limit_are_told() {
     until("two connections", || server.handle.connections() == 2).await;
     let (_, _, exit) = run(&server.target(), "true").await;
     assert!(
-        format!("{exit:?}").contains("as many connections"),
+        format!("{exit:?}").contains("limit of connections"),
         "{exit:?}"
     );
     drop(first);

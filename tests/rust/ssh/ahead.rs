@@ -104,10 +104,7 @@ async fn where_one_session_is_allowed_a_spare_channel_is_asked_for_once() {
 
 async fn connect(spec: &str) -> (Client, i64) {
     let spec: ConnectionSpec = spec.parse().unwrap();
-    let options = ConnectOptions {
-        output: OutputSink::discard(),
-        ..ConnectOptions::default()
-    };
+    let options = ConnectOptions::default().with_output(OutputSink::discard());
     let client = Client::connect(&spec, options).await.unwrap();
     let pid = client.ready().await.unwrap().pid;
     let seen: i64 = client.call("os.getpid", ()).await.unwrap();

@@ -202,7 +202,7 @@ async fn an_agent_with_many_keys_does_not_lock_out_the_named_one() {
     gets_in(&by_public).await;
     gets_in(&by_public.clone().with_option("IdentitiesOnly", "yes")).await;
 
-    // Nothing named: the server gives up first, as with ssh, and the error says how to mend it.
+    // Nothing named: the server gives up first, as with ssh, and the error says how to fix it.
     let unnamed = bare_target(&server)
         .with_option("IdentityAgent", socket.clone())
         .with_option("IdentityFile", "none");
@@ -396,4 +396,82 @@ async fn the_agent_of_the_environment_serves_a_plain_spec() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned()
         + &String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("the server takes publickey"), "{said}");
+}
+
+/// Makes a key file by openssl: its kind, and how it is encrypted.
+fn by_openssl(file: &std::path::Path, script: &str) {
+    let status = std::process::Command::new("sh")
+        .args(["-ec", script])
+        .arg(file)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{script}");
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test]
+async fn a_passphrase_is_called_wrong_only_where_it_is() {
+    crate::support::program("openssl");
+    let server = server();
+    let rsa = "openssl genrsa 2048 | openssl rsa -traditional -passout pass:right -out $0";
+    let ec =
+        "openssl ecparam -name prime256v1 -genkey -noout | openssl ec -passout pass:right -out $0";
+    let pkcs8 = "openssl genrsa 2048 | openssl pkcs8 -topk8 -passout pass:right -out $0";
+    let openssh = "ssh-keygen -q -t ed25519 -N right -f $0";
+    let mut kinds: Vec<(String, Option<&str>)> = Vec::new();
+    for cipher in ["des3", "aes128", "aes192", "aes256"] {
+        kinds.push((format!("{rsa} -{cipher}"), None));
+        kinds.push((format!("{ec} -{cipher}"), None));
+    }
+    for cipher in [
+        "aes128-cbc",
+        "aes192-cbc",
+        "aes256-cbc",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes256-ctr",
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "chacha20-poly1305@openssh.com",
+    ] {
+        kinds.push((format!("{openssh} -Z {cipher}"), None));
+    }
+    kinds.push((format!("{openssh} -Z 3des-cbc"), Some("3des-cbc")));
+    kinds.push((format!("{pkcs8} -v2 aes256"), None));
+    kinds.push((format!("{pkcs8} -v2 des3"), Some("3DES")));
+    kinds.push((format!("{pkcs8} -v1 PBE-SHA1-3DES"), Some("PKCS #12")));
+    for (index, (script, unread)) in kinds.iter().enumerate() {
+        let file = server.folder().join(format!("encrypted{index}"));
+        by_openssl(&file, script);
+        // ssh-keygen reads what it has written, and makes the public half of it.
+        let public = std::process::Command::new(crate::support::program("ssh-keygen"))
+            .args(["-y", "-P", "right", "-f"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(public.status.success(), "{script}: {public:?}");
+        server.authorize(String::from_utf8_lossy(&public.stdout).trim());
+        _ = std::fs::remove_file(file.with_extension("pub"));
+        let target = with_key(bare_target(&server), &file);
+        let (options, asked) = answers(&["wrong", "right"]);
+        let result = run(&target, &options).await;
+        let questions = asked.lock().unwrap().len();
+        match unread {
+            None => {
+                assert_eq!(
+                    result.unwrap_or_else(|error| panic!("{script}: {error}")),
+                    "in\n"
+                );
+                assert_eq!(questions, 2, "{script}");
+            }
+            Some(name) => {
+                let error = result.unwrap_err();
+                assert!(error.message.contains(name), "{script}: {error}");
+                assert!(error.message.contains("ssh-keygen -p -f"), "{error}");
+                assert_eq!(questions, 0, "{script}");
+            }
+        }
+    }
 }

@@ -28,11 +28,8 @@ fn five_hundred_connections_are_made_used_and_ended() {
 async fn five_hundred_connections() {
     let server = server();
     let target = with_key(bare_target(&server), &server.key.private);
-    let options = TransportOptions {
-        // The server has two processors for all of them.
-        limits: StageLimits::all(Duration::from_secs(120)),
-        ..TransportOptions::default()
-    };
+    let options =
+        TransportOptions::default().with_limits(StageLimits::all(Duration::from_secs(120)));
     let before = own_memory();
     let threads = threads_of(std::process::id());
     let since = Instant::now();

@@ -137,7 +137,7 @@ async fn what_only_openssh_interprets_is_asked_of_it() {
     let config = server.folder().join("beyond_config");
     // Canonical names are looked up by OpenSSH alone.
     let text = format!(
-        "CanonicalizeHostname yes\nCanonicalizeFallbackLocal yes\nCanonicalDomains no-such-domain.invalid\nGSSAPIAuthentication yes\n\
+        "CanonicalizeHostname yes\nCanonicalizeFallbackLocal yes\nCanonicalDomains no-such-domain.invalid\nVerifyHostKeyDNS yes\nGSSAPIAuthentication yes\n\
          Match canonical originalhost 127.0.0.1\n Port {}\n\
          Host *\n IdentityFile {}\n UserKnownHostsFile {}\n IdentityAgent none\n",
         server.port(),
@@ -150,12 +150,9 @@ async fn what_only_openssh_interprets_is_asked_of_it() {
         .unwrap();
     let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&events);
-    let options = TransportOptions {
-        observer: Some(std::sync::Arc::new(move |event| {
-            seen.lock().unwrap().push(event)
-        })),
-        ..TransportOptions::default()
-    };
+    let options = TransportOptions::default().with_observer(std::sync::Arc::new(move |event| {
+        seen.lock().unwrap().push(event)
+    }));
     let process = transport::open(&spec, "echo in", &options).await.unwrap();
     assert_eq!(finish(process).await.0, b"in\n");
     let events = events.lock().unwrap();
@@ -165,7 +162,7 @@ async fn what_only_openssh_interprets_is_asked_of_it() {
         .collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(
-        warnings[0].detail.contains("gssapiauthentication"),
+        warnings[0].detail.contains("verifyhostkeydns"),
         "{warnings:?}"
     );
 }

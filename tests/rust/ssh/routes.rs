@@ -265,10 +265,8 @@ async fn a_proxy_command_carries_the_connection_and_ends_with_it() {
     let connector = Connector::new();
     let stages = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&stages);
-    let options = TransportOptions {
-        observer: Some(Arc::new(move |event| seen.lock().unwrap().push(event))),
-        ..TransportOptions::default()
-    };
+    let options = TransportOptions::default()
+        .with_observer(Arc::new(move |event| seen.lock().unwrap().push(event)));
     let process = open(&connector, &target("s0", &config), "echo in", &options)
         .await
         .unwrap();
@@ -329,10 +327,8 @@ async fn the_stages_tell_the_story_in_order() {
     let config = config(folder.path(), &[(&server, "")]);
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
-    let options = TransportOptions {
-        observer: Some(Arc::new(move |event| seen.lock().unwrap().push(event))),
-        ..TransportOptions::default()
-    };
+    let options = TransportOptions::default()
+        .with_observer(Arc::new(move |event| seen.lock().unwrap().push(event)));
     let process = open(&Connector::new(), &target("s0", &config), "true", &options)
         .await
         .unwrap();

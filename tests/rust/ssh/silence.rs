@@ -17,10 +17,7 @@ use crate::support::remote::{
 use crate::support::{Sshd, SshdOptions, within};
 
 fn limits(limit: Duration) -> TransportOptions {
-    TransportOptions {
-        limits: StageLimits::all(limit),
-        ..TransportOptions::default()
-    }
+    TransportOptions::default().with_limits(StageLimits::all(limit))
 }
 
 /// A relay before the server. It counts what the server sends and can stop handing it on.

@@ -4,7 +4,7 @@ use super::{assert_none, sources};
 
 /// The parts of `transport/ssh`, in the order in which a connection goes through them (`error::Stage`). A part imports
 /// from those before it, and no others. A file of a folder that others need by itself is a part of its own.
-const SSH_ORDER: [&str; 14] = [
+const SSH_ORDER: [&str; 15] = [
     "prompt",
     "timing",
     "config",
@@ -12,6 +12,7 @@ const SSH_ORDER: [&str; 14] = [
     "algorithms",
     "host_key",
     "channel::queue",
+    "describe",
     "handler",
     "auth",
     "channel",

@@ -18,7 +18,7 @@ use crate::spec::{ConfigChoice, ConnectionSpec, Host};
 use crate::{Client, Cluster, Error, RemoteObject};
 
 const AFTERWARDS: &str = "\
-Now with a machine of your own. All it needs is sshd and any Python from 2.6 on:
+Now try it with a machine of your own. It only needs sshd and Python 2.6 or newer:
 
   easycluster ping you@yourbox
   easycluster run you@yourbox -c 'import platform; print(platform.platform())'
@@ -29,7 +29,7 @@ and in a program, with the same spec:
   Python   client = easycluster.Client.from_spec(\"you@yourbox\")
 ";
 
-/// What is defined on the other side; shown to the user as it stands.
+/// What is defined on the remote side; shown to the user unchanged.
 const DEFINITIONS: &str = "\
 import os, time
 
@@ -51,10 +51,10 @@ def average(numbers):
     return sum(numbers) / len(numbers)
 ";
 
-/// See it work on this machine, over real SSH to a throw-away server
+/// See it work on this machine, over real SSH to a temporary server
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Run the other side under this interpreter
+    /// Run the remote side under this interpreter
     #[arg(long, value_name = "PYTHON")]
     rpython: Option<String>,
 }
@@ -129,13 +129,13 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
         .write_all(content)
 }
 
-/// The performance, act by act.
+/// The demo, step by step.
 async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
     let spec = stage.spec(rpython).to_canonical();
     heading("A server");
     say(&format!(
-        "An SSH server of this program's own listens on {}, with a key made for this demo.\n\
-         Its connection spec, which is all that your own machine would change:\n",
+        "This program's own SSH server listens on {}, with a key made for this demo.\n\
+         Its connection spec, the only thing that differs for your own machine:\n",
         stage.server.address()
     ));
     source(&spec);
@@ -153,7 +153,7 @@ async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
         hello.executable
     ));
     say(
-        "SSH login, upload of the stub and start of Python are in that time. Nothing was installed.\n",
+        "This time includes the SSH login, the upload of the stub and the start of Python. Nothing was installed.\n",
     );
 
     functions(&client).await?;
@@ -169,14 +169,16 @@ async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
 
 async fn functions(client: &Client) -> Result<(), Error> {
     heading("Functions");
-    say("Any Python source can be sent over:\n");
+    say("You can send any Python source:\n");
     source(DEFINITIONS);
     source("client.define(SOURCE).await?;");
     client.define(DEFINITIONS).await?;
     call("client.call(\"add\", (20, 22))");
     let sum: i64 = client.call("add", (20, 22)).await?;
     result(&sum.to_string());
-    say("What the other Python has can be called by its name, and expressions evaluated:\n");
+    say(
+        "You can call anything that the remote Python has by its name, and evaluate expressions:\n",
+    );
     call("client.call(\"os.path.basename\", (\"/etc/ssh/sshd_config\",))");
     let name: String = client
         .call("os.path.basename", ("/etc/ssh/sshd_config",))
@@ -190,7 +192,7 @@ async fn functions(client: &Client) -> Result<(), Error> {
 
 async fn objects(client: &Client) -> Result<(), Error> {
     heading("Objects");
-    say("A server object stays on its side, and here is a handle on it:\n");
+    say("A server object stays on the server; here is a handle to it:\n");
     source("let counter: RemoteObject = client.call(\"Counter\", (41,)).await?;");
     let counter: RemoteObject = client.call("Counter", (41,)).await?;
     call("counter.call(\"increment\", ())");
@@ -245,7 +247,7 @@ async fn errors(client: &Client) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
         Ok(_) => return Err(Failure::here("the average of nothing should have failed")),
     }
-    say("A call that takes too long is stopped on the other side, and says where it stood:\n");
+    say("A call that takes too long is stopped on the server, and the error shows where it was:\n");
     call("client.call(\"time.sleep\", (60,)).timeout(Duration::from_millis(300))");
     let limit = Duration::from_millis(300);
     match client.call::<()>("time.sleep", (60,)).timeout(limit).await {
@@ -253,7 +255,7 @@ async fn errors(client: &Client) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
         Ok(()) => return Err(Failure::here("a minute should take longer")),
     }
-    say("The connection is as good as before:\n");
+    say("The connection still works:\n");
     call("client.call(\"add\", (\"still \", \"here\"))");
     let text: String = client.call("add", ("still ", "here")).await?;
     result(&format!("{text:?}"));
@@ -275,7 +277,7 @@ fn source(text: &str) {
     write("\n");
 }
 
-/// What is run, indented; what came of it follows.
+/// What is run, indented; its result follows.
 fn call(text: &str) {
     let cyan = anstyle::AnsiColor::Cyan.on_default();
     for line in text.lines() {
@@ -286,7 +288,7 @@ fn call(text: &str) {
     }
 }
 
-/// What came of it.
+/// The result.
 fn result(text: &str) {
     let safe = crate::error::printable(text);
     let lines: Vec<String> = safe
@@ -298,7 +300,7 @@ fn result(text: &str) {
 
 fn write(text: &str) {
     let mut stdout = anstream::stdout().lock();
-    // A demonstration to nobody is over soon and harms nobody.
+    // If stdout is closed, the demo ends soon and its output is not needed.
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());

@@ -20,13 +20,13 @@ use table::{Machine, Row, Silence};
 const EXAMPLES: &str = "\
 Examples:
   easycluster ping admin@web1 admin@web2
-  The story of one connection, stage by stage:
+  One connection, stage by stage:
     easycluster ping -v admin@web1
-  The names of those that do not answer:
+  The names of the hosts that do not answer:
     easycluster ping -f hosts.txt --json |
       jq -r '.[] | select(.reachable | not) | .host'
 
-CONNECT is the time from nothing to the first answer of the remote Python.
+CONNECT is the time from the start to the first answer of the remote Python.
 ROUND TRIP is the shortest of a few over the open connection.
 
 Exit status:
@@ -35,7 +35,7 @@ Exit status:
   130  interrupted
   255  some host did not answer";
 
-/// How long a Python that is up may take for its answers, where no limit is given for connecting.
+/// How long a Python that has started may take for its answers, where no limit is given for connecting.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often the round trip is measured.
@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Ask at most this many hosts at the same time
     #[arg(short, long, value_name = "N", default_value_t = 32, value_parser = hosts::at_least_one)]
     jobs: usize,
-    /// Tell each connection's story stage by stage, with times, one host after the other
+    /// Show each connection stage by stage, with times, one host after the other
     #[arg(short, long)]
     verbose: bool,
     /// Print a JSON array instead of the table
@@ -192,7 +192,7 @@ async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error>
     })
 }
 
-/// What is wrong with a Python that came up, and then does not answer for so long.
+/// The error for a Python that started and then does not answer for so long.
 async fn standstill(client: &Client, limit: Duration) -> Error {
     // Until it is up, each stage has a limit of its own.
     if let Err(error) = client.ready().await {
@@ -200,7 +200,7 @@ async fn standstill(client: &Client, limit: Duration) -> Error {
     }
     tokio::time::sleep(limit).await;
     ConnectError::timeout(client.host(), Stage::Stub, limit)
-        .with_hint("Python came up there and then stood still; look at the machine's load, and at its processes")
+        .with_hint("Python started there and then stopped responding; check the machine's load and its processes")
         .into()
 }
 

@@ -56,7 +56,7 @@ impl Story {
                     entry(
                         "in all",
                         &milliseconds(machine.connect_ms),
-                        "from nothing to the first answer"
+                        "from the start to the first answer"
                     ),
                 ));
             }
@@ -80,7 +80,7 @@ fn entry(name: &str, time: &str, detail: &str) -> String {
 
 fn say(text: &str) {
     let mut stdout = anstream::stdout().lock();
-    // The story is told for whoever listens; the exit code does not depend on it.
+    // The exit code does not depend on whether the story can be printed.
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());

@@ -3,6 +3,7 @@
 mod outcome;
 pub(crate) mod program;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   A line of code on two machines:
     easycluster run admin@web1 admin@web2 -c 'import os; print(os.uname())'
-  A script of this machine and its arguments:
+  A script on this machine and its arguments:
     easycluster run admin@web1 admin@web2 -- check.py --fast
   The script from stdin:
     easycluster run admin@web1 -- - < check.py
@@ -33,7 +34,7 @@ Examples:
   For another program to read:
     easycluster run -f hosts.txt --json -c 'print(1)' | jq .
 
-Hosts stand before `--`, the script and its arguments behind it.
+Hosts are given before `--`, the script and its arguments after it.
 The program runs as `python SCRIPT ARGS` would, with empty standard input.
 Its stdout goes to stdout and its stderr to stderr, each line behind
 `HOST |` or `HOST !`.
@@ -46,7 +47,8 @@ Its stdout goes to stdout and its stderr to stderr, each line behind
 
 Exit status:
   0    the program ended well on every host
-  1    it failed on some host; with one host alone, its own exit status
+  1    it failed on some host; with one host alone, its own exit status, which
+       is 128 and the signal's number where a signal ended it
   2    the command line is wrong
   124  it was stopped by --timeout on some host
   130  interrupted; the remote programs were interrupted too
@@ -70,18 +72,18 @@ pub(crate) struct Arguments {
     /// Work on at most this many hosts at the same time
     #[arg(short, long, value_name = "N", default_value_t = 32, value_parser = hosts::at_least_one)]
     jobs: usize,
-    /// Stop the program on a host where it runs longer than this
+    /// Stop the program on a host if it runs longer than this
     #[arg(long, value_name = "SECONDS", value_parser = hosts::seconds, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     /// Print the bare lines, without the host before them
     #[arg(long, conflicts_with = "json")]
     no_prefix: bool,
-    /// Print one JSON object a line: each line of output, and how each host ended
+    /// Print one JSON object per line: each line of output, and how each host ended
     #[arg(long)]
     json: bool,
-    /// A Python script of this machine and its arguments; `-` reads it from stdin
+    /// A Python script on this machine and its arguments; `-` reads it from stdin
     #[arg(last = true, value_name = "SCRIPT [ARGS]")]
-    script: Vec<String>,
+    script: Vec<OsString>,
 }
 
 pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
@@ -237,7 +239,10 @@ async fn run_program(
     timeout: Option<Duration>,
 ) -> Result<i32, Error> {
     let source = Value::Bytes(program.source.clone());
-    let call = client.call::<i64>("run_program", (source, &program.filename, &program.argv));
+    let call = client.call::<i64>(
+        "run_program",
+        (source, &program.filename, program.sent_argv()),
+    );
     let call = match timeout {
         Some(limit) => {
             // The limit is the program's; starting Python has limits of its own.

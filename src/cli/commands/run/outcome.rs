@@ -13,11 +13,11 @@ pub(crate) enum Outcome {
     Ended(i32),
     /// It did not.
     Failed(Error),
-    /// This side was told to stop first.
+    /// This side was asked to stop first.
     Interrupted,
 }
 
-/// What the user is told about one host.
+/// What the user sees about one host.
 pub(crate) fn report(outcome: &Outcome, elapsed: Duration) -> Report {
     let (status, exit_status) = match outcome {
         Outcome::Ended(0) => ("ok", Some(0)),
@@ -46,15 +46,23 @@ pub(crate) fn report(outcome: &Outcome, elapsed: Duration) -> Report {
     }
 }
 
-/// A traceback without the frame of the function that runs programs, which tells the user nothing.
+/// A traceback without the frames of the functions that run programs, which tell the user nothing. Of a program in a process of
+/// its own, they pass its traceback on as their message.
 fn program_frames(traceback: &[String]) -> Vec<String> {
     let mut ours = false;
-    traceback
+    let lines: Vec<&str> = traceback
         .iter()
         .flat_map(|entry| entry.split_inclusive('\n'))
+        .collect();
+    let passed_on = lines
+        .iter()
+        .position(|line| line.trim_end() == "KeyboardInterrupt:");
+    lines
+        .into_iter()
+        .skip(passed_on.map_or(0, |place| place + 1))
         .filter(|line| {
             if line.starts_with("  File ") {
-                ours = line.trim_end().ends_with(", in run_program");
+                ours = line.starts_with("  File \"<easycluster definitions ");
             } else if !line.starts_with(' ') {
                 ours = false;
             }
@@ -151,6 +159,17 @@ mod tests {
         assert_eq!(
             program_frames(&lines).concat(),
             "Traceback (most recent call last):\n  File \"x.py\", line 1, in <module>\n    sleep(9)\nKeyboardInterrupt\n"
+        );
+        let passed_on = [
+            "Traceback (most recent call last):\n",
+            "  File \"<easycluster definitions 1>\", line 84, in wait_for\n",
+            "    raise KeyboardInterrupt(native('\\n' + text))\n",
+            "KeyboardInterrupt: \n",
+        ]
+        .map(str::to_owned);
+        assert_eq!(
+            program_frames(&[&passed_on[..], &lines[..]].concat()),
+            program_frames(&lines)
         );
     }
 

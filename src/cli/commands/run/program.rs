@@ -1,8 +1,10 @@
 //! The program that `run` sends out: a piece of code, a script of this machine, or what stdin holds.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::Path;
 
+use crate::Value;
 use crate::cli::terminal::failure::Failure;
 
 /// The Python function that runs a program on the other side; `call` it as `run_program`.
@@ -15,16 +17,27 @@ pub(crate) struct Program {
     /// What tracebacks call it.
     pub(crate) filename: String,
     /// `sys.argv`, the program's own name first.
-    pub(crate) argv: Vec<String>,
+    pub(crate) argv: Vec<OsString>,
 }
 
 impl Program {
+    /// `sys.argv` as it is sent: text, or bytes where that is not UTF-8.
+    pub(crate) fn sent_argv(&self) -> Vec<Value> {
+        self.argv
+            .iter()
+            .map(|word| match word.to_str() {
+                Some(text) => Value::Str(text.to_owned()),
+                None => Value::Bytes(word.as_encoded_bytes().to_vec()),
+            })
+            .collect()
+    }
+
     /// As `python -c CODE ARGS` has it.
-    pub(crate) fn from_code(code: &str, arguments: &[String]) -> Program {
+    pub(crate) fn from_code(code: &str, arguments: &[OsString]) -> Program {
         Program {
             source: code.as_bytes().to_vec(),
             filename: "<string>".to_owned(),
-            argv: with_name("-c", arguments),
+            argv: with_name(OsStr::new("-c"), arguments),
         }
     }
 
@@ -33,7 +46,7 @@ impl Program {
     /// # Errors
     ///
     /// Where the script cannot be read.
-    pub(crate) fn from_script(script: &str, arguments: &[String]) -> Result<Program, Failure> {
+    pub(crate) fn from_script(script: &OsStr, arguments: &[OsString]) -> Result<Program, Failure> {
         let (source, filename) = if script == "-" {
             let mut source = Vec::new();
             std::io::stdin()
@@ -45,10 +58,13 @@ impl Program {
             (source, "<stdin>".to_owned())
         } else {
             let source = std::fs::read(script).map_err(|error| {
-                Failure::usage(format!("cannot read the script {script}: {error}"))
-                    .with_hint("the script is a file of this machine; for a line of code use -c")
+                Failure::usage(format!(
+                    "cannot read the script {}: {error}",
+                    script.display()
+                ))
+                .with_hint("the script is a file of this machine; for a line of code use -c")
             })?;
-            (source, script.to_owned())
+            (source, script.to_string_lossy().into_owned())
         };
         Ok(Program {
             source,
@@ -58,7 +74,7 @@ impl Program {
     }
 }
 
-fn with_name(name: &str, arguments: &[String]) -> Vec<String> {
+fn with_name(name: &OsStr, arguments: &[OsString]) -> Vec<OsString> {
     std::iter::once(name.to_owned())
         .chain(arguments.iter().cloned())
         .collect()
@@ -74,16 +90,16 @@ fn with_name(name: &str, arguments: &[String]) -> Vec<String> {
 pub(crate) fn separate(
     mut specs: Vec<String>,
     code: Option<&str>,
-    rest: &[String],
+    rest: &[OsString],
 ) -> Result<(Vec<String>, Program), Failure> {
     let lone_dash = specs.iter().position(|spec| spec == "-");
     if let Some(place) = lone_dash {
         if code.is_some() || !rest.is_empty() || place + 1 != specs.len() {
-            return Err(Failure::usage("`-` stands among the hosts")
+            return Err(Failure::usage("`-` is among the hosts")
                 .with_hint("put `--` before the script: easycluster run HOST... -- - ARGS"));
         }
         specs.truncate(place);
-        return Ok((specs, Program::from_script("-", &[])?));
+        return Ok((specs, Program::from_script(OsStr::new("-"), &[])?));
     }
     match (code, rest.split_first()) {
         (Some(code), _) => Ok((specs, Program::from_code(code, rest))),
@@ -118,8 +134,12 @@ fn missing(specs: &[String]) -> Failure {
 mod tests {
     use super::{Program, separate};
 
-    fn words(text: &str) -> Vec<String> {
-        text.split_whitespace().map(str::to_owned).collect()
+    use std::ffi::OsString;
+
+    fn words<T: From<String>>(text: &str) -> Vec<T> {
+        text.split_whitespace()
+            .map(|word| T::from(word.to_owned()))
+            .collect()
     }
 
     #[test]
@@ -137,7 +157,7 @@ mod tests {
         let script = folder.path().join("check.py");
         std::fs::write(&script, "pass\n").expect("script");
         let script = script.to_str().expect("path").to_owned();
-        let rest = [script.clone(), "--fast".to_owned()];
+        let rest = [OsString::from(&script), OsString::from("--fast")];
         let (specs, program) = separate(words("a"), None, &rest).expect("separate");
         assert_eq!(specs, ["a"]);
         assert_eq!(program.source, b"pass\n");

@@ -19,7 +19,7 @@ pub(crate) struct KeyArguments {
     pub(crate) key: Option<String>,
 }
 
-/// How to listen and what to tell.
+/// How to listen and what to log.
 #[derive(clap::Args, Debug, Clone, PartialEq)]
 pub(crate) struct ListenArguments {
     /// TCP port to listen on; with 0 the system picks one
@@ -58,7 +58,7 @@ pub(crate) struct ListenArguments {
     /// Accept a key that can be guessed
     #[arg(long)]
     pub(crate) allow_short_key: bool,
-    /// How log lines look
+    /// The format of log lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: LogFormat,
     /// Append log lines to this file instead of writing them to stderr
@@ -66,13 +66,13 @@ pub(crate) struct ListenArguments {
     pub(crate) log_file: Option<PathBuf>,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

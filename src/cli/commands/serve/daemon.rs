@@ -24,7 +24,8 @@ pub(crate) fn start(
     use std::io::{BufRead, BufReader, Write};
     use std::process::Stdio;
 
-    let cannot = |error: std::io::Error| Failure::here(format!("no background process: {error}"));
+    let cannot =
+        |error: std::io::Error| Failure::here(format!("cannot start in the background: {error}"));
     let mut command = crate::cli::this_program::this_program()
         .map_err(cannot)?
         .into_iter();

@@ -13,9 +13,9 @@ use crate::cli::this_program::absolute;
 use crate::server::{self, Server};
 use arguments::{KeyArguments, ListenArguments};
 
-/// Serve Python calls to whoever holds the key, on a machine without SSH
+/// Serve Python calls to anyone who holds the key, on a machine without SSH
 ///
-/// Whoever holds the key can run anything here as the user who starts this. All traffic is
+/// Anyone who holds the key can run anything here as the user who starts this. All traffic is
 /// authenticated and encrypted; that two machines talk, when and how much, is not hidden.
 #[derive(clap::Args, Debug, Clone, PartialEq)]
 pub(crate) struct Arguments {
@@ -31,7 +31,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<i32, Failure> {
     run(&arguments.listen, loaded.key.as_bytes(), key_file)
 }
 
-/// Runs a server until it is told to end. `key_file` is where the key came from, to be read again.
+/// Runs a server until it is asked to end. `key_file` is where the key came from, to be read again.
 pub(crate) fn run(
     arguments: &ListenArguments,
     key: &[u8],
@@ -47,7 +47,7 @@ pub(crate) fn run(
         let server = Server::bind(key, options).map_err(|error| here(&error))?;
         let pidfile = arguments.pidfile.as_deref().map(PidFile::write).transpose();
         let _pidfile = pidfile.map_err(|error| here(&error))?;
-        // For whoever started this and waits for it; with port 0 it also says which.
+        // For a program that started this and waits for it; with port 0 it also says which.
         let _ = writeln!(
             std::io::stdout(),
             "Listening on port {port}",

@@ -8,6 +8,8 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey, decode_secret_key};
 use tokio::net::UnixStream;
 
+use crate::transport::ssh::algorithms;
+use crate::transport::ssh::auth::agent::identities as held_by_agent;
 use crate::transport::ssh::config::settings::{AgentChoice, Settings};
 
 /// How long an agent may take to list its keys.
@@ -118,7 +120,23 @@ pub(crate) async fn candidates(settings: &Settings) -> Candidates {
             push_file(&mut found, file, socket.as_deref(), &in_agent);
         }
     }
+    drop_short_keys(settings, &mut found);
     found
+}
+
+/// RequiredRSASize holds for the user's keys too.
+fn drop_short_keys(settings: &Settings, found: &mut Candidates) {
+    let notes = &mut found.notes;
+    found.list.retain(|candidate| {
+        let why = candidate
+            .key
+            .as_ref()
+            .and_then(|key| algorithms::too_short(settings, key));
+        if let Some(why) = &why {
+            notes.push(format!("{}: {why}", candidate.name));
+        }
+        why.is_none()
+    });
 }
 
 fn same(one: &PublicKey, other: &PublicKey) -> bool {
@@ -227,25 +245,24 @@ pub(crate) async fn agent(socket: &Path) -> Result<AgentClient<UnixStream>, Stri
 
 async fn agent_identities(socket: &Path, notes: &mut Vec<String>) -> Vec<AgentIdentity> {
     let asking = async {
-        let mut client = agent(socket).await?;
-        client
-            .request_identities()
-            .await
-            .map_err(|error| format!("agent at {}: {error}", socket.display()))
+        let mut stream = UnixStream::connect(socket).await?;
+        held_by_agent(&mut stream).await
     };
+    let note = |what: String| format!("agent at {}: {what}", socket.display());
     match tokio::time::timeout(AGENT_LIMIT, asking).await {
-        Ok(Ok(identities)) => {
-            if identities.is_empty() {
-                notes.push(format!("agent at {}: holds no keys", socket.display()));
+        Ok(Ok(held)) => {
+            if held.identities.is_empty() && held.notes.is_empty() {
+                notes.push(note("holds no keys".to_owned()));
             }
-            identities
+            notes.extend(held.notes.into_iter().map(note));
+            held.identities
         }
-        Ok(Err(note)) => {
-            notes.push(note);
+        Ok(Err(error)) => {
+            notes.push(note(error.to_string()));
             Vec::new()
         }
         Err(_) => {
-            notes.push(format!("agent at {}: no answer", socket.display()));
+            notes.push(note("no answer".to_owned()));
             Vec::new()
         }
     }

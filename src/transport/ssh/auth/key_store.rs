@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use russh::keys::{Error as KeyError, PrivateKey, decode_secret_key};
 
-use crate::transport::ssh::auth::pem::decrypt_ec;
+use crate::transport::ssh::auth::pem::{Fault, decrypt, unread_cipher};
 use crate::transport::ssh::prompt::Asker;
 
 /// How long a refused passphrase is not asked for again, so that many hosts at once ask once.
@@ -76,6 +76,11 @@ async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> 
         }
         Err(_) => {}
     }
+    if let Some(cipher) = unread_cipher(&text) {
+        return Err(format!(
+            "it is encrypted by {cipher}, which is not read here; `ssh-keygen -p -f {shown}` writes it anew with another cipher, and ssh-add puts it into an agent as it is"
+        ));
+    }
     if !asker.available() {
         return Err("it has a passphrase and nobody can be asked".to_owned());
     }
@@ -97,18 +102,38 @@ async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> 
         let decoded = tokio::task::spawn_blocking(move || decode_with(&text, &passphrase))
             .await
             .map_err(|error| error.to_string())?;
-        if let Ok(key) = decoded {
-            return Ok(key);
+        match decoded {
+            Ok(key) => return Ok(key),
+            Err(Refusal::Passphrase) => {}
+            Err(Refusal::Other(why)) => {
+                return Err(format!(
+                    "{why}; `ssh-keygen -p -f {shown}` writes it anew in the usual format"
+                ));
+            }
         }
     }
     Err("wrong passphrase".to_owned())
 }
 
-fn decode_with(text: &str, passphrase: &str) -> Result<PrivateKey, KeyError> {
-    // russh takes every key in that old format for an RSA key.
-    match decrypt_ec(text, passphrase) {
-        Some(plain) => decode_secret_key(&plain, None),
-        None => decode_secret_key(text, Some(passphrase)),
+/// Why a passphrase did not open a file.
+enum Refusal {
+    Passphrase,
+    Other(String),
+}
+
+fn decode_with(text: &str, passphrase: &str) -> Result<PrivateKey, Refusal> {
+    match decrypt(text, passphrase) {
+        // Once in 256 times a wrong passphrase leaves what looks like a key's end.
+        Some(Ok(plain)) => decode_secret_key(&plain, None).map_err(|_| Refusal::Passphrase),
+        Some(Err(Fault::Passphrase)) => Err(Refusal::Passphrase),
+        Some(Err(Fault::Broken)) => Err(Refusal::Other("the file is broken".to_owned())),
+        None => decode_secret_key(text, Some(passphrase)).map_err(|error| match error {
+            // It names what it cannot do; everything else comes of a wrong passphrase.
+            KeyError::UnknownAlgorithm(_) | KeyError::UnsupportedKeyType { .. } => {
+                Refusal::Other(error.to_string())
+            }
+            _ => Refusal::Passphrase,
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Proving who the user is, in the order OpenSSH would, and saying what was tried when nothing helped.
 
+mod agent;
 pub(crate) mod identity;
 pub(crate) mod key_store;
 mod pem;
@@ -17,7 +18,8 @@ use crate::transport::ssh::algorithms;
 use crate::transport::ssh::auth::identity::{Candidate, Candidates, Source, candidates};
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::config::settings::Settings;
-use crate::transport::ssh::handler::{ClientHandler, Shared, describe};
+use crate::transport::ssh::describe::{NOT_UTF8, describe};
+use crate::transport::ssh::handler::{ClientHandler, Shared};
 use crate::transport::ssh::host_key::Trust;
 use crate::transport::ssh::timing::Stages;
 use signer::{SignFailure, Signer};
@@ -73,6 +75,17 @@ pub(crate) enum Outcome {
     Failure,
 }
 
+/// Whether an answer says no to what was shown; a partial success does not.
+pub(crate) fn is_refusal(result: &AuthResult) -> bool {
+    matches!(
+        result,
+        AuthResult::Failure {
+            partial_success: false,
+            ..
+        }
+    )
+}
+
 impl Attempt<'_> {
     /// The name of what let us in.
     async fn run(&mut self) -> Result<String, ConnectError> {
@@ -120,9 +133,9 @@ impl Attempt<'_> {
             };
             match outcome {
                 Outcome::Success => return Ok(name),
-                Outcome::Partial => self
-                    .tried
-                    .push(format!("{name}: accepted, and the server wants more")),
+                Outcome::Partial => self.tried.push(format!(
+                    "{name}: accepted, and the server wants more than that (partial success)"
+                )),
                 Outcome::Failure => {}
             }
         }
@@ -207,6 +220,9 @@ impl Attempt<'_> {
                 Source::Agent(_) => return Ok(Outcome::Failure),
             },
         };
+        if let Some(why) = algorithms::too_short(self.settings, &key) {
+            return Ok(self.passed_over(format!("{}: {why}", candidate.name)));
+        }
         let hash = match self.signature_hash(candidate, &key).await? {
             Ok(hash) => hash,
             Err(note) => return Ok(self.passed_over(format!("{}: {note}", candidate.name))),
@@ -237,12 +253,9 @@ impl Attempt<'_> {
         };
         match answer {
             Ok(result) => {
-                let said = if matches!(result, AuthResult::Success) {
-                    "accepted"
-                } else {
-                    "refused"
-                };
-                self.tried.push(format!("{}: {said}", candidate.name));
+                if is_refusal(&result) {
+                    self.tried.push(format!("{}: refused", candidate.name));
+                }
                 self.outcome(result)
             }
             Err(SignFailure::Lost) => Err(self.lost()),
@@ -324,6 +337,11 @@ impl Attempt<'_> {
             .ended()
             .unwrap_or_else(|| "the server closed the connection".to_owned());
         let error = self.failure(&why);
+        if why == NOT_UTF8 {
+            return error.with_hint(
+                "take ssh=/usr/bin/ssh for this host, or have its Banner written in UTF-8",
+            );
+        }
         if why.contains("Too many authentication failures") {
             return error.with_hint(format!(
                 "the server gives up before the right key is reached: name it with IdentityFile for {} in your ssh_config, or with an identity option in the spec",
@@ -333,7 +351,7 @@ impl Attempt<'_> {
         error
     }
 
-    fn failure(&self, why: &str) -> ConnectError {
+    pub(crate) fn failure(&self, why: &str) -> ConnectError {
         let mut message = printable(why);
         if !self.tried.is_empty() {
             message.push_str("; tried ");
@@ -367,6 +385,10 @@ impl Attempt<'_> {
             message.push_str("; tried ");
             message.push_str(&self.tried.join(", "));
         }
+        if !self.settings.lacking_methods.is_empty() {
+            message.push_str("; not supported here though the ssh_config turns it on: ");
+            message.push_str(&self.settings.lacking_methods.join(", "));
+        }
         if !notes.is_empty() {
             message.push_str("; passed over ");
             message.push_str(&notes.join(", "));
@@ -375,7 +397,11 @@ impl Attempt<'_> {
             accepted.contains(&MethodKind::Password)
                 || accepted.contains(&MethodKind::KeyboardInteractive)
         });
-        let hint = if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
+        let hint = if notes.iter().any(|note| note.ends_with("chmod 600 it")) {
+            "a private key that others may read is not used: chmod 600 it"
+        } else if notes.iter().any(|note| note.contains("No such file")) {
+            "a key file that is named is not there: correct IdentityFile in your ssh_config, or the spec's identity"
+        } else if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
             "a password would do but nobody can be asked here: put a key into your agent or name one with IdentityFile, and its public half into the server's authorized_keys"
         } else if self.tried.iter().any(|tried| tried.contains("passphrase")) {
             "unlock the key with ssh-add, and your agent signs with it without a question"

@@ -3,8 +3,13 @@
 use russh::MethodKind;
 use russh::client::{AuthResult, KeyboardInteractiveAuthResponse};
 
-use crate::error::{ConnectError, Stage};
-use crate::transport::ssh::auth::{Attempt, Outcome};
+use crate::error::ConnectError;
+use crate::transport::ssh::auth::{Attempt, Outcome, is_refusal};
+
+/// Rounds of questions in one attempt; a second factor takes two or three.
+const ROUNDS: usize = 100;
+/// Rounds among them in which nothing is asked; PAM has one or two.
+const SILENT_ROUNDS: usize = 20;
 
 impl Attempt<'_> {
     pub(crate) async fn password(&mut self) -> Result<Outcome, ConnectError> {
@@ -22,9 +27,9 @@ impl Attempt<'_> {
         let request = self
             .handle
             .authenticate_password(&self.settings.user, password);
-        match self.stages.timed(Stage::Authentication, request).await? {
+        match self.stages.timed_person(request).await? {
             Ok(result) => {
-                if !result.success() {
+                if is_refusal(&result) {
                     self.tried.push("password: refused".to_owned());
                 }
                 self.outcome(result)
@@ -54,8 +59,9 @@ impl Attempt<'_> {
         let start = self
             .handle
             .authenticate_keyboard_interactive_start(&self.settings.user, None::<String>);
-        let mut reply = self.stages.timed(Stage::Authentication, start).await?;
-        loop {
+        let mut reply = self.stages.timed_person(start).await?;
+        let mut silent_rounds = 0;
+        for _ in 0..ROUNDS {
             match reply {
                 Err(error) => return Err(self.broken(&error)),
                 Ok(KeyboardInteractiveAuthResponse::Success) => return Ok(Outcome::Success),
@@ -76,6 +82,11 @@ impl Attempt<'_> {
                     instructions,
                     prompts,
                 }) => {
+                    // One that asks nothing is answered without anybody, so a server could go on for ever.
+                    silent_rounds += usize::from(prompts.is_empty());
+                    if silent_rounds > SILENT_ROUNDS {
+                        break;
+                    }
                     let mut responses = Vec::new();
                     let mut heading = [name, instructions]
                         .into_iter()
@@ -108,9 +119,10 @@ impl Attempt<'_> {
                     let answer = self
                         .handle
                         .authenticate_keyboard_interactive_respond(responses);
-                    reply = self.stages.timed(Stage::Authentication, answer).await?;
+                    reply = self.stages.timed_person(answer).await?;
                 }
             }
         }
+        Err(self.failure("the server goes on asking without an end (keyboard-interactive)"))
     }
 }

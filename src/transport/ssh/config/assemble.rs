@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::spec::{HostKeyPolicy, JumpHost};
 use crate::transport::ssh::config::keywords::{Collected, File};
 use crate::transport::ssh::config::settings::{
-    AddressFamily, AgentChoice, IdentityFile, Override, Route, Settings, SshTarget,
+    AddressFamily, AgentChoice, IdentityFile, Override, Rekey, Route, Settings, SshTarget,
 };
+use crate::transport::ssh::config::table::Kind;
 use crate::transport::ssh::config::tokens::{Local, Tokens};
 use crate::transport::ssh::config::values::{
-    flag, lower, number, parse_jump, parse_port, parse_time, text, unsupported,
+    flag, lower, number, parse_jump, parse_port, parse_size, parse_time, text, unsupported,
 };
 
 /// Identity files that are tried when none is named, in OpenSSH's order.
@@ -22,6 +23,9 @@ const USUAL_IDENTITIES: &[&str] = &[
     "id_ed25519_sk",
     "id_dsa",
 ];
+
+/// RSA keys below this are refused whatever the configuration says, in bits.
+const LEAST_RSA_SIZE: u32 = 1024;
 
 /// The methods in OpenSSH's order, without those that we do not have.
 const USUAL_METHODS: &str = "publickey,keyboard-interactive,password";
@@ -39,7 +43,7 @@ pub(crate) fn assemble(
         ..Tokens::default()
     };
     let hostname = match collected.first("hostname") {
-        Some(pattern) => tokens.expand(pattern, "h")?,
+        Some(pattern) => tokens.expand_for("hostname", pattern)?,
         None => target.host.clone(),
     };
     // Names know no upper and lower case; OpenSSH goes on with the lower-case one.
@@ -93,7 +97,7 @@ pub(crate) fn assemble(
         certificate_files: collected
             .all("certificatefile")
             .filter(|text| *text != "none")
-            .map(|text| tokens.expand_path(text))
+            .map(|text| tokens.expand_path("certificatefile", text))
             .collect::<Result<_, _>>()?,
         identities_only: flag(collected, "identitiesonly", false)?,
         agent: agent(collected, &tokens)?,
@@ -128,7 +132,7 @@ pub(crate) fn assemble(
         )?,
         revoked_host_keys: match collected.first("revokedhostkeys") {
             None | Some("none") => None,
-            Some(text) => Some(tokens.expand_path(text)?),
+            Some(text) => Some(tokens.expand_path("revokedhostkeys", text)?),
         },
         host_key_policy: host_key_policy(target, collected)?,
         host_key_alias,
@@ -144,7 +148,25 @@ pub(crate) fn assemble(
         alive_count_max: number(collected, "serveralivecountmax", 3)?,
         config: target.config.clone(),
         environment: environment(collected),
+        required_rsa_size: number(collected, "requiredrsasize", 0)?.max(LEAST_RSA_SIZE),
+        rekey: rekey(collected)?,
+        check_host_ip: flag(collected, "checkhostip", false)?,
+        lacking_methods: collected.turned_on(Kind::LackingMethod),
     })
+}
+
+/// RekeyLimit: bytes, and a time behind them.
+fn rekey(collected: &Collected) -> Result<Rekey, String> {
+    let mut words = collected.all("rekeylimit");
+    let bytes = match words.next() {
+        None | Some("default" | "none" | "0") => None,
+        Some(text) => Some(parse_size("RekeyLimit", text)?),
+    };
+    let time = match words.next() {
+        None | Some("none" | "0") => None,
+        Some(text) => Some(Duration::from_secs(parse_time("RekeyLimit", text)?)),
+    };
+    Ok(Rekey { bytes, time })
 }
 
 fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<IdentityFile>, String> {
@@ -163,7 +185,7 @@ fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<Identity
         .filter(|file| *file != File::Text("none"))
         .map(|file| {
             Ok(IdentityFile {
-                path: path_of(&file, tokens)?,
+                path: path_of("identityfile", &file, tokens)?,
                 named: true,
             })
         })
@@ -171,6 +193,9 @@ fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<Identity
 }
 
 fn agent(collected: &Collected, tokens: &Tokens) -> Result<AgentChoice, String> {
+    if let Some(File::AsItIs(path)) = collected.files("identityagent").next() {
+        return Ok(AgentChoice::Socket(path.to_path_buf()));
+    }
     match collected.first("identityagent") {
         None | Some("SSH_AUTH_SOCK") => Ok(AgentChoice::Environment),
         Some("none") => Ok(AgentChoice::None),
@@ -180,7 +205,9 @@ fn agent(collected: &Collected, tokens: &Tokens) -> Result<AgentChoice, String> 
                 Ok(path) => Ok(AgentChoice::Socket(PathBuf::from(path))),
                 Err(_) => Ok(AgentChoice::None),
             },
-            _ => Ok(AgentChoice::Socket(tokens.expand_path(text)?)),
+            _ => Ok(AgentChoice::Socket(
+                tokens.expand_path("identityagent", text)?,
+            )),
         },
     }
 }
@@ -198,16 +225,16 @@ fn known_hosts(
     files
         .iter()
         .filter(|file| **file != File::Text("none"))
-        .map(|file| path_of(file, tokens))
+        .map(|file| path_of(name, file, tokens))
         .filter(|path| path.as_deref() != Ok(Path::new("/dev/null")))
         .collect()
 }
 
 /// A file name that a line has, with everything in it expanded; or one that is taken as it is.
-fn path_of(file: &File<'_>, tokens: &Tokens) -> Result<PathBuf, String> {
+fn path_of(keyword: &str, file: &File<'_>, tokens: &Tokens) -> Result<PathBuf, String> {
     match *file {
         File::AsItIs(path) => Ok(path.to_path_buf()),
-        File::Text(text) => tokens.expand_path(text),
+        File::Text(text) => tokens.expand_path(keyword, text),
     }
 }
 
@@ -232,6 +259,8 @@ fn host_key_policy(target: &SshTarget, collected: &Collected) -> Result<HostKeyP
 fn route(collected: &Collected, tokens: &mut Tokens) -> Result<Route, String> {
     if let Some(jump) = collected.first("proxyjump").filter(|jump| *jump != "none") {
         jump.clone_into(&mut tokens.jump);
+        // The tokens are those of the host behind, as in the ProxyCommand that OpenSSH makes of it.
+        let jump = tokens.expand_for("proxyjump", jump)?;
         let hops: Result<Vec<JumpHost>, String> = jump.split(',').map(parse_jump).collect();
         let hops = hops?;
         if let Some(last) = hops.last()
@@ -248,7 +277,7 @@ fn route(collected: &Collected, tokens: &mut Tokens) -> Result<Route, String> {
     }
     match collected.first("proxycommand") {
         None | Some("none") => Ok(Route::Direct),
-        Some(command) => Ok(Route::Command(tokens.expand(command, "CdhijkLlnpru")?)),
+        Some(command) => Ok(Route::Command(tokens.expand_for("proxycommand", command)?)),
     }
 }
 

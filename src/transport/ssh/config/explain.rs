@@ -128,6 +128,8 @@ fn pairs(settings: &Settings) -> Vec<(String, String)> {
             say(keyword, value.clone());
         }
     }
+    say("requiredrsasize", settings.required_rsa_size.to_string());
+    say("checkhostip", yes_no(settings.check_host_ip));
     if let Some(file) = &settings.revoked_host_keys {
         say("revokedhostkeys", shown(file));
     }

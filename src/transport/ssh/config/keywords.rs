@@ -1,190 +1,9 @@
-//! Which `ssh_config` keywords there are, what each means for us, and the values collected for one host.
+//! The values of `ssh_config` keywords collected for one host.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// How a keyword's lines add up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The first line that applies wins.
-    First,
-    /// As `First`, and the value is the rest of the line as it stands, quotes included.
-    FirstRaw,
-    /// Every line that applies adds its values.
-    Every,
-    /// Known, and without effect on what we do.
-    Ignored,
-}
-
-/// Keywords with an effect here.
-const KNOWN: &[(&str, Kind)] = &[
-    ("addressfamily", Kind::First),
-    ("batchmode", Kind::First),
-    ("bindaddress", Kind::First),
-    ("casignaturealgorithms", Kind::First),
-    ("certificatefile", Kind::Every),
-    ("ciphers", Kind::First),
-    ("compression", Kind::First),
-    ("connectionattempts", Kind::First),
-    ("connecttimeout", Kind::First),
-    ("globalknownhostsfile", Kind::First),
-    ("hashknownhosts", Kind::First),
-    ("hostkeyalgorithms", Kind::First),
-    ("hostkeyalias", Kind::First),
-    ("hostname", Kind::First),
-    ("identitiesonly", Kind::First),
-    ("identityagent", Kind::First),
-    ("identityfile", Kind::Every),
-    ("ignoreunknown", Kind::First),
-    ("kbdinteractiveauthentication", Kind::First),
-    ("kexalgorithms", Kind::First),
-    ("macs", Kind::First),
-    ("nohostauthenticationforlocalhost", Kind::First),
-    ("numberofpasswordprompts", Kind::First),
-    ("passwordauthentication", Kind::First),
-    ("port", Kind::First),
-    ("preferredauthentications", Kind::First),
-    ("proxycommand", Kind::FirstRaw),
-    ("proxyjump", Kind::FirstRaw),
-    ("pubkeyacceptedalgorithms", Kind::First),
-    ("pubkeyauthentication", Kind::First),
-    ("revokedhostkeys", Kind::First),
-    ("sendenv", Kind::Every),
-    ("serveralivecountmax", Kind::First),
-    ("serveraliveinterval", Kind::First),
-    ("setenv", Kind::First),
-    ("stricthostkeychecking", Kind::First),
-    ("user", Kind::First),
-    ("userknownhostsfile", Kind::First),
-];
-
-/// Keywords that OpenSSH knows and that change nothing about whether and how a command runs over one connection.
-const IGNORED: &[&str] = &[
-    "addkeystoagent",
-    "canonicaldomains",
-    "canonicalizefallbacklocal",
-    "canonicalizemaxdots",
-    "canonicalizepermittedcnames",
-    "channeltimeout",
-    "checkhostip",
-    "clearallforwardings",
-    "controlmaster",
-    "controlpath",
-    "controlpersist",
-    "dynamicforward",
-    "enableescapecommandline",
-    "enablesshkeysign",
-    "escapechar",
-    "exitonforwardfailure",
-    "fingerprinthash",
-    "forkafterauthentication",
-    "forwardagent",
-    "forwardx11",
-    "forwardx11timeout",
-    "forwardx11trusted",
-    "gatewayports",
-    "gssapidelegatecredentials",
-    "gssapitrustdns",
-    "gssapirenewalforcesrekey",
-    "gssapiserveridentity",
-    "gssapiclientidentity",
-    "gssapikexalgorithms",
-    "hostbasedacceptedalgorithms",
-    "hostbasedkeytypes",
-    "ipqos",
-    "kbdinteractivedevices",
-    "localcommand",
-    "localforward",
-    "logverbose",
-    "loglevel",
-    "obscurekeystroketiming",
-    "permitlocalcommand",
-    "permitremoteopen",
-    "rekeylimit",
-    "remotecommand",
-    "remoteforward",
-    "requesttty",
-    "requiredrsasize",
-    "securitykeyprovider",
-    "sessiontype",
-    "stdinnull",
-    "streamlocalbindmask",
-    "streamlocalbindunlink",
-    "syslogfacility",
-    "tag",
-    "tcpkeepalive",
-    "tunnel",
-    "tunneldevice",
-    "updatehostkeys",
-    "versionaddendum",
-    "visualhostkey",
-    "warnweakcrypto",
-    "xauthlocation",
-    // Obsolete or moved, and read without effect by today's OpenSSH too.
-    "afstokenpassing",
-    "cipher",
-    "compressionlevel",
-    "debianbanner",
-    "fallbacktorsh",
-    "globalknownhostsfile2",
-    "kerberosauthentication",
-    "kerberostgtpassing",
-    "protocol",
-    "rhostsauthentication",
-    "rhostsrsaauthentication",
-    "rsaauthentication",
-    "skeyauthentication",
-    "smartcarddevice",
-    "useblacklistedkeys",
-    "useprivilegedport",
-    "useroaming",
-    "userknownhostsfile2",
-    "usersh",
-];
-
-/// Keywords of OpenSSH that may decide whether one gets in, and that we do not have: they are warned about where they are on.
-const LACKING: &[&str] = &[
-    "gssapiauthentication",
-    "gssapikeyexchange",
-    "hostbasedauthentication",
-    "knownhostscommand",
-    "pkcs11provider",
-    "proxyusefdpass",
-    "verifyhostkeydns",
-];
-
-/// Whether a keyword is one that we lack, with a value that turns it on.
-pub(crate) fn lacks(keyword: &str, value: &str) -> bool {
-    LACKING.contains(&keyword) && !matches!(value.to_lowercase().as_str(), "no" | "none" | "false")
-}
-
-/// What an old spelling is called today.
-fn current_name(keyword: &str) -> &str {
-    match keyword {
-        "challengeresponseauthentication" | "tisauthentication" | "skeyauthentication" => {
-            "kbdinteractiveauthentication"
-        }
-        "dsaauthentication" => "pubkeyauthentication",
-        "hostkeykeytypes" => "hostkeyalgorithms",
-        "identityfile2" => "identityfile",
-        "keepalive" => "tcpkeepalive",
-        "pubkeyacceptedkeytypes" => "pubkeyacceptedalgorithms",
-        other => other,
-    }
-}
-
-/// Looks a keyword up by its lower-case name; `None` is one that we do not know.
-pub(crate) fn lookup(keyword: &str) -> Option<(&str, Kind)> {
-    let name = current_name(keyword);
-    if let Some((name, kind)) = KNOWN.iter().find(|(known, _)| *known == name) {
-        return Some((name, *kind));
-    }
-    IGNORED
-        .iter()
-        .chain(LACKING)
-        .find(|known| **known == name)
-        .map(|known| (*known, Kind::Ignored))
-}
+use crate::transport::ssh::config::table::{Kind, is_on, of_kind};
 
 /// The values that apply to one host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -207,12 +26,7 @@ impl Collected {
     /// Adds a line that applies.
     pub(crate) fn add(&mut self, name: &str, kind: Kind, values: Vec<String>) {
         match kind {
-            Kind::First | Kind::FirstRaw if self.paths.contains_key(name) => {}
-            Kind::First | Kind::FirstRaw => {
-                self.values
-                    .entry(name.to_owned())
-                    .or_insert_with(|| vec![values]);
-            }
+            Kind::Ignored | Kind::OpenSsh => {}
             Kind::Every => {
                 let lines = self.values.entry(name.to_owned()).or_default();
                 // A file named twice is one identity, as in OpenSSH.
@@ -220,7 +34,12 @@ impl Collected {
                     lines.push(values);
                 }
             }
-            Kind::Ignored => {}
+            _ if self.paths.contains_key(name) => {}
+            _ => {
+                self.values
+                    .entry(name.to_owned())
+                    .or_insert_with(|| vec![values]);
+            }
         }
     }
 
@@ -269,27 +88,15 @@ impl Collected {
             .chain(self.all(name).map(File::Text))
     }
 
+    /// The keywords of a kind that are turned on.
+    pub(crate) fn turned_on(&self, kind: Kind) -> Vec<&'static str> {
+        of_kind(kind)
+            .filter(|name| self.first(name).is_some_and(is_on))
+            .collect()
+    }
+
     /// Forgets the winning value, where a later stage of OpenSSH's own rules overrides it.
     pub(crate) fn remove(&mut self, name: &str) {
         self.values.remove(name);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_we_lack_stands_in_the_documentation() {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ssh.md");
-        let page = std::fs::read_to_string(page).unwrap().to_lowercase();
-        for keyword in LACKING {
-            assert!(
-                page.contains(keyword),
-                "docs/ssh.md does not name {keyword}"
-            );
-            let known = lookup(keyword).map(|(_, kind)| kind);
-            assert_eq!(known, Some(Kind::Ignored), "{keyword}");
-        }
     }
 }

@@ -103,7 +103,7 @@ fn split(text: &str) -> Result<Vec<String>, String> {
 
 /// Runs a `Match exec` command by the user's shell, as OpenSSH does.
 fn succeeds(command: &str, tokens: &Tokens) -> Result<bool, String> {
-    let command = tokens.expand(command, "CLdhijklnpru")?;
+    let command = tokens.expand_for("match exec", command)?;
     let shell = process::user_shell();
     let mut line = process::program(&shell);
     line.arg("-c").arg(&command);

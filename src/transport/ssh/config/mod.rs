@@ -11,6 +11,7 @@ mod openssh_says;
 mod pattern;
 mod read;
 pub(crate) mod settings;
+mod table;
 pub(crate) mod target;
 mod tokens;
 mod values;
@@ -26,7 +27,8 @@ pub(crate) use pattern::{Verdict, matches, matches_host, matches_list};
 use crate::error::{ConnectError, Stage};
 use crate::transport::ssh::config::settings::{Override, Settings, SshTarget};
 use crate::transport::ssh::timing::Stages;
-use keywords::{Collected, Kind, lookup};
+use keywords::Collected;
+use table::{Kind, lookup};
 use tokens::Local;
 
 /// Settings and what could not be taken into account.
@@ -59,18 +61,19 @@ pub(crate) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Setti
 fn resolve_now(target: &SshTarget) -> Result<Resolved, String> {
     let local = Local::current();
     let reading = read::read(target, &local, from_options(target)?)?;
-    let mut warnings: Vec<String> = reading
-        .lacking
-        .iter()
-        .filter(|name| first_time(name))
-        .map(|name| {
-            format!("{name} in the ssh_config has no effect here; where it decides, take ssh=/usr/bin/ssh")
-        })
-        .collect();
+    let mut warnings = Vec::new();
     let mut collected = reading.collected;
     if !reading.beyond.is_empty() {
         match openssh_says::program() {
-            Some(program) => collected = openssh_says::ask_once(&program, target)?,
+            Some(program) => collected = openssh_says::ask_once(&program, target, &collected)?,
+            // It may be one that restricts, and `ssh` would not go on either.
+            None if !reading.unknown.is_empty() => {
+                let names: Vec<&str> = reading.unknown.iter().map(String::as_str).collect();
+                return Err(format!(
+                    "{} in the ssh_config is not known here, and there is no ssh program to interpret it; where it does not matter, name it in IgnoreUnknown",
+                    names.join(", ")
+                ));
+            }
             None => warnings.extend(reading.beyond.iter().filter(|name| first_time(name)).map(
                 |name| {
                     format!("{name} in the ssh_config is passed over: there is no ssh program to interpret it")
@@ -78,8 +81,27 @@ fn resolve_now(target: &SshTarget) -> Result<Resolved, String> {
             )),
         }
     }
+    check_refused(&collected)?;
+    warnings.extend(collected.turned_on(Kind::Lacking).into_iter().filter(|name| first_time(name)).map(
+        |name| {
+            format!("{name} in the ssh_config has no effect here; where it decides, take ssh=/usr/bin/ssh")
+        },
+    ));
     let settings = assemble::assemble(target, &collected, &local)?;
     Ok(Resolved { settings, warnings })
+}
+
+/// What restricts and is not kept here refuses: to go on without it might be to connect to somebody else.
+fn check_refused(collected: &Collected) -> Result<(), String> {
+    if let Some(words) = collected.first("refuseconnection") {
+        return Err(format!("RefuseConnection in the ssh_config says: {words}"));
+    }
+    match collected.turned_on(Kind::Refused).first() {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "{name} in the ssh_config restricts connections in a way that is not supported here, so this one is refused; take ssh=/usr/bin/ssh, or turn it off for this host"
+        )),
+    }
 }
 
 /// Each keyword is warned about once a process.
@@ -99,17 +121,16 @@ fn from_options(target: &SshTarget) -> Result<Collected, String> {
         let Override::Line(keyword, value) = option else {
             continue;
         };
-        let Some((name, kind)) = lookup(&keyword.to_lowercase()).map(|(n, k)| (n.to_owned(), k))
-        else {
+        let Some((name, kind)) = lookup(&keyword.to_lowercase()) else {
             return Err(format!("unknown SSH option '{keyword}'"));
         };
-        let values = if kind == Kind::FirstRaw {
+        let values = if kind.is_raw() {
             vec![value.clone()]
         } else {
             words::words(value).map_err(|error| format!("option {keyword}: {error}"))?
         };
-        if !collected.is_late(&name) {
-            collected.add(&name, kind, values);
+        if !collected.is_late(name) {
+            collected.add(name, kind, values);
         }
     }
     Ok(collected)

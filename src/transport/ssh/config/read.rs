@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::transport::ssh::config::keywords::{Collected, Kind, lacks, lookup};
+use crate::transport::ssh::config::keywords::Collected;
 use crate::transport::ssh::config::match_block::{Facts, Outcome, evaluate};
 use crate::transport::ssh::config::pattern::{matches, matches_list};
 use crate::transport::ssh::config::settings::{ConfigSource, SshTarget};
+use crate::transport::ssh::config::table::{Kind, is_on, lookup};
 use crate::transport::ssh::config::tokens::{Local, Tokens};
 use crate::transport::ssh::config::words::{keyword, words};
 use crate::transport::ssh::config::{Verdict, values};
@@ -20,8 +21,8 @@ pub(crate) struct Reading {
     pub(crate) collected: Collected,
     /// What only OpenSSH itself can interpret, with its place.
     pub(crate) beyond: BTreeSet<String>,
-    /// What applies and nobody here can do.
-    pub(crate) lacking: BTreeSet<String>,
+    /// Keywords that apply and that we do not know; they are among `beyond` too.
+    pub(crate) unknown: BTreeSet<String>,
 }
 
 /// A file and how it was reached.
@@ -41,7 +42,7 @@ struct Reader<'a> {
     local: &'a Local,
     collected: Collected,
     beyond: BTreeSet<String>,
-    lacking: BTreeSet<String>,
+    unknown: BTreeSet<String>,
     /// The name that `Host` lines are about: as typed, and in the last pass the real one.
     host: String,
     last_pass: bool,
@@ -59,7 +60,7 @@ pub(crate) fn read(
         local,
         collected,
         beyond: BTreeSet::new(),
-        lacking: BTreeSet::new(),
+        unknown: BTreeSet::new(),
         host: target.host.clone(),
         last_pass: false,
         wants_last_pass: false,
@@ -78,7 +79,7 @@ pub(crate) fn read(
     Ok(Reading {
         collected: reader.collected,
         beyond: reader.beyond,
-        lacking: reader.lacking,
+        unknown: reader.unknown,
     })
 }
 
@@ -94,9 +95,12 @@ impl Reader<'_> {
             ConfigSource::None => Ok(()),
             ConfigSource::File(path) => {
                 let path = self.local.expand_home(&path.to_string_lossy());
-                if !path.exists() {
-                    return Err(format!("{}: there is no such file", path.display()));
-                }
+                std::fs::metadata(&path).map_err(|error| match error.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        format!("{}: there is no such file", path.display())
+                    }
+                    _ => format!("{}: {error}", path.display()),
+                })?;
                 self.file(&path, file(true, false), &mut true)
             }
             ConfigSource::Standard => {
@@ -159,36 +163,39 @@ impl Reader<'_> {
             "include" => return self.include(&words(rest)?, path, from, active),
             _ => {}
         }
-        let Some((known, kind)) = lookup(&name).map(|(known, kind)| (known.to_owned(), kind))
-        else {
+        let Some((known, kind)) = lookup(&name) else {
             if self.ignores(&name) {
                 return Ok(());
             }
-            // It may be newer than this reader, and then it counts only where it applies; and
-            // canonical names are looked up by OpenSSH alone, where they are asked for.
-            let off = name == "canonicalizehostname" && rest.eq_ignore_ascii_case("no");
-            if *active && !off {
+            // It may be newer than this reader, and then it counts only where it applies.
+            if *active {
+                self.unknown.insert(name.clone());
                 self.beyond.insert(name);
             }
             return Ok(());
         };
-        let values = match kind {
-            Kind::FirstRaw => vec![raw_value(&known, rest)],
-            _ => words(rest)?,
+        let values = if kind.is_raw() {
+            vec![raw_value(known, rest)]
+        } else {
+            words(rest)?
         };
         if values.is_empty() {
             return Err(format!("{name} lacks its value"));
         }
-        if *active && values.first().is_some_and(|value| lacks(&known, value)) {
-            self.lacking.insert(known.clone());
-        }
-        if kind == Kind::Ignored || !*active {
+        if !*active {
             return Ok(());
         }
-        if one_value(&known) && values.len() > 1 {
+        // Canonical names are looked up by OpenSSH alone, where they are asked for.
+        if known == "canonicalizehostname" && values.first().is_some_and(|value| is_on(value)) {
+            self.beyond.insert(name.clone());
+        }
+        if !kind.counts() {
+            return Ok(());
+        }
+        if one_value(known) && values.len() > 1 {
             return Err(format!("{name} takes one value"));
         }
-        self.apply(&known, kind, values);
+        self.apply(known, kind, values);
         Ok(())
     }
 
@@ -261,7 +268,7 @@ impl Reader<'_> {
             ..Tokens::default()
         };
         match self.collected.first("hostname") {
-            Some(pattern) => tokens.expand(pattern, "h"),
+            Some(pattern) => tokens.expand_for("hostname", pattern),
             None => Ok(self.target.host.clone()),
         }
     }
@@ -336,10 +343,18 @@ impl Reader<'_> {
         };
         let found = glob::glob_with(&base.to_string_lossy(), options)
             .map_err(|error| format!("Include '{pattern}': {error}"))?;
-        Ok(found
-            .filter_map(Result::ok)
-            .filter(|file| file.is_file())
-            .collect())
+        let mut files = Vec::new();
+        for file in found {
+            // What cannot be looked at may restrict.
+            let file = file.map_err(|error| format!("Include '{pattern}': {error}"))?;
+            match std::fs::metadata(&file) {
+                Ok(it) if it.is_file() => files.push(file),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("{}: {error}", file.display())),
+            }
+        }
+        Ok(files)
     }
 }
 
@@ -357,7 +372,13 @@ pub(crate) fn raw_value(name: &str, rest: &str) -> String {
 fn one_value(name: &str) -> bool {
     !matches!(
         name,
-        "sendenv" | "setenv" | "userknownhostsfile" | "globalknownhostsfile" | "ignoreunknown"
+        "sendenv"
+            | "setenv"
+            | "userknownhostsfile"
+            | "globalknownhostsfile"
+            | "ignoreunknown"
+            | "rekeylimit"
+            | "channeltimeout"
     )
 }
 

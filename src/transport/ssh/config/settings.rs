@@ -90,6 +90,15 @@ pub(crate) struct IdentityFile {
     pub named: bool,
 }
 
+/// After what the keys of a connection are renewed, where the configuration says so.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Rekey {
+    /// Bytes in one direction.
+    pub bytes: Option<u64>,
+    /// Time since the last renewal.
+    pub time: Option<Duration>,
+}
+
 /// How the byte stream to the server comes about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Route {
@@ -178,4 +187,12 @@ pub(crate) struct Settings {
     pub config: ConfigSource,
     /// Variables sent to the server.
     pub environment: Vec<(String, String)>,
+    /// RSA keys with fewer bits count neither for the server nor for the user.
+    pub required_rsa_size: u32,
+    /// When the connection's own keys are renewed.
+    pub rekey: Rekey,
+    /// Whether the host's address has to agree with its key too.
+    pub check_host_ip: bool,
+    /// Ways of proving who the user is that the configuration turns on and that we do not have.
+    pub lacking_methods: Vec<&'static str>,
 }

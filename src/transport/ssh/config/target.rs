@@ -70,7 +70,8 @@ pub(crate) fn overrides(spec: &ConnectionSpec) -> Vec<Override> {
             list.push(line("ProxyCommand", "none"));
             list.push(line("ProxyJump", "none"));
         } else {
-            list.push(line("ProxyJump", &hops.join(",")));
+            // The scope of an address is no token.
+            list.push(line("ProxyJump", &hops.join(",").replace('%', "%%")));
         }
     }
     list

@@ -64,9 +64,32 @@ impl Local {
     }
 }
 
+/// The tokens of names of files, of agents and of commands that know the host.
+const OF_PATHS: &str = "CdhijkLlnpru";
+
+/// The tokens that a keyword takes, beside `%%`, as ssh_config(5) lists them.
+const OF_KEYWORDS: &[(&str, &str)] = &[
+    ("certificatefile", OF_PATHS),
+    ("globalknownhostsfile", OF_PATHS),
+    ("hostname", "h"),
+    ("identityagent", OF_PATHS),
+    ("identityfile", OF_PATHS),
+    ("match exec", OF_PATHS),
+    ("proxycommand", "hnpr"),
+    ("proxyjump", "hnpr"),
+    ("revokedhostkeys", OF_PATHS),
+    ("userknownhostsfile", OF_PATHS),
+];
+
 impl Tokens {
+    /// Expands the tokens that `keyword` takes.
+    pub(crate) fn expand_for(&self, keyword: &str, text: &str) -> Result<String, String> {
+        let known = OF_KEYWORDS.iter().find(|(name, _)| *name == keyword);
+        self.expand(text, known.map_or("", |(_, tokens)| tokens))
+    }
+
     /// Expands the tokens in `text` that `allowed` lists; `%%` always is. An unknown token is an error, as in OpenSSH.
-    pub(crate) fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
+    fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
         let mut expanded = String::new();
         let mut rest = text.chars();
         while let Some(c) = rest.next() {
@@ -117,9 +140,9 @@ impl Tokens {
         data_encoding::HEXLOWER.encode(&hash.finalize())
     }
 
-    /// Expands `~`, `${VARIABLE}` and the tokens of file names.
-    pub(crate) fn expand_path(&self, text: &str) -> Result<PathBuf, String> {
-        let expanded = self.expand(&expand_variables(text)?, "CdhijkLlnpru")?;
+    /// Expands `~`, `${VARIABLE}` and the tokens of a keyword that names files.
+    pub(crate) fn expand_path(&self, keyword: &str, text: &str) -> Result<PathBuf, String> {
+        let expanded = self.expand_for(keyword, &expand_variables(text)?)?;
         Ok(self.local.expand_home(&expanded))
     }
 }
@@ -191,6 +214,12 @@ mod tests {
         assert!(tokens().expand("%q", "hq").is_err());
         assert!(tokens().expand("%p", "h").is_err());
         assert!(tokens().expand("100%", "h").is_err());
+        assert_eq!(
+            tokens().expand_for("proxyjump", "%r@%h:%p%%").unwrap(),
+            "alice@box.example.com:2222%"
+        );
+        assert!(tokens().expand_for("proxyjump", "%u").is_err());
+        assert!(tokens().expand_for("hostname", "%p").is_err());
     }
 
     #[cfg(target_os = "linux")]
@@ -217,7 +246,9 @@ mod tests {
 
     #[test]
     fn home_and_variables_are_expanded_in_paths() {
-        let path = tokens().expand_path("~/.ssh/%r@%h").unwrap();
+        let path = tokens()
+            .expand_path("identityfile", "~/.ssh/%r@%h")
+            .unwrap();
         assert_eq!(path, PathBuf::from("/home/me/.ssh/alice@box.example.com"));
         assert!(expand_variables("${EASYCLUSTER_NO_SUCH_VARIABLE}/x").is_err());
         assert!(expand_variables("${OPEN").is_err());

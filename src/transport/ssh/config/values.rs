@@ -71,6 +71,21 @@ pub(crate) fn parse_time(keyword: &str, text: &str) -> Result<u64, String> {
     Ok(total)
 }
 
+/// Bytes, with the units K, M, G.
+pub(crate) fn parse_size(keyword: &str, text: &str) -> Result<u64, String> {
+    let bad = || unsupported(keyword, text);
+    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']);
+    let factor: u64 = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 1,
+        "k" | "K" => 1 << 10,
+        "m" | "M" => 1 << 20,
+        "g" | "G" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    let count: u64 = digits.parse().map_err(|_| bad())?;
+    count.checked_mul(factor).ok_or_else(bad)
+}
+
 /// `[user@]host[:port]` or `ssh://[user@]host[:port]`, with brackets around IPv6 addresses.
 pub(crate) fn parse_jump(text: &str) -> Result<JumpHost, String> {
     let bad = || unsupported("ProxyJump", text);
@@ -131,6 +146,16 @@ mod tests {
         assert_eq!(parse_jump("::1").unwrap(), hop(None, "::1", None));
         for bad in ["", "@gate", "gate:", "gate:0", "gate:x", "[::1", "[::1]x"] {
             assert!(parse_jump(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_carry_units() {
+        assert_eq!(parse_size("X", "90"), Ok(90));
+        assert_eq!(parse_size("X", "512K"), Ok(512 << 10));
+        assert_eq!(parse_size("X", "1g"), Ok(1 << 30));
+        for bad in ["", "K", "1KK", "1T", "99999999999999999999"] {
+            assert!(parse_size("X", bad).is_err(), "{bad}");
         }
     }
 

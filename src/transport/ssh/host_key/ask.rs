@@ -18,6 +18,9 @@ impl HostKeyCheck {
         certificate_fault: Option<String>,
         since: Instant,
     ) -> Result<Trust, ConnectError> {
+        if let Some(other) = self.other_at_address(blob) {
+            return self.changed(&other, algorithm, print);
+        }
         if let Finding::Known(entry) = judge_key(&self.portless, blob) {
             self.stages.reached(
                 Stage::HostKey,

@@ -5,21 +5,25 @@ pub(crate) mod known_hosts_file;
 
 mod ask;
 mod certificate;
+mod revoked;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use russh::keys::PublicKeyOrCertificate;
+use russh::keys::{Certificate, PublicKey, PublicKeyOrCertificate};
 use sha2::{Digest, Sha256};
 
 use crate::error::{ConnectError, Stage};
 use crate::spec::{Fingerprint, HostKeyPolicy};
+use crate::transport::ssh::algorithms;
 use crate::transport::ssh::config::settings::Settings;
 use crate::transport::ssh::host_key::known_hosts::{
-    Entry, Finding, Marker, entries_for, host_label, judge_key,
+    Entry, Finding, Marker, entries_for, host_label, judge_certificate, judge_key,
 };
 use crate::transport::ssh::timing::Stages;
 use certificate::CertificateVerdict;
+use revoked::Revoked;
 
 /// Checks the key of one server.
 pub(crate) struct HostKeyCheck {
@@ -29,6 +33,8 @@ pub(crate) struct HostKeyCheck {
     entries: Vec<Entry>,
     /// What is recorded for the host without its port, which OpenSSH takes where nothing else is known.
     portless: Vec<Entry>,
+    /// What is recorded for the address that the name led to, where CheckHostIP asks for that.
+    by_address: Vec<Entry>,
     /// The check never happens for a connection to ourselves, if the configuration says so.
     trusted: bool,
 }
@@ -50,7 +56,7 @@ impl HostKeyCheck {
     pub(crate) fn new(
         stages: &Stages,
         settings: &Settings,
-        loopback: bool,
+        address: Option<IpAddr>,
     ) -> Result<Self, ConnectError> {
         let label = label_of(settings);
         let files = all_files(settings);
@@ -66,12 +72,23 @@ impl HostKeyCheck {
         } else {
             Vec::new()
         };
+        let loopback = address.is_some_and(|address| address.is_loopback());
+        let by_address = match address.filter(|_| settings.check_host_ip && !loopback) {
+            Some(address)
+                if settings.host_key_alias.is_none()
+                    && settings.hostname.parse() != Ok(address) =>
+            {
+                recorded(&host_label(&address.to_string(), settings.port))?
+            }
+            _ => Vec::new(),
+        };
         Ok(HostKeyCheck {
             entries: recorded(&label)?,
             portless,
             label,
             stages: stages.clone(),
             settings: settings.clone(),
+            by_address,
             trusted: settings.trust_localhost && loopback,
         })
     }
@@ -86,8 +103,12 @@ impl HostKeyCheck {
             .collect()
     }
 
-    /// Whether certificates can be checked at all.
-    pub(crate) fn has_authority(&self) -> bool {
+    /// Whether certificates can be checked at all: by an authority, or by a list that may revoke one.
+    pub(crate) fn wants_certificates(&self) -> bool {
+        self.settings.revoked_host_keys.is_some() || self.has_authority()
+    }
+
+    fn has_authority(&self) -> bool {
         self.entries
             .iter()
             .chain(&self.portless)
@@ -106,11 +127,16 @@ impl HostKeyCheck {
             .map_err(|error| self.error(format!("its key cannot be read: {error}")))?;
         let algorithm = key.algorithm().to_string();
         let print = fingerprint(&blob);
+        if let Some(why) = algorithms::too_short(&self.settings, &key) {
+            return Err(self
+                .error(format!("the server's key is too short: {why}"))
+                .with_hint("give the machine a longer RSA key or one of another type (ssh-keygen -A), or lower RequiredRSASize for it"));
+        }
         if let HostKeyPolicy::Pinned(pins) = &self.settings.host_key_policy {
             if let Some(file) = &self.settings.revoked_host_keys {
-                self.check_revoked_file(file, &blob, &print)?;
+                self.check_revoked_file(file, &blob, shown.certificate())?;
             }
-            return self.check_pins(pins, &algorithm, &blob, since);
+            return self.check_pins(pins, &algorithm, &blob, shown.certificate(), since);
         }
         if self.trusted {
             self.stages.reached(
@@ -121,7 +147,7 @@ impl HostKeyCheck {
             return Ok(Trust::Full);
         }
         if let Some(file) = &self.settings.revoked_host_keys {
-            self.check_revoked_file(file, &blob, &print)?;
+            self.check_revoked_file(file, &blob, shown.certificate())?;
         }
         // A certificate that does not count leaves the plain key to be judged, as in OpenSSH.
         let mut fault = None;
@@ -133,6 +159,9 @@ impl HostKeyCheck {
         }
         match judge_key(&self.entries, &blob) {
             Finding::Known(entry) => {
+                if let Some(other) = self.other_at_address(&blob) {
+                    return self.changed(&other, &algorithm, &print);
+                }
                 self.stages.reached(
                     Stage::HostKey,
                     since,
@@ -147,6 +176,14 @@ impl HostKeyCheck {
             Finding::Unknown => self.unknown(&algorithm, &blob, &print, fault, since).await,
             Finding::Changed(entry) => self.changed(&entry, &algorithm, &print),
             Finding::Revoked(entry) => self.revoked(&entry, &print),
+        }
+    }
+
+    /// Another key that is recorded for the address (CheckHostIP), and none that is the server's.
+    fn other_at_address(&self, blob: &[u8]) -> Option<Entry> {
+        match judge_key(&self.by_address, blob) {
+            Finding::Changed(entry) | Finding::Revoked(entry) => Some(entry),
+            Finding::Known(_) | Finding::Unknown => None,
         }
     }
 
@@ -184,18 +221,20 @@ impl HostKeyCheck {
         &self,
         file: &PathBuf,
         blob: &[u8],
-        print: &str,
+        certificate: Option<&Certificate>,
     ) -> Result<(), ConnectError> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
+        let read = std::fs::read(file).map_err(|error| error.to_string());
+        let list = read.and_then(|bytes| Revoked::read(&bytes)).map_err(|error| {
             self.error(format!("RevokedHostKeys {}: {error}", file.display()))
                 .with_hint("a list of revoked keys that cannot be read refuses every host; mend the file or the setting")
         })?;
-        let wanted = data_encoding::BASE64.encode(blob);
-        if text.split_whitespace().any(|word| word == wanted) {
-            return Err(self.error(format!(
-                "the server's key {print} is revoked by {}",
-                file.display()
-            )));
+        if let Some(what) = list.finds(blob, certificate) {
+            let message = format!(
+                "{what} is revoked by {}: {}",
+                file.display(),
+                fingerprint(blob)
+            );
+            return Err(self.error(message));
         }
         Ok(())
     }
@@ -206,10 +245,19 @@ impl HostKeyCheck {
         pins: &[Fingerprint],
         algorithm: &str,
         blob: &[u8],
+        certificate: Option<&Certificate>,
         since: Instant,
     ) -> Result<Trust, ConnectError> {
         let shown = Fingerprint(Sha256::digest(blob).into());
-        if let Finding::Revoked(entry) = judge_key(&self.entries, blob) {
+        let authority = certificate.and_then(|certificate| {
+            let key = PublicKey::new(certificate.signature_key().clone(), "");
+            key.to_bytes().ok()
+        });
+        let finding = match &authority {
+            Some(authority) => judge_certificate(&self.entries, blob, authority),
+            None => judge_key(&self.entries, blob),
+        };
+        if let Finding::Revoked(entry) = finding {
             return Err(self.error(revoked_message(&entry, &shown.to_string())));
         }
         if pins.contains(&shown) {
@@ -269,4 +317,63 @@ fn all_files(settings: &Settings) -> Vec<PathBuf> {
 /// A key's fingerprint as `ssh-keygen -l` prints it.
 pub(crate) fn fingerprint(blob: &[u8]) -> String {
     Fingerprint(Sha256::digest(blob).into()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::TransportOptions;
+    use crate::transport::ssh::config::settings::{ConfigSource, SshTarget};
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    const OTHER: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G2sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
+
+    async fn checked(
+        check_host_ip: &str,
+        policy: &str,
+        recorded: &str,
+    ) -> Result<Trust, ConnectError> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known");
+        std::fs::write(&file, recorded).unwrap();
+        let target = SshTarget {
+            config: ConfigSource::None,
+            ..SshTarget::new("box.example.com")
+        }
+        .with_option("UserKnownHostsFile", file.display().to_string())
+        .with_option("GlobalKnownHostsFile", "none")
+        .with_option("CheckHostIP", check_host_ip)
+        .with_option("StrictHostKeyChecking", policy);
+        let stages = Stages::new(&target.host, &TransportOptions::default());
+        let settings = crate::transport::ssh::config::resolve(&stages, &target).await?;
+        let address = "192.0.2.1".parse().unwrap();
+        let check = HostKeyCheck::new(&stages, &settings, Some(address))?;
+        let key = russh::keys::PublicKey::from_openssh(KEY).unwrap();
+        check.check(&PublicKeyOrCertificate::from(key)).await
+    }
+
+    #[tokio::test]
+    async fn an_address_with_another_key_refuses_where_the_configuration_asks_for_it() {
+        let host = format!("box.example.com {KEY}\n");
+        let other = format!("192.0.2.1 {OTHER}\n");
+        let same = format!("192.0.2.1 {KEY}\n");
+        for policy in ["yes", "accept-new"] {
+            let both = host.clone() + &other;
+            assert_eq!(checked("no", policy, &both).await.unwrap(), Trust::Full);
+            let error = checked("yes", policy, &both).await.unwrap_err();
+            assert!(error.message.contains("HAS CHANGED"), "{error}");
+            let agree = host.clone() + &same;
+            assert_eq!(checked("yes", policy, &agree).await.unwrap(), Trust::Full);
+            assert_eq!(checked("yes", policy, &host).await.unwrap(), Trust::Full);
+        }
+        assert!(checked("yes", "accept-new", &other).await.is_err());
+        assert_eq!(
+            checked("no", "accept-new", &other).await.unwrap(),
+            Trust::Full
+        );
+        let unsafe_one = checked("yes", "no", &(host + &other)).await.unwrap();
+        assert_eq!(unsafe_one, Trust::Unsafe);
+    }
 }

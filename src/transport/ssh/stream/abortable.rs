@@ -1,9 +1,10 @@
-//! A byte stream with what russh lacks: it can be cut off from outside, and it notices a peer that takes nothing.
+//! A byte stream with what russh lacks: it can be cut off from outside, it notices a peer that takes nothing, and it
+//! begins with the version of the server, whatever stood before that.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use super::ByteStream;
+use super::greeting::{Filter, Greeting};
 use super::quick_ack::QuickAck;
 
 /// Cuts the stream off when dropped. russh's session task does not look at its handle while a key
@@ -27,12 +29,17 @@ pub(crate) struct AbortableStream {
     /// How long a write may wait while nothing goes in or out; russh's keep-alive is deaf while it writes.
     stall_limit: Option<Duration>,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Until the version has come.
+    filter: Option<Filter>,
+    /// The version, and what came with it, not handed on yet.
+    ready: Vec<u8>,
 }
 
 impl AbortableStream {
     pub(crate) fn new(
         inner: Box<dyn ByteStream>,
         stall_limit: Option<Duration>,
+        greeting: Greeting,
     ) -> (Self, AbortOnDrop) {
         let (sender, aborted) = oneshot::channel();
         let stream = AbortableStream {
@@ -41,8 +48,38 @@ impl AbortableStream {
             quick_ack: QuickAck::new(),
             stall_limit,
             stalled: None,
+            filter: Some(Filter::new(greeting)),
+            ready: Vec::new(),
         };
         (stream, AbortOnDrop { _abort: sender })
+    }
+
+    /// Reads on until the version is there.
+    fn poll_version(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while let Some(filter) = &mut self.filter {
+            let mut bytes = [0u8; 1024];
+            let mut read = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
+            self.quick_ack.after_read(&*self.inner, read.filled().len());
+            if read.filled().is_empty() {
+                filter.end();
+                return Poll::Ready(Ok(()));
+            }
+            let found = filter.take(read.filled());
+            let invalid = |fault| io::Error::new(io::ErrorKind::InvalidData, fault);
+            if let Some(version) = found.map_err(invalid)? {
+                self.ready = version;
+                self.filter = None;
+            }
+        }
+        let count = self.ready.len().min(buffer.remaining());
+        buffer.put_slice(self.ready.get(..count).unwrap_or_default());
+        self.ready.drain(..count);
+        Poll::Ready(Ok(()))
     }
 
     fn check_aborted(&mut self, context: &mut Context<'_>) -> io::Result<()> {
@@ -81,6 +118,9 @@ impl AsyncRead for AbortableStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check_aborted(context)?;
+        if this.filter.is_some() || !this.ready.is_empty() {
+            return this.poll_version(context, buffer);
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.inner).poll_read(context, buffer);
         let read = buffer.filled().len().saturating_sub(before);

@@ -43,7 +43,7 @@ pub(crate) fn through_command(
     stages.reached(Stage::Connect, since, format!("ProxyCommand {command}"));
     Ok(ServerStream {
         stream: Box::new(tokio::io::join(spawned.stdout, spawned.stdin)),
-        loopback: false,
+        address: None,
         // Starting a process says nothing of the way to the server.
         round_trip: None,
         carrier: Some(Arc::new(spawned.child)),
@@ -82,7 +82,7 @@ pub(crate) async fn through_connection(
     };
     Ok(ServerStream {
         stream: Box::new(tokio::io::join(incoming, output)),
-        loopback: false,
+        address: None,
         round_trip,
         carrier: Some(outer),
     })

@@ -71,7 +71,7 @@ pub(crate) enum LinkError {
     #[error("the connection was cut off")]
     Truncated,
     /// Nothing was heard for so long.
-    #[error("nothing was heard from the other side for {} s", .0.as_secs_f64())]
+    #[error("nothing was received from the other side for {} s", .0.as_secs_f64())]
     Silent(Duration),
     /// The socket failed.
     #[error("{0}")]
@@ -149,7 +149,7 @@ impl Shared {
 
     fn end(&self) {
         self.state().ending = true;
-        // Whoever waits for room in the window must not wait for ever.
+        // A task that waits for room in the window must not wait forever.
         self.window.close();
         self.work.notify_one();
     }
@@ -217,7 +217,7 @@ pub(crate) fn start(
     });
     let (read, write) = stream.into_split();
     // The channel needs no bound of its own: the window bounds what is in it.
-    let (tell, incoming) = mpsc::unbounded_channel();
+    let (sender, incoming) = mpsc::unbounded_channel();
     tokio::spawn(write_all(write, sealer, shared.clone()));
     let reader = Reading {
         read,
@@ -226,7 +226,7 @@ pub(crate) fn start(
         liveness,
         buffer: rest,
         shared: shared.clone(),
-        tell,
+        received: sender,
     };
     tokio::spawn(reader.run());
     let owner = Arc::new(Owner(shared));
@@ -276,7 +276,7 @@ impl LinkSender {
 }
 
 impl LinkReceiver {
-    /// The next thing that came; None after an orderly end and after an error was told. Can be
+    /// The next thing that arrived; None after an orderly end and after an error was returned. Can be
     /// cancelled without losing anything. Say `taken` of bulk data when it is out of the way.
     pub(crate) async fn next(&mut self) -> Option<Result<Incoming, LinkError>> {
         self.incoming.recv().await
@@ -317,7 +317,7 @@ async fn write_all(mut write: OwnedWriteHalf, mut sealer: Sealer, shared: Arc<Sh
         // The other side sees the end of input behind the last frame.
         let _ = write.shutdown().await;
     }
-    // A failure is not told from here: the reading task sees the same socket fail.
+    // A failure is not reported from here: the reading task sees the same socket fail.
     shared.state().written = true;
     shared.window.close();
     shared.done.notify_waiters();

@@ -10,7 +10,7 @@ pub(super) struct Reading {
     pub liveness: Liveness,
     pub buffer: BytesMut,
     pub shared: Arc<Shared>,
-    pub tell: mpsc::UnboundedSender<Result<Incoming, LinkError>>,
+    pub received: mpsc::UnboundedSender<Result<Incoming, LinkError>>,
 }
 
 impl Reading {
@@ -23,7 +23,7 @@ impl Reading {
         };
         if let Err(error) = result {
             // Nothing more can be sent to any purpose, unless this side found fault: then the
-            // other is told what with.
+            // other side is told why.
             if let LinkError::Authentication(AuthenticationError::Malformed(_)) = &error {
                 let sentence = error.to_string();
                 let mut content = Message::Error(&sentence).head();
@@ -31,11 +31,11 @@ impl Reading {
                 shared.queue(Outgoing::Plain(content));
             }
             shared.end();
-            let _ = self.tell.send(Err(error));
+            let _ = self.received.send(Err(error));
         }
-        // Who reads hears of the end now, whatever is still to be sent.
-        drop(self.tell);
-        // The other side may have stopped reading, and what is left is for nobody.
+        // The reader is notified of the end now, whatever is still to be sent.
+        drop(self.received);
+        // The other side may have stopped reading, and then the rest is lost.
         let _ = timeout(CLOSE_GRACE, shared.written()).await;
         shared.broken.notify_one();
     }
@@ -153,7 +153,7 @@ impl Reading {
         };
         let close = matches!(incoming, Incoming::Close);
         // The receiver may be gone; then the other side is talking to itself.
-        let _ = self.tell.send(Ok(incoming));
+        let _ = self.received.send(Ok(incoming));
         Ok(close)
     }
 

@@ -1,6 +1,7 @@
 //! What known_hosts files mean, case by case, against the judge of it: `ssh` itself on the same files and the same sshd.
 
 mod cases;
+mod revocation;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -184,13 +184,8 @@ async fn what_a_server_sends_on_a_spare_channel_holds_up_nobody() {
 
 /// Half a second for a channel.
 fn impatient() -> TransportOptions {
-    TransportOptions {
-        limits: StageLimits {
-            channel: Duration::from_millis(500),
-            ..StageLimits::default()
-        },
-        ..TransportOptions::default()
-    }
+    TransportOptions::default()
+        .with_limits(StageLimits::default().with_channel(Duration::from_millis(500)))
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod dropbear;
+mod hostile;
 mod idle_channels;
 mod passwords;
 

@@ -1,6 +1,6 @@
 //! A small SSH server inside this process, for the demonstration and for tests that must not need an installed sshd.
 //!
-//! It listens on loopback only, lets in the holder of one throw-away key, and runs commands as the
+//! It listens on loopback only, lets in the holder of one temporary key, and runs commands as the
 //! current user. It serves `exec` requests and nothing else: no terminal, no shell, no forwarding.
 
 mod process;
@@ -41,11 +41,11 @@ pub fn generate_ed25519() -> io::Result<PrivateKey> {
     let mut seed = [0u8; 32];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
     let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
-    PrivateKey::new(pair, "easycluster throw-away key").map_err(io::Error::other)
+    PrivateKey::new(pair, "easycluster temporary key").map_err(io::Error::other)
 }
 
 impl EmbeddedSshd {
-    /// Starts a server on a free port of 127.0.0.1 that lets in whoever holds the secret half of `authorized`.
+    /// Starts a server on a free port of 127.0.0.1 that lets in clients with the private half of `authorized`.
     ///
     /// # Errors
     ///

@@ -150,7 +150,7 @@ async fn copy(
     }
 }
 
-/// Tells how the command ended. A signal is told as the shells do, 128 and its number, because the
+/// Reports how the command ended. A signal is reported as in shells, 128 and its number, because the
 /// server side of the channel has no exit-signal message.
 async fn finish(channel: &ChannelWriteHalf<Msg>, status: &ExitStatus) -> Result<(), russh::Error> {
     let code = status

@@ -194,7 +194,6 @@ fn is_hash_of(label: &str, salt: &[u8], hash: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::{entries_for, hash_label};
     use super::*;

@@ -1,5 +1,7 @@
 //! Questions to the user: asked one at a time a process, on a thread that may block, without using up a stage's time limit.
 
+pub(crate) mod askpass;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

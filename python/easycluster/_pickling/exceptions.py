@@ -1,0 +1,88 @@
+"""Exceptions: made by the classes of C that they are derived from, with their arguments and attributes, and nothing else."""
+
+from __future__ import annotations
+
+import builtins
+import pathlib
+import types
+from typing import Any
+
+from .. import _errors, _native
+from . import classes, trust
+from .made import Made
+
+_PLAIN = frozenset((type(None), bool, int, float, str, bytes))
+
+
+# What a constructor of C may look into, or ask for its number or hash.
+_TAME = _PLAIN | {tuple, list, dict, complex, bytearray}
+_LOOKING: Any = (OSError, UnicodeError, SyntaxError, getattr(builtins, 'BaseExceptionGroup', SyntaxError))
+
+
+def _is_tame(value: Any) -> bool:
+    return (
+        type(value) in _TAME
+        or issubclass(type(value), (pathlib.PurePath, BaseException))
+        and not trust.is_foreign(type(value))
+    )
+
+
+def _of_c(kind: type) -> Any:
+    for base in trust.bases(kind):
+        if not base.__flags__ & trust.HEAP_TYPE:
+            return base
+    return BaseException
+
+
+def exception(kind: Any, *args: Any) -> Any:
+    """The exception of a class. A constructor written in Python runs only if it is the standard library's and its arguments are
+    plain: others could be asked for attributes by it, or print themselves."""
+    hook = trust.own_hook(kind, '__del__')
+    if hook is not None:
+        raise _errors.Refused('the server sent a %s, which has a %s of its own. %s' % (
+            kind.__name__, hook, trust.OPT_IN_HINT))  # fmt: skip
+    base = _of_c(kind)
+    made = None
+    if base is not kind and not any(map(trust.is_foreign, trust.bases(kind))) and all(
+        type(arg) in _PLAIN for arg in args
+    ):  # fmt: skip
+        try:
+            made = kind(*args)
+        except Exception:
+            # Its arguments are not those of its constructor.
+            pass
+    if made is None:
+        if not issubclass(base, _LOOKING) or all(map(_is_tame, args)):
+            made = base.__new__(kind, *args)
+            base.__init__(made, *args)
+        else:
+            made = base.__new__(kind)
+            BaseException.__dict__['args'].__set__(made, args)
+    return Made(made, set_state)
+
+
+def set_state(target: BaseException, state: Any) -> BaseException:
+    """Sets the attributes of an exception; those that C keeps are set by C, which checks them."""
+    kind = type(target)
+    if trust.own_hook(kind, '__setstate__') is not None:
+        raise _errors.Refused('the server sent a %s, which has a __setstate__ of its own. %s' % (
+            kind.__name__, trust.OPT_IN_HINT))  # fmt: skip
+    own = BaseException.__dict__['__dict__'].__get__(target)
+    for part in classes.states(state):
+        for name, value in part.items():
+            kept: Any = next(
+                (trust.members(base)[name] for base in trust.bases(kind) if name in trust.members(base)), None
+            )
+            if not name.startswith('__') and type(kept) in (types.MemberDescriptorType, types.GetSetDescriptorType):
+                if (
+                    issubclass(kind, _LOOKING)
+                    and not _is_tame(value)
+                    or type(kept) is types.GetSetDescriptorType
+                    and not _is_tame(value)
+                ):
+                    raise _errors.Refused('the server sent an exception whose %s is a %s' % (
+                        _native.printable(name), type(value).__name__))  # fmt: skip
+                kept.__set__(target, value)
+            else:
+                own[name] = value
+    return target

@@ -1,0 +1,273 @@
+"""The constructors of well-known values: each makes one anew of parts that it has checked, and of no more than it was given."""
+
+from __future__ import annotations
+
+import array
+import collections
+import datetime
+import decimal
+import fractions
+import importlib
+import ipaddress
+import types
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from . import classes, iterators, tables, trust
+from .keys import check_key
+from .made import UNFINISHED, Made, put_by, raw, taking
+
+_NUMBERS = (int, float, bool)
+_LISTS = (list, tuple)
+# The longest number in a text: reading one takes the square of its length.
+_MAX_DIGITS = 4300
+_LATIN_1 = ('latin1', 'latin-1', 'iso-8859-1')
+
+
+def latin1(text: Any, encoding: Any = 'latin1') -> bytes:
+    """How protocol 2 writes bytes. Other codecs decompress, and one of them is enough to fill the memory."""
+    if type(text) is not str or type(encoding) is not str or encoding not in _LATIN_1:
+        raise ValueError('another codec than Latin-1, which is not used for pickles')
+    return text.encode('latin1')
+
+
+def _bytearray(*args: Any) -> bytearray:
+    if len(args) == 2:
+        return bytearray(latin1(*args))
+    return bytearray(*map(raw, args))
+
+
+def _keys(items: Any) -> Any:
+    for item in items:
+        check_key(item)
+    return items
+
+
+def _pairs(items: Any) -> Any:
+    for pair in items:
+        if type(pair) not in _LISTS or len(pair) != 2:
+            raise TypeError('a part of it is no pair')
+        check_key(pair[0])
+    return items
+
+
+def _fraction(*args: Any) -> fractions.Fraction:
+    if len(args) == 1 and type(args[0]) is str:
+        numerator, _, denominator = args[0].partition('/')
+        parts = [numerator, denominator or '1']
+        if any(len(part) > _MAX_DIGITS or not part.lstrip('-').isdecimal() for part in parts):
+            raise ValueError('a part of it is no number')
+        args = tuple(map(int, parts))
+    numerator, denominator = args if len(args) == 2 else (*args, 1)
+    if type(numerator) is not int or type(denominator) is not int or denominator < 1:
+        raise ValueError('a part of it is no number')
+    # As its parts are: reducing large ones takes more than proportional time, and the other side has done it.
+    made = object.__new__(fractions.Fraction)
+    made._numerator = numerator  # type: ignore[attr-defined]
+    made._denominator = denominator  # type: ignore[attr-defined]
+    return made
+
+
+def _date(base: Any, sizes: tuple[int, ...]) -> Callable[..., Any]:
+    def make(*args: Any) -> Any:
+        content, *zone = classes.date_parts(args)
+        if len(content) not in sizes:
+            raise ValueError('its state has %d bytes' % len(content))
+        return base(content, *zone)
+
+    return make
+
+
+def _tzinfo(*args: Any) -> Made:
+    return classes.instance(datetime.tzinfo)
+
+
+def _deque(*args: Any) -> Made:
+    items = args[0] if args else ()
+    most = args[1] if len(args) > 1 else None
+    if type(items) not in _LISTS or type(most) not in (int, type(None)):
+        raise TypeError('its parts are no list and no number')
+    return Made(collections.deque(items, most), add=collections.deque.extend)
+
+
+def _ordered(*args: Any) -> Made:
+    made: Any = collections.OrderedDict()
+    put = put_by(collections.OrderedDict.__setitem__)
+    if args:
+        for key, value in _pairs(taking(list, _LISTS)(*args)):
+            made[key] = value
+    return Made(made, put=put)
+
+
+def _counter(*args: Any) -> Made:
+    made: Any = collections.Counter()
+    if args:
+        dict.update(made, taking(dict, dict)(*args))
+    return Made(made, put=put_by(dict.__setitem__))
+
+
+def _defaultdict(*args: Any) -> Made:
+    factory = args[0] if args else None
+    if len(args) > 1 or not issubclass(
+        type(factory), (type(None), type, types.FunctionType, types.BuiltinFunctionType)
+    ):
+        raise TypeError('its factory is no class and no function')
+    return Made(collections.defaultdict(factory), put=put_by(dict.__setitem__))
+
+
+def _array(code: Any, content: Any = ()) -> Any:
+    if type(code) not in (str, bytes) or len(code) != 1:
+        raise TypeError('its type is none')
+    if type(code) is bytes:
+        code = code.decode('ascii')
+    if type(content) is list:
+        kinds = frozenset(map(type, content))
+        if not kinds <= {int, float, str}:
+            raise TypeError('it holds other things than numbers')
+    elif type(content) is str and code not in ('u', 'w'):
+        content = raw(content)
+    elif type(content) not in (str, bytes, tuple) or type(content) is tuple and content:
+        raise TypeError('its content is a %s' % type(content).__name__)
+    return array.array(code, content)
+
+
+def _array_reconstructor(kind: Any, code: Any, layout: Any, content: Any) -> Any:
+    if kind is not array.array or type(code) is not str or type(layout) is not int or type(content) is not bytes:
+        raise TypeError('it is made of other things than bytes')
+    return array._array_reconstructor(kind, code, layout, content)  # type: ignore[attr-defined]
+
+
+_UUID_NUMBER = 1 << 128
+
+
+def _uuid(*args: Any) -> Made:
+    if args:
+        raise TypeError('its __new__ takes no arguments')
+
+    def build(_: Any, state: Any) -> uuid.UUID:
+        (parts,) = classes.states(state)
+        number, safe = parts.get('int'), parts.get('is_safe', uuid.SafeUUID.unknown)
+        if type(number) is not int or not 0 <= number < _UUID_NUMBER:
+            raise TypeError('its number is no number')
+        if type(safe) is not uuid.SafeUUID:
+            safe = uuid.SafeUUID(safe) if type(safe) in (int, type(None)) else uuid.SafeUUID.unknown
+        return uuid.UUID(int=number, is_safe=safe)
+
+    return Made(None, build, waits=UNFINISHED)
+
+
+def _zone(key: Any, *_: Any) -> Any:
+    if type(key) is not str or len(key) > 255:
+        raise TypeError('its name is no text')
+    # One for each name, because each takes memory and a file is read for it.
+    return importlib.import_module('zoneinfo').ZoneInfo(key)
+
+
+def _namespace(*args: Any) -> Made:
+    if args:
+        raise TypeError('%d arguments' % len(args))
+    return Made(types.SimpleNamespace(), classes.set_state)
+
+
+def _reconstructed(kind: Any, base: Any, content: Any) -> Any:
+    """What copyreg's function of protocols 0 and 1 makes."""
+    if not issubclass(type(kind), type) or not issubclass(type(base), type) or base not in classes.MAKERS:
+        raise TypeError('it is made by way of another class')
+    given = () if base is object else (content,)
+    if kind is uuid.UUID:
+        return _uuid(*given)
+    if trust.takes_untrusted_state(kind):
+        return classes.standard(base.__new__(kind, *given), ())
+    if (
+        kind is base
+        or base is not trust.first_known(kind)
+        and (kind.__module__, kind.__name__) not in tables.PLAIN_CLASSES
+    ):
+        raise TypeError('it is made by way of another class')
+    return classes.instance(kind, *given)
+
+
+def structure(kind: Any) -> Callable[..., Any]:
+    """For the structures of C, such as os.stat_result."""
+    return taking(kind, tuple, dict, least=1)
+
+
+def plain_class(kind: Any) -> Callable[..., Any]:
+    """For classes in Python that only hold what their state says, and named tuples."""
+    return lambda *args: classes.instance(kind, *args)
+
+
+_ADDRESS_PARTS = ((int, str), (int,))
+
+CALLS: dict[tuple[str, str], Callable[..., Any]] = {
+    ('builtins', 'bool'): taking(bool, (bool, int), least=0),
+    ('builtins', 'int'): taking(int, (int, bool), least=0),
+    ('builtins', 'float'): taking(float, _NUMBERS, least=0),
+    ('builtins', 'complex'): taking(complex, _NUMBERS, _NUMBERS, least=0),
+    ('builtins', 'str'): taking(str, str, least=0),
+    ('builtins', 'bytes'): lambda *args: bytes(_bytearray(*args)),
+    ('builtins', 'bytearray'): _bytearray,
+    ('builtins', 'list'): lambda *args: Made(taking(list, _LISTS, least=0)(*args), add=list.extend),
+    ('builtins', 'tuple'): taking(tuple, _LISTS, least=0),
+    ('builtins', 'dict'): lambda *args: Made(taking(dict, dict, least=0)(*args), put=put_by(dict.__setitem__)),
+    ('builtins', 'set'): taking(lambda items=(): set(_keys(items)), _LISTS, least=0),
+    ('builtins', 'frozenset'): taking(lambda items=(): frozenset(_keys(items)), _LISTS, least=0),
+    ('builtins', 'range'): taking(range, int, int, int, least=1),
+    ('builtins', 'slice'): slice,
+    ('builtins', 'object'): lambda: object(),
+    ('_codecs', 'encode'): latin1,
+    ('copyreg', '_reconstructor'): _reconstructed,
+    ('array', 'array'): _array,
+    ('array', '_array_reconstructor'): _array_reconstructor,
+    ('collections', 'Counter'): _counter,
+    ('collections', 'OrderedDict'): _ordered,
+    ('collections', 'defaultdict'): _defaultdict,
+    ('collections', 'deque'): _deque,
+    ('datetime', 'date'): _date(datetime.date, (4,)),
+    ('datetime', 'datetime'): _date(datetime.datetime, (10,)),
+    ('datetime', 'time'): _date(datetime.time, (6,)),
+    ('datetime', 'timedelta'): taking(datetime.timedelta, int, int, int, least=0),
+    ('datetime', 'timezone'): taking(datetime.timezone, datetime.timedelta, str, least=1),
+    ('datetime', 'tzinfo'): _tzinfo,
+    ('decimal', 'Decimal'): taking(decimal.Decimal, str),
+    ('fractions', 'Fraction'): _fraction,
+    ('types', 'SimpleNamespace'): _namespace,
+    ('uuid', 'SafeUUID'): taking(uuid.SafeUUID, (int, type(None))),
+    ('zoneinfo', 'ZoneInfo._unpickle'): _zone,
+    **iterators.MAKERS,
+}
+for _kind in ('IPv4Address', 'IPv4Interface', 'IPv4Network', 'IPv6Address', 'IPv6Interface', 'IPv6Network'):
+    CALLS['ipaddress', _kind] = taking(getattr(ipaddress, _kind), (int, str))
+
+
+def _path(kind: Any) -> Callable[..., Any]:
+    def make(*parts: Any) -> Any:
+        if any(type(part) is not str for part in parts):
+            raise TypeError('a part of it is no text')
+        return kind(*parts)
+
+    return make
+
+
+# Made by `__new__`, with a state.
+_NEW: dict[tuple[str, str], Callable[..., Any]] = {('uuid', 'UUID'): _uuid, ('builtins', 'object'): lambda: object()}
+_STRUCTURES = frozenset(
+    ('stat_result', 'statvfs_result', 'terminal_size', 'times_result', 'struct_rusage', 'struct_time', 'struct_passwd')
+    + ('struct_group',)
+)
+
+
+def uses(module: str, name: str, kind: Any) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
+    """How a value of a known name is called, and how it is made by `__new__`; None where no pickle of a value does so."""
+    call = CALLS.get((module, name))
+    new = _NEW.get((module, name))
+    if module.startswith('pathlib'):
+        return _path(kind), None
+    if name in _STRUCTURES or name == 'uname_result' and module in ('os', 'posix'):
+        return structure(kind), None
+    if call is None and new is None and isinstance(kind, type) and (module, name) in tables.PLAIN_CLASSES:
+        new = plain_class(kind)
+        if issubclass(kind, tuple):
+            call = new
+    return call, new

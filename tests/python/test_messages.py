@@ -1,0 +1,186 @@
+"""What exceptions tell: which call, which host, where it stood; and what a name on the server is not."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import os
+import sys
+import time
+import traceback
+
+import pytest
+from easycluster import (
+    AsyncClient,
+    CallTimeout,
+    Client,
+    RemoteException,
+    ThreadedClient,
+    call_method_multi,
+    call_multi,
+    define_common,
+    eval_multi,
+    execblock_multi,
+)
+
+CODE = '''
+import time
+def nap_there(seconds):
+    end = time.time() + seconds
+    while time.time() < end:
+        time.sleep(0.01)
+def inner_fault(text):
+    raise KeyError(text)
+def outer_fault(text):
+    inner_fault(text)
+def may_fail(numbers):
+    import os
+    if os.getpid() in numbers:
+        raise ValueError('unlucky %d' % os.getpid())
+    return 'fine'
+'''
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_a_time_limit_tells_the_call_the_host_and_the_place(connect, kind):
+    client = connect(clientclass=kind, output=None)
+    client.execblock(CODE)
+    calls = (
+        lambda: client.nap_there(60, call_timeout=0.2, origexc='quiet'),
+        lambda: client.nap_there(60, call_timeout=0.2, nonblocking=True, origexc='quiet').wait(),
+    )
+    for call in calls:
+        with pytest.raises(CallTimeout) as raised:
+            call()
+        text = str(raised.value)
+        assert text.startswith('%s: nap_there() gave no result within 0.2 s; it stood at File ' % client.peername)
+        assert text.endswith('in nap_there')
+    with pytest.raises(CallTimeout, match=r"eval of 'nap_there\(61\)' gave no result within 0.25 s"):
+        client.eval('nap_there(61)', call_timeout=0.25, origexc='quiet')
+    failed = []
+    client.nap_there(62, call_timeout=0.25, oncomplete=failed.append)
+    if kind is Client:
+        client.read_response()
+    deadline = time.monotonic() + 60
+    while not failed:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert 'nap_there() gave no result within 0.25 s' in str(failed[0].orig)
+
+
+def test_an_exception_has_the_host_and_the_remote_traceback(connect, capsys):
+    client = connect()
+    client.execblock(CODE)
+    with pytest.raises(KeyError) as raised:
+        client.outer_fault('gone')
+    error = raised.value
+    assert error.args == ('gone',)
+    assert 'in inner_fault' in str(error.__cause__) and 'in outer_fault' in str(error.__cause__)
+    shown = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+    assert shown.index('in inner_fault') < shown.rindex('KeyError')
+    if sys.version_info >= (3, 11):
+        assert error.__notes__ == ['on %s' % client.peername]
+    capsys.readouterr()
+
+
+def test_failures_on_many_hosts_are_all_told(connect):
+    clients = [connect(output=None) for _ in range(3)]
+    execblock_multi(clients, CODE)
+    pids = eval_multi(clients, '__import__("os").getpid()')
+    unlucky = [pids[0], pids[2]]
+    values = call_multi(clients, 'may_fail', unlucky, return_exceptions=True)
+    assert values[1] == 'fine'
+    assert [str(values[place]) for place in (0, 2)] == ['unlucky %d' % pid for pid in unlucky]
+    with pytest.raises(ValueError, match='unlucky %d' % pids[0]) as raised:
+        call_multi(clients, 'may_fail', unlucky)
+    told = 'failed on 2 of 3: %s, %s' % (clients[0].peername, clients[2].peername)
+    if sys.version_info >= (3, 11):
+        assert told in raised.value.__notes__
+        with pytest.raises(builtins.ExceptionGroup) as group:
+            call_multi(clients, 'may_fail', unlucky, return_exceptions='group')
+        assert group.value.message == told
+        assert [str(error) for error in group.value.exceptions] == ['unlucky %d' % pid for pid in unlucky]
+    with pytest.raises(ValueError, match='return_exceptions'):
+        call_multi(clients, 'may_fail', unlucky, return_exceptions='all')
+    for values in (
+        eval_multi(clients, 'may_fail(%r)' % unlucky, return_exceptions=True),
+        execblock_multi(clients, 'exec_return(may_fail(%r))' % unlucky, return_exceptions=True),
+        call_method_multi([client.get_root() for client in clients], 'get_global', 'absent', return_exceptions=True),
+    ):
+        assert isinstance(values[0], Exception) and isinstance(values[2], Exception)
+
+
+def test_a_name_on_the_server_is_no_value_of_it(client):
+    platform = client.sys.platform
+    for use in (
+        lambda: '{}'.format(platform),
+        lambda: f'{platform}',
+        lambda: platform == 'linux',
+        lambda: platform != 'linux',
+        lambda: 'linux' == platform,
+        lambda: bool(client.sys.flags.debug),
+        lambda: not platform,
+    ):
+        with pytest.raises(TypeError, match=r'its value is client\.sys\.[a-z.]+\.value'):
+            use()
+    assert client.sys.platform.value == sys.platform
+    assert {platform: 1}[platform] == 1 and repr(platform).startswith('<global sys.platform')
+
+
+def test_an_awaited_client(sshd):
+    async def main():
+        client = await AsyncClient.open(sshd.spec('rpython=%s' % sys.executable))
+        with pytest.raises(TypeError, match=r'await client\.get\("sys.platform"\)'):
+            bool(client.sys.platform)
+        await client.execblock(CODE)
+        with pytest.raises(CallTimeout, match=r'nap_there\(\) gave no result within 0.2 s; it stood at'):
+            await client.nap_there(60, call_timeout=0.2, origexc='quiet')
+        assert await client.close() is None
+        client.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_definitions_that_fail_are_the_reason_of_later_calls_too(connect, definitions, kind, capsys):
+    code = 'import os\nif os.getpid() != %d:\n    raise LookupError("no such table")\n' % os.getpid()
+    define_common(code, definitions)
+    with pytest.raises(IOError, match='no such table'):
+        client = connect(clientclass=kind, definitions=definitions)
+        for _ in range(2):
+            deadline = time.monotonic() + 60
+            while client.connected:
+                assert time.monotonic() < deadline
+                try:
+                    client.eval('1')
+                except (IOError, LookupError):
+                    pass
+        try:
+            client.eval('1')
+        except IOError as error:
+            assert str(error).startswith('Not connected: ') and isinstance(error.__cause__, RemoteException)
+            raise
+    capsys.readouterr()
+
+
+def test_a_connection_that_was_closed_says_no_more_than_that(client):
+    client.close()
+    with pytest.raises(IOError) as raised:
+        client.eval('1')
+    assert raised.value.args == ('Not connected',)
+
+
+def test_what_was_defined_after_connecting_is_told(connect, definitions, capsys):
+    client = connect(definitions=definitions)
+    define_common('def defined_late():\n    return 1\n', definitions)
+    for call in (client.defined_late, lambda: client.eval('defined_late()')):
+        with pytest.raises((AttributeError, NameError), match='defined_late') as raised:
+            call()
+        assert 'call update_definitions() to send it' in capsys.readouterr().err
+        if sys.version_info >= (3, 11):
+            assert 'update_definitions()' in raised.value.__notes__[-1]
+    with pytest.raises(AttributeError):
+        client.never_defined()
+    assert 'update_definitions' not in capsys.readouterr().err
+    client.update_definitions()
+    assert client.defined_late() == 1
