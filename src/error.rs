@@ -255,6 +255,14 @@ pub enum Error {
         /// A code of spec/errors.md and a sentence.
         message: String,
     },
+    /// The result is longer than this side takes, and was dropped while it arrived. The connection serves on.
+    #[error("{host}: the answer takes more than {limit} bytes, the limit for one")]
+    TooLarge {
+        /// The host the call ran on.
+        host: String,
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// An argument could not be turned into a Python value, or a result not into the wanted type.
     #[error("{0}")]
     Convert(String),
@@ -276,9 +284,11 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Error::Spec(_) | Error::Key(_) | Error::Convert(_) | Error::Cancelled { .. } => {
-                Fault::Caller
-            }
+            Error::Spec(_)
+            | Error::Key(_)
+            | Error::Convert(_)
+            | Error::Cancelled { .. }
+            | Error::TooLarge { .. } => Fault::Caller,
             Error::Connect(_) | Error::Lost { .. } => Fault::Connection,
             Error::Remote(_) | Error::Timeout { .. } => Fault::RemoteCode,
             Error::Protocol { .. } => Fault::Protocol,
@@ -294,6 +304,7 @@ impl Error {
             Error::Protocol { .. } => Some(
                 "something else wrote into the pipe, or the two ends have different versions; if it happens again, report it".to_owned(),
             ),
+            Error::TooLarge { .. } => Some("fetch it in parts, or raise max_result= of the spec".to_owned()),
             _ => None,
         }
     }

@@ -92,16 +92,13 @@ def main(parts, marker):
     # Without the lock, which comes from what this one imports.
     compat = files.build('compat')
     wire = files.load('wire')
-    # 0 and 1 move away, so that remote code that reads or prints does not touch the frames.
+    # 0 and 1 move away, so that remote code that reads or prints does not touch the frames. The null device first: it
+    # takes the place of a descriptor 2 that is not there.
+    null = os.open(os.devnull, os.O_RDONLY)
     frames_in = os.dup(0)
     frames_out = os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    printed, stdout = os.pipe()
     os.dup2(null, 0)
-    os.dup2(stdout, 1)
-    os.close(null)
-    os.close(stdout)
-    for descriptor in (frames_in, frames_out, printed):
+    for descriptor in (null, frames_in, frames_out):
         compat.own(descriptor)
     try:
         os.setpgid(0, 0)
@@ -119,7 +116,16 @@ def main(parts, marker):
     del sys.argv[1:]
     # It kept interpreters from 3.11 on from importing what lies about, before the first stage could.
     os.environ.pop('PYTHONSAFEPATH', None)
-    machine = files.machine = files.load('worker').Machine(link, printed)
+    worker = files.load('worker')
+    # Late, so that what fails before is told where it can be read.
+    printed = []
+    for descriptor in (1, 2):
+        source, sink = os.pipe()
+        os.dup2(sink, descriptor)
+        os.close(sink)
+        compat.own(source)
+        printed.append(source)
+    machine = files.machine = worker.Machine(link, printed)
     # Kept, because print() of some versions does not hold what it finds in sys.
     machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
     sys.__stdout__, sys.__stderr__ = machine.stand_ins

@@ -1,4 +1,4 @@
-# What remote code prints: sys.stdout and sys.stderr as frames, and the pipe behind descriptor 1.
+# What remote code prints: sys.stdout and sys.stderr as frames, and the pipes behind descriptors 1 and 2.
 import io
 import os
 import sys
@@ -72,18 +72,21 @@ class Output(object):
         if not self.lock.acquire(wait):
             return False
         try:
-            while compat.select(machine.printed, (), (), 0)[0]:
-                room = self.granted - self.sent
-                if not wait and room <= 0:
-                    return False
-                # Out of the pipe and not yet pending: who answers meanwhile has to wait for it (ME-16).
-                machine.carrying = True
-                carried = compat.read(machine.printed[0], min(max(room, 1), 65536))
-                if not carried:
-                    # Remote code has closed its descriptor 1.
-                    machine.printed.pop()
-                self.send(carried, 0, worker)
-                machine.carrying = False
+            ready = True
+            while ready:
+                ready = compat.select(machine.printed, (), (), 0)[0]
+                for source in ready:
+                    room = self.granted - self.sent
+                    if not wait and room <= 0:
+                        return False
+                    # Out of the pipe and not yet pending: who answers meanwhile has to wait for it (ME-16).
+                    machine.carrying = True
+                    carried = compat.read(source, min(max(room, 1), 65536))
+                    if not carried:
+                        # Remote code has closed its descriptor.
+                        machine.printed.remove(source)
+                    self.send(carried, wire.STDERR * (source == machine.printed_errors), worker)
+                    machine.carrying = False
             self.send(data, flags, worker)
         finally:
             self.lock.release()

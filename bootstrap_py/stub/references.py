@@ -5,6 +5,7 @@ compat = load('compat')
 wire = load('wire')
 calls = load('calls')
 threads = load('threads')
+MAX_CLASSES, MAX_CLASS_BYTES = 4096, 8388608
 
 
 def of(machine):
@@ -21,6 +22,8 @@ class References(object):
         self.entries = {}
         self.numbers = {}
         self.classes = {}
+        # Bytes of all CLASS frames (ME-25).
+        self.described = 0
         self.last = 0
 
     def held(self, number):
@@ -77,8 +80,11 @@ class References(object):
                 methods, attrs, cached, proxy = export
                 lists = [tuple([text(item) for item in names]) for names in (methods, attrs, cached)]
                 described = (number, text(name)) + tuple(lists) + (proxy and text(proxy),)
-                self.machine.link.pending.append(self.machine.link.frame(
-                    wire.CLASS, 0, 0, compat.pickle.dumps(described, 2)))
+                described = compat.pickle.dumps(described, 2)
+                if number > MAX_CLASSES or self.described + len(described) > MAX_CLASS_BYTES:
+                    raise ValueError('the client keeps no more classes: %s would be one too many' % name)
+                self.described += len(described)
+                self.machine.link.pending.append(self.machine.link.frame(wire.CLASS, 0, 0, described))
                 self.classes[name, export] = number
             return number
         finally:

@@ -202,7 +202,8 @@ class Machine(wire.Seldom):
     def __init__(self, link, printed):
         self.link = link
         # As a list, which select() takes; not poll(), of which an object serves one thread at a time.
-        self.printed = [printed]
+        self.printed = printed
+        self.printed_errors = printed[1]
         self.pid = os.getpid()
         self.carrying = False
         self.unflushed = False

@@ -47,6 +47,7 @@ class SpecOptions(TypedDict, total=False):
     jump: str | None
     name: str | None
     ahead: int | None
+    max_result: int | str | None
 
 
 class Caller(Receiver):

@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain, starmap
 from time import monotonic as _monotonic
 from typing import Union
@@ -20,34 +20,59 @@ from . import _native, _process
 
 # How long an answer waits for another thread that shows what was printed before it, in seconds.
 _PATIENCE = 1.0
+# Letters of a line that are written as one.
+_LONGEST_LINE = 65536
 
 
 class Printer:
-    """Writes one client's output to this process's stdout and stderr, whole lines with the peer's name in front."""
+    """Writes one client's output to this process's stdout and stderr, whole lines with the peer's name in front.
+
+    A line that is longer than _LONGEST_LINE is written in pieces of that length, each as a line, so that output without a line
+    end takes neither memory nor time beyond its length.
+    """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._rest = {'stdout': '', 'stderr': ''}
+        # The pieces of the begun line, and their length.
+        self._begun: dict[str, tuple[list[str], int]] = {'stdout': ([], 0), 'stderr': ([], 0)}
 
     def __call__(self, stream: str, text: str) -> None:
         """Takes text that was printed to `stream`, 'stdout' or 'stderr'."""
-        text = self._rest[stream] + text
         whole, newline, rest = text.rpartition('\n')
-        self._rest[stream] = rest
+        begun, length = self._begun[stream]
+        lines: list[str] = []
         if newline:
-            self._write(stream, whole.split('\n'))
+            begun.append(whole)
+            lines = ''.join(begun).split('\n')
+            begun, length = [], 0
+        begun.append(rest)
+        length += len(rest)
+        if length >= _LONGEST_LINE:
+            line = ''.join(begun)
+            cut = length - length % _LONGEST_LINE
+            lines.append(line[:cut])
+            begun, length = [line[cut:]], length - cut
+        self._begun[stream] = begun, length
+        if lines:
+            self._write(stream, lines)
 
     def flush(self) -> None:
         """Writes a line that has no end yet."""
-        for stream, rest in self._rest.items():
-            if rest:
-                self._rest[stream] = ''
-                self._write(stream, [rest])
+        for stream, (begun, length) in self._begun.items():
+            if length:
+                self._begun[stream] = [], 0
+                self._write(stream, [''.join(begun)])
 
     def _write(self, stream: str, lines: list[str]) -> None:
         file = getattr(sys, stream)
         if file is None:
             return
+        if max(map(len, lines)) > _LONGEST_LINE:
+            lines = [
+                line[start : start + _LONGEST_LINE]
+                for line in lines
+                for start in range(0, len(line) or 1, _LONGEST_LINE)
+            ]
         text = ''.join('%s%s\n' % (self._prefix, line) for line in lines)
         try:
             try:
@@ -66,10 +91,15 @@ Taker = Union[Printer, Callable[[str, str], object], None]
 
 
 class Sink:
-    """Decodes one connection's output and hands it to its taker, piece by piece in the order in which they came."""
+    """Decodes one connection's output and hands it to its taker, piece by piece in the order in which they came.
+
+    It takes from the extension only what it shows next; the rest waits there, counted, and the server waits to print more.
+    """
 
     def __init__(self, taker: Taker) -> None:
         self._taker = taker
+        # The connection that it shows, once there is one.
+        self.number = 0
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._pieces: deque[tuple[bool, bytes]] = deque()
         self._renew_locks()
@@ -89,7 +119,7 @@ class Sink:
         writes to this process's own output."""
         me = threading.get_ident()
         end = _monotonic() + _PATIENCE
-        while self._pieces or self._shower is not None:
+        while self._pieces or self._shower is not None or _native.has_output(self.number):
             with self._changed:
                 if self._shower is None:
                     self._shower = me
@@ -109,7 +139,12 @@ class Sink:
                     self._changed.notify_all()
 
     def _show_pieces(self) -> None:
-        while self._pieces:
+        while True:
+            if not self._pieces:
+                # Without a step of the interpreter in between, where a signal handler could raise and the pieces be lost.
+                self._pieces.extend(chain.from_iterable(starmap(_native.take_output, ((self.number,),))))
+                if not self._pieces:
+                    return
             stderr, data = self._pieces.popleft()
             stream = 'stderr' if stderr else 'stdout'
             decoder = self._decoders.get(stream)
@@ -131,17 +166,15 @@ class Sink:
 
 
 _sinks: weakref.WeakValueDictionary[int, Sink] = weakref.WeakValueDictionary()
-# Held while pieces go from the extension to their sinks, so that they stay in order; nothing of the program's is called meanwhile.
-# Locks that a thread may take again, because a signal handler may make a call.
-_taking = threading.RLock()
+# One that a thread may take again, because a signal handler may make a call.
 _starting = threading.RLock()
-_unsorted: deque[tuple[int, bool, int, bytes]] = deque()
 _thread: threading.Thread | None = None
 
 
 def register(number: int, sink: Sink) -> None:
     """Shows the output of the connection with this number from now on."""
     global _thread
+    sink.number = number
     _sinks[number] = sink
     with _starting:
         if _thread is None:
@@ -149,43 +182,34 @@ def register(number: int, sink: Sink) -> None:
             _thread.start()
 
 
-def _sort() -> list[Sink]:
-    """Hands what waits in the extension to the sinks that it is for, and gives those."""
-    filled: dict[int, Sink] = {}
-    with _taking:
-        # Without a step of the interpreter in between, where a signal handler could raise and the pieces be lost.
-        _unsorted.extend(chain.from_iterable(starmap(_native.take_output, ((),))))
-        while _unsorted:
-            number, stderr, _request, data = _unsorted.popleft()
-            sink = _sinks.get(number)
-            if sink is not None:
-                sink.add(stderr, data)
-                filled[number] = sink
-    return list(filled.values())
+def show(sink: Sink) -> None:
+    """Shows what a connection has printed until now."""
+    sink.show()
 
 
-def show(sink: Sink | None = None) -> None:
-    """Shows what was printed until now; returns when that of `sink` is shown."""
-    filled = _sort()
-    if sink is not None:
-        sink.show()
-    for other in filled:
-        if other is not sink:
-            other.show()
+def _show_all(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        sink = _sinks.get(number)
+        if sink is not None:
+            sink.show()
+        else:
+            # Nobody is left to show it to.
+            _native.take_output(number)
 
 
 def _serve() -> None:
-    while _native.wait_output():
-        show()
+    while True:
+        numbers = _native.wait_output()
+        if not numbers:
+            return
+        _show_all(numbers)
 
 
 def _forked() -> None:
     # The thread stayed with the parent, and a lock may have been held by another one.
-    global _thread, _taking, _starting
+    global _thread, _starting
     _thread = None
-    _taking = threading.RLock()
     _starting = threading.RLock()
-    _unsorted.clear()
     _sinks.clear()
 
 
@@ -197,7 +221,7 @@ def _end() -> None:
         # Before the interpreter goes: a thread that waits in the extension must not come back into a Python that is gone.
         _native.end_output()
         thread.join(5)
-        show()
+        _show_all(list(_sinks))
 
 
 _process.after_fork(_forked)

@@ -179,6 +179,10 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
                     limit: limit.unwrap_or_default(),
                     stack: stack(answer),
                 }),
+                Completion::TooLarge(limit) => Err(Error::TooLarge {
+                    host: host.to_owned(),
+                    limit,
+                }),
                 Completion::Lost(failure) => Err(failure.into_error(host)),
                 Completion::Refused(reason) => Err(Error::Convert(format!("{host}: {reason}"))),
             }

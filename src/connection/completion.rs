@@ -46,6 +46,8 @@ pub enum Completion {
     Cancelled(Option<Answer>),
     /// Its deadline passed; the server's answer, if it came in time.
     TimedOut(Option<Answer>),
+    /// The answer was longer than this many bytes, and was dropped while it arrived.
+    TooLarge(u64),
     /// The connection ended first, or was not there.
     Lost(Failure),
     /// The request breaks a limit of the protocol and was not sent.
@@ -60,6 +62,7 @@ impl Completion {
             Outcome::Sent => Completion::Sent,
             Outcome::Cancelled { error } => Completion::Cancelled(error),
             Outcome::TimedOut { error } => Completion::TimedOut(error),
+            Outcome::TooLarge { limit } => Completion::TooLarge(limit),
             Outcome::Lost { .. } => Completion::Lost(failure()),
         }
     }

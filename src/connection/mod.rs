@@ -4,6 +4,7 @@ mod boot;
 mod completion;
 mod driver;
 mod hello;
+mod memory;
 mod options;
 mod output;
 mod shared;
@@ -15,6 +16,8 @@ use std::time::Instant;
 pub use completion::{Completion, Failure, Sink};
 pub use hello::Hello;
 pub use options::{ClassSink, ConnectOptions, Peer};
+#[cfg(feature = "python")]
+pub(crate) use output::Receipt;
 pub use output::{Output, OutputSink};
 
 use crate::error::Error;

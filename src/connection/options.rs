@@ -39,8 +39,9 @@ pub struct ConnectOptions {
     /// runtime's thread, before the answer that names the class.
     #[doc(hidden)]
     pub classes: Option<ClassSink>,
-    /// The longest result taken, in bytes.
-    pub max_result: u64,
+    /// The longest result taken, in bytes, where the spec says nothing (`max_result=`); without both, half of the memory that
+    /// this process may use. A longer one is that call's [`Error::TooLarge`](crate::Error::TooLarge).
+    pub max_result: Option<u64>,
 }
 
 /// Takes the payload of a CLASS frame.
@@ -57,7 +58,7 @@ impl Default for ConnectOptions {
             peer: Peer::Rust,
             output: OutputSink::inherit(),
             classes: None,
-            max_result: SessionConfig::default().max_message,
+            max_result: None,
         }
     }
 }
@@ -87,14 +88,17 @@ impl ConnectOptions {
     /// The same with another limit for results, in bytes.
     #[must_use]
     pub fn with_max_result(mut self, bytes: u64) -> Self {
-        self.max_result = bytes;
+        self.max_result = Some(bytes);
         self
     }
 
     pub(super) fn session_config(&self, spec: &ConnectionSpec) -> SessionConfig {
         SessionConfig {
             compress: spec.compress.unwrap_or(false),
-            max_message: self.max_result,
+            max_result: spec
+                .max_result
+                .or(self.max_result)
+                .unwrap_or_else(|| super::memory::allowed() / 2),
             parts: crate::stub::parts(),
             ..SessionConfig::default()
         }

@@ -1,6 +1,7 @@
 //! What remote code prints, on its way to whoever wants it.
 
 use std::io::Write;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -17,15 +18,59 @@ pub struct Output {
     pub request: u32,
     /// What was printed; not always whole lines or whole characters.
     pub data: Bytes,
-    /// The window that it counts against, if it does.
-    pub(super) window: Option<Weak<Shared>>,
+    /// Is dropped with it, or later by one who keeps the data in another form, as the Python package does.
+    #[cfg_attr(not(feature = "python"), allow(dead_code))]
+    pub(crate) receipt: Receipt,
 }
 
-impl Drop for Output {
+/// What a piece of output counts against. Dropped once the piece is shown.
+pub(crate) struct Receipt {
+    shared: Weak<Shared>,
+    /// Bytes of the window (ME-12).
+    windowed: u32,
+    /// Bytes of the transport's own standard error.
+    raw: usize,
+}
+
+impl Receipt {
+    /// For a piece that the stub sent.
+    pub(super) fn windowed(shared: &Arc<Shared>, bytes: usize) -> Receipt {
+        Receipt {
+            shared: Arc::downgrade(shared),
+            windowed: u32::try_from(bytes).unwrap_or(u32::MAX),
+            raw: 0,
+        }
+    }
+
+    /// For a piece that came beside the stub.
+    pub(super) fn raw(shared: &Arc<Shared>, bytes: usize) -> Receipt {
+        Receipt {
+            shared: Arc::downgrade(shared),
+            windowed: 0,
+            raw: bytes,
+        }
+    }
+
+    /// Stands for another piece of the same connection too.
+    #[cfg(feature = "python")]
+    pub(crate) fn add(&mut self, mut other: Receipt) {
+        self.windowed = self
+            .windowed
+            .saturating_add(std::mem::take(&mut other.windowed));
+        self.raw += std::mem::take(&mut other.raw);
+    }
+}
+
+impl Drop for Receipt {
     fn drop(&mut self) {
-        if let Some(shared) = self.window.take().and_then(|window| window.upgrade()) {
-            let count = u32::try_from(self.data.len()).unwrap_or(u32::MAX);
-            shared.with_session(|session| session.output_consumed(count));
+        if (self.windowed == 0 && self.raw == 0) || self.shared.strong_count() == 0 {
+            return;
+        }
+        if let Some(shared) = self.shared.upgrade() {
+            shared.raw_held.fetch_sub(self.raw, Ordering::Relaxed);
+            if self.windowed > 0 {
+                shared.with_session(|session| session.output_consumed(self.windowed));
+            }
         }
     }
 }

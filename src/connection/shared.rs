@@ -1,18 +1,19 @@
 //! The state that handles and the two tasks of a connection share, and the rules for touching it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::session::{Event, Outcome, Request, RequestId, Session, SubmitError};
+use crate::session::{Event, Outcome, RAW_STDERR, Request, RequestId, Session, SubmitError};
 
 use super::completion::{Completion, Failure, Sink};
 use super::hello::Hello;
 use super::options::ClassSink;
-use super::output::{Output, OutputSink};
+use super::output::{Output, OutputSink, Receipt};
 
 /// How far the connection is.
 #[derive(Debug, Clone)]
@@ -51,6 +52,9 @@ pub(super) struct Shared {
     pub(super) timer: Notify,
     phase: watch::Sender<Phase>,
     sinks: Sinks,
+    /// Bytes of the transport's standard error that nobody has read, and those dropped since.
+    pub(super) raw_held: AtomicUsize,
+    raw_dropped: AtomicU64,
     pub(super) host: String,
     pub(super) peer: String,
 }
@@ -81,6 +85,8 @@ impl Shared {
             timer: Notify::new(),
             phase: watch::Sender::new(Phase::Booting),
             sinks,
+            raw_held: AtomicUsize::new(0),
+            raw_dropped: AtomicU64::new(0),
             host,
             peer,
         }
@@ -151,8 +157,8 @@ impl Shared {
             self.sinks.output.take(Output {
                 stderr,
                 request,
+                receipt: Receipt::windowed(self, data.len()),
                 data,
-                window: Some(Arc::downgrade(self)),
             });
         }
         if let Some(hello) = news.hello.take() {
@@ -170,14 +176,33 @@ impl Shared {
         Some(cut.to_string())
     }
 
-    /// What the transport's own stderr carried.
-    pub(super) fn stderr(&self, data: Bytes) {
-        self.sinks.output.take(Output {
-            stderr: true,
-            request: 0,
-            data,
-            window: None,
-        });
+    /// What the transport's own stderr carried, where no window holds it back: what has no room beside what nobody has read yet
+    /// is dropped, and that is said.
+    pub(super) fn stderr(self: &Arc<Self>, data: Bytes) {
+        let held = self.raw_held.load(Ordering::Relaxed);
+        if held.saturating_add(data.len()) > RAW_STDERR {
+            self.raw_dropped
+                .fetch_add(data.len() as u64, Ordering::Relaxed);
+            return;
+        }
+        let dropped = self.raw_dropped.swap(0, Ordering::Relaxed);
+        let note = match dropped {
+            0 => Bytes::new(),
+            bytes => Bytes::from(format!(
+                "\n[{bytes} bytes of standard error were dropped here, as nobody read them]\n"
+            )),
+        };
+        for data in [note, data] {
+            if !data.is_empty() {
+                self.raw_held.fetch_add(data.len(), Ordering::Relaxed);
+                self.sinks.output.take(Output {
+                    stderr: true,
+                    request: 0,
+                    receipt: Receipt::raw(self, data.len()),
+                    data,
+                });
+            }
+        }
     }
 
     /// The next bytes to send, and whether the goodbye is among what has been sent.

@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyNone, PyString, PyTuple};
 
 use crate::connection::{Completion, request::Answer};
+use crate::error::Error;
 
 use super::joined;
 use super::queue::Ticket;
@@ -101,6 +102,11 @@ fn value<'py>(
         Completion::Lost(failure) => {
             let error = super::errors::from_error(py, failure.into_error(host));
             (LOST, error.into_value(py).into_bound(py).into_any())
+        }
+        Completion::TooLarge(limit) => {
+            let host = host.to_owned();
+            let error = super::errors::from_error(py, Error::TooLarge { host, limit });
+            (FAILED, error.into_value(py).into_bound(py).into_any())
         }
         Completion::Refused(why) => (REFUSED, PyString::new(py, &why).into_any()),
     })

@@ -1,6 +1,6 @@
 //! From the crate's errors to the package's exceptions.
 
-use pyo3::exceptions::{PyConnectionError, PyTimeoutError, PyValueError};
+use pyo3::exceptions::{PyConnectionError, PyMemoryError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -58,6 +58,9 @@ fn make(py: Python<'_>, error: Error) -> PyResult<PyErr> {
             }
         }
         Error::Timeout { .. } => PyTimeoutError::new_err(text),
+        Error::TooLarge { .. } => {
+            PyMemoryError::new_err(format!("{text} ({})", hint.unwrap_or_default()))
+        }
         _ => PyValueError::new_err(text),
     })
 }

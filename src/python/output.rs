@@ -1,34 +1,89 @@
-//! What remote code prints, waiting for the Python thread that shows it.
+//! What remote code prints, waiting for the Python thread that shows it: at most a window of each connection, in few pieces.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use bytes::BytesMut;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::connection::{Output, OutputSink};
+use crate::connection::{Output, OutputSink, Receipt};
 
+/// Pieces of one connection that wait as they came. What comes beyond is put behind the last of its stream: a server may send
+/// byte by byte, and each piece takes more than a byte to keep.
+const PIECES: usize = 1024;
+
+/// Output of one stream in a row. Dropping it lets the other side print on.
+struct Piece {
+    stderr: bool,
+    data: BytesMut,
+    receipt: Receipt,
+}
+
+/// What waits of one connection.
 #[derive(Default)]
+struct Waiting {
+    pieces: VecDeque<Piece>,
+    /// The thread that shows output was told of all of it.
+    told: bool,
+}
+
+impl Waiting {
+    fn add(&mut self, output: Output) {
+        let stderr = output.stderr;
+        let last = match self.pieces.len() < PIECES {
+            true => self.pieces.back_mut().filter(|last| last.stderr == stderr),
+            false => self
+                .pieces
+                .iter_mut()
+                .rev()
+                .find(|last| last.stderr == stderr),
+        };
+        match last {
+            Some(last) => {
+                last.data.extend_from_slice(&output.data);
+                last.receipt.add(output.receipt);
+            }
+            None => self.pieces.push_back(Piece {
+                stderr,
+                data: BytesMut::from(&*output.data),
+                receipt: output.receipt,
+            }),
+        }
+        self.told = false;
+    }
+}
+
 struct State {
-    pieces: VecDeque<(u64, Output)>,
+    connections: Option<HashMap<u64, Waiting>>,
     ended: bool,
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
-    pieces: VecDeque::new(),
+    connections: None,
     ended: false,
 });
 static CHANGED: Condvar = Condvar::new();
-/// How many pieces wait; read at each completion without taking the lock.
+/// How many connections have something waiting; read at each completion without taking the lock.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+fn lock() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    fn waiting(&mut self) -> &mut HashMap<u64, Waiting> {
+        self.connections.get_or_insert_default()
+    }
+}
 
 /// A sink that keeps the pieces of one connection under its number.
 pub(super) fn sink(connection: u64) -> OutputSink {
     OutputSink::new(move |output| {
-        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-        state.pieces.push_back((connection, output));
-        WAITING.store(state.pieces.len(), Ordering::Release);
+        let mut state = lock();
+        state.waiting().entry(connection).or_default().add(output);
+        WAITING.store(state.waiting().len(), Ordering::Release);
         drop(state);
         CHANGED.notify_one();
     })
@@ -39,47 +94,50 @@ pub(super) fn is_waiting() -> bool {
     WAITING.load(Ordering::Acquire) > 0
 }
 
-type Piece<'py> = (u64, bool, u32, Bound<'py, PyBytes>);
-
-fn take(py: Python<'_>) -> Vec<Piece<'_>> {
+/// What a connection has printed and was not yet taken: a list of `(stderr, bytes)`. The other side may print on.
+#[pyfunction]
+pub(super) fn take_output(py: Python<'_>, connection: u64) -> Vec<(bool, Bound<'_, PyBytes>)> {
     let pieces = {
-        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-        WAITING.store(0, Ordering::Release);
-        std::mem::take(&mut state.pieces)
+        let mut state = lock();
+        let pieces = state.waiting().remove(&connection).unwrap_or_default();
+        WAITING.store(state.waiting().len(), Ordering::Release);
+        pieces
     };
-    // Dropping a piece lets the other side print on.
-    let piece = |(connection, output): (u64, Output)| {
-        (
-            connection,
-            output.stderr,
-            output.request,
-            PyBytes::new(py, &output.data),
-        )
-    };
-    pieces.into_iter().map(piece).collect()
+    let piece = |piece: Piece| (piece.stderr, PyBytes::new(py, &piece.data));
+    pieces.pieces.into_iter().map(piece).collect()
 }
 
-/// What was printed and not yet shown: a list of `(connection, stderr, request, bytes)`.
+/// Whether a connection has something waiting.
 #[pyfunction]
-pub(super) fn take_output(py: Python<'_>) -> Vec<Piece<'_>> {
-    take(py)
+pub(super) fn has_output(connection: u64) -> bool {
+    is_waiting() && lock().waiting().contains_key(&connection)
 }
 
-/// Waits until something was printed; False at the end of the program.
+/// Waits until something was printed: the numbers of the connections that have something new waiting, none at the end of the
+/// program.
 #[pyfunction]
-pub(super) fn wait_output(py: Python<'_>) -> bool {
+pub(super) fn wait_output(py: Python<'_>) -> Vec<u64> {
     py.detach(|| {
-        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.pieces.is_empty() && !state.ended {
+        let mut state = lock();
+        loop {
+            if state.ended {
+                return Vec::new();
+            }
+            let new = |(number, waiting): (&u64, &mut Waiting)| {
+                (!std::mem::replace(&mut waiting.told, true)).then_some(*number)
+            };
+            let numbers: Vec<u64> = state.waiting().iter_mut().filter_map(new).collect();
+            if !numbers.is_empty() {
+                return numbers;
+            }
             state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        !state.ended
     })
 }
 
 /// Ends the thread that waits for output.
 #[pyfunction]
 pub(super) fn end_output() {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+    lock().ended = true;
     CHANGED.notify_all();
 }

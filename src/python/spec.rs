@@ -273,6 +273,7 @@ fn object(py: Python<'_>, value: OptionValue) -> PyResult<Py<PyAny>> {
             list.into_pyobject(py)?.into_any().unbind()
         }
         OptionValue::Seconds(time) => time.as_secs_f64().into_pyobject(py)?.into_any().unbind(),
+        OptionValue::Size(bytes) => bytes.into_pyobject(py)?.into_any().unbind(),
         OptionValue::Count(count) => count.into_pyobject(py)?.into_any().unbind(),
     })
 }

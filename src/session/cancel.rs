@@ -125,6 +125,8 @@ impl Session {
         self.threads.clear();
         self.deadlines.clear();
         self.pings.clear();
+        self.answers_held = 0;
+        self.output_returned = 0;
         self.control.clear();
     }
 
@@ -187,6 +189,7 @@ impl Session {
         };
         let before = std::mem::replace(&mut call.stage, Stage::GivenUp);
         if let Some(answer) = &mut call.answer {
+            self.answers_held = self.answers_held.saturating_sub(answer.held() as u64);
             answer.discard();
         }
         let ending = match before {
@@ -224,7 +227,7 @@ impl Session {
         call.stage
     }
 
-    fn drop_deadline(&mut self, number: u32) {
+    pub(super) fn drop_deadline(&mut self, number: u32) {
         if let Some(call) = self.calls.get_mut(&number)
             && let Some(deadline) = call.deadline.take()
         {

@@ -53,6 +53,11 @@ pub enum Outcome {
         /// The server's answer, if it came in time.
         error: Option<Answer>,
     },
+    /// The answer was longer than this many bytes, and was dropped while it arrived (ME-26).
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// The connection ended first; the owner knows why.
     Lost {
         /// Whether any of it was sent, so that the server may have run it.

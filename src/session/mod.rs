@@ -42,6 +42,19 @@ pub const PROTOCOL: u32 = 1;
 /// The output window that a client offers where nothing else is said, in bytes.
 pub const OUTPUT_WINDOW: u32 = 1_048_576;
 
+/// How much of what comes on the transport's own standard error may wait for its reader, in bytes.
+pub const RAW_STDERR: usize = 1_048_576;
+/// How many CLASS frames a stub may send.
+pub const MAX_CLASSES: u32 = 4096;
+/// How many bytes their payloads may have together, inflated.
+pub const MAX_CLASS_BYTES: u64 = 8_388_608;
+/// The longest payload of HELLO, in bytes.
+pub const MAX_HELLO: usize = 65_536;
+/// The longest ERROR that is taken, in bytes.
+pub const MAX_ERROR: u64 = 67_108_864;
+/// How much of FATAL's text is kept, in bytes: every pending call tells it.
+pub const MAX_FATAL: usize = 4096;
+
 /// What a session needs to know. `compress` and `output_window` must say what the client's HELLO says.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -49,8 +62,10 @@ pub struct SessionConfig {
     pub compress: bool,
     /// How many bytes of output may be on their way or unread.
     pub output_window: u32,
-    /// The longest result taken, in bytes.
-    pub max_message: u64,
+    /// The longest result taken, and the most that all answers under way may take together, in bytes.
+    pub max_result: u64,
+    /// How many bytes of CLASS are taken.
+    pub max_class_bytes: u64,
     /// How long an interrupted call may take to say where it stood.
     pub cancel_grace: Duration,
     /// The parts of the stub that are not with it yet.
@@ -62,7 +77,8 @@ impl Default for SessionConfig {
         SessionConfig {
             compress: false,
             output_window: OUTPUT_WINDOW,
-            max_message: MAX_MESSAGE,
+            max_result: MAX_MESSAGE,
+            max_class_bytes: MAX_CLASS_BYTES,
             cancel_grace: CANCEL_GRACE,
             parts: Parts::default(),
         }
@@ -93,9 +109,15 @@ pub struct Session {
     deadlines: BTreeSet<(Instant, u64)>,
     events: VecDeque<Event>,
     pings: VecDeque<Bytes>,
+    // Bytes held of answers of which more is to come.
+    answers_held: u64,
+    classes: u32,
+    class_bytes: u64,
     // Output received and not yet returned to the stub, and the part of it that its reader has taken.
     output_held: u32,
     output_taken: u32,
+    // Window to be returned by the next CREDIT. Added up, so that a stub that reads nothing has no row of them waiting.
+    output_returned: u64,
 }
 
 impl Session {
@@ -124,8 +146,12 @@ impl Session {
             deadlines: BTreeSet::new(),
             events: VecDeque::new(),
             pings: VecDeque::new(),
+            answers_held: 0,
+            classes: 0,
+            class_bytes: 0,
             output_held: 0,
             output_taken: 0,
+            output_returned: 0,
         }
     }
 
@@ -252,16 +278,7 @@ impl Session {
         if self.output_taken > 0 && self.output_taken >= self.config.output_window / 4 && !self.dead
         {
             self.output_held -= self.output_taken;
-            let header = Header {
-                kind: Kind::Credit,
-                flags: Flags::NONE,
-                length: 4,
-                request: 0,
-                thread: 0,
-            };
-            self.shipment.put(Need::Control, &mut self.control);
-            self.send_control(header);
-            self.control.put_u32(self.output_taken);
+            self.output_returned += u64::from(self.output_taken);
             self.output_taken = 0;
         }
     }
@@ -276,9 +293,30 @@ impl Session {
         self.calls.len()
     }
 
+    /// How many bytes of unfinished answers are held.
+    #[cfg(test)]
+    fn held_of_answers(&self) -> u64 {
+        self.answers_held
+    }
+
     /// Whether [`submit`](Self::submit) takes no more requests.
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    fn return_output(&mut self) {
+        let count = u32::try_from(self.output_returned).unwrap_or(u32::MAX);
+        self.output_returned -= u64::from(count);
+        let header = Header {
+            kind: Kind::Credit,
+            flags: Flags::NONE,
+            length: 4,
+            request: 0,
+            thread: 0,
+        };
+        self.shipment.put(Need::Control, &mut self.control);
+        self.send_control(header);
+        self.control.put_u32(count);
     }
 
     fn allot_id(&mut self) -> Option<RequestId> {

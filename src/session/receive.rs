@@ -5,13 +5,15 @@ use std::collections::hash_map::Entry;
 use bytes::Bytes;
 
 use crate::wire::{
-    Flags, Frame, Incoming, Kind, Message, Progress, ProtocolError, Segments, inflate,
+    Flags, Frame, Incoming, Kind, MAX_MESSAGE, Message, Progress, ProtocolError, Segments, inflate,
 };
 
 use super::Session;
 use super::call::{Call, Stage};
 use super::event::{Answer, Event, Outcome};
 use super::parts::Need;
+use super::request::RequestId;
+use super::{MAX_CLASSES, MAX_ERROR, MAX_FATAL, MAX_HELLO};
 
 impl Session {
     /// Takes what the transport delivered, in any pieces.
@@ -63,6 +65,13 @@ impl Session {
                 if self.greeted {
                     return Err(ProtocolError::Malformed("HELLO came twice"));
                 }
+                if frame.payload.len() > MAX_HELLO {
+                    return Err(ProtocolError::TooLarge {
+                        what: "HELLO",
+                        size: frame.payload.len() as u64,
+                        limit: MAX_HELLO as u64,
+                    });
+                }
                 self.greeted = true;
                 self.shipment.due = !self.shipment.has_sent(Need::Calls);
                 self.events
@@ -81,6 +90,13 @@ impl Session {
             Kind::Output => self.take_output(frame)?,
             Kind::Class => {
                 let payload = whole_payload(frame)?;
+                self.classes += 1;
+                self.class_bytes += payload.len() as u64;
+                if self.classes > MAX_CLASSES || self.class_bytes > self.config.max_class_bytes {
+                    return Err(ProtocolError::Malformed(
+                        "the server describes more classes than may be kept",
+                    ));
+                }
                 self.events.push_back(Event::Class(payload));
             }
             Kind::Pong => {
@@ -93,7 +109,8 @@ impl Session {
                 self.events.push_back(Event::Pong(payload));
             }
             Kind::Fatal => {
-                let payload = frame.payload.into_bytes();
+                let mut payload = frame.payload.into_bytes();
+                payload.truncate(MAX_FATAL);
                 let text = String::from_utf8_lossy(&payload);
                 let (code, text) = text.split_once(':').unwrap_or(("", &text));
                 self.events.push_back(Event::Fatal {
@@ -126,31 +143,75 @@ impl Session {
             Stage::Waiting | Stage::Ending(_) => true,
             Stage::GivenUp => false,
         };
-        match Incoming::begin(frame, self.config.max_message, keep)? {
-            Progress::Under(answer) => call.answer = Some(Box::new(answer)),
-            Progress::Done(message) => {
-                let call = entry.remove();
-                self.finish(call, message)?;
-            }
-        }
-        Ok(())
+        let progress = Incoming::begin(frame, MAX_MESSAGE, keep)?;
+        self.go_on(number, progress)
     }
 
     fn continue_answer(&mut self, frame: Frame) -> Result<(), ProtocolError> {
         const NONE: ProtocolError =
             ProtocolError::Malformed("DATA came for a request without an answer under way");
-        let Entry::Occupied(mut entry) = self.calls.entry(frame.request) else {
-            return Err(NONE);
+        let number = frame.request;
+        let call = self.calls.get_mut(&number).ok_or(NONE)?;
+        let answer = call.answer.take().ok_or(NONE)?;
+        self.answers_held = self.answers_held.saturating_sub(answer.held() as u64);
+        let progress = answer.push(frame)?;
+        self.go_on(number, progress)
+    }
+
+    /// Keeps what came of an answer, or hands it on where that was all; within the limits (ME-26).
+    fn go_on(&mut self, number: u32, progress: Progress) -> Result<(), ProtocolError> {
+        let Entry::Occupied(mut entry) = self.calls.entry(number) else {
+            return Ok(());
         };
-        let call = entry.get_mut();
-        match call.answer.take().ok_or(NONE)?.push(frame)? {
-            Progress::Under(answer) => call.answer = Some(Box::new(answer)),
+        let (kind, size) = match &progress {
+            Progress::Under(answer) => (answer.kind(), answer.held()),
+            Progress::Done(message) => (message.kind, message.payload.len()),
+        };
+        let limit = match kind {
+            Kind::Error => self.config.max_result.min(MAX_ERROR),
+            _ => self.config.max_result,
+        };
+        // What others hold counts too, but not against what has come in full: that takes no more.
+        let others = match &progress {
+            Progress::Under(_) => self.answers_held,
+            Progress::Done(_) => 0,
+        };
+        let over = size as u64 > limit || size as u64 + others > self.config.max_result;
+        match progress {
+            Progress::Done(_) if over => {
+                let call = entry.remove();
+                let id = call.id;
+                let stage = self.settle(call);
+                self.too_large(id, stage, limit);
+            }
             Progress::Done(message) => {
                 let call = entry.remove();
                 self.finish(call, message)?;
             }
+            Progress::Under(mut answer) if over => {
+                answer.discard();
+                let call = entry.get_mut();
+                call.answer = Some(Box::new(answer));
+                let id = call.id;
+                let stage = std::mem::replace(&mut call.stage, Stage::GivenUp);
+                self.drop_deadline(number);
+                self.too_large(id, stage, limit);
+            }
+            Progress::Under(answer) => {
+                self.answers_held += size as u64;
+                entry.get_mut().answer = Some(Box::new(answer));
+            }
         }
         Ok(())
+    }
+
+    fn too_large(&mut self, id: RequestId, stage: Stage, limit: u64) {
+        let outcome = match stage {
+            Stage::Ending(ending) => ending.outcome(None),
+            Stage::GivenUp => return,
+            _ => Outcome::TooLarge { limit },
+        };
+        self.complete(id, outcome);
     }
 
     fn finish(&mut self, call: Call, message: Message) -> Result<(), ProtocolError> {

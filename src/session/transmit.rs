@@ -62,6 +62,9 @@ impl Session {
         if self.dead || max_bytes == 0 {
             return 0;
         }
+        if self.output_returned > 0 {
+            self.return_output();
+        }
         if self.releases.is_due() {
             self.shipment.put(Need::Control, &mut self.control);
             self.releases.encode(&mut self.control);

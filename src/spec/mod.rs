@@ -38,6 +38,8 @@ pub const MAX_SPEC: usize = 4096;
 /// The longest `timeout`, in seconds: one week.
 pub const MAX_TIMEOUT: u64 = 604_800;
 
+/// The largest `max_result`, in bytes.
+pub const MAX_RESULT: u64 = 1 << 40;
 /// The most interpreters that `ahead` has started.
 pub const MAX_AHEAD: usize = 64;
 
@@ -105,6 +107,8 @@ pub struct ConnectionSpec {
     pub name: Option<String>,
     /// How many interpreters are kept started on the connection for clients to come (`ahead`).
     pub ahead: Option<usize>,
+    /// The longest result taken, in bytes (`max_result`).
+    pub max_result: Option<u64>,
     /// Options that belong to the program which parsed the spec.
     pub custom: BTreeMap<String, String>,
 }

@@ -70,7 +70,7 @@ pub(super) enum Parse {
     Words(fn(&mut ConnectionSpec, Vec<String>)),
 }
 
-use OptionValue::{Count, Names, Path, Program, Seconds, Switch, Text, Words};
+use OptionValue::{Count, Names, Path, Program, Seconds, Size, Switch, Text, Words};
 use Since::{Added, Original};
 use Takes::{Local, OpenSsh, Ssh, Tcp};
 
@@ -273,6 +273,13 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
         takes: &[Ssh],
         parse: Parse::Text(|spec, value| set(&mut spec.ahead, values::ahead(value))),
         show: |spec| spec.ahead.map(Count),
+        ..PLAIN
+    },
+    SpecOption {
+        name: "max_result",
+        elsewhere: &["maxresult", "resultlimit"],
+        parse: Parse::Text(|spec, value| set(&mut spec.max_result, values::size(value))),
+        show: |spec| spec.max_result.map(Size),
         ..PLAIN
     },
 ];

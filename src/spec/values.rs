@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::spec::head::parse_jump_host;
 use crate::spec::types::listed;
-use crate::spec::{ConfigChoice, HostKeyPolicy, JumpHost, MAX_AHEAD, MAX_TIMEOUT, SshChoice};
+use crate::spec::{
+    ConfigChoice, HostKeyPolicy, JumpHost, MAX_AHEAD, MAX_RESULT, MAX_TIMEOUT, SshChoice,
+};
 
 /// An option's value, by its kind: what the canonical text and Python's parameters are made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(crate) enum OptionValue {
     Seconds(Duration),
     /// A number.
     Count(usize),
+    /// A number of bytes.
+    Size(u64),
 }
 
 /// As a spec writes it.
@@ -47,6 +51,16 @@ impl fmt::Display for OptionValue {
                 f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
             }
             OptionValue::Count(count) => write!(f, "{count}"),
+            OptionValue::Size(bytes) => {
+                let unit = UNITS
+                    .iter()
+                    .rev()
+                    .find(|(_, size)| bytes.is_multiple_of(*size));
+                match unit {
+                    Some((letter, size)) => write!(f, "{}{letter}", bytes / size),
+                    None => write!(f, "{bytes}"),
+                }
+            }
         }
     }
 }
@@ -100,6 +114,30 @@ pub(super) fn timeout(value: &str) -> Result<Duration, String> {
     time.filter(|time| !time.is_zero() && *time <= Duration::from_secs(MAX_TIMEOUT))
         .ok_or_else(|| {
             format!("{value:?} is not a valid time limit: seconds, more than 0 and at most {MAX_TIMEOUT}")
+        })
+}
+
+/// The letters behind a number of bytes.
+const UNITS: [(char, u64); 4] = [
+    ('K', 1 << 10),
+    ('M', 1 << 20),
+    ('G', 1 << 30),
+    ('T', 1 << 40),
+];
+
+/// A number of bytes, with a unit or without (CS-33).
+pub(super) fn size(value: &str) -> Result<u64, String> {
+    let unit = UNITS
+        .iter()
+        .find_map(|(letter, size)| Some((value.strip_suffix(*letter)?, *size)));
+    let (digits, unit) = unit.unwrap_or((value, 1));
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain
+        .then(|| digits.parse::<u64>().ok()?.checked_mul(unit))
+        .flatten()
+        .filter(|bytes| (1..=MAX_RESULT).contains(bytes))
+        .ok_or_else(|| {
+            format!("{value:?} is not a number of bytes from 1 to 1T, such as 500M (K, M, G and T stand for powers of 1024)")
         })
 }
 

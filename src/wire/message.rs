@@ -125,7 +125,8 @@ impl Incoming {
     /// # Errors
     /// [`ProtocolError::TooLarge`] where the message passes its limit; what [`inflate`] says.
     pub fn push(mut self, frame: Frame) -> Result<Progress, ProtocolError> {
-        let payload = if frame.flags.contains(Flags::DEFLATED) {
+        // What nobody wants is not worth the work.
+        let payload = if frame.flags.contains(Flags::DEFLATED) && self.gather.is_some() {
             Segments::from(inflate(frame.payload)?)
         } else {
             frame.payload
@@ -153,8 +154,12 @@ impl Incoming {
         }))
     }
 
+    /// The kind of its first frame.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// How many bytes it holds.
-    #[cfg(test)]
     pub fn held(&self) -> usize {
         self.gather.as_ref().map_or(0, Gather::len)
     }

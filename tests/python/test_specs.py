@@ -65,6 +65,8 @@ def test_a_spec_takes_the_keywords_of_a_client():
         ('hostkey', [PIN, PIN], 'hostkey=%s,%s' % (PIN, PIN)),
         ('jump', 'a@gate:22', 'jump=a@gate\\:22'),
         ('ahead', 2, 'ahead=2'),
+        ('max_result', 3 << 20, 'max_result=3M'),
+        ('max_result', '7K', 'max_result=7K'),
         ('name', None, None),
     ):
         changed = spec.with_option(keyword, value)

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use easycluster::keys::{KEY_SIZE, Key};
 use easycluster::spec::{
     ConfigChoice, ConnectionSpec, CustomOptions, DEFAULT_PORT, Host, KeySource, MAX_AHEAD,
-    MAX_SPEC, MAX_TIMEOUT, ParseOptions, SpecError, SpecErrorKind, SshChoice, Transport,
+    MAX_RESULT, MAX_SPEC, MAX_TIMEOUT, ParseOptions, SpecError, SpecErrorKind, SshChoice,
+    Transport,
 };
 use proptest::prelude::*;
 
@@ -146,6 +147,7 @@ fn fields(spec: &ConnectionSpec) -> BTreeMap<String, String> {
         ),
         ("name", spec.name.clone()),
         ("ahead", spec.ahead.map(|count| count.to_string())),
+        ("max_result", spec.max_result.map(|bytes| bytes.to_string())),
     ];
     let own = own
         .into_iter()
@@ -296,6 +298,7 @@ fn the_numbers_in_the_page_are_those_of_the_code() {
         ("KEY_SIZE", KEY_SIZE as u64),
         ("MAX_TIMEOUT", MAX_TIMEOUT),
         ("MAX_AHEAD", MAX_AHEAD as u64),
+        ("MAX_RESULT", MAX_RESULT),
     ];
     assert_eq!(table, code.into_iter().collect());
 }

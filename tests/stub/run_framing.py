@@ -44,7 +44,7 @@ def run(data, compress, incomplete):
 
     link.fatal = fatal
     link.end = end
-    machine = load('worker').Machine(link, 0)
+    machine = load('worker').Machine(link, [0, 0])
     machine.protocol = 2
     messages = []
     open_ones = {}

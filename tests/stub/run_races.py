@@ -41,7 +41,7 @@ class Link(object):
 
 def machine():
     """A machine that has been greeted."""
-    made = load('worker').Machine(Link(), 0)
+    made = load('worker').Machine(Link(), [0, 0])
     made.protocol = 2
     made.peer = 'python'
     made.window = 1 << 20

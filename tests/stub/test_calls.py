@@ -244,6 +244,32 @@ def test_references(stub):
     assert fields["type"] == "ReferenceError"
 
 
+def test_no_more_classes_than_the_client_keeps(stub):
+    stub.define(
+        "class Own(ServerObject):\n    pass\n"
+        "def made(count, methods=1):\n"
+        "    names = dict([('m%d' % i, lambda self: 1) for i in range(methods)])\n"
+        "    return [type(str('C%d' % i), (Own,), names)() for i in range(count)]\n"
+    )
+    assert len(stub.call("made", 4096)) == 4096
+    fields = failure(stub, CALL, ("made", (4097,), {}))
+    assert fields["kind"] == "pickle" and "classes" in fields["message"]
+    # What is known already is sent on.
+    assert len(stub.call("made", 3)) == 3 and len(stub.classes) == 4096
+
+
+def test_no_more_bytes_of_classes_than_the_client_keeps(stub):
+    stub.define(
+        "class Own(ServerObject):\n    pass\n"
+        "def made(count):\n"
+        "    names = dict([('m%d' % i + 'x' * 100, lambda self: 1) for i in range(3000)])\n"
+        "    return [type(str('C%d' % i), (Own,), names)() for i in range(count)]\n"
+    )
+    assert len(stub.call("made", 20)) == 20
+    assert failure(stub, CALL, ("made", (40,), {}))["kind"] == "pickle"
+    assert stub.eval("1") == 1
+
+
 def test_what_stays_on_the_server(stub, tmp_path):
     items = stub.eval("(i * 2 for i in range(3))")
     assert stub.classes[items.class_id][4] == "easycluster.GeneratorProxy"

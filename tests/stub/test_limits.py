@@ -319,3 +319,19 @@ def test_a_mix_of_everything(stub):
             stub.until(lambda: len(expected) - len(stub.answers) < 200)
     for number, value in expected.items():
         assert stub.wait(number) == value
+
+
+def test_a_childs_standard_error_waits_for_the_client(start):
+    stub = start(window=100000, credit=False)
+    number = stub.start_call("os.system", "head -c 1000000 /dev/zero 1>&2; echo done", thread=1)
+    stub.until(lambda: len(stub.output) == 100000)
+    assert number not in stub.answers
+    stub.frame(CREDIT, 0, 0, struct.pack(">I", 2000000))
+    assert stub.wait(number) == 0
+    assert sum(len(data) for _, stderr, data in stub.outputs if stderr) == 1000000
+    assert b"".join(data for _, stderr, data in stub.outputs if not stderr) == b"done\n"
+    # Both streams at once, and a stream that remote code has closed.
+    number = stub.start_call("os.system", "head -c 5000 /dev/zero >&2 & head -c 50000 /dev/zero; wait")
+    assert stub.wait(number) == 0
+    assert stub.exec("import os\nos.close(2)\nos.system('echo still')") is None
+    assert stub.output.endswith(b"still\n")

@@ -78,17 +78,31 @@ impl LineCutter {
                 Some((b'\n', content)) => (content, true),
                 _ => (piece, false),
             };
-            self.pending.extend_from_slice(content);
+            let mut rest = content;
+            while !rest.is_empty() {
+                if self.pending.len() >= LONGEST_LINE {
+                    self.show_piece(shown);
+                }
+                let room = LONGEST_LINE.saturating_sub(self.pending.len());
+                let (fits, over) = rest.split_at(room.min(rest.len()));
+                self.pending.extend_from_slice(fits);
+                rest = over;
+            }
             if ended {
                 self.show(shown);
-            } else {
-                while self.pending.len() >= LONGEST_LINE {
-                    let rest = self.pending.split_off(LONGEST_LINE);
-                    self.show(shown);
-                    self.pending = rest;
-                }
             }
         }
+    }
+
+    /// Shows what is there of a line that goes on. A character that has not come in full stays for the next piece.
+    fn show_piece(&mut self, shown: &mut Vec<u8>) {
+        let whole = match std::str::from_utf8(&self.pending) {
+            Err(cut) if cut.error_len().is_none() => cut.valid_up_to(),
+            _ => self.pending.len(),
+        };
+        let begun = self.pending.split_off(whole);
+        self.show(shown);
+        self.pending = begun;
     }
 
     /// The stream has ended: a begun line becomes a whole one.
@@ -221,5 +235,36 @@ mod tests {
         cutter.push(&vec![b'x'; 3 * LONGEST_LINE + 5], &mut out);
         assert_eq!(out.len(), 3 * (LONGEST_LINE + 1));
         assert_eq!(cutter.pending.len(), 5);
+    }
+
+    #[test]
+    fn a_cut_is_between_characters_and_a_line_of_the_longest_length_stays_whole() {
+        let mut cutter = LineCutter::new(Format::Json, "web1", Stream::Stdout, false);
+        let mut out = Vec::new();
+        let line = format!("x{}", "\u{20ac}".repeat(LONGEST_LINE / 2));
+        cutter.push(line.as_bytes(), &mut out);
+        cutter.finish(&mut out);
+        let text = String::from_utf8(out).expect("text");
+        assert!(!text.contains('\u{fffd}') && text.lines().count() == 2);
+        let mut cutter = LineCutter::new(Format::Plain, "web1", Stream::Stdout, false);
+        let mut out = Vec::new();
+        cutter.push(&vec![b'x'; LONGEST_LINE], &mut out);
+        cutter.push(b"\n", &mut out);
+        assert_eq!(out.len(), LONGEST_LINE + 1);
+    }
+
+    #[test]
+    fn output_without_a_line_end_takes_time_by_its_length() {
+        let started = std::time::Instant::now();
+        let mut cutter = LineCutter::new(Format::Plain, "web1", Stream::Stdout, false);
+        let piece = vec![b'x'; 1 << 20];
+        let mut length = 0;
+        for _ in 0..32 {
+            let mut out = Vec::new();
+            cutter.push(&piece, &mut out);
+            length += out.len();
+        }
+        assert!(length > 31 << 20);
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
 }

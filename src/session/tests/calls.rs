@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::stub::{Pair, call, kinds, numbers, reply};
+use super::stub::{Pair, call, kinds, numbers};
 use crate::session::ThreadTarget::Id;
 use crate::session::{Outcome, Payload, Request, RequestKind, SessionConfig, SubmitError};
 use crate::wire::{Flags, HEADER, Kind, split_buffers};
@@ -142,24 +142,4 @@ fn what_cannot_be_sent_is_refused_at_once() {
         Err(SubmitError::Closed)
     );
     assert!(pair.completions().is_empty());
-}
-
-#[test]
-fn a_result_over_the_limit_ends_the_session() {
-    let mut pair = Pair::new(SessionConfig {
-        max_message: 4,
-        ..SessionConfig::default()
-    });
-    let id = pair.call(Id(0), 1);
-    pair.sent();
-    let error = pair
-        .session
-        .receive(super::stub::encoded(&reply(
-            Kind::Result,
-            id.number(),
-            b"value",
-        )))
-        .unwrap_err();
-    assert_eq!(error.code(), "too-large");
-    assert_eq!(pair.completions(), [(id, Outcome::Lost { sent: true })]);
 }

@@ -8,6 +8,7 @@
 
 mod calls;
 mod endings;
+mod limits;
 mod model;
 mod model_stub;
 mod parts;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::session::{CANCEL_GRACE, MAX_ONE_SHOT, OUTPUT_WINDOW, PROTOCOL, THREAD_WINDOW};
+use crate::session::{
+    CANCEL_GRACE, MAX_CLASS_BYTES, MAX_CLASSES, MAX_ERROR, MAX_FATAL, MAX_HELLO, MAX_ONE_SHOT,
+    OUTPUT_WINDOW, PROTOCOL, RAW_STDERR, THREAD_WINDOW,
+};
 use crate::wire::tests::vector::load;
 use crate::wire::{
     CHUNK, COMPRESS_MIN, Flags, HEADER, Kind, MAGIC, MAX_BUFFERS, MAX_MESSAGE, MAX_PAYLOAD,
@@ -40,7 +43,10 @@ fn table<'a>(page: &'a str, head: &[&str]) -> Vec<Vec<&'a str>> {
     let mut found = Vec::new();
     for row in rows(page) {
         let is_head = row.len() >= head.len() && row[..head.len()] == *head;
-        let other_head = ["constant", "kind", "kinds", "rule", "code", "limit"].contains(&row[0]);
+        let other_head = [
+            "constant", "kind", "kinds", "rule", "code", "limit", "queue",
+        ]
+        .contains(&row[0]);
         if is_head {
             inside = true;
         } else if other_head {
@@ -72,6 +78,47 @@ fn sources(folder: &Path, found: &mut String) {
     }
 }
 
+/// Holds a page to it that the tests of a cell are there.
+fn exist(page: &str, tests: &str, code: &str) {
+    for test in tests.split(',') {
+        let test = test.trim().trim_matches('`');
+        let exists = [format!("fn {test}("), format!("def {test}(")]
+            .iter()
+            .any(|head| code.contains(head));
+        assert!(exists, "{page}: no test {test}");
+    }
+}
+
+#[test]
+fn every_queue_that_a_peer_can_fill_has_a_bound_and_a_test() {
+    let mut code = String::new();
+    sources(&root().join("src"), &mut code);
+    sources(&root().join("tests"), &mut code);
+    let errors = page("errors.md");
+    let queues = table(
+        &errors,
+        &["queue", "who fills it", "bound", "past it", "tests"],
+    );
+    assert!(queues.len() > 12, "{queues:?}");
+    for row in &queues {
+        assert!(!row[1].is_empty() && row.len() == 5, "{row:?}");
+        let by_callers = row[1].contains("callers") || row[0].contains("cancelled");
+        assert!(!row[2].is_empty() || by_callers, "no bound: {row:?}");
+        exist("errors.md", row[4], &code);
+    }
+    // What a stub may send is in the table.
+    for code in 0..=255 {
+        if let Some(kind) = Kind::from_code(code, Sender::Stub) {
+            let name = match kind {
+                Kind::Result | Kind::Error | Kind::Data => "answer",
+                Kind::Pong => "PING",
+                kind => kind.name(),
+            };
+            assert!(queues.iter().any(|row| row[0].contains(name)), "{name}");
+        }
+    }
+}
+
 #[test]
 fn every_rule_has_a_vector_or_a_test() {
     let mut shown: BTreeSet<String> = BTreeSet::new();
@@ -96,13 +143,7 @@ fn every_rule_has_a_vector_or_a_test() {
             assert!(known.insert(rule.clone()), "{rule} stands twice");
         }
         for row in table(&page, &["rule", "tests"]) {
-            for test in row[1].split(',') {
-                let test = test.trim().trim_matches('`');
-                let exists = [format!("fn {test}("), format!("def {test}(")]
-                    .iter()
-                    .any(|head| code.contains(head));
-                assert!(exists, "{name}: no test {test}");
-            }
+            exist(name, row[1], &code);
             shown.insert(row[0].to_owned());
         }
     }
@@ -130,6 +171,12 @@ fn the_numbers_of_the_pages_are_those_of_the_code() {
         ("OUTPUT_WINDOW", u64::from(OUTPUT_WINDOW)),
         ("MAX_ONE_SHOT", MAX_ONE_SHOT as u64),
         ("CANCEL_GRACE_MS", CANCEL_GRACE.as_millis() as u64),
+        ("MAX_CLASSES", u64::from(MAX_CLASSES)),
+        ("MAX_CLASS_BYTES", MAX_CLASS_BYTES),
+        ("MAX_HELLO", MAX_HELLO as u64),
+        ("MAX_ERROR", MAX_ERROR),
+        ("MAX_FATAL", MAX_FATAL as u64),
+        ("RAW_STDERR", RAW_STDERR as u64),
     ]);
     let mut seen = BTreeSet::new();
     let errors = page("errors.md");

@@ -76,7 +76,12 @@ impl Pair {
 
     /// Hands the session a RESULT.
     pub fn result(&mut self, request: RequestId) {
-        self.answer(reply(Kind::Result, request.number(), b"value"));
+        self.result_of(request, b"value");
+    }
+
+    /// Hands the session a RESULT with this payload.
+    pub fn result_of(&mut self, request: RequestId, payload: &[u8]) {
+        self.answer(reply(Kind::Result, request.number(), payload));
     }
 
     /// Gives window back for a thread.

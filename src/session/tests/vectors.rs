@@ -12,21 +12,27 @@ use crate::wire::{CHUNK, Sender};
 
 fn session(vector: &Vector) -> Session {
     let given = vector.list("given");
-    let window = given
-        .iter()
-        .find_map(|item| item.strip_prefix("window "))
-        .map(|bytes| bytes.parse().unwrap());
+    let bytes = |what: &str| {
+        given
+            .iter()
+            .filter_map(|item| item.split_once(' '))
+            .find(|(name, _)| *name == what)
+            .map(|(_, bytes)| bytes.parse().unwrap())
+    };
+    let window = bytes("window").map(|bytes: u64| bytes as u32);
     let defaults = SessionConfig::default();
     let config = SessionConfig {
         compress: vector.get("compress") == "yes",
         output_window: window.unwrap_or(defaults.output_window),
+        max_class_bytes: bytes("classes").unwrap_or(defaults.max_class_bytes),
+        max_result: bytes("results").unwrap_or(defaults.max_result),
         ..defaults
     };
     let mut session = Session::new(config, Bytes::from_static(b"hello"));
     for item in given {
         let words: Vec<&str> = item.split(' ').collect();
         match words[..] {
-            ["window", _] => {}
+            ["window" | "classes" | "results", _] => {}
             ["ping", payload] => session.ping(unhex(payload)),
             [verb, number, ref rest @ ..] => {
                 let thread = match rest {
@@ -87,6 +93,7 @@ fn told(event: Event) -> Option<String> {
                     format!("cancelled {number} {}", error.pickle.len())
                 }
                 Outcome::Cancelled { error: None } => format!("cancelled {number}"),
+                Outcome::TooLarge { .. } => format!("too-large {number}"),
                 Outcome::Lost { .. } => format!("lost {number}"),
                 // A request that wants no answer is done before the body begins.
                 Outcome::Sent => return None,

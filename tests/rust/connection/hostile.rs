@@ -2,12 +2,14 @@
 //! within its time, and takes no memory to speak of.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use easycluster::transport::StageLimits;
 use easycluster::{Client, ConnectOptions, Error, OutputSink, Stage, Value};
 
-use crate::support::{interpreter_at_least, within, write_program};
+use crate::support::processes::peak_memory;
+use crate::support::{alone, interpreter_at_least, until, within, write_program};
 
 /// What the programs below have in common: the marker, HELLO, frames, and the requests as they come.
 const COMMON: &str = r#"
@@ -243,6 +245,134 @@ async fn what_was_abandoned_ends_the_process_too() {
         std::fs::read_link(format!("/proc/{pid}/cwd"))
             .is_err()
             .then_some(())
+    });
+}
+
+/// What the process that runs this may have at most: some MiB above what a client takes.
+const LITTLE: u64 = 120 << 20;
+
+#[test]
+fn classes_without_end_end_the_connection() {
+    alone(
+        module_path!(),
+        "classes_without_end_end_the_connection",
+        async {
+            let folder = tempfile::tempdir().unwrap();
+            let body =
+                "greet()\nn = requests(1)\nwhile True:\n    out(frame(0x45, bytes(1 << 20)))";
+            let spec = server(folder.path(), body);
+            let mut options = options();
+            // As a Python client does it, which keeps them until a reference names one.
+            let kept = Arc::new(Mutex::new(Vec::new()));
+            let keep = Arc::clone(&kept);
+            options.classes = Some(Arc::new(move |class| keep.lock().unwrap().push(class)));
+            let client = within(Client::connect(&spec.parse().unwrap(), options))
+                .await
+                .unwrap();
+            let error = within(client.eval::<Value>("1").into_future())
+                .await
+                .expect_err("it is over");
+            assert!(
+                error
+                    .to_string()
+                    .contains("malformed: the server describes more classes"),
+                "{error}"
+            );
+            assert!(peak_memory(std::process::id()) < LITTLE);
+        },
+    );
+}
+
+#[test]
+fn a_result_without_end_is_that_calls_error() {
+    alone(
+        module_path!(),
+        "a_result_without_end_is_that_calls_error",
+        async {
+            let folder = tempfile::tempdir().unwrap();
+            // As it is, and a thousand times smaller on the wire.
+            for (spec, flags, chunk) in [
+                (":max_result=20M", "1", "bytes(1 << 20)"),
+                (
+                    ":max_result=20M:compress=yes",
+                    "3",
+                    "zlib.compress(bytes(1 << 20))",
+                ),
+            ] {
+                let body = format!(
+                    "greet()\na, b = requests(2)\nchunk = {chunk}\nout(frame(0x42, chunk, {flags}, a))\n\
+                 for n in range(400):\n    out(frame(0x10, chunk, {flags}, a))\n    if n == 100:\n        out(frame(0x42, b'K\\x05.', 0, b))\n\
+                 out(frame(0x10, b'', 0, a))\nc, = requests(1)\nout(frame(0x42, b'K\\x06.', 0, c))\nuntil_closed()"
+                );
+                let spec = format!("{}{spec}", server(folder.path(), &body));
+                let client = within(Client::connect(&spec.parse().unwrap(), options()))
+                    .await
+                    .unwrap();
+                let (endless, other) = tokio::join!(
+                    within(client.eval::<Value>("a").into_future()),
+                    within(client.eval::<i64>("b").into_future())
+                );
+                let error = endless.expect_err("it has no end");
+                assert!(
+                    matches!(error, Error::TooLarge { limit, .. } if limit == 20 << 20),
+                    "{error}"
+                );
+                assert!(error.hint().unwrap().contains("max_result="), "{error:?}");
+                assert_eq!(other.unwrap(), 5);
+                assert_eq!(
+                    within(client.eval::<i64>("c").into_future()).await.unwrap(),
+                    6
+                );
+            }
+            assert!(peak_memory(std::process::id()) < LITTLE);
+        },
+    );
+}
+
+#[test]
+fn standard_error_beside_the_frames_is_dropped_past_its_bound() {
+    let name = "standard_error_beside_the_frames_is_dropped_past_its_bound";
+    alone(module_path!(), name, async {
+        let folder = tempfile::tempdir().unwrap();
+        let body = "greet()\na, = requests(1)\nfor n in range(1024):\n    os.write(2, bytes(1 << 16))\n\
+                    out(frame(0x42, b'K\\x05.', 0, a))\nb, = requests(1)\nos.write(2, b'last')\n\
+                    out(frame(0x42, b'K\\x06.', 0, b))\nuntil_closed()";
+        let spec = server(folder.path(), body);
+        let mut options = options();
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&kept);
+        options.output = OutputSink::new(move |output| keep.lock().unwrap().push(output));
+        let client = within(Client::connect(&spec.parse().unwrap(), options))
+            .await
+            .unwrap();
+        assert_eq!(
+            within(client.eval::<i64>("a").into_future()).await.unwrap(),
+            5
+        );
+        let held: usize = kept
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|output| output.data.len())
+            .sum();
+        assert!(held <= 1 << 20, "{held}");
+        assert!(peak_memory(std::process::id()) < LITTLE);
+        kept.lock().unwrap().clear();
+        assert_eq!(
+            within(client.eval::<i64>("b").into_future()).await.unwrap(),
+            6
+        );
+        until(|| {
+            let kept = kept.lock().unwrap();
+            let last = kept.last().is_some_and(|output| &*output.data == b"last");
+            last.then_some(()).ok_or("the last word has not come")
+        })
+        .await;
+        let noted = kept.lock().unwrap().iter().any(|output| {
+            String::from_utf8_lossy(&output.data)
+                .contains("bytes of standard error were dropped here")
+        });
+        assert!(noted);
     });
 }
 
