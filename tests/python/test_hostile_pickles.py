@@ -6,7 +6,6 @@ import array
 import collections
 import datetime
 import decimal
-import enum
 import fractions
 import pickle
 import resource
@@ -14,13 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-import weakref
 
 import numpy
 import pytest
 from easycluster import Refused, _native, define_common
 from easycluster._pickling import policy, unpickler
-from easycluster._shared import objects
 
 define_common('''
 import collections
@@ -464,76 +461,6 @@ def test_large_parts_in_proportion_pass():
             assert unpickle(pickle.dumps(value)) == value
 
 
-# -- proxies
-
-
-class Asked(Exception):
-    pass
-
-
-class Counting:
-    peername = 'hostile'
-    requests = 0
-
-    def send_request(self, *args, **options):
-        self.requests += 1
-        raise Asked
-
-    def report_exception(self, error):
-        pass
-
-
-def test_decoding_makes_no_request():
-    kind = objects.make_proxy_class(
-        'Thing', ('__iter__', '__getitem__', '__len__', '__hash__', '__eq__', '__next__', '__bool__', '__index__', '__float__',
-                  '__str__', '__fspath__', '__call__', '__getattr__', 'keys'), ('@auto',), (), 'easycluster')  # fmt: skip
-    connection = Counting()
-    proxy = kind(connection, 5)
-    names = [
-        b'cbuiltins\n%s\n' % name
-        for name in (b'list', b'tuple', b'set', b'frozenset', b'dict', b'bytes', b'bytearray', b'str', b'int', b'float', b'bool',
-                     b'complex', b'range', b'slice', b'iter', b'enumerate', b'zip', b'reversed', b'ValueError', b'OSError',
-                     b'KeyError', b'SystemExit')
-    ]  # fmt: skip
-    names += [
-        b'ccollections\n%s\n' % name
-        for name in (b'deque', b'Counter', b'OrderedDict', b'defaultdict', b'ChainMap', b'UserDict')
-    ]
-    names += [
-        b'cdecimal\nDecimal\n',
-        b'cfractions\nFraction\n',
-        b'cpathlib\nPurePosixPath\n',
-        b'cipaddress\nIPv4Address\n',
-    ]
-    names += [
-        b'cdatetime\ndate\n',
-        b'cnumpy\ndtype\n',
-        b'curllib.error\nHTTPError\n',
-        b'csubprocess\nCalledProcessError\n',
-    ]
-    names += [b'carray\narray\nX\x01\x00\x00\x00d', b'cjson.decoder\nJSONDecodeError\n']
-    reference = b'X\x01\x00\x00\x00pQ'
-    pickles = [b'\x80\x04' + name + reference + b'\x85R.' for name in names]
-    # What is made of it, iterated over.
-    pickles += [b'\x80\x04cbuiltins\nlist\n' + name + reference + b'\x85R\x85R.' for name in names]
-    pickles += [b'\x80\x04}' + reference + b'Ns.', b'\x80\x04\x8f(' + reference + reference + b'\x90.']
-    pickles += [b'\x80\x04}' + reference + b'\x85Ns.', b'\x80\x04(' + reference + b'\x91.']
-    pickles += [b'\x80\x04' + reference + change for change in (b')R.', b')\x81.', b'}b.', b'K\x01a.', b'K\x01K\x02s.')]
-    objects_of = pickle.dumps(numpy.array([None, 5], object), 4)
-    assert objects_of.count(b'NK\x05') == 1
-    pickles.append(objects_of.replace(b'NK\x05', reference + b'K\x05').replace(objects_of[2:11], b'', 1))
-    arrived = 0
-    for data in pickles:
-        try:
-            unpickle(data, references=lambda pid: proxy)
-            arrived += 1
-        except (Refused, ValueError):
-            pass
-        assert connection.requests == 0, data
-    # Some pass, such as an exception or a list that holds it.
-    assert arrived > 5
-
-
 def test_what_was_allowed_before_the_class_was_changed_is_asked_anew(remote):
     """What decides over a class is looked at each time, as definitions may change."""
     data = pickle.dumps(remote.Plain())
@@ -545,22 +472,6 @@ def test_what_was_allowed_before_the_class_was_changed_is_asked_anew(remote):
     finally:
         del remote.Plain.__setstate__
     assert remote.Ran.what == []
-
-
-def test_garbage_of_a_refused_pickle_is_freed(remote):
-    thing = remote.Plain()
-    alive = weakref.ref(thing)
-    del thing
-    assert alive() is None
-
-
-def test_members_of_the_standard_library_stay_as_they_are():
-    class Color(enum.Enum):
-        RED = 1
-
-    with pytest.raises(Refused):
-        unpickle(b'\x80\x02c%s\nOdd\nK\x01\x85R}X\x07\x00\x00\x00_value_K\x07sb.' % REMOTE.encode())
-    assert Color.RED.value == 1
 
 
 def test_a_process_that_takes_them_dies():

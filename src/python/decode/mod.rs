@@ -3,22 +3,22 @@
 //! The unpicklers of CPython call whatever was looked up and let a pickle change whatever is on their stack. Here a name is one
 //! of the package's `Name` objects, which checks its arguments, and only what a pickle has made itself takes parts or a state.
 
+mod checks;
+mod literals;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyNone, PySet,
-    PyString, PyTuple,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString,
+    PyTuple,
 };
 
-use crate::pickle::{Action, Budget, Container, Literal, Pieces, Reader, Refused, Stack};
+use crate::pickle::{Action, Budget, Container, Pieces, Reader, Refused, Stack};
 
 /// What constructors may be given, all in all, for each byte that was received, and in addition. Each value of a pickle is
 /// given to one of them once; only one that gives the same part to many takes more.
 const GIVEN_FACTOR: usize = 16;
 const GIVEN_FREE: usize = 1 << 20;
-/// Bytes that an item of a list takes.
-const PER_ITEM: usize = 8;
-
 static REFUSED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static MADE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static CHECK_KEY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -178,35 +178,6 @@ impl<'py> Decoder<'py, '_> {
         self.stack.push(Slot::Value(value));
     }
 
-    /// Refuses a key whose hash or comparison is anything but a built-in one.
-    fn check_key(&self, key: &Bound<'py, PyAny>) -> PyResult<()> {
-        if key.is_exact_instance_of::<PyString>()
-            || key.is_exact_instance_of::<PyInt>()
-            || key.is_exact_instance_of::<PyBytes>()
-            || key.is_exact_instance_of::<PyFloat>()
-            || key.is_exact_instance_of::<PyBool>()
-            || key.is_none()
-        {
-            return Ok(());
-        }
-        self.check_key.call1((key,)).map(drop)
-    }
-
-    fn check_keys(&self, container: Container, items: &[Bound<'py, PyAny>]) -> PyResult<()> {
-        let every = match container {
-            Container::Dict if !items.len().is_multiple_of(2) => {
-                return Err(refuse(self.py, "has a key without a value"));
-            }
-            Container::Dict => 2,
-            Container::Set | Container::FrozenSet => 1,
-            Container::List | Container::Tuple => return Ok(()),
-        };
-        items
-            .iter()
-            .step_by(every)
-            .try_for_each(|key| self.check_key(key))
-    }
-
     fn gather(&mut self, container: Container, items: Vec<Bound<'py, PyAny>>) -> PyResult<()> {
         let py = self.py;
         self.check_keys(container, &items)?;
@@ -257,40 +228,6 @@ impl<'py> Decoder<'py, '_> {
             Slot::Value(_) | Slot::Name(_) => {}
         }
         Err(refuse(py, "adds to a value that takes no parts"))
-    }
-
-    /// Counts what a constructor is given, in bytes.
-    fn charge(&mut self, given: &Bound<'py, PyAny>) -> PyResult<()> {
-        let py = self.py;
-        let mut cost = 0usize;
-        let mut count = |value: &Bound<'py, PyAny>| -> PyResult<()> {
-            let width = if value.is_exact_instance_of::<PyString>()
-                || value.is_exact_instance_of::<PyBytes>()
-                || value.is_exact_instance_of::<PyByteArray>()
-            {
-                1
-            } else if value.is_exact_instance_of::<PyList>()
-                || value.is_exact_instance_of::<PyTuple>()
-                || value.is_exact_instance_of::<PyDict>()
-                || value.is_exact_instance_of::<PySet>()
-                || value.is_exact_instance_of::<PyFrozenSet>()
-            {
-                PER_ITEM
-            } else {
-                return Ok(());
-            };
-            cost = cost.saturating_add(value.len()?.saturating_mul(width));
-            Ok(())
-        };
-        count(given)?;
-        if let Ok(parts) = given.cast_exact::<PyTuple>() {
-            parts.iter().try_for_each(|part| count(&part))?;
-        }
-        self.left = self
-            .left
-            .checked_sub(cost)
-            .ok_or_else(|| refuse(py, "makes far more than was received"))?;
-        Ok(())
     }
 
     /// Pushes what a constructor gave.
@@ -400,96 +337,6 @@ impl<'py> Decoder<'py, '_> {
         let value = self.load.call1((pid,))?;
         self.push_value(value);
         Ok(())
-    }
-
-    fn decoded(&self, bytes: &[u8], encoding: &str, errors: &str) -> PyResult<Bound<'py, PyAny>> {
-        PyBytes::new(self.py, bytes)
-            .call_method1(pyo3::intern!(self.py, "decode"), (encoding, errors))
-    }
-
-    fn literal(&mut self, literal: Literal) -> PyResult<Bound<'py, PyAny>> {
-        let py = self.py;
-        Ok(match literal {
-            Literal::None => PyNone::get(py).to_owned().into_any(),
-            Literal::True => PyBool::new(py, true).to_owned().into_any(),
-            Literal::False => PyBool::new(py, false).to_owned().into_any(),
-            Literal::Int => {
-                let number = self.reader.number();
-                // Four bytes have a sign; fewer are below 2**31.
-                let number = self.read(number)? as u32 as i32;
-                number.into_pyobject(py)?.into_any()
-            }
-            Literal::Float => {
-                let number = self.reader.number();
-                PyFloat::new(py, f64::from_bits(self.read(number)?.swap_bytes())).into_any()
-            }
-            _ => {
-                let bytes = self.reader.bytes();
-                let bytes = self.read(bytes)?.joined();
-                self.data(literal, &bytes)?
-            }
-        })
-    }
-
-    /// The value of an instruction that has data, or a line.
-    fn data(&self, literal: Literal, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        let py = self.py;
-        Ok(match literal {
-            Literal::Bytes => PyBytes::new(py, bytes).into_any(),
-            Literal::ByteArray => PyByteArray::new(py, bytes).into_any(),
-            Literal::Text => match std::str::from_utf8(bytes) {
-                Ok(text) => PyString::new(py, text).into_any(),
-                Err(_) => self.decoded(bytes, "utf-8", "surrogatepass")?,
-            },
-            Literal::ByteString => self.decoded(bytes, "utf-8", self.errors)?,
-            Literal::WrittenText => self.decoded(bytes, "raw-unicode-escape", "strict")?,
-            Literal::WrittenFloat => {
-                let text = String::from_utf8_lossy(bytes);
-                py.get_type::<PyFloat>().call1((text.trim(),))?
-            }
-            Literal::WrittenInt => match bytes {
-                b"00" => PyBool::new(py, false).to_owned().into_any(),
-                b"01" => PyBool::new(py, true).to_owned().into_any(),
-                _ => {
-                    let text = String::from_utf8_lossy(bytes);
-                    let digits = text.trim().trim_end_matches('L');
-                    py.get_type::<PyInt>().call1((digits, 10))?
-                }
-            },
-            Literal::WrittenByteString => {
-                let quoted = bytes.trim_ascii();
-                let inner = quoted
-                    .strip_prefix(b"'")
-                    .and_then(|rest| rest.strip_suffix(b"'"))
-                    .or_else(|| {
-                        let rest = quoted.strip_prefix(b"\"");
-                        rest.and_then(|rest| rest.strip_suffix(b"\""))
-                    })
-                    .ok_or_else(|| refuse(py, "has a string without quotes"))?;
-                let unescaped = py
-                    .import("codecs")?
-                    .call_method1("escape_decode", (PyBytes::new(py, inner),))?
-                    .get_item(0)?;
-                unescaped.call_method1("decode", ("utf-8", self.errors))?
-            }
-            // Two's complement, the least significant byte first.
-            _ => match bytes.len() {
-                0 => 0i64.into_pyobject(py)?.into_any(),
-                length @ 1..=8 => {
-                    let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-                    let mut all = [if negative { 0xff } else { 0 }; 8];
-                    all.split_at_mut(length).0.copy_from_slice(bytes);
-                    i64::from_le_bytes(all).into_pyobject(py)?.into_any()
-                }
-                _ => {
-                    let signed = PyDict::new(py);
-                    signed.set_item("signed", true)?;
-                    let number = (PyBytes::new(py, bytes), "little");
-                    py.get_type::<PyInt>()
-                        .call_method("from_bytes", number, Some(&signed))?
-                }
-            },
-        })
     }
 
     /// One instruction. The value after the last one.
