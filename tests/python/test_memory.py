@@ -98,6 +98,8 @@ def test_a_result_has_a_limit(connect):
         client.eval("b'x' * (1 << 21)")
     assert "1048576 bytes" in str(caught.value)
     assert client.eval("b'x' * 1000000") == b"x" * 1000000
-    with pytest.raises(MemoryError):
-        client.eval("__import__('array').array('b', b'x' * (1 << 21))")
     assert client.eval("1") == 1
+    other = connect(max_result="1M")
+    with pytest.raises(MemoryError):
+        other.eval("__import__('array').array('b', b'x' * (1 << 21))")
+    assert other.eval("1") == 1
