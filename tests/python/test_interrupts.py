@@ -62,11 +62,14 @@ def tell():
     while not rmt._native.outstanding():
         time.sleep(0.01)
     print('on its way', flush=True)
-threading.Thread(target=tell, daemon=True).start()
+teller = threading.Thread(target=tell, daemon=True)
+teller.start()
 try:
     %s
     print('no interrupt')
 except KeyboardInterrupt:
+    # It may still be inside of its print(), and no thread may be at the program's end.
+    teller.join(30)
     print(rmt.eval('6 * 7'), rmt.connected)
 ''' % (kind, SLEEPER, call)
     process = subprocess.Popen(
