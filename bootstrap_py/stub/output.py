@@ -113,6 +113,8 @@ class Lines(object):
         """Sets what they need."""
         self.output = output
         self.descriptor = descriptor
+        self.flags = wire.STDERR * (descriptor - 1)
+        # By thread; each changes only its own.
         self.unfinished = {}
 
     def put(self, sent):
@@ -120,7 +122,7 @@ class Lines(object):
         ident = get_ident()
         sent = self.unfinished.pop(ident, b'') + sent
         if b'\n' in sent or len(sent) > 8192:
-            self.output.pump(True, sent, wire.STDERR * (self.descriptor - 1))
+            self.output.pump(True, sent, self.flags)
         else:
             self.unfinished[ident] = sent
             self.output.machine.unflushed = True
@@ -129,7 +131,7 @@ class Lines(object):
         """Sends this thread's unfinished line."""
         sent = self.unfinished.pop(get_ident(), None)
         if sent:
-            self.output.pump(True, sent, wire.STDERR * (self.descriptor - 1))
+            self.output.pump(True, sent, self.flags)
 
     def fileno(self):
         """The descriptor whose output goes the same way."""
@@ -173,7 +175,7 @@ class Raw(Lines, io.RawIOBase):
 
     def write(self, data):
         """Sends bytes; their number."""
-        self.output.pump(True, bytes(data), wire.STDERR * (self.descriptor - 1))
+        self.output.pump(True, bytes(data), self.flags)
         return len(data)
 
 
@@ -186,7 +188,7 @@ class Buffer(Lines, io.BufferedWriter):
 
     def write(self, data):
         """Takes bytes; their number."""
-        data = memoryview(data).tobytes()
+        data = late.filled(data).tobytes()
         self.put(data)
         return len(data)
 
@@ -203,7 +205,7 @@ class Text(io.TextIOWrapper):
         def reconfigure(self, **options):
             """As that of Python, but that nothing ever stays in it."""
             options['write_through'] = True
-            io.TextIOWrapper.reconfigure(self, **options)
+            getattr(io.TextIOWrapper, 'reconfigure')(self, **options)
 
     def close(self):
         """Flushes; the stream stays open, because others print through it too."""
