@@ -16,6 +16,7 @@ use crate::transport::{
 
 use super::boot::{Boot, Sign, Tail};
 use super::completion::Failure;
+use super::hints;
 use super::shared::Shared;
 use super::start::Starter;
 
@@ -27,6 +28,9 @@ const END_GRACE: Duration = Duration::from_secs(4);
 
 /// How often a start is repeated that met a dead connection; the next connection is a new one as a rule.
 const RESTARTS: usize = 2;
+
+/// What helps where the account runs something else than it is asked for.
+const NO_COMMANDS: &str = "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand";
 
 /// A stub that was started, and the task that writes to it.
 struct Attempt {
@@ -243,6 +247,7 @@ impl Reading {
                 }
                 Sign::NoInterpreter(tried) => return Err(self.no_interpreter(&tried)),
                 Sign::Unfit(versions) => return Err(self.unfit(&versions)),
+                Sign::Echo => return Err(self.echo()),
                 Sign::Running(rest) => {
                     self.noise = self
                         .boot
@@ -365,14 +370,19 @@ impl Reading {
             Stage::Interpreter => format!("no Python came up: {status}"),
             _ => format!("Python started, but the stub died: {status}"),
         };
-        let hint = match self.stage {
-            Stage::Interpreter => {
-                "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand"
-            }
+        let hint = hints::for_printed(&self.printed()).unwrap_or(match self.stage {
+            Stage::Interpreter => NO_COMMANDS,
             _ => "try that interpreter by hand, or name another with rpython=",
-        };
+        });
         let error = ConnectError::new(&self.shared.host, self.stage, what).with_hint(hint);
         self.connect_failure(error)
+    }
+
+    /// A forced command or a login shell such as `cat` runs in place of ours.
+    fn echo(&self) -> Failure {
+        let what = "no Python came up: the other side only sends back what it is sent";
+        let error = ConnectError::new(&self.shared.host, Stage::Interpreter, what);
+        self.connect_failure(error.with_hint(NO_COMMANDS))
     }
 
     fn no_interpreter(&self, tried: &str) -> Failure {
@@ -395,13 +405,17 @@ impl Reading {
         self.connect_failure(error.with_hint("name another interpreter with rpython="))
     }
 
-    /// Adds what the other side printed.
-    fn connect_failure(&self, error: ConnectError) -> Failure {
+    /// What the other side printed.
+    fn printed(&self) -> Vec<u8> {
         let mut printed = match &self.boot {
             Some(boot) => boot.noise(),
             None => self.noise.clone(),
         };
         printed.extend_from_slice(self.stderr.bytes());
-        Failure::Connect(Box::new(error.with_output(&printed)))
+        printed
+    }
+
+    fn connect_failure(&self, error: ConnectError) -> Failure {
+        Failure::Connect(Box::new(error.with_output(&self.printed())))
     }
 }
