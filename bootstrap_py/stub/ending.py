@@ -39,7 +39,7 @@ def begin(machine, gone=False):
     for message in list(machine.messages.values()):
         message.abandon()
     try:
-        machine.start(limit, machine)
+        machine.begin_thread(limit, machine)
     except compat.thread.error:
         # Without a thread for it, the system's clock has to end what hangs.
         if compat.thread.get_ident() == machine.main.ident:

@@ -187,7 +187,7 @@ mod tests {
         for cut in [1, 9, 16, 100] {
             let (found, boot) = signs(&[b"Welcome!\n", &stub[..cut], &stub[cut..]]);
             assert_eq!(found, [Sign::Echo], "cut at {cut}");
-            assert_eq!(boot.noise(), b"Welcome!\n");
+            assert!(boot.noise().starts_with(b"Welcome!\n"));
         }
     }
 

@@ -39,11 +39,13 @@ def run(data, compress, incomplete):
         state['verdict'] = code
         raise Fault
 
-    def end():
+    def lost(reading):
+        if link.have:
+            state['verdict'] = 'truncated'
         raise Fault
 
     link.fatal = fatal
-    link.end = end
+    link.lost = lost
     machine = load('worker').Machine(link, [0, 0])
     machine.protocol = 2
     messages = []
