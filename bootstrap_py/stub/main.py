@@ -55,7 +55,7 @@ class Files(object):
     def locked(self):
         """The lock, which its holder may take again."""
         if self.pid != os.getpid():
-            # Also in a forked child process, where nobody goes on with what another thread was at.
+            # Also in a forked child process, where no other thread goes on with its work.
             self.pid = os.getpid()
             self.making = {}
             self.lock = self.modules['compat'].RLock()

@@ -110,7 +110,7 @@ def unpickle(worker, flags, request, payload):
 
 
 def result(machine, value):
-    """A value that is no plain scalar as (kind, flags, data)."""
+    """A value that is not a plain scalar as (kind, flags, data)."""
     try:
         return load('writing').result(machine, value)
     except Exception:

@@ -49,7 +49,7 @@ def rouse(self):
 
 
 def park(self, wanted, watch):
-    """Waits to be roused, unless there is something in `wanted`, or with `watch` nobody reads now."""
+    """Waits to be roused, unless there is something in `wanted`, or with `watch` no thread reads now."""
     self.parked = True
     if not (wanted or self.ended and not self.one_shot or watch and not self.machine.link.reading.locked()):
         self.wake.acquire()
@@ -82,7 +82,7 @@ def current(self):
 
 
 def wait(self):
-    """Waits a little for a file that is on its way (BS-9), and reads if nobody else does."""
+    """Waits a little for a file that is on its way (BS-9), and reads if no other thread does."""
     if os.getpid() != self.pid:
         raise RuntimeError('this process was forked before the stub had arrived')
     me = self.current()
@@ -93,7 +93,7 @@ def wait(self):
 
 
 def look(self, me):
-    """Reads once if nobody else does."""
+    """Reads once if no other thread does."""
     if self.link.reading.acquire(False):
         self.read(me)
         # It may have been the one to read next.

@@ -48,7 +48,7 @@ def tick(machine):
 
 
 def needed(machine):
-    """Whether somebody runs while nobody reads, or an answer is held back."""
+    """Whether a call runs while no thread reads, or an answer is held back."""
     for worker in list(machine.alive):
         if worker.busy and (worker.held or not machine.reader_active):
             return True

@@ -25,7 +25,7 @@ unpack = header.unpack_from
 
 class Seldom(object):
     """A class with methods that are functions of seldom.py or threads.py, which put them here when the first is
-    asked for: compiling them before the first call, or sending them, would hold it up."""
+    asked for: compiling them before the first call, or sending them, would delay it."""
 
     def __getattr__(self, name):
         owner = load('seldom')
@@ -35,7 +35,7 @@ class Seldom(object):
 class Link(Seldom):
     """The two descriptors of the connection.
 
-    Reading: whoever holds `reading` may call `read`. Writing: frames are put on `pending`, and whoever gets
+    Reading: the holder of `reading` may call `read`. Writing: frames are put on `pending`, and the thread that gets
     the lock first writes them all, so that no thread waits for another one's turn."""
 
     def __init__(self, frames_in, frames_out):

@@ -75,7 +75,7 @@ pub(super) fn start(
                 options.clone(),
             );
             let failure = reading.run(attempt.reader).await;
-            // A writer that waits for room would wait for ever; and it must take nothing more out.
+            // A writer that waits for room would wait forever; and it must take nothing more out.
             writing.abort();
             let lost = attempt.shared_has_ended.is_some_and(|ended| ended());
             let retry =
@@ -137,7 +137,7 @@ async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Option<Bytes>)
         std::future::pending::<()>().await;
     }
     writer.finish().await;
-    // Reading should end by itself now; if it does not, nobody would notice a dead pipe.
+    // Reading should end by itself now; if it does not, a dead pipe would go unnoticed.
     tokio::time::sleep(END_GRACE).await;
     shared.fail(Failure::Lost(
         "the pipe to the remote process broke".to_owned(),
@@ -362,7 +362,7 @@ impl Reading {
             return Failure::Lost(status);
         }
         let what = match self.stage {
-            Stage::Interpreter => format!("no Python came up: {status}"),
+            Stage::Interpreter => format!("Python did not start: {status}"),
             _ => format!("Python started, but the stub died: {status}"),
         };
         let hint = match self.stage {

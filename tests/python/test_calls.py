@@ -376,7 +376,7 @@ def decorated(number):
 
 
 @pytest.mark.parametrize('kind', [Client, ThreadedClient])
-def test_responses_that_nobody_asks_for_release_their_objects(connect, kind):
+def test_responses_that_are_not_asked_for_release_their_objects(connect, kind):
     client = connect(clientclass=kind)
     client.execblock('''
 import weakref

@@ -24,7 +24,7 @@ def nap(seconds):
 
 @pytest.fixture(autouse=True)
 def ctrl_c_counts():
-    """Whoever runs the tests in the background has SIGINT ignored, which is inherited."""
+    """Tests that run in the background have SIGINT ignored, which is inherited."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

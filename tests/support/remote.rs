@@ -152,9 +152,9 @@ pub fn answers(list: &[&str]) -> (TransportOptions, Arc<Mutex<Vec<Question>>>) {
     let prompter: Prompter = Arc::new(move |question: &Question| {
         remembered
             .lock()
-            .expect("nobody panics")
+            .expect("no holder panics")
             .push(question.clone());
-        left.lock().expect("nobody panics").pop()
+        left.lock().expect("no holder panics").pop()
     });
     let options = TransportOptions::default().with_prompter(prompter);
     (options, asked)

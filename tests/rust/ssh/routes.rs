@@ -203,14 +203,14 @@ async fn errors_name_the_hop() {
         "{error}"
     );
 
-    let nobody = target("s2", &config).with_option("ProxyJump", "wrong@s0:1");
-    let error = run(&Connector::new(), &nobody, "true").await.unwrap_err();
+    let unknown = target("s2", &config).with_option("ProxyJump", "wrong@s0:1");
+    let error = run(&Connector::new(), &unknown, "true").await.unwrap_err();
     assert!(error.message.contains("jump host s0"), "{error}");
     assert_eq!(error.stage, Stage::Connect);
 }
 
 #[tokio::test]
-async fn jump_hosts_in_a_circle_are_told_and_wait_for_nobody() {
+async fn jump_hosts_in_a_circle_are_reported_and_do_not_wait_for_each_other() {
     let server = server();
     let folder = tempfile::tempdir().unwrap();
     let config = config(
@@ -237,7 +237,7 @@ async fn jump_hosts_in_a_circle_are_told_and_wait_for_nobody() {
     };
     let (first, second, third) = tokio::time::timeout(crate::support::PATIENCE, asking)
         .await
-        .expect("nobody waits for ever");
+        .expect("no host waits forever");
     for result in [first, second, third] {
         let error = result.unwrap_err();
         assert_eq!(error.stage, Stage::Configure, "{error}");

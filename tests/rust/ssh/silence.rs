@@ -129,7 +129,7 @@ async fn the_configured_connect_timeout_holds() {
     // The other limit is 25 s.
     assert!(took < Duration::from_secs(25), "{took:?}");
 
-    // Zero is no limit of the configuration's, and not one that is over at once.
+    // Zero means that the configuration sets no limit, not one that is over at once.
     let none = target_at(&server, server.port()).with_option("ConnectTimeout", "0");
     let process = open(
         &Connector::new(),
@@ -153,7 +153,7 @@ async fn the_stage_that_meets_the_limit_of_the_spec_is_named() {
         let connecting = Client::connect(&spec, ConnectOptions::default());
         let result = tokio::time::timeout(Duration::from_secs(20), connecting).await;
         let Err(Error::Connect(error)) = result.expect("far longer than the limit") else {
-            panic!("nobody answers there");
+            panic!("no one answers there");
         };
         assert_eq!(
             (error.stage, error.timed_out),
@@ -211,7 +211,7 @@ async fn a_server_that_falls_silent_anywhere_is_given_up_with_the_stage() {
             let opening = open(&connector, &target, "echo in", &options);
             tokio::time::timeout(Duration::from_secs(60), opening)
                 .await
-                .unwrap_or_else(|_| panic!("silent after {cut} of {whole} bytes: waits for ever"))
+                .unwrap_or_else(|_| panic!("silent after {cut} of {whole} bytes: waits forever"))
                 .map(drop)
         }));
     }
@@ -352,7 +352,7 @@ async fn a_peer_that_takes_nothing_is_noticed_while_we_write() {
     relay.hold_after.store(0, Ordering::Relaxed);
     let written = tokio::time::timeout(Duration::from_secs(20), writing)
         .await
-        .expect("the writer does not wait for ever");
+        .expect("the writer does not wait forever");
     assert!(written.unwrap().is_err());
     let writer_less = Process {
         reader,
@@ -408,7 +408,7 @@ async fn many_clients_of_a_dead_host_wait_for_it_once() {
     for waited in waiting {
         assert!(waited.await.unwrap().unwrap_err().timed_out);
     }
-    // The system accepts what nobody takes up, so that what was tried waits here.
+    // The system accepts connections before the program does, so that what was tried waits here.
     let mut tried = 0;
     let listener = listener.into_std().unwrap();
     while listener.accept().is_ok() {

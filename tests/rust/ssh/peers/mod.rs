@@ -319,7 +319,7 @@ async fn batch_mode_asks_nothing_and_says_what_would_have_done() {
             "{error}"
         );
         assert!(error.message.contains("mine: refused"), "{error}");
-        assert!(error.hint.unwrap().contains("nobody can be asked"));
+        assert!(error.hint.unwrap().contains("no terminal to ask"));
     }
     assert!(asked.lock().unwrap().is_empty());
     assert!(!tried.lock().unwrap().contains(&"password".to_owned()));
@@ -426,7 +426,7 @@ async fn an_unknown_host_key_is_put_to_the_user_and_recorded_on_yes() {
             .unwrap()
             .starts_with(&format!("[127.0.0.1]:{port} ssh-ed25519 "))
     );
-    // From now on nobody is asked.
+    // From now on nothing is asked.
     assert_eq!(
         run(&target, "hello", &TransportOptions::default())
             .await
