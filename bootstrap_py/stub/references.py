@@ -103,7 +103,7 @@ def unpickle(worker, flags, request, payload):
         error = load('errors').Unreadable('unpickle')
         if chunked:
             worker.taken += payload.abandon()
-        calls.stop(worker, request)
+        worker.stop(request)
         raise error
     finally:
         worker.running = request

@@ -2,7 +2,7 @@
 import time
 
 compat = load('compat')
-release = load('worker').release
+release = load('seldom').release
 TICK = 0.005
 # Requests in a row that found all threads idle, after which the reader thread gives the reading back.
 CALM = 16
