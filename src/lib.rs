@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(unreachable_pub))]
 
 mod client;
+mod cluster;
 mod deferred_free;
 mod descriptors;
 mod dial;
@@ -74,7 +75,8 @@ pub mod wire;
 #[cfg(not(feature = "internals"))]
 mod wire;
 
-pub use client::{AT_ONCE, Call, Client, Cluster, FanOut, RemoteObject, Value, fan_out};
+pub use client::{Call, Client, RemoteObject, Value};
+pub use cluster::{AT_ONCE, Cluster, FanOut, fan_out};
 pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
