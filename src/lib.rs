@@ -24,6 +24,7 @@ pub mod keys;
 mod pickle;
 #[cfg(feature = "python")]
 mod python;
+mod retry;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod spec;
@@ -81,6 +82,7 @@ pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
 pub use progress::{StageEvent, StageLimits, StageObserver};
+pub use retry::Retry;
 pub use spec::ConnectionSpec;
 pub use transport::{Prompter, Question, TransportOptions};
 
