@@ -180,13 +180,7 @@ impl RemoteError {
     /// Reads an ERROR's payload (ME-6).
     pub(crate) fn decode(host: &str, payload: &Segments) -> Result<RemoteError, pickle::Error> {
         let fields = Document::read(payload)?.decode_readable()?;
-        let text = |key: &str| {
-            fields
-                .get(key)
-                .and_then(Plain::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let text = |key: &str| fields.text(key);
         let items = |key: &str| fields.get(key).and_then(Plain::as_slice);
         let lines = items("traceback").unwrap_or_default().iter();
         Ok(RemoteError {

@@ -24,17 +24,8 @@ from easycluster import (
     RemoteException,
     ThreadedClient,
 )
+from support.definitions import SLEEPER
 from support.processes import poll
-
-SLEEPER = '''
-import time, threading
-def nap(seconds):
-    # In steps, because only the main thread of a Python can be interrupted within one sleep.
-    end = time.time() + seconds
-    while time.time() < end:
-        time.sleep(0.01)
-    return seconds
-'''
 
 
 @pytest.fixture

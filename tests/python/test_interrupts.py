@@ -10,16 +10,7 @@ import time
 
 import pytest
 from easycluster import CallTimeout, Client, ThreadedClient
-
-SLEEPER = '''
-import time, threading
-def nap(seconds):
-    # In steps, because only the main thread of a Python can be interrupted within one sleep.
-    end = time.time() + seconds
-    while time.time() < end:
-        time.sleep(0.01)
-    return seconds
-'''
+from support.definitions import SLEEPER
 
 
 @pytest.fixture(autouse=True)

@@ -90,6 +90,7 @@ impl Connector {
         let _admission = admit(&stages).await?;
         let settings = config::resolve(&stages, target).await?;
         follow(&stages, &settings).await?;
+        // Not a retry: each turn is on another connection, and there are as many turns as other clients fill connections first.
         loop {
             let (connection, fresh) = self.connection(&stages, &settings, wanted).await?;
             match connection.begin(&stages, command, wanted).await {

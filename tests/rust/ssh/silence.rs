@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::remote::{
-    comes_back_whole, finish, output, server, server_with, server_with_lines, target_at, until,
+    cat, comes_back_whole, finish, output, server, server_with, server_with_lines, target_at, until,
 };
 use crate::support::{Sshd, SshdOptions, within};
 
@@ -300,14 +300,7 @@ async fn a_peer_that_falls_silent_later_is_noticed_by_the_keep_alive() {
     let target = target_at(&server, relay.port)
         .with_option("ServerAliveInterval", "1")
         .with_option("ServerAliveCountMax", "2");
-    let process = open(
-        &Connector::new(),
-        &target,
-        "cat",
-        &TransportOptions::default(),
-    )
-    .await
-    .unwrap();
+    let process = cat(&target).await;
     relay.hold_after.store(0, Ordering::Relaxed);
     let status = end_of(process, Duration::from_secs(15)).await;
     assert!(status.to_string().contains("silent"), "{status}");
@@ -374,14 +367,7 @@ async fn support_writer() -> easycluster::transport::Writer {
 async fn keys_are_exchanged_again_in_the_middle_of_a_transfer() {
     // After every megabyte, and by the server's wish.
     let server = server_with_lines(&["RekeyLimit 1M"]);
-    let process = open(
-        &Connector::new(),
-        &target_at(&server, server.port()),
-        "cat",
-        &TransportOptions::default(),
-    )
-    .await
-    .unwrap();
+    let process = cat(&target_at(&server, server.port())).await;
     comes_back_whole(process, 16_000_000).await;
 }
 

@@ -18,7 +18,7 @@ use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
 
 use crate::support::KeyPair;
-use crate::support::remote::{answers, comes_back_whole, finish, until};
+use crate::support::remote::{answers, cat, comes_back_whole, finish, until};
 
 fn target(port: u16, folder: &Path) -> SshTarget {
     SshTarget {
@@ -71,14 +71,7 @@ async fn dropbear_runs_commands_with_every_type_of_its_host_key() {
         assert!(recorded.contains(name), "{recorded}");
 
         // Its window is small (24 KiB), so that large data needs many adjustments both ways.
-        let process = open(
-            &Connector::new(),
-            &target,
-            "cat",
-            &TransportOptions::default(),
-        )
-        .await
-        .unwrap();
+        let process = cat(&target).await;
         comes_back_whole(process, 3_000_000).await;
     }
 }
