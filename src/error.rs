@@ -331,6 +331,11 @@ impl Error {
         }
     }
 
+    /// Whether no connection was established for a reason that may pass; see [`ConnectError::is_temporary`].
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Error::Connect(error) if error.is_temporary())
+    }
+
     /// The remote traceback or stack, if there is one.
     pub fn traceback(&self) -> &[String] {
         match self {

@@ -53,6 +53,11 @@ pub fn probe() -> Bytes {
     Bytes::from_static(part!("probe"))
 }
 
+/// The part with the functions `helpers/map_items.*`, which run batches of a map.
+pub fn map_items() -> Bytes {
+    Bytes::from_static(part!("map_items"))
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {

@@ -12,6 +12,7 @@
 )]
 
 mod cli;
+mod cluster;
 mod connection;
 mod keys;
 mod server;
