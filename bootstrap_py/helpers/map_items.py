@@ -40,7 +40,7 @@ def install(number, kind, what):
         elif kind == 'source':
             function = sources.function(machine(), *what)
         else:
-            function = what
+            function = by_value(what)
     except Exception:
         function = Missing(sys.exc_info()[1]).fail
     functions[number] = function
@@ -80,3 +80,31 @@ def count(batch_number):
 def outcome(batch_number, place):
     """The outcome of one item of a batch."""
     return kept[batch_number][place]
+
+
+def call(number, args, keywords):
+    """Calls a function once."""
+    return functions[number](*args, **compat.native_keywords(keywords))
+
+
+def provide(source):
+    """Takes the client's cloudpickle, under a name of its own: this machine may have none, or one that reads less."""
+    module = type(sys)('easycluster_cloudpickle')
+    sys.modules[module.__name__] = module
+    eval(compile(source, '<cloudpickle>', 'exec', 0, True), module.__dict__)
+
+
+def by_value(data):
+    """A function from its pickle."""
+    import io
+    import pickle
+
+    class Loader(pickle.Unpickler):
+        """Takes cloudpickle's own functions from the client's cloudpickle."""
+
+        def find_class(self, module, name):
+            if module.split('.')[0] == 'cloudpickle':
+                return getattr(sys.modules['easycluster_cloudpickle'], name)
+            return pickle.Unpickler.find_class(self, module, name)
+
+    return Loader(io.BytesIO(data)).load()
