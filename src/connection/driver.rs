@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use crate::error::{ConnectError, Error, Stage};
+use crate::retry::Retry;
 use crate::session::Session;
 use crate::stub::Bootstrap;
 use crate::transport::{
@@ -25,8 +26,8 @@ const TRANSMIT: usize = 256 * 1024;
 /// How long the remote process may take to end after the goodbye, or after writing to it failed.
 const END_GRACE: Duration = Duration::from_secs(4);
 
-/// How often a start is repeated that met a dead connection; the next connection is a new one as a rule.
-const RESTARTS: usize = 2;
+/// A start that met a dead connection is repeated at once; the next connection is a new one as a rule.
+const STARTS: Retry = Retry::without_waits(3);
 
 /// A stub that was started, and the task that writes to it.
 struct Attempt {
@@ -65,7 +66,7 @@ pub(super) fn start(
     tokio::spawn(async move {
         // Moved in here, so that it is dropped with the task however that ends.
         let _driven = driven;
-        let mut restarts = 0;
+        let mut starts = 1;
         let failure = loop {
             let writing = attempt.writing;
             let mut reading = Reading::new(
@@ -75,11 +76,12 @@ pub(super) fn start(
                 options.clone(),
             );
             let failure = reading.run(attempt.reader).await;
-            // A writer that waits for room would wait for ever; and it must take nothing more out.
+            // A writer that waits for room would wait forever; and it must take nothing more out.
             writing.abort();
             let lost = attempt.shared_has_ended.is_some_and(|ended| ended());
-            let retry =
-                lost && restarts < RESTARTS && reading.ended_before_a_word(attempt.stub_sent);
+            let retry = lost
+                && STARTS.allows_another(starts)
+                && reading.ended_before_a_word(attempt.stub_sent);
             if retry {
                 // An error says that it was aborted.
                 _ = writing.await;
@@ -87,7 +89,7 @@ pub(super) fn start(
             if !retry || !shared.with_session(Session::restart) {
                 break failure;
             }
-            restarts += 1;
+            starts += 1;
             let started = tokio::select! {
                 started = starter.start() => started,
                 () = shared.closing() => break Failure::closed(),
@@ -137,7 +139,7 @@ async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Option<Bytes>)
         std::future::pending::<()>().await;
     }
     writer.finish().await;
-    // Reading should end by itself now; if it does not, nobody would notice a dead pipe.
+    // Reading should end by itself now; if it does not, a dead pipe would go unnoticed.
     tokio::time::sleep(END_GRACE).await;
     shared.fail(Failure::Lost(
         "the pipe to the remote process broke".to_owned(),
@@ -362,7 +364,7 @@ impl Reading {
             return Failure::Lost(status);
         }
         let what = match self.stage {
-            Stage::Interpreter => format!("no Python came up: {status}"),
+            Stage::Interpreter => format!("Python did not start: {status}"),
             _ => format!("Python started, but the stub died: {status}"),
         };
         let hint = match self.stage {

@@ -310,7 +310,7 @@ impl Connection {
         self.queue.is_done(ticket)
     }
 
-    /// Nobody will ask for this call any more; its completion goes to the queue, for the references in it.
+    /// This call will not be asked for any more; its completion goes to the queue, for the references in it.
     fn forget(&self, ticket: Ticket) {
         self.queue.forget(ticket);
     }

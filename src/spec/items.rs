@@ -38,20 +38,20 @@ pub(super) fn split(text: &str, base: usize) -> Vec<Item> {
     let mut value_start = None;
     let mut current = String::new();
     let mut backslashes = 0;
-    for (offset, letter) in text.char_indices() {
+    for (offset, character) in text.char_indices() {
         let at = base + offset;
-        if letter == '\\' {
+        if character == '\\' {
             backslashes += 1;
             continue;
         }
-        let kept = if letter == ':' {
+        let kept = if character == ':' {
             backslashes / 2
         } else {
             backslashes
         };
         current.extend(std::iter::repeat_n('\\', kept));
         let separates =
-            letter == ':' && backslashes % 2 == 0 && (backslashes > 0 || !keeps_colon(&current));
+            character == ':' && backslashes % 2 == 0 && (backslashes > 0 || !keeps_colon(&current));
         backslashes = 0;
         if separates {
             items.push(Item {
@@ -62,10 +62,10 @@ pub(super) fn split(text: &str, base: usize) -> Vec<Item> {
             start = at + 1;
             continue;
         }
-        if letter == '=' && value_start.is_none() {
+        if character == '=' && value_start.is_none() {
             value_start = Some(at + 1);
         }
-        current.push(letter);
+        current.push(character);
     }
     current.extend(std::iter::repeat_n('\\', backslashes));
     items.push(Item {
@@ -80,8 +80,8 @@ pub(super) fn split(text: &str, base: usize) -> Vec<Item> {
 pub(super) fn escape(value: &str, last: bool) -> String {
     let mut out = String::new();
     let mut backslashes = 0;
-    for letter in value.chars() {
-        match letter {
+    for character in value.chars() {
+        match character {
             '\\' => backslashes += 1,
             ':' if backslashes == 0 && keeps_colon(&out) => {}
             ':' => {
@@ -90,7 +90,7 @@ pub(super) fn escape(value: &str, last: bool) -> String {
             }
             _ => backslashes = 0,
         }
-        out.push(letter);
+        out.push(character);
     }
     if !last {
         out.extend(std::iter::repeat_n('\\', backslashes));

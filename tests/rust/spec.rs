@@ -72,7 +72,7 @@ fn read_vector(path: &Path) -> Vector {
     for line in head.lines() {
         let (name, value) = line
             .split_once(": ")
-            .unwrap_or_else(|| panic!("{case}: {line:?} is no header"));
+            .unwrap_or_else(|| panic!("{case}: {line:?} is not a header"));
         assert!(
             headers
                 .insert(name.to_string(), value.to_string())
@@ -384,12 +384,12 @@ fn value() -> impl Strategy<Value = String> {
     let special = prop::sample::select(vec![
         ':', '\\', '=', '@', '[', ']', '\'', '"', '#', ' ', ',',
     ]);
-    let letter = prop_oneof![3 => special, 2 => any::<char>()];
-    prop::collection::vec(letter, 1..12)
-        .prop_map(|letters| {
-            letters
+    let character = prop_oneof![3 => special, 2 => any::<char>()];
+    prop::collection::vec(character, 1..12)
+        .prop_map(|characters| {
+            characters
                 .into_iter()
-                .filter(|letter| !letter.is_control())
+                .filter(|character| !character.is_control())
                 .collect::<String>()
         })
         .prop_filter("an empty value is refused, the hidden key too", |text| {
@@ -406,7 +406,7 @@ fn any_host() -> impl Strategy<Value = Host> {
             .prop_map(|(parts, zone)| Host::V6(parts.into(), zone).to_string()),
         Just(":local".to_string()),
     ];
-    text.prop_filter_map("four numbers that are no address", |text| {
+    text.prop_filter_map("four numbers that are not an address", |text| {
         Some(text.parse::<ConnectionSpec>().ok()?.host)
     })
 }

@@ -173,7 +173,7 @@ impl Connection {
         if spare {
             self.expect_start(id, stages.options.limits.of(Stage::Channel));
         }
-        // Behind the command, and nobody waits for it.
+        // Behind the command, and without waiting for it.
         if let Some(handle) = self.handle() {
             self.standby.keep_spare(handle);
         }

@@ -1,4 +1,4 @@
-//! SSH in process: whoever can type `ssh box` and get a prompt gets a channel to it here.
+//! SSH in process: a channel to every host that `ssh HOST` reaches.
 //!
 //! `pool` finds or makes a connection (`connect`, `stream`, `auth`, `host_key`) from the settings that
 //! `config` puts together, and `channel` runs one command on it.

@@ -26,7 +26,7 @@ end = time.time() + 60
 while time.time() < end:
     if steps and steps[0][0].encode() in shown[seen:]:
         seen = len(shown)
-        # Whoever sees the question may type at once.
+        # The question is answered as soon as it is seen.
         assert 'assphrase' not in steps[0][0] or not echo_of(terminal), 'echo is still on'
         os.write(terminal, steps.pop(0)[1].encode())
     if not select.select([terminal], [], [], 0.1)[0]:

@@ -77,7 +77,7 @@ fn neighbours(source: &Source, modules: &BTreeSet<String>) -> BTreeSet<String> {
         for rest in line.split("crate::spec::").skip(1) {
             let name: String = rest
                 .chars()
-                .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+                .take_while(|character| character.is_alphanumeric() || *character == '_')
                 .collect();
             if modules.contains(&name) {
                 found.insert(name);
@@ -105,7 +105,7 @@ fn the_modules_of_specs_go_one_way() {
         .filter(|source| name(source) != "mod")
         .map(|source| (name(source), neighbours(source, &modules)))
         .collect();
-    // What imports from nobody that is left is taken away, until nothing is left or a circle is.
+    // What imports nothing that is left is taken away, until nothing is left or a circle is.
     while let Some(free) = waiting
         .iter()
         .find(|(_, wanted)| wanted.iter().all(|other| !waiting.contains_key(other)))

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::printable;
 use crate::transport::{Prompter, Question};
 
-/// One terminal answers one question at a time, however many connections come about at once.
+/// One terminal answers one question at a time, however many connections are opened at once.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Asks the user on behalf of one connection.
@@ -39,7 +39,7 @@ impl Asker {
         Arc::clone(&self.questions)
     }
 
-    /// Asks, and waits as long as the person takes. `None` if there is nobody or the answer is refused.
+    /// Asks, and waits as long as the person takes. `None` if there is no terminal or the answer is refused.
     pub(crate) async fn ask(&self, text: &str, echo: bool) -> Option<String> {
         let prompter = self.prompter.clone()?;
         self.questions.fetch_add(1, Ordering::Relaxed);
@@ -98,7 +98,7 @@ fn hidden_answer(text: &str) -> std::io::Result<String> {
     rpassword::prompt_password(text)
 }
 
-/// What is typed, letter by letter.
+/// What is typed, character by character.
 #[cfg(unix)]
 struct Keys(std::fs::File);
 
@@ -113,7 +113,7 @@ impl std::io::Read for Keys {
     }
 }
 
-/// While it lives, the terminal shows nothing of what is typed and hands it over letter by letter.
+/// While it lives, the terminal shows nothing of what is typed and hands it over character by character.
 #[cfg(unix)]
 struct Quiet {
     terminal: std::fs::File,
@@ -126,7 +126,7 @@ impl Quiet {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
         let before = tcgetattr(&terminal)?;
         let mut quiet = before.clone();
-        // Ctrl-C comes as a letter too: rpassword makes the signal of it.
+        // Ctrl-C comes as a character too: rpassword makes the signal of it.
         quiet
             .local_modes
             .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
