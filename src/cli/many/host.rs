@@ -23,8 +23,6 @@ pub(crate) struct Host {
     pub(crate) target: Target,
     /// Its place among the hosts of the command, from 0.
     pub(crate) number: usize,
-    /// How many hosts the command has.
-    pub(crate) count: usize,
     pub(super) prompter: Option<Prompter>,
     pub(super) printer: Arc<Printer>,
     pub(super) stopped: watch::Receiver<bool>,
@@ -36,13 +34,15 @@ impl Host {
         self.printer.sink(self.number)
     }
 
-    /// How to connect to it: what it prints is printed as its output, and its questions are asked on the terminal.
+    /// How to connect to it: what it prints is printed as its output, its questions are asked on the terminal, and progress
+    /// shows its stages.
     pub(crate) fn connect_options(&self) -> ConnectOptions {
         let mut options = ConnectOptions {
             output: self.output(),
             ..ConnectOptions::default()
         };
         options.transport.prompter = self.prompter.clone();
+        options.transport.observer = Some(self.printer.observer(self.number));
         options
     }
 
@@ -93,6 +93,7 @@ impl Host {
     /// Does the work unless the command is being stopped, and tells the printer how it ended.
     pub(super) async fn from_start_to_end(self, work: impl Future<Output = Outcome>) -> Outcome {
         let started = Instant::now();
+        self.printer.begin(self.number);
         let outcome = if *self.stopped.borrow() {
             Outcome::Interrupted
         } else {
