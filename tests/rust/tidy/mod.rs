@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "deferred_free",
     "wire",
     "pickle",
@@ -17,6 +17,7 @@ const ORDER: [&str; 19] = [
     "error",
     "stub",
     "process",
+    "inventory",
     "progress",
     "descriptors",
     "dial",
