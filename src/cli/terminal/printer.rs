@@ -176,7 +176,7 @@ impl Hosts {
 
     fn print_end(&self, host: usize, report: &Report) -> io::Result<()> {
         if self.format == Format::Json {
-            let mut line = report.as_json(&self.labels[host]).to_string();
+            let mut line = crate::visible::json(report.as_json(&self.labels[host]).to_string());
             line.push('\n');
             write_out(self.format, Stream::Stdout, line.as_bytes())?;
         } else if let Some((error, hint)) = &report.error {

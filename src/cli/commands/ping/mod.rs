@@ -71,7 +71,8 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         return Ok(code);
     }
     let printed = if arguments.json {
-        print(&format!("{:#}\n", table::as_json(&rows)))
+        let text = format!("{:#}\n", table::as_json(&rows));
+        print(&crate::visible::json(text))
     } else if verbose {
         Ok(())
     } else {

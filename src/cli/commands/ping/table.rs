@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
-use crate::error::printable;
+use crate::error::one_line;
 
 /// One host's answer.
 #[derive(Debug, Clone)]
@@ -58,16 +58,16 @@ pub(crate) fn as_table(rows: &[Row], width: Option<u16>) -> String {
     for row in rows {
         match &row.answer {
             Ok(machine) => table.add_row([
-                Cell::new(printable(&row.host)),
+                Cell::new(cell(&row.host)),
                 Cell::new("ok"),
-                Cell::new(printable(&python(machine))),
-                Cell::new(printable(&system(machine))),
+                Cell::new(cell(&python(machine))),
+                Cell::new(cell(&system(machine))),
                 number(cores(machine)),
                 number(milliseconds(machine.connect_ms)),
                 number(milliseconds(machine.round_trip_ms)),
             ]),
             Err(silence) => table.add_row([
-                Cell::new(printable(&row.host)),
+                Cell::new(cell(&row.host)),
                 Cell::new(match &silence.stage {
                     Some(stage) => format!("failed: {stage}"),
                     None => "failed".to_owned(),
@@ -84,6 +84,18 @@ pub(crate) fn as_table(rows: &[Row], width: Option<u16>) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The longest text in a cell, in characters: a server names its system, and must not widen the table without end.
+const LONGEST_CELL: usize = 80;
+
+/// Text that a server may have chosen, as one line.
+fn cell(text: &str) -> String {
+    let mut shown: String = text.chars().take(LONGEST_CELL).collect();
+    if shown.len() < text.len() {
+        shown.push('\u{2026}');
+    }
+    one_line(&shown)
 }
 
 fn number(text: String) -> Cell {

@@ -37,7 +37,8 @@ Examples:
 Hosts are given before `--`, the script and its arguments after it.
 The program runs as `python SCRIPT ARGS` would, with empty standard input.
 Its stdout goes to stdout and its stderr to stderr, each line behind
-`HOST |` or `HOST !`.
+`HOST |` or `HOST !`. Colours stay; everything else that would act on the
+terminal is shown as text, unless --raw passes it on.
 
 --json prints objects of two kinds, one a line:
   {\"event\": \"output\", \"host\", \"stream\": \"stdout\" or \"stderr\", \"line\"}
@@ -78,6 +79,9 @@ pub(crate) struct Arguments {
     /// Print the bare lines, without the host before them
     #[arg(long, conflicts_with = "json")]
     no_prefix: bool,
+    /// Print the bytes as they come, escape codes for the terminal included
+    #[arg(long, conflicts_with_all = ["json", "no_prefix"])]
+    raw: bool,
     /// Print one JSON object per line: each line of output, and how each host ended
     #[arg(long)]
     json: bool,
@@ -124,12 +128,14 @@ fn format_for(arguments: &Arguments, labels: &[String]) -> Format {
     let width = labels.iter().map(|label| label.chars().count()).max();
     if arguments.json {
         Format::Json
+    } else if arguments.raw {
+        Format::Raw
     } else if !arguments.no_prefix {
         Format::Prefixed {
             width: width.unwrap_or(0),
         }
     } else if labels.len() == 1 {
-        Format::Raw
+        Format::Stream
     } else {
         Format::Plain
     }
