@@ -71,6 +71,7 @@ mod stub;
 pub mod transport;
 #[cfg(not(feature = "internals"))]
 mod transport;
+mod visible;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod wire;

@@ -47,7 +47,7 @@ where
         screen,
         lines: Box::new(lines),
         // The bytes of a host as they come may end within a line, where nothing can be drawn below them.
-        progress: format != Format::Raw,
+        progress: !matches!(format, Format::Stream | Format::Raw),
         summary: !options.json,
     };
     let finished = on_all_shown(targets, &options.report, shown, work)?;

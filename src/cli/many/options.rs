@@ -17,6 +17,9 @@ pub(crate) struct ManyOptions {
     /// Print the bare lines, without the host before them
     #[arg(long, conflicts_with = "json")]
     pub(crate) no_prefix: bool,
+    /// Print the bytes as they come, escape codes for the terminal included
+    #[arg(long, conflicts_with_all = ["json", "no_prefix"])]
+    pub(crate) raw: bool,
     /// Print one JSON object per line: each line of output, and how each host ended
     #[arg(long)]
     pub(crate) json: bool,
@@ -45,12 +48,14 @@ impl ManyOptions {
         let width = labels.iter().map(|label| label.chars().count()).max();
         if self.json {
             Format::Json
+        } else if self.raw {
+            Format::Raw
         } else if !self.no_prefix {
             Format::Prefixed {
                 width: width.unwrap_or(0),
             }
         } else if labels.len() == 1 {
-            Format::Raw
+            Format::Stream
         } else {
             Format::Plain
         }

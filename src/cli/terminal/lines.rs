@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::json;
+use crate::visible::{Filter, json};
 
 /// A line longer than this many bytes is passed on in pieces of this size, so that output without
 /// a line end cannot fill the memory.
@@ -39,7 +39,9 @@ pub(crate) enum Format {
     Prefixed { width: usize },
     /// The bare lines.
     Plain,
-    /// The bytes of one host as they come.
+    /// What one host prints, as it comes.
+    Stream,
+    /// The bytes as they come, whatever they do to a terminal.
     Raw,
     /// One JSON object a line.
     Json,
@@ -54,6 +56,8 @@ pub(crate) struct LineCutter {
     colour: bool,
     /// The begun line, never with a line end in it.
     pending: Vec<u8>,
+    /// Lets colours through and nothing else that acts on a terminal.
+    filter: Filter,
 }
 
 impl LineCutter {
@@ -64,14 +68,16 @@ impl LineCutter {
             stream,
             colour,
             pending: Vec::new(),
+            filter: Filter::default(),
         }
     }
 
     /// Takes bytes as they arrive; appends every line they complete to `shown`.
     pub(crate) fn push(&mut self, bytes: &[u8], shown: &mut Vec<u8>) {
-        if self.format == Format::Raw {
-            shown.extend_from_slice(bytes);
-            return;
+        match self.format {
+            Format::Raw => return shown.extend_from_slice(bytes),
+            Format::Stream => return self.filter.push(bytes, shown),
+            Format::Prefixed { .. } | Format::Plain | Format::Json => {}
         }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (content, ended) = match piece.split_last() {
@@ -107,7 +113,9 @@ impl LineCutter {
 
     /// The stream has ended: a begun line becomes a whole one.
     pub(crate) fn finish(&mut self, shown: &mut Vec<u8>) {
-        if !self.pending.is_empty() {
+        if self.format == Format::Stream {
+            self.filter.finish_line(shown);
+        } else if !self.pending.is_empty() {
             self.show(shown);
         }
     }
@@ -116,21 +124,26 @@ impl LineCutter {
         match self.format {
             Format::Prefixed { width } => {
                 shown.extend_from_slice(self.prefix(width).as_bytes());
-                shown.extend_from_slice(&self.pending);
+                self.show_pending(shown);
             }
-            Format::Plain | Format::Raw => shown.extend_from_slice(&self.pending),
+            Format::Plain | Format::Stream | Format::Raw => self.show_pending(shown),
             Format::Json => {
-                let event = json!({
+                let event = serde_json::json!({
                     "event": "output",
                     "host": self.host,
                     "stream": self.stream.name(),
                     "line": String::from_utf8_lossy(&self.pending),
                 });
-                shown.extend_from_slice(event.to_string().as_bytes());
+                shown.extend_from_slice(json(event.to_string()).as_bytes());
             }
         }
         shown.push(b'\n');
         self.pending.clear();
+    }
+
+    fn show_pending(&mut self, shown: &mut Vec<u8>) {
+        self.filter.push(&self.pending, shown);
+        self.filter.finish_line(shown);
     }
 
     fn prefix(&self, width: usize) -> String {

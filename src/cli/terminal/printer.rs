@@ -242,7 +242,7 @@ impl Lines {
 
     fn print_end(&self, host: usize, report: &Report) -> io::Result<()> {
         if self.format == Format::Json {
-            let mut line = report.as_json(&self.labels[host]).to_string();
+            let mut line = crate::visible::json(report.as_json(&self.labels[host]).to_string());
             line.push('\n');
             self.screen
                 .write(self.format, Stream::Stdout, line.as_bytes())?;

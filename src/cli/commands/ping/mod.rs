@@ -91,7 +91,8 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     if arguments.json {
         let rows = table::lock(&rows);
         let rows: Vec<&Row> = rows.iter().flatten().collect();
-        if let Err(error) = print(&format!("{:#}\n", table::as_json(&rows))) {
+        let text = format!("{:#}\n", table::as_json(&rows));
+        if let Err(error) = print(&crate::visible::json(text)) {
             return Ok(failure::unwritten(&error));
         }
     }

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::cli::terminal::lines::{Format, Stream};
 use crate::cli::terminal::printer::{Report, View};
 use crate::cli::terminal::screen::Screen;
-use crate::error::printable;
+use crate::error::one_line;
 
 /// One host's answer.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(style: Style, labels: &[String], rows: Rows, screen: Screen) -> Table {
-        let width = labels.iter().map(|label| printable(label).chars().count());
+        let width = labels.iter().map(|label| cell(label).chars().count());
         Table {
             style,
             width: width.max().unwrap_or(0).max("HOST".len()),
@@ -137,7 +137,7 @@ fn cells(
 }
 
 fn line(row: &Row, width: usize) -> String {
-    let host = printable(&row.host);
+    let host = cell(&row.host);
     match &row.answer {
         Ok(machine) => cells(
             width,
@@ -147,8 +147,8 @@ fn line(row: &Row, width: usize) -> String {
                 &milliseconds(machine.connect_ms),
                 &milliseconds(machine.round_trip_ms),
                 &cores(machine),
-                &in_a_line(&python(machine)),
-                &in_a_line(&system(machine)),
+                &cell(&python(machine)),
+                &cell(&system(machine)),
             ],
         ),
         Err(silence) => {
@@ -161,9 +161,16 @@ fn line(row: &Row, width: usize) -> String {
     }
 }
 
-/// What a host says of itself, safe to show and in one line.
-fn in_a_line(text: &str) -> String {
-    printable(text).replace(['\n', '\t'], " ")
+/// The longest text in a cell, in characters: a server names its system, and must not widen the table without end.
+const LONGEST_CELL: usize = 80;
+
+/// Text that a server may have chosen, as one line.
+fn cell(text: &str) -> String {
+    let mut shown: String = text.chars().take(LONGEST_CELL).collect();
+    if shown.len() < text.len() {
+        shown.push('\u{2026}');
+    }
+    one_line(&shown)
 }
 
 /// What an error says of a host that did not answer.

@@ -28,7 +28,8 @@ Examples:
 Hosts are given before `--`, the script and its arguments after it.
 The program runs as `python SCRIPT ARGS` would, with empty standard input.
 Its stdout goes to stdout and its stderr to stderr, each line behind
-`HOST |` or `HOST !`.
+`HOST |` or `HOST !`. Colours stay; everything else that would act on the
+terminal is shown as text, unless --raw passes it on.
 
 --json prints objects of two kinds, one a line:
   {\"event\": \"output\", \"host\", \"stream\": \"stdout\" or \"stderr\", \"line\"}
