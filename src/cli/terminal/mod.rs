@@ -1,5 +1,6 @@
 //! What the subcommands share at the terminal: naming hosts, printing lines, questions, interrupts, failures.
 
+pub(crate) mod ci;
 pub(crate) mod failure;
 pub(crate) mod hosts;
 pub(crate) mod lines;

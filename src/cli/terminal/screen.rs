@@ -81,6 +81,11 @@ impl Screen {
         self.above_view(|| failure::print_error(message, hint));
     }
 
+    /// Prints a warning to stderr.
+    pub(crate) fn warning(&self, message: &str) {
+        self.above_view(|| failure::print_warning(message));
+    }
+
     /// Prints a line to stderr.
     pub(crate) fn note(&self, line: &str) {
         let line = format!("{line}\n");

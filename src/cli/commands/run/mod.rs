@@ -76,7 +76,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     )?;
     let targets = arguments.hosts.targets(&specs)?;
     let (program, timeout) = (Arc::new(program), arguments.timeout);
-    many::on_all(targets, &arguments.many, move |host| {
+    many::on_all("run", targets, &arguments.many, move |host| {
         let program = Arc::clone(&program);
         let options = host.connect_options();
         host.with_client(options, move |client| async move {
