@@ -61,6 +61,27 @@ fn printable(text: &Bound<'_, PyString>) -> PyResult<String> {
     Ok(crate::error::printable(&String::from_utf8_lossy(&bytes)))
 }
 
+/// Lets the output of a server through to a terminal with its colours and nothing else that acts.
+#[pyclass(module = "easycluster._native")]
+struct OutputFilter(std::sync::Mutex<crate::visible::Filter>);
+
+#[pymethods]
+impl OutputFilter {
+    #[new]
+    fn new() -> Self {
+        OutputFilter(std::sync::Mutex::default())
+    }
+
+    /// Takes whole lines, each with its newline, and gives them back safe to show.
+    fn lines(&self, text: &str) -> String {
+        let mut shown = Vec::with_capacity(text.len());
+        let filter = self.0.lock();
+        let mut filter = filter.unwrap_or_else(std::sync::PoisonError::into_inner);
+        filter.push(text.as_bytes(), &mut shown);
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+}
+
 /// The number of each kind of request by its name in spec/messages.md.
 fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let kinds = PyDict::new(py);
@@ -90,6 +111,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         PyDict::from_sequence(convert::KINDS.into_pyobject(py)?.as_any())?,
     )?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<OutputFilter>()?;
     module.add_class::<connect::Opening>()?;
     module.add_class::<joining::Joining>()?;
     module.add_class::<balancer::Balancer>()?;

@@ -192,7 +192,17 @@ async fn an_unknown_host_is_asked_about_and_remembered() {
 #[tokio::test]
 async fn colours_are_for_terminals() {
     let scene = Scene::new().await;
-    let seen = at_a_terminal(&["run", &scene.spec("web1"), "-c", "print('plain')"], &[]).await;
+    let seen = at_a_terminal(
+        &[
+            "run",
+            "--no-progress",
+            &scene.spec("web1"),
+            "-c",
+            "print('plain')",
+        ],
+        &[],
+    )
+    .await;
     assert_eq!(seen.shown, "\u{1b}[36mweb1 |\u{1b}[0m plain\n");
     scene.end().await;
 }
