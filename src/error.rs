@@ -69,6 +69,8 @@ pub struct ConnectError {
     pub refused: bool,
     /// Whether the server refused one more session on this connection, so that a new one may do.
     pub session_refused: bool,
+    /// Whether the reason may pass by itself; see [`is_temporary`](Self::is_temporary).
+    pub(crate) temporary: bool,
 }
 
 impl ConnectError {
@@ -83,6 +85,7 @@ impl ConnectError {
             timed_out: false,
             refused: false,
             session_refused: false,
+            temporary: false,
         }
     }
 
@@ -91,6 +94,25 @@ impl ConnectError {
         let mut error = Self::new(host, stage, format!("no answer within {}", seconds(limit)));
         error.timed_out = true;
         error
+    }
+
+    /// Marks a reason that may pass by itself.
+    #[must_use]
+    pub(crate) fn passing(mut self, temporary: bool) -> Self {
+        self.temporary = temporary;
+        self
+    }
+
+    /// Whether the same attempt may succeed a little later: the name server or the network failed, or the server was too busy
+    /// to take the connection or the session.
+    ///
+    /// Never true from the host key on, where each attempt may count: a refused key or password is not tried twice.
+    pub fn is_temporary(&self) -> bool {
+        match self.stage {
+            Stage::Connect | Stage::Channel => true,
+            Stage::Resolve | Stage::KeyExchange => self.timed_out || self.temporary,
+            _ => false,
+        }
     }
 
     /// Adds what the user can do next.

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 21] = [
     "deferred_free",
+    "retry",
     "wire",
     "pickle",
     "session",
@@ -23,6 +24,7 @@ const ORDER: [&str; 19] = [
     "transport",
     "connection",
     "client",
+    "cluster",
     "server",
     "service",
     "cli",
@@ -32,7 +34,7 @@ const ORDER: [&str; 19] = [
 /// What the crate's root gives again under a short name, and where it comes from.
 const SHORT_NAMES: [(&str, &str); 14] = [
     ("Client", "client"),
-    ("Cluster", "client"),
+    ("Cluster", "cluster"),
     ("ConnectError", "error"),
     ("Error", "error"),
     ("Fault", "error"),
@@ -42,7 +44,7 @@ const SHORT_NAMES: [(&str, &str); 14] = [
     ("RemoteObject", "client"),
     ("Value", "client"),
     ("Call", "client"),
-    ("fan_out", "client"),
+    ("fan_out", "cluster"),
     ("Arguments", "pickle"),
     ("Plain", "pickle"),
 ];

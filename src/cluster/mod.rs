@@ -1,12 +1,14 @@
 //! Many machines at once: bounded work on any number of them, and clients that are used together.
 
+pub(crate) mod balance;
+
 use std::future::{Future, IntoFuture};
 use std::iter::{Enumerate, Fuse};
 
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use super::{Call, Client};
+use crate::client::{Call, Client};
 use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::pickle::Arguments;
