@@ -27,6 +27,8 @@ pub enum Stage {
     Authentication,
     /// Opening the channel and starting the command on it.
     Channel,
+    /// Becoming another user, or getting into a container or a machine behind: the steps of `then` and `become`.
+    Escalation,
     /// Finding and starting a Python interpreter on the other machine.
     Interpreter,
     /// Starting the stub under that interpreter.
@@ -43,6 +45,7 @@ impl fmt::Display for Stage {
             Stage::HostKey => "host key",
             Stage::Authentication => "authentication",
             Stage::Channel => "channel",
+            Stage::Escalation => "escalation",
             Stage::Interpreter => "interpreter",
             Stage::Stub => "stub",
         })

@@ -18,6 +18,7 @@ mod keys;
 mod server;
 mod spec;
 mod ssh;
+mod steps;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;
