@@ -4,6 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::pickle::{self, Document, Plain};
+// Most of what is shown of others is shown in errors.
+pub(crate) use crate::visible::one_line;
+pub use crate::visible::printable;
 use crate::wire::Segments;
 
 /// How far a connection had come. Each stage has a time limit of its own, and the error names the stage.
@@ -24,6 +27,8 @@ pub enum Stage {
     Authentication,
     /// Opening the channel and starting the command on it.
     Channel,
+    /// Becoming another user, or getting into a container or a machine behind: the steps of `then` and `become`.
+    Escalation,
     /// Finding and starting a Python interpreter on the other machine.
     Interpreter,
     /// Starting the stub under that interpreter.
@@ -40,6 +45,7 @@ impl fmt::Display for Stage {
             Stage::HostKey => "host key",
             Stage::Authentication => "authentication",
             Stage::Channel => "channel",
+            Stage::Escalation => "escalation",
             Stage::Interpreter => "interpreter",
             Stage::Stub => "stub",
         })
@@ -131,9 +137,14 @@ impl ConnectError {
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.host, self.stage, self.message)?;
+        let Self { host, stage, .. } = self;
+        write!(f, "{host}: {stage}: {}", printable(&self.message))?;
         if !self.output.is_empty() {
-            write!(f, "; the other side printed: {}", ending(&self.output))?;
+            write!(
+                f,
+                "; the other side printed: {}",
+                printable(&ending(&self.output))
+            )?;
         }
         Ok(())
     }
@@ -164,7 +175,7 @@ pub struct RemoteError {
     pub host: String,
     /// `exception`, `cancelled`, `unpickle` or `pickle` (spec/messages.md, ME-6).
     pub kind: String,
-    /// The exception's class name, such as `ValueError`.
+    /// The exception's class name, such as `ValueError`. In this and the other texts, what would act on a terminal is escaped.
     pub type_name: String,
     /// The module of that class, such as `builtins`.
     pub module: String,
@@ -180,7 +191,7 @@ impl RemoteError {
     /// Reads an ERROR's payload (ME-6).
     pub(crate) fn decode(host: &str, payload: &Segments) -> Result<RemoteError, pickle::Error> {
         let fields = Document::read(payload)?.decode_readable()?;
-        let text = |key: &str| fields.text(key);
+        let text = |key: &str| printable(&fields.text(key));
         let items = |key: &str| fields.get(key).and_then(Plain::as_slice);
         let lines = items("traceback").unwrap_or_default().iter();
         Ok(RemoteError {
@@ -190,7 +201,7 @@ impl RemoteError {
             module: text("module"),
             message: text("message"),
             traceback: lines
-                .filter_map(|line| line.as_str().map(str::to_owned))
+                .filter_map(|line| line.as_str().map(printable))
                 .collect(),
             args: items("args").map(<[Plain]>::to_vec),
         })
@@ -199,9 +210,9 @@ impl RemoteError {
 
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.host, self.type_name)?;
+        write!(f, "{}: {}", self.host, one_line(&self.type_name))?;
         if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
+            write!(f, ": {}", printable(&self.message))?;
         }
         Ok(())
     }
@@ -256,7 +267,7 @@ pub enum Error {
         host: String,
     },
     /// The connection ended before the call did.
-    #[error("{host}: connection lost: {reason}")]
+    #[error("{host}: connection lost: {}", printable(.reason))]
     Lost {
         /// The host.
         host: String,
@@ -264,7 +275,7 @@ pub enum Error {
         reason: String,
     },
     /// The other side sent something that is not this protocol.
-    #[error("{host}: protocol error: {message}")]
+    #[error("{host}: protocol error: {}", printable(.message))]
     Protocol {
         /// The host.
         host: String,
@@ -280,7 +291,7 @@ pub enum Error {
         limit: u64,
     },
     /// An argument could not be turned into a Python value, or a result not into the wanted type.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Convert(String),
 }
 
@@ -325,6 +336,11 @@ impl Error {
         }
     }
 
+    /// Whether no connection was established for a reason that may pass; see [`ConnectError::is_temporary`].
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Error::Connect(error) if error.is_temporary())
+    }
+
     /// The remote traceback or stack, if there is one.
     pub fn traceback(&self) -> &[String] {
         match self {
@@ -333,21 +349,6 @@ impl Error {
             _ => &[],
         }
     }
-}
-
-/// Makes what a server sent safe to show: control characters, terminal escapes and
-/// direction marks become visible escapes; newlines and tabs stay.
-pub fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c == '\n' || c == '\t' || !(c.is_control() || reorders) {
-            safe.push(c);
-        } else {
-            safe.extend(c.escape_unicode());
-        }
-    }
-    safe
 }
 
 /// A time limit for people: seconds, to the millisecond.

@@ -358,6 +358,14 @@ impl Connection {
         }
     }
 
+    /// Sends the part of the stub with the functions that a map calls (BS-9).
+    fn send_map_items(&self) {
+        if self.process == runtime::process() {
+            self.core.send_part(crate::stub::map_items());
+            self.engine.nudge();
+        }
+    }
+
     /// Pickled descriptions of classes that came since the last time.
     fn classes<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
         convert::classes(py, self.queue.take_classes())

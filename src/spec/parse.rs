@@ -71,7 +71,6 @@ impl ConnectionSpec {
     }
 
     /// The spec of `[user@]host` as a program has it: an IPv6 address need not stand in brackets. The error is a reason alone.
-    #[cfg(feature = "python")]
     pub(crate) fn for_head(text: &str) -> Result<Self, String> {
         if text == LOCAL {
             return Ok(Self::for_host(Host::Local));

@@ -13,6 +13,7 @@ use crate::error::{ConnectError, Stage};
 use crate::spec::JumpHost;
 use crate::transport::TransportOptions;
 use crate::transport::ssh::auth::key_store::KeyStore;
+use crate::transport::ssh::channel::standby::Wanted;
 use crate::transport::ssh::config;
 use crate::transport::ssh::config::settings::{ConfigSource, Route, Settings, SshTarget};
 use crate::transport::ssh::connect::{dial, establish};
@@ -82,7 +83,7 @@ impl Connector {
         &self,
         target: &SshTarget,
         command: &str,
-        wanted: Option<&str>,
+        wanted: Option<&Wanted>,
         options: &TransportOptions,
     ) -> Result<Started, ConnectError> {
         let stages = Stages::new(&target.host, options);
@@ -119,7 +120,7 @@ impl Connector {
         &self,
         stages: &Stages,
         settings: &Settings,
-        wanted: Option<&str>,
+        wanted: Option<&Wanted>,
     ) -> Result<(Arc<Connection>, bool), ConnectError> {
         let key = (tokio::runtime::Handle::current().id(), settings.clone());
         let slot = {

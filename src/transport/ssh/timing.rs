@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{ConnectError, Stage};
 use crate::transport::TransportOptions;
-use crate::transport::ssh::prompt::Asker;
+use crate::transport::asker::Asker;
 
 /// How long a person's second factor may take where the user has set no limit: longer than servers wait
 /// (LoginGraceTime), so that it is they who give up.

@@ -52,7 +52,7 @@ def until_closed():
 "#;
 
 /// The spec of a server that runs this behind what all have in common.
-fn server(folder: &Path, body: &str) -> String {
+pub fn server(folder: &Path, body: &str) -> String {
     let interpreter = interpreter_at_least((3, 6));
     let path = folder.join("server");
     write_program(

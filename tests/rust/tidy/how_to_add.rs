@@ -48,6 +48,8 @@ fn an_options_name_stands_in_one_file() {
         for (number, line) in source.code() {
             for name in &names {
                 let other = OTHER_MEANINGS.iter().any(|(word, _)| word == name) && !of_specs;
+                // The step through another machine has the name of its program.
+                let other = other || name == "ssh" && source.name() == "src/spec/step.rs";
                 if line.contains(&format!("\"{name}\"")) && !other {
                     findings.push(format!("{}:{}: {name}", source.name(), number + 1));
                 }

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 23] = [
+    "visible",
     "deferred_free",
     "retry",
     "wire",
@@ -18,6 +19,7 @@ const ORDER: [&str; 21] = [
     "error",
     "stub",
     "process",
+    "inventory",
     "progress",
     "descriptors",
     "dial",

@@ -28,7 +28,8 @@ Examples:
 Hosts are given before `--`, the script and its arguments after it.
 The program runs as `python SCRIPT ARGS` would, with empty standard input.
 Its stdout goes to stdout and its stderr to stderr, each line behind
-`HOST |` or `HOST !`.
+`HOST |` or `HOST !`. Colours stay; everything else that would act on the
+terminal is shown as text, unless --raw passes it on.
 
 --json prints objects of two kinds, one a line:
   {\"event\": \"output\", \"host\", \"stream\": \"stdout\" or \"stderr\", \"line\"}
@@ -75,7 +76,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     )?;
     let targets = arguments.hosts.targets(&specs)?;
     let (program, timeout) = (Arc::new(program), arguments.timeout);
-    many::on_all(targets, &arguments.many, move |host| {
+    many::on_all("run", targets, &arguments.many, move |host| {
         let program = Arc::clone(&program);
         let options = host.connect_options();
         host.with_client(options, move |client| async move {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use russh::keys::{Error as KeyError, PrivateKey, decode_secret_key};
 
+use crate::transport::asker::Asker;
 use crate::transport::ssh::auth::pem::{Fault, decrypt, unread_cipher};
-use crate::transport::ssh::prompt::Asker;
 
 /// How long a refused passphrase is not asked for again, so that many hosts at once ask once.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
