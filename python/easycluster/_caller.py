@@ -347,7 +347,7 @@ class Caller(Receiver):
         if isinstance(exc.orig, (ConnectionError, CallCancelled)):
             return
         self.report_exception(exc)
-        # Nothing works as meant without the definitions, so everybody is told.
+        # Nothing works as meant without the definitions, so every call gets the reason.
         self.close(exc)
 
     def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:

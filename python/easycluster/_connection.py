@@ -320,7 +320,7 @@ class Connection:
         self._sink.flush()
 
     def _end_pending(self, error: Callable[[], RemoteException]) -> None:
-        """The connection is over: everybody who waits for a completion gets an exception."""
+        """The connection is over: every waiting thread gets an exception."""
 
     def ready(self) -> bool:
         """True if the server is ready to take requests."""

@@ -211,7 +211,7 @@ impl Reading {
                 event = reader.next() => event,
                 () = self.shared.timer.notified() => {
                     if self.shared.has_ended() {
-                        // Somebody else has ended it and said why.
+                        // It was ended elsewhere, with the reason.
                         return Failure::closed();
                     }
                     if self.closing_since.is_none() && self.shared.is_closing() {

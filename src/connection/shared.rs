@@ -24,7 +24,7 @@ pub(super) enum Phase {
     Ended(Failure),
 }
 
-/// Who hears of what does not belong to one call.
+/// What is notified of events that do not belong to one call.
 pub(super) struct Sinks {
     pub(super) output: OutputSink,
     pub(super) classes: Option<ClassSink>,
@@ -171,7 +171,7 @@ impl Shared {
 
     /// The other side's output has ended; where that was inside a frame, says so.
     pub(super) fn receive_end(&self) -> Option<String> {
-        // Who is pending hears of it by `fail`.
+        // Pending calls get it by `fail`.
         let cut = self.lock().session.receive_end().err()?;
         Some(cut.to_string())
     }

@@ -27,7 +27,7 @@ impl Asker {
         }
     }
 
-    /// Whether anybody is there to answer.
+    /// Whether there is a way to ask.
     pub(crate) fn available(&self) -> bool {
         self.prompter.is_some()
     }

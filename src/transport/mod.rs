@@ -64,7 +64,7 @@ impl TransportOptions {
         self
     }
 
-    /// The same with somebody who answers questions.
+    /// The same with a prompter, which answers questions.
     #[must_use]
     pub fn with_prompter(mut self, prompter: Prompter) -> Self {
         self.prompter = Some(prompter);

@@ -1,4 +1,4 @@
-//! One authenticated SSH connection, which lives as long as somebody uses it.
+//! One authenticated SSH connection, which lives as long as it is used.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};

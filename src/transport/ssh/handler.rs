@@ -93,7 +93,7 @@ impl Shared {
         state.standby.remove(&id);
     }
 
-    /// Says whether an open channel stands by for somebody whom it will serve.
+    /// Says whether an open channel stands by for a client that it will serve.
     pub(crate) fn set_standby(&self, id: ChannelId, waits: bool) {
         let mut state = self.lock();
         if waits {
@@ -113,7 +113,7 @@ impl Shared {
         waits
     }
 
-    /// How many channels serve somebody.
+    /// How many channels serve a client.
     pub(crate) fn used_channels(&self) -> usize {
         let state = self.lock();
         let used = |id: &&ChannelId| !state.standby.contains(id);

@@ -33,7 +33,7 @@ pub(crate) fn start(arguments: &ListenArguments) -> Result<(), Failure> {
         Some(path) => {
             let mut options = OpenOptions::new();
             options.create(true).append(true);
-            // Who connects when is nobody else's business.
+            // It shows who connects when, which is private.
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
             let file = options.open(path).map_err(|error| {

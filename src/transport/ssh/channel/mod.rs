@@ -102,7 +102,7 @@ impl Writer {
 #[derive(Debug)]
 pub struct Reader {
     outlet: Outlet,
-    /// Kept so that the channel stays open while somebody reads.
+    /// Kept so that the channel stays open while it is read.
     _guard: Arc<Guard>,
 }
 
