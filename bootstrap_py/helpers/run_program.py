@@ -170,7 +170,7 @@ def execute(source, filename, argv, end_threads):
             status = exit_status(sys.exc_info()[1].code)
         except KeyboardInterrupt:
             raise
-        except:  # noqa: E722  (Python 2 can raise what is no BaseException)
+        except:  # noqa: E722  (Python 2 can raise what is not a BaseException)
             kind, value, trace = sys.exc_info()
             # The first entry is this function, which is not part of the program.
             show(kind, value, trace.tb_next)
@@ -252,7 +252,7 @@ def end_program(status):
             atexit._run_exitfuncs()
         else:
             getattr(sys, 'exitfunc', int)()
-    except:  # noqa: E722  (it is printed, and Python 2 can raise what is no BaseException)
+    except:  # noqa: E722  (it is printed, and Python 2 can raise what is not a BaseException)
         if sys.version_info < (3,) and sys.exc_info()[0] is SystemExit:
             status = exit_status(sys.exc_info()[1].code)
     flush_streams()

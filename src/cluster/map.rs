@@ -1,4 +1,4 @@
-//! One function on many items: batches go to whoever is free, and each item has an outcome of its own.
+//! One function on many items: batches go to the slots that are free, and each item has an outcome of its own.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::iter::Fuse;

@@ -79,7 +79,7 @@ pub(super) fn start(
                 options.clone(),
             );
             let failure = reading.run(attempt.first, attempt.reader).await;
-            // A writer that waits for room would wait for ever; and it must take nothing more out.
+            // A writer that waits for room would wait forever; and it must take nothing more out.
             writing.abort();
             let lost = attempt.shared_has_ended.is_some_and(|ended| ended());
             let retry = lost

@@ -1,4 +1,4 @@
-"""A map over the slots of a cluster: batches go to whoever is free, and each item has an outcome of its own."""
+"""A map over the slots of a cluster: batches go to the slots that are free, and each item has an outcome of its own."""
 
 from __future__ import annotations
 

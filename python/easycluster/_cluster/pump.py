@@ -104,5 +104,5 @@ class Pump:
 
 
 def needs_pump(client: Client) -> bool:
-    """Whether nobody reads a client's responses unless its program does."""
+    """Whether a client's responses are read only when its program reads them."""
     return not isinstance(client, ThreadedClient)

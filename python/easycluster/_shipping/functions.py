@@ -82,7 +82,7 @@ class Portable:
     """A function that can be sent, and the ways in which that can be done."""
 
     def __init__(self, func: Function, by: By = 'auto') -> None:
-        """Raises TypeError for what is no function, ValueError for another way than 'auto', 'name', 'source' and 'value'."""
+        """Raises TypeError for what is not a function, ValueError for another way than 'auto', 'name', 'source' and 'value'."""
         if by not in _WAYS:
             raise ValueError('a function is sent by %s, not %r' % (', '.join(map(repr, _WAYS)), by))
         func = getattr(func, 'local', func) if isinstance(func, FunctionType) else func
