@@ -6,6 +6,7 @@ mod examples;
 mod failing;
 mod many;
 mod ping;
+mod reports;
 mod run;
 mod scene;
 mod standalone;
