@@ -79,7 +79,10 @@ pub mod wire;
 mod wire;
 
 pub use client::{Call, Client, RemoteObject, Value};
-pub use cluster::{AT_ONCE, Cluster, FanOut, fan_out};
+pub use cluster::{
+    AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
+    MapOptions, Quorum, QuorumError, fan_out,
+};
 pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};

@@ -12,11 +12,13 @@
 )]
 
 mod cli;
+mod cluster;
 mod connection;
 mod keys;
 mod server;
 mod spec;
 mod ssh;
+mod steps;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,6 +9,8 @@ mod ping;
 mod reports;
 mod run;
 mod scene;
+mod shown;
+mod shown_ssh;
 mod standalone;
 mod stopping;
 mod terminal;

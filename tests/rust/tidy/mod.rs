@@ -163,7 +163,7 @@ fn crate_names(line: &str) -> Vec<&str> {
         for name in names.split(',').take(if grouped { usize::MAX } else { 1 }) {
             let end = name
                 .trim_start()
-                .find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                .find(|character: char| !character.is_alphanumeric() && character != '_');
             let name = name.trim_start();
             found.push(end.map_or(name, |end| &name[..end]));
         }
