@@ -42,12 +42,14 @@ impl Terminal {
     }
 }
 
-/// The rows of the terminal that stderr is; `None` where it is none.
-pub(crate) fn height() -> Option<u16> {
+/// The columns and rows of the terminal that stderr is; `None` where it is none.
+pub(crate) fn size() -> Option<(usize, usize)> {
     #[cfg(unix)]
     {
+        // Asking for the size of what is no terminal fails, which is the answer.
         let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
-        Some(size.ws_row).filter(|rows| *rows > 0)
+        let size = (usize::from(size.ws_col), usize::from(size.ws_row));
+        Some(size).filter(|(columns, rows)| *columns > 0 && *rows > 0)
     }
     #[cfg(not(unix))]
     None

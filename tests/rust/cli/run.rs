@@ -278,7 +278,7 @@ else:
     );
     let script = scene.file("come.py", &code);
     let script = script.to_str().expect("path");
-    let run = ["run", &web1, &web2, "--no-prefix", "-j"];
+    let run = ["run", "-q", &web1, &web2, "--no-prefix", "-j"];
     let output = easycluster(&[&run[..], &["1", "--", script]].concat()).await;
     assert_eq!((output.stderr.as_str(), output.code), ("", Some(0)));
     assert_eq!(output.stdout, "0\n0\n");
