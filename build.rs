@@ -17,7 +17,10 @@ mod assemble;
 mod strip;
 
 /// The functions that the program itself sends out as parts, and the file of each.
-const HELPERS: [(&str, &str); 1] = [("probe", "helpers/probe.py")];
+const HELPERS: [(&str, &str); 2] = [
+    ("probe", "helpers/probe.py"),
+    ("commands", "helpers/commands.py"),
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=bootstrap_py");

@@ -16,6 +16,7 @@
 
 mod client;
 mod cluster;
+mod command;
 mod deferred_free;
 mod descriptors;
 mod dial;
@@ -80,9 +81,13 @@ mod wire;
 
 pub use client::{Call, Client, RemoteObject, Value};
 pub use cluster::{AT_ONCE, Cluster, FanOut, fan_out};
+pub use command::{
+    Command, CommandEvent, CommandInput, CommandLine, CommandOutput, RunningCommand,
+};
 pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
+pub use process::ExitStatus;
 pub use progress::{StageEvent, StageLimits, StageObserver};
 pub use retry::Retry;
 pub use spec::ConnectionSpec;

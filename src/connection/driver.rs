@@ -329,7 +329,7 @@ impl Reading {
         if self.starting && now >= self.since + limit {
             // Where the limit for all of connecting ended the stage, that is what the user knows of.
             let limit = self.options.limits.used_up().unwrap_or(limit);
-            let mut error = ConnectError::timeout(&self.shared.host, self.stage, limit);
+            let mut error = ConnectError::timeout(&*self.shared.host, self.stage, limit);
             error.hint = Some(match self.stage {
                 Stage::Interpreter => {
                     "look whether the login shell waits for something, or name an interpreter with rpython=".to_owned()
@@ -371,13 +371,13 @@ impl Reading {
             }
             _ => "try that interpreter by hand, or name another with rpython=",
         };
-        let error = ConnectError::new(&self.shared.host, self.stage, what).with_hint(hint);
+        let error = ConnectError::new(&*self.shared.host, self.stage, what).with_hint(hint);
         self.connect_failure(error)
     }
 
     fn no_interpreter(&self, tried: &str) -> Failure {
         let error = ConnectError::new(
-            &self.shared.host,
+            &*self.shared.host,
             Stage::Interpreter,
             format!("no Python found; tried {tried}"),
         );
@@ -391,7 +391,7 @@ impl Reading {
     fn unfit(&self, versions: &str) -> Failure {
         let message =
             format!("the Python found does not serve: {versions}; 2.6, 2.7 and 3.2 or newer do");
-        let error = ConnectError::new(&self.shared.host, Stage::Interpreter, message);
+        let error = ConnectError::new(&*self.shared.host, Stage::Interpreter, message);
         self.connect_failure(error.with_hint("name another interpreter with rpython="))
     }
 

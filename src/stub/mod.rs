@@ -53,6 +53,11 @@ pub fn probe() -> Bytes {
     Bytes::from_static(part!("probe"))
 }
 
+/// The part with the functions of `helpers/commands`, which run shell commands.
+pub fn commands() -> Bytes {
+    Bytes::from_static(part!("commands"))
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {

@@ -12,6 +12,7 @@
 )]
 
 mod cli;
+mod command;
 mod connection;
 mod keys;
 mod server;

@@ -3,6 +3,7 @@
 
 mod host;
 mod live;
+mod mask;
 mod options;
 mod outcome;
 mod tally;
@@ -20,10 +21,12 @@ use crate::cli::terminal::stop::{Stop, Stopper};
 use crate::fan_out;
 
 pub(crate) use host::Host;
+use mask::Masked;
+pub(crate) use mask::Secrets;
 pub(crate) use options::{ManyOptions, ReportOptions};
 pub(crate) use outcome::Outcome;
 
-/// Does `work` on all `targets`, prints what they say and how they end, and gives the program's exit code.
+/// Does `work` on all `targets`, prints what they say, without the secrets, and how they end, and gives the program's exit code.
 ///
 /// `work` is called for each host when its turn comes, and its future runs as a task of its own.
 ///
@@ -33,6 +36,7 @@ pub(crate) use outcome::Outcome;
 pub(crate) fn on_all<W, F>(
     targets: Vec<Target>,
     options: &ManyOptions,
+    secrets: &Secrets,
     work: W,
 ) -> Result<i32, Failure>
 where
@@ -49,6 +53,7 @@ where
         // The bytes of a host as they come may end within a line, where nothing can be drawn below them.
         progress: !matches!(format, Format::Stream | Format::Raw),
         summary: !options.json,
+        secrets: secrets.clone(),
     };
     let finished = on_all_shown(targets, &options.report, shown, work)?;
     Ok(finished.code)
@@ -63,6 +68,8 @@ pub(crate) struct Shown {
     pub(crate) progress: bool,
     /// Whether a summary is printed at the end.
     pub(crate) summary: bool,
+    /// What must not be shown.
+    pub(crate) secrets: Secrets,
 }
 
 /// How a command ended.
@@ -95,7 +102,7 @@ where
         .flatten();
     let mut views = vec![shown.lines];
     views.extend(progress);
-    let printer = Arc::new(Printer::start(views));
+    let printer = Arc::new(Printer::start(Masked::all(&shown.secrets, views)));
     let terminal = Terminal::remember();
     let runtime = crate::cli::runtime()?;
     let (outcomes, stop) = runtime.block_on(everywhere(

@@ -9,7 +9,7 @@ use crate::visible::{Filter, json};
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// Which of a host's two output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stream {
     Stdout,
     Stderr,

@@ -33,7 +33,7 @@ use crate::stub::Bootstrap;
 use crate::transport::{HasEnded, OnRunning, Process, Started, TransportOptions};
 use connection::Connection;
 
-/// Starts `command` on `target` over a connection of `connector`. The server's answer to the command
+/// Starts `command` on `target` over a connection of `connector`, and opens nothing ahead of need. The server's answer to the command
 /// is not waited for, so what is written next travels right behind it.
 ///
 /// # Errors
@@ -71,6 +71,10 @@ pub async fn start_stub(
         connection,
         fresh,
     } = connector.start(target, command, wanted, options).await?;
+    // Behind the command. One that was started ahead has asked for it already.
+    if running.bootstrap.is_none() {
+        connection.keep_spare();
+    }
     // It does not keep the connection. What fails is tried again when the next client has come.
     let (weak, wanted) = (Arc::downgrade(&connection), bootstrap.wanted().to_owned());
     let replenish = move || {

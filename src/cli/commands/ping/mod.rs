@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::cli::many::{self, Host, Outcome, ReportOptions, Shown};
+use crate::cli::many::{self, Host, Outcome, ReportOptions, Secrets, Shown};
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::terminal::hosts::{HostOptions, Target};
 use crate::cli::terminal::screen::Screen;
@@ -80,6 +80,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         screen,
         progress: !verbose,
         summary: !arguments.json,
+        secrets: Secrets::default(),
     };
     let told = Arc::clone(&rows);
     let finished = many::on_all_shown(targets, &options, shown, move |host| {
