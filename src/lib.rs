@@ -16,6 +16,7 @@
 
 mod client;
 mod cluster;
+mod command;
 mod deferred_free;
 mod descriptors;
 mod dial;
@@ -83,9 +84,13 @@ pub use cluster::{
     AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
     MapOptions, Quorum, QuorumError, fan_out,
 };
+pub use command::{
+    Command, CommandEvent, CommandInput, CommandLine, CommandOutput, RunningCommand,
+};
 pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
+pub use process::ExitStatus;
 pub use progress::{StageEvent, StageLimits, StageObserver};
 pub use retry::Retry;
 pub use spec::ConnectionSpec;

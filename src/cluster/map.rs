@@ -215,7 +215,8 @@ where
     };
     let mut results: Vec<Result<R, Error>> = Vec::with_capacity(count);
     for place in 0..done {
-        let one = client.call::<Outcome<R>>("helpers/map_items.outcome", ((function, batch), place));
+        let one =
+            client.call::<Outcome<R>>("helpers/map_items.outcome", ((function, batch), place));
         match one.await {
             Ok(outcome) => results.push(outcome.into_result(&host)),
             Err(error) if is_lost(&error) => return BatchOutcome::Lost(error),
@@ -262,7 +263,8 @@ where
         for (place, (_, client)) in hosts.iter().enumerate() {
             balancer.add_slot(place);
             client.send_part(crate::stub::map_items());
-            let install = client.call::<()>("helpers/map_items.install", (function, "dotted", name));
+            let install =
+                client.call::<()>("helpers/map_items.install", (function, "dotted", name));
             // Batches come behind it in the same thread; if it fails, they say why.
             running.spawn(async move {
                 let outcome = match install.await {

@@ -131,6 +131,11 @@ impl Connection {
             .with_session(|session| session.send_part(payload));
     }
 
+    /// The same, unless it has been sent on this connection; `name` says which it is.
+    pub(crate) fn send_part_once(&self, name: &'static str, payload: bytes::Bytes) {
+        self.shared().send_part_once(name, payload);
+    }
+
     /// Hands in a request and waits for its end.
     pub async fn request(&self, request: Request) -> Completion {
         let (sender, receiver) = tokio::sync::oneshot::channel();

@@ -37,6 +37,9 @@ pub struct Question {
 /// Called on a blocking thread, one at a time a process.
 pub type Prompter = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
 
+/// Why a process ended that the other side did not start.
+pub(crate) const COMMAND_REFUSED: &str = "the server refused to run the command";
+
 /// What every transport needs to know beside its target.
 #[derive(Clone, Default)]
 #[non_exhaustive]
@@ -139,6 +142,13 @@ pub enum Reader {
 }
 
 impl Reader {
+    /// Has the process signalled when the channel is closed before it has ended, where the transport and the server can do that.
+    pub fn signal_at_close(&self) {
+        if let Reader::Ssh(reader) = self {
+            reader.signal_at_close();
+        }
+    }
+
     /// The next event, `None` when nothing more will come. Safe to drop and call again.
     pub async fn next(&mut self) -> Option<ReadEvent> {
         match self {

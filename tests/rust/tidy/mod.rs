@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "visible",
     "deferred_free",
     "retry",
@@ -26,6 +26,7 @@ const ORDER: [&str; 23] = [
     "transport",
     "connection",
     "client",
+    "command",
     "cluster",
     "server",
     "service",
