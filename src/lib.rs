@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(unreachable_pub))]
 
 mod client;
+mod cluster;
 mod deferred_free;
 mod descriptors;
 mod dial;
@@ -24,6 +25,7 @@ pub mod keys;
 mod pickle;
 #[cfg(feature = "python")]
 mod python;
+mod retry;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod spec;
@@ -69,17 +71,23 @@ mod stub;
 pub mod transport;
 #[cfg(not(feature = "internals"))]
 mod transport;
+mod visible;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod wire;
 #[cfg(not(feature = "internals"))]
 mod wire;
 
-pub use client::{AT_ONCE, Call, Client, Cluster, FanOut, RemoteObject, Value, fan_out};
+pub use client::{Call, Client, RemoteObject, Value};
+pub use cluster::{
+    AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
+    MapOptions, Quorum, QuorumError, fan_out,
+};
 pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
 pub use progress::{StageEvent, StageLimits, StageObserver};
+pub use retry::Retry;
 pub use spec::ConnectionSpec;
 pub use transport::{Prompter, Question, TransportOptions};
 

@@ -46,7 +46,7 @@ def run_here(source, filename, argv):
 
 
 def forked():
-    """As os.fork(). That this process has other threads is no concern of the program's, which Python would warn it of."""
+    """As os.fork(). That this process has other threads does not matter to the program, though Python would warn of it."""
     import os
     import warnings
     before = warnings.filters[:]
@@ -149,7 +149,7 @@ def execute(source, filename, argv, end_threads):
     filename = native(filename)
     main = type(sys)('__main__')
     main.__file__ = filename
-    # Whatever was __main__ before stays referenced: Python 2 empties a module nobody holds.
+    # Whatever was __main__ before stays referenced: Python 2 empties a module that is not referenced.
     run_program.before = sys.modules.get('__main__')
     sys.modules['__main__'] = main
     sys.argv = [native(argument) for argument in argv]
@@ -172,7 +172,7 @@ def execute(source, filename, argv, end_threads):
             raise
         except:  # noqa: E722  (Python 2 can raise what is no BaseException)
             kind, value, trace = sys.exc_info()
-            # The first entry is this function, which is no part of the program.
+            # The first entry is this function, which is not part of the program.
             show(kind, value, trace.tb_next)
             status = 1
         end_threads()
@@ -205,7 +205,7 @@ def native(text):
     if isinstance(text, str):
         return text
     if isinstance(text, (bytes, bytearray)):
-        # An argument that is no text, as this Python has those.
+        # An argument that is not text, as this Python has those.
         import sys
         if sys.version_info < (3,):
             return str(text)

@@ -36,7 +36,7 @@ class Output(object):
     def credit(self, size):
         """The client has taken so many bytes."""
         self.granted += size
-        load('worker').release(self.room)
+        load('seldom').release(self.room)
 
     def send(self, data, flags, worker):
         """Puts bytes behind what is pending; waits while the window is used up. Called with `lock` held."""

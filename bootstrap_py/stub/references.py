@@ -103,14 +103,14 @@ def unpickle(worker, flags, request, payload):
         error = load('errors').Unreadable('unpickle')
         if chunked:
             worker.taken += payload.abandon()
-        calls.stop(worker, request)
+        worker.stop(request)
         raise error
     finally:
         worker.running = request
 
 
 def result(machine, value):
-    """A value that is no plain scalar as (kind, flags, data)."""
+    """A value that is not a plain scalar as (kind, flags, data)."""
     try:
         return load('writing').result(machine, value)
     except Exception:

@@ -20,7 +20,7 @@ def perform(worker, kind, flags, request, payload):
     """Runs a request that is not a short plain call: unpickles it, and does what its kind says."""
     machine = worker.machine
     content = unpickle(worker, flags, request, payload)
-    calls.stop(worker, request)
+    worker.stop(request)
     if kind == wire.CALL:
         return calls.call(machine, *content)
     if kind == wire.METHOD:

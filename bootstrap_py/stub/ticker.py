@@ -2,7 +2,7 @@
 import time
 
 compat = load('compat')
-release = load('worker').release
+release = load('seldom').release
 TICK = 0.005
 # Requests in a row that found all threads idle, after which the reader thread gives the reading back.
 CALM = 16
@@ -48,7 +48,7 @@ def tick(machine):
 
 
 def needed(machine):
-    """Whether somebody runs while nobody reads, or an answer is held back."""
+    """Whether a call runs while no thread reads, or an answer is held back."""
     for worker in list(machine.alive):
         if worker.busy and (worker.held or not machine.reader_active):
             return True

@@ -18,14 +18,6 @@ HOLD_LIMIT = 65536
 CONTAINERS = frozenset((list, tuple, dict))
 
 
-def release(lock):
-    """Releases a lock that is used to wake its waiter, who may have been woken already."""
-    try:
-        lock.release()
-    except compat.thread.error:
-        pass
-
-
 class Worker(wire.Seldom):
     """One server thread: its queue, and what it is doing."""
 
@@ -119,7 +111,7 @@ class Worker(wire.Seldom):
                     # In here, where an interruption is taken as soon as it may come.
                     self.running = self.request = request
                     if cancelled:
-                        calls.stop(self, request)
+                        self.stop(request)
                     if kind == CALL and not flags:
                         try:
                             name, args, kwargs = loads(payload)
@@ -303,7 +295,7 @@ class Machine(wire.Seldom):
             if compat.LATE and compat.thread.get_ident() == self.main.ident:
                 # At an early moment that is not that of the first call.
                 __import__('threading')
-            release(self.ticker_wake)
+            load('seldom').release(self.ticker_wake)
         else:
             self.ticker_started = True
             try:

@@ -45,7 +45,7 @@ class Answers:
         return Receipts(self._references)
 
     def decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
-        """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
+        """The value of a completion, or its exception as Failed. What fails in it is its outcome and no other call's."""
         receipts.restart()
         try:
             if tag == _kinds.PICKLED:
@@ -160,7 +160,7 @@ def _lines(fields: Any) -> list[str]:
     """The lines of an ERROR's traceback, made safe to show."""
     lines: Any = fields.get('traceback') if type(fields) is dict else None
     if type(lines) not in (list, tuple):
-        raise _errors.Refused('the server sent an error whose traceback is no list of lines')
+        raise _errors.Refused('the server sent an error whose traceback is not a list of lines')
     return [_shown(line, 'traceback') for line in lines]
 
 

@@ -317,7 +317,7 @@ class Caller(Receiver):
         return _timeouts.send_settled(self, proxy, name, args, kwargs, options)
 
     def _ask(self, message: tuple[Any, ...], limit: float) -> bool:
-        """The value that a function gives on the server, in a thread of its own, which no other call holds up. No other response
+        """The value that a function gives on the server, in a thread of its own, which no other call delays. No other response
         is delivered meanwhile."""
         raise NotImplementedError
 

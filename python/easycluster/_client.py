@@ -72,7 +72,7 @@ class Client(Caller):
             self._wait_for_response(response)
         except BaseException:
             _move(held, taken)
-            # Nobody can ask for this call's value any more.
+            # This call's value cannot be asked for any more.
             if pending.pop(ticket, None) is not None:
                 self._cancel(ticket)
             self._keep_readable(taken)

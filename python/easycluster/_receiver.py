@@ -56,8 +56,8 @@ class Receiver(Connection):
         most: int | None = None,
         end: float | None = None,
     ) -> Ticket | None:
-        """Delivers what was taken, to `own` or to whoever waits for it, one completion at a time and `most` at most. Gives the last
-        one's ticket: 0 if it was nobody's, None if there was none. What a completion function raises is raised at once, and none is
+        """Delivers what was taken, to `own` or to the thread that waits for it, one completion at a time and `most` at most. Gives the last
+        one's ticket: 0 if it belonged to no call, None if there was none. What a completion function raises is raised at once, and none is
         called after `end`; the others stay where they are.
 
         A signal handler may raise anywhere in here. Then the completion in hand goes back to where it was taken from; only a

@@ -5,6 +5,7 @@
 
 mod classic;
 pub mod commands;
+mod many;
 mod terminal;
 mod this_program;
 

@@ -1,7 +1,6 @@
 //! The async API for one machine: define code, call it, evaluate expressions.
 
 mod call;
-mod cluster;
 mod object;
 mod value;
 
@@ -16,7 +15,6 @@ use crate::session::RequestKind;
 use crate::spec::ConnectionSpec;
 
 pub use call::Call;
-pub use cluster::{AT_ONCE, Cluster, FanOut, fan_out};
 pub use object::RemoteObject;
 pub use value::Value;
 

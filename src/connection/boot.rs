@@ -2,8 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// How much of the noise before the stub runs is kept for the error message, in bytes (BS-4).
-pub(crate) const NOISE_KEPT: usize = 8192;
+use crate::transport::tail::{NOISE_KEPT, Tail, find};
 
 /// What a marker said.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,35 +83,8 @@ impl Boot {
     pub(super) fn noise(&self) -> Vec<u8> {
         let mut noise = self.noise.clone();
         noise.extend(&self.pending);
-        noise.bytes
+        noise.bytes().to_vec()
     }
-}
-
-/// The last `NOISE_KEPT` bytes of a stream.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tail {
-    bytes: Vec<u8>,
-}
-
-impl Tail {
-    pub(super) fn extend(&mut self, data: &[u8]) {
-        self.bytes.extend_from_slice(data);
-        let over = self.bytes.len().saturating_sub(NOISE_KEPT);
-        self.bytes.drain(..over);
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    if needle.is_empty() {
-        return None;
-    }
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use tokio::sync::oneshot;
 use crate::error::{ConnectError, Error};
 use crate::session::{Answer, Outcome};
 
-/// Why a connection ended. Cheap to clone: every pending call is told.
+/// Why a connection ended. Cheap to clone: every pending call gets it.
 #[derive(Debug, Clone)]
 pub enum Failure {
-    /// It never came about.
+    /// It could not be established.
     Connect(Box<ConnectError>),
     /// It was there, and ended.
     Lost(String),

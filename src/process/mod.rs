@@ -279,7 +279,7 @@ mod tests {
             ErrorOutput::Piped,
         )
         .unwrap();
-        // Where whoever started the tests has interrupts ignored, as a shell does for what runs in the background, that is
+        // Where the tests were started with interrupts ignored, as a shell does for what runs in the background, that is
         // inherited, and a shell cannot undo it.
         let expected = if interrupts_are_ignored() {
             ExitStatus::Code(5)

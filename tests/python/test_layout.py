@@ -41,6 +41,7 @@ ORDER = [
     '_shipping.globals',
     '_shipping.source',
     '_shipping.definitions',
+    '_shipping.functions',
     '_answers',
     '_timeouts',
     '_global_proxy',
@@ -52,6 +53,11 @@ ORDER = [
     '_async',
     '_group',
     '_multi',
+    '_cluster.report',
+    '_cluster.pump',
+    '_cluster.slots',
+    '_cluster.mapping',
+    '_cluster.cluster',
     '__init__',
     'server',
     '__main__',
@@ -61,7 +67,7 @@ ORDER = [
 def modules():
     for path in sorted(PACKAGE.rglob('*.py')):
         name = '.'.join(path.relative_to(PACKAGE).with_suffix('').parts)
-        if name not in ('_pickling.__init__', '_shipping.__init__'):
+        if name not in ('_pickling.__init__', '_shipping.__init__', '_cluster.__init__'):
             yield name, ast.parse(path.read_text('utf-8'))
 
 

@@ -12,12 +12,14 @@
 )]
 
 mod cli;
+mod cluster;
 mod connection;
 mod inventory;
 mod keys;
 mod server;
 mod spec;
 mod ssh;
+mod steps;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;

@@ -42,13 +42,12 @@ impl Terminal {
     }
 }
 
-/// The columns of the terminal that stdout is; `None` where it is none.
-pub(crate) fn width() -> Option<u16> {
+/// The rows of the terminal that stderr is; `None` where it is none.
+pub(crate) fn height() -> Option<u16> {
     #[cfg(unix)]
     {
-        // Asking for the size of what is no terminal fails, which is the answer.
-        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-        Some(size.ws_col).filter(|columns| *columns > 0)
+        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+        Some(size.ws_row).filter(|rows| *rows > 0)
     }
     #[cfg(not(unix))]
     None

@@ -7,6 +7,8 @@ mod failing;
 mod ping;
 mod run;
 mod scene;
+mod shown;
+mod shown_ssh;
 mod standalone;
 mod stopping;
 mod terminal;

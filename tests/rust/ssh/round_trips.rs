@@ -59,7 +59,7 @@ async fn delayed(
     }
 }
 
-/// A relay on a thread of its own, for one connection, so that a busy test does not hold it up.
+/// A relay on a thread of its own, for one connection, so that a busy test does not delay it.
 fn relay(to: u16) -> (u16, Depths) {
     let (sender, port) = std::sync::mpsc::channel();
     let depths = Depths::default();

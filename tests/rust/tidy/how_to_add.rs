@@ -48,6 +48,8 @@ fn an_options_name_stands_in_one_file() {
         for (number, line) in source.code() {
             for name in &names {
                 let other = OTHER_MEANINGS.iter().any(|(word, _)| word == name) && !of_specs;
+                // The step through another machine has the name of its program.
+                let other = other || name == "ssh" && source.name() == "src/spec/step.rs";
                 if line.contains(&format!("\"{name}\"")) && !other {
                     findings.push(format!("{}:{}: {name}", source.name(), number + 1));
                 }
@@ -77,7 +79,7 @@ fn neighbours(source: &Source, modules: &BTreeSet<String>) -> BTreeSet<String> {
         for rest in line.split("crate::spec::").skip(1) {
             let name: String = rest
                 .chars()
-                .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+                .take_while(|character| character.is_alphanumeric() || *character == '_')
                 .collect();
             if modules.contains(&name) {
                 found.insert(name);
@@ -105,7 +107,7 @@ fn the_modules_of_specs_go_one_way() {
         .filter(|source| name(source) != "mod")
         .map(|source| (name(source), neighbours(source, &modules)))
         .collect();
-    // What imports from nobody that is left is taken away, until nothing is left or a circle is.
+    // What imports nothing that is left is taken away, until nothing is left or a circle is.
     while let Some(free) = waiting
         .iter()
         .find(|(_, wanted)| wanted.iter().all(|other| !waiting.contains_key(other)))

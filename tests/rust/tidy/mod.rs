@@ -7,8 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 23] = [
+    "visible",
     "deferred_free",
+    "retry",
     "wire",
     "pickle",
     "session",
@@ -24,6 +26,7 @@ const ORDER: [&str; 20] = [
     "transport",
     "connection",
     "client",
+    "cluster",
     "server",
     "service",
     "cli",
@@ -33,7 +36,7 @@ const ORDER: [&str; 20] = [
 /// What the crate's root gives again under a short name, and where it comes from.
 const SHORT_NAMES: [(&str, &str); 14] = [
     ("Client", "client"),
-    ("Cluster", "client"),
+    ("Cluster", "cluster"),
     ("ConnectError", "error"),
     ("Error", "error"),
     ("Fault", "error"),
@@ -43,7 +46,7 @@ const SHORT_NAMES: [(&str, &str); 14] = [
     ("RemoteObject", "client"),
     ("Value", "client"),
     ("Call", "client"),
-    ("fan_out", "client"),
+    ("fan_out", "cluster"),
     ("Arguments", "pickle"),
     ("Plain", "pickle"),
 ];
@@ -160,7 +163,7 @@ fn crate_names(line: &str) -> Vec<&str> {
         for name in names.split(',').take(if grouped { usize::MAX } else { 1 }) {
             let end = name
                 .trim_start()
-                .find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                .find(|character: char| !character.is_alphanumeric() && character != '_');
             let name = name.trim_start();
             found.push(end.map_or(name, |end| &name[..end]));
         }

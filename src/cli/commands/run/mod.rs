@@ -1,24 +1,15 @@
 //! `easycluster run`: the same program on many machines at once.
 
-mod outcome;
 pub(crate) mod program;
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::watch;
-
+use crate::cli::many::{self, ManyOptions};
 use crate::cli::terminal::failure::{self, Failure};
-use crate::cli::terminal::hosts::{self, HostOptions, Target};
-use crate::cli::terminal::lines::Format;
-use crate::cli::terminal::printer::Printer;
-use crate::cli::terminal::prompts::Terminal;
-use crate::cli::terminal::stop::{Stop, Stopper};
-use crate::connection::ConnectOptions;
-use crate::transport::Prompter;
-use crate::{Client, Error, Value, fan_out};
-use outcome::{Outcome, exit_code, report, summarize};
+use crate::cli::terminal::hosts::{self, HostOptions};
+use crate::{Client, Error, Value};
 use program::{Program, RUNNER};
 
 const EXAMPLES: &str = "\
@@ -37,7 +28,8 @@ Examples:
 Hosts are given before `--`, the script and its arguments after it.
 The program runs as `python SCRIPT ARGS` would, with empty standard input.
 Its stdout goes to stdout and its stderr to stderr, each line behind
-`HOST |` or `HOST !`.
+`HOST |` or `HOST !`. Colours stay; everything else that would act on the
+terminal is shown as text, unless --raw passes it on.
 
 --json prints objects of two kinds, one a line:
   {\"event\": \"output\", \"host\", \"stream\": \"stdout\" or \"stderr\", \"line\"}
@@ -57,9 +49,6 @@ Exit status:
 const USAGE: &str = "easycluster run [OPTIONS] SPEC... -c CODE [-- ARGS]
        easycluster run [OPTIONS] SPEC... -- SCRIPT [ARGS]";
 
-/// How long an interrupted program may take to clean up.
-const STOP_GRACE: Duration = Duration::from_secs(3);
-
 /// Run a program on many machines at once
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, override_usage = USAGE)]
@@ -69,18 +58,11 @@ pub(crate) struct Arguments {
     /// Run this code instead of a script
     #[arg(short, long, value_name = "CODE")]
     code: Option<String>,
-    /// Work on at most this many hosts at the same time
-    #[arg(short, long, value_name = "N", default_value_t = 32, value_parser = hosts::at_least_one)]
-    jobs: usize,
+    #[command(flatten)]
+    many: ManyOptions,
     /// Stop the program on a host if it runs longer than this
     #[arg(long, value_name = "SECONDS", value_parser = hosts::seconds, allow_negative_numbers = true)]
     timeout: Option<Duration>,
-    /// Print the bare lines, without the host before them
-    #[arg(long, conflicts_with = "json")]
-    no_prefix: bool,
-    /// Print one JSON object per line: each line of output, and how each host ended
-    #[arg(long)]
-    json: bool,
     /// A Python script on this machine and its arguments; `-` reads it from stdin
     #[arg(last = true, value_name = "SCRIPT [ARGS]")]
     script: Vec<OsString>,
@@ -93,144 +75,14 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         &arguments.script,
     )?;
     let targets = arguments.hosts.targets(&specs)?;
-    let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
-    let format = format_for(&arguments, &labels);
-    let printer = Arc::new(Printer::start(format, labels.clone()));
-    let terminal = Terminal::remember();
-    let runtime = crate::cli::runtime()?;
-    let (outcomes, stop) = runtime.block_on(everywhere(
-        targets,
-        Arc::new(program),
-        &arguments,
-        terminal.prompter(),
-        Arc::clone(&printer),
-    ));
-    // Ends what connections are left, and with them the last holders of the printer.
-    crate::cli::end(runtime);
-    if stop.is_some() {
-        terminal.restore();
-    }
-    if let Some(error) = Arc::into_inner(printer).and_then(Printer::close) {
-        return Ok(failure::unwritten(&error));
-    }
-    let code = exit_code(&outcomes, stop);
-    if !arguments.json {
-        summarize(&labels, &outcomes);
-    }
-    Ok(code)
-}
-
-fn format_for(arguments: &Arguments, labels: &[String]) -> Format {
-    let width = labels.iter().map(|label| label.chars().count()).max();
-    if arguments.json {
-        Format::Json
-    } else if !arguments.no_prefix {
-        Format::Prefixed {
-            width: width.unwrap_or(0),
-        }
-    } else if labels.len() == 1 {
-        Format::Raw
-    } else {
-        Format::Plain
-    }
-}
-
-/// Runs the program on all targets, and gives their outcomes in order.
-async fn everywhere(
-    targets: Vec<Target>,
-    program: Arc<Program>,
-    arguments: &Arguments,
-    prompter: Option<Prompter>,
-    printer: Arc<Printer>,
-) -> (Vec<Option<Outcome>>, Option<Stop>) {
-    let mut outcomes: Vec<Option<Outcome>> = targets.iter().map(|_| None).collect();
-    let mut stopper = Stopper::new(printer.reader_gone());
-    let stopped = stopper.subscribe();
-    let jobs = targets.into_iter().enumerate().map(|(number, target)| {
-        let job = Job {
-            number,
-            target,
-            program: Arc::clone(&program),
-            timeout: arguments.timeout,
-            prompter: prompter.clone(),
-            printer: Arc::clone(&printer),
-            stopped: stopped.clone(),
-        };
-        job.run()
-    });
-    let mut hosts = fan_out(jobs, arguments.jobs);
-    loop {
-        tokio::select! {
-            // A task that panicked has printed so; its host counts as not done.
-            ended = hosts.next() => match ended {
-                Some((number, outcome)) => outcomes[number] = Some(outcome),
-                None => break,
-            },
-            patience_over = stopper.wait() => if patience_over {
-                hosts.stop().await;
-                break;
-            },
-        }
-    }
-    (outcomes, stopper.reason())
-}
-
-/// The work on one host.
-struct Job {
-    number: usize,
-    target: Target,
-    program: Arc<Program>,
-    timeout: Option<Duration>,
-    prompter: Option<Prompter>,
-    printer: Arc<Printer>,
-    stopped: watch::Receiver<bool>,
-}
-
-impl Job {
-    async fn run(mut self) -> Outcome {
-        let started = Instant::now();
-        let outcome = if *self.stopped.borrow() {
-            Outcome::Interrupted
-        } else {
-            self.connect_and_run().await
-        };
-        let report = report(&outcome, started.elapsed());
-        self.printer.end(self.number, report);
-        outcome
-    }
-
-    async fn connect_and_run(&mut self) -> Outcome {
-        let mut options = ConnectOptions {
-            output: self.printer.sink(self.number),
-            ..ConnectOptions::default()
-        };
-        options.transport.prompter = self.prompter.clone();
-        let client = tokio::select! {
-            client = Client::begin(&self.target.spec, options) => client,
-            _ = self.stopped.changed() => return Outcome::Interrupted,
-        };
-        let client = match client {
-            Ok(client) => client,
-            Err(error) => return Outcome::Failed(error),
-        };
-        let outcome = tokio::select! {
-            outcome = run_program(&client, &self.program, self.timeout) => match outcome {
-                Ok(status) => Outcome::Ended(status),
-                Err(error) => Outcome::Failed(error),
-            },
-            _ = self.stopped.changed() => Outcome::Interrupted,
-        };
-        if matches!(outcome, Outcome::Interrupted) {
-            // Giving up the call has interrupted the program; its `finally` blocks get their time.
-            let deadline = Instant::now() + STOP_GRACE;
-            while client.connection().in_flight() > 0 && Instant::now() < deadline {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-        // Only then has everything been printed, what child processes left behind included.
-        client.close().await;
-        outcome
-    }
+    let (program, timeout) = (Arc::new(program), arguments.timeout);
+    many::on_all("run", targets, &arguments.many, move |host| {
+        let program = Arc::clone(&program);
+        let options = host.connect_options();
+        host.with_client(options, move |client| async move {
+            run_program(&client, &program, timeout).await
+        })
+    })
 }
 
 async fn run_program(

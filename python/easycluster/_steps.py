@@ -1,0 +1,1 @@
+"""Steps between the login and the interpreter, as values."""
