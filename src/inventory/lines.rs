@@ -56,37 +56,35 @@ fn add(
     let mut specs = Vec::new();
     expand_word(word, &mut specs).map_err(|error| error.at(place.as_str()))?;
     for spec in specs {
-        let name = name_of(&spec).map_err(|error| error.at(place.as_str()))?;
+        let parsed = parse(&spec).map_err(|error| error.at(place.as_str()))?;
+        let mut without_user = parsed.clone();
+        without_user.user = None;
+        let name = without_user.label();
         // The short name, or the whole spec where another one has that.
         let taken = groups
             .find_host(&name)
             .and_then(|host| groups.hosts.get(host))
             .is_some_and(|host| host.spec.as_ref() != Some(&spec));
-        let name = if taken { spec.clone() } else { name };
+        let name = if taken { parsed.to_string() } else { name };
         let known = groups.find_host(&name).is_some();
         let host = groups.host(&name, group, &place)?;
         if known {
-            groups
-                .warnings
-                .push(format!("{place}: {spec} is in the list already"));
-        } else if let Some(host) = groups.hosts.get_mut(host) {
+            let warning = format!("{place}: {name} is in the list already, and counts once");
+            groups.warnings.push(warning);
+        } else if let Some(host) = groups.host_mut(host) {
             host.spec = Some(spec);
         }
     }
     Ok(())
 }
 
-/// What patterns call the host of a spec: its `name=`, or its host and port.
-fn name_of(spec: &str) -> Result<String, InventoryError> {
+fn parse(spec: &str) -> Result<ConnectionSpec, InventoryError> {
     let options = ParseOptions {
         ssh_without_key: true,
         ..ParseOptions::default()
     };
-    let parsed = ConnectionSpec::parse_with(spec, &options)
-        .map_err(|error| InventoryError::new(error.to_string()))?;
-    let mut without_user = parsed;
-    without_user.user = None;
-    Ok(without_user.label())
+    ConnectionSpec::parse_with(spec, &options)
+        .map_err(|error| InventoryError::new(error.to_string()))
 }
 
 /// Whether a text is a list of specs and no inventory in INI form: a word in front has what only specs have.

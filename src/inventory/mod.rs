@@ -31,8 +31,9 @@ mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use groups::{Groups, Variables};
+use groups::{Groups, Host, Share};
 use variables::Wanted;
 
 use crate::Plain;
@@ -116,7 +117,7 @@ impl Inventory {
 
     /// The hosts that patterns choose, as Ansible does: a group, a host, a glob or `~regex`, several with colons or commas between,
     /// `&` for hosts that must also match, `!` for those to leave out, `group[0:3]` for some of a group. `@group` is a group too, and
-    /// `web[01-20]` the hosts of those names.
+    /// `web[01-20]` the hosts of those names, also where `web` is a group.
     ///
     /// # Errors
     /// A name that is neither a group nor a host, and patterns that choose no host.
@@ -125,71 +126,45 @@ impl Inventory {
     }
 
     fn chosen(&self, numbers: &[usize]) -> Vec<InventoryHost> {
-        let groups_of = self.groups.groups_of(numbers);
-        let hosts = numbers
-            .iter()
-            .filter_map(|number| self.groups.hosts.get(*number));
-        let made = hosts.zip(groups_of).map(|(host, groups)| {
-            let groups = groups
-                .iter()
-                .filter_map(|number| self.groups.groups.get(*number));
-            let mut variables = Variables::new();
-            let mut names = Vec::new();
-            for group in groups {
-                let own = group.variables.iter();
-                variables.extend(own.map(|(name, value)| (name.clone(), value.clone())));
-                if group.name != groups::ALL {
-                    names.push(group.name.clone());
-                }
-            }
-            let own = host.variables.iter();
-            variables.extend(own.map(|(name, value)| (name.clone(), value.clone())));
-            names.sort();
-            InventoryHost {
-                name: host.name.clone(),
-                port: host.port,
-                spec: host.spec.clone(),
-                place: host.place.clone(),
-                variables,
-                groups: names,
-            }
+        let hosts = numbers.iter().filter_map(|number| {
+            let host = self.groups.hosts.get(*number)?;
+            Some(InventoryHost {
+                host: Arc::clone(host),
+                share: self.groups.share_of(*number),
+            })
         });
-        made.collect()
+        hosts.collect()
     }
 }
 
 /// A host that an [`Inventory`] has chosen, with all variables that are valid for it.
 #[derive(Debug, Clone)]
 pub struct InventoryHost {
-    name: String,
-    port: Option<u16>,
-    spec: Option<String>,
-    place: String,
-    variables: Variables,
-    groups: Vec<String>,
+    host: Arc<Host>,
+    share: Arc<Share>,
 }
 
 impl InventoryHost {
     /// What the inventory calls it.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.host.name
     }
 
     /// The groups that it is in, sorted; `all` is not named.
-    pub fn groups(&self) -> &[String] {
-        &self.groups
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.share.groups.iter().map(|name| &**name)
     }
 
     /// The file and the line that first named it.
     pub fn place(&self) -> &str {
-        &self.place
+        &self.host.place
     }
 
     /// Its variables and those of its groups. Those that Ansible Vault has encrypted are left out.
     pub fn variables(&self) -> BTreeMap<&str, &Plain> {
-        let known = self.variables.iter();
+        let known = self.share.variables.iter().chain(&self.host.variables);
         known
-            .filter_map(|(name, variable)| Some((name.as_str(), variable.value.as_ref()?)))
+            .filter_map(|(name, variable)| Some((&**name, variable.value.as_ref()?)))
             .collect()
     }
 
@@ -212,9 +187,9 @@ impl InventoryHost {
     /// # Errors
     /// As [`InventoryHost::spec`].
     pub fn spec_with(&self, options: &ParseOptions<'_>) -> Result<ConnectionSpec, InventoryError> {
-        match &self.spec {
+        match &self.host.spec {
             Some(text) => ConnectionSpec::parse_with(text, options)
-                .map_err(|error| InventoryError::new(error.to_string()).at(self.place.as_str())),
+                .map_err(|error| InventoryError::new(error.to_string()).at(self.place())),
             None => self.wanted().spec(),
         }
     }
@@ -229,10 +204,8 @@ impl InventoryHost {
 
     fn wanted(&self) -> Wanted<'_> {
         Wanted {
-            name: &self.name,
-            port: self.port,
-            place: &self.place,
-            variables: &self.variables,
+            host: &self.host,
+            share: &self.share,
         }
     }
 }

@@ -111,13 +111,20 @@ fn matching(groups: &Groups, word: &str) -> Result<Vec<usize>, InventoryError> {
     }
     if let Some(name) = word.strip_prefix('@') {
         return match groups.find_group(name) {
-            Some(group) => Ok(groups.hosts_of(group)),
+            Some(group) => Ok(groups.hosts_of(&[group])),
             None => Err(unknown(groups, name, "group")),
         };
     }
-    if !word.starts_with('~')
-        && let Some((base, subscript)) = subscripted(word)
+    if word.starts_with('~') {
+        return by_expression(groups, word);
+    }
+    // `web[01-20]` names hosts also where there is a group `web`, which Ansible takes some of.
+    if word.contains('-')
+        && let Some(hosts) = in_range(groups, word)?
     {
+        return Ok(hosts);
+    }
+    if let Some((base, subscript)) = subscripted(word) {
         let hosts = by_expression(groups, base)?;
         if !hosts.is_empty() {
             return subscript.of(&hosts).ok_or_else(|| {
@@ -126,27 +133,32 @@ fn matching(groups: &Groups, word: &str) -> Result<Vec<usize>, InventoryError> {
         }
     }
     let found = by_expression(groups, word)?;
-    if !found.is_empty() || word.starts_with('~') {
+    if !found.is_empty() {
         return Ok(found);
     }
     // Ansible has no ranges here, but knows no other meaning either.
-    if word.contains('[')
-        && let Ok(names) = expand(word)
-        && names.iter().any(|name| groups.find_host(name).is_some())
-    {
-        let mut hosts = Vec::new();
-        for name in &names {
-            match groups.find_host(name) {
-                Some(host) => hosts.push(host),
-                None => return Err(unknown(groups, name, "host")),
-            }
-        }
+    if let Some(hosts) = in_range(groups, word)? {
         return Ok(hosts);
     }
     if word.contains(['*', '?', '[']) || groups.find_group(word).is_some() || word == ALL {
         return Ok(Vec::new());
     }
     Err(unknown(groups, word, "host or group"))
+}
+
+/// The hosts of a range, if the inventory has any of them; then it must have all.
+fn in_range(groups: &Groups, word: &str) -> Result<Option<Vec<usize>>, InventoryError> {
+    let Some(names) = word.contains('[').then(|| expand(word).ok()).flatten() else {
+        return Ok(None);
+    };
+    let hosts: Vec<Option<usize>> = names.iter().map(|name| groups.find_host(name)).collect();
+    if hosts.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    match names.iter().zip(&hosts).find(|(_, host)| host.is_none()) {
+        Some((name, _)) => Err(unknown(groups, name, "host")),
+        None => Ok(Some(hosts.into_iter().flatten().collect())),
+    }
 }
 
 /// A name that the inventory does not have; the one that is probably meant.
@@ -182,16 +194,8 @@ fn by_expression(groups: &Groups, word: &str) -> Result<Vec<usize>, InventoryErr
                 .is_some_and(|group| name.matches(&group.name))
         })
         .collect();
-    let mut found = Vec::new();
-    let mut there = HashSet::new();
-    for group in &matching {
-        found.extend(
-            groups
-                .hosts_of(*group)
-                .into_iter()
-                .filter(|host| there.insert(*host)),
-        );
-    }
+    let mut found = groups.hosts_of(&matching);
+    let mut there: HashSet<usize> = found.iter().copied().collect();
     if matching.is_empty() || word.starts_with('~') || word.contains(['.', '?', '*', '[']) {
         let hosts = groups.hosts.iter().enumerate();
         let hosts = hosts.filter(|(_, host)| name.matches(&host.name));

@@ -1,17 +1,14 @@
 //! The variables of Ansible that say how to connect, as a connection spec.
 
 use super::InventoryError;
-use super::groups::{Variable, Variables};
+use super::groups::{Host, Share, Variable};
 use crate::Plain;
-use crate::spec::{ConnectionSpec, Host, SshChoice};
+use crate::spec::{ConnectionSpec, Host as SpecHost, SshChoice};
 
-/// A host of an inventory, as much of it as a connection needs.
+/// A host of an inventory, and what it takes from its groups.
 pub(super) struct Wanted<'a> {
-    pub(super) name: &'a str,
-    pub(super) port: Option<u16>,
-    pub(super) place: &'a str,
-    /// Its own and those of its groups.
-    pub(super) variables: &'a Variables,
+    pub(super) host: &'a Host,
+    pub(super) share: &'a Share,
 }
 
 /// Names of each variable, those that count more first.
@@ -42,18 +39,24 @@ const AUTOMATIC: &[&str] = &["auto", "auto_legacy", "auto_silent", "auto_legacy_
 const OWN_PYTHON: &str = "ansible_playbook_python";
 
 impl Wanted<'_> {
+    /// A variable of the host, or else of its groups.
+    fn variable(&self, name: &str) -> Option<&Variable> {
+        let own = self.host.variables.get(name);
+        own.or_else(|| self.share.variables.get(name))
+            .map(|found| &**found)
+    }
+
     fn wrong(&self, variable: &str, reason: impl std::fmt::Display) -> InventoryError {
         let place = self
-            .variables
-            .get(variable)
-            .map_or(self.place, |found| found.place.as_str());
-        InventoryError::new(format!("{}: {variable}: {reason}", self.name)).at(place)
+            .variable(variable)
+            .map_or(&self.host.place, |found| &found.place);
+        InventoryError::new(format!("{}: {variable}: {reason}", self.host.name)).at(place.as_str())
     }
 
     /// The first of these variables that is set, and its name. What is empty counts as not set.
     fn find<'n>(&self, names: &[&'n str]) -> Result<Option<(&'n str, String)>, InventoryError> {
         for name in names {
-            if let Some(variable) = self.variables.get(*name)
+            if let Some(variable) = self.variable(name)
                 && let Some(text) = self.text(name, variable)?
             {
                 return Ok(Some((*name, text)));
@@ -85,7 +88,7 @@ impl Wanted<'_> {
                 )
                 .with_hint(format!(
                     "write the value itself; `ansible -i FILE {} -m debug -a var={name}` prints it",
-                    self.name
+                    self.host.name
                 )));
         }
         Ok(Some(text).filter(|text| !text.is_empty()))
@@ -124,26 +127,26 @@ impl Wanted<'_> {
             }
         };
         let mut spec = if is_local {
-            ConnectionSpec::for_host(Host::Local)
+            ConnectionSpec::for_host(SpecHost::Local)
         } else {
             self.remote()?
         };
         self.interpreter(is_local, &mut spec)?;
         self.rights(&mut spec)?;
-        spec.name = Some(self.name.to_owned());
+        spec.name = Some(self.host.name.to_owned());
         Ok(spec)
     }
 
     fn remote(&self) -> Result<ConnectionSpec, InventoryError> {
         let (variable, host) = match self.find(HOST)? {
             Some((variable, host)) => (variable, host),
-            None => ("name", self.name.to_owned()),
+            None => ("name", self.host.name.to_owned()),
         };
         let mut spec = ConnectionSpec::for_head(&host)
             .map_err(|reason| self.wrong(variable, format!("{host:?}: {reason}")))?;
         spec.ssh = Some(SshChoice::Yes);
         spec.port = match self.find(PORT)? {
-            None => self.port,
+            None => None,
             Some((variable, text)) => {
                 let port = text.parse().ok().filter(|port| *port != 0);
                 let wrong = || self.wrong(variable, format!("{text:?} is not a port: 1 to 65535"));
@@ -180,8 +183,7 @@ impl Wanted<'_> {
 
     fn interpreter(&self, is_local: bool, spec: &mut ConnectionSpec) -> Result<(), InventoryError> {
         let text = self
-            .variables
-            .get("ansible_python_interpreter")
+            .variable("ansible_python_interpreter")
             .and_then(|found| found.value.as_ref());
         let text = text.and_then(Plain::as_str).unwrap_or_default();
         if AUTOMATIC.contains(&text) || (is_local && text.contains(OWN_PYTHON)) {
