@@ -90,6 +90,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connection::Connection>()?;
     module.add_class::<connect::Opening>()?;
     module.add_class::<spec::Spec>()?;
+    module.add_class::<spec::AskedPassword>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,

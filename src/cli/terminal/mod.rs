@@ -5,4 +5,5 @@ pub(crate) mod hosts;
 pub(crate) mod lines;
 pub(crate) mod printer;
 pub(crate) mod prompts;
+pub(crate) mod steps;
 pub(crate) mod stop;
