@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Union
 
-from ._native import AskedPassword
+from ._native import AskedPassword as AskedPassword
 
 Secret = Union[str, AskedPassword, None]
 """A password: as text, or AskedPassword() to have the user asked once for all clients that have the same one. It is typed only
