@@ -1,10 +1,9 @@
 """Steps between the login and the interpreter: the keywords, what a client does behind them, that passwords are shown nowhere."""
 
+import easycluster
 import pytest
 from support.interpreters import interpreters
 from support.machine import Machine
-
-import easycluster
 
 SESAME = "open-Sesame-1"
 SETUP = """
