@@ -134,6 +134,15 @@ impl Machine {
         .await;
     }
 
+    /// Ends sshd's own processes for the sessions: connections break.
+    pub fn break_sessions(&self) {
+        for process in self.session_processes() {
+            if process.command.starts_with("sshd: ") {
+                process.kill();
+            }
+        }
+    }
+
     /// Runs a shell script there as root, and gives what it printed.
     pub fn run(&self, script: &str) -> String {
         let init = processes::descendants(self.child.id() as i32)

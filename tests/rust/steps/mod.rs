@@ -1,5 +1,7 @@
 //! Steps between the login and the interpreter, on machines of their own: real sudo, su, doas, chroot, nsenter, ssh.
 
+mod ending;
+mod secrets;
 mod sudo;
 mod ways;
 
