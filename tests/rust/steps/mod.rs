@@ -1,8 +1,10 @@
 //! Steps between the login and the interpreter, on machines of their own: real sudo, su, doas, chroot, nsenter, ssh.
 
 mod ending;
+mod round_trips;
 mod secrets;
 mod sudo;
+mod transports;
 mod ways;
 
 use std::sync::{Arc, Mutex};
