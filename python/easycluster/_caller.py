@@ -22,6 +22,7 @@ from ._responses import NonblockingResponse, RemoteException, Target, Ticket, al
 from ._shipping.definitions import definitions_module
 from ._shipping.source import shipped
 from ._spec import Path, parse
+from ._steps import Step
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -48,6 +49,8 @@ class SpecOptions(TypedDict, total=False):
     name: str | None
     ahead: int | None
     max_result: int | str | None
+    then: str | Step | Sequence[str | Step] | None
+    become: str | None
 
 
 class Caller(Receiver):

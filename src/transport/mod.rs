@@ -223,6 +223,11 @@ pub async fn start_stub(
 ) -> Result<Started, ConnectError> {
     let steps: Vec<Step> = spec.steps().cloned().collect();
     let label = spec.label();
+    // Batch mode holds for questions on the way too.
+    let mut silent = options.clone();
+    if spec.batch == Some(true) {
+        silent.prompter = None;
+    }
     let bootstrap = steps::behind(&label, bootstrap, &steps)?;
     let mut starts = 1;
     loop {
@@ -231,7 +236,7 @@ pub async fn start_stub(
             return Ok(started);
         }
         let process = &mut started.process;
-        let gone = steps::go_through(&label, &steps, &started.bootstrap, process, options).await;
+        let gone = steps::go_through(&label, &steps, &started.bootstrap, process, &silent).await;
         match gone {
             Ok(first) => {
                 started.first = first;

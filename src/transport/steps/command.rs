@@ -73,7 +73,14 @@ fn behind(step: &Step, index: usize, tokens: &Tokens, inner: Vec<String>) -> Vec
             }
             add(&["--"]);
         }
-        Step::Chroot { directory } => add(&["chroot", directory]),
+        // Only root's PATH leads to it on some systems.
+        Step::Chroot { directory } => add(&[
+            "/bin/sh",
+            "-c",
+            "PATH=$PATH:/usr/sbin:/sbin;exec chroot \"$@\"",
+            "sh",
+            directory,
+        ]),
         Step::Lxc { container } | Step::Incus { container } => {
             add(&[
                 step.name(),
@@ -175,7 +182,10 @@ mod tests {
             ),
             ("nsenter/7", "exec nsenter -t 7 -a -- x"),
             ("nsenter/7/mn", "exec nsenter -t 7 -m -n -- x"),
-            ("chroot/srv/a b", "exec chroot '/srv/a b' x"),
+            (
+                "chroot/srv/a b",
+                r#"exec /bin/sh -c 'PATH=$PATH:/usr/sbin:/sbin;exec chroot "$@"' sh '/srv/a b' x"#,
+            ),
             ("lxc/a", "exec lxc exec '--mode=non-interactive' a -- x"),
             ("incus/a", "exec incus exec '--mode=non-interactive' a -- x"),
             (

@@ -151,7 +151,12 @@ const SIGNS: &[Sign] = &[
     },
     Sign {
         steps: &["doas"],
-        printed: &["doas is not enabled", "doas.conf", "not installed setuid"],
+        printed: &[
+            "doas is not enabled",
+            "doas.conf",
+            "not installed setuid",
+            "syntax error",
+        ],
         means: "doas is not set up there",
         hint: "write its configuration, or take sudo/{0}",
     },
