@@ -19,6 +19,7 @@ mod deferred_free;
 mod descriptors;
 mod dial;
 pub mod error;
+mod files;
 pub mod keys;
 mod pickle;
 #[cfg(feature = "python")]
