@@ -21,6 +21,7 @@ mod deferred_free;
 mod descriptors;
 mod dial;
 pub mod error;
+mod files;
 pub mod inventory;
 pub mod keys;
 mod pickle;
