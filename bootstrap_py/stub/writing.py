@@ -24,6 +24,13 @@ class Pieces(list):
         return list(self) if sum([len(piece) for piece in self]) > wire.CHUNK else b''.join(self)
 
 
+class Kept(object):
+    """A result that stays here, whatever it is (ME-30)."""
+
+    def __init__(self, value):
+        self.value = value
+
+
 def export_of(value):
     """The export of what stays here; None for what is sent by value."""
     if type(value) in BUILT_IN and not exports.singletons or isinstance(value, type):
@@ -81,6 +88,10 @@ UNAME = 'system', 'node', 'release', 'version', 'machine', 'processor'
 
 def result(machine, value):
     """A value as (kind, flags, data)."""
+    if type(value) is Kept:
+        value = value.value
+        references.of(machine).keep(value, export_of(value) or exports.resolve(
+            exports.class_of(value), ('@auto',), ('@auto',), (), None))
     if machine.peer == 'rust':
         pieces = Pieces()
         # The quick way asks only about what is not built-in, which is no plain data.
@@ -102,7 +113,7 @@ def pickled(machine, value, buffers):
     sent = []
 
     def identify(item):
-        export = export_of(item)
+        export = held.kept.get(id(item)) or export_of(item)
         if export is None:
             return late.not_text(item) or named(item)
         number = held.add(item)
@@ -115,9 +126,13 @@ def pickled(machine, value, buffers):
             return True
         buffers.append(view)
 
+    def slow(item):
+        return held.kept.get(id(item)) or stays(item)
+
     pieces = Pieces()
     try:
-        if exports.singletons or not late.dump(value, pieces, machine.protocol, stays, take, True):
+        if exports.singletons or id(value) in held.kept or not late.dump(
+                value, pieces, machine.protocol, held.kept and slow or stays, take, True):
             del pieces[:]
             if buffers:
                 del buffers[:]
@@ -143,7 +158,7 @@ def plain_result(machine, value):
 def plain(held, value, sent):
     """A value as plain data and tagged references; each object counts once in a result."""
     kind = type(value)
-    export = export_of(value)
+    export = held.kept.get(id(value)) or export_of(value)
     if export:
         if id(value) not in sent:
             sent[id(value)] = held.add(value)

@@ -112,7 +112,10 @@ class Answers:
             orig = pickle.UnpicklingError('%s cannot read the arguments: %s: %s' % (self._peername, name, message))
             return RemoteException(orig, text)
         if kind == 'pickle':
-            orig = pickle.PicklingError('%s cannot send the result: %s: %s' % (self._peername, name, message))
+            orig = pickle.PicklingError(
+                '%s cannot send the result: %s: %s. With keep=True, the call gives a proxy for it; make_server_class(its class) '
+                'in definitions does so for every instance' % (self._peername, name, message)
+            )
             return RemoteException(orig, text)
         orig = None
         refusal = None
