@@ -36,6 +36,7 @@ ORDER = [
     '_pickling.named_tuples',
     '_pickling.arrays',
     '_pickling.policy',
+    '_pickling.refusals',
     '_pickling.unpickler',
     '_pickling.references',
     '_pickling.encode',

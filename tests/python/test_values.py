@@ -16,7 +16,7 @@ import sys
 import urllib.parse
 
 import pytest
-from easycluster import RemoteException
+from easycluster import Refused, RemoteException
 
 
 @pytest.fixture
@@ -294,3 +294,81 @@ def test_queue_errors_of_any_version(there):
         there, 'import sys\nq = __import__("queue" if sys.version_info[0] > 2 else "Queue")\nq.Queue().get(False)'
     )
     assert type(error) is queue.Empty
+
+
+def test_one_error_tells_every_name_that_is_refused(there):
+    there.execblock('import email.message, random')
+    with pytest.raises(Refused) as info:
+        there.eval('[random.Random(1), [email.message.Message()] if str is not bytes else [], random.Random(2)]')
+    assert 'random.Random' in str(info.value)
+    if there.sys.version_info.value > (3,):
+        assert 'email.message.Message' in str(info.value)
+        assert "allow=['email', 'random']" in str(info.value)
+
+
+def test_many_small_buffers_go_in_one_argument(there):
+    if there.sys.version_info.value >= (3, 8):
+        assert there.call('len', [pickle.PickleBuffer(bytearray(8)) for _ in range(70_000)]) == 70_000
+        # Large ones are sent beside the pickle all the same.
+        assert there.call('len', [pickle.PickleBuffer(bytearray(100_000)) for _ in range(3)]) == 3
+
+
+ALLOWED = '''
+import sys
+class Made(object):
+    def __init__(self, value): self.value = value
+    @classmethod
+    def again(cls, value): return cls(value)
+    def __reduce__(self): return self.again, (self.value,)
+    def __eq__(self, other): return self.value == other.value
+'''
+
+
+def test_methods_of_allowed_classes_that_make_instances_are_called(connect, tmp_path, monkeypatch):
+    (tmp_path / 'made_elsewhere').mkdir()
+    (tmp_path / 'made_elsewhere' / '__init__.py').write_text('')
+    (tmp_path / 'made_elsewhere' / 'inner.py').write_text(ALLOWED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for allow in (['made_elsewhere'], ['made_elsewhere.inner'], ['made_elsewhere.inner.Made']):
+        client = connect(allow=allow)
+        client.execblock('import sys; sys.path.insert(0, %r)\nimport made_elsewhere.inner' % str(tmp_path))
+        assert client.eval('made_elsewhere.inner.Made(7)').value == 7
+    client = connect()
+    client.execblock('import sys; sys.path.insert(0, %r)\nimport made_elsewhere.inner' % str(tmp_path))
+    with pytest.raises(Refused):
+        client.eval('made_elsewhere.inner.Made(7)')
+
+
+def test_a_file_beside_the_program_is_not_imported_for_a_server(connect, tmp_path):
+    """A server names modules of Python's own library, and gets those."""
+    for name in ('statistics.py', 'sched.py'):
+        (tmp_path / name).write_text(
+            'open(%r, "w").close()\nclass StatisticsError(Exception): pass\n' % str(tmp_path / 'ran')
+        )
+    program = """
+import sys
+sys.path.insert(0, %r)
+from easycluster._pickling.policy import Policy
+from easycluster import Refused
+try:
+    print(Policy().find('sched', 'StatisticsError').value)
+except Refused:
+    print('refused')
+""" % str(tmp_path)
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == 'refused\n', done.stderr
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('name', [
+    ('this', 'c'), ('antigravity', 'x'), ('idlelib.idle', 'x'), ('test.autotest', 'x'), ('os', 'system'), ('subprocess', 'Popen'),
+    ('shutil', 'rmtree'), ('io', 'open'), ('builtins', 'eval'), ('os', 'sys.modules'), ('signal', 'signal'), ('socket', 'os.system'),
+    ('collections', 'namedtuple'), ('importlib', 'import_module'), ('json', 'JSONDecoder'), ('json', 'decoder.JSONDecodeError'),
+])  # fmt: skip
+def test_no_rule_finds_what_acts(name):
+    from easycluster._pickling.policy import Policy
+
+    imported = set(sys.modules)
+    with pytest.raises(Refused):
+        Policy().find(*name)
+    assert not {'this', 'antigravity', 'idlelib.idle', 'test.autotest'} & (set(sys.modules) - imported)
