@@ -21,6 +21,11 @@ def perform(worker, kind, flags, request, payload):
     machine = worker.machine
     content = unpickle(worker, flags, request, payload)
     worker.stop(request)
+    return do(machine, kind, content)
+
+
+def do(machine, kind, content):
+    """What a request of that kind with that content does."""
     if kind == wire.CALL:
         return calls.call(machine, *content)
     if kind == wire.METHOD:
