@@ -9,6 +9,10 @@ PY3, VERSION, pickle, text_type = compat.PY3, compat.VERSION, compat.pickle, com
 NEW_SESSION = PY3 and {'start_new_session': True} or {'preexec_fn': os.setsid}
 # Not in 2.6, to which clients send nothing that needs it.
 filled = getattr(compat.builtins, 'memoryview', None)
+# Whether a signal reaches a thread that waits for a lock; whether the collector calls every __del__ with nothing gone.
+WAITS_END, COLLECTS_ALL = VERSION >= (3, 2), VERSION >= (3, 4)
+# Whether multiprocessing can start child processes anew.
+SPAWNS = VERSION >= (3, 4)
 
 
 def native_source(source):

@@ -5,6 +5,8 @@ compat = load('compat')
 wire = load('wire')
 calls = load('calls')
 threads = load('threads')
+# What the client holds here is given up in order.
+load('requests')
 MAX_CLASSES, MAX_CLASS_BYTES = 4096, 8388608
 
 

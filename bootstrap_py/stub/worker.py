@@ -123,6 +123,8 @@ class Worker(wire.Seldom):
                         else:
                             value = function(*args, **kwargs)
                     elif kind == wire.CLOSE:
+                        # They hold the definitions.
+                        find = function = None
                         calls.finish(machine)
                     else:
                         value = load('requests').perform(self, kind, flags, request, payload)
@@ -283,8 +285,6 @@ class Machine(wire.Seldom):
         """Drops what is queued, and lets the main thread end everything after what it runs."""
         for worker in list(self.alive):
             worker.queue.clear()
-        if 'atexit' in sys.modules:
-            self.start(self.end)
         self.main.queue.append((wire.CLOSE, 0, 0, b'', 0))
         self.roused.append(self.main)
 
