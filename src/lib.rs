@@ -20,6 +20,9 @@ mod descriptors;
 mod dial;
 pub mod error;
 mod files;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod keys;
 mod pickle;
 #[cfg(feature = "python")]

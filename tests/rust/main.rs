@@ -13,6 +13,7 @@
 
 mod cli;
 mod connection;
+mod fuzz;
 mod keys;
 mod server;
 mod spec;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "visible",
     "files",
     "deferred_free",
@@ -23,6 +23,7 @@ const ORDER: [&str; 21] = [
     "descriptors",
     "dial",
     "transport",
+    "fuzz",
     "connection",
     "client",
     "server",
