@@ -7,4 +7,5 @@ pub(crate) mod lines;
 pub(crate) mod printer;
 pub(crate) mod prompts;
 pub(crate) mod screen;
+pub(crate) mod ssh_options;
 pub(crate) mod stop;

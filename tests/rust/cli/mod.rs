@@ -4,6 +4,7 @@ mod demo;
 mod embedded_sshd;
 mod examples;
 mod failing;
+mod hosts;
 mod ping;
 mod run;
 mod scene;
