@@ -88,7 +88,7 @@ def ready(worker):
 def finish(machine):
     """Runs exit handlers, sends what they printed, and ends; called in the main thread (ME-15)."""
     try:
-        # Where nobody has imported it, nobody has registered anything.
+        # If it was never imported, nothing is registered.
         if 'atexit' in sys.modules:
             sys.modules['atexit']._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):

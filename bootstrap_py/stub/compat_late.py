@@ -1,7 +1,11 @@
 # Every difference between Python 2.6 and 3.14 that a first call does not meet: source, methods, values of all sorts.
+import os
+
 compat = load('compat')
 
 PY3, VERSION, pickle, text_type = compat.PY3, compat.VERSION, compat.pickle, compat.text_type
+# How subprocess starts a process in a session of its own; before 3.2 by a function, of which 3.12 warns.
+NEW_SESSION = PY3 and {'start_new_session': True} or {'preexec_fn': os.setsid}
 # Not in 2.6, to which clients send nothing that needs it.
 filled = getattr(compat.builtins, 'memoryview', None)
 

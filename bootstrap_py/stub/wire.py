@@ -109,7 +109,7 @@ class Link(Seldom):
         pending = self.pending
         writing = self.writing
         while pending:
-            # Who makes much waits for the connection; without that, memory would fill with answers.
+            # A thread that makes much waits for the connection; without that, memory would fill with answers.
             if not writing.acquire(len(pending) > 64 and sum([len(frame) for frame in pending[:]]) > MAX_PAYLOAD):
                 return
             try:

@@ -42,12 +42,12 @@ class Worker(wire.Seldom):
         self.wake.acquire()
         # Finished frames that wait for the rest of the batch.
         self.held = []
-        # Bytes of requests: arrived and dropped, which who reads counts; taken, and returned as credit, which
+        # Bytes of requests: arrived and dropped, which the reader counts; taken, and returned as credit, which
         # the thread itself counts. Two threads that change one number would lose a change now and then.
         self.arrived = self.dropped = self.taken = self.returned = 0
 
     def work(self):
-        """Runs queued requests, and reads when nobody else does, until told to end."""
+        """Runs queued requests, and reads when no other thread does, until it is to end."""
         self.ident = compat.thread.get_ident()
         machine = self.machine
         reading = machine.link.reading
@@ -240,7 +240,7 @@ class Machine(wire.Seldom):
         if me in roused:
             roused.remove(me)
         passed = me and len(roused) == 1 and not (me.queue or me.one_shot or roused[0].ended)
-        # Released before anyone is roused: who finishes his request at once must find it free.
+        # Released before any thread is roused: one that finishes its request at once must find it free.
         self.link.reading.release()
         for worker in roused:
             # Not to one that could not be started.
@@ -301,7 +301,7 @@ class Machine(wire.Seldom):
             try:
                 self.start(self.tick)
             except compat.thread.error:
-                # Then nobody reads while a call runs.
+                # Then no thread reads while a call runs.
                 pass
 
     def tick(self):
@@ -314,7 +314,7 @@ class Machine(wire.Seldom):
             time.sleep(0.005)
             if self.is_busy():
                 load('ticker').tick(self)
-            # Told first and looked after again second, while who runs does it the other way round.
+            # Set first and checked again second, while a thread that runs does it the other way round.
             self.ticker_parked = True
             if not self.is_busy():
                 self.ticker_wake.acquire()

@@ -47,6 +47,23 @@ from ._spec import (
     read_key_file,
     write_key_file,
 )
+
+# Reached by their full names only: `from easycluster import *` gives no names as short as these.
+from ._steps import AskedPassword as AskedPassword
+from ._steps import Chroot as Chroot
+from ._steps import Doas as Doas
+from ._steps import Docker as Docker
+from ._steps import Incus as Incus
+from ._steps import Kubectl as Kubectl
+from ._steps import Lxc as Lxc
+from ._steps import Machinectl as Machinectl
+from ._steps import Nsenter as Nsenter
+from ._steps import Podman as Podman
+from ._steps import Run as Run
+from ._steps import Ssh as Ssh
+from ._steps import Step as Step
+from ._steps import Su as Su
+from ._steps import Sudo as Sudo
 from ._threaded import AutoThreadingClient, ThreadedClient
 
 RemoteProxy = _objects.RemoteProxy
@@ -83,9 +100,9 @@ __all__ = [
     'ClusterError',
     'ConnectError',
     'ConnectReport',
-    'Connection',
     'ConnectRefusedError',
     'ConnectTimeoutError',
+    'Connection',
     'ConnectionLost',
     'DefaultRemoteProxy',
     'HostLost',

@@ -141,7 +141,7 @@ class Answers:
 
 
 def _shown(value: Any, key: str) -> str:
-    """A text of an ERROR, made safe to show; bytes are a Python 2 server's text that is no UTF-8."""
+    """A text of an ERROR, made safe to show; bytes are a Python 2 server's text that is not UTF-8."""
     if type(value) is bytes:
         value = value.decode('utf-8', 'backslashreplace')
     if type(value) is not str:

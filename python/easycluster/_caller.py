@@ -22,6 +22,7 @@ from ._responses import NonblockingResponse, RemoteException, Target, Ticket, al
 from ._shipping.definitions import definitions_module
 from ._shipping.source import shipped
 from ._spec import Path, parse
+from ._steps import Step
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -48,6 +49,8 @@ class SpecOptions(TypedDict, total=False):
     name: str | None
     ahead: int | None
     max_result: int | str | None
+    then: str | Step | Sequence[str | Step] | None
+    become: str | None
 
 
 class Caller(Receiver):
@@ -347,7 +350,7 @@ class Caller(Receiver):
         if isinstance(exc.orig, (ConnectionError, CallCancelled)):
             return
         self.report_exception(exc)
-        # Nothing works as meant without the definitions, so everybody is told.
+        # Nothing works as meant without the definitions, so every call gets the reason.
         self.close(exc)
 
     def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:

@@ -218,7 +218,11 @@ impl Wanted<'_> {
             Some((_, password)) => step.with_password(Password::given(password)),
             None => step,
         };
-        *spec = spec.clone().with_step(step);
+        if let Step::Sudo { .. } = step {
+            spec.become_step = Some(step);
+        } else {
+            *spec = spec.clone().with_step(step);
+        }
         Ok(())
     }
 

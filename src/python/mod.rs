@@ -116,6 +116,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<joining::Joining>()?;
     module.add_class::<balancer::Balancer>()?;
     module.add_class::<spec::Spec>()?;
+    module.add_class::<spec::AskedPassword>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,

@@ -13,6 +13,7 @@
 
 mod cli;
 mod cluster;
+mod command;
 mod connection;
 mod inventory;
 mod keys;

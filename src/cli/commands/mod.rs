@@ -4,6 +4,7 @@ pub(crate) mod completions;
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod demo;
+pub(crate) mod exec;
 pub(crate) mod hosts;
 pub(crate) mod keygen;
 pub(crate) mod ping;

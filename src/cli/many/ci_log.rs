@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::record::{Reader, Record};
 use super::summary;
 use crate::cli::terminal::ci::{Ci, defused};
-use crate::cli::terminal::lines::{Format, LineCutter, Stream};
+use crate::cli::terminal::lines::{Format, LineCutter, Stream, write_out};
 use crate::cli::terminal::printer::Report;
 use crate::error::{one_line, printable};
 
@@ -123,20 +123,24 @@ impl CiLog {
             Some(hint) => format!("{message}\nhint: {hint}"),
             None => message,
         };
-        let mut out = io::stdout().lock();
-        match self.ci {
-            Ci::GitHub => writeln!(
-                out,
-                "::error title={}::{}",
+        let text = match self.ci {
+            Ci::GitHub => format!(
+                "::error title={}::{}\n",
                 property(&defused(label)),
                 data(&each_defused(&message))
-            )?,
+            ),
             Ci::GitLab => {
                 let text = each_defused(&message).replace('\n', "\n       ");
-                writeln!(out, "\x1b[31merror:\x1b[0m {text}")?;
+                format!("\x1b[31merror:\x1b[0m {text}\n")
             }
-        }
-        out.flush()
+        };
+        // The runner reads both. Where stdout is not the log, it may be used for something else.
+        let stream = if self.shows_output {
+            Stream::Stdout
+        } else {
+            Stream::Stderr
+        };
+        write_out(Format::Plain, stream, text.as_bytes())
     }
 }
 

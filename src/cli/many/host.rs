@@ -49,7 +49,7 @@ impl Host {
 
     /// Returns when the command is to stop, and at once where it already is.
     pub(crate) async fn stopping(&mut self) {
-        // Whoever could say so has gone with the command itself.
+        // What could say so has gone with the command itself.
         if self.stopped.wait_for(|stopped| *stopped).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::Plain;
 use crate::cli::terminal::failure::{Failure, print_warning};
 use crate::cli::terminal::ssh_options::SshOptions;
+use crate::cli::terminal::steps::BecomeOptions;
 use crate::inventory::{Inventory, InventoryError, InventoryHost};
 use crate::keys::{Key, read_key_file};
 use crate::spec::{ConnectionSpec, ParseOptions};
@@ -20,7 +21,7 @@ const HOSTS: &str = "EASYCLUSTER_HOSTS";
 const INVENTORY: &str = "EASYCLUSTER_INVENTORY";
 
 /// The arguments by which every command names its hosts.
-#[derive(Clone, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct HostOptions {
     /// The hosts: [user@]host[:port], web[01-20], web1,web2; with -I patterns of it
     ///
@@ -57,6 +58,8 @@ pub(crate) struct HostOptions {
     /// Give up connecting to a host after this long
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) connect_timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) become_options: BecomeOptions,
 }
 
 /// One host of a command.
@@ -132,11 +135,20 @@ impl HostOptions {
             targets.push(Target { spec, label, host });
         }
         number_duplicates(&mut targets);
+        // What all hosts are to become is no part of what they are called.
+        let specs = targets.iter_mut().map(|target| &mut target.spec);
+        self.become_options.apply(specs)?;
         for target in &mut targets {
             // Errors call it by the same name as output does.
             target.spec.name = Some(target.label.clone());
         }
         Ok(targets)
+    }
+
+    /// Whether the hosts are read from stdin, which then holds nothing else.
+    pub(crate) fn read_stdin(&self) -> bool {
+        let mut files = self.files.iter().chain(&self.inventory);
+        files.any(|file| file == Path::new("-"))
     }
 
     fn hosts(&self, specs: &[String]) -> Result<Vec<InventoryHost>, Failure> {

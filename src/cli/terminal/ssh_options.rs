@@ -11,7 +11,7 @@ use crate::transport::ssh::check_keyword;
 pub(crate) struct SshOptions {
     /// The user to log in as
     #[arg(short = 'l', long = "user", value_name = "USER", value_parser = user)]
-    user: Option<String>,
+    login_user: Option<String>,
     /// The port
     #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
@@ -81,7 +81,7 @@ impl SshOptions {
         let own = spec.extra.clone();
         let says = |flag: &str| own.iter().any(|word| word.starts_with(flag));
         if !says("-l") {
-            spec.user = spec.user.take().or_else(|| self.user.clone());
+            spec.user = spec.user.take().or_else(|| self.login_user.clone());
         }
         if !says("-p") {
             spec.port = spec.port.or(self.port);

@@ -173,7 +173,7 @@ async fn json_has_specs_groups_and_variables_and_no_password() {
     let found: Value = serde_json::from_str(&said.stdout).expect("JSON");
     assert_eq!(
         found[0]["spec"],
-        "deploy@web1:2222:ssh=yes:name=web1:then=sudo/root"
+        "deploy@web1:2222:ssh=yes:name=web1:become=root"
     );
     assert_eq!(found[0]["groups"][0], "web");
     assert_eq!(found[0]["variables"]["rank"], 3);
@@ -261,7 +261,7 @@ async fn an_inventory_connects() {
 
 #[tokio::test]
 async fn short_help_fits_a_screen_and_long_help_has_examples() {
-    for command in ["run", "ping", "hosts"] {
+    for command in ["run", "exec", "ping", "hosts"] {
         let short = easycluster(&[command, "-h"]).await.stdout;
         let lines = short.lines().count();
         assert!(lines <= 36, "{command} -h has {lines} lines\n{short}");
