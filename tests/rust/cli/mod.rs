@@ -4,6 +4,7 @@ mod demo;
 mod embedded_sshd;
 mod examples;
 mod failing;
+mod hosts;
 mod many;
 mod ping;
 mod reports;

@@ -42,7 +42,7 @@ async fn no_host_and_no_program_are_said() {
         easycluster(&["run", "-c", "1"]).await,
         usage_error(
             "error: no host is given\n \
-             hint: give one or more as [user@]host[:port], or give a file of them with -f\n"
+             hint: give one or more as [user@]host[:port], a file of them with -f, or an inventory with -I\n"
         )
     );
     assert_eq!(

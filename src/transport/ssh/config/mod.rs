@@ -23,6 +23,7 @@ use std::time::Instant;
 
 pub use explain::explain;
 pub(crate) use pattern::{Verdict, matches, matches_host, matches_list};
+pub(crate) use table::check_keyword;
 
 use crate::error::{ConnectError, Stage};
 use crate::transport::ssh::config::settings::{Override, Settings, SshTarget};
