@@ -19,6 +19,7 @@ from typing import Any as _Any
 from . import _native
 from ._async import AsyncClient
 from ._client import Client
+from ._commands import CommandError, CommandResult
 from ._connection import Connection
 from ._errors import (
     CallCancelled,
@@ -30,7 +31,7 @@ from ._errors import (
     Refused,
 )
 from ._group import ClientGroup
-from ._multi import call_method_multi, call_multi, connect_multi, eval_multi, execblock_multi
+from ._multi import call_method_multi, call_multi, command_multi, connect_multi, eval_multi, execblock_multi
 from ._responses import NonblockingResponse, RemoteException
 from ._shared import names as _names
 from ._shared import objects as _objects
@@ -78,6 +79,8 @@ __all__ = [
     'Client',
     'ClientGroup',
     'ConnectError',
+    'CommandError',
+    'CommandResult',
     'Connection',
     'ConnectRefusedError',
     'ConnectTimeoutError',
@@ -94,6 +97,7 @@ __all__ = [
     'add_key_options',
     'call_method_multi',
     'call_multi',
+    'command_multi',
     'connect_multi',
     'decode_key',
     'define_common',

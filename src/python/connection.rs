@@ -358,6 +358,14 @@ impl Connection {
         }
     }
 
+    /// Has the functions of `helpers/commands` sent, once a connection.
+    fn send_commands(&self) {
+        if self.process == runtime::process() {
+            self.core
+                .send_part_once("commands", crate::stub::commands());
+        }
+    }
+
     /// Pickled descriptions of classes that came since the last time.
     fn classes<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
         convert::classes(py, self.queue.take_classes())

@@ -43,6 +43,7 @@ ORDER = [
     '_shipping.definitions',
     '_answers',
     '_timeouts',
+    '_commands',
     '_global_proxy',
     '_connection',
     '_receiver',
