@@ -13,7 +13,12 @@ async fn main() -> Result<(), Error> {
     let mut running = fan_out(commands, 32);
     while let Some((place, outcome)) = running.next().await {
         match outcome {
-            Ok(output) => print!("{} ({:?}): {}", output.host, output.status, output.stdout_text()),
+            Ok(output) => print!(
+                "{} ({:?}): {}",
+                output.host,
+                output.status,
+                output.stdout_text()
+            ),
             Err(error) => eprintln!("{}: {error}", hosts[place]),
         }
     }

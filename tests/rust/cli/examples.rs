@@ -48,7 +48,11 @@ async fn hello_runs_here_and_over_ssh() {
 async fn commands_runs_over_ssh() {
     let scene = Scene::new().await;
     assert_eq!(
-        example("commands", &[&scene.spec("web1"), "echo one | tr a-z A-Z; exit 3"]).await,
+        example(
+            "commands",
+            &[&scene.spec("web1"), "echo one | tr a-z A-Z; exit 3"]
+        )
+        .await,
         "web1 (Code(3)): ONE\n"
     );
     scene.end().await;

@@ -152,7 +152,11 @@ async fn a_kill_of_ours_leaves_nothing_running_at_a_real_sshd() {
             .spawn()
             .expect("the program starts");
         let mut stdin = child.stdin.take().expect("stdin");
-        stdin.write_all(&vec![b'x'; 1 << 20]).await.ok();
+        if input {
+            within(stdin.write_all(&vec![b'x'; 1 << 20]))
+                .await
+                .expect("write");
+        }
         drop(stdin);
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
         let mut line = String::new();
