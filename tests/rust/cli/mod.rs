@@ -3,6 +3,7 @@
 mod demo;
 mod embedded_sshd;
 mod examples;
+mod exec;
 mod failing;
 mod hosts;
 mod many;
