@@ -91,6 +91,7 @@ VERSION = __version__ = _native.VERSION
 DEFAULT_PORT = _native.DEFAULT_PORT
 
 __all__ = [
+    'SINGLE',
     'AsyncClient',
     'AutoThreadingClient',
     'CallCancelled',
@@ -99,11 +100,11 @@ __all__ = [
     'ClientGroup',
     'Cluster',
     'ClusterError',
-    'ConnectError',
     'CommandError',
     'CommandResult',
-    'ConnectReport',
+    'ConnectError',
     'ConnectRefusedError',
+    'ConnectReport',
     'ConnectTimeoutError',
     'Connection',
     'ConnectionLost',
@@ -114,7 +115,6 @@ __all__ = [
     'Refused',
     'RemoteException',
     'RemoteProxy',
-    'SINGLE',
     'SelfIterProxy',
     'ServerObject',
     'ThreadedClient',
