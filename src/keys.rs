@@ -1,10 +1,12 @@
 //! The shared key of a standalone server: making it, reading it, and keeping it in a file that only its owner reads.
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::files;
 
 /// The length of a key in bytes.
 pub const KEY_SIZE: usize = 32;
@@ -219,34 +221,14 @@ fn permission_warning(_: &Path, _: &File) -> io::Result<Option<KeyWarning>> {
 /// [`KeyError::Write`]; nothing half written is left behind.
 pub fn write_key_file(path: &Path, key: &Key, overwrite: bool) -> Result<bool, KeyError> {
     let write_error = |error| KeyError::Write(path.to_path_buf(), error);
-    if !overwrite {
-        return match create(path, key) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            result => result.map(|()| true).map_err(write_error),
-        };
+    let text = format!("{}\n", key.to_hex());
+    let written = if overwrite {
+        files::replace(path, text.as_bytes(), 0o600)
+    } else {
+        files::create(path, text.as_bytes(), 0o600)
+    };
+    match written {
+        Err(error) if !overwrite && error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        result => result.map(|()| true).map_err(write_error),
     }
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|error| KeyError::Random(error.to_string()))?;
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
-    let beside = path.with_file_name(name);
-    create(&beside, key).map_err(write_error)?;
-    if let Err(error) = std::fs::rename(&beside, path) {
-        let _ = std::fs::remove_file(&beside);
-        return Err(write_error(error));
-    }
-    Ok(true)
-}
-
-fn create(path: &Path, key: &Key) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    let written = writeln!(file, "{}", key.to_hex()).and_then(|()| file.sync_all());
-    if written.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-    written
 }

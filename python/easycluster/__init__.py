@@ -19,6 +19,8 @@ from typing import Any as _Any
 from . import _native
 from ._async import AsyncClient
 from ._client import Client
+from ._cluster.cluster import Cluster
+from ._cluster.report import ClusterError, ConnectReport, HostLost, HostReport
 from ._connection import Connection
 from ._errors import (
     CallCancelled,
@@ -94,12 +96,17 @@ __all__ = [
     'CallTimeout',
     'Client',
     'ClientGroup',
+    'Cluster',
+    'ClusterError',
     'ConnectError',
+    'ConnectReport',
     'ConnectRefusedError',
     'ConnectTimeoutError',
     'Connection',
     'ConnectionLost',
     'DefaultRemoteProxy',
+    'HostLost',
+    'HostReport',
     'NonblockingResponse',
     'Refused',
     'RemoteException',

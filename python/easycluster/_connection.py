@@ -51,7 +51,7 @@ class Connection:
     _remote_port: int | None
     _target: Spec | None
 
-    # The connection that there is. `_native` is set last and taken away first, so whoever sees it sees the rest.
+    # The connection that there is. `_native` is set last and taken away first, so a thread that sees it sees the rest.
     _native: Native | None
     _references: References
     _policy: Policy
@@ -72,7 +72,7 @@ class Connection:
     _thread_count: Iterator[int]
     _tickets: Iterator[Ticket]
     _pending: dict[Ticket, Target]
-    # Tickets of calls that nobody asked for by themselves.
+    # Tickets of calls that were not asked for by themselves.
     _own_tickets: set[Ticket]
     _definition_count: int
     # Which functions take a keyword `timeout`, as far as the server was asked.
@@ -322,7 +322,7 @@ class Connection:
         self._sink.flush()
 
     def _end_pending(self, error: Callable[[], RemoteException]) -> None:
-        """The connection is over: everybody who waits for a completion gets an exception."""
+        """The connection is over: every waiting thread gets an exception."""
 
     def ready(self) -> bool:
         """True if the server is ready to take requests."""
@@ -354,7 +354,7 @@ class Connection:
         return error
 
     def _lost(self, native: Native) -> Exception:
-        """Why the connection ended, anew each time."""
+        """Why the connection ended, as a new exception each time."""
         failure: Exception | None = native.failure()
         return failure or _errors.ConnectionLost('%s: the connection is lost' % self._peername)
 

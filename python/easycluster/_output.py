@@ -27,12 +27,16 @@ _LONGEST_LINE = 65536
 class Printer:
     """Writes one client's output to this process's stdout and stderr, whole lines with the peer's name in front.
 
+    With a prefix the lines of many hosts stand among each other, so colours are all that a host may do to the terminal; without
+    one it is shown as it is.
+
     A line that is longer than _LONGEST_LINE is written in pieces of that length, each as a line, so that output without a line
     end takes neither memory nor time beyond its length.
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self._filters = {'stdout': _native.OutputFilter(), 'stderr': _native.OutputFilter()} if prefix else {}
         # The pieces of the begun line, and their length.
         self._begun: dict[str, tuple[list[str], int]] = {'stdout': ([], 0), 'stderr': ([], 0)}
 
@@ -73,6 +77,8 @@ class Printer:
                 for line in lines
                 for start in range(0, len(line) or 1, _LONGEST_LINE)
             ]
+        if self._filters:
+            lines = self._filters[stream].lines('\n'.join(lines) + '\n').split('\n')[:-1]
         text = ''.join('%s%s\n' % (self._prefix, line) for line in lines)
         try:
             try:
@@ -193,7 +199,7 @@ def _show_all(numbers: Iterable[int]) -> None:
         if sink is not None:
             sink.show()
         else:
-            # Nobody is left to show it to.
+            # There is nowhere left to show it.
             _native.take_output(number)
 
 

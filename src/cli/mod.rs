@@ -6,6 +6,7 @@
 mod classic;
 pub mod commands;
 mod many;
+mod programs;
 mod terminal;
 mod this_program;
 
@@ -15,7 +16,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[cfg(unix)]
 use commands::demo;
-use commands::{keygen, ping, run, serve, service};
+use commands::{exec, keygen, ping, run, serve, service};
 use terminal::failure::Failure;
 
 const EXAMPLES: &str = "\
@@ -51,7 +52,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
+    Exec(Box<exec::Arguments>),
     Ping(ping::Arguments),
     #[cfg(unix)]
     Demo(demo::Arguments),
@@ -113,7 +115,8 @@ fn end(runtime: tokio::runtime::Runtime) {
 
 fn dispatch(arguments: Arguments) -> Result<i32, Failure> {
     match arguments.command {
-        Some(Command::Run(arguments)) => run::main(arguments),
+        Some(Command::Run(arguments)) => run::main(*arguments),
+        Some(Command::Exec(arguments)) => exec::main(*arguments),
         Some(Command::Ping(arguments)) => ping::main(arguments),
         #[cfg(unix)]
         Some(Command::Demo(arguments)) => demo::main(&arguments),

@@ -12,8 +12,8 @@ use crate::session::Session;
 use crate::spec::Step;
 use crate::stub::Bootstrap;
 use crate::transport::{
-    ExitStatus, HasEnded, OnRunning, Process, RESTARTS, ReadEvent, Reader, Started,
-    TransportOptions, Writer, steps, tail::Tail,
+    ExitStatus, HasEnded, OnRunning, Process, ReadEvent, Reader, STARTS, Started, TransportOptions,
+    Writer, steps, tail::Tail,
 };
 
 use super::boot::{Boot, Sign};
@@ -68,7 +68,7 @@ pub(super) fn start(
     tokio::spawn(async move {
         // Moved in here, so that it is dropped with the task however that ends.
         let _driven = driven;
-        let mut restarts = 0;
+        let mut starts = 1;
         let failure = loop {
             let writing = attempt.writing;
             let mut reading = Reading::new(
@@ -79,11 +79,12 @@ pub(super) fn start(
                 options.clone(),
             );
             let failure = reading.run(attempt.first, attempt.reader).await;
-            // A writer that waits for room would wait for ever; and it must take nothing more out.
+            // A writer that waits for room would wait forever; and it must take nothing more out.
             writing.abort();
             let lost = attempt.shared_has_ended.is_some_and(|ended| ended());
-            let retry =
-                lost && restarts < RESTARTS && reading.ended_before_a_word(attempt.stub_sent);
+            let retry = lost
+                && STARTS.allows_another(starts)
+                && reading.ended_before_a_word(attempt.stub_sent);
             if retry {
                 // An error says that it was aborted.
                 _ = writing.await;
@@ -91,7 +92,7 @@ pub(super) fn start(
             if !retry || !shared.with_session(Session::restart) {
                 break failure;
             }
-            restarts += 1;
+            starts += 1;
             let started = tokio::select! {
                 started = starter.start() => started,
                 () = shared.closing() => break Failure::closed(),
@@ -141,7 +142,7 @@ async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Option<Bytes>)
         std::future::pending::<()>().await;
     }
     writer.finish().await;
-    // Reading should end by itself now; if it does not, nobody would notice a dead pipe.
+    // Reading should end by itself now; if it does not, a dead pipe would go unnoticed.
     tokio::time::sleep(END_GRACE).await;
     shared.fail(Failure::Lost(
         "the pipe to the remote process broke".to_owned(),
@@ -210,7 +211,7 @@ impl Reading {
                 event = reader.next() => event,
                 () = self.shared.timer.notified() => {
                     if self.shared.has_ended() {
-                        // Somebody else has ended it and said why.
+                        // It was ended elsewhere, with the reason.
                         return Failure::closed();
                     }
                     if self.closing_since.is_none() && self.shared.is_closing() {
@@ -349,7 +350,7 @@ impl Reading {
                 Stage::Interpreter if !self.steps.is_empty() => Stage::Escalation,
                 stage => stage,
             };
-            let mut error = ConnectError::timeout(&self.shared.host, stage, limit);
+            let mut error = ConnectError::timeout(&*self.shared.host, stage, limit);
             error.hint = Some(match stage {
                 Stage::Escalation => "look by hand whether one of the steps in then= or become= waits for something".to_owned(),
                 Stage::Interpreter => {
@@ -394,7 +395,7 @@ impl Reading {
             return Failure::Lost(status);
         }
         let what = match self.stage {
-            Stage::Interpreter => format!("no Python came up: {status}"),
+            Stage::Interpreter => format!("Python did not start: {status}"),
             _ => format!("Python started, but the stub died: {status}"),
         };
         let hint = match self.stage {
@@ -403,13 +404,13 @@ impl Reading {
             }
             _ => "try that interpreter by hand, or name another with rpython=",
         };
-        let error = ConnectError::new(&self.shared.host, self.stage, what).with_hint(hint);
+        let error = ConnectError::new(&*self.shared.host, self.stage, what).with_hint(hint);
         self.connect_failure(error)
     }
 
     fn no_interpreter(&self, tried: &str) -> Failure {
         let error = ConnectError::new(
-            &self.shared.host,
+            &*self.shared.host,
             Stage::Interpreter,
             format!("no Python found; tried {tried}"),
         );
@@ -423,7 +424,7 @@ impl Reading {
     fn unfit(&self, versions: &str) -> Failure {
         let message =
             format!("the Python found does not serve: {versions}; 2.6, 2.7 and 3.2 or newer do");
-        let error = ConnectError::new(&self.shared.host, Stage::Interpreter, message);
+        let error = ConnectError::new(&*self.shared.host, Stage::Interpreter, message);
         self.connect_failure(error.with_hint("name another interpreter with rpython="))
     }
 

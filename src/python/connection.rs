@@ -310,7 +310,7 @@ impl Connection {
         self.queue.is_done(ticket)
     }
 
-    /// Nobody will ask for this call any more; its completion goes to the queue, for the references in it.
+    /// This call will not be asked for any more; its completion goes to the queue, for the references in it.
     fn forget(&self, ticket: Ticket) {
         self.queue.forget(ticket);
     }
@@ -354,6 +354,14 @@ impl Connection {
     fn stop_thread(&self, thread: i32) {
         if self.process == runtime::process() {
             self.core.stop_thread(thread);
+            self.engine.nudge();
+        }
+    }
+
+    /// Sends the part of the stub with the functions that a map calls (BS-9).
+    fn send_map_items(&self) {
+        if self.process == runtime::process() {
+            self.core.send_part(crate::stub::map_items());
             self.engine.nudge();
         }
     }

@@ -6,6 +6,7 @@
 // The interface to CPython is C.
 #![allow(unsafe_code)]
 
+mod balancer;
 mod buffer;
 mod connect;
 mod connection;
@@ -13,6 +14,7 @@ mod convert;
 mod decode;
 mod errors;
 mod joined;
+mod joining;
 mod keys;
 mod output;
 mod queue;
@@ -59,6 +61,27 @@ fn printable(text: &Bound<'_, PyString>) -> PyResult<String> {
     Ok(crate::error::printable(&String::from_utf8_lossy(&bytes)))
 }
 
+/// Lets the output of a server through to a terminal with its colours and nothing else that acts.
+#[pyclass(module = "easycluster._native")]
+struct OutputFilter(std::sync::Mutex<crate::visible::Filter>);
+
+#[pymethods]
+impl OutputFilter {
+    #[new]
+    fn new() -> Self {
+        OutputFilter(std::sync::Mutex::default())
+    }
+
+    /// Takes whole lines, each with its newline, and gives them back safe to show.
+    fn lines(&self, text: &str) -> String {
+        let mut shown = Vec::with_capacity(text.len());
+        let filter = self.0.lock();
+        let mut filter = filter.unwrap_or_else(std::sync::PoisonError::into_inner);
+        filter.push(text.as_bytes(), &mut shown);
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+}
+
 /// The number of each kind of request by its name in spec/messages.md.
 fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let kinds = PyDict::new(py);
@@ -88,7 +111,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         PyDict::from_sequence(convert::KINDS.into_pyobject(py)?.as_any())?,
     )?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<OutputFilter>()?;
     module.add_class::<connect::Opening>()?;
+    module.add_class::<joining::Joining>()?;
+    module.add_class::<balancer::Balancer>()?;
     module.add_class::<spec::Spec>()?;
     module.add_class::<spec::AskedPassword>()?;
     for function in [
@@ -100,6 +126,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(connect::open, module)?,
         wrap_pyfunction!(connect::connect_many, module)?,
         wrap_pyfunction!(connect::begin, module)?,
+        wrap_pyfunction!(joining::join, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
         wrap_pyfunction!(keys::decode_key, module)?,
         wrap_pyfunction!(keys::read_key_file, module)?,

@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::keys::Key;
 
 pub use error::{SpecError, SpecErrorKind};
+pub(crate) use options::find as find_option;
 #[cfg(feature = "python")]
 pub(crate) use options::{OPTIONS, Sets, SpecOption};
 pub use parse::{CustomOptions, ParseOptions};

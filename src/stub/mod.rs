@@ -53,6 +53,16 @@ pub fn probe() -> Bytes {
     Bytes::from_static(part!("probe"))
 }
 
+/// The part with the functions `helpers/map_items.*`, which run batches of a map.
+pub fn map_items() -> Bytes {
+    Bytes::from_static(part!("map_items"))
+}
+
+/// The part with the functions of `helpers/commands`, which run shell commands.
+pub fn commands() -> Bytes {
+    Bytes::from_static(part!("commands"))
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {

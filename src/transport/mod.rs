@@ -17,6 +17,7 @@ use bytes::Bytes;
 use crate::error::{ConnectError, Stage};
 pub use crate::process::{ExitStatus, ReadEvent};
 pub use crate::progress::{Deadline, StageEvent, StageLimits, StageObserver};
+use crate::retry::Retry;
 use crate::spec::{ConnectionSpec, Step, Transport};
 use crate::stub::Bootstrap;
 
@@ -35,6 +36,9 @@ pub struct Question {
 /// Answers questions (passwords, passphrases, unknown host keys). `None` refuses.
 /// Called on a blocking thread, one at a time a process.
 pub type Prompter = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
+
+/// Why a process ended that the other side did not start.
+pub(crate) const COMMAND_REFUSED: &str = "the server refused to run the command";
 
 /// What every transport needs to know beside its target.
 #[derive(Clone, Default)]
@@ -63,7 +67,7 @@ impl TransportOptions {
         self
     }
 
-    /// The same with somebody who answers questions.
+    /// The same with a prompter, which answers questions.
     #[must_use]
     pub fn with_prompter(mut self, prompter: Prompter) -> Self {
         self.prompter = Some(prompter);
@@ -138,6 +142,13 @@ pub enum Reader {
 }
 
 impl Reader {
+    /// Has the process signalled when the channel is closed before it has ended, where the transport and the server can do that.
+    pub fn signal_at_close(&self) {
+        if let Reader::Ssh(reader) = self {
+            reader.signal_at_close();
+        }
+    }
+
     /// The next event, `None` when nothing more will come. Safe to drop and call again.
     pub async fn next(&mut self) -> Option<ReadEvent> {
         match self {
@@ -173,8 +184,8 @@ pub async fn open(
     named(spec, opening.await)
 }
 
-/// How often a start is repeated that met a dead connection; the next connection is a new one as a rule.
-pub(crate) const RESTARTS: usize = 2;
+/// A start that met a dead connection is repeated at once; the next connection is a new one as a rule.
+pub(crate) const STARTS: Retry = Retry::without_waits(3);
 
 /// What is to be done once a stub runs.
 pub type OnRunning = Box<dyn FnOnce() + Send>;
@@ -218,7 +229,7 @@ pub async fn start_stub(
         silent.prompter = None;
     }
     let bootstrap = steps::behind(&label, bootstrap, &steps)?;
-    let mut restarts = 0;
+    let mut starts = 1;
     loop {
         let mut started = start_plain(spec, bootstrap.clone(), &steps, options).await?;
         if !steps::may_ask(&steps) {
@@ -234,9 +245,10 @@ pub async fn start_stub(
             Err(steps::Stopped::Failed(error)) => return Err(error),
             // A shared connection that was at its end when this one began.
             Err(steps::Stopped::Lost)
-                if restarts < RESTARTS && started.shared_has_ended.is_some_and(|ended| ended()) =>
+                if STARTS.allows_another(starts)
+                    && started.shared_has_ended.is_some_and(|ended| ended()) =>
             {
-                restarts += 1;
+                starts += 1;
             }
             Err(steps::Stopped::Lost) => {
                 let lost = ConnectError::new(

@@ -12,7 +12,10 @@
 )]
 
 mod cli;
+mod cluster;
+mod command;
 mod connection;
+mod inventory;
 mod keys;
 mod server;
 mod spec;

@@ -3,6 +3,7 @@
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod demo;
+pub(crate) mod exec;
 pub(crate) mod keygen;
 pub(crate) mod ping;
 pub(crate) mod run;

@@ -1,4 +1,4 @@
-//! SSH in process: whoever can type `ssh box` and get a prompt gets a channel to it here.
+//! SSH in process: a channel to every host that `ssh HOST` reaches.
 //!
 //! `pool` finds or makes a connection (`connect`, `stream`, `auth`, `host_key`) from the settings that
 //! `config` puts together, and `channel` runs one command on it.
@@ -36,7 +36,7 @@ use crate::transport::{HasEnded, OnRunning, Process, Started, TransportOptions};
 use channel::standby::Wanted;
 use connection::Connection;
 
-/// Starts `command` on `target` over a connection of `connector`. The server's answer to the command
+/// Starts `command` on `target` over a connection of `connector`, and opens nothing ahead of need. The server's answer to the command
 /// is not waited for, so what is written next travels right behind it.
 ///
 /// # Errors
@@ -82,6 +82,10 @@ pub async fn start_stub(
     } = connector
         .start(target, command, wanted.as_ref(), options)
         .await?;
+    // Behind the command. One that was started ahead has asked for it already.
+    if running.bootstrap.is_none() {
+        connection.keep_spare();
+    }
     // It does not keep the connection. What fails is tried again when the next client has come.
     let weak = Arc::downgrade(&connection);
     let replenish = wanted.map(|wanted| {

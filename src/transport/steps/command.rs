@@ -13,7 +13,7 @@ pub(super) fn through(steps: &[Step], tokens: &Tokens, innermost: Vec<String>) -
 pub(super) fn may_ask(step: &Step) -> bool {
     match step {
         Step::Sudo { password, .. } => password.is_some(),
-        // Nobody knows what such a command does.
+        // What such a command does is not known.
         Step::Su { .. } | Step::Run { .. } => true,
         _ => false,
     }

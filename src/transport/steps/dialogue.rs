@@ -173,7 +173,7 @@ impl Dialogue {
         Turn::Wait
     }
 
-    /// What was printed, for whoever reads on: standard error, then standard output with the first stage's word.
+    /// What was printed, for what reads on: standard error, then standard output with the first stage's word.
     pub(super) fn printed(&mut self) -> (Vec<u8>, BytesMut) {
         (self.err.bytes().to_vec(), self.out.split())
     }

@@ -73,7 +73,7 @@ fn read_vector(path: &Path) -> Vector {
     for line in head.lines() {
         let (name, value) = line
             .split_once(": ")
-            .unwrap_or_else(|| panic!("{case}: {line:?} is no header"));
+            .unwrap_or_else(|| panic!("{case}: {line:?} is not a header"));
         assert!(
             headers
                 .insert(name.to_string(), value.to_string())

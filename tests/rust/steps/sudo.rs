@@ -69,9 +69,9 @@ async fn sudo_refuses_for_each_reason() {
         ),
         (
             "nopass",
-            "sudo/nobody-there",
+            "sudo/no-such-user",
             None,
-            "there is no user nobody-there",
+            "there is no user no-such-user",
         ),
     ] {
         let mut spec = spec(&machine, user, then);

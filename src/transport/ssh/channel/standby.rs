@@ -142,7 +142,7 @@ impl Standby {
         self.keep_spare(Arc::clone(handle));
     }
 
-    /// What goes wrong here is nobody's error: a client that finds none ready starts its own, and
+    /// What goes wrong here is not reported: a client that finds none ready starts its own, and
     /// hears what the matter is.
     async fn prepare_one(
         &self,
@@ -158,7 +158,7 @@ impl Standby {
             exec(&channel.write, environment, bootstrap.command()).await?;
             channel.write.data_bytes(bootstrap.stub()).await
         };
-        // russh would wait for ever for the window of a channel that the server has closed.
+        // russh would wait forever for the window of a channel that the server has closed.
         let sent = tokio::select! {
             biased;
             sent = sending => sent.is_ok(),

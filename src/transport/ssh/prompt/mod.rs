@@ -46,7 +46,7 @@ fn hidden_answer(text: &str) -> std::io::Result<String> {
     rpassword::prompt_password(text)
 }
 
-/// What is typed, letter by letter.
+/// What is typed, character by character.
 #[cfg(unix)]
 struct Keys(std::fs::File);
 
@@ -61,7 +61,7 @@ impl std::io::Read for Keys {
     }
 }
 
-/// While it lives, the terminal shows nothing of what is typed and hands it over letter by letter.
+/// While it lives, the terminal shows nothing of what is typed and hands it over character by character.
 #[cfg(unix)]
 struct Quiet {
     terminal: std::fs::File,
@@ -74,7 +74,7 @@ impl Quiet {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
         let before = tcgetattr(&terminal)?;
         let mut quiet = before.clone();
-        // Ctrl-C comes as a letter too: rpassword makes the signal of it.
+        // Ctrl-C comes as a character too: rpassword makes the signal of it.
         quiet
             .local_modes
             .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);

@@ -1,0 +1,98 @@
+"""Runs shell commands for Client::command. The client chooses a number for each and calls its functions by threads of its own."""
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+
+compat = load('compat')
+late = load('compat_late')
+
+# Of the commands that run, by their numbers.
+running = {}
+LARGEST = 262144
+
+
+class Running(object):
+    """One command in a session of its own. The shell around it ends it when its input ends, so also when this process does."""
+
+    def __init__(self, line):
+        ends = [os.pipe() for _ in range(3)]
+        # Not for what remote code starts meanwhile: it would keep the command's input open.
+        for descriptor in (ends[0][1], ends[1][0], ends[2][0]):
+            compat.own(descriptor)
+        self.input, self.outputs = ends[0][1], [ends[1][0], ends[2][0]]
+        self.names = list(self.outputs)
+        self.writing = compat.thread.allocate_lock()
+        self.ended = False
+        # So that nobody waits for a command that takes no input when it is to end.
+        fcntl.fcntl(self.input, fcntl.F_SETFL, fcntl.fcntl(self.input, fcntl.F_GETFL) | os.O_NONBLOCK)
+        theirs = ends[0][0], ends[1][1], ends[2][1]
+        try:
+            self.process = subprocess.Popen(
+                ['/bin/sh', '-c', compat.native(line)], stdin=theirs[0], stdout=theirs[1], stderr=theirs[2],
+                close_fds=True, **late.NEW_SESSION)
+        except:
+            for descriptor in [self.input] + self.outputs:
+                os.close(descriptor)
+            raise
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+
+    def read(self):
+        """What it has printed since, as standard output, standard error and None; or its exit status behind all of that."""
+        told = [b'', b'']
+        while self.outputs:
+            for descriptor in compat.select(self.outputs, (), ())[0]:
+                data = compat.read(descriptor, LARGEST)
+                if data:
+                    told[self.names.index(descriptor)] = data
+                else:
+                    self.outputs.remove(descriptor)
+                    os.close(descriptor)
+            if told[0] or told[1]:
+                return told + [None]
+        return told + [self.process.wait()]
+
+    def write(self, data):
+        """Writes to its input, as far as that is taken."""
+        with self.writing:
+            while data and not self.ended:
+                try:
+                    data = data[compat.write(self.input, data):]
+                except EnvironmentError:
+                    if sys.exc_info()[1].errno != errno.EAGAIN:
+                        # It takes no more.
+                        return
+                    compat.select((), [self.input], (), 0.2)
+
+    def end(self):
+        """Ends its input."""
+        self.ended = True
+        with self.writing:
+            os.close(self.input)
+
+
+def start(number, line):
+    """Starts a command by the line of a shell."""
+    running[number] = Running(line)
+
+
+def read(number):
+    """The next of a command; see Running.read. None where it was ended meanwhile."""
+    if number in running:
+        return running[number].read()
+
+
+def write(number, data):
+    """Writes to a command's input. What it does not take any more is dropped."""
+    if number in running:
+        running[number].write(data)
+
+
+def end(number):
+    """Ends a command's input, and with it what is left of the command."""
+    command = running.pop(number, None)
+    if command:
+        command.end()
