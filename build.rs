@@ -17,7 +17,8 @@ mod assemble;
 mod strip;
 
 /// The functions that the program itself sends out as parts, and the file of each.
-const HELPERS: [(&str, &str); 2] = [
+const HELPERS: [(&str, &str); 3] = [
+    ("commands", "helpers/commands.py"),
     ("map_items", "helpers/map_items.py"),
     ("probe", "helpers/probe.py"),
 ];

@@ -16,10 +16,15 @@
 
 mod client;
 mod cluster;
+mod command;
 mod deferred_free;
 mod descriptors;
 mod dial;
 pub mod error;
+mod files;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod inventory;
 pub mod keys;
 mod pickle;
@@ -83,9 +88,13 @@ pub use cluster::{
     AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
     MapOptions, Quorum, QuorumError, fan_out,
 };
+pub use command::{
+    Command, CommandEvent, CommandInput, CommandLine, CommandOutput, RunningCommand,
+};
 pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
+pub use process::ExitStatus;
 pub use progress::{StageEvent, StageLimits, StageObserver};
 pub use retry::Retry;
 pub use spec::ConnectionSpec;

@@ -11,7 +11,7 @@ sources = load('sources')
 clock = getattr(time, 'monotonic', time.time)
 # The functions of maps by the number that the client has given them.
 functions = {}
-# Outcomes of batches by their numbers, until the client has them all. Those of a batch whose answer did not arrive
+# Outcomes of batches by what the client calls them, until the client has them all. Those of a batch whose answer did not arrive
 # are fetched one by one.
 kept = {}
 
@@ -35,7 +35,7 @@ def machine():
 def install(number, kind, what):
     """Makes a function known by a number: by its dotted name, its source, or as what was sent."""
     try:
-        if kind == 'name':
+        if kind == 'dotted':
             function = calls.find(machine(), compat.native(what))
         elif kind == 'source':
             function = sources.function(machine(), *what)
@@ -56,9 +56,14 @@ def batch(number, batch_number, items, star, received):
     An outcome is (True, value) or (False, what ERROR would say). `received` are batches that the client has."""
     for each in received:
         kept.pop(each, None)
-    function = functions[number]
     outcomes = kept[batch_number] = []
     begun = clock()
+    collect(functions[number], items, star, outcomes)
+    return clock() - begun, outcomes
+
+
+def collect(function, items, star, outcomes):
+    """Appends the outcome of each item to a list."""
     for item in items:
         try:
             if star:
@@ -69,7 +74,13 @@ def batch(number, batch_number, items, star, received):
             # A cancellation is none of these, and ends the batch.
             outcome = False, late.kept_bytes(errors.describe(machine(), 'exception', sys.exc_info()))
         outcomes.append(outcome)
-    return clock() - begun, outcomes
+
+
+def chunk(number, items):
+    """Calls a function with the parts of each item; the outcomes."""
+    outcomes = []
+    collect(functions[number], items, True, outcomes)
+    return outcomes
 
 
 def count(batch_number):

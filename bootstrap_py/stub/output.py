@@ -15,7 +15,7 @@ class Output(object):
 
     def __init__(self, machine):
         self.machine = machine
-        # What the client has granted in all, which who reads counts, and what was sent, which who prints counts.
+        # What the client has granted in all, which the reader counts, and what was sent, which the printing thread counts.
         self.granted = machine.window
         self.sent = 0
         self.pid = os.getpid()

@@ -151,7 +151,7 @@ class Receiver(Connection):
             self._end_pending(self._closing_error)
 
     def _keep_readable(self, taken: deque[Completion]) -> None:
-        """Keeps the descriptor readable while completions that were taken wait for somebody to deliver them."""
+        """Keeps the descriptor readable while completions that were taken wait to be delivered."""
         on = bool(taken)
         native = self._native
         if on != self._kept_readable and native is not None:
@@ -286,7 +286,7 @@ class Receiver(Connection):
                         continue
                     break
                 ticket = self._deliver_taken(taken, most=1)
-                # Neither output nor the answer to the definitions is a response that anybody asked for.
+                # Neither output nor the answer to the definitions is a response that was asked for.
                 if ticket and ticket not in self._own_tickets:
                     return True
                 self._own_tickets.discard(ticket or 0)

@@ -126,6 +126,11 @@ impl Client {
         self.connection.send_part(payload);
     }
 
+    /// The same, once a connection.
+    pub(crate) fn send_part_once(&self, name: &'static str, payload: bytes::Bytes) {
+        self.connection.send_part_once(name, payload);
+    }
+
     /// Evaluates an expression in the definitions module.
     ///
     /// # Errors

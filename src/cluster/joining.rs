@@ -56,7 +56,7 @@ impl<T: Send + 'static> Joining<T> {
         loop {
             match self.attempts.join_next().await? {
                 Ok(attempted) => return Some(attempted),
-                // A task that panicked has no host to tell of; whoever counts sees that it is missing.
+                // A task that panicked has no host to name; the count shows that it is missing.
                 Err(_panicked) => {}
             }
         }

@@ -1,4 +1,4 @@
-//! One function on many items: batches go to whoever is free, and each item has an outcome of its own.
+//! One function on many items: batches go to the slots that are free, and each item has an outcome of its own.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::iter::Fuse;
@@ -182,10 +182,13 @@ where
     let count = items.len();
     let arguments = (
         function,
-        batch,
+        (function, batch),
         items.iter().map(Arc::as_ref).collect::<Vec<&T>>(),
         false,
-        received,
+        received
+            .iter()
+            .map(|batch| (function, *batch))
+            .collect::<Vec<_>>(),
     );
     let mut call = client.call::<(f64, Vec<Outcome<R>>)>("helpers/map_items.batch", arguments);
     drop(items);
@@ -204,7 +207,7 @@ where
         Err(error @ Error::Timeout { .. }) => return BatchOutcome::Done(0.1, vec![Err(error)]),
         Err(error) => error,
     };
-    let done = client.call::<usize>("helpers/map_items.count", (batch,));
+    let done = client.call::<usize>("helpers/map_items.count", ((function, batch),));
     let done = match done.await {
         Ok(done) => done.min(count),
         Err(error) if is_lost(&error) => return BatchOutcome::Lost(error),
@@ -212,7 +215,8 @@ where
     };
     let mut results: Vec<Result<R, Error>> = Vec::with_capacity(count);
     for place in 0..done {
-        let one = client.call::<Outcome<R>>("helpers/map_items.outcome", (batch, place));
+        let one =
+            client.call::<Outcome<R>>("helpers/map_items.outcome", ((function, batch), place));
         match one.await {
             Ok(outcome) => results.push(outcome.into_result(&host)),
             Err(error) if is_lost(&error) => return BatchOutcome::Lost(error),
@@ -259,7 +263,8 @@ where
         for (place, (_, client)) in hosts.iter().enumerate() {
             balancer.add_slot(place);
             client.send_part(crate::stub::map_items());
-            let install = client.call::<()>("helpers/map_items.install", (function, "name", name));
+            let install =
+                client.call::<()>("helpers/map_items.install", (function, "dotted", name));
             // Batches come behind it in the same thread; if it fails, they say why.
             running.spawn(async move {
                 let outcome = match install.await {
@@ -460,7 +465,7 @@ where
 impl<I: Iterator, R> std::fmt::Debug for Map<I, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Map")
-            .field("name", &self.name)
+            .field("function", &self.name)
             .field("taken", &self.taken)
             .finish_non_exhaustive()
     }

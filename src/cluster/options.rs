@@ -104,7 +104,7 @@ impl Quorum {
     }
 }
 
-/// A text that is no quorum.
+/// A text that is not a quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuorumError {

@@ -51,7 +51,7 @@ impl Boot {
                 .unwrap_or_default();
             let letter = *rest.first()?;
             if !matches!(letter, b'n' | b'v' | b'l' | b'r') {
-                // Somebody repeats the marker; it is noise like the rest.
+                // The marker is repeated by something else; it is noise like the rest.
                 let noise = self.pending.split_to(at + self.marker.len());
                 self.noise.extend(&noise);
                 continue;

@@ -68,7 +68,7 @@ impl Completion {
     }
 }
 
-/// Who hears of a call's end.
+/// What is notified of a call's end.
 pub enum Sink {
     /// A task that waits.
     Oneshot(oneshot::Sender<Completion>),

@@ -79,7 +79,7 @@ pub(super) fn start(
                 options.clone(),
             );
             let failure = reading.run(attempt.first, attempt.reader).await;
-            // A writer that waits for room would wait for ever; and it must take nothing more out.
+            // A writer that waits for room would wait forever; and it must take nothing more out.
             writing.abort();
             let lost = attempt.shared_has_ended.is_some_and(|ended| ended());
             let retry = lost
@@ -211,7 +211,7 @@ impl Reading {
                 event = reader.next() => event,
                 () = self.shared.timer.notified() => {
                     if self.shared.has_ended() {
-                        // Somebody else has ended it and said why.
+                        // It was ended elsewhere, with the reason.
                         return Failure::closed();
                     }
                     if self.closing_since.is_none() && self.shared.is_closing() {
@@ -350,7 +350,7 @@ impl Reading {
                 Stage::Interpreter if !self.steps.is_empty() => Stage::Escalation,
                 stage => stage,
             };
-            let mut error = ConnectError::timeout(&self.shared.host, stage, limit);
+            let mut error = ConnectError::timeout(&*self.shared.host, stage, limit);
             error.hint = Some(match stage {
                 Stage::Escalation => "look by hand whether one of the steps in then= or become= waits for something".to_owned(),
                 Stage::Interpreter => {
@@ -404,13 +404,13 @@ impl Reading {
             }
             _ => "try that interpreter by hand, or name another with rpython=",
         };
-        let error = ConnectError::new(&self.shared.host, self.stage, what).with_hint(hint);
+        let error = ConnectError::new(&*self.shared.host, self.stage, what).with_hint(hint);
         self.connect_failure(error)
     }
 
     fn no_interpreter(&self, tried: &str) -> Failure {
         let error = ConnectError::new(
-            &self.shared.host,
+            &*self.shared.host,
             Stage::Interpreter,
             format!("no Python found; tried {tried}"),
         );
@@ -424,7 +424,7 @@ impl Reading {
     fn unfit(&self, versions: &str) -> Failure {
         let message =
             format!("the Python found does not serve: {versions}; 2.6, 2.7 and 3.2 or newer do");
-        let error = ConnectError::new(&self.shared.host, Stage::Interpreter, message);
+        let error = ConnectError::new(&*self.shared.host, Stage::Interpreter, message);
         self.connect_failure(error.with_hint("name another interpreter with rpython="))
     }
 

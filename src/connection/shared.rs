@@ -1,6 +1,6 @@
 //! The state that handles and the two tasks of a connection share, and the rules for touching it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub(super) enum Phase {
     Ended(Failure),
 }
 
-/// Who hears of what does not belong to one call.
+/// What is notified of events that do not belong to one call.
 pub(super) struct Sinks {
     pub(super) output: OutputSink,
     pub(super) classes: Option<ClassSink>,
@@ -42,6 +42,8 @@ struct State {
     on_lost: Vec<LostCallback>,
     pings: VecDeque<(Instant, oneshot::Sender<Duration>)>,
     closing: bool,
+    /// Further parts of the stub that were sent.
+    parts: HashSet<&'static str>,
 }
 
 pub(super) struct Shared {
@@ -55,7 +57,7 @@ pub(super) struct Shared {
     /// Bytes of the transport's standard error that have not been read, and those dropped since.
     pub(super) raw_held: AtomicUsize,
     raw_dropped: AtomicU64,
-    pub(super) host: String,
+    pub(super) host: Arc<str>,
     pub(super) peer: String,
 }
 
@@ -80,6 +82,7 @@ impl Shared {
                 on_lost: Vec::new(),
                 pings: VecDeque::new(),
                 closing: false,
+                parts: HashSet::new(),
             }),
             transmit: Notify::new(),
             timer: Notify::new(),
@@ -87,7 +90,7 @@ impl Shared {
             sinks,
             raw_held: AtomicUsize::new(0),
             raw_dropped: AtomicU64::new(0),
-            host,
+            host: host.into(),
             peer,
         }
     }
@@ -108,6 +111,18 @@ impl Shared {
         self.timer.notify_one();
         self.deliver(deliveries);
         result
+    }
+
+    /// Sends one more part of the stub, once.
+    pub(super) fn send_part_once(&self, name: &'static str, payload: Bytes) {
+        {
+            let mut state = self.lock();
+            if !state.parts.insert(name) {
+                return;
+            }
+            state.session.send_part(payload);
+        }
+        self.transmit.notify_one();
     }
 
     /// Hands in a request. `sink` is called once, with the request's id if it was taken; then with the lock held, so that no
@@ -155,6 +170,7 @@ impl Shared {
         };
         for (stderr, request, data) in std::mem::take(&mut deliveries.outputs) {
             self.sinks.output.take(Output {
+                host: Arc::clone(&self.host),
                 stderr,
                 request,
                 receipt: Receipt::windowed(self, data.len()),
@@ -171,7 +187,7 @@ impl Shared {
 
     /// The other side's output has ended; where that was inside a frame, says so.
     pub(super) fn receive_end(&self) -> Option<String> {
-        // Who is pending hears of it by `fail`.
+        // Pending calls get it by `fail`.
         let cut = self.lock().session.receive_end().err()?;
         Some(cut.to_string())
     }
@@ -196,6 +212,7 @@ impl Shared {
             if !data.is_empty() {
                 self.raw_held.fetch_add(data.len(), Ordering::Relaxed);
                 self.sinks.output.take(Output {
+                    host: Arc::clone(&self.host),
                     stderr: true,
                     request: 0,
                     receipt: Receipt::raw(self, data.len()),

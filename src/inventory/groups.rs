@@ -1,6 +1,7 @@
 //! What an inventory holds while it is read: hosts, groups of hosts and of groups, and the variables of both.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use super::ranges::check_count;
 use super::{InventoryError, MAX_HOSTS};
@@ -18,13 +19,13 @@ pub(super) struct Variable {
     pub(super) place: String,
 }
 
-pub(super) type Variables = BTreeMap<String, Variable>;
+pub(super) type Variables = BTreeMap<Arc<str>, Arc<Variable>>;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
     pub(super) name: String,
-    /// The port behind its name.
-    pub(super) port: Option<u16>,
+    /// Other names that patterns know it by.
+    pub(super) aliases: Vec<String>,
     /// The connection spec, where the inventory is a list of specs.
     pub(super) spec: Option<String>,
     pub(super) variables: Variables,
@@ -42,15 +43,28 @@ pub(super) struct Group {
     place: String,
 }
 
+/// What hosts take from the groups that they are in.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Share {
+    /// The names of the groups but `all`, sorted.
+    pub(super) groups: Vec<Arc<str>>,
+    pub(super) variables: Variables,
+}
+
+/// The most steps from hosts to the groups above them, and variables taken from those, of a whole inventory.
+const MAX_WORK: usize = 3_000_000;
+
 /// Hosts and groups, in the order in which they came.
 #[derive(Debug, Clone)]
 pub(super) struct Groups {
-    pub(super) hosts: Vec<Host>,
+    pub(super) hosts: Vec<Arc<Host>>,
     pub(super) groups: Vec<Group>,
     host_places: HashMap<String, usize>,
     group_places: HashMap<String, usize>,
-    members: std::collections::HashSet<(usize, usize)>,
-    links: std::collections::HashSet<(usize, usize)>,
+    members: HashSet<(usize, usize)>,
+    links: HashSet<(usize, usize)>,
+    shares: Vec<Arc<Share>>,
+    share_of_host: Vec<usize>,
     /// What the reader wants to be known.
     pub(super) warnings: Vec<String>,
 }
@@ -64,10 +78,13 @@ impl Default for Groups {
             group_places: HashMap::new(),
             members: Default::default(),
             links: Default::default(),
+            shares: Vec::new(),
+            share_of_host: Vec::new(),
             warnings: Vec::new(),
         };
-        new.group(ALL, "");
-        new.group(UNGROUPED, "");
+        let all = new.group(ALL, "");
+        let ungrouped = new.group(UNGROUPED, "");
+        new.add_child(all, ungrouped);
         new
     }
 }
@@ -112,11 +129,11 @@ impl Groups {
             None => {
                 check_count(next as u64, 1, "the inventory")?;
                 self.host_places.insert(name.to_owned(), next);
-                self.hosts.push(Host {
+                self.hosts.push(Arc::new(Host {
                     name: name.to_owned(),
                     place: place.to_owned(),
                     ..Host::default()
-                });
+                }));
                 next
             }
         };
@@ -128,18 +145,19 @@ impl Groups {
         Ok(number)
     }
 
+    /// A host, to be changed.
+    pub(super) fn host_mut(&mut self, number: usize) -> Option<&mut Host> {
+        self.hosts.get_mut(number).map(Arc::make_mut)
+    }
+
     /// Sets a host's variables.
     pub(super) fn set_of_host(&mut self, host: usize, variables: &Variables) {
-        if let Some(host) = self.hosts.get_mut(host) {
-            host.variables.extend(
-                variables
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.clone())),
-            );
+        if let Some(host) = self.host_mut(host) {
+            host.variables.extend(variables.clone());
         }
     }
 
-    pub(super) fn set_of_group(&mut self, group: usize, name: String, variable: Variable) {
+    pub(super) fn set_of_group(&mut self, group: usize, name: &str, variable: Arc<Variable>) {
         let Some(group) = self.groups.get_mut(group) else {
             return;
         };
@@ -151,7 +169,7 @@ impl Groups {
             };
             group.priority = number.unwrap_or(1);
         } else {
-            group.variables.insert(name, variable);
+            group.variables.insert(name.into(), variable);
         }
     }
 
@@ -163,35 +181,31 @@ impl Groups {
         }
     }
 
-    /// The hosts of a group and of the groups below it, each once, in order.
-    pub(super) fn hosts_of(&self, group: usize) -> Vec<usize> {
-        if self
-            .groups
-            .get(group)
-            .is_some_and(|group| group.name == ALL)
-        {
-            return (0..self.hosts.len()).collect();
-        }
+    /// The hosts of these groups and of the groups below them, each once, in order.
+    pub(super) fn hosts_of(&self, groups: &[usize]) -> Vec<usize> {
         let mut seen_groups = vec![false; self.groups.len()];
         let mut seen_hosts = vec![false; self.hosts.len()];
-        let mut waiting = VecDeque::from([group]);
         let mut found = Vec::new();
-        while let Some(number) = waiting.pop_front() {
-            let (Some(seen), Some(group)) = (seen_groups.get_mut(number), self.groups.get(number))
-            else {
-                continue;
-            };
-            if std::mem::replace(seen, true) {
-                continue;
-            }
-            for host in &group.hosts {
-                if let Some(seen) = seen_hosts.get_mut(*host)
-                    && !std::mem::replace(seen, true)
-                {
-                    found.push(*host);
+        for group in groups {
+            let mut waiting = VecDeque::from([*group]);
+            while let Some(number) = waiting.pop_front() {
+                let (Some(seen), Some(group)) =
+                    (seen_groups.get_mut(number), self.groups.get(number))
+                else {
+                    continue;
+                };
+                if std::mem::replace(seen, true) {
+                    continue;
                 }
+                for host in &group.hosts {
+                    if let Some(seen) = seen_hosts.get_mut(*host)
+                        && !std::mem::replace(seen, true)
+                    {
+                        found.push(*host);
+                    }
+                }
+                waiting.extend(&group.children);
             }
-            waiting.extend(&group.children);
         }
         found
     }
@@ -204,6 +218,7 @@ impl Groups {
         if self.groups.len() > MAX_HOSTS {
             return Err(InventoryError::new(format!("more than {MAX_HOSTS} groups")));
         }
+        self.put_below_all();
         if let Some(number) = self.depths().iter().position(Option::is_none) {
             let group = self.groups.get(number).cloned().unwrap_or_default();
             let reason = format!("the group {} is below itself", group.name);
@@ -225,7 +240,24 @@ impl Groups {
         if let Some(ungrouped) = self.groups.get_mut(ungrouped) {
             ungrouped.hosts = rest;
         }
+        (self.shares, self.share_of_host) = self.shares()?;
         Ok(())
+    }
+
+    /// Puts the groups that are in no other into `all`.
+    fn put_below_all(&mut self) {
+        let all = self.group(ALL, "");
+        let mut is_top = vec![true; self.groups.len()];
+        for child in self.groups.iter().flat_map(|group| &group.children) {
+            if let Some(top) = is_top.get_mut(*child) {
+                *top = false;
+            }
+        }
+        for (number, is_top) in is_top.into_iter().enumerate() {
+            if is_top && number != all {
+                self.add_child(all, number);
+            }
+        }
     }
 
     /// How far each group is below those that are in no other; None for one that is below itself.
@@ -265,9 +297,8 @@ impl Groups {
         found
     }
 
-    /// For each of these hosts the groups that it is in, `all` first, those nearest to it last: in the order in which
-    /// their variables count.
-    pub(super) fn groups_of(&self, hosts: &[usize]) -> Vec<Vec<usize>> {
+    /// What the hosts take from the groups that they are in, for each combination of groups once.
+    fn shares(&self) -> Result<(Vec<Arc<Share>>, Vec<usize>), InventoryError> {
         let mut parents: Vec<Vec<usize>> = vec![Vec::new(); self.groups.len()];
         let mut direct: Vec<Vec<usize>> = vec![Vec::new(); self.hosts.len()];
         for (number, group) in self.groups.iter().enumerate() {
@@ -284,6 +315,7 @@ impl Groups {
         }
         let depths = self.depths();
         let all = self.find_group(ALL);
+        // The order in which variables count: `all` first, the nearest group last.
         let rank = |number: &usize| {
             let group = self.groups.get(*number);
             (
@@ -293,18 +325,62 @@ impl Groups {
                 group.map(|group| group.name.as_str()),
             )
         };
-        let of_host = |host: &usize| {
-            let mut found: std::collections::BTreeSet<usize> = all.into_iter().collect();
-            let mut waiting = direct.get(*host).cloned().unwrap_or_default();
+        let names: Vec<Arc<str>> = self
+            .groups
+            .iter()
+            .map(|group| group.name.as_str().into())
+            .collect();
+        let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
+        let mut shares = Vec::new();
+        let mut of_hosts = Vec::new();
+        let mut work = 0;
+        for direct in direct {
+            if let Some(share) = known.get(&direct) {
+                of_hosts.push(*share);
+                continue;
+            }
+            let mut found: HashSet<usize> = all.into_iter().collect();
+            let mut waiting = direct.clone();
             while let Some(number) = waiting.pop() {
                 if found.insert(number) {
                     waiting.extend(parents.get(number).into_iter().flatten());
+                    work += 1 + parents.get(number).map_or(0, Vec::len);
+                    work += self
+                        .groups
+                        .get(number)
+                        .map_or(0, |group| group.variables.len());
+                }
+                if work > MAX_WORK {
+                    return Err(InventoryError::new("the hosts are in too many groups")
+                        .with_hint("leave out groups of groups that are not needed"));
                 }
             }
             let mut found: Vec<usize> = found.into_iter().collect();
             found.sort_by_key(rank);
-            found
-        };
-        hosts.iter().map(of_host).collect()
+            let mut share = Share::default();
+            for number in found {
+                let group = self.groups.get(number);
+                share
+                    .variables
+                    .extend(group.into_iter().flat_map(|group| group.variables.clone()));
+                share
+                    .groups
+                    .extend(names.get(number).filter(|_| Some(number) != all).cloned());
+            }
+            share.groups.sort();
+            known.insert(direct, shares.len());
+            of_hosts.push(shares.len());
+            shares.push(Arc::new(share));
+        }
+        Ok((shares, of_hosts))
+    }
+
+    /// What this host takes from its groups.
+    pub(super) fn share_of(&self, host: usize) -> Arc<Share> {
+        let share = self
+            .share_of_host
+            .get(host)
+            .and_then(|share| self.shares.get(*share));
+        share.cloned().unwrap_or_default()
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::groups::{Groups, UNGROUPED, Variable, Variables};
 use super::ranges::expand_word;
 use super::{InventoryError, literal};
+use crate::Plain;
 
 /// What the lines of a section are.
 #[derive(Clone, Copy, PartialEq)]
@@ -74,7 +75,7 @@ pub(super) fn read(text: &str, file: &str, groups: &mut Groups) -> Result<(), In
                     value: Some(literal::value(value.trim())),
                     place: place.clone(),
                 };
-                groups.set_of_group(group, name.trim().to_owned(), variable);
+                groups.set_of_group(group, name.trim(), variable.into());
             }
         }
     }
@@ -141,7 +142,7 @@ fn host_line(
             value: Some(literal::value(value)),
             place: place.to_owned(),
         };
-        variables.insert(name.to_owned(), variable);
+        variables.insert(name.into(), variable.into());
     }
     add_hosts(&pattern, &variables, place, group, groups)
 }
@@ -176,9 +177,15 @@ pub(super) fn add_hosts(
         expand_word(name, &mut names).map_err(|error| error.at(place))?;
     }
     for name in names {
+        let is_new = groups.find_host(&name).is_none();
         let number = groups.host(&name, group, place)?;
-        if let Some(host) = groups.hosts.get_mut(number) {
-            host.port = host.port.or(port);
+        if let Some(port) = port.filter(|_| is_new) {
+            let variable = Variable {
+                value: Some(Plain::Int(port.into())),
+                place: place.to_owned(),
+            };
+            let port = Variables::from([("ansible_port".into(), variable.into())]);
+            groups.set_of_host(number, &port);
         }
         groups.set_of_host(number, variables);
     }

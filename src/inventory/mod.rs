@@ -30,9 +30,11 @@ mod variables;
 mod yaml;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
-use groups::{Groups, Variables};
+use groups::{Groups, Host, Share};
 use variables::Wanted;
 
 use crate::Plain;
@@ -46,7 +48,7 @@ pub use ranges::expand;
 pub const MAX_HOSTS: usize = 100_000;
 
 /// Hosts and the groups that they are in, with the variables of both.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Inventory {
     groups: Groups,
 }
@@ -97,6 +99,59 @@ impl Inventory {
         Ok(inventory)
     }
 
+    /// The hosts that a command line names: its words in order and then the hosts of the lists (name and text), or only those of
+    /// the groups of the lists that its words name (`@group`); without those that match `excluded`.
+    pub(crate) fn of_command_line(
+        words: &[String],
+        lists: &[(String, String)],
+        excluded: &[&str],
+    ) -> Result<(Vec<InventoryHost>, Vec<String>), InventoryError> {
+        let mut inventory = Inventory::default();
+        let (mut hosts, named) = lines::add_words(words, &mut inventory.groups)?;
+        for (name, text) in lists {
+            lines::read(text, name, &mut inventory.groups)?;
+        }
+        inventory.groups.finish()?;
+        if named.is_empty() {
+            hosts.extend(0..inventory.groups.hosts.len());
+        }
+        for name in named {
+            if lists.is_empty() {
+                return Err(
+                    InventoryError::new(format!("there is no group {name}")).with_hint(
+                        "groups are those of a file of hosts, -f FILE, or of an inventory, -I FILE",
+                    ),
+                );
+            }
+            hosts.extend(pattern::select(&inventory.groups, &[&format!("@{name}")])?);
+        }
+        let mut there = std::collections::HashSet::new();
+        hosts.retain(|host| there.insert(*host));
+        inventory.exclude(excluded, &mut hosts)?;
+        Ok((inventory.chosen(&hosts), inventory.groups.warnings))
+    }
+
+    /// Leaves out the hosts that one of these patterns matches.
+    fn exclude(&self, excluded: &[&str], hosts: &mut Vec<usize>) -> Result<(), InventoryError> {
+        if !excluded.is_empty() {
+            let out = pattern::select(&self.groups, excluded)?;
+            let out: std::collections::HashSet<usize> = out.into_iter().collect();
+            hosts.retain(|host| !out.contains(host));
+        }
+        Ok(())
+    }
+
+    /// The hosts that patterns choose but others do not.
+    pub(crate) fn select_without(
+        &self,
+        patterns: &[&str],
+        excluded: &[&str],
+    ) -> Result<Vec<InventoryHost>, InventoryError> {
+        let mut hosts = pattern::select(&self.groups, patterns)?;
+        self.exclude(excluded, &mut hosts)?;
+        Ok(self.chosen(&hosts))
+    }
+
     /// What should be known about what was read, such as a key that stands twice.
     pub fn warnings(&self) -> &[String] {
         &self.groups.warnings
@@ -108,15 +163,15 @@ impl Inventory {
         groups.map(|group| group.name.as_str()).collect()
     }
 
-    /// All hosts, in order.
+    /// All hosts, in the order of the groups, as the pattern `all` gives them.
     pub fn hosts(&self) -> Vec<InventoryHost> {
-        let all: Vec<usize> = (0..self.groups.hosts.len()).collect();
-        self.chosen(&all)
+        let all = self.groups.find_group(groups::ALL);
+        self.chosen(&self.groups.hosts_of(all.as_slice()))
     }
 
     /// The hosts that patterns choose, as Ansible does: a group, a host, a glob or `~regex`, several with colons or commas between,
     /// `&` for hosts that must also match, `!` for those to leave out, `group[0:3]` for some of a group. `@group` is a group too, and
-    /// `web[01-20]` the hosts of those names.
+    /// `web[01-20]` the hosts of those names, also where `web` is a group.
     ///
     /// # Errors
     /// A name that is neither a group nor a host, and patterns that choose no host.
@@ -125,71 +180,45 @@ impl Inventory {
     }
 
     fn chosen(&self, numbers: &[usize]) -> Vec<InventoryHost> {
-        let groups_of = self.groups.groups_of(numbers);
-        let hosts = numbers
-            .iter()
-            .filter_map(|number| self.groups.hosts.get(*number));
-        let made = hosts.zip(groups_of).map(|(host, groups)| {
-            let groups = groups
-                .iter()
-                .filter_map(|number| self.groups.groups.get(*number));
-            let mut variables = Variables::new();
-            let mut names = Vec::new();
-            for group in groups {
-                let own = group.variables.iter();
-                variables.extend(own.map(|(name, value)| (name.clone(), value.clone())));
-                if group.name != groups::ALL {
-                    names.push(group.name.clone());
-                }
-            }
-            let own = host.variables.iter();
-            variables.extend(own.map(|(name, value)| (name.clone(), value.clone())));
-            names.sort();
-            InventoryHost {
-                name: host.name.clone(),
-                port: host.port,
-                spec: host.spec.clone(),
-                place: host.place.clone(),
-                variables,
-                groups: names,
-            }
+        let hosts = numbers.iter().filter_map(|number| {
+            let host = self.groups.hosts.get(*number)?;
+            Some(InventoryHost {
+                host: Arc::clone(host),
+                share: self.groups.share_of(*number),
+            })
         });
-        made.collect()
+        hosts.collect()
     }
 }
 
 /// A host that an [`Inventory`] has chosen, with all variables that are valid for it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct InventoryHost {
-    name: String,
-    port: Option<u16>,
-    spec: Option<String>,
-    place: String,
-    variables: Variables,
-    groups: Vec<String>,
+    host: Arc<Host>,
+    share: Arc<Share>,
 }
 
 impl InventoryHost {
     /// What the inventory calls it.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.host.name
     }
 
     /// The groups that it is in, sorted; `all` is not named.
-    pub fn groups(&self) -> &[String] {
-        &self.groups
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.share.groups.iter().map(|name| &**name)
     }
 
     /// The file and the line that first named it.
     pub fn place(&self) -> &str {
-        &self.place
+        &self.host.place
     }
 
     /// Its variables and those of its groups. Those that Ansible Vault has encrypted are left out.
     pub fn variables(&self) -> BTreeMap<&str, &Plain> {
-        let known = self.variables.iter();
+        let known = self.share.variables.iter().chain(&self.host.variables);
         known
-            .filter_map(|(name, variable)| Some((name.as_str(), variable.value.as_ref()?)))
+            .filter_map(|(name, variable)| Some((&**name, variable.value.as_ref()?)))
             .collect()
     }
 
@@ -212,11 +241,16 @@ impl InventoryHost {
     /// # Errors
     /// As [`InventoryHost::spec`].
     pub fn spec_with(&self, options: &ParseOptions<'_>) -> Result<ConnectionSpec, InventoryError> {
-        match &self.spec {
+        match &self.host.spec {
             Some(text) => ConnectionSpec::parse_with(text, options)
-                .map_err(|error| InventoryError::new(error.to_string()).at(self.place.as_str())),
+                .map_err(|error| InventoryError::new(error.to_string()).at(self.place())),
             None => self.wanted().spec(),
         }
+    }
+
+    /// Whether the inventory is a list of specs, in which the host has one.
+    pub(crate) fn is_of_list(&self) -> bool {
+        self.host.spec.is_some()
     }
 
     /// The password that the inventory has for logging in. It should be a key or an agent.
@@ -227,12 +261,32 @@ impl InventoryHost {
         self.wanted().password()
     }
 
+    /// Whether the inventory has a password for it.
+    pub(crate) fn has_password(&self) -> bool {
+        self.wanted().has_password()
+    }
+
     fn wanted(&self) -> Wanted<'_> {
         Wanted {
-            name: &self.name,
-            port: self.port,
-            place: &self.place,
-            variables: &self.variables,
+            host: &self.host,
+            share: &self.share,
         }
+    }
+}
+
+/// Leaves the variables out, which may be secrets.
+impl fmt::Debug for Inventory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inventory")
+            .field("hosts", &self.groups.hosts.len())
+            .field("groups", &self.groups.groups.len())
+            .finish()
+    }
+}
+
+/// Leaves the variables out, which may be secrets.
+impl fmt::Debug for InventoryHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InventoryHost").field(&self.name()).finish()
     }
 }

@@ -7,6 +7,7 @@ use regex_lite::Regex;
 use super::InventoryError;
 use super::groups::{ALL, Groups};
 use super::ranges::expand;
+use crate::spec::nearest;
 
 /// The hosts that these patterns together choose, in the order in which the inventory has them within each pattern.
 ///
@@ -111,13 +112,20 @@ fn matching(groups: &Groups, word: &str) -> Result<Vec<usize>, InventoryError> {
     }
     if let Some(name) = word.strip_prefix('@') {
         return match groups.find_group(name) {
-            Some(group) => Ok(groups.hosts_of(group)),
+            Some(group) => Ok(groups.hosts_of(&[group])),
             None => Err(unknown(groups, name, "group")),
         };
     }
-    if !word.starts_with('~')
-        && let Some((base, subscript)) = subscripted(word)
+    if word.starts_with('~') {
+        return by_expression(groups, word);
+    }
+    // `web[01-20]` names hosts also where there is a group `web`, which Ansible takes some of.
+    if word.contains('-')
+        && let Some(hosts) = in_range(groups, word)?
     {
+        return Ok(hosts);
+    }
+    if let Some((base, subscript)) = subscripted(word) {
         let hosts = by_expression(groups, base)?;
         if !hosts.is_empty() {
             return subscript.of(&hosts).ok_or_else(|| {
@@ -126,21 +134,11 @@ fn matching(groups: &Groups, word: &str) -> Result<Vec<usize>, InventoryError> {
         }
     }
     let found = by_expression(groups, word)?;
-    if !found.is_empty() || word.starts_with('~') {
+    if !found.is_empty() {
         return Ok(found);
     }
     // Ansible has no ranges here, but knows no other meaning either.
-    if word.contains('[')
-        && let Ok(names) = expand(word)
-        && names.iter().any(|name| groups.find_host(name).is_some())
-    {
-        let mut hosts = Vec::new();
-        for name in &names {
-            match groups.find_host(name) {
-                Some(host) => hosts.push(host),
-                None => return Err(unknown(groups, name, "host")),
-            }
-        }
+    if let Some(hosts) = in_range(groups, word)? {
         return Ok(hosts);
     }
     if word.contains(['*', '?', '[']) || groups.find_group(word).is_some() || word == ALL {
@@ -149,19 +147,29 @@ fn matching(groups: &Groups, word: &str) -> Result<Vec<usize>, InventoryError> {
     Err(unknown(groups, word, "host or group"))
 }
 
+/// The hosts of a range, if the inventory has any of them; then it must have all.
+fn in_range(groups: &Groups, word: &str) -> Result<Option<Vec<usize>>, InventoryError> {
+    let Some(names) = word.contains('[').then(|| expand(word).ok()).flatten() else {
+        return Ok(None);
+    };
+    let hosts: Vec<Option<usize>> = names.iter().map(|name| groups.find_host(name)).collect();
+    if hosts.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    match names.iter().zip(&hosts).find(|(_, host)| host.is_none()) {
+        Some((name, _)) => Err(unknown(groups, name, "host")),
+        None => Ok(Some(hosts.into_iter().flatten().collect())),
+    }
+}
+
 /// A name that the inventory does not have; the one that is probably meant.
 fn unknown(groups: &Groups, name: &str, what: &str) -> InventoryError {
     let error = InventoryError::new(format!("the inventory has no {what} {name:?}"));
     let names = groups.groups.iter().map(|group| group.name.as_str());
     let names = names.chain(groups.hosts.iter().map(|host| host.name.as_str()));
     // Comparing is slow where there are very many.
-    let near = names
-        .take(10_000)
-        .map(|known| (strsim::damerau_levenshtein(known, name), known))
-        .filter(|(slips, known)| *slips <= (known.len() / 3).min(2))
-        .min_by_key(|(slips, _)| *slips);
-    match near {
-        Some((_, known)) => error.with_hint(format!("did you mean {known:?}?")),
+    match nearest(name, names.take(10_000)) {
+        Some(known) => error.with_hint(format!("did you mean {known:?}?")),
         None if name.contains('@') => error.with_hint(
             "with an inventory, hosts are patterns of it; -l USER names the user",
         ),
@@ -182,19 +190,13 @@ fn by_expression(groups: &Groups, word: &str) -> Result<Vec<usize>, InventoryErr
                 .is_some_and(|group| name.matches(&group.name))
         })
         .collect();
-    let mut found = Vec::new();
-    let mut there = HashSet::new();
-    for group in &matching {
-        found.extend(
-            groups
-                .hosts_of(*group)
-                .into_iter()
-                .filter(|host| there.insert(*host)),
-        );
-    }
+    let mut found = groups.hosts_of(&matching);
+    let mut there: HashSet<usize> = found.iter().copied().collect();
     if matching.is_empty() || word.starts_with('~') || word.contains(['.', '?', '*', '[']) {
         let hosts = groups.hosts.iter().enumerate();
-        let hosts = hosts.filter(|(_, host)| name.matches(&host.name));
+        let hosts = hosts.filter(|(_, host)| {
+            name.matches(&host.name) || host.aliases.iter().any(|alias| name.matches(alias))
+        });
         found.extend(
             hosts
                 .map(|(number, _)| number)

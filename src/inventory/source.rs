@@ -151,7 +151,7 @@ fn program(path: &Path, name: &str, groups: &mut Groups) -> Result<(), Inventory
     let text = String::from_utf8(output.stdout)
         .map_err(|_| wrong("its output is not UTF-8".to_owned()))?;
     let root = json::parse(&text, &format!("{name} --list"))?;
-    tree::read(&root, name, groups)
+    tree::read(&root, name, true, groups)
 }
 
 /// Reads a text in the form that its name or its content tells.
@@ -184,12 +184,12 @@ pub(super) fn parse(text: &str, name: &str, groups: &mut Groups) -> Result<(), I
 }
 
 fn of_json(text: &str, name: &str, groups: &mut Groups) -> Result<(), InventoryError> {
-    tree::read(&json::parse(text, name)?, name, groups)
+    tree::read_json(&json::parse(text, name)?, name, groups)
 }
 
 fn of_yaml(text: &str, name: &str, groups: &mut Groups) -> Result<(), InventoryError> {
     let root = yaml::parse(text, name, &mut groups.warnings)?;
-    tree::read(&root, name, groups)
+    tree::read(&root, name, false, groups)
 }
 
 /// The first line that says something begins a document or a mapping.

@@ -68,9 +68,41 @@ impl Node {
     }
 }
 
-/// Reads the groups of a tree, whose form its content tells: `hosts` is a mapping in inventories that people write, and a list in
-/// those that programs write.
-pub(super) fn read(root: &Node, file: &str, groups: &mut Groups) -> Result<(), InventoryError> {
+/// Reads the groups of a tree of JSON, whose form its content tells: `hosts` is a list in inventories that programs write, and a
+/// mapping in those that people write.
+pub(super) fn read_json(
+    root: &Node,
+    file: &str,
+    groups: &mut Groups,
+) -> Result<(), InventoryError> {
+    let lists = |group: &Node| {
+        let list = |name| {
+            matches!(
+                group.get(name),
+                Some(Node {
+                    kind: Kind::List(_),
+                    ..
+                })
+            )
+        };
+        matches!(group.kind, Kind::List(_)) || list("hosts") || list("children")
+    };
+    let written_by_program = match &root.kind {
+        Kind::Map(pairs) => {
+            root.get("_meta").is_some() || pairs.iter().any(|(_, group)| lists(group))
+        }
+        _ => false,
+    };
+    read(root, file, written_by_program, groups)
+}
+
+/// Reads the groups of a tree that people write, or else of one that a program does.
+pub(super) fn read(
+    root: &Node,
+    file: &str,
+    written_by_program: bool,
+    groups: &mut Groups,
+) -> Result<(), InventoryError> {
     let reader = Reader { file };
     let Kind::Map(pairs) = &root.kind else {
         return Err(reader.wrong(root, "an inventory is a mapping of groups"));
@@ -85,19 +117,6 @@ pub(super) fn read(root: &Node, file: &str, groups: &mut Groups) -> Result<(), I
                 "let Ansible write the hosts down: ansible-inventory -i {file} --list > hosts.json"
             )));
     }
-    let written_by_program = root.get("_meta").is_some()
-        || pairs.iter().any(|(_, group)| {
-            let list = |name| {
-                matches!(
-                    group.get(name),
-                    Some(Node {
-                        kind: Kind::List(_),
-                        ..
-                    })
-                )
-            };
-            matches!(group.kind, Kind::List(_)) || list("hosts") || list("children")
-        });
     for (name, group) in pairs {
         if written_by_program {
             reader.listed_group(name, group, groups)?;
@@ -164,7 +183,7 @@ impl Reader<'_> {
                 value: value.plain(),
                 place: self.place(&value),
             };
-            found.insert(name, variable);
+            found.insert(name.into(), variable.into());
         }
         Ok(found)
     }
@@ -193,7 +212,7 @@ impl Reader<'_> {
             match section.text() {
                 Some("vars") => {
                     for (name, variable) in self.variables(content)? {
-                        groups.set_of_group(number, name, variable);
+                        groups.set_of_group(number, &name, variable);
                     }
                 }
                 Some("children") => {
@@ -272,7 +291,7 @@ impl Reader<'_> {
             .transpose()?
             .unwrap_or_default()
         {
-            groups.set_of_group(number, name, variable);
+            groups.set_of_group(number, &name, variable);
         }
         Ok(())
     }

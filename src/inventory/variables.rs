@@ -1,17 +1,14 @@
 //! The variables of Ansible that say how to connect, as a connection spec.
 
 use super::InventoryError;
-use super::groups::{Variable, Variables};
+use super::groups::{Host, Share, Variable};
 use crate::Plain;
-use crate::spec::{ConnectionSpec, Host, SshChoice};
+use crate::spec::{ConnectionSpec, Host as SpecHost, Password, SshChoice, Step};
 
-/// A host of an inventory, as much of it as a connection needs.
+/// A host of an inventory, and what it takes from its groups.
 pub(super) struct Wanted<'a> {
-    pub(super) name: &'a str,
-    pub(super) port: Option<u16>,
-    pub(super) place: &'a str,
-    /// Its own and those of its groups.
-    pub(super) variables: &'a Variables,
+    pub(super) host: &'a Host,
+    pub(super) share: &'a Share,
 }
 
 /// Names of each variable, those that count more first.
@@ -27,6 +24,7 @@ const PASSWORD: &[&str] = &[
     "ansible_password",
 ];
 const BECOME: &[&str] = &["ansible_become"];
+const BECOME_PASSWORD: &[&str] = &["ansible_become_password", "ansible_become_pass"];
 const BECOME_USER: &[&str] = &["ansible_become_user"];
 const BECOME_METHOD: &[&str] = &["ansible_become_method"];
 /// In the order in which Ansible gives them to ssh.
@@ -42,18 +40,24 @@ const AUTOMATIC: &[&str] = &["auto", "auto_legacy", "auto_silent", "auto_legacy_
 const OWN_PYTHON: &str = "ansible_playbook_python";
 
 impl Wanted<'_> {
+    /// A variable of the host, or else of its groups.
+    fn variable(&self, name: &str) -> Option<&Variable> {
+        let own = self.host.variables.get(name);
+        own.or_else(|| self.share.variables.get(name))
+            .map(|found| &**found)
+    }
+
     fn wrong(&self, variable: &str, reason: impl std::fmt::Display) -> InventoryError {
         let place = self
-            .variables
-            .get(variable)
-            .map_or(self.place, |found| found.place.as_str());
-        InventoryError::new(format!("{}: {variable}: {reason}", self.name)).at(place)
+            .variable(variable)
+            .map_or(&self.host.place, |found| &found.place);
+        InventoryError::new(format!("{}: {variable}: {reason}", self.host.name)).at(place.as_str())
     }
 
     /// The first of these variables that is set, and its name. What is empty counts as not set.
     fn find<'n>(&self, names: &[&'n str]) -> Result<Option<(&'n str, String)>, InventoryError> {
         for name in names {
-            if let Some(variable) = self.variables.get(*name)
+            if let Some(variable) = self.variable(name)
                 && let Some(text) = self.text(name, variable)?
             {
                 return Ok(Some((*name, text)));
@@ -85,7 +89,7 @@ impl Wanted<'_> {
                 )
                 .with_hint(format!(
                     "write the value itself; `ansible -i FILE {} -m debug -a var={name}` prints it",
-                    self.name
+                    self.host.name
                 )));
         }
         Ok(Some(text).filter(|text| !text.is_empty()))
@@ -124,26 +128,26 @@ impl Wanted<'_> {
             }
         };
         let mut spec = if is_local {
-            ConnectionSpec::for_host(Host::Local)
+            ConnectionSpec::for_host(SpecHost::Local)
         } else {
             self.remote()?
         };
         self.interpreter(is_local, &mut spec)?;
         self.rights(&mut spec)?;
-        spec.name = Some(self.name.to_owned());
+        spec.name = Some(self.host.name.to_owned());
         Ok(spec)
     }
 
     fn remote(&self) -> Result<ConnectionSpec, InventoryError> {
         let (variable, host) = match self.find(HOST)? {
             Some((variable, host)) => (variable, host),
-            None => ("name", self.name.to_owned()),
+            None => ("name", self.host.name.to_owned()),
         };
         let mut spec = ConnectionSpec::for_head(&host)
             .map_err(|reason| self.wrong(variable, format!("{host:?}: {reason}")))?;
         spec.ssh = Some(SshChoice::Yes);
         spec.port = match self.find(PORT)? {
-            None => self.port,
+            None => None,
             Some((variable, text)) => {
                 let port = text.parse().ok().filter(|port| *port != 0);
                 let wrong = || self.wrong(variable, format!("{text:?} is not a port: 1 to 65535"));
@@ -180,8 +184,7 @@ impl Wanted<'_> {
 
     fn interpreter(&self, is_local: bool, spec: &mut ConnectionSpec) -> Result<(), InventoryError> {
         let text = self
-            .variables
-            .get("ansible_python_interpreter")
+            .variable("ansible_python_interpreter")
             .and_then(|found| found.value.as_ref());
         let text = text.and_then(Plain::as_str).unwrap_or_default();
         if AUTOMATIC.contains(&text) || (is_local && text.contains(OWN_PYTHON)) {
@@ -195,18 +198,43 @@ impl Wanted<'_> {
         if !self.truth(BECOME)? {
             return Ok(());
         }
-        let user = self
-            .find(BECOME_USER)?
-            .map_or_else(|| "root".to_owned(), |(_, user)| user);
-        let method = self
-            .find(BECOME_METHOD)?
-            .map_or_else(|| "sudo".to_owned(), |(_, method)| method);
-        let _ = spec;
-        Err(self
-            .wrong(
-                "ansible_become",
-                format!("becoming {user} by {method} is not supported"),
-            )
-            .with_hint(format!("log in as {user}, or set ansible_become to no")))
+        let user = self.find(BECOME_USER)?;
+        let user = user.map_or_else(|| "root".to_owned(), |(_, user)| user);
+        let method = self.find(BECOME_METHOD)?;
+        let method = method.map_or_else(|| "sudo".to_owned(), |(_, method)| method);
+        let method = method.rsplit('.').next().unwrap_or_default();
+        if !["sudo", "su", "doas"].contains(&method) {
+            return Err(self
+                .wrong(
+                    "ansible_become_method",
+                    format!("{method:?} is no way of becoming a user here"),
+                )
+                .with_hint("there are sudo, su and doas"));
+        }
+        let step: Step = format!("{method}/{user}")
+            .parse()
+            .map_err(|reason| self.wrong("ansible_become_user", reason))?;
+        let step = match self.find(BECOME_PASSWORD)? {
+            Some((_, password)) => step.with_password(Password::given(password)),
+            None => step,
+        };
+        if let Step::Sudo { .. } = step {
+            spec.become_step = Some(step);
+        } else {
+            *spec = spec.clone().with_step(step);
+        }
+        Ok(())
+    }
+
+    /// Whether a password is among what is used.
+    pub(super) fn has_password(&self) -> bool {
+        let known = |name: &&str| {
+            self.variable(name)
+                .is_some_and(|found| found.value.is_some())
+        };
+        PASSWORD
+            .iter()
+            .chain(BECOME_PASSWORD)
+            .any(|name| known(name))
     }
 }

@@ -265,7 +265,7 @@ impl Opening {
     fn abort(&self) {
         if self.process == runtime::process() {
             self.task.abort();
-            // The task ends only when somebody drives.
+            // The task ends only when a thread drives the runtime.
             if let Ok(engine) = runtime::engine() {
                 engine.nudge();
             }

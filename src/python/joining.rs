@@ -205,7 +205,7 @@ impl Joining {
         if self.process == runtime::process() {
             self.task.abort();
             self.shared.change(|state| state.ended = true);
-            // The task ends only when somebody drives.
+            // The task ends only when a thread drives the runtime.
             if let Ok(engine) = runtime::engine() {
                 engine.nudge();
             }

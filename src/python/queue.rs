@@ -19,7 +19,7 @@ pub(super) type Ticket = u64;
 pub(super) enum Route {
     /// For the next reader, whichever thread that is.
     Queue,
-    /// To the one who asks for it.
+    /// To the call that asks for it.
     Slot,
 }
 

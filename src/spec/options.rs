@@ -57,6 +57,8 @@ pub(crate) enum Sets {
     Key,
     /// The user, which also stands in front of the host.
     User,
+    /// The steps, to which programs may add passwords.
+    Steps,
     /// A field that no other option sets.
     Own,
 }
@@ -285,6 +287,7 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
     SpecOption {
         name: "then",
         elsewhere: &["steps", "through"],
+        sets: Sets::Steps,
         parse: Parse::Text(|spec, value| {
             spec.then = step::steps(value)?;
             Ok(())

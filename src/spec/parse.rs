@@ -333,7 +333,7 @@ impl Reader<'_> {
                     "the key is given twice (kf, keyfile and key are one option)".to_string()
                 }
                 Some(Sets::User) => "the user is given twice".to_string(),
-                Some(Sets::Own) | None => format!("option {name:?} is given twice"),
+                Some(Sets::Steps | Sets::Own) | None => format!("option {name:?} is given twice"),
             };
             return Err(self.error(Duplicate, item.place.clone(), reason));
         }
@@ -381,7 +381,7 @@ fn slot(option: Option<&SpecOption>, name: &str) -> String {
     match option.map(|option| option.sets) {
         Some(Sets::Key) => ":key".to_string(),
         Some(Sets::User) => ":user".to_string(),
-        Some(Sets::Own) | None => name.to_string(),
+        Some(Sets::Steps | Sets::Own) | None => name.to_string(),
     }
 }
 

@@ -58,6 +58,11 @@ pub fn map_items() -> Bytes {
     Bytes::from_static(part!("map_items"))
 }
 
+/// The part with the functions of `helpers/commands`, which run shell commands.
+pub fn commands() -> Bytes {
+    Bytes::from_static(part!("commands"))
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {

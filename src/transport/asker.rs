@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::printable;
 use crate::transport::{Prompter, Question};
 
-/// One terminal answers one question at a time, however many connections come about at once.
+/// One terminal answers one question at a time, however many connections are opened at once.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Asks the user on behalf of one connection.
@@ -27,7 +27,7 @@ impl Asker {
         }
     }
 
-    /// Whether anybody is there to answer.
+    /// Whether there is a way to ask.
     pub(crate) fn available(&self) -> bool {
         self.prompter.is_some()
     }

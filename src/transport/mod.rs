@@ -37,6 +37,9 @@ pub struct Question {
 /// Called on a blocking thread, one at a time a process.
 pub type Prompter = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
 
+/// Why a process ended that the other side did not start.
+pub(crate) const COMMAND_REFUSED: &str = "the server refused to run the command";
+
 /// What every transport needs to know beside its target.
 #[derive(Clone, Default)]
 #[non_exhaustive]
@@ -64,7 +67,7 @@ impl TransportOptions {
         self
     }
 
-    /// The same with somebody who answers questions.
+    /// The same with a prompter, which answers questions.
     #[must_use]
     pub fn with_prompter(mut self, prompter: Prompter) -> Self {
         self.prompter = Some(prompter);
@@ -139,6 +142,13 @@ pub enum Reader {
 }
 
 impl Reader {
+    /// Has the process signalled when the channel is closed before it has ended, where the transport and the server can do that.
+    pub fn signal_at_close(&self) {
+        if let Reader::Ssh(reader) = self {
+            reader.signal_at_close();
+        }
+    }
+
     /// The next event, `None` when nothing more will come. Safe to drop and call again.
     pub async fn next(&mut self) -> Option<ReadEvent> {
         match self {
@@ -213,6 +223,11 @@ pub async fn start_stub(
 ) -> Result<Started, ConnectError> {
     let steps: Vec<Step> = spec.steps().cloned().collect();
     let label = spec.label();
+    // Batch mode holds for questions on the way too.
+    let mut silent = options.clone();
+    if spec.batch == Some(true) {
+        silent.prompter = None;
+    }
     let bootstrap = steps::behind(&label, bootstrap, &steps)?;
     let mut starts = 1;
     loop {
@@ -221,7 +236,7 @@ pub async fn start_stub(
             return Ok(started);
         }
         let process = &mut started.process;
-        let gone = steps::go_through(&label, &steps, &started.bootstrap, process, options).await;
+        let gone = steps::go_through(&label, &steps, &started.bootstrap, process, &silent).await;
         match gone {
             Ok(first) => {
                 started.first = first;

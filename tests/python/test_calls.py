@@ -262,7 +262,7 @@ def test_output_is_shown_with_the_peers_name_before_the_answer(client, capsys):
     assert capsys.readouterr().out == '[%s] half\n' % client.peername
 
 
-def test_output_to_a_function_and_to_nobody(connect, capsys):
+def test_output_to_a_function_and_to_none(connect, capsys):
     seen = []
     client = connect(output=lambda stream, text: seen.append((stream, text)))
     client.execblock('print("hällo")')

@@ -13,7 +13,10 @@
 
 mod cli;
 mod cluster;
+mod command;
 mod connection;
+mod fuzz;
+mod inventory;
 mod keys;
 mod server;
 mod spec;

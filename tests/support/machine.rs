@@ -81,6 +81,11 @@ impl Machine {
 
     /// A spec that logs in as this account, with further options.
     pub fn spec(&self, user: &str, options: &str) -> String {
+        self.spec_at(self.port, user, options)
+    }
+
+    /// The same through something that stands in front of it at another port.
+    pub fn spec_at(&self, port: u16, user: &str, options: &str) -> String {
         let (key, at) = (self.key.private.display(), self.folder.path().display());
         let options = if options.is_empty() {
             String::new()
@@ -88,8 +93,7 @@ impl Machine {
             format!(":{options}")
         };
         format!(
-            "{user}@127.0.0.1:{}:identity={key}:known_hosts={at}/known_hosts:config=none{options}",
-            self.port
+            "{user}@127.0.0.1:{port}:identity={key}:known_hosts={at}/known_hosts:config=none{options}"
         )
     }
 
@@ -132,6 +136,15 @@ impl Machine {
             left => Err(left),
         })
         .await;
+    }
+
+    /// Ends sshd's own processes for the sessions: connections break.
+    pub fn break_sessions(&self) {
+        for process in self.session_processes() {
+            if process.command.starts_with("sshd: ") {
+                process.kill();
+            }
+        }
     }
 
     /// Runs a shell script there as root, and gives what it printed.
@@ -179,7 +192,7 @@ fn script(folder: &Path) -> String {
     format!(
         "set -e; : {IN_HERE}; R={at}/top/root; mkdir -p {at}/top; mount -t tmpfs tmpfs {at}/top; mkdir {at}/top/u {at}/top/w $R; \
          mount -t overlay overlay -o lowerdir=/,upperdir={at}/top/u,workdir={at}/top/w $R; \
-         mount -t proc proc $R/proc; mount --rbind /dev $R/dev; mkdir -p $R{at}; mount --bind {at} $R{at}; \
+         mount -t proc proc $R/proc; mount --rbind /dev $R/dev; mount --rbind /sys $R/sys; mkdir -p $R{at}; mount --bind {at} $R{at}; \
          chmod 1777 $R/tmp; chroot $R /bin/sh -e {at}/setup; mkdir -p $R/run/sshd; \
          chroot $R {sshd} -D -e -f {at}/sshd_config & read end || :"
     )

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod machine;
 pub mod parts;
 pub mod processes;
+pub mod relay;
 pub mod remote;
 pub mod sshd;
 mod sshd_config;

@@ -1,7 +1,8 @@
-"""A map over the slots of a cluster: batches go to whoever is free, and each item has an outcome of its own."""
+"""A map over the slots of a cluster: batches go to the slots that are free, and each item has an outcome of its own."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ _RUN_AHEAD = 65536
 # How many items of an iterator without a length are read ahead, so that it is known where the end is.
 _LOOK_AHEAD = 1024
 _Outcome = tuple[bool, Any]
+_numbers = itertools.count(1)
 
 
 class _Flying:
@@ -52,6 +54,8 @@ class Run:
         ordered: bool,
     ) -> None:
         """`items` are tuples of arguments, and `left` how many there are, if that is known."""
+        # Batches of several maps may be at the same slot.
+        self._number = next(_numbers)
         self._function = function
         self._items = iter(items)
         self._left = left
@@ -162,7 +166,8 @@ class Run:
         flying = self._flying[batch] = _Flying(slot, place)
         received, self._received[place] = self._received[place], []
         events = self._events
-        arguments = (self._numbers[place], batch, values, True, received)
+        keys = [(self._number, each) for each in received]
+        arguments = (self._numbers[place], (self._number, batch), values, True, keys)
         try:
             flying.ticket = slot.ask(
                 'batch',
@@ -220,7 +225,7 @@ class Run:
             # It had that one item, and where it cannot be interrupted the thread answers nothing for now.
             self._take(batch, [(False, flying.error)], 0.1)
             return
-        self._ask(flying, batch, 'count', (batch,), self._counted)
+        self._ask(flying, batch, 'count', ((self._number, batch),), self._counted)
 
     def _ask(self, flying: _Flying, batch: int, name: str, args: tuple[Any, ...], done: Callable[..., None]) -> None:
         try:
@@ -240,7 +245,7 @@ class Run:
         """Fetches the outcomes of a batch one by one."""
         place = len(flying.salvaged)
         if place < flying.done:
-            self._ask(flying, batch, 'outcome', (batch, place), self._salvaged)
+            self._ask(flying, batch, 'outcome', ((self._number, batch), place), self._salvaged)
             return
         outcomes = flying.salvaged
         if len(outcomes) < len(self._balancer.items(batch)) and flying.error is not None:

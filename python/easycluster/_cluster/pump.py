@@ -7,9 +7,12 @@ import select
 import sys
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from .._client import Client
 from .._threaded import ThreadedClient
+
+_T = TypeVar('_T')
 
 
 class Pump:
@@ -35,7 +38,7 @@ class Pump:
         """Calls a function whenever the descriptor is readable, until it gives false."""
         self._register(descriptor, self._others, function)
 
-    def _register(self, descriptor: int, table: dict[int, object], value: object) -> None:  # type: ignore[type-arg]
+    def _register(self, descriptor: int, table: dict[int, _T], value: _T) -> None:
         with self._lock:
             if self._ended:
                 return
@@ -104,5 +107,5 @@ class Pump:
 
 
 def needs_pump(client: Client) -> bool:
-    """Whether nobody reads a client's responses unless its program does."""
+    """Whether a client's responses are read only when its program reads them."""
     return not isinstance(client, ThreadedClient)

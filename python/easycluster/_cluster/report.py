@@ -28,7 +28,7 @@ else:
             return '%s (%d sub-exceptions)' % (self.message, len(self.exceptions))
 
 
-class ClusterError(_Group):  # type: ignore[misc, valid-type]
+class ClusterError(_Group):
     """What failed on some hosts of a cluster. From Python 3.11 on it is an ExceptionGroup.
 
     Attributes: `errors`, a dict of the hosts that failed and their exceptions; `results`, a dict of the others and their values.

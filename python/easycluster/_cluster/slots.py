@@ -23,7 +23,8 @@ _KNOWN = 256
 def is_lost(exc: RemoteException) -> bool:
     """Whether a call failed because its connection has ended."""
     orig = exc.orig
-    return isinstance(orig, ConnectionLost) or (isinstance(orig, OSError) and not exc.text)
+    # Closed here, it is a plain OSError.
+    return isinstance(orig, ConnectionLost) or (type(orig) is OSError and not exc.text)
 
 
 class Slot:
@@ -80,14 +81,14 @@ class Slot:
         """Gives a call up: dropped if it waits there, interrupted if it runs."""
         self.client._cancel(ticket)
 
-    def exception_of(self, payload: Any) -> BaseException:
+    def exception_of(self, payload: Any) -> Exception:
         """The exception that an item raised there."""
         client = self.client
         failed = client._decode(_ERROR, bytes(payload), client._answers.receipts())
         return original(failed.exception)
 
 
-def original(exc: RemoteException) -> BaseException:
+def original(exc: RemoteException) -> Exception:
     """The exception that was raised there, or one that stands for it."""
     orig = exc.orig
     return orig if isinstance(orig, Exception) else exc

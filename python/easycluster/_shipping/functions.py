@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import sys
 import sysconfig
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Literal, Union
 
-from .globals import global_names
+from .globals import global_names, is_plain
 from .source import shipped
 
 By = Literal['auto', 'name', 'source', 'value']
@@ -30,6 +31,7 @@ def _cloudpickle() -> ModuleType | None:
         return None
 
 
+@functools.cache
 def _installed_folders() -> tuple[str, ...]:
     names = ('stdlib', 'platstdlib', 'purelib', 'platlib')
     return tuple({sysconfig.get_paths()[name] for name in names if name in sysconfig.get_paths()})
@@ -67,13 +69,22 @@ def _is_installed(func: Callable[..., Any]) -> bool:
     return file is None or file.startswith(_installed_folders())
 
 
+def _is_own(module: Any) -> bool:
+    """Whether a module is of this program."""
+    file = getattr(module, '__file__', None)
+    if not isinstance(module, ModuleType) or not isinstance(file, str) or not file.endswith('.py'):
+        return False
+    return module.__name__ != '__main__' and not file.startswith(_installed_folders())
+
+
 def _uses_data(func: FunctionType) -> list[str]:
-    """The globals of a function that its source alone would not bring along: data and instances of its module."""
+    """The globals of a function that its source alone would not bring along: data of its module that is not plain."""
     found = []
     for name in sorted(global_names(func.__code__)):
         if name in func.__globals__:
             value = func.__globals__[name]
-            if not isinstance(value, (ModuleType, FunctionType, BuiltinFunctionType, type)):
+            known = isinstance(value, (ModuleType, FunctionType, BuiltinFunctionType, type))
+            if not known and not is_plain(value):
                 found.append(name)
     return found
 
@@ -82,7 +93,7 @@ class Portable:
     """A function that can be sent, and the ways in which that can be done."""
 
     def __init__(self, func: Function, by: By = 'auto') -> None:
-        """Raises TypeError for what is no function, ValueError for another way than 'auto', 'name', 'source' and 'value'."""
+        """Raises TypeError for what is not a function, ValueError for another way than 'auto', 'name', 'source' and 'value'."""
         if by not in _WAYS:
             raise ValueError('a function is sent by %s, not %r' % (', '.join(map(repr, _WAYS)), by))
         func = getattr(func, 'local', func) if isinstance(func, FunctionType) else func
@@ -101,13 +112,13 @@ class Portable:
                 known = getattr(self, '_by_' + way)()
             except TypeError as error:
                 known = error
-            self._known[way] = known  # type: ignore[assignment]
+            self._known[way] = known
         if isinstance(known, TypeError):
             raise known
-        return known  # type: ignore[return-value]
+        return known
 
     def _by_name(self) -> Sent:
-        return 'name', self.func if isinstance(self.func, str) else _dotted(self.func)
+        return 'dotted', self.func if isinstance(self.func, str) else _dotted(self.func)
 
     def _by_source(self) -> Sent:
         if isinstance(self.func, str):
@@ -121,10 +132,17 @@ class Portable:
         cloudpickle = _cloudpickle()
         if cloudpickle is None:
             raise TypeError('cloudpickle is not installed here (pip install cloudpickle)')
+        own = [module for module in list(sys.modules.values()) if _is_own(module)]
+        for module in own:
+            # Else it would pickle names of modules that other machines do not have.
+            cloudpickle.register_pickle_by_value(module)
         try:
             return 'value', cloudpickle.dumps(self.func)
         except Exception as error:
             raise TypeError('cloudpickle cannot pickle it: %s' % error) from error
+        finally:
+            for module in own:
+                cloudpickle.unregister_pickle_by_value(module)
 
     def _ways(self) -> list[str]:
         if self.by != 'auto':
@@ -163,7 +181,7 @@ def _check_same(host: str, python: tuple[int, ...], implementation: str) -> None
 def size_of(sent: Sent) -> int:
     """How many bytes of a function are sent, about."""
     kind, what = sent
-    return len(what) if kind in ('name', 'value') else len(what[0])
+    return len(what) if kind in ('dotted', 'value') else len(what[0])
 
 
 def is_large(sent: Sent) -> bool:

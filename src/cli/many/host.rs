@@ -42,14 +42,14 @@ impl Host {
             output: self.output(),
             ..ConnectOptions::default()
         };
-        options.transport.prompter = self.prompter.clone();
+        options.transport.prompter = self.target.prompter(self.prompter.clone());
         options.transport.observer = Some(self.printer.observer(self.number));
         options
     }
 
     /// Returns when the command is to stop, and at once where it already is.
     pub(crate) async fn stopping(&mut self) {
-        // Whoever could say so has gone with the command itself.
+        // What could say so has gone with the command itself.
         if self.stopped.wait_for(|stopped| *stopped).await.is_err() {
             std::future::pending::<()>().await;
         }

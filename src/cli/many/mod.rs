@@ -8,6 +8,7 @@ mod host;
 mod junit;
 mod limits;
 mod live;
+mod mask;
 mod options;
 mod out_files;
 mod outcome;
@@ -38,10 +39,12 @@ use out_files::OutFiles;
 use record::{Reader, Recorder};
 
 pub(crate) use host::Host;
+use mask::Masked;
+pub(crate) use mask::Secrets;
 pub(crate) use options::{ManyOptions, ReportOptions};
 pub(crate) use outcome::Outcome;
 
-/// Does `work` on all `targets`, prints what they say and how they end, and gives the program's exit code.
+/// Does `work` on all `targets`, prints what they say, without the secrets, and how they end, and gives the program's exit code.
 ///
 /// `work` is called for each host when its turn comes, and its future runs as a task of its own. Where connecting failed for a
 /// reason that may pass, it is called again if the user wants that. `command` is the subcommand's name.
@@ -53,6 +56,7 @@ pub(crate) fn on_all<W, F>(
     command: &'static str,
     targets: Vec<Target>,
     options: &ManyOptions,
+    secrets: &Secrets,
     work: W,
 ) -> Result<i32, Failure>
 where
@@ -84,6 +88,7 @@ where
     // The bytes of a host as they come may end within a line, where nothing can be drawn below them.
     shown.progress = options.gather || !matches!(format, Format::Stream | Format::Raw);
     shown.summary = !options.json;
+    shown.secrets = secrets.clone();
     shown.ci = ci;
     shown.in_parts = in_parts;
     let limits = Limits {
@@ -109,6 +114,8 @@ pub(crate) struct Shown {
     pub(crate) progress: bool,
     /// Whether a summary is printed at the end.
     pub(crate) summary: bool,
+    /// What must not be shown.
+    pub(crate) secrets: Secrets,
     /// The log that commands are written for.
     pub(crate) ci: Option<Ci>,
     /// Whether that log shows what hosts print.
@@ -125,6 +132,7 @@ impl Shown {
             readers: Vec::new(),
             progress: true,
             summary: true,
+            secrets: Secrets::default(),
             ci: None,
             in_parts: false,
         }
@@ -167,7 +175,7 @@ impl Shown {
         if !readers.is_empty() {
             views.push(Box::new(Recorder::new(labels, readers)));
         }
-        Ok(views)
+        Ok(Masked::all(&self.secrets, views))
     }
 }
 

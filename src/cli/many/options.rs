@@ -73,7 +73,7 @@ pub(crate) struct ReportOptions {
     /// Show no progress while hosts are at work
     #[arg(long)]
     pub(crate) no_progress: bool,
-    /// Where stderr is no terminal, print a line of progress this often
+    /// Where stderr is not a terminal, print a line of progress this often
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = hosts::seconds, allow_negative_numbers = true)]
     pub(crate) progress_every: Duration,
 }

@@ -135,7 +135,7 @@ impl Folder {
         let handle = rustix::fs::openat(&self.handle, name, flags, Mode::from(0o666))?;
         let file = FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode);
         if file != FileType::RegularFile {
-            return Err(io::Error::other("it is there and is no file"));
+            return Err(io::Error::other("it is there and is not a file"));
         }
         if first {
             rustix::fs::ftruncate(&handle, 0)?;
@@ -163,7 +163,7 @@ impl Folder {
     }
 }
 
-/// A host's name as a file's name: what is no letter, digit or one of `._-@+` becomes `%` and two hexadecimal digits a byte, and so
+/// A host's name as a file's name: what is not a letter, digit or one of `._-@+` becomes `%` and two hexadecimal digits a byte, and so
 /// does a dot at the start. Different hosts have different names.
 fn file_name(label: &str) -> String {
     let mut name = String::new();

@@ -238,7 +238,7 @@ fn tell(views: &mut [Box<dyn View>], item: Item) -> io::Result<()> {
         }
     }
     if let Item::Question(_, ready) = item {
-        // Whoever asks may have been stopped meanwhile.
+        // The caller may have been stopped meanwhile.
         let _ = ready.send(());
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! One authenticated SSH connection, which lives as long as somebody uses it.
+//! One authenticated SSH connection, which lives as long as it is used.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -154,6 +154,13 @@ impl Connection {
         }
     }
 
+    /// Has a channel opened for the next client. Nobody waits for it.
+    pub(crate) fn keep_spare(&self) {
+        if let Some(handle) = self.handle() {
+            self.standby.keep_spare(handle);
+        }
+    }
+
     /// Starts `command` on a channel of its own, without waiting for the server's answer to it.
     async fn start(
         self: &Arc<Self>,
@@ -172,10 +179,6 @@ impl Connection {
         stages.timed(Stage::Channel, sent).await?.map_err(lost)?;
         if spare {
             self.expect_start(id, stages.options.limits.of(Stage::Channel));
-        }
-        // Behind the command, and without waiting for it.
-        if let Some(handle) = self.handle() {
-            self.standby.keep_spare(handle);
         }
         stages.reached(Stage::Channel, since, "open");
         Ok((writer, reader))

@@ -13,7 +13,7 @@ use crate::error::{ConnectError, printable};
 use crate::transport::ssh::channel::queue::{Inlet, Outlet, queue};
 use crate::transport::ssh::describe::describe;
 use crate::transport::ssh::host_key::{HostKeyCheck, Trust};
-use crate::transport::{ExitStatus, ReadEvent};
+use crate::transport::{COMMAND_REFUSED, ExitStatus, ReadEvent};
 
 /// At most this much of a banner is kept for error messages, in bytes.
 const BANNER_KEPT: usize = 4096;
@@ -93,7 +93,7 @@ impl Shared {
         state.standby.remove(&id);
     }
 
-    /// Says whether an open channel stands by for somebody whom it will serve.
+    /// Says whether an open channel stands by for a client that it will serve.
     pub(crate) fn set_standby(&self, id: ChannelId, waits: bool) {
         let mut state = self.lock();
         if waits {
@@ -113,7 +113,7 @@ impl Shared {
         waits
     }
 
-    /// How many channels serve somebody.
+    /// How many channels serve a client.
     pub(crate) fn used_channels(&self) -> usize {
         let state = self.lock();
         let used = |id: &&ChannelId| !state.standby.contains(id);
@@ -325,7 +325,7 @@ impl Handler for ClientHandler {
     ) -> Result<(), Self::Error> {
         // The only request that asks for an answer is the one that starts the command.
         if let Some(inlet) = self.shared.lock().channels.remove(&channel) {
-            inlet.end(Some("the server refused to run the command"));
+            inlet.end(Some(COMMAND_REFUSED));
         }
         Ok(())
     }

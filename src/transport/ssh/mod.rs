@@ -10,6 +10,8 @@ mod config;
 mod connect;
 mod connection;
 mod describe;
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 mod handler;
 mod host_key;
 mod pool;
@@ -18,6 +20,7 @@ mod stream;
 mod timing;
 
 pub use channel::{Reader, Writer};
+pub(crate) use config::check_keyword;
 pub use config::explain;
 pub use config::settings::{ConfigSource, Override, SshTarget};
 pub use config::target::target_of;
@@ -36,7 +39,7 @@ use crate::transport::{HasEnded, OnRunning, Process, Started, TransportOptions};
 use channel::standby::Wanted;
 use connection::Connection;
 
-/// Starts `command` on `target` over a connection of `connector`. The server's answer to the command
+/// Starts `command` on `target` over a connection of `connector`, and opens nothing ahead of need. The server's answer to the command
 /// is not waited for, so what is written next travels right behind it.
 ///
 /// # Errors
@@ -82,6 +85,10 @@ pub async fn start_stub(
     } = connector
         .start(target, command, wanted.as_ref(), options)
         .await?;
+    // Behind the command. One that was started ahead has asked for it already.
+    if running.bootstrap.is_none() {
+        connection.keep_spare();
+    }
     // It does not keep the connection. What fails is tried again when the next client has come.
     let weak = Arc::downgrade(&connection);
     let replenish = wanted.map(|wanted| {

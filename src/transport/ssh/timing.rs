@@ -32,7 +32,7 @@ impl Stages {
         }
     }
 
-    /// The same stages without anybody to ask.
+    /// The same stages without a way to ask.
     pub(crate) fn without_questions(&self) -> Self {
         Stages {
             asker: Asker::new(&self.host, None),

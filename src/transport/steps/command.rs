@@ -13,7 +13,7 @@ pub(super) fn through(steps: &[Step], tokens: &Tokens, innermost: Vec<String>) -
 pub(super) fn may_ask(step: &Step) -> bool {
     match step {
         Step::Sudo { password, .. } => password.is_some(),
-        // Nobody knows what such a command does.
+        // What such a command does is not known.
         Step::Su { .. } | Step::Run { .. } => true,
         _ => false,
     }
@@ -73,7 +73,14 @@ fn behind(step: &Step, index: usize, tokens: &Tokens, inner: Vec<String>) -> Vec
             }
             add(&["--"]);
         }
-        Step::Chroot { directory } => add(&["chroot", directory]),
+        // Only root's PATH leads to it on some systems.
+        Step::Chroot { directory } => add(&[
+            "/bin/sh",
+            "-c",
+            "PATH=$PATH:/usr/sbin:/sbin;exec chroot \"$@\"",
+            "sh",
+            directory,
+        ]),
         Step::Lxc { container } | Step::Incus { container } => {
             add(&[
                 step.name(),
@@ -175,7 +182,10 @@ mod tests {
             ),
             ("nsenter/7", "exec nsenter -t 7 -a -- x"),
             ("nsenter/7/mn", "exec nsenter -t 7 -m -n -- x"),
-            ("chroot/srv/a b", "exec chroot '/srv/a b' x"),
+            (
+                "chroot/srv/a b",
+                r#"exec /bin/sh -c 'PATH=$PATH:/usr/sbin:/sbin;exec chroot "$@"' sh '/srv/a b' x"#,
+            ),
             ("lxc/a", "exec lxc exec '--mode=non-interactive' a -- x"),
             ("incus/a", "exec incus exec '--mode=non-interactive' a -- x"),
             (

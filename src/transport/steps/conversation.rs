@@ -134,8 +134,8 @@ impl Conversation<'_> {
             _ => (&None, String::new(), account),
         };
         let failed = |message: String| ConnectError::new(self.host, Stage::Escalation, message);
-        let nobody = failed(format!(
-            "{step_text} wants a password, and nobody can be asked for it"
+        let no_terminal = failed(format!(
+            "{step_text} wants a password, and there is no terminal to ask for it on"
         ))
         .with_hint("give it by --sudo-password-file or, in a program, as the step's password; questions need a terminal and no batch=yes");
         let unanswered = failed(format!(
@@ -149,7 +149,7 @@ impl Conversation<'_> {
                 let name = step_text.split('/').next().unwrap_or_default().to_owned();
                 Box::pin(async move {
                     if !asker.available() {
-                        return Err(nobody);
+                        return Err(no_terminal);
                     }
                     let account = account.unwrap_or_default();
                     let mut answers = answers.0.lock().await;
@@ -166,11 +166,11 @@ impl Conversation<'_> {
                     answer.ok_or(unanswered)
                 })
             }
-            None => Box::pin(std::future::ready(Err(nobody))),
+            None => Box::pin(std::future::ready(Err(no_terminal))),
         }
     }
 
-    /// Passes a question of a program on to the user.
+    /// Puts a question of a program to the user.
     fn question(&mut self, text: String) -> Result<Answering, Stopped> {
         self.questions += 1;
         let shown = printable(text.trim()).replace('\n', " ");
@@ -188,12 +188,12 @@ impl Conversation<'_> {
                 "look by hand what it wants",
             )));
         }
-        let nobody = failed(
-            "nobody can be asked",
+        let no_terminal = failed(
+            "there is no terminal to ask on",
             "a program gives su its password with the step; anything else takes a terminal, and no batch=yes",
         );
         if !self.asker.available() {
-            return Err(Stopped::Failed(nobody));
+            return Err(Stopped::Failed(no_terminal));
         }
         let unanswered = failed("that was not answered", "connect again and type the answer");
         let (asker, question) = (self.asker.clone(), format!("({}) {text}", self.host));

@@ -151,7 +151,12 @@ const SIGNS: &[Sign] = &[
     },
     Sign {
         steps: &["doas"],
-        printed: &["doas is not enabled", "doas.conf", "not installed setuid"],
+        printed: &[
+            "doas is not enabled",
+            "doas.conf",
+            "not installed setuid",
+            "syntax error",
+        ],
         means: "doas is not set up there",
         hint: "write its configuration, or take sudo/{0}",
     },
@@ -373,7 +378,7 @@ pub(crate) fn explain(
         || "the connection ended without an exit status".to_owned(),
         ToString::to_string,
     );
-    let means = format!("no Python came up behind {{1}}: {status}");
+    let means = format!("Python did not start behind {{1}}: {status}");
     Some(error(last, &means, BY_HAND))
 }
 

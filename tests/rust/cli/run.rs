@@ -258,7 +258,7 @@ async fn output_that_cannot_be_written_is_an_error() {
 async fn no_more_hosts_than_allowed_are_at_work_at_once() {
     let scene = Scene::new().await;
     let (web1, web2) = (scene.spec("web1"), scene.spec("web2"));
-    // Who comes counts who is there. Two that may be there at once wait for each other.
+    // Each counts those that are there. Two that may be there at once wait for each other.
     let marks = tempfile::tempdir().expect("folder");
     let code = format!(
         "\

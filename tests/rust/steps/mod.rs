@@ -1,6 +1,12 @@
 //! Steps between the login and the interpreter, on machines of their own: real sudo, su, doas, chroot, nsenter, ssh.
 
+mod containers;
+mod ending;
+mod round_trips;
+mod secrets;
 mod sudo;
+mod transports;
+mod ways;
 
 use std::sync::{Arc, Mutex};
 
@@ -34,7 +40,7 @@ one ALL=(bob) NOPASSWD: ALL
 END
 chmod 440 /etc/sudoers
 cat >/etc/doas.conf <<'END'
-permit nopass nopass
+permit nopass \"nopass\"
 permit alice
 END
 chmod 400 /etc/doas.conf

@@ -2,6 +2,8 @@
 
 use easycluster::Stage;
 
+use crate::support::parts;
+
 use super::{SESAME, answering, failure, machine, options, spec, who, with_password};
 
 #[tokio::test]
@@ -67,9 +69,9 @@ async fn sudo_refuses_for_each_reason() {
         ),
         (
             "nopass",
-            "sudo/nobody-there",
+            "sudo/no-such-user",
             None,
-            "there is no user nobody-there",
+            "there is no user no-such-user",
         ),
     ] {
         let mut spec = spec(&machine, user, then);
@@ -112,4 +114,48 @@ async fn a_password_is_asked_for_once_for_all_hosts() {
         .collect();
     assert_eq!(texts, ["[sudo] password for alice: "]);
     assert!(!asked[0].echo);
+}
+
+#[tokio::test]
+async fn sudo_written_in_rust_has_prompts_of_its_own() {
+    let found = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path)
+            .map(|folder| folder.join("sudo-rs"))
+            .find(|file| file.exists())
+    });
+    let Some(program) = parts::need("sudo-rs", found) else {
+        return;
+    };
+    let Some(machine) = machine() else { return };
+    machine.run(&format!(
+        "cp {} /usr/local/bin/sudo; chmod 4755 /usr/local/bin/sudo; sed -i '/^Defaults/d' /etc/sudoers; cp /etc/pam.d/sudo /etc/pam.d/sudo-i",
+        program.display()
+    ));
+    assert_eq!(
+        who(&spec(&machine, "nopass", "sudo"), options())
+            .await
+            .unwrap(),
+        "root"
+    );
+    let spec_of = |password| with_password(spec(&machine, "alice", "sudo/bob"), password);
+    assert_eq!(who(&spec_of(SESAME), options()).await.unwrap(), "bob");
+    for (user, password, message) in [
+        ("alice", Some("wrong"), "sudo/root refused the password"),
+        ("alice", None, "sudo wants a password, and none was given"),
+        (
+            "mallory",
+            Some(SESAME),
+            "the account may not use sudo there",
+        ),
+    ] {
+        let mut spec = spec(&machine, user, "sudo");
+        if let Some(password) = password {
+            spec = with_password(spec, password);
+        }
+        let error = failure(&spec, options()).await;
+        println!("{error}");
+        assert_eq!(error.stage, Stage::Escalation, "{error}");
+        assert!(error.message.starts_with(message), "{error}");
+    }
+    machine.idle().await;
 }

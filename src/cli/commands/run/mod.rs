@@ -2,15 +2,21 @@
 
 pub(crate) mod program;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::many::{self, ManyOptions};
+use bytes::Bytes;
+
+use crate::cli::commands::exec;
+use crate::cli::many::{self, Host, ManyOptions};
+use crate::cli::programs::{Environment, ProgramOptions, place_of};
 use crate::cli::terminal::failure::{self, Failure};
-use crate::cli::terminal::hosts::{self, HostOptions};
+use crate::cli::terminal::hosts::HostOptions;
+use crate::command::CommandLine;
 use crate::{Client, Error, Value};
-use program::{Program, RUNNER};
+use program::{Given, Program, RUNNER, What};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,11 +28,18 @@ Examples:
     easycluster run admin@web1 -- - < check.py
   All machines of a file, 100 at a time, half a minute each:
     easycluster run -f hosts.txt -j 100 --timeout 30 -- check.py
+  A module that the hosts have:
+    easycluster run admin@web1 -m platform
   For another program to read:
     easycluster run -f hosts.txt --json -c 'print(1)' | jq .
+  A shell command:
+    easycluster exec admin@web1 -- uptime
 
-Hosts are given before `--`, the script and its arguments after it.
-The program runs as `python SCRIPT ARGS` would, with empty standard input.
+Hosts are given before `--`, the script and its arguments after it. The program
+runs as `python SCRIPT ARGS` would, with empty standard input unless there is
+--stdin. A script whose first line names another interpreter, such as
+`#!/bin/sh`, is run by that one, for which the hosts need no Python.
+It sees EASYCLUSTER_HOST, EASYCLUSTER_NUMBER (from 0) and EASYCLUSTER_COUNT.
 Its stdout goes to stdout and its stderr to stderr, each line behind
 `HOST |` or `HOST !`. Colours stay; everything else that would act on the
 terminal is shown as text, unless --raw passes it on.
@@ -46,65 +59,142 @@ Exit status:
   130  interrupted; the remote programs were interrupted too
   255  some host could not be reached, or was lost";
 
-const USAGE: &str = "easycluster run [OPTIONS] SPEC... -c CODE [-- ARGS]
-       easycluster run [OPTIONS] SPEC... -- SCRIPT [ARGS]";
+const USAGE: &str = "easycluster run [OPTIONS] HOST... -c CODE [-- ARGS]
+       easycluster run [OPTIONS] HOST... -m MODULE [-- ARGS]
+       easycluster run [OPTIONS] HOST... -- SCRIPT [ARGS]";
 
 /// Run a program on many machines at once
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES, override_usage = USAGE)]
+#[command(after_long_help = EXAMPLES, override_usage = USAGE)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     hosts: HostOptions,
     /// Run this code instead of a script
-    #[arg(short, long, value_name = "CODE")]
+    #[arg(short, long, value_name = "CODE", group = "given")]
     code: Option<String>,
+    /// Run this module of the hosts, as `python -m` does
+    #[arg(short, long, value_name = "MODULE", group = "given")]
+    module: Option<String>,
+    /// Run this script; its arguments alone stand behind `--` then
+    #[arg(long = "script", id = "FILE", value_name = "FILE", group = "given")]
+    script_file: Option<OsString>,
     #[command(flatten)]
     many: ManyOptions,
-    /// Stop the program on a host if it runs longer than this
-    #[arg(long, value_name = "SECONDS", value_parser = hosts::seconds, allow_negative_numbers = true)]
-    timeout: Option<Duration>,
-    /// A Python script on this machine and its arguments; `-` reads it from stdin
+    #[command(flatten)]
+    program: ProgramOptions,
+    /// A script on this machine and its arguments; `-` reads it from stdin
     #[arg(last = true, value_name = "SCRIPT [ARGS]")]
     script: Vec<OsString>,
 }
 
 pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
-    let (specs, program) = program::separate(
-        arguments.hosts.specs.clone(),
-        arguments.code.as_deref(),
-        &arguments.script,
-    )?;
+    let given = Given {
+        code: arguments.code.as_deref(),
+        module: arguments.module.as_deref(),
+        script: arguments.script_file.as_deref(),
+    };
+    let specs = arguments.hosts.specs.clone();
+    let (specs, what) = program::separate(specs, &given, &arguments.script)?;
+    let options = &arguments.program;
+    let taken = |name: &str| (name == "<stdin>").then_some("the script");
+    let program = match what {
+        What::Program(program) => program,
+        What::Script(script, words) => {
+            // What its first line names may be there where no Python is.
+            let (line, taken) = (
+                CommandLine::Words(script.words(&words)),
+                taken(&script.name),
+            );
+            let text = Some(script.text.into());
+            return exec::run(
+                &arguments.hosts,
+                &arguments.many,
+                options,
+                line,
+                text,
+                taken,
+                specs,
+            );
+        }
+    };
+    let (environment, secrets) = options.environment()?;
     let targets = arguments.hosts.targets(&specs)?;
-    let (program, timeout) = (Arc::new(program), arguments.timeout);
-    many::on_all("run", targets, &arguments.many, move |host| {
-        let program = Arc::clone(&program);
-        let options = host.connect_options();
+    let taken = exec::taken_by_hosts(&arguments.hosts).or_else(|| taken(&program.filename));
+    options.stdin.check(targets.len(), taken)?;
+    let job = Arc::new(Job {
+        program,
+        environment,
+        folder: options.cwd.clone(),
+        input: options.stdin.read_all()?,
+        timeout: options.timeout,
+        count: targets.len(),
+    });
+    many::on_all("run", targets, &arguments.many, &secrets, move |host| {
+        let job = Arc::clone(&job);
+        let (options, given) = (host.connect_options(), job.given(&host));
         host.with_client(options, move |client| async move {
-            run_program(&client, &program, timeout).await
+            job.run(&client, given).await
         })
     })
 }
 
-async fn run_program(
-    client: &Client,
-    program: &Program,
+/// What every host is to run.
+struct Job {
+    program: Program,
+    environment: Environment,
+    folder: Option<OsString>,
+    input: Bytes,
     timeout: Option<Duration>,
-) -> Result<i32, Error> {
-    let source = Value::Bytes(program.source.clone());
-    let call = client.call::<i64>(
-        "run_program",
-        (source, &program.filename, program.sent_argv()),
-    );
-    let call = match timeout {
-        Some(limit) => {
-            // The limit is the program's; starting Python has limits of its own.
-            client.ready().await?;
-            call.timeout(limit)
+    /// How many hosts there are.
+    count: usize,
+}
+
+impl Job {
+    /// What the program is given on this host, as `run_program` takes it.
+    fn given(&self, host: &Host) -> BTreeMap<&'static str, Value> {
+        let bytes = |value: &[u8]| Value::Bytes(value.to_vec());
+        let place = place_of(host, self.count).into_iter();
+        let place = place.map(|(name, value)| (name.to_owned(), value.into_bytes()));
+        let environment = place.chain(self.environment.iter().cloned());
+        let environment = environment
+            .map(|(name, value)| (Value::Str(name), Value::Bytes(value)))
+            .collect();
+        let mut given = BTreeMap::from([("environment", Value::Dict(environment))]);
+        if let Some(module) = &self.program.module {
+            given.insert("module", Value::Str(module.clone()));
         }
-        None => call,
-    };
-    // Both travel at once, the call right behind the definition. Whichever fails first decides: where the program stops
-    // its whole process, or never lets another thread run, the answer to the definition does not come either.
-    let ((), status) = tokio::try_join!(client.define(RUNNER).into_future(), call.into_future())?;
-    Ok(i32::try_from(status).unwrap_or(failure::CODE_FAILED))
+        if let Some(folder) = &self.folder {
+            given.insert("folder", bytes(folder.as_encoded_bytes()));
+        }
+        if !self.input.is_empty() {
+            given.insert("input", bytes(&self.input));
+        }
+        given
+    }
+
+    async fn run(
+        &self,
+        client: &Client,
+        given: BTreeMap<&'static str, Value>,
+    ) -> Result<i32, Error> {
+        let program = &self.program;
+        let source = Value::Bytes(program.source.clone());
+        let call = client.call::<i64>(
+            "run_program",
+            (source, &program.filename, program.sent_argv(), given),
+        );
+        let call = match self.timeout {
+            Some(limit) => {
+                // The limit is the program's; starting Python has limits of its own.
+                client.ready().await?;
+                call.timeout(limit)
+            }
+            None => call,
+        };
+        // Both travel at once, the call right behind the definition. Whichever fails first decides: where the program stops its
+        // whole process, or never lets another thread run, the answer to the definition does not come either.
+        let define = client.define(RUNNER).into_future();
+        let ((), status) = tokio::try_join!(define, call.into_future())?;
+        Ok(i32::try_from(status).unwrap_or(failure::CODE_FAILED))
+    }
 }

@@ -42,7 +42,7 @@ fn program(at_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> Op
     }
 }
 
-/// The first line that the program prints; nothing where it fails, as when somebody presses Cancel.
+/// The first line that the program prints; nothing where it fails, as when Cancel was pressed.
 fn ask(program: &OsString, question: &Question) -> Option<String> {
     let mut command = process::program(program);
     command.arg(&question.text);
