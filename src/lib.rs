@@ -21,6 +21,7 @@ mod deferred_free;
 mod descriptors;
 mod dial;
 pub mod error;
+mod files;
 pub mod inventory;
 pub mod keys;
 mod pickle;
@@ -80,7 +81,10 @@ pub mod wire;
 mod wire;
 
 pub use client::{Call, Client, RemoteObject, Value};
-pub use cluster::{AT_ONCE, Cluster, FanOut, fan_out};
+pub use cluster::{
+    AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
+    MapOptions, Quorum, QuorumError, fan_out,
+};
 pub use command::{
     Command, CommandEvent, CommandInput, CommandLine, CommandOutput, RunningCommand,
 };

@@ -33,6 +33,15 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// That many attempts, one right behind the other: for what another attempt does not meet again.
+    pub(crate) const fn without_waits(attempts: u32) -> Retry {
+        Retry {
+            attempts,
+            first: Duration::ZERO,
+            longest: Duration::ZERO,
+        }
+    }
+
     /// One attempt and no more.
     pub fn never() -> Retry {
         Retry::default().with_attempts(1)
@@ -104,6 +113,8 @@ mod tests {
         assert!(retry.allows_another(1));
         assert!(!retry.allows_another(2));
         assert!(!Retry::never().allows_another(1));
+        assert!(Retry::without_waits(3).allows_another(2));
+        assert_eq!(Retry::without_waits(3).wait_after(2), Duration::ZERO);
         assert!(!Retry::default().with_attempts(0).allows_another(1));
     }
 }

@@ -104,7 +104,7 @@ def feed(data):
 
 
 def forked():
-    """As os.fork(). That this process has other threads is no concern of the program's, which Python would warn it of."""
+    """As os.fork(). That this process has other threads does not matter to the program, though Python would warn of it."""
     import os
     import warnings
     before = warnings.filters[:]
@@ -207,7 +207,9 @@ def execute(source, filename, argv, end_threads):
     filename = native(filename)
     main = type(sys)('__main__')
     main.__file__ = filename
-    # Whatever was __main__ before stays referenced: Python 2 empties a module nobody holds.
+    if sys.version_info >= (3,):
+        main.__loader__ = Loader(source, filename)
+    # Whatever was __main__ before stays referenced: Python 2 empties a module that is not referenced.
     run_program.before = sys.modules.get('__main__')
     sys.modules['__main__'] = main
     sys.argv = [native(argument) for argument in argv]
@@ -236,9 +238,9 @@ def execute(source, filename, argv, end_threads):
             status = exit_status(sys.exc_info()[1].code)
         except KeyboardInterrupt:
             raise
-        except:  # noqa: E722  (Python 2 can raise what is no BaseException)
+        except:  # noqa: E722  (Python 2 can raise what is not a BaseException)
             kind, value, trace = sys.exc_info()
-            # The first entry is this function, which is no part of the program.
+            # The first entry is this function, which is not part of the program.
             show(kind, value, trace.tb_next)
             status = 1
         end_threads()
@@ -249,6 +251,17 @@ def execute(source, filename, argv, end_threads):
         show(kind, value, trace.tb_next)
         status = 130
     return status, ''
+
+
+class Loader(object):
+    """What the program was loaded by. Child processes that it has multiprocessing start anew are sent `program`."""
+
+    def __init__(self, source, filename):
+        self.program = source, filename
+
+    def get_source(self, name=None):
+        """The program's text."""
+        return self.program[0].decode('utf-8', 'replace')
 
 
 def show(kind, value, trace):
@@ -271,7 +284,7 @@ def native(text):
     if isinstance(text, str):
         return text
     if isinstance(text, (bytes, bytearray)):
-        # An argument that is no text, as this Python has those.
+        # An argument that is not text, as this Python has those.
         import sys
         if sys.version_info < (3,):
             return str(text)
@@ -318,7 +331,7 @@ def end_program(status):
             atexit._run_exitfuncs()
         else:
             getattr(sys, 'exitfunc', int)()
-    except:  # noqa: E722  (it is printed, and Python 2 can raise what is no BaseException)
+    except:  # noqa: E722  (it is printed, and Python 2 can raise what is not a BaseException)
         if sys.version_info < (3,) and sys.exc_info()[0] is SystemExit:
             status = exit_status(sys.exc_info()[1].code)
     flush_streams()

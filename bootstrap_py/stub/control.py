@@ -104,6 +104,7 @@ def set_exception(worker, kind):
 
 def close(machine):
     """Begins the orderly end (ME-15): drops what is queued and interrupts what runs."""
+    load('ending').begin(machine)
     for worker in list(machine.alive):
         if worker.running:
             interrupt(worker, worker.running)

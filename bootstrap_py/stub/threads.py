@@ -43,7 +43,7 @@ def begin(machine, number, one_shot):
 
 
 def drop(worker, size):
-    """Returns what will not be run; called by who reads."""
+    """Returns what will not be run; called by the thread that reads."""
     worker.dropped += size
     if not worker.one_shot:
         worker.machine.link.send(wire.CREDIT, 0, worker.number, wire.struct.pack('>I', size))

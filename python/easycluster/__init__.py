@@ -19,6 +19,8 @@ from typing import Any as _Any
 from . import _native
 from ._async import AsyncClient
 from ._client import Client
+from ._cluster.cluster import Cluster
+from ._cluster.report import ClusterError, ConnectReport, HostLost, HostReport
 from ._commands import CommandError, CommandResult
 from ._connection import Connection
 from ._errors import (
@@ -46,6 +48,23 @@ from ._spec import (
     read_key_file,
     write_key_file,
 )
+
+# Reached by their full names only: `from easycluster import *` gives no names as short as these.
+from ._steps import AskedPassword as AskedPassword
+from ._steps import Chroot as Chroot
+from ._steps import Doas as Doas
+from ._steps import Docker as Docker
+from ._steps import Incus as Incus
+from ._steps import Kubectl as Kubectl
+from ._steps import Lxc as Lxc
+from ._steps import Machinectl as Machinectl
+from ._steps import Nsenter as Nsenter
+from ._steps import Podman as Podman
+from ._steps import Run as Run
+from ._steps import Ssh as Ssh
+from ._steps import Step as Step
+from ._steps import Su as Su
+from ._steps import Sudo as Sudo
 from ._threaded import AutoThreadingClient, ThreadedClient
 
 RemoteProxy = _objects.RemoteProxy
@@ -78,14 +97,19 @@ __all__ = [
     'CallTimeout',
     'Client',
     'ClientGroup',
+    'Cluster',
+    'ClusterError',
     'ConnectError',
     'CommandError',
     'CommandResult',
-    'Connection',
+    'ConnectReport',
     'ConnectRefusedError',
     'ConnectTimeoutError',
+    'Connection',
     'ConnectionLost',
     'DefaultRemoteProxy',
+    'HostLost',
+    'HostReport',
     'NonblockingResponse',
     'Refused',
     'RemoteException',

@@ -45,7 +45,7 @@ class AsyncClient(Caller):
 
     @classmethod
     def open(cls, spec: str, **options: Any) -> _Opening[Self]:
-        """Connects by a connection spec without holding up the event loop. To be awaited, or used by `async with`."""
+        """Connects by a connection spec without blocking the event loop. To be awaited, or used by `async with`."""
         return _Opening(cls, spec, options)
 
     # -- the event loop
@@ -287,7 +287,7 @@ class _Waiting:
 
 
 async def _opened(opening: _native.Opening) -> Native:
-    """The connection that is being made. Whoever gives up the wait gives up the connection."""
+    """The connection that is being made. Giving up the wait gives up the connection."""
     loop = asyncio.get_running_loop()
     settled = loop.create_future()
     descriptor = opening.fileno()

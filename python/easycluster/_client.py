@@ -44,6 +44,7 @@ class Client(Caller):
     origexc: True raises the original exception and prints the remote traceback, 'quiet' does not print, False raises RemoteException.
     timeout: seconds after which the call is given up and raises CallTimeout. A remote function that takes a keyword of this name
         gets it instead, as ever; whether it does the server is asked once. `call_timeout` is always the call's.
+    keep: True leaves the result on the server and gives a proxy for it, whatever it is; other values are the function's.
 
     Names that begin with an underscore are the client's own: `client.call('_name')` calls a global of such a name.
     Any thread may use a client. After a fork the child has to make its own; using an inherited one raises RuntimeError.
@@ -73,7 +74,7 @@ class Client(Caller):
             self._wait_for_response(response)
         except BaseException:
             _move(held, taken)
-            # Nobody can ask for this call's value any more.
+            # This call's value cannot be asked for any more.
             if pending.pop(ticket, None) is not None:
                 self._cancel(ticket)
             self._keep_readable(taken)
@@ -107,10 +108,11 @@ class Client(Caller):
         origexc: bool | str | None = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any:
         """Calls a global by its dotted name with a tuple and a dict of arguments."""
         return self._call(
-            func, tuple(args), kwargs, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
+            func, tuple(args), kwargs, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout, keep
         )
 
     def call(self, _func: str, *args: Any, **kwargs: Any) -> Any:
@@ -131,10 +133,21 @@ class Client(Caller):
         origexc: bool | str | None = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any:
         """Evaluates an expression in the definitions module."""
         return self._request(
-            _kinds.EVAL, (expr, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
+            _kinds.EVAL,
+            (expr, None),
+            True,
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+            timeout,
+            keep,
         )
 
     def execblock(
@@ -147,11 +160,22 @@ class Client(Caller):
         origexc: bool | str | None = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any:
         """Runs statements in the definitions module. Gives what they pass to exec_return(), else None."""
         self._timeouts.clear()
         return self._request(
-            _kinds.EXEC, (code, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
+            _kinds.EXEC,
+            (code, None),
+            True,
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+            timeout,
+            keep,
         )
 
     def import_modules(

@@ -65,7 +65,7 @@ struct Batch {
     items: Vec<Item>,
 }
 
-/// Divides items among slots: each has up to `outstanding` batches, and whoever is done gets the next.
+/// Divides items among slots: each has up to `outstanding` batches, and the first that is done gets the next.
 #[derive(Debug)]
 pub(crate) struct Balancer {
     options: BalanceOptions,

@@ -41,7 +41,7 @@ pub struct WeakConnection {
 }
 
 impl WeakConnection {
-    /// The connection, while somebody holds it.
+    /// The connection, while it is held.
     pub fn upgrade(&self) -> Option<Connection> {
         self.handle.upgrade().map(|handle| Connection { handle })
     }

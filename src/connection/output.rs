@@ -1,4 +1,4 @@
-//! What remote code prints, on its way to whoever wants it.
+//! What remote code prints, on its way to the output function.
 
 use std::io::Write;
 use std::sync::atomic::Ordering;
@@ -119,7 +119,7 @@ impl OutputSink {
     /// This process's own stdout and stderr, unchanged, as `ssh` does it.
     pub fn inherit() -> OutputSink {
         OutputSink::new(|output| {
-            // Nobody is left to tell when our own output is closed.
+            // There is nowhere left to report that our own output is closed.
             if output.stderr {
                 let _ = std::io::stderr().write_all(&output.data);
             } else {

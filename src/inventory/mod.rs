@@ -1,10 +1,43 @@
 //! Which hosts are meant: ranges of names, groups, patterns, and the inventories of Ansible.
 //!
-//! [`expand`] turns `web[01-20]` into names and [`fold`] turns names into `web[01-20]`.
+//! [`expand`] turns `web[01-20]` into names and [`fold`] turns names into `web[01-20]`. An [`Inventory`] holds hosts in groups, and
+//! [`Inventory::select`] chooses among them by patterns:
+//!
+//! ```
+//! use easycluster::inventory::Inventory;
+//!
+//! let text = "[web]\nweb[01:03] ansible_user=deploy\n[old]\nweb03\n";
+//! let inventory = Inventory::parse(text, "hosts.ini")?;
+//! let hosts = inventory.select(&["web:!old"])?;
+//! let names: Vec<&str> = hosts.iter().map(|host| host.name()).collect();
+//! assert_eq!(names, ["web01", "web02"]);
+//! assert_eq!(hosts[0].spec()?.to_string(), "deploy@web01:ssh=yes:name=web01");
+//! # Ok::<(), easycluster::inventory::InventoryError>(())
+//! ```
 
 mod error;
 mod folding;
+mod groups;
+mod ini;
+mod json;
+mod lines;
+mod literal;
+mod pattern;
 mod ranges;
+mod source;
+mod tree;
+mod variables;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use groups::{Groups, Host, Share};
+use variables::Wanted;
+
+use crate::Plain;
+use crate::spec::{ConnectionSpec, ParseOptions};
 
 pub use error::InventoryError;
 pub use folding::fold;
@@ -12,3 +45,167 @@ pub use ranges::expand;
 
 /// The most hosts that a text or an inventory may name.
 pub const MAX_HOSTS: usize = 100_000;
+
+/// Hosts and the groups that they are in, with the variables of both.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    groups: Groups,
+}
+
+impl Inventory {
+    /// Reads a file, whose form its content tells: INI, YAML or JSON as Ansible has them, or a list of connection specs. An
+    /// executable file is run with `--list` and gives JSON, `-` is standard input, and of a folder every file is read. A text with a
+    /// comma is a list of hosts itself.
+    ///
+    /// # Errors
+    /// What cannot be read or understood, with the file and the line.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, InventoryError> {
+        let mut inventory = Inventory::default();
+        inventory.add(path)?;
+        Ok(inventory)
+    }
+
+    /// Adds what another file says, as [`Inventory::read`] reads it. Where both set a variable, the later one counts.
+    ///
+    /// # Errors
+    /// As [`Inventory::read`].
+    pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), InventoryError> {
+        source::read(path.as_ref(), &mut self.groups)?;
+        self.groups.finish()
+    }
+
+    /// Reads a text, whose form it tells itself. Errors call it `name`; where that ends in `.yml`, `.yaml`, `.json` or `.ini`, that
+    /// is the form.
+    ///
+    /// # Errors
+    /// As [`Inventory::read`].
+    pub fn parse(text: &str, name: &str) -> Result<Self, InventoryError> {
+        let mut inventory = Inventory::default();
+        source::parse(text, name, &mut inventory.groups)?;
+        inventory.groups.finish()?;
+        Ok(inventory)
+    }
+
+    /// Reads a list of connection specs, in which a line has one or more with commas between them, ranges, or `@group`; `[group]`
+    /// stands above those of a group, and `#` begins a comment. Errors call it `name`.
+    ///
+    /// # Errors
+    /// A line that is wrong, by its number.
+    pub fn parse_list(text: &str, name: &str) -> Result<Self, InventoryError> {
+        let mut inventory = Inventory::default();
+        lines::read(text, name, &mut inventory.groups)?;
+        inventory.groups.finish()?;
+        Ok(inventory)
+    }
+
+    /// What should be known about what was read, such as a key that stands twice.
+    pub fn warnings(&self) -> &[String] {
+        &self.groups.warnings
+    }
+
+    /// The names of the groups, `all` and `ungrouped` first.
+    pub fn groups(&self) -> Vec<&str> {
+        let groups = self.groups.groups.iter();
+        groups.map(|group| group.name.as_str()).collect()
+    }
+
+    /// All hosts, in order.
+    pub fn hosts(&self) -> Vec<InventoryHost> {
+        let all: Vec<usize> = (0..self.groups.hosts.len()).collect();
+        self.chosen(&all)
+    }
+
+    /// The hosts that patterns choose, as Ansible does: a group, a host, a glob or `~regex`, several with colons or commas between,
+    /// `&` for hosts that must also match, `!` for those to leave out, `group[0:3]` for some of a group. `@group` is a group too, and
+    /// `web[01-20]` the hosts of those names, also where `web` is a group.
+    ///
+    /// # Errors
+    /// A name that is neither a group nor a host, and patterns that choose no host.
+    pub fn select(&self, patterns: &[&str]) -> Result<Vec<InventoryHost>, InventoryError> {
+        Ok(self.chosen(&pattern::select(&self.groups, patterns)?))
+    }
+
+    fn chosen(&self, numbers: &[usize]) -> Vec<InventoryHost> {
+        let hosts = numbers.iter().filter_map(|number| {
+            let host = self.groups.hosts.get(*number)?;
+            Some(InventoryHost {
+                host: Arc::clone(host),
+                share: self.groups.share_of(*number),
+            })
+        });
+        hosts.collect()
+    }
+}
+
+/// A host that an [`Inventory`] has chosen, with all variables that are valid for it.
+#[derive(Debug, Clone)]
+pub struct InventoryHost {
+    host: Arc<Host>,
+    share: Arc<Share>,
+}
+
+impl InventoryHost {
+    /// What the inventory calls it.
+    pub fn name(&self) -> &str {
+        &self.host.name
+    }
+
+    /// The groups that it is in, sorted; `all` is not named.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.share.groups.iter().map(|name| &**name)
+    }
+
+    /// The file and the line that first named it.
+    pub fn place(&self) -> &str {
+        &self.host.place
+    }
+
+    /// Its variables and those of its groups. Those that Ansible Vault has encrypted are left out.
+    pub fn variables(&self) -> BTreeMap<&str, &Plain> {
+        let known = self.share.variables.iter().chain(&self.host.variables);
+        known
+            .filter_map(|(name, variable)| Some((&**name, variable.value.as_ref()?)))
+            .collect()
+    }
+
+    /// How to connect to it: by SSH, as `ansible_host`, `ansible_port`, `ansible_user`, `ansible_ssh_private_key_file`,
+    /// `ansible_python_interpreter`, `ansible_ssh_common_args` and their like say, or as a child process where `ansible_connection` is
+    /// `local`. In a list of specs, what its spec says.
+    ///
+    /// # Errors
+    /// A variable that has no meaning here, is a template, or is encrypted.
+    pub fn spec(&self) -> Result<ConnectionSpec, InventoryError> {
+        let options = ParseOptions {
+            ssh_without_key: true,
+            ..ParseOptions::default()
+        };
+        self.spec_with(&options)
+    }
+
+    /// The same with a program's defaults, which are for lists of specs.
+    ///
+    /// # Errors
+    /// As [`InventoryHost::spec`].
+    pub fn spec_with(&self, options: &ParseOptions<'_>) -> Result<ConnectionSpec, InventoryError> {
+        match &self.host.spec {
+            Some(text) => ConnectionSpec::parse_with(text, options)
+                .map_err(|error| InventoryError::new(error.to_string()).at(self.place())),
+            None => self.wanted().spec(),
+        }
+    }
+
+    /// The password that the inventory has for logging in. It should be a key or an agent.
+    ///
+    /// # Errors
+    /// A password that is a template or encrypted.
+    pub fn password(&self) -> Result<Option<String>, InventoryError> {
+        self.wanted().password()
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            host: &self.host,
+            share: &self.share,
+        }
+    }
+}

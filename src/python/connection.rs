@@ -310,7 +310,7 @@ impl Connection {
         self.queue.is_done(ticket)
     }
 
-    /// Nobody will ask for this call any more; its completion goes to the queue, for the references in it.
+    /// This call will not be asked for any more; its completion goes to the queue, for the references in it.
     fn forget(&self, ticket: Ticket) {
         self.queue.forget(ticket);
     }
@@ -363,6 +363,15 @@ impl Connection {
         if self.process == runtime::process() {
             self.core
                 .send_part_once("commands", crate::stub::commands());
+            self.engine.nudge();
+        }
+    }
+
+    /// Sends the part of the stub with the functions that a map calls (BS-9).
+    fn send_map_items(&self) {
+        if self.process == runtime::process() {
+            self.core.send_part(crate::stub::map_items());
+            self.engine.nudge();
         }
     }
 

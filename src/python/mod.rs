@@ -6,6 +6,7 @@
 // The interface to CPython is C.
 #![allow(unsafe_code)]
 
+mod balancer;
 mod buffer;
 mod connect;
 mod connection;
@@ -13,6 +14,7 @@ mod convert;
 mod decode;
 mod errors;
 mod joined;
+mod joining;
 mod keys;
 mod output;
 mod queue;
@@ -137,7 +139,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connection::Connection>()?;
     module.add_class::<OutputFilter>()?;
     module.add_class::<connect::Opening>()?;
+    module.add_class::<joining::Joining>()?;
+    module.add_class::<balancer::Balancer>()?;
     module.add_class::<spec::Spec>()?;
+    module.add_class::<spec::AskedPassword>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,
@@ -148,6 +153,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(connect::open, module)?,
         wrap_pyfunction!(connect::connect_many, module)?,
         wrap_pyfunction!(connect::begin, module)?,
+        wrap_pyfunction!(joining::join, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
         wrap_pyfunction!(keys::decode_key, module)?,
         wrap_pyfunction!(keys::read_key_file, module)?,

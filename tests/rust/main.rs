@@ -12,12 +12,15 @@
 )]
 
 mod cli;
+mod cluster;
 mod command;
 mod connection;
+mod inventory;
 mod keys;
 mod server;
 mod spec;
 mod ssh;
+mod steps;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;

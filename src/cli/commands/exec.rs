@@ -111,7 +111,7 @@ pub(crate) fn run(
         timeout: program.timeout,
         count: targets.len(),
     });
-    many::on_all(targets, many, &secrets, move |host| {
+    many::on_all("exec", targets, many, &secrets, move |host| {
         Arc::clone(&shell).run(host)
     })
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use crate::cli::terminal::hosts::Target;
 use crate::cli::terminal::printer::Printer;
 use crate::connection::{ConnectOptions, OutputSink};
 use crate::transport::Prompter;
-use crate::{Client, Error};
+use crate::{Client, Error, Retry};
 
 /// How long interrupted work may take to clean up.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -48,7 +49,7 @@ impl Host {
 
     /// Returns when the command is to stop, and at once where it already is.
     pub(crate) async fn stopping(&mut self) {
-        // Whoever could say so has gone with the command itself.
+        // What could say so has gone with the command itself.
         if self.stopped.wait_for(|stopped| *stopped).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -90,17 +91,58 @@ impl Host {
         outcome
     }
 
-    /// Does the work unless the command is being stopped, and tells the printer how it ended.
-    pub(super) async fn from_start_to_end(self, work: impl Future<Output = Outcome>) -> Outcome {
+    /// Does the work unless the command is being stopped, again where connecting failed for a reason that may pass, and tells the
+    /// printer how it ended.
+    pub(super) async fn from_start_to_end<W, F>(mut self, work: Arc<W>, rules: Rules) -> Outcome
+    where
+        W: Fn(Host) -> F,
+        F: Future<Output = Outcome>,
+    {
         let started = Instant::now();
-        self.printer.begin(self.number);
         let outcome = if *self.stopped.borrow() {
             Outcome::Interrupted
+        } else if rules.begin_no_more.load(Ordering::Relaxed) {
+            Outcome::Skipped
         } else {
-            work.await
+            self.printer.begin(self.number);
+            self.tried(&*work, &rules.retry).await
         };
         self.printer
             .end(self.number, report(&outcome, started.elapsed()));
         outcome
     }
+
+    async fn tried<W, F>(&mut self, work: &W, retry: &Retry) -> Outcome
+    where
+        W: Fn(Host) -> F,
+        F: Future<Output = Outcome>,
+    {
+        let mut attempt = 1;
+        loop {
+            let outcome = work(self.clone()).await;
+            let error = match &outcome {
+                Outcome::Failed(Error::Connect(error))
+                    if error.is_temporary() && retry.allows_another(attempt) =>
+                {
+                    error
+                }
+                _ => return outcome,
+            };
+            let wait = retry.wait_after(attempt);
+            self.printer.again(self.number, error.to_string(), wait);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stopping() => return Outcome::Interrupted,
+            }
+            attempt += 1;
+        }
+    }
+}
+
+/// What holds for every host of a command.
+#[derive(Clone)]
+pub(super) struct Rules {
+    pub(super) retry: Retry,
+    /// Turns true when too many hosts have failed.
+    pub(super) begin_no_more: Arc<AtomicBool>,
 }

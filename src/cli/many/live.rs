@@ -4,8 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::tally::{Tally, hosts};
 use crate::cli::terminal::printer::{Report, View};
 use crate::cli::terminal::prompts;
@@ -20,6 +18,12 @@ const CHANGE: Duration = Duration::from_millis(100);
 
 /// The most hosts that are named at a time, however high the terminal is.
 const MOST_ROWS: usize = 10;
+
+/// The columns of the bar.
+const BAR: usize = 20;
+
+/// Terminals with fewer columns have no room for a bar.
+const NARROW: usize = 60;
 
 /// Who is at work, since when, and at what.
 struct AtWork {
@@ -120,58 +124,58 @@ pub(crate) struct Live {
     changed: Instant,
     asking: bool,
     at_work: AtWork,
-    head: ProgressBar,
-    rows: Vec<ProgressBar>,
 }
 
 impl Live {
     pub(crate) fn new(labels: &[String], screen: Screen) -> Live {
-        let length = u64::try_from(labels.len()).unwrap_or(u64::MAX);
-        let style = ProgressStyle::with_template("[{bar:20}] {wide_msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let head = ProgressBar::new(length).with_style(style.progress_chars("=> "));
         Live {
-            head: screen.view().add(head),
             screen,
             started: Instant::now(),
             changed: Instant::now(),
             asking: false,
             at_work: AtWork::new(labels),
-            rows: Vec::new(),
         }
     }
 
-    /// Rows for the hosts, at most a third of the terminal with the line above them.
-    fn room(&self) -> usize {
-        let height = usize::from(prompts::height().unwrap_or(24));
-        (height / 3).saturating_sub(1).clamp(1, MOST_ROWS)
-    }
-
-    fn change(&mut self, now: Instant) {
-        self.changed = now;
-        let ended = u64::try_from(self.at_work.tally.ended()).unwrap_or(u64::MAX);
+    /// The lines, for a terminal of this size: at most a third of its height, and none longer than its width.
+    fn lines(&self, (columns, rows): (usize, usize), now: Instant) -> Vec<String> {
         let seconds = now.saturating_duration_since(self.started).as_secs();
-        self.head.set_position(ended);
-        self.head
-            .set_message(format!("{}, {seconds} s", self.at_work.sum()));
-        let longest = self.at_work.longest(self.room(), now);
-        while self.rows.len() > longest.len() {
-            if let Some(row) = self.rows.pop() {
-                self.screen.view().remove(&row);
-            }
-        }
-        while self.rows.len() < longest.len() {
-            let style = ProgressStyle::with_template("  {wide_msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            let row = ProgressBar::new(1).with_style(style);
-            self.rows.push(self.screen.view().add(row));
-        }
+        let sum = format!("{}, {seconds} s", self.at_work.sum());
+        let mut lines = if columns < NARROW {
+            vec![sum]
+        } else {
+            vec![format!("{} {sum}", bar(&self.at_work))]
+        };
+        let room = (rows / 3).saturating_sub(1).clamp(1, MOST_ROWS);
+        let longest = self.at_work.longest(room, now);
         let width = longest.iter().map(|(name, ..)| name.chars().count()).max();
         let width = width.unwrap_or(0).min(40);
-        for (row, (name, seconds, doing)) in self.rows.iter().zip(&longest) {
-            row.set_message(format!("{name:width$}  {seconds:>4} s  {doing}"));
+        for (name, seconds, doing) in &longest {
+            lines.push(format!("  {name:width$}  {seconds:>4} s  {doing}"));
         }
+        lines.iter().map(|line| cut(line, columns)).collect()
     }
+}
+
+/// `[=====>     ]`: how many of all have ended.
+fn bar(at_work: &AtWork) -> String {
+    let done = BAR * at_work.tally.ended() / at_work.labels.len().max(1);
+    let head = if done < BAR { ">" } else { "" };
+    let rest = BAR.saturating_sub(done + head.len());
+    format!("[{}{head}{}]", "=".repeat(done), " ".repeat(rest))
+}
+
+/// As much of the line as fits. Characters that are not ASCII may be two columns wide.
+fn cut(line: &str, columns: usize) -> String {
+    let mut left = columns.saturating_sub(1);
+    line.chars()
+        .take_while(|c| {
+            let width = if c.is_ascii() { 1 } else { 2 };
+            let fits = width <= left;
+            left = left.saturating_sub(width);
+            fits
+        })
+        .collect()
 }
 
 impl View for Live {
@@ -191,7 +195,7 @@ impl View for Live {
     fn question(&mut self, asked: bool) {
         self.asking = asked;
         if asked {
-            self.screen.show_view(false);
+            self.screen.hide_view();
         }
     }
 
@@ -200,12 +204,13 @@ impl View for Live {
         if self.asking || now < self.started + QUICK || now < self.changed + CHANGE {
             return;
         }
-        self.change(now);
-        self.screen.show_view(true);
+        self.changed = now;
+        let size = prompts::size().unwrap_or((80, 24));
+        self.screen.show_view(&self.lines(size, now));
     }
 
     fn close(&mut self) -> io::Result<()> {
-        self.screen.show_view(false);
+        self.screen.hide_view();
         Ok(())
     }
 }
@@ -273,7 +278,7 @@ impl View for Log {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{AtWork, doing};
+    use super::{AtWork, Live, Screen, Tally, View, doing};
     use crate::error::Stage;
 
     #[test]
@@ -302,6 +307,43 @@ mod tests {
             at_work.sum(),
             "4 of 4 hosts done: 2 ok, 1 failed, 1 unreachable"
         );
+    }
+
+    #[test]
+    fn the_view_fits_the_terminal() {
+        let labels: Vec<String> = (0..40).map(|n| format!("host{n}.\u{4e2d}")).collect();
+        let mut live = Live::new(&labels, Screen::new());
+        for host in 0..40 {
+            live.begin(host);
+        }
+        for host in 0..10 {
+            live.at_work.end(host, "ok");
+        }
+        let lines = live.lines((80, 24), Instant::now());
+        assert_eq!(lines.len(), 8);
+        assert_eq!(
+            lines[0],
+            "[=====>              ] 10 of 40 hosts done: 10 ok; 30 running, 0 s"
+        );
+        assert_eq!(lines[1], "  host10.\u{4e2d}     0 s  connecting");
+        for size in [(30, 6), (1, 1), (200, 200)] {
+            let lines = live.lines(size, Instant::now());
+            assert!(
+                lines.len() <= (size.1 / 3).max(2) && lines.len() <= 11,
+                "{lines:?}"
+            );
+            assert!(
+                lines
+                    .iter()
+                    .all(|line| line.chars().count() < size.0.max(1)),
+                "{lines:?}"
+            );
+        }
+        live.at_work.tally = Tally::default();
+        for _ in 0..40 {
+            live.at_work.tally.add("ok");
+        }
+        assert_eq!(super::bar(&live.at_work), "[====================]");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::terminal::failure::Failure;
+use crate::cli::terminal::steps::BecomeOptions;
 use crate::keys::{Key, read_key_file};
 use crate::spec::{ConnectionSpec, ParseOptions};
 
@@ -26,6 +27,8 @@ pub(crate) struct HostOptions {
     /// Give up connecting to a host after this long
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) connect_timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) become_options: BecomeOptions,
 }
 
 /// One host of a command.
@@ -49,8 +52,10 @@ impl HostOptions {
             let spec = self.parse(&text, default_key.as_ref());
             parsed.push(spec.map_err(|failure| failure.at(place.as_deref()))?);
         }
+        // What all hosts are to become is no part of what they are called.
         let mut labels: Vec<String> = parsed.iter().map(ConnectionSpec::label).collect();
         number_duplicates(&mut labels);
+        self.become_options.apply(parsed.iter_mut())?;
         Ok(parsed
             .into_iter()
             .zip(labels)

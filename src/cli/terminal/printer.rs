@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::cli::terminal::ci::defused_json_here;
 use crate::cli::terminal::lines::{Format, LineCutter, Stream};
 use crate::cli::terminal::screen::Screen;
 use crate::connection::{Output, OutputSink};
@@ -20,10 +21,12 @@ use crate::transport::Prompter;
 /// How one host's run ended, as the user sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
-    /// `ok`, `failed`, `timeout`, `unreachable`, `lost` or `interrupted`.
+    /// `ok`, `failed`, `timeout`, `unreachable`, `lost`, `interrupted` or `skipped`.
     pub(crate) status: &'static str,
     /// The program's exit status, if it came to one.
     pub(crate) exit_status: Option<i32>,
+    /// The stage of the connection that failed.
+    pub(crate) stage: Option<Stage>,
     /// From the start of connecting to the end.
     pub(crate) seconds: f64,
     /// What went wrong outside of the program, and what to do next.
@@ -33,6 +36,30 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// The report of a host of which nothing but its status is known.
+    pub(crate) fn of_status(status: &'static str) -> Report {
+        Report {
+            status,
+            exit_status: None,
+            stage: None,
+            seconds: 0.0,
+            error: None,
+            stack: Vec::new(),
+        }
+    }
+
+    /// Why it did not end well, in a few words that are the same for all hosts of which it is true.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match (self.status, self.exit_status, self.stage) {
+            ("ok", ..) => None,
+            ("failed", Some(status), _) => Some(format!("exit status {status}")),
+            ("unreachable", _, Some(stage)) => Some(format!("unreachable ({stage})")),
+            ("timeout", ..) => Some("timed out".to_owned()),
+            ("skipped", ..) => Some("skipped, because too many others had failed".to_owned()),
+            (status, ..) => Some(status.to_owned()),
+        }
+    }
+
     fn as_json(&self, host: &str) -> Value {
         let (error, hint) = match &self.error {
             Some((error, hint)) => (Some(error.as_str()), hint.as_deref()),
@@ -55,6 +82,8 @@ impl Report {
 pub(crate) trait View: Send {
     /// Work on the host begins.
     fn begin(&mut self, _host: usize) {}
+    /// Connecting to the host has failed, and is tried again after so long.
+    fn again(&mut self, _host: usize, _error: &str, _wait: Duration) {}
     /// The connection to the host has come to the end of this stage.
     fn reached(&mut self, _host: usize, _stage: Stage) {}
     /// The host has printed this.
@@ -78,6 +107,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 enum Item {
     Begin(usize),
+    Again(usize, String, Duration),
     Reached(usize, Stage),
     Output(usize, Output),
     End(usize, Report),
@@ -141,6 +171,11 @@ impl Printer {
         let _ = self.items.send(Item::Begin(host));
     }
 
+    /// Tells that connecting to a host has failed, and is tried again after so long.
+    pub(crate) fn again(&self, host: usize, error: String, wait: Duration) {
+        let _ = self.items.send(Item::Again(host, error, wait));
+    }
+
     /// Hears of the stages of the connection to a host.
     pub(crate) fn observer(&self, host: usize) -> StageObserver {
         let items = self.items.clone();
@@ -187,6 +222,7 @@ fn tell(views: &mut [Box<dyn View>], item: Item) -> io::Result<()> {
     for view in &mut *views {
         match &item {
             Item::Begin(host) => view.begin(*host),
+            Item::Again(host, error, wait) => view.again(*host, error, *wait),
             Item::Reached(host, stage) => view.reached(*host, *stage),
             Item::Output(host, output) => {
                 let stream = if output.stderr {
@@ -202,7 +238,7 @@ fn tell(views: &mut [Box<dyn View>], item: Item) -> io::Result<()> {
         }
     }
     if let Item::Question(_, ready) = item {
-        // Whoever asks may have been stopped meanwhile.
+        // The caller may have been stopped meanwhile.
         let _ = ready.send(());
     }
     Ok(())
@@ -213,11 +249,41 @@ pub(crate) struct Lines {
     format: Format,
     labels: Vec<String>,
     cutters: Vec<[LineCutter; 2]>,
+    errors: Errors,
     screen: Screen,
 }
 
+/// Prints of every host why it could not be worked on.
+pub(crate) struct Errors {
+    shown: bool,
+    screen: Screen,
+}
+
+impl Errors {
+    /// Not shown where something else shows them.
+    pub(crate) fn new(shown: bool, screen: Screen) -> Errors {
+        Errors { shown, screen }
+    }
+}
+
+impl View for Errors {
+    fn again(&mut self, _host: usize, error: &str, wait: Duration) {
+        let seconds = wait.as_secs_f64();
+        self.screen
+            .warning(&format!("{error}; trying again in {seconds:.1} s"));
+    }
+
+    fn end(&mut self, _host: usize, report: &Report) -> io::Result<()> {
+        if let (true, Some((error, hint))) = (self.shown, &report.error) {
+            self.screen.error(error, hint.as_deref());
+        }
+        Ok(())
+    }
+}
+
 impl Lines {
-    pub(crate) fn new(format: Format, labels: &[String], screen: Screen) -> Lines {
+    /// `errors`: whether to print why a host could not be worked on.
+    pub(crate) fn new(format: Format, labels: &[String], errors: bool, screen: Screen) -> Lines {
         let colour = |choice: anstream::ColorChoice| choice != anstream::ColorChoice::Never;
         let colours = [
             colour(anstream::AutoStream::choice(&io::stdout())),
@@ -236,24 +302,32 @@ impl Lines {
             format,
             labels: labels.to_vec(),
             cutters,
+            errors: Errors::new(errors, screen.clone()),
             screen,
         }
     }
 
-    fn print_end(&self, host: usize, report: &Report) -> io::Result<()> {
+    fn print_end(&mut self, host: usize, report: &Report) -> io::Result<()> {
         if self.format == Format::Json {
-            let mut line = crate::visible::json(report.as_json(&self.labels[host]).to_string());
+            let line = crate::visible::json(report.as_json(&self.labels[host]).to_string());
+            let mut line = defused_json_here(line);
             line.push('\n');
             self.screen
                 .write(self.format, Stream::Stdout, line.as_bytes())?;
-        } else if let Some((error, hint)) = &report.error {
-            self.screen.error(error, hint.as_deref());
+        } else {
+            self.errors.end(host, report)?;
         }
         Ok(())
     }
 }
 
 impl View for Lines {
+    fn again(&mut self, host: usize, error: &str, wait: Duration) {
+        if self.format != Format::Json {
+            self.errors.again(host, error, wait);
+        }
+    }
+
     fn output(&mut self, host: usize, stream: Stream, data: &[u8]) -> io::Result<()> {
         let mut shown = Vec::new();
         self.cutters[host][stream as usize].push(data, &mut shown);

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::{MultiProgress, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::terminal::failure;
 use crate::cli::terminal::lines::{Format, Stream, write_out};
@@ -15,7 +15,8 @@ const DRAWS: u8 = 10;
 /// stdout and stderr of this program. Its clones are the same screen.
 #[derive(Clone)]
 pub(crate) struct Screen {
-    view: MultiProgress,
+    /// All lines of the live view are one bar's message, so that they change together.
+    view: ProgressBar,
     /// Whether the live view is to be seen now.
     shown: Arc<AtomicBool>,
     stdout_is_terminal: bool,
@@ -24,32 +25,34 @@ pub(crate) struct Screen {
 impl Screen {
     /// The screen without a live view.
     pub(crate) fn new() -> Screen {
+        let view = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if let Ok(lines_alone) = ProgressStyle::with_template("{msg}") {
+            view.set_style(lines_alone);
+        }
         Screen {
-            view: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+            view,
             shown: Arc::default(),
             stdout_is_terminal: io::stdout().is_terminal(),
         }
     }
 
-    /// The rows of the live view.
-    pub(crate) fn view(&self) -> &MultiProgress {
-        &self.view
+    /// Shows these lines as the live view from now on.
+    pub(crate) fn show_view(&self, lines: &[String]) {
+        if !self.shown.swap(true, Ordering::Relaxed) {
+            // It may have been taken away before.
+            self.view.reset();
+            self.view
+                .set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS));
+        }
+        self.view.set_message(lines.join("\n"));
     }
 
-    /// Shows the live view from now on, or takes it away.
-    pub(crate) fn show_view(&self, show: bool) {
-        if show == self.shown.swap(show, Ordering::Relaxed) {
-            return;
+    /// Takes the live view away.
+    pub(crate) fn hide_view(&self) {
+        if self.shown.swap(false, Ordering::Relaxed) {
+            self.view.finish_and_clear();
+            self.view.set_draw_target(ProgressDrawTarget::hidden());
         }
-        if !show {
-            // A terminal that has gone shows nothing any more.
-            let _ = self.view.clear();
-        }
-        self.view.set_draw_target(if show {
-            ProgressDrawTarget::stderr_with_hz(DRAWS)
-        } else {
-            ProgressDrawTarget::hidden()
-        });
     }
 
     /// Runs what writes to the terminal; the live view comes back below it.
@@ -79,6 +82,11 @@ impl Screen {
     /// Prints an error and what to do next to stderr.
     pub(crate) fn error(&self, message: &str, hint: Option<&str>) {
         self.above_view(|| failure::print_error(message, hint));
+    }
+
+    /// Prints a warning to stderr.
+    pub(crate) fn warning(&self, message: &str) {
+        self.above_view(|| failure::print_warning(message));
     }
 
     /// Prints a line to stderr.

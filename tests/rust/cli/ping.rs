@@ -10,7 +10,7 @@ const ABSENT: &str = "me@127.0.0.1:1:config=none:batch=yes:name=gone";
 #[tokio::test]
 async fn the_table_tells_who_is_there() {
     let scene = Scene::new().await;
-    let output = easycluster(&["ping", &scene.spec("web1"), &scene.spec("web2")]).await;
+    let output = easycluster(&["ping", "-q", &scene.spec("web1"), &scene.spec("web2")]).await;
     assert_eq!((output.stderr.as_str(), output.code), ("", Some(0)));
     let lines: Vec<Vec<&str>> = output
         .stdout

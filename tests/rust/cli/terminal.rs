@@ -26,7 +26,7 @@ end = time.time() + 60
 while time.time() < end:
     if steps and steps[0][0].encode() in shown[seen:]:
         seen = len(shown)
-        # Whoever sees the question may type at once.
+        # The question is answered as soon as it is seen.
         assert 'assphrase' not in steps[0][0] or not echo_of(terminal), 'echo is still on'
         os.write(terminal, steps.pop(0)[1].encode())
     if not select.select([terminal], [], [], 0.1)[0]:
@@ -45,13 +45,13 @@ status = os.waitpid(child, 0)[1]
 sys.stdout.write(json.dumps([shown.decode(), os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1, echo]))
 ";
 
-struct Seen {
-    shown: String,
-    code: i64,
-    echo: bool,
+pub struct Seen {
+    pub shown: String,
+    pub code: i64,
+    pub echo: bool,
 }
 
-async fn at_a_terminal(arguments: &[&str], steps: &[(&str, &str)]) -> Seen {
+pub async fn at_a_terminal(arguments: &[&str], steps: &[(&str, &str)]) -> Seen {
     let steps = serde_json::to_string(steps).expect("JSON");
     let run = tokio::process::Command::new(&interpreter_at_least((3, 6)).path)
         .args([

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "visible",
+    "files",
     "deferred_free",
     "retry",
     "wire",
@@ -164,7 +165,7 @@ fn crate_names(line: &str) -> Vec<&str> {
         for name in names.split(',').take(if grouped { usize::MAX } else { 1 }) {
             let end = name
                 .trim_start()
-                .find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                .find(|character: char| !character.is_alphanumeric() && character != '_');
             let name = name.trim_start();
             found.push(end.map_or(name, |end| &name[..end]));
         }

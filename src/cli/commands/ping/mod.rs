@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::cli::many::{self, Host, Outcome, ReportOptions, Secrets, Shown};
+use crate::cli::many::{self, Host, Limits, Outcome, ReportOptions, Shown};
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::terminal::hosts::{HostOptions, Target};
 use crate::cli::terminal::screen::Screen;
@@ -57,6 +57,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let targets = arguments.hosts.targets(&arguments.hosts.specs)?;
+    let targets = arguments.report.wanted(targets)?;
     let verbose = arguments.verbose && !arguments.json;
     let mut options = arguments.report.clone();
     if verbose {
@@ -70,20 +71,13 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         (_, true) => Style::Story,
         _ => Style::Table,
     };
-    let shown = Shown {
-        lines: Box::new(table::Table::new(
-            style,
-            &labels,
-            Arc::clone(&rows),
-            screen.clone(),
-        )),
-        screen,
-        progress: !verbose,
-        summary: !arguments.json,
-        secrets: Secrets::default(),
-    };
+    let table = table::Table::new(style, &labels, Arc::clone(&rows), screen.clone());
+    let mut shown = Shown::new("ping", screen, Box::new(table));
+    shown.progress = !verbose;
+    shown.summary = !arguments.json;
+    shown.ci = options.ci_log().filter(|_| !arguments.json);
     let told = Arc::clone(&rows);
-    let finished = many::on_all_shown(targets, &options, shown, move |host| {
+    let finished = many::on_all_shown(targets, &options, Limits::default(), shown, move |host| {
         one(host, verbose, Arc::clone(&told))
     })?;
     if finished.stopped {

@@ -129,7 +129,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         timeout: options.timeout,
         count: targets.len(),
     });
-    many::on_all(targets, &arguments.many, &secrets, move |host| {
+    many::on_all("run", targets, &arguments.many, &secrets, move |host| {
         let job = Arc::clone(&job);
         let (options, given) = (host.connect_options(), job.given(&host));
         host.with_client(options, move |client| async move {

@@ -1,4 +1,4 @@
-//! One command on one channel: its input, its output without holding up other channels, its end.
+//! One command on one channel: its input, its output without blocking other channels, its end.
 //!
 //! The read half of the russh channel is dropped; the handler puts the data into a queue of ours (`queue`).
 
@@ -90,7 +90,7 @@ impl Writer {
             }
             Ok(())
         };
-        // russh would wait for ever for the window of a channel that the server has closed.
+        // russh would wait forever for the window of a channel that the server has closed.
         tokio::select! {
             biased;
             sent = send => sent,
@@ -110,7 +110,7 @@ impl Writer {
 #[derive(Debug)]
 pub struct Reader {
     outlet: Outlet,
-    /// Kept so that the channel stays open while somebody reads.
+    /// Kept so that the channel stays open while it is read.
     guard: Arc<Guard>,
 }
 
