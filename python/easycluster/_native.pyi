@@ -142,7 +142,6 @@ def decode_pickle(
     python2: bool,
 ) -> Any: ...
 def printable(text: str) -> str: ...
-
 def wrap_command(
     command: bytes | list[bytes],
     cwd: bytes | None,
