@@ -18,6 +18,11 @@ def once(machine, name, make):
 
 def settle(machine):
     """Sees to it that threading is imported, and by the main thread, before another one may run remote code."""
+    try:
+        machine.current().task = os.readlink('/proc/thread-self')
+    except (AttributeError, EnvironmentError):
+        # A system that does not say; then its child processes are not found.
+        pass
     if not compat.LATE or 'threading' in sys.modules:
         return
     if compat.thread.get_ident() == machine.main.ident:

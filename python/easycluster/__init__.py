@@ -91,6 +91,7 @@ VERSION = __version__ = _native.VERSION
 DEFAULT_PORT = _native.DEFAULT_PORT
 
 __all__ = [
+    'SINGLE',
     'AsyncClient',
     'AutoThreadingClient',
     'CallCancelled',
@@ -99,11 +100,18 @@ __all__ = [
     'ClientGroup',
     'Cluster',
     'ClusterError',
+<<<<<<< HEAD
     'ConnectError',
     'CommandError',
     'CommandResult',
     'ConnectReport',
+=======
+    'CommandError',
+    'CommandResult',
+    'ConnectError',
+>>>>>>> main
     'ConnectRefusedError',
+    'ConnectReport',
     'ConnectTimeoutError',
     'Connection',
     'ConnectionLost',
@@ -114,7 +122,6 @@ __all__ = [
     'Refused',
     'RemoteException',
     'RemoteProxy',
-    'SINGLE',
     'SelfIterProxy',
     'ServerObject',
     'ThreadedClient',

@@ -358,11 +358,23 @@ impl Connection {
         }
     }
 
+<<<<<<< HEAD
+=======
+    /// Has the functions of `helpers/map_items` sent, which run batches of a map, once a connection.
+    fn send_map_items(&self) {
+        if self.process == runtime::process() {
+            self.core
+                .send_part_once("map_items", crate::stub::map_items());
+        }
+    }
+
+>>>>>>> main
     /// Has the functions of `helpers/commands` sent, once a connection.
     fn send_commands(&self) {
         if self.process == runtime::process() {
             self.core
                 .send_part_once("commands", crate::stub::commands());
+<<<<<<< HEAD
             self.engine.nudge();
         }
     }
@@ -372,6 +384,8 @@ impl Connection {
         if self.process == runtime::process() {
             self.core.send_part(crate::stub::map_items());
             self.engine.nudge();
+=======
+>>>>>>> main
         }
     }
 

@@ -161,6 +161,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(output::wait_output, module)?,
         wrap_pyfunction!(output::take_output, module)?,
         wrap_pyfunction!(output::has_output, module)?,
+        wrap_pyfunction!(output::tell_output, module)?,
         wrap_pyfunction!(output::end_output, module)?,
         wrap_pyfunction!(runtime::forked, module)?,
         wrap_pyfunction!(errors::set_errors, module)?,

@@ -43,7 +43,7 @@ async fn no_host_and_no_program_are_said() {
         easycluster(&["run", "-c", "1"]).await,
         usage_error(
             "error: no host is given\n \
-             hint: give one or more as [user@]host[:port], or give a file of them with -f\n"
+             hint: give one or more as [user@]host[:port], a file of them with -f, or an inventory with -I\n"
         )
     );
     assert_eq!(
@@ -117,7 +117,7 @@ async fn a_wrong_spec_of_a_hosts_file_is_named_by_its_line() {
     assert_eq!(
         easycluster(&["ping", "-f", path]).await,
         usage_error(&format!(
-            "error: {path}, line 4: this is not a valid host name\n  bad host\n  ^^^^^^^^\n"
+            "error: {path}, line 4: this is not a valid host name\n         bad host\n         ^^^^^^^^\n"
         ))
     );
     assert_eq!(
