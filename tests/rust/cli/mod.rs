@@ -1,5 +1,6 @@
 //! The program as a user runs it: arguments in; stdout, stderr and exit code out; nothing left behind.
 
+mod ci_keys;
 mod demo;
 mod embedded_sshd;
 mod examples;
