@@ -207,6 +207,8 @@ def execute(source, filename, argv, end_threads):
     filename = native(filename)
     main = type(sys)('__main__')
     main.__file__ = filename
+    if sys.version_info >= (3,):
+        main.__loader__ = Loader(source, filename)
     # Whatever was __main__ before stays referenced: Python 2 empties a module that is not referenced.
     run_program.before = sys.modules.get('__main__')
     sys.modules['__main__'] = main
@@ -249,6 +251,17 @@ def execute(source, filename, argv, end_threads):
         show(kind, value, trace.tb_next)
         status = 130
     return status, ''
+
+
+class Loader(object):
+    """What the program was loaded by. Child processes that it has multiprocessing start anew are sent `program`."""
+
+    def __init__(self, source, filename):
+        self.program = source, filename
+
+    def get_source(self, name=None):
+        """The program's text."""
+        return self.program[0].decode('utf-8', 'replace')
 
 
 def show(kind, value, trace):

@@ -54,6 +54,17 @@ def release(lock):
         pass
 
 
+def lost(self, reading):
+    """The client is gone, as who reads or who writes finds: ends in order, if there is something to lose (ME-15)."""
+    files = load.__self__
+    if reading and self.have:
+        self.compress = False
+        self.send(wire.FATAL, 0, 0, b'truncated: the connection ended inside a frame')
+    if not ('requests' in files.modules and files.there('ending')):
+        self.end()
+    load('ending').lost(files.machine, reading)
+
+
 def rouse(self):
     """Makes the thread look at its queue; starts it first if need be, and is False if it cannot."""
     if self.parked:
@@ -115,6 +126,8 @@ def wait(self):
     """Waits a little for a file that is on its way (BS-9), and reads if no other thread does."""
     if os.getpid() != self.pid:
         raise RuntimeError('this process was forked before the stub had arrived')
+    if self.closing:
+        raise RuntimeError('the connection has ended before the stub had arrived')
     me = self.current()
     if me:
         me.shielded(self.look, me)
@@ -132,12 +145,6 @@ def look(self, me):
         time.sleep(0.002)
 
 
-def end(self):
-    """Ends the process however far its exit handlers are."""
-    time.sleep(2)
-    self.link.end()
-
-
 def is_plain(self, value, depth):
     """Whether a value is of built-in types all through; False also where finding out would take long."""
     kind = type(value)
@@ -152,8 +159,9 @@ def is_plain(self, value, depth):
 
 
 for owner, methods in (
-        (wire.Link, (part, allowed, waited, refuse, fatal)),
+        (wire.Link, (part, allowed, waited, refuse, fatal, lost)),
         (worker.Worker, (rouse, park, stop, shielded, is_plain)),
-        (worker.Machine, (current, wait, look, end))):
+        (worker.Machine, (current, wait, look))):
     for method in methods:
         setattr(owner, method.__name__, method)
+worker.Machine.closing = 0

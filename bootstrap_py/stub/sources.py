@@ -18,6 +18,22 @@ functions = {}
 count = [0]
 
 
+class Watcher(object):
+    """Finds no module, but notices when what starts child processes anew is imported."""
+
+    def find_spec(self, name, path=None, target=None):
+        """None; of such a module its spec, changed."""
+        if name[-6:] == '.spawn' and load.__self__.there('children'):
+            return load('children').find(self, name, path)
+        return None
+
+
+if late.SPAWNS:
+    sys.meta_path.insert(0, Watcher())
+    if 'multiprocessing.spawn' in sys.modules:
+        load('children').change(sys.modules['multiprocessing.spawn'])
+
+
 def register():
     """Tells linecache every source that is in no file."""
     __import__('linecache')

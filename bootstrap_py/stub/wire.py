@@ -61,9 +61,7 @@ class Link(Seldom):
             data = b''
         self.reads += 1
         if not data:
-            if self.have:
-                self.fatal('truncated', 'the connection ended inside a frame')
-            self.end()
+            self.lost(True)
         if self.have:
             self.parts.append(data)
             self.have += len(data)
@@ -122,14 +120,14 @@ class Link(Seldom):
                 writing.release()
 
     def write(self, data):
-        """Writes all of it; the client's disappearance ends the process."""
+        """Writes all of it, as long as the client is there."""
         while True:
             try:
                 sent = compat.write(self.frames_out, data)
             except EnvironmentError:
                 sent = 0
                 if not self.waited([], [self.frames_out]):
-                    self.end()
+                    return self.lost(False)
             if sent == len(data):
                 return
             data = compat.view(data)[sent:]

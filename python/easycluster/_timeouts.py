@@ -96,3 +96,11 @@ def is_taken_by(func: Callable[..., Any]) -> bool:
     """Whether a function of this program takes `timeout`, or may."""
     helper = _shared.load('accepts_timeout', 'helpers')
     return bool(helper.accepts_timeout(SimpleNamespace(function=inspect.unwrap(func)), 'function', None))
+
+
+def is_named_by(func: Callable[..., Any], name: str) -> bool:
+    """Whether a function of this program has a parameter of that name."""
+    try:
+        return name in inspect.signature(func).parameters
+    except (TypeError, ValueError):
+        return False

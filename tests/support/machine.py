@@ -26,7 +26,7 @@ IN_HERE = "EASYCLUSTER_TEST_MACHINE"
 SCRIPT = """set -e; : %(here)s; R=%(at)s/top/root; mkdir -p %(at)s/top; mount -t tmpfs tmpfs %(at)s/top
 mkdir %(at)s/top/u %(at)s/top/w $R
 mount -t overlay overlay -o lowerdir=/,upperdir=%(at)s/top/u,workdir=%(at)s/top/w $R
-mount -t proc proc $R/proc; mount --rbind /dev $R/dev; mkdir -p $R%(at)s; mount --bind %(at)s $R%(at)s
+mount -t proc proc $R/proc; mount --rbind /dev $R/dev; mount --rbind /sys $R/sys; mkdir -p $R%(at)s; mount --bind %(at)s $R%(at)s
 chmod 1777 $R/tmp; chroot $R /bin/sh -e %(at)s/setup; mkdir -p $R/run/sshd
 chroot $R %(sshd)s -D -e -f %(at)s/sshd_config & read end || :"""
 """The first process: covers the file system, sets the machine up, and ends, with everything else, at the end of its input."""

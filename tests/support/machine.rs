@@ -192,7 +192,7 @@ fn script(folder: &Path) -> String {
     format!(
         "set -e; : {IN_HERE}; R={at}/top/root; mkdir -p {at}/top; mount -t tmpfs tmpfs {at}/top; mkdir {at}/top/u {at}/top/w $R; \
          mount -t overlay overlay -o lowerdir=/,upperdir={at}/top/u,workdir={at}/top/w $R; \
-         mount -t proc proc $R/proc; mount --rbind /dev $R/dev; mkdir -p $R{at}; mount --bind {at} $R{at}; \
+         mount -t proc proc $R/proc; mount --rbind /dev $R/dev; mount --rbind /sys $R/sys; mkdir -p $R{at}; mount --bind {at} $R{at}; \
          chmod 1777 $R/tmp; chroot $R /bin/sh -e {at}/setup; mkdir -p $R/run/sshd; \
          chroot $R {sshd} -D -e -f {at}/sshd_config & read end || :"
     )

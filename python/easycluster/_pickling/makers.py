@@ -9,12 +9,14 @@ import decimal
 import fractions
 import importlib
 import ipaddress
+import platform
+import re
 import types
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from . import classes, iterators, tables, trust
+from . import classes, iterators, standard, tables, trust
 from .keys import check_key
 from .made import UNFINISHED, Made, put_by, raw, taking
 
@@ -194,7 +196,7 @@ def structure(kind: Any) -> Callable[..., Any]:
 
 
 def plain_class(kind: Any) -> Callable[..., Any]:
-    """For classes in Python that only hold what their state says, and named tuples."""
+    """For classes in Python that only hold what their state says."""
     return lambda *args: classes.instance(kind, *args)
 
 
@@ -252,22 +254,70 @@ def _path(kind: Any) -> Callable[..., Any]:
 
 # Made by `__new__`, with a state.
 _NEW: dict[tuple[str, str], Callable[..., Any]] = {('uuid', 'UUID'): _uuid, ('builtins', 'object'): lambda: object()}
-_STRUCTURES = frozenset(
-    ('stat_result', 'statvfs_result', 'terminal_size', 'times_result', 'struct_rusage', 'struct_time', 'struct_passwd')
-    + ('struct_group',)
-)
+
+
+def uname(*args: Any) -> Any:
+    """A platform.uname_result. From 3.9 on it finds out its last part by itself, when it is asked for it: where it is."""
+    kind: Any = platform.uname_result
+    if any(type(arg) is not str for arg in args) or not 5 <= len(args) <= 6:
+        raise TypeError('its parts are not six texts')
+    if 'processor' not in kind.__dict__:
+        return tuple.__new__(kind, args)
+    made = tuple.__new__(kind, args[:5])
+    if len(args) == 6:
+        made.__dict__['processor'] = args[5]
+    return made
+
+
+def _fields(kind: Any) -> tuple[str, ...]:
+    return next((base.__dict__['_fields'] for base in kind.__mro__ if '_fields' in base.__dict__), ())
 
 
 def uses(module: str, name: str, kind: Any) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
     """How a value of a known name is called, and how it is made by `__new__`; None where no pickle of a value does so."""
     call = CALLS.get((module, name))
     new = _NEW.get((module, name))
-    if module.startswith('pathlib'):
+    if module == 'pathlib':
         return _path(kind), None
-    if name in _STRUCTURES or name == 'uname_result' and module in ('os', 'posix'):
-        return structure(kind), None
     if call is None and new is None and isinstance(kind, type) and (module, name) in tables.PLAIN_CLASSES:
         new = plain_class(kind)
-        if issubclass(kind, tuple):
-            call = new
     return call, new
+
+
+def _settle(target: Any, state: Any) -> Any:
+    # What other versions keep beside the items may have no place here.
+    return classes.set_state(target, state) if hasattr(target, '__dict__') else target
+
+
+def result_tuple(kind: Any) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
+    """The same for the result tuples of the library: structures of C, and named tuples."""
+    if standard.is_structure(kind):
+        return structure(kind), None
+    if kind is platform.uname_result:
+        return uname, uname
+
+    def make(*args: Any) -> Any:
+        fields = _fields(kind)
+        defaults = getattr(kind, '_field_defaults', {})
+        if fields and not len(fields) - len(defaults) <= len(args) <= len(fields):
+            # A version with others, whose names are not known here.
+            return args
+        return Made(classes.instance(kind, *args).value, _settle)
+
+    return make, make
+
+
+_MAX_PATTERN = 65536
+_FLAGS = int(re.ASCII | re.IGNORECASE | re.LOCALE | re.UNICODE | re.MULTILINE | re.DOTALL | re.VERBOSE)
+
+
+def _pattern(source: Any, flags: Any = 0) -> Any:
+    """A compiled regular expression; it is compiled here, and prints nothing."""
+    if type(source) not in (str, bytes) or not (type(flags) is int or type(flags) is re.RegexFlag):
+        raise TypeError('it is made of other things than text and flags')
+    if len(source) > _MAX_PATTERN:
+        raise ValueError('it is longer than %d characters' % _MAX_PATTERN)
+    return re.compile(source, int(flags) & _FLAGS)
+
+
+CALLS['re', '_compile'] = _pattern

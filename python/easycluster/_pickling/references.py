@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from .. import _errors, _native, _process
 from .._shared import load, objects
+from . import named_tuples
 from .policy import Policy
 from .unpickler import unpickle_scanned
 
@@ -77,6 +78,13 @@ NEVER_REMOTE = (
 )  # fmt: skip
 
 
+def _named_tuple(name: str, fields: tuple[Any, ...], items: tuple[Any, ...]) -> Any:
+    try:
+        return named_tuples.named_tuple(name, fields, items)
+    except (TypeError, ValueError) as error:
+        raise _errors.Refused('the server sent a tuple with names that cannot be made: %s' % error) from None
+
+
 def _names(value: Any) -> tuple[str, ...]:
     """Names of methods or attributes that a server lists, without those that are never remote."""
     if type(value) not in (tuple, list) or any(type(name) is not str for name in value):
@@ -120,6 +128,8 @@ class References:
         """As load(), with the reference to the proxy, and not counted as received yet."""
         if type(pid) is tuple and list(map(type, pid)) == [str, str] and pid[0] == 'b':
             return pid[1].encode('latin-1', 'replace'), None
+        if type(pid) is tuple and list(map(type, pid)) == [str, str, tuple, tuple] and pid[0] == 't':
+            return _named_tuple(*pid[1:]), None
         if not (type(pid) is tuple and list(map(type, pid)) == [str, int, int] and pid[0] == 'r'):
             raise _errors.Refused('the server sent a reference that is none')
         _, oid, class_id = pid
@@ -260,6 +270,10 @@ class ReferencePickler(pickle.Pickler):
         super().__init__(file, **options)
         self._client = client
         self.oids: list[int] = []
+
+    def reducer_override(self, value: Any) -> Any:
+        """Tuples of classes that cannot be named; all else in its own way."""
+        return named_tuples.by_its_names(value) if named_tuples.is_unnamed(value) else NotImplemented
 
     def persistent_id(self, value: Any) -> tuple[str, int] | None:
         """Proxies by number (ME-7); all else as it is."""

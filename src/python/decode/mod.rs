@@ -21,6 +21,7 @@ const GIVEN_FACTOR: usize = 16;
 const GIVEN_FREE: usize = 1 << 20;
 static REFUSED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static MADE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static NAME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static CHECK_KEY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// What stands in one place of the stack.
@@ -77,6 +78,7 @@ pub(super) fn decode_pickle<'py>(
             .saturating_add(GIVEN_FREE),
         check_key: CHECK_KEY.import(py, "easycluster._pickling.keys", "check_key")?,
         made: MADE.import(py, "easycluster._pickling.made", "Made")?,
+        name: NAME.import(py, "easycluster._pickling.made", "Name")?,
     };
     loop {
         if let Some(value) = decoder.step()? {
@@ -99,6 +101,7 @@ struct Decoder<'py, 'a> {
     left: usize,
     check_key: &'a Bound<'py, PyAny>,
     made: &'a Bound<'py, PyAny>,
+    name: &'a Bound<'py, PyAny>,
 }
 
 fn refuse(py: Python<'_>, why: &str) -> PyErr {
@@ -233,6 +236,11 @@ impl<'py> Decoder<'py, '_> {
     /// Pushes what a constructor gave.
     fn push_made(&mut self, result: Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py;
+        if result.get_type().is(self.name) {
+            // A method of a class that a pickle may call, which was asked for by getattr().
+            self.stack.push(Slot::Name(result));
+            return Ok(());
+        }
         if !result.get_type().is(self.made) {
             self.push_value(result);
             return Ok(());

@@ -10,6 +10,8 @@ mod config;
 mod connect;
 mod connection;
 mod describe;
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 mod handler;
 mod host_key;
 mod pool;

@@ -178,3 +178,141 @@ impl Dialogue {
         (self.err.bytes().to_vec(), self.out.split())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{ConnectionSpec, Password};
+    use crate::stub::Bootstrap;
+
+    /// A dialogue about steps that all have a password, the prompts that sudo would show for `alice`, and the marker.
+    fn dialogue(steps: &str) -> (Dialogue, impl Fn(usize, &str) -> String, String) {
+        let spec: ConnectionSpec = format!("u@h:then={steps}").parse().unwrap();
+        let steps: Vec<Step> = spec
+            .then
+            .into_iter()
+            .map(|step| step.with_password(Password::given("x")))
+            .collect();
+        let bootstrap = Bootstrap::new(None).unwrap();
+        let tokens = Tokens::new(&bootstrap);
+        let dialogue = Dialogue::new(bootstrap.marker(), tokens.clone(), &steps);
+        let prompt = move |step, account: &str| tokens.prompt(step).replace("%p", account);
+        (dialogue, prompt, bootstrap.marker().to_owned())
+    }
+
+    fn password(step: usize, account: Option<&str>) -> Turn {
+        Turn::Password(step, account.map(str::to_owned))
+    }
+
+    #[test]
+    fn a_prompt_of_ours_is_answered_once() {
+        for pieces in 1..6 {
+            let (mut dialogue, prompt, _) = dialogue("sudo");
+            let text = format!("A lecture.\n\n{}", prompt(0, "alice"));
+            let size = text.len().div_ceil(pieces);
+            let mut turns = Vec::new();
+            for piece in text.as_bytes().chunks(size) {
+                turns.push(dialogue.stderr(piece));
+            }
+            let last = turns.pop();
+            assert_eq!(last, Some(password(0, Some("alice"))));
+            assert!(turns.iter().all(|turn| *turn == Turn::Wait), "{turns:?}");
+            let again = format!("Sorry, try again.\n{}", prompt(0, "alice"));
+            assert_eq!(dialogue.stderr(again.as_bytes()), Turn::Refused(0));
+        }
+    }
+
+    #[test]
+    fn words_around_a_prompt_make_it_wait_a_little() {
+        let (mut dialogue, prompt, _) = dialogue("sudo");
+        let text = format!("[sudo: {}] Password: ", prompt(0, "alice"));
+        assert_eq!(dialogue.stderr(text.as_bytes()), Turn::Wait);
+        assert_eq!(dialogue.patience(), Some(OWN_PROMPT_SILENCE));
+        assert_eq!(dialogue.silence(), password(0, Some("alice")));
+        // What stands in its line belongs to it.
+        assert_eq!(dialogue.patience(), None);
+        // One that has not been filled in.
+        let (mut dialogue, prompt, _) = self::dialogue("sudo");
+        let text = format!("[sudo: {}] Password: ", prompt(0, "%p"));
+        assert_eq!(dialogue.stderr(text.as_bytes()), Turn::Wait);
+        assert_eq!(dialogue.silence(), password(0, None));
+    }
+
+    #[test]
+    fn an_echo_of_the_command_is_no_prompt() {
+        let (mut dialogue, prompt, marker) = dialogue("sudo");
+        let raw = prompt(0, "%p");
+        for echo in [
+            format!("exec sudo -S -p '{raw}' -H -u root --"),
+            format!("+ exec sudo -S -p {raw} -H -u root --"),
+            format!("exec sudo -S -p \"{raw}\" -H"),
+            format!("+ exec sudo -S -p '{raw}"),
+        ] {
+            assert_eq!(dialogue.stderr(echo.as_bytes()), Turn::Wait, "{echo}");
+            // At worst somebody is asked, who sees what it is.
+            assert_eq!(dialogue.silence(), Turn::Question(echo));
+        }
+        let whole = format!("{} /bin/sh\n", prompt(0, "alice"));
+        assert_eq!(dialogue.stderr(whole.as_bytes()), Turn::Wait);
+        assert_eq!(dialogue.stdout(marker.as_bytes()), Turn::Release);
+    }
+
+    #[test]
+    fn each_step_has_its_own_prompt() {
+        let (mut dialogue, prompt, _) = dialogue("sudo/bob,sudo");
+        assert_eq!(
+            dialogue.stderr(prompt(1, "bob").as_bytes()),
+            password(1, Some("bob"))
+        );
+        assert_eq!(
+            dialogue.stderr(prompt(0, "alice").as_bytes()),
+            password(0, Some("alice"))
+        );
+        assert_eq!(
+            dialogue.stderr(prompt(1, "bob").as_bytes()),
+            Turn::Refused(1)
+        );
+    }
+
+    #[test]
+    fn su_is_answered_where_it_was_reached() {
+        let (mut dialogue, prompt, _) = dialogue("sudo,su/bob");
+        // Something in front of it asks for a code.
+        assert_eq!(dialogue.stderr(b"Code: "), Turn::Wait);
+        assert_eq!(dialogue.patience(), Some(PROMPT_SILENCE));
+        assert_eq!(dialogue.silence(), Turn::Question("Code: ".to_owned()));
+        let reached = format!("{}\nPasswort: ", prompt(1, ""));
+        assert_eq!(dialogue.stderr(reached.as_bytes()), Turn::Wait);
+        assert_eq!(dialogue.silence(), password(1, None));
+        // A second factor behind the password is another question, the same prompt is a refusal.
+        assert_eq!(dialogue.stderr(b"\nFaktor: "), Turn::Wait);
+        assert_eq!(dialogue.silence(), Turn::Question("Faktor: ".to_owned()));
+        assert_eq!(dialogue.stderr(b"\nPasswort: "), Turn::Wait);
+        assert_eq!(dialogue.silence(), Turn::Refused(1));
+    }
+
+    #[test]
+    fn the_first_stage_opens_the_way() {
+        let (mut dialogue, _, marker) = dialogue("sudo");
+        let said = format!("Welcome\n{marker}l\n");
+        let (last, first) = said.as_bytes().split_last().unwrap();
+        let mut turns: Vec<Turn> = first.iter().map(|byte| dialogue.stdout(&[*byte])).collect();
+        turns.push(dialogue.stdout(&[*last]));
+        let at = turns.iter().position(|turn| *turn == Turn::Release);
+        assert_eq!(at, Some("Welcome\n".len() + marker.len() - 1));
+        assert_eq!(dialogue.printed().1, said.as_bytes());
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let (mut dialogue, _, marker) = dialogue("sudo,su");
+        for _ in 0..2000 {
+            assert_eq!(dialogue.stdout(&[b'z'; 1000]), Turn::Wait);
+            assert_eq!(dialogue.stderr(&[b'y'; 1000]), Turn::Wait);
+        }
+        assert!(dialogue.line.len() <= LINE_KEPT);
+        assert_eq!(dialogue.stdout(marker.as_bytes()), Turn::Release);
+        let (stderr, stdout) = dialogue.printed();
+        assert!(stderr.len() <= NOISE_KEPT && stdout.len() <= NOISE_KEPT + marker.len());
+    }
+}

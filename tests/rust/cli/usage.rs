@@ -20,6 +20,7 @@ async fn version_and_help_go_to_stdout() {
     for arguments in [
         &["--help"][..],
         &["run", "--help"],
+        &["exec", "--help"],
         &["ping", "--help"],
         &["demo", "--help"],
     ] {
@@ -49,7 +50,8 @@ async fn no_host_and_no_program_are_said() {
         easycluster(&["run", "me@web1"]).await,
         usage_error(
             "error: no program is given\n \
-             hint: give code with -c CODE, or a script behind `--`: -- SCRIPT ARGS\n"
+             hint: give code with -c CODE, a module with -m MODULE, or a script behind `--`; \
+             for a shell command: easycluster exec me@web1 -- COMMAND\n"
         )
     );
 }
@@ -76,7 +78,8 @@ async fn files_that_are_not_there_are_named() {
         easycluster(&["run", "me@web1", "--", "/nonexistent/check.py"]).await,
         usage_error(
             "error: cannot read the script /nonexistent/check.py: No such file or directory (os error 2)\n \
-             hint: the script is a file of this machine; for a line of code use -c\n"
+             hint: the script is a file of this machine; a shell command is run by: \
+             easycluster exec me@web1 -- /nonexistent/check.py\n"
         )
     );
     assert_eq!(

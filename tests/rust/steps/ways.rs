@@ -4,7 +4,7 @@ use easycluster::spec::{Password, Step};
 use easycluster::{Client, Stage};
 
 use super::{SESAME, answering, failure, machine, options, spec, su, who, with_password};
-use crate::support::{interpreters, parts, program};
+use crate::support::{interpreters, program};
 
 #[tokio::test]
 async fn su_asks_and_is_answered() {
@@ -243,28 +243,4 @@ async fn under_the_oldest_and_the_newest_interpreter() {
         assert_eq!(uid, 0);
     }
     machine.idle().await;
-}
-
-#[tokio::test]
-async fn containers_where_an_engine_runs() {
-    for engine in ["docker", "podman"] {
-        let runs = std::process::Command::new(engine)
-            .args(["ps", "-q"])
-            .output()
-            .is_ok_and(|done| done.status.success());
-        if parts::need(engine, runs.then_some(())).is_none() {
-            continue;
-        }
-        let error = failure(
-            &format!(":local:then={engine}/no-such-box").parse().unwrap(),
-            options(),
-        )
-        .await;
-        assert!(
-            error
-                .message
-                .starts_with("there is no container no-such-box"),
-            "{error}"
-        );
-    }
 }

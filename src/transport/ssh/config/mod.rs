@@ -38,6 +38,17 @@ struct Resolved {
     warnings: Vec<String>,
 }
 
+/// What the bytes of an ssh_config come to for a host, as text. For fuzzers.
+#[cfg(feature = "internals")]
+pub(crate) fn read_bytes(host: &str, bytes: &[u8]) -> Result<String, String> {
+    let target = SshTarget::new(host);
+    let local = Local::current();
+    let reading = read::read_bytes(&target, &local, bytes)?;
+    check_refused(&reading.collected)?;
+    let settings = assemble::assemble(&target, &reading.collected, &local)?;
+    Ok(format!("{:?} {settings:?}", reading.beyond))
+}
+
 /// Finds out everything that a connection to `target` is made with.
 pub(crate) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Settings, ConnectError> {
     let since = Instant::now();
