@@ -18,10 +18,10 @@ pub(crate) struct SshOptions {
     /// A private key file to log in with, before others
     ///
     /// `env:NAME` takes the key from the environment variable NAME, as it is or in base64, and writes it to no file.
-    #[arg(short, long = "identity", value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     /// The hosts to go through: [user@]host[:port], with commas between
-    #[arg(short = 'J', long = "jump", value_name = "HOST", value_parser = jump)]
+    #[arg(short = 'J', long, value_name = "HOST", value_parser = jump_hosts)]
     jump: Option<String>,
     /// A keyword of ssh_config and its value
     ///
@@ -36,8 +36,9 @@ fn user(text: &str) -> Result<String, String> {
         .map_err(|error| error.reason().to_owned())
 }
 
-fn jump(text: &str) -> Result<String, String> {
-    let spec = ConnectionSpec::default().with_option("jump", text);
+fn jump_hosts(text: &str) -> Result<String, String> {
+    let spec = format!("u@h:jump={}", text.replace(':', "\\:"));
+    let spec = ConnectionSpec::parse(&spec);
     spec.map(|_| text.to_owned())
         .map_err(|error| error.reason().to_owned())
 }

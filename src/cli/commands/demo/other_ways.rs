@@ -72,15 +72,12 @@ pub(super) async fn by_the_program(folder: &Path, spec: &ConnectionSpec) -> Resu
 pub(super) async fn by_python(folder: &Path, spec: &ConnectionSpec) -> Result<(), Failure> {
     heading("In Python");
     source(SCRIPT);
-    let script = |code: &str| ["-c".into(), code.into()].map(OsString::from);
     let Some(python) = python() else {
         say("There is no python3 here to run it.\n");
         return Ok(());
     };
     let line = |code: &str| -> Vec<OsString> {
-        std::iter::once(python.clone().into_os_string())
-            .chain(script(code))
-            .collect()
+        vec![python.clone().into_os_string(), "-c".into(), code.into()]
     };
     if output_of(line("import easycluster"), folder, &[])
         .await
