@@ -128,7 +128,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn command(&self, line: impl Into<CommandLine>) -> Command {
-        Command::new(Way::Client(self.clone()), line.into())
+        Command::by(Way::Client(self.clone()), line.into())
     }
 }
 
@@ -145,13 +145,13 @@ impl Command {
         line: impl Into<CommandLine>,
         options: TransportOptions,
     ) -> Command {
-        Command::new(
+        Command::by(
             Way::Alone(Box::new(spec.clone()), Box::new(options)),
             line.into(),
         )
     }
 
-    fn new(way: Way, line: CommandLine) -> Command {
+    fn by(way: Way, line: CommandLine) -> Command {
         Command {
             way,
             line,
