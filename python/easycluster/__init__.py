@@ -50,6 +50,8 @@ from ._spec import (
 )
 
 # Reached by their full names only: `from easycluster import *` gives no names as short as these.
+from ._hosts import HostSpec as HostSpec
+from ._hosts import hosts as hosts
 from ._steps import AskedPassword as AskedPassword
 from ._steps import Chroot as Chroot
 from ._steps import Doas as Doas

@@ -21,6 +21,7 @@ ORDER = [
     '_errors',
     '_options',
     '_spec',
+    '_hosts',
     '_steps',
     '_output',
     '_responses',
