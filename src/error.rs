@@ -331,7 +331,7 @@ impl Error {
             Error::Protocol { .. } => Some(
                 "something else wrote into the pipe, or the two ends have different versions; if it happens again, report it".to_owned(),
             ),
-            Error::TooLarge { .. } => Some("fetch it in parts, or raise max_result= of the spec".to_owned()),
+            Error::TooLarge { .. } => Some("fetch it in parts, take the answers of other calls first, or raise max_result= of the spec".to_owned()),
             _ => None,
         }
     }

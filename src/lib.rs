@@ -22,6 +22,9 @@ mod descriptors;
 mod dial;
 pub mod error;
 mod files;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod inventory;
 pub mod keys;
 mod pickle;

@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 
 compat = load('compat')
 late = load('compat_late')
@@ -59,13 +60,17 @@ class Running(object):
         """Writes to its input, as far as that is taken."""
         with self.writing:
             while data and not self.ended:
-                try:
-                    data = data[compat.write(self.input, data):]
-                except EnvironmentError:
-                    if sys.exc_info()[1].errno != errno.EAGAIN:
-                        # It takes no more.
-                        return
+                before = data
+                data = self.push(data)
+                if data is before:
                     compat.select((), [self.input], (), 0.2)
+
+    def push(self, data):
+        """Writes what is taken at once; the rest, which is empty where nothing is taken any more."""
+        try:
+            return data[compat.write(self.input, data):]
+        except EnvironmentError:
+            return data if sys.exc_info()[1].errno == errno.EAGAIN else b''
 
     def end(self):
         """Ends its input."""
@@ -96,3 +101,34 @@ def end(number):
     command = running.pop(number, None)
     if command:
         command.end()
+
+
+def run(line, control):
+    """Runs a command to its end: its standard output, standard error and exit status, as subprocess has it. `control` is all that
+    its shell reads."""
+    command = Running(line)
+    told = [], []
+    # Cutting the front off all of it would copy the rest each time.
+    pieces = [control[place:place + LARGEST] for place in range(0, len(control), LARGEST)]
+    try:
+        while command.outputs:
+            # Not for ever, as a thread that waits cannot be interrupted.
+            writing = pieces and [command.input] or ()
+            readable, writable, _ = compat.select(command.outputs, writing, (), 0.2)
+            for descriptor in readable:
+                data = compat.read(descriptor, LARGEST)
+                if data:
+                    told[command.names.index(descriptor)].append(data)
+                else:
+                    command.outputs.remove(descriptor)
+                    os.close(descriptor)
+            if writable:
+                pieces[:1] = [rest for rest in [command.push(pieces[0])] if rest]
+        while command.process.poll() is None:
+            time.sleep(0.02)
+    finally:
+        command.end()
+        for descriptor in command.outputs:
+            os.close(descriptor)
+    # What a client in Python takes for bytes, whatever Python this is.
+    return [bytearray(b''.join(pieces)) for pieces in told] + [command.process.returncode]

@@ -1,6 +1,6 @@
 # Names of Python's library that differ between its versions: what a pickle of one version names is found in another by them.
 #
-# Compared for every class of the library between 2.7 and 3.13 (tests/python/standard_values.py); what 2.x and 3.x call
+# Compared for every class of the library between 2.7 and 3.13 (tests/support/standard_values.py); what 2.x and 3.x call
 # differently is Lib/_compat_pickle.py of 3.x, the rest is in "What's New" of the version that is named here.
 
 # Modules that hold the same names, a group a line.

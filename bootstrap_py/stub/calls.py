@@ -78,7 +78,9 @@ def ready(worker):
     def interrupted(number, frame):
         if worker.machine.settling:
             __import__('threading')
-        if worker.running and worker.cancelled == worker.running:
+        # Once, however often it was sent.
+        if worker.running and worker.struck != worker.running == worker.cancelled:
+            worker.struck = worker.running
             worker.deferred = worker.shield
             if not worker.shield:
                 raise KeyboardInterrupt

@@ -77,6 +77,7 @@ def interrupt(worker, request):
                 worker.deferred = False
                 set_exception(worker, KeyboardInterrupt)
             worker.cancelling = 2
+    load('descendants').watch(worker, request)
     if worker.machine.output:
         # It may be waiting there for the client to take what it prints.
         worker.machine.output.credit(0)

@@ -33,8 +33,9 @@ class Worker(wire.Seldom):
         self.running = self.request = self.seen = 0
         self.busy = False
         # The request that is to be interrupted; how far that is (0, 1 being set, 2 set); whether the thread is
-        # where it must not happen, and whether it is to happen behind that. See control.py.
-        self.cancelled = self.cancelling = 0
+        # where it must not happen, and whether it is to happen behind that. `struck` is the request that a signal has
+        # interrupted. See control.py.
+        self.cancelled = self.cancelling = self.struck = 0
         self.shield = self.deferred = False
         # A thread parks on `wake`, which is held while there is nothing to do.
         self.parked = False
@@ -95,6 +96,7 @@ class Worker(wire.Seldom):
         direct = compat.PY3
         getpid = os.getpid
         pid = getpid()
+        now = time.time
         size = 0
         self.busy = True
         if machine.ticker_parked and not machine.reader_active:
@@ -110,6 +112,7 @@ class Worker(wire.Seldom):
                 try:
                     # In here, where an interruption is taken as soon as it may come.
                     self.running = self.request = request
+                    self.since = now()
                     if cancelled:
                         self.stop(request)
                     if kind == CALL and not flags:

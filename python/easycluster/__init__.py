@@ -21,6 +21,7 @@ from ._async import AsyncClient
 from ._client import Client
 from ._cluster.cluster import Cluster
 from ._cluster.report import ClusterError, ConnectReport, HostLost, HostReport
+from ._commands import CommandError, CommandResult
 from ._connection import Connection
 from ._errors import (
     CallCancelled,
@@ -32,7 +33,7 @@ from ._errors import (
     Refused,
 )
 from ._group import ClientGroup
-from ._multi import call_method_multi, call_multi, connect_multi, eval_multi, execblock_multi
+from ._multi import call_method_multi, call_multi, command_multi, connect_multi, eval_multi, execblock_multi
 from ._responses import NonblockingResponse, RemoteException
 from ._shared import names as _names
 from ._shared import objects as _objects
@@ -90,6 +91,7 @@ VERSION = __version__ = _native.VERSION
 DEFAULT_PORT = _native.DEFAULT_PORT
 
 __all__ = [
+    'SINGLE',
     'AsyncClient',
     'AutoThreadingClient',
     'CallCancelled',
@@ -98,9 +100,11 @@ __all__ = [
     'ClientGroup',
     'Cluster',
     'ClusterError',
+    'CommandError',
+    'CommandResult',
     'ConnectError',
-    'ConnectReport',
     'ConnectRefusedError',
+    'ConnectReport',
     'ConnectTimeoutError',
     'Connection',
     'ConnectionLost',
@@ -111,13 +115,13 @@ __all__ = [
     'Refused',
     'RemoteException',
     'RemoteProxy',
-    'SINGLE',
     'SelfIterProxy',
     'ServerObject',
     'ThreadedClient',
     'add_key_options',
     'call_method_multi',
     'call_multi',
+    'command_multi',
     'connect_multi',
     'decode_key',
     'define_common',

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import _kinds, _timeouts
+from . import _commands, _kinds, _timeouts
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
@@ -180,6 +180,23 @@ class Caller(Receiver):
         if number is None:
             number = self._thread_numbers.setdefault(threadid, _NAMED_THREADS + next(self._thread_count))
         return number
+
+    def _is_own(self, name: str) -> bool:
+        """Whether definitions have a global of this name, which the method of that name then stands for."""
+        return name in vars(self._defmod)
+
+    def _send_command(self, request: _commands.Request, timeout: float | None, nonblocking: bool = False) -> Any:
+        """Has the server run a shell command, in a thread of its own."""
+        self._connected_native().send_commands()
+        return self._call(
+            _commands.FUNCTION,
+            request.arguments,
+            _NO_KEYWORDS,
+            nonblocking,
+            threadid=_kinds.SINGLE,
+            origexc='quiet',
+            call_timeout=timeout,
+        )
 
     def send_request(
         self,

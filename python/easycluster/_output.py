@@ -114,6 +114,8 @@ class Sink:
     def _renew_locks(self) -> None:
         # The thread that shows pieces now; the others leave them to it.
         self._shower: int | None = None
+        # How many times a thread has shown all that was there when it began.
+        self._rounds = 0
         self._changed = threading.Condition()
 
     def add(self, stderr: bool, data: bytes) -> None:
@@ -121,10 +123,13 @@ class Sink:
         self._pieces.append((stderr, data))
 
     def show(self) -> None:
-        """Shows what was noted. Where another thread is at it already, that one shows this too, and is waited for a moment if it
-        writes to this process's own output."""
+        """Shows what has come until now, and leaves to the thread for output what comes meanwhile: a server that prints without an
+        end must not hold up the answer that this is shown before. Where another thread is at it already, that one shows this too,
+        and is waited for a moment if it writes to this process's own output."""
         me = threading.get_ident()
         end = _monotonic() + _PATIENCE
+        # The round under way may have begun before what is to be shown had come; the next one shows it.
+        rounds = self._rounds + 2
         while self._pieces or self._shower is not None or _native.has_output(self.number):
             with self._changed:
                 if self._shower is None:
@@ -134,7 +139,7 @@ class Sink:
                     return
                 else:
                     left = end - _monotonic()
-                    if left <= 0 or not self._changed.wait(left):
+                    if left <= 0 or self._rounds >= rounds or not self._changed.wait(left):
                         return
                     continue
             try:
@@ -142,15 +147,15 @@ class Sink:
             finally:
                 with self._changed:
                     self._shower = None
+                    self._rounds += 1
                     self._changed.notify_all()
+                _native.tell_output(self.number)
+            return
 
     def _show_pieces(self) -> None:
-        while True:
-            if not self._pieces:
-                # Without a step of the interpreter in between, where a signal handler could raise and the pieces be lost.
-                self._pieces.extend(chain.from_iterable(starmap(_native.take_output, ((self.number,),))))
-                if not self._pieces:
-                    return
+        # Without a step of the interpreter in between, where a signal handler could raise and the pieces be lost.
+        self._pieces.extend(chain.from_iterable(starmap(_native.take_output, ((self.number,),))))
+        while self._pieces:
             stderr, data = self._pieces.popleft()
             stream = 'stderr' if stderr else 'stdout'
             decoder = self._decoders.get(stream)
@@ -166,6 +171,8 @@ class Sink:
 
     def flush(self) -> None:
         """The connection is over; what is left is shown."""
+        # Two rounds, because what the first one leaves is what came meanwhile, and nothing comes any more.
+        show(self)
         show(self)
         if isinstance(self._taker, Printer):
             self._taker.flush()

@@ -24,14 +24,14 @@ pub(super) fn start(client: &Client, line: &str) -> Pipe {
         number,
     };
     client.send_part_once("commands", crate::stub::commands());
-    let starting = command.call::<()>("start", 0, (number, line));
+    let starting = submitted(command.call::<()>("start", 0, (number, line)));
     let reads = [command.read(), command.read()].into();
     let (client, number) = (client.clone(), number);
     Pipe::Client {
         writer: Writer(Running { client, number }),
         reader: Box::new(Reader {
             command,
-            starting: Some(Box::pin(starting.into_future())),
+            starting: Some(starting),
             reads,
             second: None,
             ended: false,
@@ -74,15 +74,12 @@ impl Running {
 
 /// A call that is on its way whether or not somebody waits for it.
 fn submitted<R: serde::de::DeserializeOwned + Send + 'static>(call: Call<R>) -> Pending<R> {
-    let task = tokio::spawn(call.into_future());
-    Box::pin(async move {
-        match task.await {
-            Ok(answer) => answer,
-            Err(error) => Err(Error::Convert(format!(
-                "the task on this side ended: {error}"
-            ))),
-        }
-    })
+    let mut pending = call.into_future();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match pending.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(answer) => Box::pin(std::future::ready(answer)),
+        std::task::Poll::Pending => pending,
+    }
 }
 
 /// The input of a command.

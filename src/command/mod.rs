@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::client::Client;
 use crate::error::{ConnectError, Error, Stage};
@@ -274,6 +274,36 @@ impl std::fmt::Debug for Command {
             .field("host", &self.host())
             .finish_non_exhaustive()
     }
+}
+
+/// A command as another process is to start it: the line for a shell, and all that this reads.
+///
+/// # Errors
+/// Why no system takes it.
+#[cfg_attr(not(feature = "python"), allow(dead_code))]
+pub(crate) fn wrapped(
+    line: CommandLine,
+    cwd: Option<Vec<u8>>,
+    environment: Vec<(String, Vec<u8>)>,
+    input: Option<Vec<u8>>,
+) -> Result<(String, Bytes), String> {
+    let wrapped = Wrapped::of(&wrapped::Content {
+        line: &line,
+        script: None,
+        cwd: cwd.as_deref(),
+        open_environment: &[],
+        environment: &environment,
+        has_input: input.is_some(),
+    })?;
+    let mut control = BytesMut::from(wrapped.control);
+    if let Some(input) = input {
+        for piece in input.chunks(running::PIECE) {
+            control.extend_from_slice(format!("{}\n", piece.len()).as_bytes());
+            control.extend_from_slice(piece);
+        }
+        control.extend_from_slice(b"0\n");
+    }
+    Ok((wrapped.command, control.freeze()))
 }
 
 /// The error for a host whose transport ran nothing.

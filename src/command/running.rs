@@ -13,7 +13,7 @@ use crate::process::{ExitStatus, ReadEvent};
 use crate::transport::{self, Process};
 
 /// How much input is sent as one piece, in bytes; a process copies each at the other side.
-const PIECE: usize = 256 * 1024;
+pub(super) const PIECE: usize = 256 * 1024;
 
 /// The two ends of a command's shell.
 pub(super) enum Pipe {

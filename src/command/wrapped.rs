@@ -18,27 +18,53 @@ pub(super) struct Wrapped {
     pub(super) control: Bytes,
 }
 
+/// What a command is.
+pub(super) struct Content<'a> {
+    pub(super) line: &'a CommandLine,
+    pub(super) script: Option<&'a [u8]>,
+    pub(super) cwd: Option<&'a [u8]>,
+    /// Variables that a command line may show.
+    pub(super) open_environment: &'a [(String, Vec<u8>)],
+    pub(super) environment: &'a [(String, Vec<u8>)],
+    pub(super) has_input: bool,
+}
+
 impl Wrapped {
+    /// As [`Self::of`].
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(super) fn new(command: &Command) -> Result<Wrapped, String> {
+        Wrapped::of(&Content {
+            line: &command.line,
+            script: command.script.as_deref(),
+            cwd: command.cwd.as_deref(),
+            open_environment: &command.open_environment,
+            environment: &command.environment,
+            has_input: !matches!(command.input, Input::None),
+        })
+    }
+
     /// Puts a command into words for the other side. Where nothing speaks against it, all of them are in the command line, as input
     /// arrives a round trip later.
     ///
     /// # Errors
     /// Why no system takes it.
-    pub(super) fn new(command: &Command) -> Result<Wrapped, String> {
+    pub(super) fn of(content: &Content<'_>) -> Result<Wrapped, String> {
         let mut text = Vec::new();
-        if matches!(command.input, Input::Bytes(_) | Input::Written) {
+        if content.has_input {
             text.extend_from_slice(b"ec_i=1;");
         }
-        if let Some(directory) = &command.cwd {
+        if let Some(directory) = content.cwd {
             text.extend_from_slice(b"cd -- ");
             quote(directory, &mut text)?;
             text.extend_from_slice(b" || exit 125;");
         }
-        for (name, value) in &command.open_environment {
+        for (name, value) in content.open_environment {
             export(name, value, &mut text)?;
         }
         text.extend_from_slice(b"set --");
-        match &command.line {
+        match content.line {
             CommandLine::Shell(line) => {
                 text.extend_from_slice(b" \"${SHELL:-/bin/sh}\" -c ");
                 quote(line, &mut text)?;
@@ -53,7 +79,7 @@ impl Wrapped {
                 }
             }
         }
-        let open = command.environment.is_empty() && command.script.is_none();
+        let open = content.environment.is_empty() && content.script.is_none();
         if open
             && text.len() <= LONGEST_LINE
             && let Some(line) = passing(&text)
@@ -65,20 +91,20 @@ impl Wrapped {
         }
         Ok(Wrapped {
             command: for_login_shell(""),
-            control: control(command, text)?,
+            control: control(content, &text)?,
         })
     }
 }
 
 /// The lines that the wrapper reads before it starts the command.
-fn control(command: &Command, text: Vec<u8>) -> Result<Bytes, String> {
+fn control(content: &Content<'_>, text: &[u8]) -> Result<Bytes, String> {
     // What stands for a newline, as each line is read by itself.
     let mut lines = b"ec_n=$(printf '\\nx');ec_n=${ec_n%x}\n".to_vec();
-    for (name, value) in &command.environment {
+    for (name, value) in content.environment {
         export(name, value, &mut lines)?;
         lines.push(b'\n');
     }
-    if let Some(script) = &command.script {
+    if let Some(script) = content.script {
         if script.contains(&0) {
             return Err("the script holds a zero byte; it is no text".to_owned());
         }
@@ -88,7 +114,7 @@ fn control(command: &Command, text: Vec<u8>) -> Result<Bytes, String> {
         lines.extend_from_slice(script);
         lines.extend_from_slice(b"[ \"$ec_s\" ] || ec_s=:\n");
     }
-    lines.extend_from_slice(&text);
+    lines.extend_from_slice(text);
     lines.extend_from_slice(b"\nec_h=1\n");
     Ok(lines.into())
 }

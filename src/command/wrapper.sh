@@ -21,7 +21,8 @@ exec >/dev/null; w; };
 # For a command with an input: where it does not take that, the watcher does not come to the end of the control stream. That the
 # server's process is gone, which was our parent, says that the connection is.
 p() { while sleep 2 && kill -0 $$; do q; [ "${ec_p:-$PPID}" -eq $PPID ] || { kill -s TERM $ec_t; sleep 2; kill -s KILL $ec_t; }; done; };
+# A shell that waits for the command is signalled with it, and is not to end before it.
 # The command, and the script that it reads from descriptor 9.
-f() { if [ "$ec_s" ]; then printf %s "$ec_s" | { exec "$@" 9<&0 <&4 4<&- 3<&-; }; else exec "$@" <&4 4<&- 3<&-; fi; };
-if [ "$ec_i" ]; then (exec >/dev/null 2>&1 3<&-; trap "" HUP INT QUIT TERM USR1 USR2; p &); (exec 2>/dev/null; trap "" HUP INT QUIT TERM USR1 USR2; r &) | { exec 4<&0; f "$@"; };
+f() { if [ "$ec_s" ]; then trap : HUP INT QUIT TERM USR1 USR2; printf %s "$ec_s" | { exec "$@" 9<&0 <&4 4<&- 3<&-; }; else exec "$@" <&4 4<&- 3<&-; fi; };
+if [ "$ec_i" ]; then (exec >/dev/null 2>&1 3<&-; trap "" HUP INT QUIT TERM USR1 USR2; p &); trap : HUP INT QUIT TERM USR1 USR2; (exec 2>/dev/null; trap "" HUP INT QUIT TERM USR1 USR2; r &) | { exec 4<&0; f "$@"; };
 else (exec >/dev/null 2>&1; trap "" HUP INT QUIT TERM USR1 USR2; w &); exec 4</dev/null; f "$@"; fi

@@ -24,6 +24,8 @@ pub(super) type Variables = BTreeMap<Arc<str>, Arc<Variable>>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
     pub(super) name: String,
+    /// Other names that patterns know it by.
+    pub(super) aliases: Vec<String>,
     /// The connection spec, where the inventory is a list of specs.
     pub(super) spec: Option<String>,
     pub(super) variables: Variables,
@@ -80,8 +82,9 @@ impl Default for Groups {
             share_of_host: Vec::new(),
             warnings: Vec::new(),
         };
-        new.group(ALL, "");
-        new.group(UNGROUPED, "");
+        let all = new.group(ALL, "");
+        let ungrouped = new.group(UNGROUPED, "");
+        new.add_child(all, ungrouped);
         new
     }
 }
@@ -180,12 +183,6 @@ impl Groups {
 
     /// The hosts of these groups and of the groups below them, each once, in order.
     pub(super) fn hosts_of(&self, groups: &[usize]) -> Vec<usize> {
-        if self
-            .find_group(ALL)
-            .is_some_and(|all| groups.contains(&all))
-        {
-            return (0..self.hosts.len()).collect();
-        }
         let mut seen_groups = vec![false; self.groups.len()];
         let mut seen_hosts = vec![false; self.hosts.len()];
         let mut found = Vec::new();
@@ -221,6 +218,7 @@ impl Groups {
         if self.groups.len() > MAX_HOSTS {
             return Err(InventoryError::new(format!("more than {MAX_HOSTS} groups")));
         }
+        self.put_below_all();
         if let Some(number) = self.depths().iter().position(Option::is_none) {
             let group = self.groups.get(number).cloned().unwrap_or_default();
             let reason = format!("the group {} is below itself", group.name);
@@ -244,6 +242,22 @@ impl Groups {
         }
         (self.shares, self.share_of_host) = self.shares()?;
         Ok(())
+    }
+
+    /// Puts the groups that are in no other into `all`.
+    fn put_below_all(&mut self) {
+        let all = self.group(ALL, "");
+        let mut is_top = vec![true; self.groups.len()];
+        for child in self.groups.iter().flat_map(|group| &group.children) {
+            if let Some(top) = is_top.get_mut(*child) {
+                *top = false;
+            }
+        }
+        for (number, is_top) in is_top.into_iter().enumerate() {
+            if is_top && number != all {
+                self.add_child(all, number);
+            }
+        }
     }
 
     /// How far each group is below those that are in no other; None for one that is below itself.

@@ -30,7 +30,9 @@ pub(super) fn read(text: &str, file: &str, groups: &mut Groups) -> Result<(), In
         for word in split_commas(line) {
             match word.strip_prefix('@') {
                 Some(name) => links.push((group, name, number)),
-                None => add(word, file, number, group, groups)?,
+                None => {
+                    add(word, &format!("{file}, line {number}"), group, groups)?;
+                }
             }
         }
     }
@@ -45,18 +47,39 @@ pub(super) fn read(text: &str, file: &str, groups: &mut Groups) -> Result<(), In
     Ok(())
 }
 
+/// Adds the hosts of words of a command line, of which `@group` is a group of what has been read or is read later; gives the hosts,
+/// and the groups by their names.
+pub(super) fn add_words<'a>(
+    words: &'a [String],
+    groups: &mut Groups,
+) -> Result<(Vec<usize>, Vec<&'a str>), InventoryError> {
+    let group = groups.group(UNGROUPED, "");
+    let (mut hosts, mut named) = (Vec::new(), Vec::new());
+    for word in words.iter().flat_map(|word| split_commas(word)) {
+        match word.strip_prefix('@') {
+            Some(name) => named.push(name),
+            None => hosts.extend(add(word, "", group, groups)?),
+        }
+    }
+    Ok((hosts, named))
+}
+
+/// Adds the hosts of a spec with ranges, and gives their numbers. `place` may be empty.
 fn add(
     word: &str,
-    file: &str,
-    number: usize,
+    place: &str,
     group: usize,
     groups: &mut Groups,
-) -> Result<(), InventoryError> {
-    let place = format!("{file}, line {number}");
+) -> Result<Vec<usize>, InventoryError> {
+    let at_place = |error: InventoryError| match place {
+        "" => error,
+        place => error.at(place),
+    };
     let mut specs = Vec::new();
-    expand_word(word, &mut specs).map_err(|error| error.at(place.as_str()))?;
+    expand_word(word, &mut specs).map_err(at_place)?;
+    let mut numbers = Vec::new();
     for spec in specs {
-        let parsed = parse(&spec).map_err(|error| error.at(place.as_str()))?;
+        let parsed = parse(&spec).map_err(at_place)?;
         let mut without_user = parsed.clone();
         without_user.user = None;
         let name = without_user.label();
@@ -67,15 +90,22 @@ fn add(
             .is_some_and(|host| host.spec.as_ref() != Some(&spec));
         let name = if taken { parsed.to_string() } else { name };
         let known = groups.find_host(&name).is_some();
-        let host = groups.host(&name, group, &place)?;
+        let number = groups.host(&name, group, place)?;
         if known {
-            let warning = format!("{place}: {name} is in the list already, and counts once");
+            let place = if place.is_empty() {
+                String::new()
+            } else {
+                format!("{place}: ")
+            };
+            let warning = format!("{place}{name} is named more than once, and counts once");
             groups.warnings.push(warning);
-        } else if let Some(host) = groups.host_mut(host) {
+        } else if let Some(host) = groups.host_mut(number) {
+            host.aliases = vec![parsed.host.to_plain(), parsed.label()];
             host.spec = Some(spec);
         }
+        numbers.push(number);
     }
-    Ok(())
+    Ok(numbers)
 }
 
 fn parse(spec: &str) -> Result<ConnectionSpec, InventoryError> {

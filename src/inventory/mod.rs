@@ -31,6 +31,7 @@ mod variables;
 mod yaml;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ pub use ranges::expand;
 pub const MAX_HOSTS: usize = 100_000;
 
 /// Hosts and the groups that they are in, with the variables of both.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Inventory {
     groups: Groups,
 }
@@ -99,6 +100,59 @@ impl Inventory {
         Ok(inventory)
     }
 
+    /// The hosts that a command line names: its words in order and then the hosts of the lists (name and text), or only those of
+    /// the groups of the lists that its words name (`@group`); without those that match `excluded`.
+    pub(crate) fn of_command_line(
+        words: &[String],
+        lists: &[(String, String)],
+        excluded: &[&str],
+    ) -> Result<(Vec<InventoryHost>, Vec<String>), InventoryError> {
+        let mut inventory = Inventory::default();
+        let (mut hosts, named) = lines::add_words(words, &mut inventory.groups)?;
+        for (name, text) in lists {
+            lines::read(text, name, &mut inventory.groups)?;
+        }
+        inventory.groups.finish()?;
+        if named.is_empty() {
+            hosts.extend(0..inventory.groups.hosts.len());
+        }
+        for name in named {
+            if lists.is_empty() {
+                return Err(
+                    InventoryError::new(format!("there is no group {name}")).with_hint(
+                        "groups are those of a file of hosts, -f FILE, or of an inventory, -I FILE",
+                    ),
+                );
+            }
+            hosts.extend(pattern::select(&inventory.groups, &[&format!("@{name}")])?);
+        }
+        let mut there = std::collections::HashSet::new();
+        hosts.retain(|host| there.insert(*host));
+        inventory.exclude(excluded, &mut hosts)?;
+        Ok((inventory.chosen(&hosts), inventory.groups.warnings))
+    }
+
+    /// Leaves out the hosts that one of these patterns matches.
+    fn exclude(&self, excluded: &[&str], hosts: &mut Vec<usize>) -> Result<(), InventoryError> {
+        if !excluded.is_empty() {
+            let out = pattern::select(&self.groups, excluded)?;
+            let out: std::collections::HashSet<usize> = out.into_iter().collect();
+            hosts.retain(|host| !out.contains(host));
+        }
+        Ok(())
+    }
+
+    /// The hosts that patterns choose but others do not.
+    pub(crate) fn select_without(
+        &self,
+        patterns: &[&str],
+        excluded: &[&str],
+    ) -> Result<Vec<InventoryHost>, InventoryError> {
+        let mut hosts = pattern::select(&self.groups, patterns)?;
+        self.exclude(excluded, &mut hosts)?;
+        Ok(self.chosen(&hosts))
+    }
+
     /// What should be known about what was read, such as a key that stands twice.
     pub fn warnings(&self) -> &[String] {
         &self.groups.warnings
@@ -110,10 +164,10 @@ impl Inventory {
         groups.map(|group| group.name.as_str()).collect()
     }
 
-    /// All hosts, in order.
+    /// All hosts, in the order of the groups, as the pattern `all` gives them.
     pub fn hosts(&self) -> Vec<InventoryHost> {
-        let all: Vec<usize> = (0..self.groups.hosts.len()).collect();
-        self.chosen(&all)
+        let all = self.groups.find_group(groups::ALL);
+        self.chosen(&self.groups.hosts_of(all.as_slice()))
     }
 
     /// The hosts that patterns choose, as Ansible does: a group, a host, a glob or `~regex`, several with colons or commas between,
@@ -139,7 +193,7 @@ impl Inventory {
 }
 
 /// A host that an [`Inventory`] has chosen, with all variables that are valid for it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct InventoryHost {
     host: Arc<Host>,
     share: Arc<Share>,
@@ -195,6 +249,11 @@ impl InventoryHost {
         }
     }
 
+    /// Whether the inventory is a list of specs, in which the host has one.
+    pub(crate) fn is_of_list(&self) -> bool {
+        self.host.spec.is_some()
+    }
+
     /// The password that the inventory has for logging in. It should be a key or an agent.
     ///
     /// # Errors
@@ -203,10 +262,32 @@ impl InventoryHost {
         self.wanted().password()
     }
 
+    /// Whether the inventory has a password for it.
+    pub(crate) fn has_password(&self) -> bool {
+        self.wanted().has_password()
+    }
+
     fn wanted(&self) -> Wanted<'_> {
         Wanted {
             host: &self.host,
             share: &self.share,
         }
+    }
+}
+
+/// Leaves the variables out, which may be secrets.
+impl fmt::Debug for Inventory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inventory")
+            .field("hosts", &self.groups.hosts.len())
+            .field("groups", &self.groups.groups.len())
+            .finish()
+    }
+}
+
+/// Leaves the variables out, which may be secrets.
+impl fmt::Debug for InventoryHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InventoryHost").field(&self.name()).finish()
     }
 }

@@ -7,6 +7,7 @@ use regex_lite::Regex;
 use super::InventoryError;
 use super::groups::{ALL, Groups};
 use super::ranges::expand;
+use crate::spec::nearest;
 
 /// The hosts that these patterns together choose, in the order in which the inventory has them within each pattern.
 ///
@@ -167,13 +168,8 @@ fn unknown(groups: &Groups, name: &str, what: &str) -> InventoryError {
     let names = groups.groups.iter().map(|group| group.name.as_str());
     let names = names.chain(groups.hosts.iter().map(|host| host.name.as_str()));
     // Comparing is slow where there are very many.
-    let near = names
-        .take(10_000)
-        .map(|known| (strsim::damerau_levenshtein(known, name), known))
-        .filter(|(slips, known)| *slips <= (known.len() / 3).min(2))
-        .min_by_key(|(slips, _)| *slips);
-    match near {
-        Some((_, known)) => error.with_hint(format!("did you mean {known:?}?")),
+    match nearest(name, names.take(10_000)) {
+        Some(known) => error.with_hint(format!("did you mean {known:?}?")),
         None if name.contains('@') => error.with_hint(
             "with an inventory, hosts are patterns of it; -l USER names the user",
         ),
@@ -198,7 +194,9 @@ fn by_expression(groups: &Groups, word: &str) -> Result<Vec<usize>, InventoryErr
     let mut there: HashSet<usize> = found.iter().copied().collect();
     if matching.is_empty() || word.starts_with('~') || word.contains(['.', '?', '*', '[']) {
         let hosts = groups.hosts.iter().enumerate();
-        let hosts = hosts.filter(|(_, host)| name.matches(&host.name));
+        let hosts = hosts.filter(|(_, host)| {
+            name.matches(&host.name) || host.aliases.iter().any(|alias| name.matches(alias))
+        });
         found.extend(
             hosts
                 .map(|(number, _)| number)

@@ -3,7 +3,7 @@
 use super::InventoryError;
 use super::groups::{Host, Share, Variable};
 use crate::Plain;
-use crate::spec::{ConnectionSpec, Host as SpecHost, SshChoice};
+use crate::spec::{ConnectionSpec, Host as SpecHost, Password, SshChoice, Step};
 
 /// A host of an inventory, and what it takes from its groups.
 pub(super) struct Wanted<'a> {
@@ -24,6 +24,7 @@ const PASSWORD: &[&str] = &[
     "ansible_password",
 ];
 const BECOME: &[&str] = &["ansible_become"];
+const BECOME_PASSWORD: &[&str] = &["ansible_become_password", "ansible_become_pass"];
 const BECOME_USER: &[&str] = &["ansible_become_user"];
 const BECOME_METHOD: &[&str] = &["ansible_become_method"];
 /// In the order in which Ansible gives them to ssh.
@@ -215,18 +216,43 @@ impl Wanted<'_> {
         if !self.truth(BECOME)? {
             return Ok(());
         }
-        let user = self
-            .find(BECOME_USER)?
-            .map_or_else(|| "root".to_owned(), |(_, user)| user);
-        let method = self
-            .find(BECOME_METHOD)?
-            .map_or_else(|| "sudo".to_owned(), |(_, method)| method);
-        let _ = spec;
-        Err(self
-            .wrong(
-                "ansible_become",
-                format!("becoming {user} by {method} is not supported"),
-            )
-            .with_hint(format!("log in as {user}, or set ansible_become to no")))
+        let user = self.find(BECOME_USER)?;
+        let user = user.map_or_else(|| "root".to_owned(), |(_, user)| user);
+        let method = self.find(BECOME_METHOD)?;
+        let method = method.map_or_else(|| "sudo".to_owned(), |(_, method)| method);
+        let method = method.rsplit('.').next().unwrap_or_default();
+        if !["sudo", "su", "doas"].contains(&method) {
+            return Err(self
+                .wrong(
+                    "ansible_become_method",
+                    format!("{method:?} is no way of becoming a user here"),
+                )
+                .with_hint("there are sudo, su and doas"));
+        }
+        let step: Step = format!("{method}/{user}")
+            .parse()
+            .map_err(|reason| self.wrong("ansible_become_user", reason))?;
+        let step = match self.find(BECOME_PASSWORD)? {
+            Some((_, password)) => step.with_password(Password::given(password)),
+            None => step,
+        };
+        if let Step::Sudo { .. } = step {
+            spec.become_step = Some(step);
+        } else {
+            *spec = spec.clone().with_step(step);
+        }
+        Ok(())
+    }
+
+    /// Whether a password is among what is used.
+    pub(super) fn has_password(&self) -> bool {
+        let known = |name: &&str| {
+            self.variable(name)
+                .is_some_and(|found| found.value.is_some())
+        };
+        PASSWORD
+            .iter()
+            .chain(BECOME_PASSWORD)
+            .any(|name| known(name))
     }
 }

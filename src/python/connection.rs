@@ -358,11 +358,19 @@ impl Connection {
         }
     }
 
-    /// Sends the part of the stub with the functions that a map calls (BS-9).
+    /// Has the functions of `helpers/map_items` sent, which run batches of a map, once a connection.
     fn send_map_items(&self) {
         if self.process == runtime::process() {
-            self.core.send_part(crate::stub::map_items());
-            self.engine.nudge();
+            self.core
+                .send_part_once("map_items", crate::stub::map_items());
+        }
+    }
+
+    /// Has the functions of `helpers/commands` sent, once a connection.
+    fn send_commands(&self) {
+        if self.process == runtime::process() {
+            self.core
+                .send_part_once("commands", crate::stub::commands());
         }
     }
 

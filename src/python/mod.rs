@@ -82,6 +82,32 @@ impl OutputFilter {
     }
 }
 
+/// A shell command as `helpers/commands.run` takes it: the line of a shell, and what that reads. `command` is a line for the shell, or
+/// a list of words.
+#[pyfunction]
+fn wrap_command<'py>(
+    py: Python<'py>,
+    command: Words,
+    cwd: Option<Vec<u8>>,
+    environment: Vec<(String, Vec<u8>)>,
+    input: Option<Vec<u8>>,
+) -> PyResult<(String, Bound<'py, PyBytes>)> {
+    let line = match command {
+        Words::Line(line) => crate::command::CommandLine::Shell(line),
+        Words::List(words) => crate::command::CommandLine::Words(words),
+    };
+    let (line, control) = crate::command::wrapped(line, cwd, environment, input)
+        .map_err(pyo3::exceptions::PyValueError::new_err)?;
+    Ok((line, PyBytes::new(py, &control)))
+}
+
+/// A command as Python gives it.
+#[derive(FromPyObject)]
+enum Words {
+    Line(Vec<u8>),
+    List(Vec<Vec<u8>>),
+}
+
 /// The number of each kind of request by its name in spec/messages.md.
 fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let kinds = PyDict::new(py);
@@ -122,6 +148,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(scan_pickle, module)?,
         wrap_pyfunction!(decode::decode_pickle, module)?,
         wrap_pyfunction!(printable, module)?,
+        wrap_pyfunction!(wrap_command, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
         wrap_pyfunction!(connect::connect_many, module)?,
@@ -134,6 +161,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(output::wait_output, module)?,
         wrap_pyfunction!(output::take_output, module)?,
         wrap_pyfunction!(output::has_output, module)?,
+        wrap_pyfunction!(output::tell_output, module)?,
         wrap_pyfunction!(output::end_output, module)?,
         wrap_pyfunction!(runtime::forked, module)?,
         wrap_pyfunction!(errors::set_errors, module)?,

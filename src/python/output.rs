@@ -113,6 +113,18 @@ pub(super) fn has_output(connection: u64) -> bool {
     is_waiting() && lock().waiting().contains_key(&connection)
 }
 
+/// What a connection still has waiting is told of again by `wait_output`.
+#[pyfunction]
+pub(super) fn tell_output(connection: u64) {
+    if !is_waiting() {
+        return;
+    }
+    if let Some(waiting) = lock().waiting().get_mut(&connection) {
+        waiting.told = false;
+        CHANGED.notify_one();
+    }
+}
+
 /// Waits until something was printed: the numbers of the connections that have something new waiting, none at the end of the
 /// program.
 #[pyfunction]

@@ -29,6 +29,7 @@ pub use parse::{CustomOptions, ParseOptions};
 pub use password::Password;
 pub(crate) use password::{PasswordSource, Secret};
 pub use step::Step;
+pub(crate) use suggestion::nearest;
 pub use types::{
     ConfigChoice, Fingerprint, Host, HostKeyPolicy, JumpHost, KeySource, SshChoice, Transport,
     expand_home,

@@ -48,6 +48,7 @@ ORDER = [
     '_shipping.functions',
     '_answers',
     '_timeouts',
+    '_commands',
     '_global_proxy',
     '_connection',
     '_receiver',

@@ -105,7 +105,9 @@ async fn a_line_is_the_shells_and_words_are_nobodys() {
 async fn folder_environment_and_input_arrive_as_they_are() {
     let server = Sshd::start();
     let odd = b"a'b\"c\\d!e $HOME\nnew line\xff";
-    let large: Vec<u8> = (0..3_000_000u32).map(|n| (n * n / 7) as u8).collect();
+    let large: Vec<u8> = (0..3_000_000u32)
+        .map(|n| (n.wrapping_mul(n) / 7) as u8)
+        .collect();
     for (name, command) in ways(&spec(&server)).await {
         let asked = command(&["pwd; printf %s \"$ODD\"; printf %s \"$ec_h$ec_s\""])
             .cwd("/usr/bin")

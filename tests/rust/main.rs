@@ -15,6 +15,7 @@ mod cli;
 mod cluster;
 mod command;
 mod connection;
+mod fuzz;
 mod inventory;
 mod keys;
 mod server;

@@ -86,7 +86,9 @@ def _standard_state(target: Any, state: Any) -> Any:
 def _tuple_of(kind: type, *args: Any) -> Any:
     fields = next((members(base)['_fields'] for base in bases(kind) if '_fields' in members(base)), None)
     if type(fields) is tuple:
-        defaults = members(kind).get('_field_defaults')
+        defaults = next(
+            (members(base)['_field_defaults'] for base in bases(kind) if '_field_defaults' in members(base)), None
+        )
         # Later versions have more fields; those of the library have values for them.
         if type(defaults) is dict and not is_foreign(kind):
             args += tuple(defaults[name] for name in fields[len(args) :] if name in defaults)

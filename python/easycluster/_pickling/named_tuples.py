@@ -26,7 +26,7 @@ def _class(name: str, fields: tuple[str, ...]) -> Any:
 
 def named_tuple(name: str, fields: tuple[Any, ...], items: tuple[Any, ...]) -> Any:
     """One that a server sent; without names of its fields a plain tuple."""
-    if (name, fields) == ('uname_result', _UNAME):
+    if (name, fields) == ('uname_result', _UNAME) and all(type(item) is str for item in items):
         return makers.uname(*items)
     if not fields:
         return items

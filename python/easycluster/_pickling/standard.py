@@ -11,6 +11,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -65,8 +66,12 @@ def module_of(name: str) -> ModuleType | None:
             spec = importlib.util.find_spec(name)
             if spec is None or not _is_at_home(spec.origin):
                 return None
-            module = importlib.import_module(name)
-        except (ImportError, AttributeError, ValueError):
+            with warnings.catch_warnings():
+                # That it is deprecated, this program did not ask.
+                warnings.simplefilter('ignore')
+                module = importlib.import_module(name)
+        except Exception:
+            # One that is for another system.
             return None
     return module if is_standard_module(module) else None
 

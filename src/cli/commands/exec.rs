@@ -37,12 +37,12 @@ interrupts it, --timeout terminates it, and all that it has started ends with it
 
 Output, --json and exit status are those of `run`; see there.";
 
-const USAGE: &str = "easycluster exec [OPTIONS] SPEC... -- COMMAND [ARGS]
-       easycluster exec [OPTIONS] SPEC... --script FILE [-- ARGS]";
+const USAGE: &str = "easycluster exec [OPTIONS] HOST... -- COMMAND [ARGS]
+       easycluster exec [OPTIONS] HOST... --script FILE [-- ARGS]";
 
 /// Run a shell command on many machines at once; they need no Python
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES, override_usage = USAGE)]
+#[command(after_long_help = EXAMPLES, override_usage = USAGE)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     hosts: HostOptions,
@@ -118,8 +118,7 @@ pub(crate) fn run(
 
 /// What stdin holds where hosts are read from it.
 pub(crate) fn taken_by_hosts(hosts: &HostOptions) -> Option<&'static str> {
-    let from_stdin = hosts.files.iter().any(|file| file.as_os_str() == "-");
-    from_stdin.then_some("the hosts")
+    hosts.read_stdin().then_some("the hosts")
 }
 
 /// What is run: the line, and the script that it reads.

@@ -42,7 +42,7 @@ impl Host {
             output: self.output(),
             ..ConnectOptions::default()
         };
-        options.transport.prompter = self.prompter.clone();
+        options.transport.prompter = self.target.prompter(self.prompter.clone());
         options.transport.observer = Some(self.printer.observer(self.number));
         options
     }

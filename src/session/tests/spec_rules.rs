@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::session::{
     CANCEL_GRACE, MAX_CLASS_BYTES, MAX_CLASSES, MAX_ERROR, MAX_FATAL, MAX_HELLO, MAX_ONE_SHOT,
-    OUTPUT_WINDOW, PROTOCOL, RAW_STDERR, THREAD_WINDOW,
+    OUTPUT_WINDOW, PROTOCOL, RAW_STDERR, SMALL_ANSWER, THREAD_WINDOW,
 };
 use crate::wire::tests::vector::load;
 use crate::wire::{
@@ -175,6 +175,7 @@ fn the_numbers_of_the_pages_are_those_of_the_code() {
         ("MAX_CLASS_BYTES", MAX_CLASS_BYTES),
         ("MAX_HELLO", MAX_HELLO as u64),
         ("MAX_ERROR", MAX_ERROR),
+        ("SMALL_ANSWER", SMALL_ANSWER),
         ("MAX_FATAL", MAX_FATAL as u64),
         ("RAW_STDERR", RAW_STDERR as u64),
     ]);

@@ -10,6 +10,8 @@ mod config;
 mod connect;
 mod connection;
 mod describe;
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 mod handler;
 mod host_key;
 mod pool;
@@ -18,6 +20,7 @@ mod stream;
 mod timing;
 
 pub use channel::{Reader, Writer};
+pub(crate) use config::check_keyword;
 pub use config::explain;
 pub use config::settings::{ConfigSource, Override, SshTarget};
 pub use config::target::target_of;

@@ -18,7 +18,7 @@ finally:
     print('cleaned up')
 ";
 
-fn signal(child: &Child, signal: Signal) {
+pub fn signal(child: &Child, signal: Signal) {
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
     kill_process(Pid::from_raw(pid.expect("alive")).expect("pid"), signal).expect("signal");
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "visible",
     "files",
     "deferred_free",
@@ -25,6 +25,7 @@ const ORDER: [&str; 25] = [
     "descriptors",
     "dial",
     "transport",
+    "fuzz",
     "connection",
     "client",
     "command",

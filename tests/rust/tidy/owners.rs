@@ -4,7 +4,7 @@ use super::{assert_none, sources};
 
 /// The parts of `transport/ssh`, in the order in which a connection goes through them (`error::Stage`). A part imports
 /// from those before it, and no others. A file of a folder that others need by itself is a part of its own.
-const SSH_ORDER: [&str; 15] = [
+const SSH_ORDER: [&str; 16] = [
     "prompt",
     "timing",
     "config",
@@ -20,6 +20,7 @@ const SSH_ORDER: [&str; 15] = [
     "stream::proxy",
     "connect",
     "pool",
+    "fuzz",
 ];
 const SSH: &str = "crate::transport::ssh::";
 

@@ -41,7 +41,7 @@ const ROUND_TRIPS: usize = 5;
 
 /// Show which machines answer, and which Python they have
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES, override_usage = "easycluster ping [OPTIONS] SPEC...")]
+#[command(after_long_help = EXAMPLES, override_usage = "easycluster ping [OPTIONS] HOST...")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     hosts: HostOptions,

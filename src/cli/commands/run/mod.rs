@@ -59,13 +59,13 @@ Exit status:
   130  interrupted; the remote programs were interrupted too
   255  some host could not be reached, or was lost";
 
-const USAGE: &str = "easycluster run [OPTIONS] SPEC... -c CODE [-- ARGS]
-       easycluster run [OPTIONS] SPEC... -m MODULE [-- ARGS]
-       easycluster run [OPTIONS] SPEC... -- SCRIPT [ARGS]";
+const USAGE: &str = "easycluster run [OPTIONS] HOST... -c CODE [-- ARGS]
+       easycluster run [OPTIONS] HOST... -m MODULE [-- ARGS]
+       easycluster run [OPTIONS] HOST... -- SCRIPT [ARGS]";
 
 /// Run a program on many machines at once
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES, override_usage = USAGE)]
+#[command(after_long_help = EXAMPLES, override_usage = USAGE)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     hosts: HostOptions,

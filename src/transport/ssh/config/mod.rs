@@ -23,6 +23,7 @@ use std::time::Instant;
 
 pub use explain::explain;
 pub(crate) use pattern::{Verdict, matches, matches_host, matches_list};
+pub(crate) use table::check_keyword;
 
 use crate::error::{ConnectError, Stage};
 use crate::transport::ssh::config::settings::{Override, Settings, SshTarget};
@@ -35,6 +36,17 @@ use tokens::Local;
 struct Resolved {
     settings: Settings,
     warnings: Vec<String>,
+}
+
+/// What the bytes of an ssh_config come to for a host, as text. For fuzzers.
+#[cfg(feature = "internals")]
+pub(crate) fn read_bytes(host: &str, bytes: &[u8]) -> Result<String, String> {
+    let target = SshTarget::new(host);
+    let local = Local::current();
+    let reading = read::read_bytes(&target, &local, bytes)?;
+    check_refused(&reading.collected)?;
+    let settings = assemble::assemble(&target, &reading.collected, &local)?;
+    Ok(format!("{:?} {settings:?}", reading.beyond))
 }
 
 /// Finds out everything that a connection to `target` is made with.
