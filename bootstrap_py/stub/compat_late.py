@@ -13,6 +13,8 @@ filled = getattr(compat.builtins, 'memoryview', None)
 WAITS_END, COLLECTS_ALL = VERSION >= (3, 2), VERSION >= (3, 4)
 # Whether multiprocessing can start child processes anew.
 SPAWNS = VERSION >= (3, 4)
+# Whether text that is written can be passed on at once.
+WRAPS = VERSION >= (3, 3)
 
 
 def native_source(source):
