@@ -25,6 +25,13 @@ def attribute(owner, name):
     return getattr(owner, name)
 
 
+def again(info):
+    """Raises what was caught before, with the traceback that it had."""
+    if PY3:
+        raise info[1]
+    exec('raise info[0], info[1], info[2]')
+
+
 def thread_id(ctypes):
     """The C type in which PyThreadState_SetAsyncExc takes a thread."""
     return ctypes.c_ulong if VERSION >= (3, 7) else ctypes.c_long

@@ -31,6 +31,7 @@ from ._errors import (
 )
 from ._group import ClientGroup
 from ._multi import call_method_multi, call_multi, connect_multi, eval_multi, execblock_multi
+from ._read_ahead import read_ahead
 from ._responses import NonblockingResponse, RemoteException
 from ._shared import names as _names
 from ._shared import objects as _objects
@@ -107,6 +108,7 @@ __all__ = [
     'make_server_class',
     'make_singleton',
     'parse_connection_spec',
+    'read_ahead',
     'read_key_file',
     'remote',
     'set_global',

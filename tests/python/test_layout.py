@@ -53,6 +53,7 @@ ORDER = [
     '_client',
     '_threaded',
     '_async',
+    '_read_ahead',
     '_group',
     '_multi',
     '__init__',
