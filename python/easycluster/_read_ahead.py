@@ -39,7 +39,7 @@ class _Batches:
 
     def __init__(self, client: Any, items: Any, size: int, seconds: float) -> None:
         self._client = client
-        self._begin = (0, 'batches', (items, int(size), float(seconds)), {})
+        self._begin: tuple[Any, ...] = (0, 'batches', (items, int(size), float(seconds)), {})
         self._batches: Any = None
         # The number of the last batch, what is left of it, and whether there may be more. Set at once, so that after an interruption
         # either the batch counts or it is asked for again.
