@@ -34,6 +34,13 @@ def attribute(owner, name):
     return getattr(owner, name)
 
 
+def again(info):
+    """Raises what was caught before, with the traceback that it had."""
+    if PY3:
+        raise info[1]
+    exec('raise info[0], info[1], info[2]')
+
+
 def thread_id(ctypes):
     """The C type in which PyThreadState_SetAsyncExc takes a thread."""
     return ctypes.c_ulong if VERSION >= (3, 7) else ctypes.c_long
@@ -123,6 +130,10 @@ def named(find, module, name):
 UNICODE_ERRORS = {'UnicodeDecodeError': None, 'UnicodeEncodeError': 1, 'UnicodeTranslateError': 0}
 
 
+# Whose C unpickler reads item by item where a file has no peek(); from 3.4 on pickles say how long their parts are.
+PEEKS = PY3 and VERSION < (3, 4)
+
+
 def plain_tuple(*args):
     """A result tuple that this version does not have: one of C is given its items and what has no place, others each item."""
     return args[0] if len(args) == 2 and type(args[0]) is tuple and type(args[1]) is dict else args
@@ -161,7 +172,8 @@ def dump(value, target, protocol, identify, take, quick):
 def load_from(source, find, buffers):
     """Unpickles from a file."""
     if not PY3:
-        unpickler = pickle.Unpickler(source)
+        # Any other file than this one is asked for each item anew.
+        unpickler = pickle.Unpickler(__import__('cStringIO').StringIO(source.read()))
         unpickler.persistent_load = find
         unpickler.find_global = lambda module, name: named(by_name, module, name)
     else:
