@@ -67,6 +67,7 @@ ORDER = [
     '_cluster.cluster',
     '__init__',
     'server',
+    'joblib',
     '__main__',
 ]
 
