@@ -69,6 +69,7 @@ ORDER = [
     '_cluster.cluster',
     '__init__',
     'server',
+    'joblib',
     '__main__',
 ]
 
