@@ -100,16 +100,9 @@ __all__ = [
     'ClientGroup',
     'Cluster',
     'ClusterError',
-<<<<<<< HEAD
-    'ConnectError',
-    'CommandError',
-    'CommandResult',
-    'ConnectReport',
-=======
     'CommandError',
     'CommandResult',
     'ConnectError',
->>>>>>> main
     'ConnectRefusedError',
     'ConnectReport',
     'ConnectTimeoutError',

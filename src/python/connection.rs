@@ -358,8 +358,6 @@ impl Connection {
         }
     }
 
-<<<<<<< HEAD
-=======
     /// Has the functions of `helpers/map_items` sent, which run batches of a map, once a connection.
     fn send_map_items(&self) {
         if self.process == runtime::process() {
@@ -368,24 +366,11 @@ impl Connection {
         }
     }
 
->>>>>>> main
     /// Has the functions of `helpers/commands` sent, once a connection.
     fn send_commands(&self) {
         if self.process == runtime::process() {
             self.core
                 .send_part_once("commands", crate::stub::commands());
-<<<<<<< HEAD
-            self.engine.nudge();
-        }
-    }
-
-    /// Sends the part of the stub with the functions that a map calls (BS-9).
-    fn send_map_items(&self) {
-        if self.process == runtime::process() {
-            self.core.send_part(crate::stub::map_items());
-            self.engine.nudge();
-=======
->>>>>>> main
         }
     }
 
