@@ -15,6 +15,7 @@
 //! # Ok::<(), easycluster::inventory::InventoryError>(())
 //! ```
 
+mod containers;
 mod error;
 mod folding;
 mod groups;
@@ -246,11 +247,6 @@ impl InventoryHost {
                 .map_err(|error| InventoryError::new(error.to_string()).at(self.place())),
             None => self.wanted().spec(),
         }
-    }
-
-    /// Whether the inventory is a list of specs, in which the host has one.
-    pub(crate) fn is_of_list(&self) -> bool {
-        self.host.spec.is_some()
     }
 
     /// The password that the inventory has for logging in. It should be a key or an agent.
