@@ -24,7 +24,9 @@ class HostSpec(str):
     variables: dict[str, Any]
 
 
-def hosts(*names: str, inventory: Path | Iterable[Path] | None = None, exclude: str | Iterable[str] = ()) -> list[HostSpec]:
+def hosts(
+    *names: str, inventory: Path | Iterable[Path] | None = None, exclude: str | Iterable[str] = ()
+) -> list[HostSpec]:
     """The connection specs that names stand for, for Cluster(), connect_multi() or Client.from_spec().
 
     >>> [str(spec) for spec in hosts('me@web[01-02]', 'db1:2222')]
