@@ -38,6 +38,7 @@ from ._group import ClientGroup
 from ._hosts import HostSpec as HostSpec
 from ._hosts import hosts as hosts
 from ._multi import call_method_multi, call_multi, command_multi, connect_multi, eval_multi, execblock_multi
+from ._read_ahead import read_ahead
 from ._responses import NonblockingResponse, RemoteException
 from ._shared import names as _names
 from ._shared import objects as _objects
@@ -137,6 +138,7 @@ __all__ = [
     'make_server_class',
     'make_singleton',
     'parse_connection_spec',
+    'read_ahead',
     'read_key_file',
     'remote',
     'set_global',

@@ -15,6 +15,7 @@
 //! # Ok::<(), easycluster::inventory::InventoryError>(())
 //! ```
 
+mod containers;
 mod error;
 mod folding;
 mod groups;

@@ -47,7 +47,7 @@ impl Wanted<'_> {
             .map(|found| &**found)
     }
 
-    fn wrong(&self, variable: &str, reason: impl std::fmt::Display) -> InventoryError {
+    pub(super) fn wrong(&self, variable: &str, reason: impl std::fmt::Display) -> InventoryError {
         let place = self
             .variable(variable)
             .map_or(&self.host.place, |found| &found.place);
@@ -55,7 +55,10 @@ impl Wanted<'_> {
     }
 
     /// The first of these variables that is set, and its name. What is empty counts as not set.
-    fn find<'n>(&self, names: &[&'n str]) -> Result<Option<(&'n str, String)>, InventoryError> {
+    pub(super) fn find<'n>(
+        &self,
+        names: &[&'n str],
+    ) -> Result<Option<(&'n str, String)>, InventoryError> {
         for name in names {
             if let Some(variable) = self.variable(name)
                 && let Some(text) = self.text(name, variable)?
@@ -113,29 +116,44 @@ impl Wanted<'_> {
 
     /// Sets what the variables say in a spec that says nothing yet.
     pub(super) fn spec(&self) -> Result<ConnectionSpec, InventoryError> {
-        let is_local = match self.find(CONNECTION)? {
-            None => false,
+        let mut is_local = false;
+        let mut spec = match self.find(CONNECTION)? {
+            None => self.remote()?,
             Some((name, kind)) => {
-                match kind.rsplit('.').next().unwrap_or_default() {
-                    "ssh" | "smart" | "paramiko" | "paramiko_ssh" | "libssh" => false,
-                    "local" => true,
-                    _ => {
-                        return Err(self
-                        .wrong(name, format!("{kind:?} is no way of connecting here"))
-                        .with_hint("hosts are connected by ssh, or are local; leave others out with -x"));
+                let here = || ConnectionSpec::for_host(SpecHost::Local);
+                let plugin = kind.rsplit('.').next().unwrap_or_default();
+                match plugin {
+                    "ssh" | "smart" | "paramiko" | "paramiko_ssh" | "libssh" => self.remote()?,
+                    "local" => {
+                        is_local = true;
+                        here()
                     }
+                    _ => match self.container(plugin)? {
+                        Some(step) => here().with_step(step),
+                        None => {
+                            return Err(self
+                                .wrong(name, format!("{kind:?} is no way of connecting here"))
+                                .with_hint("hosts are connected by ssh, are local, or are containers of docker, podman, kubectl, chroot, lxd, incus or lxc; leave others out with -x"));
+                        }
+                    },
                 }
             }
-        };
-        let mut spec = if is_local {
-            ConnectionSpec::for_host(SpecHost::Local)
-        } else {
-            self.remote()?
         };
         self.interpreter(is_local, &mut spec)?;
         self.rights(&mut spec)?;
         spec.name = Some(self.host.name.to_owned());
         Ok(spec)
+    }
+
+    /// The address or name that a connection is made by.
+    pub(super) fn address(&self) -> Result<String, InventoryError> {
+        let found = self.find(HOST)?;
+        Ok(found.map_or_else(|| self.host.name.to_owned(), |(_, host)| host))
+    }
+
+    /// The user to log in as, where one is said.
+    pub(super) fn login(&self) -> Result<Option<String>, InventoryError> {
+        Ok(self.find(USER)?.map(|(_, user)| user))
     }
 
     fn remote(&self) -> Result<ConnectionSpec, InventoryError> {

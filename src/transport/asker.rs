@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::printable;
+use crate::error::{Stage, printable};
 use crate::transport::{Prompter, Question};
 
 /// One terminal answers one question at a time, however many connections are opened at once.
@@ -13,6 +13,7 @@ static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(())
 #[derive(Clone)]
 pub(crate) struct Asker {
     host: String,
+    stage: Stage,
     prompter: Option<Prompter>,
     /// Counts beginnings and ends of questions, so that a time limit can tell waiting for a person from waiting for a server.
     questions: Arc<AtomicU64>,
@@ -22,9 +23,16 @@ impl Asker {
     pub(crate) fn new(host: &str, prompter: Option<Prompter>) -> Self {
         Asker {
             host: host.to_owned(),
+            stage: Stage::Authentication,
             prompter,
             questions: Arc::new(AtomicU64::new(0)),
         }
+    }
+
+    /// The same for questions of another stage than logging in.
+    pub(crate) fn at(mut self, stage: Stage) -> Self {
+        self.stage = stage;
+        self
     }
 
     /// Whether there is a way to ask.
@@ -46,6 +54,7 @@ impl Asker {
             host: self.host.clone(),
             text: printable(text),
             echo,
+            stage: self.stage,
         };
         let answer = tokio::task::spawn_blocking(move || prompter(&question))
             .await

@@ -31,6 +31,8 @@ pub struct Question {
     pub text: String,
     /// Whether what is typed may be shown (a yes or no) or not (a password).
     pub echo: bool,
+    /// What it is asked for: the host key, logging in (passphrases of keys too), or the steps behind the login.
+    pub stage: Stage,
 }
 
 /// Answers questions (passwords, passphrases, unknown host keys). `None` refuses.

@@ -57,6 +57,7 @@ ORDER = [
     '_client',
     '_threaded',
     '_async',
+    '_read_ahead',
     '_group',
     '_multi',
     '_cluster.report',
@@ -68,6 +69,7 @@ ORDER = [
     '_cluster.cluster',
     '__init__',
     'server',
+    'joblib',
     '__main__',
 ]
 

@@ -11,13 +11,13 @@ use crate::spec::{ConnectionSpec, Password, Step};
 pub(crate) struct BecomeOptions {
     /// Become this user on every host by sudo, root if none is named
     #[arg(
-        long = "become",
+        long,
         value_name = "USER",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "root"
     )]
-    pub(crate) user: Option<String>,
+    pub(crate) r#become: Option<String>,
     /// Ask once for the password that sudo wants, where it wants one
     #[arg(long)]
     pub(crate) ask_sudo_password: bool,
@@ -36,7 +36,7 @@ impl BecomeOptions {
         &self,
         specs: impl Iterator<Item = &'a mut ConnectionSpec>,
     ) -> Result<(), Failure> {
-        let step = match &self.user {
+        let step = match &self.r#become {
             Some(user) => Some(
                 format!("sudo/{user}")
                     .parse::<Step>()

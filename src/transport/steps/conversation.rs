@@ -45,7 +45,7 @@ pub(crate) async fn go_through(
         bootstrap,
         options,
         dialogue,
-        asker: Asker::new(host, options.prompter.clone()),
+        asker: Asker::new(host, options.prompter.clone()).at(Stage::Escalation),
         questions: 0,
         answering: None,
         status: None,

@@ -45,6 +45,30 @@ fn variables_become_specs() {
             "web1:ssh=yes:name=web1",
         ),
         ("rank='{{ x }}'", "web1:ssh=yes:name=web1"),
+        (
+            "ansible_connection=community.docker.docker ansible_user=www ansible_host=app-1",
+            ":local:name=web1:then=docker/app-1/www",
+        ),
+        (
+            "ansible_connection=containers.podman.podman",
+            ":local:name=web1:then=podman/web1",
+        ),
+        (
+            "ansible_connection=kubectl ansible_kubectl_namespace=prod ansible_kubectl_container=c ansible_python_interpreter=python3",
+            ":local:rpython=python3:name=web1:then=kubectl/prod/web1/c",
+        ),
+        (
+            "ansible_connection=community.general.chroot ansible_host=/srv/jail",
+            ":local:name=web1:then=chroot/srv/jail",
+        ),
+        (
+            "ansible_connection=community.general.lxd",
+            ":local:name=web1:then=lxc/web1",
+        ),
+        (
+            "ansible_connection=lxc",
+            ":local:name=web1:then=run/lxc-attach -n web1 --",
+        ),
     ] {
         let found = spec(&format!("web1 {variables}\n"), "hosts.ini");
         assert_eq!(
@@ -69,8 +93,8 @@ fn what_has_no_meaning_here_is_refused_with_its_place() {
             "write the value itself",
         ),
         (
-            "web1 ansible_connection=docker",
-            "web1: ansible_connection: \"docker\" is no way of connecting here",
+            "web1 ansible_connection=winrm",
+            "web1: ansible_connection: \"winrm\" is no way of connecting here",
             "-x",
         ),
         (

@@ -107,12 +107,18 @@ async fn a_wrong_password_is_tried_once() {
     assert!(error.message.contains("was not answered"), "{error}");
     assert_eq!(asked.lock().unwrap().len(), 1);
     let error = failure(&asked_for, options()).await;
-    assert!(error.message.contains("nobody can be asked"), "{error}");
+    assert!(
+        error.message.contains("there is no terminal to ask"),
+        "{error}"
+    );
     // Batch mode holds here as well.
     let (asking, asked) = answering(&[SESAME]);
     let batch = asked_for.with_option("batch", "yes").unwrap();
     let error = failure(&batch, asking).await;
-    assert!(error.message.contains("nobody can be asked"), "{error}");
+    assert!(
+        error.message.contains("there is no terminal to ask"),
+        "{error}"
+    );
     assert!(asked.lock().unwrap().is_empty());
     machine.idle().await;
 }
@@ -136,13 +142,16 @@ async fn what_another_program_asks_is_passed_on() {
         "{question:?}"
     );
     assert!(!question.echo);
+    assert_eq!(question.stage, Stage::Escalation);
     let (asking, _) = answering(&["1"]);
     let error = failure(&through, asking).await;
     assert!(error.message.contains("exit status 9"), "{error}");
     let error = failure(&through, options()).await;
     assert_eq!(error.stage, Stage::Escalation);
     assert!(
-        error.message.contains("code:\", and nobody can be asked"),
+        error
+            .message
+            .contains("code:\", and there is no terminal to ask"),
         "{error}"
     );
     // A program that asks on and on is not answered for ever.

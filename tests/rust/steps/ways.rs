@@ -60,7 +60,7 @@ async fn su_asks_and_is_answered() {
         ),
         (
             unanswered,
-            "something on the way through su/bob asks \"Password:\", and nobody can be asked",
+            "something on the way through su/bob asks \"Password:\", and there is no terminal to ask on",
         ),
     ] {
         let error = failure(&spec, options()).await;

@@ -74,7 +74,14 @@ impl HostKeyCheck {
             self.label
         );
         loop {
-            let Some(answer) = self.stages.asker.ask(&text, true).await else {
+            let Some(answer) = self
+                .stages
+                .asker
+                .clone()
+                .at(Stage::HostKey)
+                .ask(&text, true)
+                .await
+            else {
                 return Err(self.error(format!(
                     "no key is recorded for {}, it shows {algorithm} {print}, and the question was not answered",
                     self.label
