@@ -11,6 +11,8 @@ late = load('compat_late')
 
 # Of the commands that run, by their numbers.
 running = {}
+# The numbers that start() has been through, and those that end() has been told of.
+begun, given_up = set(), set()
 LARGEST = 262144
 
 
@@ -79,9 +81,16 @@ class Running(object):
             os.close(self.input)
 
 
-def start(number, line):
-    """Starts a command by the line of a shell."""
-    running[number] = Running(line)
+def start(number, line, control=b''):
+    """Starts a command by the line of a shell, which reads `control` first."""
+    try:
+        running[number] = Running(line)
+    finally:
+        begun.add(number)
+    if number in given_up:
+        end(number)
+    elif control:
+        running[number].write(control)
 
 
 def read(number):
@@ -91,16 +100,22 @@ def read(number):
 
 
 def write(number, data):
-    """Writes to a command's input. What it does not take any more is dropped."""
+    """Writes to a command's input. What it does not take any more is dropped. Its start may be in another thread's queue still."""
+    while number not in begun:
+        time.sleep(0.002)
     if number in running:
         running[number].write(data)
 
 
 def end(number):
-    """Ends a command's input, and with it what is left of the command."""
+    """Ends a command's input, and with it what is left of the command, also where it has not been started yet."""
+    given_up.add(number)
     command = running.pop(number, None)
     if command:
         command.end()
+    if number in begun:
+        begun.discard(number)
+        given_up.discard(number)
 
 
 def run(line, control):

@@ -1,4 +1,5 @@
 # Runs batches of a map on a machine: one function on many items, with an outcome for each item by itself.
+import os
 import sys
 import time
 
@@ -14,6 +15,21 @@ functions = {}
 # Outcomes of batches by what the client calls them, until the client has them all. Those of a batch whose answer did not arrive
 # are fetched one by one.
 kept = {}
+# Values that the client has sent ahead of the calls that use them, by its numbers.
+values = {}
+
+
+class Values(type(sys)):
+    """The module by whose name arguments refer to values that were sent ahead."""
+
+    def value(self, number):
+        """One of them."""
+        return values[number]
+
+
+ahead = Values('easycluster_values')
+ahead.value = ahead.value
+sys.modules[ahead.__name__] = ahead
 
 
 class Missing(object):
@@ -111,7 +127,10 @@ def by_value(data):
     import pickle
 
     class Loader(pickle.Unpickler):
-        """Takes cloudpickle's own functions from the client's cloudpickle."""
+        """Takes cloudpickle's own functions from the client's cloudpickle, and large arrays from what was sent ahead."""
+
+        def persistent_load(self, number):
+            return values[number]
 
         def find_class(self, module, name):
             if module.split('.')[0] == 'cloudpickle':
@@ -119,3 +138,39 @@ def by_value(data):
             return pickle.Unpickler.find_class(self, module, name)
 
     return Loader(io.BytesIO(data)).load()
+
+
+def hold(number, value):
+    """Takes a value that later calls use."""
+    values[number] = value
+
+
+def drop(number):
+    """Forgets a value."""
+    values.pop(number, None)
+
+
+def pickled(data, as_bytes):
+    """Calls what a pickle holds, for its result, or for the result's pickle."""
+    result = by_value(data)()
+    return compat.pickle.dumps(result, compat.HIGHEST_PICKLE) if as_bytes else result
+
+
+def environment(names):
+    """Sets environment variables of this process."""
+    for name, value in names:
+        os.environ[compat.native(name)] = compat.native(value)
+
+
+def versions(names):
+    """The versions of packages, None for those that are not installed."""
+    found = []
+    for name in names:
+        name = compat.native(name)
+        try:
+            module = __import__(name)
+        except Exception:
+            found.append(None)
+        else:
+            found.append(compat.text(getattr(module, '__version__', '')))
+    return found

@@ -60,11 +60,10 @@ def prepare(given):
     """Gives the program its variables, folder and input; the status to end with where the folder cannot be entered."""
     import os
     import sys
+    # That of bytes, where names and values are text otherwise.
+    environment = getattr(os, 'environb', os.environ)
     for name, value in given.get('environment', {}).items():
-        if hasattr(os, 'environb'):
-            os.environb[name.encode('utf-8')] = bytes(value)
-        else:
-            os.environ[native(name)] = value
+        environment[name.encode('utf-8')] = bytes(value)
     if given.get('folder'):
         folder = native(given['folder'])
         try:

@@ -13,6 +13,8 @@ filled = getattr(compat.builtins, 'memoryview', None)
 WAITS_END, COLLECTS_ALL = VERSION >= (3, 2), VERSION >= (3, 4)
 # Whether multiprocessing can start child processes anew.
 SPAWNS = VERSION >= (3, 4)
+# Whether text that is written can be passed on at once.
+WRAPS = VERSION >= (3, 3)
 
 
 def native_source(source):
@@ -30,6 +32,13 @@ def attribute(owner, name):
     if not PY3 and not hasattr(owner, name):
         name = {'__next__': 'next', '__bool__': '__nonzero__', '__truediv__': '__div__'}.get(name, name)
     return getattr(owner, name)
+
+
+def again(info):
+    """Raises what was caught before, with the traceback that it had."""
+    if PY3:
+        raise info[1]
+    exec('raise info[0], info[1], info[2]')
 
 
 def thread_id(ctypes):
@@ -121,6 +130,10 @@ def named(find, module, name):
 UNICODE_ERRORS = {'UnicodeDecodeError': None, 'UnicodeEncodeError': 1, 'UnicodeTranslateError': 0}
 
 
+# Whose C unpickler reads item by item where a file has no peek(); from 3.4 on pickles say how long their parts are.
+PEEKS = PY3 and VERSION < (3, 4)
+
+
 def plain_tuple(*args):
     """A result tuple that this version does not have: one of C is given its items and what has no place, others each item."""
     return args[0] if len(args) == 2 and type(args[0]) is tuple and type(args[1]) is dict else args
@@ -159,7 +172,8 @@ def dump(value, target, protocol, identify, take, quick):
 def load_from(source, find, buffers):
     """Unpickles from a file."""
     if not PY3:
-        unpickler = pickle.Unpickler(source)
+        # Any other file than this one is asked for each item anew.
+        unpickler = pickle.Unpickler(__import__('cStringIO').StringIO(source.read()))
         unpickler.persistent_load = find
         unpickler.find_global = lambda module, name: named(by_name, module, name)
     else:

@@ -34,8 +34,8 @@ def act(machine, kind, flags, request, thread, payload, counted):
 def cancel(machine, request):
     """Ends one request: drops it if it is queued, interrupts it if it runs (ME-13, ME-19)."""
     if len(machine.cancelled) > 256:
-        # Left over from requests that had been answered already.
-        machine.cancelled.clear()
+        # Left over from requests that had been answered already, but for the last few.
+        machine.cancelled.difference_update(sorted(machine.cancelled)[:128])
     # Noted first and looked for second; a thread that takes the request just now does it the other way round.
     machine.cancelled.add(request)
     message = machine.messages.pop(request, None)

@@ -13,15 +13,20 @@ STEP = 0.02
 def watch(worker, request):
     """Looks after a request that is to be interrupted, in a thread of its own."""
     if worker.running == request:
+        begun = compat.thread.allocate_lock()
+        begun.acquire()
         try:
-            worker.machine.start(follow, worker, request)
+            worker.machine.start(follow, worker, request, begun)
         except compat.thread.error:
             # Then it takes as long as its child processes.
-            pass
+            return
+        # Until then Python takes it for the thread that starts it, and an interruption of that one would hit it.
+        begun.acquire()
 
 
-def follow(worker, request):
+def follow(worker, request, begun):
     """Interrupts what of a request goes on, until it has noticed: its thread again, and its child processes."""
+    begun.release()
     begun = time.time()
     is_main = worker is worker.machine.main
     done = set()

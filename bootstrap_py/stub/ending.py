@@ -130,7 +130,10 @@ def exit_handlers(machine):
 
 
 def flush_streams(machine):
-    """Flushes what stands for the streams."""
+    """Flushes what stands for the streams, and the unfinished lines of all threads."""
+    for lines in machine.output and machine.output.lines or ():
+        while lines.unfinished:
+            machine.output.pump(True, lines.unfinished.popitem()[1], lines.flags)
     for stream in (sys.stdout, sys.stderr):
         # What still stands for one that was not used has nothing to flush.
         if stream not in machine.stand_ins:

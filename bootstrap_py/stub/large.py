@@ -131,6 +131,15 @@ class Message(object):
                 return b''.join(parts)
 
 
+def peek(self, size=0):
+    """What there is of the current chunk, which is not taken."""
+    return bytes(self.current[self.position:])
+
+
+if late.PEEKS:
+    Message.peek = peek
+
+
 def huge(target):
     """Asks for huge pages under a buffer: without them it takes 50 ms and more to give 1 GiB back, with Python's
     lock held, so that small calls would wait."""

@@ -70,13 +70,19 @@ def rouse(self):
     if self.parked:
         self.parked = False
         release(self.wake)
-    elif not self.started:
-        self.started = True
+    elif self.unstarted:
+        try:
+            self.unstarted.pop()
+        except IndexError:
+            # Another thread starts it, and all that is queued was there before.
+            return True
         if self.machine.main.ident == compat.thread.get_ident():
             load('threads').settle(self.machine)
         try:
             self.machine.start(self.work)
         except compat.thread.error:
+            # Again for what comes meanwhile.
+            self.unstarted.append(self)
             load('threads').refuse_all(self)
             return False
     return True

@@ -1,4 +1,5 @@
 # Source text from the client: expressions, blocks, definitions and functions, each known to linecache.
+import itertools
 import sys
 
 compat = load('compat')
@@ -15,7 +16,8 @@ PROVIDED = ('ServerObject RemoteProxy DefaultRemoteProxy SelfIterProxy RemoteExc
 # of the stub itself among them.
 waiting = load.__self__.waiting
 functions = {}
-count = [0]
+# One step for all threads, which a number and its successor would not be.
+count = itertools.count()
 
 
 class Watcher(object):
@@ -28,6 +30,14 @@ class Watcher(object):
         return None
 
 
+class StandIn(type(load.__self__.machine.stand_ins[0])):
+    """What stands for a stream, for who asks which class that is of."""
+
+    __class__ = property(lambda self: type(self.machine.stream(self)))
+
+
+for stand_in in load.__self__.machine.stand_ins:
+    stand_in.__class__ = StandIn
 if late.SPAWNS:
     sys.meta_path.insert(0, Watcher())
     if 'multiprocessing.spawn' in sys.modules:
@@ -54,8 +64,7 @@ def run(machine, module, source, mode, filename=None, space=None):
             break
     if filename is None:
         # Numbers come round again, so that tracebacks keep the last few thousand sources and not all.
-        count[0] = count[0] % 4096 + 1
-        filename = '<easycluster %s %d>' % (mode, count[0])
+        filename = '<easycluster %s %d>' % (mode, next(count) % 4096 + 1)
     source = late.native_source(source)
     waiting[filename] = source
     code = compile(compat.MARK + source, filename, 'eval' if mode == 'eval' else 'exec', 0, True)

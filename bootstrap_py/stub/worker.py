@@ -26,7 +26,8 @@ class Worker(wire.Seldom):
         self.number = number
         self.one_shot = self.ended = one_shot
         self.queue = compat.deque()
-        self.started = False
+        # Who takes it out starts the thread; two may come to do so at once.
+        self.unstarted = [self]
         self.ident = None
         # `running` is the request whose code runs, or 0; `request` stays until its answer is sent; `busy` covers
         # a whole batch; `seen` is what the ticker saw running.
@@ -211,7 +212,7 @@ class Machine(wire.Seldom):
         self.singletons = ()
         self.taking = allocate_lock()
         self.main = Worker(self, 0, False)
-        self.main.started = True
+        self.main.unstarted = []
         # Threads that take requests, by number; and all, also those that only finish what they have.
         self.workers = {0: self.main}
         self.alive = set([self.main])
@@ -219,7 +220,9 @@ class Machine(wire.Seldom):
         self.cancelled = set()
         # Requests of which more chunks are to come.
         self.messages = {}
-        self.reader_active = self.reader_started = self.ticker_started = False
+        self.reader_active = self.reader_started = False
+        # Who gets it starts the ticker.
+        self.ticker_start = allocate_lock()
         self.ticker_parked = True
         self.ticker_wake = allocate_lock()
         self.ticker_wake.acquire()
@@ -294,13 +297,12 @@ class Machine(wire.Seldom):
     def rouse_ticker(self):
         """Starts the ticking, which looks every few ms for what would otherwise wait for a long call."""
         self.ticker_parked = False
-        if self.ticker_started:
+        if not self.ticker_start.acquire(False):
             if compat.LATE and compat.thread.get_ident() == self.main.ident:
                 # At an early moment that is not that of the first call.
                 __import__('threading')
             load('seldom').release(self.ticker_wake)
         else:
-            self.ticker_started = True
             try:
                 self.start(self.tick)
             except compat.thread.error:

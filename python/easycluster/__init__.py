@@ -33,7 +33,12 @@ from ._errors import (
     Refused,
 )
 from ._group import ClientGroup
+
+# Reached by their full names only: `from easycluster import *` gives no names as short as these.
+from ._hosts import HostSpec as HostSpec
+from ._hosts import hosts as hosts
 from ._multi import call_method_multi, call_multi, command_multi, connect_multi, eval_multi, execblock_multi
+from ._read_ahead import read_ahead
 from ._responses import NonblockingResponse, RemoteException
 from ._shared import names as _names
 from ._shared import objects as _objects
@@ -48,8 +53,6 @@ from ._spec import (
     read_key_file,
     write_key_file,
 )
-
-# Reached by their full names only: `from easycluster import *` gives no names as short as these.
 from ._steps import AskedPassword as AskedPassword
 from ._steps import Chroot as Chroot
 from ._steps import Doas as Doas
@@ -135,6 +138,7 @@ __all__ = [
     'make_server_class',
     'make_singleton',
     'parse_connection_spec',
+    'read_ahead',
     'read_key_file',
     'remote',
     'set_global',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import pickle
@@ -311,9 +312,12 @@ class Connection:
         if message != 'Connection closed':
             self._closed_by = message
         # Each call gets an exception of its own, because raising one adds to its traceback.
-        closing = message if isinstance(message, RemoteException) else None
         # Set first: calls in other threads end with it as soon as the connection does.
-        self._closing_error = lambda: closing or RemoteException(IOError(message), '')
+        if isinstance(message, RemoteException):
+            given = message
+            self._closing_error = lambda: RemoteException(_anew(given.orig), given.text)
+        else:
+            self._closing_error = lambda: RemoteException(IOError(message), '')
         self._references.close()
         native.close()
         _process.open_connections.pop(native.number, None)
@@ -364,6 +368,15 @@ class Connection:
             self._peername or 'unconnected',
             '' if self.connected else ', closed',
         )
+
+
+def _anew(error: Any) -> Any:
+    """A copy of an exception that has not been raised yet; itself where it cannot be copied."""
+    try:
+        copied = copy.copy(error)
+    except Exception:
+        return error
+    return copied.with_traceback(None) if isinstance(copied, BaseException) and copied is not error else error
 
 
 def _own_names(cls: type) -> frozenset[str]:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import chain, starmap
 from time import monotonic as _monotonic
-from typing import Union
+from typing import Any, Union
 
 from . import _native, _process
 
@@ -88,9 +88,34 @@ class Printer:
                 encoding = getattr(file, 'encoding', None) or 'ascii'
                 file.write(text.encode(encoding, 'backslashreplace').decode(encoding))
             file.flush()
-        except (OSError, ValueError):
-            # Our own output is closed, so the error cannot be shown.
+        except OSError as error:
+            # The thread here may be anybody's, and the answer that it brings must not be lost to this.
+            if _unwritten.setdefault(stream, error) is error:
+                sys.excepthook(*sys.exc_info())
+        except ValueError:
+            # The program has closed its own output.
             pass
+
+
+# The first error of each stream that could not be written.
+_unwritten: dict[str, OSError] = {}
+
+
+class _Unwritten:
+    """Stands for a stream of this process at its end: what was printed to it is lost, as its flush says, so Python says it too
+    and ends with its exit status for that."""
+
+    closed = False
+
+    def __init__(self, file: Any, error: OSError) -> None:
+        self._file = file
+        self._error = error
+
+    def flush(self) -> None:
+        raise self._error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 Taker = Union[Printer, Callable[[str, str], object], None]
@@ -235,6 +260,8 @@ def _end() -> None:
         _native.end_output()
         thread.join(5)
         _show_all(list(_sinks))
+    for stream, error in _unwritten.items():
+        setattr(sys, stream, _Unwritten(getattr(sys, stream), error))
 
 
 _process.after_fork(_forked)

@@ -45,9 +45,16 @@ class Receiver(Connection):
 
     def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
         """The value of a completion, or its exception as Failed."""
-        if tag == _kinds.LOST and self._closing_error is not None:
-            return Failed(self._closing_error())
-        return self._answers.decode(tag, value, receipts, limit)
+        closing = self._closing_error
+        if closing is None:
+            return self._answers.decode(tag, value, receipts, limit)
+        if tag == _kinds.LOST:
+            return Failed(closing())
+        decoded = self._answers.decode(tag, value, receipts, limit)
+        # The other side interrupts what runs when the connection is closed, and may come to say so.
+        if isinstance(decoded, Failed) and isinstance(decoded.exception.orig, _errors.CallCancelled):
+            return Failed(closing())
+        return decoded
 
     def _deliver_taken(
         self,

@@ -95,30 +95,12 @@ where
     }
 }
 
-/// What `-h` shows of commands that work on hosts, so that it fits a screen. `--help` shows everything.
-const IN_SHORT_HELP: &[&str] = &[
-    "specs",
-    "files",
-    "inventory",
-    "exclude",
-    "login_user",
-    "user",
-    "port",
-    "identity",
-    "jump",
-    "option",
-    "jobs",
-    "timeout",
-    "code",
-    "script",
-    "gather",
-    "json",
-    "verbose",
-    "fold",
-    "quiet",
-    "become",
-    "help",
+/// What `-h` shows of commands that work on hosts beside what has a short name, so that it fits a screen. `--help` shows everything.
+const IN_SHORT_HELP: [&str; 8] = [
+    "specs", "script", "command", "timeout", "gather", "json", "fold", "user",
 ];
+/// What it leaves out although it has a short name: the options of the standalone server.
+const NOT_IN_SHORT_HELP: [&str; 2] = ["key_file", "key"];
 
 /// The command line. The many options of `-S` are `serve`'s, whose help explains them, so that
 /// the first page stays a page.
@@ -135,7 +117,9 @@ fn command() -> clap::Command {
         {
             command
                 .mut_args(|argument| {
-                    let shown = IN_SHORT_HELP.contains(&argument.get_id().as_str());
+                    let name = argument.get_id().as_str();
+                    let shown = IN_SHORT_HELP.contains(&name)
+                        || argument.get_short().is_some() && !NOT_IN_SHORT_HELP.contains(&name);
                     argument.hide_short_help(!shown)
                 })
                 .after_help("--help shows all options, examples and exit codes")

@@ -15,8 +15,8 @@ const THREADS: u32 = 1 << 30;
 /// Commands that one process starts before numbers are used again.
 const NUMBERS: u32 = 1 << 28;
 
-/// Starts a shell line; nothing is waited for.
-pub(super) fn start(client: &Client, line: &str) -> Pipe {
+/// Starts a shell line, which reads `control` first; nothing is waited for.
+pub(super) fn start(client: &Client, line: &str, control: &[u8]) -> Pipe {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed) % NUMBERS;
     let command = Running {
@@ -24,7 +24,8 @@ pub(super) fn start(client: &Client, line: &str) -> Pipe {
         number,
     };
     client.send_part_once("commands", crate::stub::commands());
-    let starting = submitted(command.call::<()>("start", 0, (number, line)));
+    let control = Value::Bytes(control.to_vec());
+    let starting = submitted(command.call::<()>("start", 0, (number, line, control)));
     let reads = [command.read(), command.read()].into();
     let (client, number) = (client.clone(), number);
     Pipe::Client {

@@ -128,7 +128,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn command(&self, line: impl Into<CommandLine>) -> Command {
-        Command::new(Way::Client(self.clone()), line.into())
+        Command::by(Way::Client(self.clone()), line.into())
     }
 }
 
@@ -145,13 +145,13 @@ impl Command {
         line: impl Into<CommandLine>,
         options: TransportOptions,
     ) -> Command {
-        Command::new(
+        Command::by(
             Way::Alone(Box::new(spec.clone()), Box::new(options)),
             line.into(),
         )
     }
 
-    fn new(way: Way, line: CommandLine) -> Command {
+    fn by(way: Way, line: CommandLine) -> Command {
         Command {
             way,
             line,
@@ -227,7 +227,7 @@ impl Command {
     /// [`Error::Connect`] with the stage that failed; [`Error::Convert`] for a name or a word that no system takes.
     pub async fn start(self) -> Result<RunningCommand, Error> {
         let host: Arc<str> = self.host().into();
-        let wrapped =
+        let mut wrapped =
             Wrapped::new(&self).map_err(|why| Error::Convert(format!("{host}: {why}")))?;
         let process = match &self.way {
             Way::Alone(spec, options) => {
@@ -241,7 +241,10 @@ impl Command {
                     transport::open(spec, &wrapped.command, &options).await?,
                 )
             }
-            Way::Client(client) => by_stub::start(client, &wrapped.command),
+            Way::Client(client) => {
+                let control = std::mem::take(&mut wrapped.control);
+                by_stub::start(client, &wrapped.command, &control)
+            }
         };
         let input = match self.input {
             Input::None => None,

@@ -249,11 +249,6 @@ impl InventoryHost {
         }
     }
 
-    /// Whether the inventory is a list of specs, in which the host has one.
-    pub(crate) fn is_of_list(&self) -> bool {
-        self.host.spec.is_some()
-    }
-
     /// The password that the inventory has for logging in. It should be a key or an agent.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod connection;
 mod convert;
 mod decode;
 mod errors;
+mod hosts;
 mod joined;
 mod joining;
 mod keys;
@@ -165,6 +166,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(output::end_output, module)?,
         wrap_pyfunction!(runtime::forked, module)?,
         wrap_pyfunction!(errors::set_errors, module)?,
+        wrap_pyfunction!(hosts::hosts, module)?,
     ] {
         module.add_function(function)?;
     }

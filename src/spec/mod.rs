@@ -30,6 +30,7 @@ pub use password::Password;
 pub(crate) use password::{PasswordSource, Secret};
 pub use step::Step;
 pub(crate) use suggestion::nearest;
+pub(crate) use types::key_variable;
 pub use types::{
     ConfigChoice, Fingerprint, Host, HostKeyPolicy, JumpHost, KeySource, SshChoice, Transport,
     expand_home,
@@ -97,7 +98,7 @@ pub struct ConnectionSpec {
     pub rpython: Option<String>,
     /// The time limit for the whole of connecting (`timeout`).
     pub timeout: Option<Duration>,
-    /// The private key file to log in with (`identity`).
+    /// The private key file to log in with, or `env:NAME` for a variable that has the key (`identity`).
     pub identity: Option<PathBuf>,
     /// The known hosts file to use instead of the user's (`known_hosts`).
     pub known_hosts: Option<PathBuf>,

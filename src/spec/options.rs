@@ -406,8 +406,12 @@ pub(crate) fn find(name: &str) -> Option<&'static SpecOption> {
         .find(|option| option.names().any(|known| known == name))
 }
 
-/// Whether a colon behind this beginning of an item belongs to its value: the one of a fingerprint (CS-30).
+/// Whether a colon behind this beginning of an item belongs to its value: the one of a fingerprint (CS-30), or of a variable
+/// (CS-37).
 pub(super) fn keeps_colon(item: &str) -> bool {
+    if item == "identity=env" {
+        return true;
+    }
     item.strip_suffix(FINGERPRINT_HASH)
         .and_then(|rest| rest.split_once('='))
         .is_some_and(|(name, before)| {

@@ -290,3 +290,19 @@ def test_no_thread_is_left():
         time.sleep(0.01)
     left = [thread.name for thread in set(threading.enumerate()) - before]
     assert "easycluster-cluster" not in left
+
+
+def test_a_scattered_value_is_sent_once_and_forgotten():
+    with local(2) as cluster:
+        value = cluster.scatter(list(range(1000)))
+        assert cluster.call("sum", value) == {"host0": 499500, "host1": 499500}
+        assert list(cluster.map("max", itertools.repeat(value, 10))) == [999] * 10
+        with cluster.executor() as executor:
+            assert executor.submit("len", value).result(60) == 1000
+        holding = "len(__import__('sys').modules['easycluster_values'].value.__globals__['values'])"
+        assert set(cluster.eval(holding).values()) == {1}
+        del value
+        end = time.monotonic() + 60
+        while set(cluster.eval(holding).values()) != {0} and time.monotonic() < end:
+            pass
+        assert set(cluster.eval(holding).values()) == {0}

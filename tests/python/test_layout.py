@@ -21,6 +21,7 @@ ORDER = [
     '_errors',
     '_options',
     '_spec',
+    '_hosts',
     '_steps',
     '_output',
     '_responses',
@@ -56,6 +57,7 @@ ORDER = [
     '_client',
     '_threaded',
     '_async',
+    '_read_ahead',
     '_group',
     '_multi',
     '_cluster.report',
@@ -67,6 +69,7 @@ ORDER = [
     '_cluster.cluster',
     '__init__',
     'server',
+    'joblib',
     '__main__',
 ]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import subprocess
 import sys
 import threading
 import time
@@ -118,6 +120,38 @@ def test_who_shows_output_shows_what_was_there_when_it_began(monkeypatch):
     sink.show()
     # The thread for output is told of the rest.
     assert shown == ['x'] and told == [sink.number]
+
+
+LOST = """
+from easycluster import Client
+from easycluster.server import spawn_local
+client = spawn_local(Client)
+client.execblock('import sys\\nprint("one")\\nsys.stderr.write("two\\\\n")')
+assert client.eval('1') == 1
+client.close()
+%s
+"""
+
+
+@pytest.mark.parametrize('stream', ['stdout', 'stderr'])
+@pytest.mark.parametrize('end', ['', 'raise SystemExit(0)'])
+@pytest.mark.parametrize('buffered', ['', '1'])
+def test_output_that_cannot_be_written_is_an_error_as_of_python_itself(stream, end, buffered):
+    def run(to):
+        return subprocess.run(
+            [sys.executable, '-c', LOST % end],
+            stdin=subprocess.DEVNULL, env=dict(os.environ, PYTHONUNBUFFERED=buffered), check=False, timeout=120,
+            **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, stream: to},
+        )  # fmt: skip
+
+    with open('/dev/full', 'wb') as full:
+        done = run(full)
+    assert done.returncode == 120, done
+    if stream == 'stdout':
+        assert b'No space left on device' in done.stderr and b'two' in done.stderr
+        # Once when it happens, and once at the end.
+        assert done.stderr.count(b'Traceback') <= 2
+    assert run(subprocess.PIPE).returncode == 0
 
 
 class Narrow(io.TextIOWrapper):

@@ -300,10 +300,6 @@ async fn every_login_shell_passes_it_on() {
     ];
     for name in ["dash", "bash", "zsh", "ksh", "fish", "tcsh"] {
         let shell = crate::support::program(name);
-        if !shell.is_file() {
-            assert!(name != "bash" && name != "dash");
-            continue;
-        }
         let server = Sshd::start_with(&SshdOptions {
             shell: Some(shell),
             ..SshdOptions::default()
@@ -333,4 +329,66 @@ async fn a_lost_connection_is_an_error_that_names_the_host() {
         .unwrap();
     let error = within(Command::on(&unreachable, "true").output()).await;
     assert!(matches!(error, Err(Error::Connect(_))), "{error:?}");
+}
+
+/// The wrapper in a shell of this name, in a session of its own as sshd has it.
+fn wrapped(shell: &[&str], begin: &str) -> std::process::Child {
+    let lines = include_str!("../../src/command/wrapper.sh").lines();
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let script = format!("{begin};{}", lines.collect::<Vec<_>>().join(" "));
+    std::process::Command::new(crate::support::program("setsid"))
+        .args(["-w", "--"])
+        .arg(crate::support::program(shell[0]))
+        .args(&shell[1..])
+        .args(["-c", &script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn every_posix_shell_runs_the_wrapper() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    for shell in [
+        &["dash"][..],
+        &["bash"],
+        &["bash", "--posix"],
+        &["busybox", "sh"],
+        &["ksh"],
+        &["zsh", "--emulate", "sh"],
+    ] {
+        // Lines first, then an input in pieces, whose bytes are none of the shell's business.
+        let mut child = wrapped(shell, "ec_i=1");
+        let mut stdin = child.stdin.take().unwrap();
+        stdin
+            .write_all(b"export A='it is'\nset -- /bin/sh -c 'echo $A; cat; exit 5'\nec_h=1\n5\nKILL\n7\n\0\nTERM\n0\n")
+            .unwrap();
+        let mut said = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut said).unwrap();
+        assert_eq!(said, b"it is\nKILL\n\0\nTERM\n", "{shell:?}");
+        assert_eq!(child.wait().unwrap().code(), Some(5), "{shell:?}");
+        drop(stdin);
+        for input in ["", "ec_i=1;"] {
+            // A signal by name, then the end of the stream, of which one process takes no notice but for SIGKILL.
+            let line = "trap 'echo heard' INT; (trap '' INT TERM; exec sleep 4721) & echo begun; \
+                        sleep 4722; sleep 4723; true";
+            let begin = format!("ec_h=1;{input}set -- /bin/sh -c \"{line}\"");
+            let mut child = wrapped(shell, &begin);
+            let mut stdin = child.stdin.take().unwrap();
+            let mut stdout = BufReader::new(child.stdout.take().unwrap());
+            let mut said = String::new();
+            stdout.read_line(&mut said).unwrap();
+            until(|| sleeping(4722).then_some(()).ok_or("it has not begun")).await;
+            stdin.write_all(b"INT\n").unwrap();
+            stdout.read_line(&mut said).unwrap();
+            assert_eq!(said, "begun\nheard\n", "{shell:?}");
+            until(|| sleeping(4723).then_some(()).ok_or("it has not gone on")).await;
+            drop((stdin, stdout));
+            for seconds in [4721, 4723] {
+                until_gone(shell[0], seconds).await;
+            }
+            child.wait().unwrap();
+        }
+    }
 }

@@ -12,6 +12,7 @@ import pytest
 from stub_process import CHUNK, HELLO, RUN, Failed, Stub
 from support.interpreters import interpreters
 from support.parts import need
+from test_commands import run_commands
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,6 +148,7 @@ def exercise(stub):
     stub.define("import sys\ndef numbers():\n    yield 1\n")
     generator = stub.call("numbers")
     assert stub.call("next", generator) == 1
+    run_commands(stub)
     stub.exec("sys.stdout.write('x' * 300000 + '\\n')")
     assert len(stub.output) == 300001
     assert stub.call("os.system", "echo from a child") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from .._shipping.functions import By, Function, Portable
 from .executor import Executor
 from .mapping import Run, length_of
 from .report import cluster_error
-from .slots import Slot, original
+from .slots import Scattered, Slot, original
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -193,6 +194,30 @@ class Calls:
                 errors[host] = value.error
         if errors:
             raise cluster_error(errors, results)
+
+    # -- values and commands
+
+    def scatter(self, value: Any) -> Scattered:
+        """Sends a value to every process of every host, once, also to those that join later. What it gives stands for the value in
+        the arguments of calls and maps on the cluster."""
+        scattered = Scattered()
+        number = scattered.number
+        root = self._root
+
+        def send(slot: Slot) -> None:
+            slot.hold(number, value)
+
+        def forget() -> None:
+            if send in root._listeners:
+                root._listeners.remove(send)
+            for slot in self._slots_now(None):
+                slot.drop(number)
+
+        root._listeners.append(send)
+        for slot in self._slots_now(None):
+            send(slot)
+        weakref.finalize(scattered, forget).atexit = False
+        return scattered
 
     # -- one function on many items
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import threading
 import time
 import warnings
@@ -263,6 +265,31 @@ class Cluster(Calls):
         if missing:
             counts = ', '.join('%s: %d' % each for each in missing.items())
             warnings.warn('fewer processes than wanted (%s missing): %s' % (counts, reason), stacklevel=4)
+
+    # -- other libraries
+
+    def joblib(
+        self, trust: bool = False, inner_max_num_threads: int | None = None
+    ) -> contextlib.AbstractContextManager[Any]:
+        """While this lasts, joblib.Parallel and what is built on it, such as scikit-learn, run on the hosts: `with cluster.joblib():`.
+
+        trust: whether results may be of any type, such as fitted estimators; that lets the hosts run code in this program. Without it
+        they are plain values and arrays. inner_max_num_threads: how many threads numerical libraries use in each process.
+
+        Needs joblib and cloudpickle here, and on the hosts the same version of Python with joblib and what the functions import.
+        """
+        backend: Any = importlib.import_module('easycluster.joblib')
+        options = {} if inner_max_num_threads is None else {'inner_max_num_threads': inner_max_num_threads}
+        made: contextlib.AbstractContextManager[Any] = backend.parallel_config(self, trust, **options)
+        return made
+
+    def _versions(self, names: list[str]) -> dict[str, list[str | None]]:
+        """The versions of packages on each host, None for those that it lacks."""
+
+        def send(slot: Slot, done: Any, failed: Any) -> None:
+            slot.ask('versions', (names,), done, failed)
+
+        return self._together(dict(self._sent(send, by_slot=True)), False)
 
     # -- hosts
 

@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +41,17 @@ class Future(futures.Future):  # type: ignore[type-arg]
 class _Work:
     """One call, or a chunk of calls, and where it is."""
 
-    __slots__ = ('future', 'function', 'name', 'args', 'kwargs', 'ticket', 'place', 'lost_on')
+    __slots__ = ('future', 'function', 'name', 'args', 'kwargs', 'ticket', 'place', 'lost_on', 'prepare')
 
-    def __init__(self, function: Portable, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """`name` is the helper that makes the call."""
+    def __init__(
+        self,
+        function: Portable | None,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        prepare: Callable[[Slot], None] | None = None,
+    ) -> None:
+        """`name` is the helper that makes the call. `prepare` is called with a slot in front of sending."""
         self.future = Future()
         self.future._work = self
         self.function = function
@@ -54,6 +61,16 @@ class _Work:
         self.ticket = 0
         self.place: _Place | None = None
         self.lost_on: list[str] = []
+        self.prepare = prepare
+
+    def arguments_at(self, slot: Slot) -> tuple[Any, ...]:
+        """The helper's arguments at a slot, where the function is made known first."""
+        if self.prepare is not None:
+            self.prepare(slot)
+        if self.function is None:
+            return self.args
+        number = slot.number_of(self.function)
+        return (number, *self.args) if self.name == 'chunk' else (number, self.args, self.kwargs)
 
     def interrupt(self) -> bool:
         place = self.place
@@ -218,6 +235,19 @@ class Executor(futures.Executor):
         self._portables[id(fn)] = fn, portable
         return portable
 
+    def submit_pickled(self, data: bytes, as_bytes: bool, prepare: Callable[[Slot], None]) -> Future:
+        """Calls what a pickle of cloudpickle holds; with `as_bytes` the result is a pickle too. `prepare` is called with the slot that
+        gets it, first."""
+        return self._submit(_Work(None, 'pickled', (data, as_bytes), {}, prepare))
+
+    def interrupt_all(self) -> None:
+        """Gives up all calls, whether they wait or run."""
+        with self._lock:
+            waiting = list(self._waiting)
+            running = [work for place in self._places for work in place.works]
+        for work in waiting + running:
+            work.future.interrupt()
+
     def _submit_chunk(self, portable: Portable, chunk: list[tuple[Any, ...]]) -> Future:
         return self._submit(_Work(portable, 'chunk', (chunk,), {}))
 
@@ -250,8 +280,7 @@ class Executor(futures.Executor):
                 continue
             try:
                 slot = place.slot
-                number = slot.number_of(work.function)
-                args = (number, *work.args) if work.name == 'chunk' else (number, work.args, work.kwargs)
+                args = work.arguments_at(slot)
                 work.ticket = slot.ask(work.name, args, (self._completed, work), (self._failed, work))
             except OSError as error:
                 self._lost(place, str(error))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 from .. import _kinds
@@ -15,6 +17,9 @@ from .._responses import RemoteException
 from .._shipping.functions import Portable, Sent, cloudpickle_source, is_large, size_of
 
 _ERROR = _kinds.ERROR
+# The module by whose name arguments refer to values that were sent ahead; `helpers/map_items.py` has the other one.
+_values = ModuleType('easycluster_values')
+sys.modules[_values.__name__] = _values
 _HELPERS = 'helpers/map_items.'
 # So many functions stay known to a process; the oldest are forgotten.
 _KNOWN = 256
@@ -25,6 +30,35 @@ def is_lost(exc: RemoteException) -> bool:
     orig = exc.orig
     # Closed here, it is a plain OSError.
     return isinstance(orig, ConnectionLost) or (type(orig) is OSError and not exc.text)
+
+
+def _value(number: int) -> Any:
+    raise TypeError('a scattered value is an argument of calls on its cluster')
+
+
+_value.__module__ = _values.__name__
+_value.__name__ = _value.__qualname__ = 'value'
+_values.value = _value  # type: ignore[attr-defined]
+
+
+class Scattered:
+    """A value that every process of a cluster has; as an argument of calls there it stands for the value.
+
+    Made by `cluster.scatter()`. The processes forget the value when the last reference to this is gone.
+    """
+
+    __slots__ = ('number', '__weakref__')
+
+    _numbers: Iterator[int] = itertools.count(1)
+
+    def __init__(self) -> None:
+        self.number = next(Scattered._numbers)
+
+    def __reduce__(self) -> Any:
+        return _value, (self.number,)
+
+    def __repr__(self) -> str:
+        return '<Scattered %d>' % self.number
 
 
 class Slot:
@@ -52,18 +86,28 @@ class Slot:
         )
         return number
 
+    @property
+    def python(self) -> tuple[tuple[int, ...], str]:
+        """The version and the implementation of its Python."""
+        info = self.client.server_info or {}
+        return tuple(info['python']), info['implementation']
+
+    def provide_cloudpickle(self) -> None:
+        """Sends cloudpickle, in front of the first pickle that needs it."""
+        if not self._has_cloudpickle:
+            self._has_cloudpickle = True
+            self.ask('provide', (cloudpickle_source(),), _ignore, _ignore)
+
     def number_of(self, function: Portable) -> int:
         """The number by which the process knows a function, which is sent first if need be. Raises TypeError if it cannot be."""
-        info = self.client.server_info or {}
-        sent = function.sent_to(self.host, tuple(info['python']), info['implementation'])
+        sent = function.sent_to(self.host, *self.python)
         with self._lock:
             number = self._known.get(sent)
             if number is not None:
                 return number
             number = next(Slot._numbers)
-            if sent[0] == 'value' and not self._has_cloudpickle:
-                self._has_cloudpickle = True
-                self.ask('provide', (cloudpickle_source(),), _ignore, _ignore)
+            if sent[0] == 'value':
+                self.provide_cloudpickle()
             if is_large(sent):
                 warnings.warn(
                     '%s takes %d bytes, which are sent to each process; pass its data as an argument'
@@ -76,6 +120,18 @@ class Slot:
                 oldest = next(iter(self._known))
                 self.ask('forget', (self._known.pop(oldest),), _ignore, _ignore)
             return number
+
+    def hold(self, number: int, value: Any) -> None:
+        """Sends a value ahead of the calls that use it."""
+        self.ask('hold', (number, value), _ignore, _ignore)
+
+    def drop(self, number: int) -> None:
+        """Has a value that was sent ahead forgotten."""
+        try:
+            self.ask('drop', (number,), _ignore, _ignore)
+        except OSError:
+            # It is lost, and with it the value.
+            pass
 
     def cancel(self, ticket: int) -> None:
         """Gives a call up: dropped if it waits there, interrupted if it runs."""

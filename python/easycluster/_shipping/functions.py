@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import sys
 import sysconfig
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Literal, Union
 
@@ -21,9 +23,11 @@ Function = Union[str, Callable[..., Any]]
 _WAYS = ('auto', 'name', 'source', 'value')
 # From this size on a function by value is told about: it holds data that would better be an argument.
 _LARGE = 1 << 20
+# What is pickled by value is known to cloudpickle as a whole, and not to each of its pickles.
+_registering = threading.RLock()
 
 
-def _cloudpickle() -> ModuleType | None:
+def find_cloudpickle() -> ModuleType | None:
     """The package that pickles functions by value, if it is installed."""
     try:
         return __import__('cloudpickle')
@@ -75,6 +79,21 @@ def _is_own(module: Any) -> bool:
     if not isinstance(module, ModuleType) or not isinstance(file, str) or not file.endswith('.py'):
         return False
     return module.__name__ != '__main__' and not file.startswith(_installed_folders())
+
+
+@contextlib.contextmanager
+def own_modules_by_value(cloudpickle: Any) -> Iterator[None]:
+    """While this lasts, cloudpickle takes functions and classes of this program's modules by value: other machines do not have
+    those modules."""
+    with _registering:
+        own = [module for module in list(sys.modules.values()) if _is_own(module)]
+        for module in own:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in own:
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 def _uses_data(func: FunctionType) -> list[str]:
@@ -129,20 +148,14 @@ class Portable:
     def _by_value(self) -> Sent:
         if isinstance(self.func, str):
             raise TypeError('it is given by its name')
-        cloudpickle = _cloudpickle()
+        cloudpickle = find_cloudpickle()
         if cloudpickle is None:
             raise TypeError('cloudpickle is not installed here (pip install cloudpickle)')
-        own = [module for module in list(sys.modules.values()) if _is_own(module)]
-        for module in own:
-            # Else it would pickle names of modules that other machines do not have.
-            cloudpickle.register_pickle_by_value(module)
         try:
-            return 'value', cloudpickle.dumps(self.func)
+            with own_modules_by_value(cloudpickle):
+                return 'value', cloudpickle.dumps(self.func)
         except Exception as error:
             raise TypeError('cloudpickle cannot pickle it: %s' % error) from error
-        finally:
-            for module in own:
-                cloudpickle.unregister_pickle_by_value(module)
 
     def _ways(self) -> list[str]:
         if self.by != 'auto':
@@ -161,14 +174,14 @@ class Portable:
         for way in self._ways():
             try:
                 if way == 'value':
-                    _check_same(host, python, implementation)
+                    check_same(host, python, implementation)
                 return self._way(way)
             except TypeError as error:
                 reasons.append('by %s: %s' % (way, error))
         raise TypeError('%s cannot be sent to %s: %s' % (self.name, host, '; '.join(reasons)))
 
 
-def _check_same(host: str, python: tuple[int, ...], implementation: str) -> None:
+def check_same(host: str, python: tuple[int, ...], implementation: str) -> None:
     """Refuses code by value for another Python than this one, which it could end."""
     ours = sys.version_info[:2]
     if tuple(python[:2]) != ours or implementation.lower() != sys.implementation.name:
@@ -191,7 +204,7 @@ def is_large(sent: Sent) -> bool:
 
 def cloudpickle_source() -> str:
     """The source of cloudpickle, which machines need that get functions by value."""
-    package = _cloudpickle()
+    package = find_cloudpickle()
     file = None if package is None else sys.modules[package.__name__ + '.cloudpickle'].__file__
     if file is None:
         raise TypeError('cloudpickle is not installed here')

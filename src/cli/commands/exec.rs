@@ -96,7 +96,7 @@ pub(crate) fn run(
     specs: Vec<String>,
 ) -> Result<i32, Failure> {
     let (environment, secrets): (Environment, _) = program.environment()?;
-    let targets = hosts.targets(&specs)?;
+    let targets = many.report.wanted(hosts.targets(&specs)?)?;
     let taken = taken.or_else(|| taken_by_hosts(hosts));
     program.stdin.check(targets.len(), taken)?;
     let shell = Arc::new(Shell {

@@ -12,7 +12,7 @@ use crate::cli::terminal::hosts::Target;
 use crate::cli::terminal::printer::Printer;
 use crate::connection::{ConnectOptions, OutputSink};
 use crate::transport::Prompter;
-use crate::{Client, Error, Retry};
+use crate::{Client, Error, Retry, Stage};
 
 /// How long interrupted work may take to clean up.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -45,6 +45,11 @@ impl Host {
         options.transport.prompter = self.target.prompter(self.prompter.clone());
         options.transport.observer = Some(self.printer.observer(self.number));
         options
+    }
+
+    /// Tells whoever watches that what is run there has begun, where no connection of a client says so.
+    pub(crate) fn at_work(&self) {
+        self.printer.reached(self.number, Stage::Stub);
     }
 
     /// Returns when the command is to stop, and at once where it already is.

@@ -63,7 +63,6 @@ where
     W: Fn(Host) -> F + Send + Sync + 'static,
     F: Future<Output = Outcome> + Send + 'static,
 {
-    let targets = options.report.wanted(targets)?;
     let labels = labels(&targets);
     let format = options.format(&labels);
     let screen = Screen::new();

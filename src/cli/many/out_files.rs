@@ -1,6 +1,6 @@
 //! `--out DIR`: what each host prints, in files of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,11 +12,16 @@ use crate::cli::terminal::printer::{Report, View};
 /// The longest name of a file, without what is added to it; every file system takes it.
 const LONGEST_NAME: usize = 200;
 
+/// The most files that are open at a time, so that connections find file descriptors too.
+const MOST_OPEN: usize = 64;
+
 /// Writes the bytes of each host to `HOST.stdout` and `HOST.stderr`.
 pub(super) struct OutFiles {
     folder: Folder,
     names: Vec<String>,
     open: HashMap<(usize, Stream), File>,
+    /// Those that have been opened before, which are not emptied again.
+    begun: HashSet<(usize, Stream)>,
 }
 
 impl OutFiles {
@@ -36,17 +41,32 @@ impl OutFiles {
             folder,
             names: labels.iter().map(|label| file_name(label)).collect(),
             open: HashMap::new(),
+            begun: HashSet::new(),
         })
     }
 
     fn file(&mut self, host: usize, stream: Stream) -> io::Result<&mut File> {
-        let name = format!("{}.{}", self.names[host], stream.name());
-        match self.open.entry((host, stream)) {
-            std::collections::hash_map::Entry::Occupied(file) => Ok(file.into_mut()),
-            std::collections::hash_map::Entry::Vacant(place) => {
-                Ok(place.insert(self.folder.create(&name)?))
+        let key = (host, stream);
+        if !self.open.contains_key(&key) {
+            if self.open.len() >= MOST_OPEN {
+                self.open.clear();
             }
+            let name = format!("{}.{}", self.names[host], stream.name());
+            let first = self.begun.insert(key);
+            let made = self.folder.create(&name, first).or_else(|error| {
+                // Those of other hosts may be what there are too many of; they are opened again when they are wanted.
+                if self.open.is_empty() {
+                    return Err(error);
+                }
+                self.open.clear();
+                self.folder.create(&name, first)
+            });
+            let made = made.map_err(|error| named(&error, &self.folder.path.join(&name)))?;
+            self.open.insert(key, made);
         }
+        self.open
+            .get_mut(&key)
+            .ok_or(io::ErrorKind::NotFound.into())
     }
 }
 
@@ -102,22 +122,25 @@ impl Folder {
         })
     }
 
-    /// Makes the file, or empties the one that is there. A link or a pipe of that name is not followed.
+    /// Makes the file, or opens the one that is there to write at its end; `first` empties it. A link or a pipe of that name is not followed.
     #[cfg(unix)]
-    fn create(&self, name: &str) -> io::Result<File> {
+    fn create(&self, name: &str, first: bool) -> io::Result<File> {
         use rustix::fs::{FileType, Mode, OFlags};
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let make = || {
-            let handle = rustix::fs::openat(&self.handle, name, flags, Mode::from(0o666))?;
-            let file = FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode);
-            if file != FileType::RegularFile {
-                return Err(io::Error::other("it is there and is not a file"));
-            }
+        let flags = OFlags::WRONLY
+            | OFlags::CREATE
+            | OFlags::APPEND
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::CLOEXEC;
+        let handle = rustix::fs::openat(&self.handle, name, flags, Mode::from(0o666))?;
+        let file = FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode);
+        if file != FileType::RegularFile {
+            return Err(io::Error::other("it is there and is not a file"));
+        }
+        if first {
             rustix::fs::ftruncate(&handle, 0)?;
-            Ok(File::from(handle))
-        };
-        make().map_err(|error| named(&error, &self.path.join(name)))
+        }
+        Ok(File::from(handle))
     }
 
     #[cfg(not(unix))]
@@ -128,9 +151,15 @@ impl Folder {
     }
 
     #[cfg(not(unix))]
-    fn create(&self, name: &str) -> io::Result<File> {
-        let path = self.path.join(name);
-        File::create(&path).map_err(|error| named(&error, &path))
+    fn create(&self, name: &str, first: bool) -> io::Result<File> {
+        let mut options = File::options();
+        // Windows takes one or the other.
+        if first {
+            options.write(true).truncate(true);
+        } else {
+            options.append(true);
+        }
+        options.create(true).open(self.path.join(name))
     }
 }
 
@@ -159,6 +188,27 @@ fn file_name(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::file_name;
+
+    #[test]
+    fn more_files_than_may_be_open_are_written_whole() {
+        use super::{MOST_OPEN, OutFiles, Stream, View};
+        let folder = tempfile::tempdir().expect("folder");
+        let count = 2 * MOST_OPEN;
+        let labels: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+        std::fs::write(folder.path().join("0.stdout"), "old").expect("written");
+        let mut files = OutFiles::prepare(folder.path(), &labels).expect("prepared");
+        for part in ["one ", "two"] {
+            for host in 0..count {
+                let written = files.output(host, Stream::Stdout, part.as_bytes());
+                written.expect("written");
+                assert!(files.open.len() <= MOST_OPEN);
+            }
+        }
+        for label in labels {
+            let text = std::fs::read_to_string(folder.path().join(format!("{label}.stdout")));
+            assert_eq!(text.expect("there"), "one two", "{label}");
+        }
+    }
 
     #[test]
     fn names_of_files_lead_nowhere_else_and_differ() {

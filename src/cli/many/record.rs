@@ -49,7 +49,8 @@ impl Record {
     pub(super) fn new(labels: &[String]) -> Record {
         Record {
             labels: labels.to_vec(),
-            file: None,
+            // While there still are file descriptors; where it fails, it is said when there is something to keep.
+            file: tempfile::tempfile().ok(),
             length: 0,
             hosts: labels.iter().map(|_| Kept::default()).collect(),
         }

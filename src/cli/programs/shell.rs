@@ -68,6 +68,7 @@ impl Shell {
             Ok(running) => running,
             Err(error) => return Outcome::Failed(error),
         };
+        host.at_work();
         let input = running.take_input();
         let feed = async {
             if let Some(input) = input {

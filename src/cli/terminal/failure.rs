@@ -53,14 +53,6 @@ impl Failure {
         self
     }
 
-    /// The same, which is about this line of a file.
-    pub(crate) fn at(mut self, place: Option<&str>) -> Self {
-        if let Some(place) = place {
-            self.message = format!("{place}: {}", self.message);
-        }
-        self
-    }
-
     /// Prints it to stderr and gives the exit code.
     pub(crate) fn report(self) -> i32 {
         print_error(&self.message, self.hint.as_deref());

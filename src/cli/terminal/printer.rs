@@ -176,6 +176,11 @@ impl Printer {
         let _ = self.items.send(Item::Again(host, error, wait));
     }
 
+    /// Tells that the connection to a host has come to the end of a stage.
+    pub(crate) fn reached(&self, host: usize, stage: Stage) {
+        let _ = self.items.send(Item::Reached(host, stage));
+    }
+
     /// Hears of the stages of the connection to a host.
     pub(crate) fn observer(&self, host: usize) -> StageObserver {
         let items = self.items.clone();

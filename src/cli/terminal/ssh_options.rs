@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::terminal::failure::Failure;
-use crate::spec::{ConnectionSpec, Transport, expand_home};
+use crate::spec::{ConnectionSpec, Transport, expand_home, key_variable};
 use crate::transport::ssh::check_keyword;
 
 /// How to connect to hosts that do not say it themselves.
@@ -16,10 +16,12 @@ pub(crate) struct SshOptions {
     #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// A private key file to log in with, before others
-    #[arg(short, long = "identity", value_name = "FILE")]
+    ///
+    /// `env:NAME` takes the key from the environment variable NAME, as it is or in base64, and writes it to no file.
+    #[arg(short, long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     /// The hosts to go through: [user@]host[:port], with commas between
-    #[arg(short = 'J', long = "jump", value_name = "HOST", value_parser = jump)]
+    #[arg(short = 'J', long, value_name = "HOST", value_parser = jump_hosts)]
     jump: Option<String>,
     /// A keyword of ssh_config and its value
     ///
@@ -34,8 +36,9 @@ fn user(text: &str) -> Result<String, String> {
         .map_err(|error| error.reason().to_owned())
 }
 
-fn jump(text: &str) -> Result<String, String> {
-    let spec = ConnectionSpec::default().with_option("jump", text);
+fn jump_hosts(text: &str) -> Result<String, String> {
+    let spec = format!("u@h:jump={}", text.replace(':', "\\:"));
+    let spec = ConnectionSpec::parse(&spec);
     spec.map(|_| text.to_owned())
         .map_err(|error| error.reason().to_owned())
 }
@@ -105,6 +108,13 @@ impl SshOptions {
 fn check_key(path: &Path) -> Result<(), Failure> {
     if path == Path::new("none") {
         return Ok(());
+    }
+    if let Some(name) = key_variable(path) {
+        return match std::env::var_os(name) {
+            Some(_) => Ok(()),
+            None => Err(Failure::usage(format!("-i: the environment variable {name} is not set"))
+                .with_hint("-i env:NAME takes a private key from the variable NAME, as it is or in base64")),
+        };
     }
     let shown = path.display();
     let bytes = std::fs::read(expand_home(path)).map_err(|error| {

@@ -195,7 +195,7 @@ async fn exchange_keys(
             Ok((handle, shared))
         }
         Err(HandlerError::HostKey(error)) => Err(*error),
-        Err(HandlerError::Flood(what)) => Err(stages.error(Stage::KeyExchange, what)),
+        Err(HandlerError::Misbehaves(what)) => Err(stages.error(Stage::KeyExchange, what)),
         Err(HandlerError::Russh(error)) => {
             let hint = exchange_hint(settings, &error);
             let closed = is_closed(&error);

@@ -21,6 +21,9 @@ const BANNER_KEPT: usize = 4096;
 /// A server that opens more channels than this, all of them refused, means no good.
 const REFUSED_CHANNELS: u32 = 100;
 
+/// So many announcements of host keys are taken.
+const ANNOUNCEMENTS: u32 = 100;
+
 /// The reason given if neither side gave one.
 pub(crate) const ENDED: &str = "the connection ended";
 
@@ -29,8 +32,8 @@ pub(crate) const ENDED: &str = "the connection ended";
 pub(crate) enum HandlerError {
     /// We refused the server's key; the error is ready for the user.
     HostKey(Box<ConnectError>),
-    /// The server keeps sending what it was not asked for.
-    Flood(&'static str),
+    /// The server does what no well-meaning server does.
+    Misbehaves(&'static str),
     /// russh's own error.
     Russh(russh::Error),
 }
@@ -162,6 +165,10 @@ pub(crate) struct ClientHandler {
     shared: Arc<Shared>,
     check: HostKeyCheck,
     refused_channels: u32,
+    /// How often it has announced its host keys.
+    announcements: u32,
+    /// The type of the host key that the first exchange was signed with.
+    key_type: Option<String>,
 }
 
 impl ClientHandler {
@@ -172,6 +179,8 @@ impl ClientHandler {
                 shared: Arc::clone(&shared),
                 check,
                 refused_channels: 0,
+                announcements: 0,
+                key_type: None,
             },
             shared,
         )
@@ -197,7 +206,7 @@ impl ClientHandler {
             .await;
         self.refused_channels += 1;
         if self.refused_channels > REFUSED_CHANNELS {
-            return Err(HandlerError::Flood(
+            return Err(HandlerError::Misbehaves(
                 "it opens channels that were not asked for",
             ));
         }
@@ -234,12 +243,28 @@ impl Handler for ClientHandler {
         names: &russh::Names,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.shared.lock().negotiated = format!(
-            "{}, {}, {}",
-            names.kex.as_ref(),
-            names.key,
-            names.cipher.as_ref()
-        );
+        // Of the key that a renewal is signed with, russh tells no more than its type (docs/upstream-russh.md).
+        let key_type = names.key.to_string();
+        if *self.key_type.get_or_insert_with(|| key_type.clone()) != key_type {
+            return Err(HandlerError::Misbehaves(
+                "it shows a host key of another type where keys are renewed",
+            ));
+        }
+        let (kex, cipher) = (names.kex.as_ref(), names.cipher.as_ref());
+        self.shared.lock().negotiated = format!("{kex}, {key_type}, {cipher}");
+        Ok(())
+    }
+
+    async fn openssh_ext_host_keys_announced(
+        &mut self,
+        _: Vec<russh::keys::PublicKey>,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // Once is usual, and each costs the parsing of all of its keys.
+        self.announcements += 1;
+        if self.announcements > ANNOUNCEMENTS {
+            return Err(HandlerError::Misbehaves("it goes on announcing host keys"));
+        }
         Ok(())
     }
 
@@ -458,7 +483,7 @@ impl Handler for ClientHandler {
                 )
             }
             DisconnectReason::Error(HandlerError::Russh(error)) => describe(error),
-            DisconnectReason::Error(HandlerError::Flood(what)) => {
+            DisconnectReason::Error(HandlerError::Misbehaves(what)) => {
                 format!("the connection was cut off: the server misbehaves, {what}")
             }
             DisconnectReason::Error(HandlerError::HostKey(error)) => error.message.clone(),

@@ -42,7 +42,7 @@ async fn a_command_runs_on_every_host() {
     );
     let output = easycluster(&["exec", &web1, &web2, "--", "exit 3"]).await;
     assert_eq!(output.code, Some(1));
-    let ended = "2 of 2 hosts failed: web1 (exit status 3), web2 (exit status 3)";
+    let ended = "web[1-2]: exit status 3 (2 hosts)";
     assert!(output.stderr.contains(ended), "{}", output.stderr);
     scene.end().await;
 }

@@ -334,3 +334,21 @@ async fn man_pages_are_written_for_every_subcommand() {
         "{run}"
     );
 }
+
+#[tokio::test]
+async fn no_color_is_obeyed() {
+    let with = |variables: &[(&str, &str)]| {
+        let mut command = program(&["hosts", "h[3-1]"]);
+        command.envs(variables.iter().copied());
+        said(command.spawn().expect("starts"))
+    };
+    let coloured = with(&[("CLICOLOR_FORCE", "1")]).await.stderr;
+    assert!(coloured.contains('\u{1b}'), "{coloured:?}");
+    let plain = with(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")])
+        .await
+        .stderr;
+    assert!(
+        !plain.contains('\u{1b}') && plain.contains("runs backwards"),
+        "{plain:?}"
+    );
+}

@@ -367,3 +367,60 @@ while not os.path.exists(sys.argv[1]):
     assert!(status.expect("in time").expect("ended").success());
     scene.end().await;
 }
+
+/// Shell commands are shown as Python programs are.
+#[tokio::test]
+async fn shell_commands_have_the_same_end() {
+    let scene = Scene::new().await;
+    let (web1, web2) = (scene.spec("web1"), scene.spec("web2"));
+    let (failed, out) = (path(&scene, "failed"), path(&scene, "out"));
+    let options = ["--gather", "--failed-to", &failed, "--out", &out];
+    let exec = [&["exec", &web1, &web2], &options[..]].concat();
+    let output =
+        easycluster(&[&exec[..], &["--", "echo one; echo two >&2; exit 3"]].concat()).await;
+    assert_eq!(output.code, Some(1));
+    assert!(
+        output
+            .stdout
+            .contains("\nweb[1-2] (2 hosts): exit status 3\n---------------\none\n"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output.stderr.contains("web[1-2] ! two\n")
+            && output
+                .stderr
+                .contains("error: web[1-2]: exit status 3 (2 hosts)\n"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(
+        std::fs::read_to_string(&failed).expect("there"),
+        "web1\nweb2\n"
+    );
+    let file = std::path::Path::new(&out).join("web2.stderr");
+    assert_eq!(std::fs::read_to_string(file).expect("there"), "two\n");
+    // Who is tried again counts anew.
+    let again = [
+        "exec",
+        &web1,
+        &web2,
+        "-q",
+        "--retry-from",
+        &failed,
+        "--no-prefix",
+        "-j",
+        "1",
+    ];
+    std::fs::write(&failed, "web2\n").expect("written");
+    let count = [
+        "--",
+        "echo $EASYCLUSTER_HOST $EASYCLUSTER_NUMBER $EASYCLUSTER_COUNT",
+    ];
+    let output = easycluster(&[&again[..], &count].concat()).await;
+    assert_eq!(
+        (output.stdout.as_str(), output.code),
+        ("web2 0 1\n", Some(0))
+    );
+    scene.end().await;
+}

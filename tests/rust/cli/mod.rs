@@ -1,5 +1,7 @@
 //! The program as a user runs it: arguments in; stdout, stderr and exit code out; nothing left behind.
 
+mod at_scale;
+mod ci_keys;
 mod ci_page;
 mod demo;
 mod embedded_sshd;

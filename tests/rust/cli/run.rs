@@ -201,7 +201,10 @@ async fn json_has_a_line_for_each_line_and_for_each_end() {
 async fn hosts_come_from_a_file_and_equal_ones_get_numbers() {
     let scene = Scene::new().await;
     let spec = scene.spec("web");
-    let hosts = scene.file("hosts", &format!("# all\n{spec}\n\n{spec}\n"));
+    let hosts = scene.file(
+        "hosts",
+        &format!("# all\n{spec}\n\n{spec}\n{spec}:compress=yes\n"),
+    );
     let output = easycluster(&[
         "run",
         "-f",
@@ -214,6 +217,8 @@ async fn hosts_come_from_a_file_and_equal_ones_get_numbers() {
     .await;
     assert_eq!(output.sorted_stdout(), ["web   | 1", "web#2 | 1"]);
     assert_eq!(output.code, Some(0));
+    let twice = "line 4: web is named more than once, and counts once";
+    assert!(output.stderr.contains(twice), "{}", output.stderr);
     scene.end().await;
 }
 

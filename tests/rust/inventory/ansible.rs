@@ -133,6 +133,15 @@ const PATTERNS: &[&str] = &[
     "web1:2200",
 ];
 
+/// A group to be below another: seldom one that leads back.
+fn below(dice: &mut Dice, group: &str) -> &'static str {
+    let place = GROUPS.iter().position(|known| *known == group).unwrap_or(0);
+    match GROUPS.get(place + 1..).filter(|rest| !rest.is_empty()) {
+        Some(rest) if !dice.one_in(60) => dice.pick(rest),
+        _ => GROUPS[GROUPS.len() - 1],
+    }
+}
+
 fn ini(dice: &mut Dice) -> String {
     let mut text = String::new();
     let host = |dice: &mut Dice, text: &mut String| {
@@ -167,7 +176,7 @@ fn ini(dice: &mut Dice) -> String {
                 for _ in 0..dice.roll(3) {
                     text.push_str(&format!(
                         "{}{}\n",
-                        dice.pick(GROUPS),
+                        below(dice, group),
                         dice.pick(&["", "", " # note"])
                     ));
                 }
@@ -208,7 +217,7 @@ fn yaml_variables(dice: &mut Dice, indent: usize, text: &mut String) {
     }
 }
 
-fn yaml_group(dice: &mut Dice, indent: usize, depth: usize, text: &mut String) {
+fn yaml_group(dice: &mut Dice, name: &str, indent: usize, depth: usize, text: &mut String) {
     if dice.one_in(3) {
         text.push_str(&format!("{:indent$}vars:\n", ""));
         yaml_variables(dice, indent + 2, text);
@@ -231,10 +240,14 @@ fn yaml_group(dice: &mut Dice, indent: usize, depth: usize, text: &mut String) {
         text.push_str(&format!("{:indent$}children:\n", ""));
         let mut seen = BTreeSet::new();
         for _ in 0..dice.roll(4) {
-            let group = dice.pick(GROUPS);
-            if seen.insert(group) {
+            let group = if name == "all" {
+                dice.pick(GROUPS)
+            } else {
+                below(dice, name)
+            };
+            if group != name && seen.insert(group) {
                 text.push_str(&format!("{:1$}{group}:\n", "", indent + 2));
-                yaml_group(dice, indent + 4, depth - 1, text);
+                yaml_group(dice, group, indent + 4, depth - 1, text);
             }
         }
     }
@@ -244,11 +257,11 @@ fn yaml(dice: &mut Dice) -> String {
     let mut text = String::from(
         "---\nx_anchors:\n  vars:\n    a: &shared [1, two]\n    b: &map {x: 1, z: 0}\nall:\n",
     );
-    yaml_group(dice, 2, 3, &mut text);
+    yaml_group(dice, "all", 2, 3, &mut text);
     if dice.one_in(3) {
         let group = dice.pick(GROUPS);
         text.push_str(&format!("{group}:\n"));
-        yaml_group(dice, 2, 1, &mut text);
+        yaml_group(dice, group, 2, 1, &mut text);
     }
     text
 }
@@ -421,10 +434,10 @@ fn compare(kind: &str, count: usize, seed: u64, make: fn(&mut Dice) -> String) {
         }
     }
     assert!(
-        good * 10 > count * 7,
+        good * 10 > count * 6,
         "only {good} of {count} were inventories"
     );
-    assert!(chosen > count, "only {chosen} patterns chose hosts");
+    assert!(chosen * 2 > count, "only {chosen} patterns chose hosts");
 }
 
 #[test]

@@ -222,8 +222,8 @@ fn lists_of_specs_have_groups_and_ranges() {
         "me@web1:2222",
         "me@web2:2222",
         "db1:ssh=yes:rpython=python3 -X utf8",
-        "web9:ssh=yes",
         ":local",
+        "web9:ssh=yes",
     ];
     assert_eq!(specs, expected);
     let select = |pattern: &str| -> Vec<String> {

@@ -155,7 +155,11 @@ fn lines_with(words: &[&str], owner: &str, spelt_alike: &[&str]) -> Vec<String> 
 #[test]
 fn one_module_starts_processes() {
     let words = ["Command::new(", "process_group(", "kill_process_group"];
-    let found = lines_with(&words, "process", &["clap::Command::new("]);
+    let found = lines_with(
+        &words,
+        "process",
+        &["clap::Command::new(", "RunningCommand::new("],
+    );
     assert_none("started outside of process", found);
 }
 

@@ -47,8 +47,8 @@ terminal is shown as text, unless --raw passes it on.
 --json prints objects of two kinds, one a line:
   {\"event\": \"output\", \"host\", \"stream\": \"stdout\" or \"stderr\", \"line\"}
   {\"event\": \"end\", \"host\", \"status\", \"exit_status\", \"seconds\", \"error\",
-   \"hint\", \"stack\"}, status being ok, failed, timeout, unreachable, lost or
-   interrupted
+   \"hint\", \"stack\"}, status being ok, failed, timeout, unreachable, lost,
+   interrupted or skipped
 
 Exit status:
   0    the program ended well on every host
@@ -119,6 +119,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     };
     let (environment, secrets) = options.environment()?;
     let targets = arguments.hosts.targets(&specs)?;
+    let targets = arguments.many.report.wanted(targets)?;
     let taken = exec::taken_by_hosts(&arguments.hosts).or_else(|| taken(&program.filename));
     options.stdin.check(targets.len(), taken)?;
     let job = Arc::new(Job {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use russh::keys::{Error as KeyError, PrivateKey, decode_secret_key};
 
 use crate::transport::asker::Asker;
+use crate::transport::ssh::auth::key_text;
 use crate::transport::ssh::auth::pem::{Fault, decrypt, unread_cipher};
 
 /// How long a refused passphrase is not asked for again, so that many hosts at once ask once.
@@ -66,7 +67,7 @@ impl KeyStore {
 
 async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = key_text::read(path).map_err(|error| error.to_string())?;
     match decode_secret_key(&text, None) {
         Ok(key) => return Ok(key),
         Err(error) if !encrypted(&text, &error) => {

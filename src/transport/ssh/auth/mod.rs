@@ -3,6 +3,7 @@
 mod agent;
 pub(crate) mod identity;
 pub(crate) mod key_store;
+mod key_text;
 mod pem;
 mod questions;
 mod signer;
@@ -399,6 +400,11 @@ impl Attempt<'_> {
         });
         let hint = if notes.iter().any(|note| note.ends_with("chmod 600 it")) {
             "a private key that others may read is not used: chmod 600 it"
+        } else if notes
+            .iter()
+            .any(|note| note.contains("the environment variable"))
+        {
+            "identity=env:NAME takes a private key from the variable NAME, as it is or in base64: set it, in CI as a secret of the job"
         } else if notes.iter().any(|note| note.contains("No such file")) {
             "a key file that is named is not there: correct IdentityFile in your ssh_config, or the spec's identity"
         } else if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
