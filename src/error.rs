@@ -27,6 +27,8 @@ pub enum Stage {
     Authentication,
     /// Opening the channel and starting the command on it.
     Channel,
+    /// Becoming another user, or getting into a container or a machine behind: the steps of `then` and `become`.
+    Escalation,
     /// Finding and starting a Python interpreter on the other machine.
     Interpreter,
     /// Starting the stub under that interpreter.
@@ -43,6 +45,7 @@ impl fmt::Display for Stage {
             Stage::HostKey => "host key",
             Stage::Authentication => "authentication",
             Stage::Channel => "channel",
+            Stage::Escalation => "escalation",
             Stage::Interpreter => "interpreter",
             Stage::Stub => "stub",
         })
@@ -69,6 +72,8 @@ pub struct ConnectError {
     pub refused: bool,
     /// Whether the server refused one more session on this connection, so that a new one may do.
     pub session_refused: bool,
+    /// Whether the reason may pass by itself; see [`is_temporary`](Self::is_temporary).
+    pub(crate) temporary: bool,
 }
 
 impl ConnectError {
@@ -83,6 +88,7 @@ impl ConnectError {
             timed_out: false,
             refused: false,
             session_refused: false,
+            temporary: false,
         }
     }
 
@@ -91,6 +97,25 @@ impl ConnectError {
         let mut error = Self::new(host, stage, format!("no answer within {}", seconds(limit)));
         error.timed_out = true;
         error
+    }
+
+    /// Marks a reason that may pass by itself.
+    #[must_use]
+    pub(crate) fn passing(mut self, temporary: bool) -> Self {
+        self.temporary = temporary;
+        self
+    }
+
+    /// Whether the same attempt may succeed a little later: the name server or the network failed, or the server was too busy
+    /// to take the connection or the session.
+    ///
+    /// Never true from the host key on, where each attempt may count: a refused key or password is not tried twice.
+    pub fn is_temporary(&self) -> bool {
+        match self.stage {
+            Stage::Connect | Stage::Channel => true,
+            Stage::Resolve | Stage::KeyExchange => self.timed_out || self.temporary,
+            _ => false,
+        }
     }
 
     /// Adds what the user can do next.
@@ -130,12 +155,12 @@ impl std::error::Error for ConnectError {}
 /// What a message shows of a long output: the last lines, where reasons stand, behind a sign that there was more.
 fn ending(output: &str) -> String {
     const LINES: usize = 12;
-    const LETTERS: usize = 1500;
+    const CHARACTERS: usize = 1500;
     let lines = output.rmatch_indices('\n').nth(LINES - 1);
-    let letters = output.char_indices().rev().nth(LETTERS - 1);
+    let characters = output.char_indices().rev().nth(CHARACTERS - 1);
     let begin = lines
         .map_or(0, |(at, _)| at + 1)
-        .max(letters.map_or(0, |(at, _)| at));
+        .max(characters.map_or(0, |(at, _)| at));
     match output.get(begin..) {
         Some(end) if begin > 0 => format!("\u{2026}{end}"),
         _ => output.to_owned(),
@@ -166,10 +191,7 @@ impl RemoteError {
     /// Reads an ERROR's payload (ME-6).
     pub(crate) fn decode(host: &str, payload: &Segments) -> Result<RemoteError, pickle::Error> {
         let fields = Document::read(payload)?.decode_readable()?;
-        let text = |key: &str| {
-            let text = fields.get(key).and_then(Plain::as_str);
-            printable(text.unwrap_or_default())
-        };
+        let text = |key: &str| printable(&fields.text(key));
         let items = |key: &str| fields.get(key).and_then(Plain::as_slice);
         let lines = items("traceback").unwrap_or_default().iter();
         Ok(RemoteError {
@@ -314,6 +336,11 @@ impl Error {
         }
     }
 
+    /// Whether no connection was established for a reason that may pass; see [`ConnectError::is_temporary`].
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Error::Connect(error) if error.is_temporary())
+    }
+
     /// The remote traceback or stack, if there is one.
     pub fn traceback(&self) -> &[String] {
         match self {
@@ -334,13 +361,13 @@ mod tests {
     use super::{ConnectError, Stage};
 
     fn shown(output: &str) -> String {
-        let error = ConnectError::new("web1", Stage::Interpreter, "nothing came up");
+        let error = ConnectError::new("web1", Stage::Interpreter, "nothing answered");
         error.with_output(output.as_bytes()).to_string()
     }
 
     #[test]
     fn of_a_long_output_a_message_shows_the_end() {
-        let begin = "web1: interpreter: nothing came up; the other side printed: ";
+        let begin = "web1: interpreter: nothing answered; the other side printed: ";
         let twelve = (1..=12)
             .map(|n| n.to_string())
             .collect::<Vec<_>>()

@@ -124,7 +124,7 @@ impl fmt::Display for KeyWarning {
                 let path = path.display();
                 write!(
                     f,
-                    "key file {path} is open to other users (mode {mode:04o}); run: chmod 600 {path}"
+                    "the file {path} is open to other users (mode {mode:04o}); run: chmod 600 {path}"
                 )
             }
         }
@@ -160,16 +160,8 @@ pub enum KeyError {
 /// Where the file cannot be read or holds no key. Loose permissions are a warning beside the key.
 pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
     let read_error = |error| KeyError::Read(path.to_path_buf(), error);
-    let file = File::open(path).map_err(read_error)?;
-    let warnings = permission_warning(path, &file)
-        .map_err(read_error)?
-        .into_iter()
-        .collect();
-
-    let mut line = Vec::new();
-    BufReader::new(file.take(MAX_LINE + 1))
-        .read_until(b'\n', &mut line)
-        .map_err(read_error)?;
+    let (line, warning) = first_line(path).map_err(read_error)?;
+    let warnings = warning.into_iter().collect();
     let no_key_file = || KeyError::NoKeyFile(path.to_path_buf());
     if line.len() as u64 > MAX_LINE {
         return Err(no_key_file());
@@ -181,6 +173,28 @@ pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
             warnings,
             ..loaded?
         }),
+    }
+}
+
+/// The first line of a file, at most one byte longer than a line may be, and what its owner ought to hear.
+fn first_line(path: &Path) -> io::Result<(Vec<u8>, Option<KeyWarning>)> {
+    let file = File::open(path)?;
+    let warning = permission_warning(path, &file)?;
+    let mut line = Vec::new();
+    BufReader::new(file.take(MAX_LINE + 1)).read_until(b'\n', &mut line)?;
+    Ok((line, warning))
+}
+
+/// The password in the first line of a file. Loose permissions are a warning beside it.
+#[cfg(feature = "cli")]
+pub(crate) fn read_password_file(path: &Path) -> io::Result<(String, Option<KeyWarning>)> {
+    let (line, warning) = first_line(path)?;
+    let text = String::from_utf8(line).map_err(|_| io::Error::other("it is not text"))?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    match text.len() as u64 {
+        0 => Err(io::Error::other("its first line is empty")),
+        length if length > MAX_LINE => Err(io::Error::other("its first line is too long")),
+        _ => Ok((text.to_owned(), warning)),
     }
 }
 

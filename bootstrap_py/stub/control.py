@@ -77,6 +77,7 @@ def interrupt(worker, request):
                 worker.deferred = False
                 set_exception(worker, KeyboardInterrupt)
             worker.cancelling = 2
+    load('descendants').watch(worker, request)
     if worker.machine.output:
         # It may be waiting there for the client to take what it prints.
         worker.machine.output.credit(0)
@@ -104,6 +105,7 @@ def set_exception(worker, kind):
 
 def close(machine):
     """Begins the orderly end (ME-15): drops what is queued and interrupts what runs."""
+    load('ending').begin(machine)
     for worker in list(machine.alive):
         if worker.running:
             interrupt(worker, worker.running)

@@ -40,6 +40,11 @@ class Root(object):
             first = native(name).split('.')[0]
             setattr(self.machine.module, first, sys.modules[first])
 
+    def keep(self, kind, content):
+        """Does a request whose result stays here (ME-30)."""
+        value = load('requests').do(self.machine, kind, content)
+        return value if value is None else load('writing').Kept(value)
+
     def call(self, name, args, kwargs={}):
         """Calls a global by its dotted name."""
         return load('calls').call(self.machine, name, args, kwargs)

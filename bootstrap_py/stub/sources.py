@@ -18,6 +18,22 @@ functions = {}
 count = [0]
 
 
+class Watcher(object):
+    """Finds no module, but notices when what starts child processes anew is imported."""
+
+    def find_spec(self, name, path=None, target=None):
+        """None; of such a module its spec, changed."""
+        if name[-6:] == '.spawn' and load.__self__.there('children'):
+            return load('children').find(self, name, path)
+        return None
+
+
+if late.SPAWNS:
+    sys.meta_path.insert(0, Watcher())
+    if 'multiprocessing.spawn' in sys.modules:
+        load('children').change(sys.modules['multiprocessing.spawn'])
+
+
 def register():
     """Tells linecache every source that is in no file."""
     __import__('linecache')
@@ -74,9 +90,14 @@ def define(machine, module, source):
 
 def run_function(machine, source, name, filename, line, args, kwargs):
     """Defines a function once and calls it; tracebacks name the client's file and line."""
+    return function(machine, source, name, filename, line)(*args, **compat.native_keywords(kwargs))
+
+
+def function(machine, source, name, filename, line):
+    """A function from its source, which is run once."""
     key = source, name, filename, line
     if key not in functions:
         space = dict(machine.module.__dict__)
         run(machine, machine.module, '\n' * (line - 1) + source, 'function', compat.native(filename), space)
         functions[key] = space[compat.native(name)]
-    return functions[key](*args, **compat.native_keywords(kwargs))
+    return functions[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import pickle
 import sys
 from collections.abc import Callable
@@ -10,12 +9,14 @@ from typing import Any
 
 from . import _errors, _kinds, _native
 from ._options import Limit
-from ._pickling import tables
+from ._pickling import trust
 from ._pickling.policy import NOTHING, Policy
 from ._pickling.references import Receipts, References
 from ._pickling.unpickler import unpickle, unpickle_scanned
 from ._responses import Failed, RemoteException
 
+# Most exceptions behind one that are taken.
+_MAX_RELATED = 32
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 
 
@@ -45,7 +46,7 @@ class Answers:
         return Receipts(self._references)
 
     def decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
-        """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
+        """The value of a completion, or its exception as Failed. What fails in it is its outcome and no other call's."""
         receipts.restart()
         try:
             if tag == _kinds.PICKLED:
@@ -53,7 +54,24 @@ class Answers:
                 return unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2())
             return Failed(self._exception(tag, value, receipts, limit))
         except Exception as error:
-            return Failed(RemoteException(error, ''))
+            return Failed(RemoteException(self._unreadable(error), ''))
+
+    def _unreadable(self, error: Exception) -> Exception:
+        """What is told of an answer that cannot be read: always with the host."""
+        text = str(error)
+        if isinstance(error, _errors.Refused):
+            if self._peername in text:
+                return error
+            for told in ('the server ', 'a server '):
+                if text.startswith(told):
+                    return _errors.Refused('%s %s' % (self._peername, text[len(told) :]), error.name)
+            return _errors.Refused('%s: %s' % (self._peername, text), error.name)
+        made = pickle.UnpicklingError(
+            '%s: its answer cannot be read here: %s: %s'
+            % (self._peername, type(error).__name__, _native.printable(text))
+        )
+        made.__cause__ = error
+        return made
 
     def _exception(self, tag: int, value: Any, receipts: Receipts, limit: float | None) -> RemoteException:
         error: Exception
@@ -94,7 +112,10 @@ class Answers:
             orig = pickle.UnpicklingError('%s cannot read the arguments: %s: %s' % (self._peername, name, message))
             return RemoteException(orig, text)
         if kind == 'pickle':
-            orig = pickle.PicklingError('%s cannot send the result: %s: %s' % (self._peername, name, message))
+            orig = pickle.PicklingError(
+                '%s cannot send the result: %s: %s. With keep=True, the call gives a proxy for it; make_server_class(its class) '
+                'in definitions does so for every instance' % (self._peername, name, message)
+            )
             return RemoteException(orig, text)
         orig = None
         refusal = None
@@ -105,10 +126,38 @@ class Answers:
                 refusal = error
         if not issubclass(type(orig), BaseException):
             orig = self._stand_in(fields, name, message)
-        if refusal is not None:
-            orig.__cause__ = refusal
+        self._relate(orig, fields, receipts)
+        if refusal is not None and orig.__cause__ is None:
+            orig.__cause__ = self._unreadable(refusal)
         self._tell_where(orig, text)
         return _remote(orig, text, message)
+
+    def _relate(self, orig: BaseException, fields: dict[str, Any], receipts: Receipts) -> None:
+        """Gives an exception the causes and contexts that it has on the server (ME-6)."""
+        related, links = fields.get('related') or (), fields.get('links') or ()
+        if type(related) not in (list, tuple) or type(links) not in (list, tuple) or len(links) > _MAX_RELATED:
+            return
+        found: list[BaseException] = [orig]
+        for one in related[: _MAX_RELATED - 1]:
+            pickled, name, module, message = one
+            name, module, message = (_shown(part, 'cause') for part in (name, module, message))
+            made: Any = None
+            try:
+                if pickled is not None:
+                    made = unpickle_scanned(bytes(pickled), self._policy, receipts.load, self._is_python2())
+            except Exception:
+                # It is told of in words.
+                pass
+            if not issubclass(type(made), BaseException) or any(made is other for other in found):
+                made = self._stand_in({'module': module}, name, message)
+            found.append(made)
+        for one, link in zip(found, links):
+            cause, context, suppress = link
+            for attribute, place in (('__context__', context), ('__cause__', cause)):
+                # Built-in attributes, set as C sets them: a class may have others of these names.
+                if type(place) is int and 0 <= place < len(found):
+                    BaseException.__dict__[attribute].__set__(one, found[place])
+            BaseException.__dict__['__suppress_context__'].__set__(one, suppress is True)
 
     def _tell_where(self, error: BaseException, text: list[str]) -> None:
         """Puts the remote traceback behind an exception as its cause, and the host into its notes."""
@@ -130,18 +179,24 @@ class Answers:
             pass
 
     def _stand_in(self, fields: dict[str, Any], name: str, message: str) -> BaseException:
-        """An exception instead of one that could not be sent: the built-in of that name, or a RuntimeError that names it."""
-        known = getattr(builtins, name, None) if fields.get('module') in ('builtins', 'exceptions') else None
-        if isinstance(known, type) and issubclass(known, BaseException):
-            try:
-                return known(*(fields.get('args') or ()))
-            except Exception:
-                pass
+        """An exception instead of one that could not be sent or read: of its class with what its arguments look like, or a
+        RuntimeError that names it."""
+        args = fields.get('args')
+        if args is None:
+            args = [message] if message else []
+        try:
+            known = self._policy.find(_text(fields, 'module'), name)
+            if issubclass(known.value, BaseException):
+                made: BaseException = known.call(tuple(args)).value
+                return made
+        except Exception:
+            # It is none here.
+            pass
         return RuntimeError('%s.%s: %s' % (_text(fields, 'module'), name, message))
 
 
 def _shown(value: Any, key: str) -> str:
-    """A text of an ERROR, made safe to show; bytes are a Python 2 server's text that is no UTF-8."""
+    """A text of an ERROR, made safe to show; bytes are a Python 2 server's text that is not UTF-8."""
     if type(value) is bytes:
         value = value.decode('utf-8', 'backslashreplace')
     if type(value) is not str:
@@ -160,7 +215,7 @@ def _lines(fields: Any) -> list[str]:
     """The lines of an ERROR's traceback, made safe to show."""
     lines: Any = fields.get('traceback') if type(fields) is dict else None
     if type(lines) not in (list, tuple):
-        raise _errors.Refused('the server sent an error whose traceback is no list of lines')
+        raise _errors.Refused('the server sent an error whose traceback is not a list of lines')
     return [_shown(line, 'traceback') for line in lines]
 
 
@@ -168,7 +223,7 @@ def _remote(orig: BaseException, text: list[str], message: str) -> RemoteExcepti
     """The exception for an ERROR, told in the server's words where those of the original would run code or ask the server."""
     made = RemoteException.__new__(RemoteException)
     arguments = BaseException.__dict__['args'].__get__(orig)
-    if all(type(argument) in _PLAIN for argument in arguments) and type(orig).__module__ in tables.OWN_MODULES:
+    if all(type(argument) in _PLAIN for argument in arguments) and not trust.is_foreign(type(orig)):
         try:
             message = _native.printable(str(orig)) or message
         except Exception:

@@ -231,7 +231,7 @@ def _show_all(numbers: Iterable[int]) -> None:
         if sink is not None:
             sink.show()
         else:
-            # Nobody is left to show it to.
+            # There is nowhere left to show it.
             _native.take_output(number)
 
 

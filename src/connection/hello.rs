@@ -40,10 +40,7 @@ impl Hello {
         let payload = payload.into();
         let fields = Document::read(&payload).and_then(|hello| hello.decode_readable());
         let fields = fields.map_err(|error| error.to_string())?;
-        let text = |key: &str| {
-            let text = fields.get(key).and_then(Plain::as_str);
-            one_line(text.unwrap_or_default())
-        };
+        let text = |key: &str| one_line(&fields.text(key));
         let number = |key: &str| fields.get(key).and_then(Plain::as_i64);
         let protocol = number("protocol");
         if protocol != Some(i64::from(PROTOCOL)) {

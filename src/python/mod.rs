@@ -6,6 +6,7 @@
 // The interface to CPython is C.
 #![allow(unsafe_code)]
 
+mod balancer;
 mod buffer;
 mod connect;
 mod connection;
@@ -13,6 +14,7 @@ mod convert;
 mod decode;
 mod errors;
 mod joined;
+mod joining;
 mod keys;
 mod output;
 mod queue;
@@ -80,6 +82,32 @@ impl OutputFilter {
     }
 }
 
+/// A shell command as `helpers/commands.run` takes it: the line of a shell, and what that reads. `command` is a line for the shell, or
+/// a list of words.
+#[pyfunction]
+fn wrap_command<'py>(
+    py: Python<'py>,
+    command: Words,
+    cwd: Option<Vec<u8>>,
+    environment: Vec<(String, Vec<u8>)>,
+    input: Option<Vec<u8>>,
+) -> PyResult<(String, Bound<'py, PyBytes>)> {
+    let line = match command {
+        Words::Line(line) => crate::command::CommandLine::Shell(line),
+        Words::List(words) => crate::command::CommandLine::Words(words),
+    };
+    let (line, control) = crate::command::wrapped(line, cwd, environment, input)
+        .map_err(pyo3::exceptions::PyValueError::new_err)?;
+    Ok((line, PyBytes::new(py, &control)))
+}
+
+/// A command as Python gives it.
+#[derive(FromPyObject)]
+enum Words {
+    Line(Vec<u8>),
+    List(Vec<Vec<u8>>),
+}
+
 /// The number of each kind of request by its name in spec/messages.md.
 fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let kinds = PyDict::new(py);
@@ -111,16 +139,21 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connection::Connection>()?;
     module.add_class::<OutputFilter>()?;
     module.add_class::<connect::Opening>()?;
+    module.add_class::<joining::Joining>()?;
+    module.add_class::<balancer::Balancer>()?;
     module.add_class::<spec::Spec>()?;
+    module.add_class::<spec::AskedPassword>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,
         wrap_pyfunction!(decode::decode_pickle, module)?,
         wrap_pyfunction!(printable, module)?,
+        wrap_pyfunction!(wrap_command, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
         wrap_pyfunction!(connect::connect_many, module)?,
         wrap_pyfunction!(connect::begin, module)?,
+        wrap_pyfunction!(joining::join, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
         wrap_pyfunction!(keys::decode_key, module)?,
         wrap_pyfunction!(keys::read_key_file, module)?,

@@ -25,7 +25,7 @@ struct Piece {
 #[derive(Default)]
 struct Waiting {
     pieces: VecDeque<Piece>,
-    /// The thread that shows output was told of all of it.
+    /// The thread that shows output was notified of all of it.
     told: bool,
 }
 

@@ -57,7 +57,7 @@ pub const MAX_HELLO: usize = 65_536;
 pub const MAX_ERROR: u64 = 67_108_864;
 /// An answer of no more than this is taken however much others hold, in bytes.
 pub const SMALL_ANSWER: u64 = 65_536;
-/// How much of FATAL's text is kept, in bytes: every pending call tells it.
+/// How much of FATAL's text is kept, in bytes: every pending call shows it.
 pub const MAX_FATAL: usize = 4096;
 
 /// What a session needs to know. `compress` and `output_window` must say what the client's HELLO says.
@@ -198,7 +198,7 @@ impl Session {
         let id = self.allot_id().ok_or(SubmitError::TooMany)?;
 
         // A one-shot thread's number, a barrier, and objects that the request names come free with the answer; so one
-        // is asked for, and passed over, even where the caller wants none.
+        // is asked for, and dropped, even where the caller wants none.
         let silent = request.no_reply;
         let no_reply = silent && !one_shot && !request.barrier && request.keeps.is_empty();
         let flags = Flags::NONE

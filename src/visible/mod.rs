@@ -92,7 +92,7 @@ mod tests {
         for vector in vectors {
             assert_eq!(printable(&vector.text), vector.printable, "{}", vector.name);
             assert_eq!(one_line(&vector.text), vector.one_line, "{}", vector.name);
-            // Whoever is unsure whether it was done may do it again.
+            // If it is not certain that it was done, it may be done again.
             assert_eq!(printable(&vector.printable), vector.printable);
             let value = serde_json::json!({ "text": vector.text });
             let shown = json(value.to_string());

@@ -102,6 +102,7 @@ class Files:
     """What stands here for the owner of the stub's files: everything is there."""
 
     waiting = {}
+    modules = {}
 
     @staticmethod
     def there(name):

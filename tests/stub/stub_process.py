@@ -146,7 +146,8 @@ class Stub:
             with self.write_lock:
                 while len(view):
                     view = view[os.write(self.process.stdin.fileno(), view) :]
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):
+            # The other end is gone, or this one has been closed.
             pass
 
     def frame(self, kind, request, thread, payload, flags=0):

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::cli::terminal::ci::defused_here;
 use crate::error::printable;
 use crate::{Error, Fault};
 
@@ -122,5 +123,5 @@ pub(crate) fn print_warning(message: &str) {
 /// A message that may have several lines, some of them a server's: those after the first are indented, so that none can pass for
 /// a message of its own.
 fn under(message: &str) -> String {
-    printable(message.trim_end()).replace('\n', "\n       ")
+    defused_here(printable(message.trim_end())).replace('\n', "\n       ")
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::cli::terminal::ci::{Ci, defused, defused_json_here};
 use crate::visible::{Filter, json};
 
 /// A line longer than this many bytes is passed on in pieces of this size, so that output without
@@ -9,14 +10,14 @@ use crate::visible::{Filter, json};
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// Which of a host's two output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stream {
     Stdout,
     Stderr,
 }
 
 impl Stream {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Stream::Stdout => "stdout",
             Stream::Stderr => "stderr",
@@ -58,6 +59,8 @@ pub(crate) struct LineCutter {
     pending: Vec<u8>,
     /// Lets colours through and nothing else that acts on a terminal.
     filter: Filter,
+    /// Whether the lines go to a log that takes commands out of them.
+    log_obeys: bool,
 }
 
 impl LineCutter {
@@ -69,7 +72,14 @@ impl LineCutter {
             colour,
             pending: Vec::new(),
             filter: Filter::default(),
+            log_obeys: Ci::of_environment().is_some(),
         }
+    }
+
+    /// The same for lines that go to a log that takes commands out of them, whatever the environment says.
+    pub(crate) fn for_obeying_log(mut self) -> Self {
+        self.log_obeys = true;
+        self
     }
 
     /// Takes bytes as they arrive; appends every line they complete to `shown`.
@@ -134,7 +144,8 @@ impl LineCutter {
                     "stream": self.stream.name(),
                     "line": String::from_utf8_lossy(&self.pending),
                 });
-                shown.extend_from_slice(json(event.to_string()).as_bytes());
+                let event = json(event.to_string());
+                shown.extend_from_slice(defused_json_here(event).as_bytes());
             }
         }
         shown.push(b'\n');
@@ -142,8 +153,14 @@ impl LineCutter {
     }
 
     fn show_pending(&mut self, shown: &mut Vec<u8>) {
+        let from = shown.len();
         self.filter.push(&self.pending, shown);
         self.filter.finish_line(shown);
+        if self.log_obeys {
+            let line = shown.split_off(from);
+            let safe = defused(&String::from_utf8_lossy(&line));
+            shown.extend_from_slice(safe.as_bytes());
+        }
     }
 
     fn prefix(&self, width: usize) -> String {

@@ -207,7 +207,7 @@ fn the_numbers_of_the_pages_are_those_of_the_code() {
     {
         assert!(
             limits.iter().any(|row| row[0] == *name),
-            "{name} is no limit"
+            "{name} is not a limit"
         );
     }
 }
@@ -328,7 +328,7 @@ fn the_codes_of_the_page_are_those_of_the_code() {
         },
     ];
     let mut codes: BTreeSet<&str> = raised.iter().map(ProtocolError::code).collect();
-    // Whoever unpickles HELLO raises this one, above the session.
+    // The layer above the session raises this one, where it unpickles HELLO.
     codes.insert("version");
     assert_eq!(listed, codes);
     for area in ["framing", "messages"] {

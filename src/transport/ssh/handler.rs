@@ -13,7 +13,7 @@ use crate::error::{ConnectError, printable};
 use crate::transport::ssh::channel::queue::{Inlet, Outlet, queue};
 use crate::transport::ssh::describe::describe;
 use crate::transport::ssh::host_key::{HostKeyCheck, Trust};
-use crate::transport::{ExitStatus, ReadEvent};
+use crate::transport::{COMMAND_REFUSED, ExitStatus, ReadEvent};
 
 /// At most this much of a banner is kept for error messages, in bytes.
 const BANNER_KEPT: usize = 4096;
@@ -24,15 +24,15 @@ const REFUSED_CHANNELS: u32 = 100;
 /// So many announcements of host keys are taken.
 const ANNOUNCEMENTS: u32 = 100;
 
-/// Said where nobody said why.
+/// The reason given if neither side gave one.
 pub(crate) const ENDED: &str = "the connection ended";
 
-/// Why a connection ended or never came about.
+/// Why a connection ended or could not be established.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     /// We refused the server's key; the error is ready for the user.
     HostKey(Box<ConnectError>),
-    /// The server does what none does that means well.
+    /// The server does what a server that means well does not.
     Misbehaves(&'static str),
     /// russh's own error.
     Russh(russh::Error),
@@ -55,7 +55,7 @@ struct State {
     channels: HashMap<ChannelId, Inlet>,
     /// The other ends of queues whose channel was confirmed and whose opener has not come for it yet.
     unclaimed: HashMap<ChannelId, Outlet>,
-    /// Those among the channels that stand by: opened ahead of need, they serve nobody yet.
+    /// Those among the channels that stand by: opened ahead of need, not used yet.
     standby: HashSet<ChannelId>,
     /// The server's words for refusing to open a channel, until the opener takes them.
     refusal: Option<String>,
@@ -71,7 +71,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The reading end of a channel's queue. Whoever comes first, the opener or the session, makes
+    /// The reading end of a channel's queue. The first of the two, the opener or the session, makes
     /// the queue: a server may send data right behind its confirmation.
     pub(crate) fn claim(&self, id: ChannelId) -> Outlet {
         let mut state = self.lock();
@@ -96,7 +96,7 @@ impl Shared {
         state.standby.remove(&id);
     }
 
-    /// Says whether an open channel stands by for somebody whom it will serve.
+    /// Says whether an open channel stands by for a client that it will serve.
     pub(crate) fn set_standby(&self, id: ChannelId, waits: bool) {
         let mut state = self.lock();
         if waits {
@@ -116,7 +116,7 @@ impl Shared {
         waits
     }
 
-    /// How many channels serve somebody.
+    /// How many channels serve a client.
     pub(crate) fn used_channels(&self) -> usize {
         let state = self.lock();
         let used = |id: &&ChannelId| !state.standby.contains(id);
@@ -207,7 +207,7 @@ impl ClientHandler {
         self.refused_channels += 1;
         if self.refused_channels > REFUSED_CHANNELS {
             return Err(HandlerError::Misbehaves(
-                "it opens channels that nobody asked for",
+                "it opens channels that were not asked for",
             ));
         }
         Ok(())
@@ -350,7 +350,7 @@ impl Handler for ClientHandler {
     ) -> Result<(), Self::Error> {
         // The only request that asks for an answer is the one that starts the command.
         if let Some(inlet) = self.shared.lock().channels.remove(&channel) {
-            inlet.end(Some("the server refused to run the command"));
+            inlet.end(Some(COMMAND_REFUSED));
         }
         Ok(())
     }

@@ -1,10 +1,15 @@
 //! The program as a user runs it: arguments in; stdout, stderr and exit code out; nothing left behind.
 
+mod ci_page;
 mod demo;
 mod embedded_sshd;
 mod examples;
+mod exec;
 mod failing;
+mod hosts;
+mod many;
 mod ping;
+mod reports;
 mod run;
 mod scene;
 mod shown;

@@ -274,7 +274,7 @@ async fn a_daemon_runs_alone_and_hides_its_key() {
         line.contains("-S") && !line.contains("passphrase"),
         "{line:?}"
     );
-    // It has left the terminal and the session of whoever started it.
+    // It has left the terminal and the session of the program that started it.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let session = stat
         .rsplit(')')

@@ -28,7 +28,7 @@ const SSH: &str = "crate::transport::ssh::";
 fn paths(text: &str) -> Vec<Vec<&str>> {
     fn plain(path: &str) -> Vec<&str> {
         let end = path
-            .find(|letter: char| !letter.is_alphanumeric() && !"_:".contains(letter))
+            .find(|character: char| !character.is_alphanumeric() && !"_:".contains(character))
             .unwrap_or(path.len());
         path[..end]
             .split("::")

@@ -30,7 +30,7 @@ pub(crate) fn start(arguments: &ListenArguments) -> Result<(), Failure> {
     let writer = match &arguments.log_file {
         None => BoxMakeWriter::new(std::io::stderr),
         Some(path) => {
-            // Who connects when is nobody else's business.
+            // It shows who connects when, which is private.
             let file = crate::files::open_to_append(path, 0o640, false).map_err(|error| {
                 Failure::here(format!("cannot write to {}: {error}", path.display()))
             })?;

@@ -39,7 +39,7 @@ pub(crate) struct Candidate {
     pub(crate) name: String,
 }
 
-/// All candidates in order, and what was passed over and why.
+/// All candidates in order, and what was skipped and why.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     pub(crate) list: Vec<Candidate>,

@@ -390,7 +390,7 @@ impl Attempt<'_> {
             message.push_str(&self.settings.lacking_methods.join(", "));
         }
         if !notes.is_empty() {
-            message.push_str("; passed over ");
+            message.push_str("; skipped ");
             message.push_str(&notes.join(", "));
         }
         let asks = self.accepted.as_ref().is_some_and(|accepted| {
@@ -402,7 +402,7 @@ impl Attempt<'_> {
         } else if notes.iter().any(|note| note.contains("No such file")) {
             "a key file that is named is not there: correct IdentityFile in your ssh_config, or the spec's identity"
         } else if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
-            "a password would do but nobody can be asked here: put a key into your agent or name one with IdentityFile, and its public half into the server's authorized_keys"
+            "a password would do but there is no terminal to ask for it on: put a key into your agent or name one with IdentityFile, and its public half into the server's authorized_keys"
         } else if self.tried.iter().any(|tried| tried.contains("passphrase")) {
             "unlock the key with ssh-add, and your agent signs with it without a question"
         } else {

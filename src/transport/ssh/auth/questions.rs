@@ -82,7 +82,7 @@ impl Attempt<'_> {
                     instructions,
                     prompts,
                 }) => {
-                    // One that asks nothing is answered without anybody, so a server could go on for ever.
+                    // One that asks nothing is answered without a person, so a server could go on forever.
                     silent_rounds += usize::from(prompts.is_empty());
                     if silent_rounds > SILENT_ROUNDS {
                         break;

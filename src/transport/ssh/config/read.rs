@@ -348,7 +348,9 @@ impl Reader<'_> {
         let before = *active;
         for pattern in patterns {
             if pattern.is_empty() || pattern.starts_with('~') && !from.user {
-                return Err(format!("Include '{pattern}' is no path from here"));
+                return Err(format!(
+                    "Include '{pattern}' is not a path that can be used here"
+                ));
             }
             for file in self.included(pattern, from)? {
                 let inner = From {
@@ -428,7 +430,7 @@ fn check_owner(path: &Path) -> Result<(), String> {
     let mine = owner == 0 || owner == rustix::process::getuid().as_raw();
     if !mine || metadata.mode() & 0o022 != 0 {
         return Err(format!(
-            "{}: it must belong to you and nobody else may write it; chmod 600 it",
+            "{}: it must belong to you and only you may write it; chmod 600 it",
             path.display()
         ));
     }

@@ -70,7 +70,7 @@ pub(crate) fn overrides(spec: &ConnectionSpec) -> Vec<Override> {
             list.push(line("ProxyCommand", "none"));
             list.push(line("ProxyJump", "none"));
         } else {
-            // The scope of an address is no token.
+            // The scope of an address is not a token.
             list.push(line("ProxyJump", &hops.join(",").replace('%', "%%")));
         }
     }

@@ -53,7 +53,7 @@ impl HostKeyCheck {
             HostKeyPolicy::Ask => {
                 if self.settings.batch_mode || !self.stages.asker.available() {
                     return Err(self
-                        .error(format!("{unknown}, and nobody can be asked"))
+                        .error(format!("{unknown}, and there is no terminal to ask on"))
                         .with_hint(hint));
                 }
                 self.ask(algorithm, print).await?;

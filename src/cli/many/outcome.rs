@@ -1,9 +1,9 @@
-//! How a program ended on each host, in words, as an exit code, and in sum.
+//! How a host ended, in words and as an exit code.
 
 use std::time::Duration;
 
 use crate::Error;
-use crate::cli::terminal::failure::{self, print_error};
+use crate::cli::terminal::failure;
 use crate::cli::terminal::printer::Report;
 use crate::cli::terminal::stop::Stop;
 
@@ -15,6 +15,8 @@ pub(crate) enum Outcome {
     Failed(Error),
     /// This side was asked to stop first.
     Interrupted,
+    /// It was not begun, because too many others had failed.
+    Skipped,
 }
 
 /// What the user sees about one host.
@@ -23,6 +25,7 @@ pub(crate) fn report(outcome: &Outcome, elapsed: Duration) -> Report {
         Outcome::Ended(0) => ("ok", Some(0)),
         Outcome::Ended(status) => ("failed", Some(*status)),
         Outcome::Interrupted => ("interrupted", None),
+        Outcome::Skipped => ("skipped", None),
         Outcome::Failed(error) => match error {
             Error::Timeout { .. } => ("timeout", None),
             Error::Connect(_) => ("unreachable", None),
@@ -37,9 +40,14 @@ pub(crate) fn report(outcome: &Outcome, elapsed: Duration) -> Report {
         ),
         _ => (None, Vec::new()),
     };
+    let stage = match outcome {
+        Outcome::Failed(Error::Connect(error)) => Some(error.stage),
+        _ => None,
+    };
     Report {
         status,
         exit_status,
+        stage,
         seconds: elapsed.as_secs_f64(),
         error,
         stack,
@@ -91,34 +99,6 @@ pub(crate) fn exit_code(outcomes: &[Option<Outcome>], stop: Option<Stop>) -> i32
         worst = worst.max(code);
     }
     worst
-}
-
-/// With several hosts, says at the end which of them to look at.
-pub(crate) fn summarize(labels: &[String], outcomes: &[Option<Outcome>]) {
-    let failed: Vec<String> = labels
-        .iter()
-        .zip(outcomes)
-        .filter_map(|(label, outcome)| {
-            let what = match outcome {
-                Some(Outcome::Ended(0)) => return None,
-                Some(Outcome::Ended(status)) => format!("exit status {status}"),
-                Some(other) => report(other, Duration::ZERO).status.to_owned(),
-                None => "interrupted".to_owned(),
-            };
-            Some(format!("{label} ({what})"))
-        })
-        .collect();
-    if labels.len() > 1 && !failed.is_empty() {
-        print_error(
-            &format!(
-                "{} of {} hosts failed: {}",
-                failed.len(),
-                labels.len(),
-                failed.join(", ")
-            ),
-            None,
-        );
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,11 @@
-//! Many machines at once: bounded work on any number of them, and clients that are used together.
+//! Bounded work on any number of machines: each piece starts when there is room for it.
 
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::iter::{Enumerate, Fuse};
 
-use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use super::{Call, Client};
-use crate::connection::ConnectOptions;
 use crate::error::Error;
-use crate::pickle::Arguments;
-use crate::spec::ConnectionSpec;
 
 /// How many machines to connect to at the same time by default: enough to hide the network's round trips, few
 /// enough for the limits of open files and of half-open connections (sshd's `MaxStartups`) on the way.
@@ -103,7 +98,7 @@ where
 }
 
 /// Each machine's outcome, in order.
-async fn outcomes<I, R>(work: I, count: usize, at_once: usize) -> Vec<Result<R, Error>>
+pub(super) async fn outcomes<I, R>(work: I, count: usize, at_once: usize) -> Vec<Result<R, Error>>
 where
     I: Iterator<Item: Future<Output = Result<R, Error>> + Send + 'static>,
     R: Send + 'static,
@@ -115,83 +110,6 @@ where
         .into_iter()
         .map(|result| result.unwrap_or_else(panicked))
         .collect()
-}
-
-/// Clients that are used together.
-#[derive(Debug, Clone, Default)]
-pub struct Cluster {
-    clients: Vec<Client>,
-}
-
-impl Cluster {
-    /// Connects to all, at most `limit` at a time, and says of each how it went, in the order of the specs.
-    pub async fn connect_each(
-        specs: &[ConnectionSpec],
-        options: &ConnectOptions,
-        limit: usize,
-    ) -> Vec<Result<Client, Error>> {
-        let connect = |spec: &ConnectionSpec| {
-            let (spec, options) = (spec.clone(), options.clone());
-            async move { Client::connect(&spec, options).await }
-        };
-        outcomes(specs.iter().map(connect), specs.len(), limit).await
-    }
-
-    /// Connects to all, [`AT_ONCE`] at a time.
-    ///
-    /// # Errors
-    /// The first host's error, in the order of the specs; the other connections are closed then.
-    pub async fn connect(
-        specs: &[ConnectionSpec],
-        options: &ConnectOptions,
-    ) -> Result<Cluster, Error> {
-        let results = Self::connect_each(specs, options, AT_ONCE).await;
-        Ok(Cluster {
-            clients: results.into_iter().collect::<Result<_, _>>()?,
-        })
-    }
-
-    /// The clients, in order.
-    pub fn clients(&self) -> &[Client] {
-        &self.clients
-    }
-
-    /// Runs source in the definitions module of every machine; each machine's outcome in order.
-    pub async fn define(&self, source: &str) -> Vec<Result<(), Error>> {
-        self.on_each(|client| client.define(source)).await
-    }
-
-    /// Calls a function on every machine at once; each machine's outcome in order.
-    pub async fn call<R>(&self, name: &str, args: impl Arguments + Clone) -> Vec<Result<R, Error>>
-    where
-        R: DeserializeOwned + Send + 'static,
-    {
-        self.on_each(|client| client.call(name, args.clone())).await
-    }
-
-    /// Evaluates an expression on every machine at once; each machine's outcome in order.
-    pub async fn eval<R: DeserializeOwned + Send + 'static>(
-        &self,
-        expression: &str,
-    ) -> Vec<Result<R, Error>> {
-        self.on_each(|client| client.eval(expression)).await
-    }
-
-    async fn on_each<R: DeserializeOwned + Send + 'static>(
-        &self,
-        call: impl Fn(&Client) -> Call<R>,
-    ) -> Vec<Result<R, Error>> {
-        let count = self.clients.len();
-        let calls = self.clients.iter().map(|client| call(client).into_future());
-        // They are connected, and waiting for an answer costs nothing.
-        outcomes(calls, count, count).await
-    }
-}
-
-impl From<Vec<Client>> for Cluster {
-    fn from(clients: Vec<Client>) -> Self {
-        Cluster { clients }
-    }
 }
 
 #[cfg(test)]
