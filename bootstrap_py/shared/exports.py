@@ -38,8 +38,10 @@ def make_server_class(typ, export_methods=('@auto',), export_attrs=('@auto',), e
 
     '@auto' among the methods stands for all methods of the class, among the attributes for asking the server
     about any name. With a proxy class the lists are not used."""
+    global answers
     given[typ] = export_methods, export_attrs, export_attrs_cache, proxy_class
-    answers.clear()
+    # A new one: who is just finding an answer finds it of before, and puts it where nobody looks any more.
+    answers = {}
 
 
 def make_singleton(typ_or_obj, export_methods=('@auto',), export_attrs=('@auto',), export_attrs_cache=(),
@@ -91,22 +93,24 @@ def resolve(kind, methods, attrs, cached, proxy):
 
 def export_of(value):
     """The export of an object that stays on the server; None for one that is sent by value."""
-    if id(value) in singletons:
-        export, living = singletons[id(value)]
-        if living() is value:
-            return export
+    single = singletons.get(id(value))
+    if single and single[1]() is value:
+        return single[0]
     kind = class_of(value)
-    if kind not in answers:
-        answers[kind] = of_iterator(kind)
+    # Looked up once and put there once, because other threads ask and change meanwhile.
+    known = answers
+    export = known.get(kind, known)
+    if export is known:
+        export = of_iterator(kind)
         for base in ancestors(kind):
             found = given.get(base)
             if found is None and base is not object and issubclass(base, ServerObject):
                 found = kind.export_methods, kind.export_attrs, kind.export_attrs_cache, kind.proxy_class
             if found:
-                answers[kind] = resolve(kind, *found)
+                export = resolve(kind, *found)
                 break
-    answer = answers[kind]
-    return answer and (answer is not REMAKEABLE and answer or not is_remade(value) and ITERATOR or None)
+        known[kind] = export
+    return export and (export is not REMAKEABLE and export or not is_remade(value) and ITERATOR or None)
 
 
 # The export of iterators, and what stands for that of those that may be sent as what they go through.

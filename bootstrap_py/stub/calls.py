@@ -67,16 +67,10 @@ def find(machine, name):
         # What the client's own program has sent to be called (BS-9).
         name, function = name.split('.')
         return getattr(load(name), function)
-    if hasattr(compat.builtins, name):
+    # What runs source may do anything.
+    if hasattr(compat.builtins, name) and name[:4] not in ('exec', 'eval'):
         return getattr(compat.builtins, name)
     return load('requests').find(machine, name)
-
-
-def stop(worker, request):
-    """Ends a request that was cancelled before its code ran."""
-    if request in worker.machine.cancelled:
-        worker.cancelled = request
-        raise KeyboardInterrupt('cancelled before it ran')
 
 
 def ready(worker):
@@ -84,7 +78,9 @@ def ready(worker):
     def interrupted(number, frame):
         if worker.machine.settling:
             __import__('threading')
-        if worker.running and worker.cancelled == worker.running:
+        # Once, however often it was sent.
+        if worker.running and worker.struck != worker.running == worker.cancelled:
+            worker.struck = worker.running
             worker.deferred = worker.shield
             if not worker.shield:
                 raise KeyboardInterrupt
@@ -93,18 +89,7 @@ def ready(worker):
 
 
 def finish(machine):
-    """Runs exit handlers, sends what they printed, and ends; called in the main thread (ME-15)."""
-    try:
-        # Where nobody has imported it, nobody has registered anything.
-        if 'atexit' in sys.modules:
-            sys.modules['atexit']._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            # What still stands for a stream has nothing to flush.
-            if stream not in machine.stand_ins:
-                stream.flush()
-    except:
-        # They have said what there is to say.
-        pass
+    """Ends everything; called in the main thread (ME-15). Remote code that may leave something behind replaces this."""
     machine.main.release()
     machine.link.flush()
     machine.link.end()

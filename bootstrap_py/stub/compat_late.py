@@ -1,11 +1,20 @@
 # Every difference between Python 2.6 and 3.14 that a first call does not meet: source, methods, values of all sorts.
+import os
 import sys
 
 compat = load('compat')
 
 PY3, VERSION, pickle, text_type = compat.PY3, compat.VERSION, compat.pickle, compat.text_type
+# How subprocess starts a process in a session of its own; before 3.2 by a function, of which 3.12 warns.
+NEW_SESSION = PY3 and {'start_new_session': True} or {'preexec_fn': os.setsid}
 # Not in 2.6, to which clients send nothing that needs it.
 filled = getattr(compat.builtins, 'memoryview', None)
+# Whether a signal reaches a thread that waits for a lock; whether the collector calls every __del__ with nothing gone.
+WAITS_END, COLLECTS_ALL = VERSION >= (3, 2), VERSION >= (3, 4)
+# Whether multiprocessing can start child processes anew.
+SPAWNS = VERSION >= (3, 4)
+# Whether text that is written can be passed on at once.
+WRAPS = VERSION >= (3, 3)
 
 
 def native_source(source):

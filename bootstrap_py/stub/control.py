@@ -34,8 +34,8 @@ def act(machine, kind, flags, request, thread, payload, counted):
 def cancel(machine, request):
     """Ends one request: drops it if it is queued, interrupts it if it runs (ME-13, ME-19)."""
     if len(machine.cancelled) > 256:
-        # Left over from requests that had been answered already.
-        machine.cancelled.clear()
+        # Left over from requests that had been answered already, but for the last few.
+        machine.cancelled.difference_update(sorted(machine.cancelled)[:128])
     # Noted first and looked for second; a thread that takes the request just now does it the other way round.
     machine.cancelled.add(request)
     message = machine.messages.pop(request, None)
@@ -77,6 +77,7 @@ def interrupt(worker, request):
                 worker.deferred = False
                 set_exception(worker, KeyboardInterrupt)
             worker.cancelling = 2
+    load('descendants').watch(worker, request)
     if worker.machine.output:
         # It may be waiting there for the client to take what it prints.
         worker.machine.output.credit(0)
@@ -104,6 +105,7 @@ def set_exception(worker, kind):
 
 def close(machine):
     """Begins the orderly end (ME-15): drops what is queued and interrupts what runs."""
+    load('ending').begin(machine)
     for worker in list(machine.alive):
         if worker.running:
             interrupt(worker, worker.running)

@@ -33,7 +33,7 @@ def failure(worker, request, flags):
         kind = 'cancelled'
     machine.cancelled.discard(request)
     if flags & wire.NO_REPLY and kind != 'cancelled':
-        # Nobody will be told otherwise.
+        # There is no other way to report it.
         machine.stand_ins[1].write(''.join(lines(info)))
     return wire.ERROR, 0, describe(machine, kind, info)
 

@@ -28,7 +28,7 @@ class Message(object):
         self.abandoned = False
 
     def feed(self, chunk, counted, last):
-        """Takes the next chunk; called by whoever reads."""
+        """Takes the next chunk; called by the thread that reads."""
         self.total += len(chunk)
         if self.total > 1 << 40:
             self.machine.link.fatal('too-large', 'a message of more than 1 TiB')

@@ -15,14 +15,17 @@ class Output(object):
 
     def __init__(self, machine):
         self.machine = machine
-        # What the client has granted in all, which who reads counts, and what was sent, which who prints counts.
+        # What the client has granted in all, which the reader counts, and what was sent, which the printing thread counts.
         self.granted = machine.window
         self.sent = 0
         self.pid = os.getpid()
         self.lock = compat.thread.allocate_lock()
         self.room = compat.thread.allocate_lock()
         self.room.acquire()
-        self.streams = [Stream(self, 1, '<stdout>'), Stream(self, 2, '<stderr>')]
+        self.streams = [late.WRAPS and Text(self, number, name) or Stream(self, number, name)
+                        for number, name in ((1, '<stdout>'), (2, '<stderr>'))]
+        # Kept, because remote code may take the buffer from around its text.
+        self.lines = [stream.buffer for stream in self.streams]
 
     def stream(self, stand_in):
         """The real stream instead of the proxy that stands for it; in `sys` too, if that is still there."""
@@ -36,7 +39,7 @@ class Output(object):
     def credit(self, size):
         """The client has taken so many bytes."""
         self.granted += size
-        load('worker').release(self.room)
+        load('seldom').release(self.room)
 
     def send(self, data, flags, worker):
         """Puts bytes behind what is pending; waits while the window is used up. Called with `lock` held."""
@@ -97,49 +100,112 @@ class Output(object):
     def flush(self):
         """Sends the unfinished lines of the calling thread."""
         self.machine.unflushed = False
-        for stream in self.streams:
-            stream.flush()
-            if stream.unfinished:
+        for lines in self.lines:
+            lines.flush()
+            if lines.unfinished:
                 self.machine.unflushed = True
 
 
-class Stream(io.TextIOBase):
-    """sys.stdout or sys.stderr, also as its own `buffer`: whole lines are sent at once, the rest at flush() or
-    when the call ends."""
+class Lines(object):
+    """What the streams have in common: whole lines are sent at once, the rest at flush() or when the call ends."""
 
-    encoding = 'utf-8'
-    def __init__(self, output, descriptor, name):
+    def begin(self, output, descriptor):
+        """Sets what they need."""
         self.output = output
         self.descriptor = descriptor
-        self.name = name
+        self.flags = wire.STDERR * (descriptor - 1)
+        # By thread; each changes only its own.
         self.unfinished = {}
-        self.buffer = self
 
-    def write(self, data):
-        """Takes text or bytes; their length."""
-        sent = late.printed(data)
+    def put(self, sent):
+        """Takes bytes."""
         ident = get_ident()
         sent = self.unfinished.pop(ident, b'') + sent
         if b'\n' in sent or len(sent) > 8192:
-            self.output.pump(True, sent, wire.STDERR * (self.descriptor - 1))
+            self.output.pump(True, sent, self.flags)
         else:
             self.unfinished[ident] = sent
             self.output.machine.unflushed = True
-        return len(data)
 
     def flush(self):
         """Sends this thread's unfinished line."""
         sent = self.unfinished.pop(get_ident(), None)
         if sent:
-            self.output.pump(True, sent, wire.STDERR * (self.descriptor - 1))
+            self.output.pump(True, sent, self.flags)
 
     def fileno(self):
         """The descriptor whose output goes the same way."""
         return self.descriptor
 
     def writable(self):
-        """That it can be written to, as io.TextIOBase asks."""
+        """That it can be written to, as io asks."""
         return True
+
+    def close(self):
+        """Flushes; the stream stays open, because others print through it too."""
+        self.flush()
+
+
+class Stream(Lines, io.TextIOBase):
+    """sys.stdout or sys.stderr where Python's own takes bytes and text, also as its own `buffer`."""
+
+    encoding, errors, mode = 'utf-8', 'backslashreplace', 'w'
+    line_buffering = True
+    softspace = 0
+
+    def __init__(self, output, descriptor, name):
+        self.begin(output, descriptor)
+        self.name = name
+        self.buffer = self
+
+    def write(self, data):
+        """Takes text or bytes; their length."""
+        self.put(late.printed(data))
+        return len(data)
+
+
+class Raw(Lines, io.RawIOBase):
+    """What is below all buffers."""
+
+    mode, closefd = 'wb', False
+
+    def __init__(self, output, descriptor, name):
+        self.begin(output, descriptor)
+        self.name = name
+
+    def write(self, data):
+        """Sends bytes; their number."""
+        self.output.pump(True, bytes(data), self.flags)
+        return len(data)
+
+
+class Buffer(Lines, io.BufferedWriter):
+    """The `buffer` of a stream."""
+
+    def __init__(self, raw):
+        io.BufferedWriter.__init__(self, raw)
+        self.begin(raw.output, raw.descriptor)
+
+    def write(self, data):
+        """Takes bytes; their number."""
+        data = late.filled(data).tobytes()
+        self.put(data)
+        return len(data)
+
+
+class Text(io.TextIOWrapper):
+    """sys.stdout or sys.stderr as Python has it: nothing stays in it, because all of it is passed on to its buffer."""
+
+    def __init__(self, output, descriptor, name):
+        buffer = Buffer(Raw(output, descriptor, name))
+        io.TextIOWrapper.__init__(self, buffer, 'utf-8', 'backslashreplace', None, True, True)
+        self.mode = 'w'
+
+    if hasattr(io.TextIOWrapper, 'reconfigure'):
+        def reconfigure(self, **options):
+            """As that of Python, but that nothing ever stays in it."""
+            options['write_through'] = True
+            getattr(io.TextIOWrapper, 'reconfigure')(self, **options)
 
     def close(self):
         """Flushes; the stream stays open, because others print through it too."""

@@ -17,7 +17,10 @@ def find(package, name):
     """A name of the package that has not been asked for yet."""
     if name not in PROVIDED and name != '__all__':
         raise AttributeError(name)
-    fill(package)
+    with load.__self__.locked():
+        # By one thread: classes of one name must not be two.
+        if name not in package.__dict__:
+            fill(package)
     return package.__dict__[name]
 
 

@@ -5,6 +5,8 @@ compat = load('compat')
 wire = load('wire')
 calls = load('calls')
 threads = load('threads')
+# What the client holds here is given up in order.
+load('requests')
 MAX_CLASSES, MAX_CLASS_BYTES = 4096, 8388608
 
 
@@ -110,14 +112,14 @@ def unpickle(worker, flags, request, payload):
         error = load('errors').Unreadable('unpickle')
         if chunked:
             worker.taken += payload.abandon()
-        calls.stop(worker, request)
+        worker.stop(request)
         raise error
     finally:
         worker.running = request
 
 
 def result(machine, value):
-    """A value that is no plain scalar as (kind, flags, data)."""
+    """A value that is not a plain scalar as (kind, flags, data)."""
     try:
         return load('writing').result(machine, value)
     except Exception:

@@ -1,4 +1,5 @@
 # Source text from the client: expressions, blocks, definitions and functions, each known to linecache.
+import itertools
 import sys
 
 compat = load('compat')
@@ -15,7 +16,32 @@ PROVIDED = ('ServerObject RemoteProxy DefaultRemoteProxy SelfIterProxy RemoteExc
 # of the stub itself among them.
 waiting = load.__self__.waiting
 functions = {}
-count = [0]
+# One step for all threads, which a number and its successor would not be.
+count = itertools.count()
+
+
+class Watcher(object):
+    """Finds no module, but notices when what starts child processes anew is imported."""
+
+    def find_spec(self, name, path=None, target=None):
+        """None; of such a module its spec, changed."""
+        if name[-6:] == '.spawn' and load.__self__.there('children'):
+            return load('children').find(self, name, path)
+        return None
+
+
+class StandIn(type(load.__self__.machine.stand_ins[0])):
+    """What stands for a stream, for who asks which class that is of."""
+
+    __class__ = property(lambda self: type(self.machine.stream(self)))
+
+
+for stand_in in load.__self__.machine.stand_ins:
+    stand_in.__class__ = StandIn
+if late.SPAWNS:
+    sys.meta_path.insert(0, Watcher())
+    if 'multiprocessing.spawn' in sys.modules:
+        load('children').change(sys.modules['multiprocessing.spawn'])
 
 
 def register():
@@ -38,8 +64,7 @@ def run(machine, module, source, mode, filename=None, space=None):
             break
     if filename is None:
         # Numbers come round again, so that tracebacks keep the last few thousand sources and not all.
-        count[0] = count[0] % 4096 + 1
-        filename = '<easycluster %s %d>' % (mode, count[0])
+        filename = '<easycluster %s %d>' % (mode, next(count) % 4096 + 1)
     source = late.native_source(source)
     waiting[filename] = source
     code = compile(compat.MARK + source, filename, 'eval' if mode == 'eval' else 'exec', 0, True)
@@ -74,9 +99,14 @@ def define(machine, module, source):
 
 def run_function(machine, source, name, filename, line, args, kwargs):
     """Defines a function once and calls it; tracebacks name the client's file and line."""
+    return function(machine, source, name, filename, line)(*args, **compat.native_keywords(kwargs))
+
+
+def function(machine, source, name, filename, line):
+    """A function from its source, which is run once."""
     key = source, name, filename, line
     if key not in functions:
         space = dict(machine.module.__dict__)
         run(machine, machine.module, '\n' * (line - 1) + source, 'function', compat.native(filename), space)
         functions[key] = space[compat.native(name)]
-    return functions[key](*args, **compat.native_keywords(kwargs))
+    return functions[key]

@@ -18,14 +18,6 @@ HOLD_LIMIT = 65536
 CONTAINERS = frozenset((list, tuple, dict))
 
 
-def release(lock):
-    """Releases a lock that is used to wake its waiter, who may have been woken already."""
-    try:
-        lock.release()
-    except compat.thread.error:
-        pass
-
-
 class Worker(wire.Seldom):
     """One server thread: its queue, and what it is doing."""
 
@@ -34,15 +26,17 @@ class Worker(wire.Seldom):
         self.number = number
         self.one_shot = self.ended = one_shot
         self.queue = compat.deque()
-        self.started = False
+        # Who takes it out starts the thread; two may come to do so at once.
+        self.unstarted = [self]
         self.ident = None
         # `running` is the request whose code runs, or 0; `request` stays until its answer is sent; `busy` covers
         # a whole batch; `seen` is what the ticker saw running.
         self.running = self.request = self.seen = 0
         self.busy = False
         # The request that is to be interrupted; how far that is (0, 1 being set, 2 set); whether the thread is
-        # where it must not happen, and whether it is to happen behind that. See control.py.
-        self.cancelled = self.cancelling = 0
+        # where it must not happen, and whether it is to happen behind that. `struck` is the request that a signal has
+        # interrupted. See control.py.
+        self.cancelled = self.cancelling = self.struck = 0
         self.shield = self.deferred = False
         # A thread parks on `wake`, which is held while there is nothing to do.
         self.parked = False
@@ -50,12 +44,12 @@ class Worker(wire.Seldom):
         self.wake.acquire()
         # Finished frames that wait for the rest of the batch.
         self.held = []
-        # Bytes of requests: arrived and dropped, which who reads counts; taken, and returned as credit, which
+        # Bytes of requests: arrived and dropped, which the reader counts; taken, and returned as credit, which
         # the thread itself counts. Two threads that change one number would lose a change now and then.
         self.arrived = self.dropped = self.taken = self.returned = 0
 
     def work(self):
-        """Runs queued requests, and reads when nobody else does, until told to end."""
+        """Runs queued requests, and reads when no other thread does, until it is to end."""
         self.ident = compat.thread.get_ident()
         machine = self.machine
         reading = machine.link.reading
@@ -103,6 +97,7 @@ class Worker(wire.Seldom):
         direct = compat.PY3
         getpid = os.getpid
         pid = getpid()
+        now = time.time
         size = 0
         self.busy = True
         if machine.ticker_parked and not machine.reader_active:
@@ -118,8 +113,9 @@ class Worker(wire.Seldom):
                 try:
                     # In here, where an interruption is taken as soon as it may come.
                     self.running = self.request = request
+                    self.since = now()
                     if cancelled:
-                        calls.stop(self, request)
+                        self.stop(request)
                     if kind == CALL and not flags:
                         try:
                             name, args, kwargs = loads(payload)
@@ -131,6 +127,8 @@ class Worker(wire.Seldom):
                         else:
                             value = function(*args, **kwargs)
                     elif kind == wire.CLOSE:
+                        # They hold the definitions.
+                        find = function = None
                         calls.finish(machine)
                     else:
                         value = load('requests').perform(self, kind, flags, request, payload)
@@ -214,7 +212,7 @@ class Machine(wire.Seldom):
         self.singletons = ()
         self.taking = allocate_lock()
         self.main = Worker(self, 0, False)
-        self.main.started = True
+        self.main.unstarted = []
         # Threads that take requests, by number; and all, also those that only finish what they have.
         self.workers = {0: self.main}
         self.alive = set([self.main])
@@ -222,7 +220,9 @@ class Machine(wire.Seldom):
         self.cancelled = set()
         # Requests of which more chunks are to come.
         self.messages = {}
-        self.reader_active = self.reader_started = self.ticker_started = False
+        self.reader_active = self.reader_started = False
+        # Who gets it starts the ticker.
+        self.ticker_start = allocate_lock()
         self.ticker_parked = True
         self.ticker_wake = allocate_lock()
         self.ticker_wake.acquire()
@@ -248,7 +248,7 @@ class Machine(wire.Seldom):
         if me in roused:
             roused.remove(me)
         passed = me and len(roused) == 1 and not (me.queue or me.one_shot or roused[0].ended)
-        # Released before anyone is roused: who finishes his request at once must find it free.
+        # Released before any thread is roused: one that finishes its request at once must find it free.
         self.link.reading.release()
         for worker in roused:
             # Not to one that could not be started.
@@ -291,25 +291,22 @@ class Machine(wire.Seldom):
         """Drops what is queued, and lets the main thread end everything after what it runs."""
         for worker in list(self.alive):
             worker.queue.clear()
-        if 'atexit' in sys.modules:
-            self.start(self.end)
         self.main.queue.append((wire.CLOSE, 0, 0, b'', 0))
         self.roused.append(self.main)
 
     def rouse_ticker(self):
         """Starts the ticking, which looks every few ms for what would otherwise wait for a long call."""
         self.ticker_parked = False
-        if self.ticker_started:
+        if not self.ticker_start.acquire(False):
             if compat.LATE and compat.thread.get_ident() == self.main.ident:
                 # At an early moment that is not that of the first call.
                 __import__('threading')
-            release(self.ticker_wake)
+            load('seldom').release(self.ticker_wake)
         else:
-            self.ticker_started = True
             try:
                 self.start(self.tick)
             except compat.thread.error:
-                # Then nobody reads while a call runs.
+                # Then no thread reads while a call runs.
                 pass
 
     def tick(self):
@@ -322,7 +319,7 @@ class Machine(wire.Seldom):
             time.sleep(0.005)
             if self.is_busy():
                 load('ticker').tick(self)
-            # Told first and looked after again second, while who runs does it the other way round.
+            # Set first and checked again second, while a thread that runs does it the other way round.
             self.ticker_parked = True
             if not self.is_busy():
                 self.ticker_wake.acquire()

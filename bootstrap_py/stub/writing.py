@@ -94,7 +94,7 @@ def result(machine, value):
             exports.class_of(value), ('@auto',), ('@auto',), (), None))
     if machine.peer == 'rust':
         pieces = Pieces()
-        # The quick way asks only about what is not built-in, which is no plain data.
+        # The quick way asks only about what is not built-in and so not plain data.
         if not exports.singletons and late.dump(value, pieces, machine.protocol, id, None, True):
             return wire.RESULT, 0, pieces.data()
         return plain_result(machine, value)

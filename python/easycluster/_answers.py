@@ -60,7 +60,7 @@ class Answers:
         return Receipts(self._references)
 
     def decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
-        """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
+        """The value of a completion, or its exception as Failed. What fails in it is its outcome and no other call's."""
         receipts.restart()
         try:
             if tag == _kinds.PICKLED:
@@ -252,7 +252,7 @@ class Answers:
 
 
 def _shown(value: Any, key: str) -> str:
-    """A text of an ERROR, made safe to show; bytes are a Python 2 server's text that is no UTF-8."""
+    """A text of an ERROR, made safe to show; bytes are a Python 2 server's text that is not UTF-8."""
     if type(value) is bytes:
         value = value.decode('utf-8', 'backslashreplace')
     if type(value) is not str:
@@ -271,7 +271,7 @@ def _lines(fields: Any) -> list[str]:
     """The lines of an ERROR's traceback, made safe to show."""
     lines: Any = fields.get('traceback') if type(fields) is dict else None
     if type(lines) not in (list, tuple):
-        raise _errors.Refused('the server sent an error whose traceback is no list of lines')
+        raise _errors.Refused('the server sent an error whose traceback is not a list of lines')
     return [_shown(line, 'traceback') for line in lines]
 
 

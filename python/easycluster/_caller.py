@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import _kinds, _timeouts
+from . import _commands, _kinds, _timeouts
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
@@ -22,6 +22,7 @@ from ._responses import NonblockingResponse, RemoteException, Target, Ticket, al
 from ._shipping.definitions import definitions_module
 from ._shipping.source import shipped
 from ._spec import Path, parse
+from ._steps import Step
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -48,6 +49,8 @@ class SpecOptions(TypedDict, total=False):
     name: str | None
     ahead: int | None
     max_result: int | str | None
+    then: str | Step | Sequence[str | Step] | None
+    become: str | None
 
 
 class Caller(Receiver):
@@ -177,6 +180,23 @@ class Caller(Receiver):
         if number is None:
             number = self._thread_numbers.setdefault(threadid, _NAMED_THREADS + next(self._thread_count))
         return number
+
+    def _is_own(self, name: str) -> bool:
+        """Whether definitions have a global of this name, which the method of that name then stands for."""
+        return name in vars(self._defmod)
+
+    def _send_command(self, request: _commands.Request, timeout: float | None, nonblocking: bool = False) -> Any:
+        """Has the server run a shell command, in a thread of its own."""
+        self._connected_native().send_commands()
+        return self._call(
+            _commands.FUNCTION,
+            request.arguments,
+            _NO_KEYWORDS,
+            nonblocking,
+            threadid=_kinds.SINGLE,
+            origexc='quiet',
+            call_timeout=timeout,
+        )
 
     def send_request(
         self,
@@ -328,7 +348,7 @@ class Caller(Receiver):
         return _timeouts.send_settled(self, proxy, name, args, kwargs, options)
 
     def _ask(self, message: tuple[Any, ...], limit: float) -> bool:
-        """The value that a function gives on the server, in a thread of its own, which no other call holds up. No other response
+        """The value that a function gives on the server, in a thread of its own, which no other call delays. No other response
         is delivered meanwhile."""
         raise NotImplementedError
 
@@ -360,7 +380,7 @@ class Caller(Receiver):
         if isinstance(exc.orig, (ConnectionError, CallCancelled)):
             return
         self.report_exception(exc)
-        # Nothing works as meant without the definitions, so everybody is told.
+        # Nothing works as meant without the definitions, so every call gets the reason.
         self.close(exc)
 
     def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:

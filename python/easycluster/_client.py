@@ -11,6 +11,7 @@ from typing import Any
 
 from . import _kinds, _process, _timeouts
 from ._caller import Caller
+from ._commands import Line, Request
 from ._connection import Completion
 from ._native import Connection as Native
 from ._options import CompletionFunction, split_options
@@ -75,7 +76,7 @@ class Client(Caller):
             self._wait_for_response(response)
         except BaseException:
             _move(held, taken)
-            # Nobody can ask for this call's value any more.
+            # This call's value cannot be asked for any more.
             if pending.pop(ticket, None) is not None:
                 self._cancel(ticket)
             self._keep_readable(taken)
@@ -231,6 +232,38 @@ class Client(Caller):
             return self.call('run', *(() if func is _NOTHING else (func,)), *args, **kwargs)
         message, options = self._shipped_call(func, args, kwargs)
         return self._request(_kinds.RUN, message, False, **options)
+
+    def command(
+        self,
+        line: Line = _NOTHING,
+        *args: Any,
+        input: str | bytes | None = None,
+        timeout: float | None = None,
+        cwd: Any = None,
+        env: Mapping[str, str | bytes] | None = None,
+        check: bool = False,
+        encoding: str | None = 'utf-8',
+        **kwargs: Any,
+    ) -> Any:
+        """Runs a shell command on the server's machine; gives a CommandResult.
+
+        line: a text is a line for the account's shell there, as with ssh; a list is a program and its arguments, which no shell looks
+            at.
+        input: its standard input, as text or bytes; empty otherwise.
+        timeout: seconds after which it is ended, with all that it has started, and CallTimeout is raised.
+        cwd: the folder to run in. env: environment variables to set; no command line shows them.
+        check: raise CommandError if it fails. encoding: of its output; None gives bytes.
+
+        Output is collected, not printed. Where definitions have a `command` of their own, that is called.
+        """
+        if self._is_own('command'):
+            given = {'input': input, 'timeout': timeout, 'cwd': cwd, 'env': env}
+            kwargs.update((name, value) for name, value in given.items() if value is not None)
+            return self.call('command', *(() if line is _NOTHING else (line,)), *args, **kwargs)
+        if line is _NOTHING or args or kwargs:
+            raise TypeError("command() takes one line or one list of words: command('ls -l') or command(['ls', '-l'])")
+        request = Request(line, input, cwd, env, check, encoding)
+        return request.result(self.peername, self._send_command(request, timeout))
 
     def update_definitions(
         self,

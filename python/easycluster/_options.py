@@ -66,6 +66,8 @@ class Limit(float):
         message = self._message
         if self._kind in (_kinds.METHOD, _kinds.RUN):
             return '%s()' % message[1]
+        if self._kind == _kinds.CALL and message[0] == 'helpers/commands.run':
+            return 'the command'
         if self._kind == _kinds.CALL:
             return '%s()' % message[0]
         text = ' '.join(str(message[0]).split())

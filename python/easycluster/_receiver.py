@@ -45,9 +45,16 @@ class Receiver(Connection):
 
     def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
         """The value of a completion, or its exception as Failed."""
-        if tag == _kinds.LOST and self._closing_error is not None:
-            return Failed(self._closing_error())
-        return self._answers.decode(tag, value, receipts, limit)
+        closing = self._closing_error
+        if closing is None:
+            return self._answers.decode(tag, value, receipts, limit)
+        if tag == _kinds.LOST:
+            return Failed(closing())
+        decoded = self._answers.decode(tag, value, receipts, limit)
+        # The other side interrupts what runs when the connection is closed, and may come to say so.
+        if isinstance(decoded, Failed) and isinstance(decoded.exception.orig, _errors.CallCancelled):
+            return Failed(closing())
+        return decoded
 
     def _deliver_taken(
         self,
@@ -56,8 +63,8 @@ class Receiver(Connection):
         most: int | None = None,
         end: float | None = None,
     ) -> Ticket | None:
-        """Delivers what was taken, to `own` or to whoever waits for it, one completion at a time and `most` at most. Gives the last
-        one's ticket: 0 if it was nobody's, None if there was none. What a completion function raises is raised at once, and none is
+        """Delivers what was taken, to `own` or to the thread that waits for it, one completion at a time and `most` at most. Gives the last
+        one's ticket: 0 if it belonged to no call, None if there was none. What a completion function raises is raised at once, and none is
         called after `end`; the others stay where they are.
 
         A signal handler may raise anywhere in here. Then the completion in hand goes back to where it was taken from; only a
@@ -151,7 +158,7 @@ class Receiver(Connection):
             self._end_pending(self._closing_error)
 
     def _keep_readable(self, taken: deque[Completion]) -> None:
-        """Keeps the descriptor readable while completions that were taken wait for somebody to deliver them."""
+        """Keeps the descriptor readable while completions that were taken wait to be delivered."""
         on = bool(taken)
         native = self._native
         if on != self._kept_readable and native is not None:
@@ -288,7 +295,7 @@ class Receiver(Connection):
                         continue
                     break
                 ticket = self._deliver_taken(taken, most=1)
-                # Neither output nor the answer to the definitions is a response that anybody asked for.
+                # Neither output nor the answer to the definitions is a response that was asked for.
                 if ticket and ticket not in self._own_tickets:
                     return True
                 self._own_tickets.discard(ticket or 0)

@@ -173,7 +173,7 @@ def all_of(
             function(*arguments)
 
     tickets = [send(item, oncomplete=(done, False), onerror=(done, True)) for item in items]
-    # They are one response to whoever reads responses.
+    # They are one response to readers of responses.
     client._own_tickets.update(tickets[:-1])
     if whole is None:
         return tickets[-1]

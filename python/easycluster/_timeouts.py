@@ -22,7 +22,7 @@ _PATIENCE = 60.0
 
 
 def _may_be_limit(kwargs: dict[str, Any], options: dict[str, Any]) -> bool:
-    # With a limit given otherwise, and where it is no number of seconds, it can only be the function's.
+    # With a limit given otherwise, and where it is not a number of seconds, it can only be the function's.
     return 'call_timeout' not in options and type(kwargs['timeout']) in (int, float, type(None))
 
 

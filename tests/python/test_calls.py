@@ -24,17 +24,8 @@ from easycluster import (
     RemoteException,
     ThreadedClient,
 )
+from support.definitions import SLEEPER
 from support.processes import poll
-
-SLEEPER = '''
-import time, threading
-def nap(seconds):
-    # In steps, because only the main thread of a Python can be interrupted within one sleep.
-    end = time.time() + seconds
-    while time.time() < end:
-        time.sleep(0.01)
-    return seconds
-'''
 
 
 @pytest.fixture
@@ -208,6 +199,33 @@ def test_closing_ends_calls_of_other_threads(connect):
         assert len(raised) == 1 and 'Connection closed' in str(raised[0]), kind
 
 
+@pytest.mark.parametrize('end', ['close', 'close with a reason', 'lost'])
+def test_each_call_that_ends_with_its_connection_gets_an_exception_of_its_own(connect, end):
+    """Raising one adds to its traceback, so that a shared one would grow without end."""
+    client = connect()
+    client.execblock(SLEEPER)
+    waiting = [client.nap(100, nonblocking=True) for _ in range(20)]
+    if end == 'lost':
+        os.kill(client.server_info['pid'], signal.SIGKILL)
+    elif end == 'close':
+        client.close()
+    else:
+        client.close(easycluster.RemoteException(IOError('mine'), 'text'))
+    raised = []
+    for response in waiting:
+        with pytest.raises(IOError) as caught:
+            response.wait()
+        raised.append(caught.value)
+    assert len(set(map(id, raised))) == len(raised)
+    depths = set()
+    for error in raised:
+        trace, depth = error.__traceback__, 0
+        while trace:
+            trace, depth = trace.tb_next, depth + 1
+        depths.add(depth)
+    assert len(depths) == 1, depths
+
+
 def test_a_lost_server_is_told_to_every_call(connect):
     for kind in (Client, ThreadedClient):
         client = connect(clientclass=kind)
@@ -271,7 +289,7 @@ def test_output_is_shown_with_the_peers_name_before_the_answer(client, capsys):
     assert capsys.readouterr().out == '[%s] half\n' % client.peername
 
 
-def test_output_to_a_function_and_to_nobody(connect, capsys):
+def test_output_to_a_function_and_to_none(connect, capsys):
     seen = []
     client = connect(output=lambda stream, text: seen.append((stream, text)))
     client.execblock('print("hällo")')
@@ -376,7 +394,7 @@ def decorated(number):
 
 
 @pytest.mark.parametrize('kind', [Client, ThreadedClient])
-def test_responses_that_nobody_asks_for_release_their_objects(connect, kind):
+def test_responses_that_are_not_asked_for_release_their_objects(connect, kind):
     client = connect(clientclass=kind)
     client.execblock('''
 import weakref

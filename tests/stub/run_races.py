@@ -50,6 +50,7 @@ def machine():
     made.printed = []
     made.rouse_ticker = lambda: made.roused_ticker.append(True)
     made.roused_ticker = []
+    made.stand_ins = [main['Later'](made, name) for name in ('<stdout>', '<stderr>')]
     files.machine = made
     return made
 
@@ -248,6 +249,64 @@ def the_last_chunk_comes_with_the_end_of_its_message():
     assert message.next() and message.current == b'last', message.current
 
 
+def two_threads_start_one():
+    made = machine()
+    started = []
+    made.start = lambda *work: started.append(work)
+    made.main.ident = -1
+    worker = load('threads').begin(made, 3, False)
+
+    class Unstarted(list):
+        def pop(self):
+            # Behind the look, another thread was faster.
+            list.pop(self)
+            return list.pop(self)
+
+    worker.unstarted = Unstarted(worker.unstarted)
+    assert worker.rouse() and not started, started
+    ticking = machine()
+    ticking.start = lambda *work: started.append(work)
+    for _ in range(2):
+        load('worker').Machine.rouse_ticker(ticking)
+    assert len(started) == 1, started
+
+
+def two_threads_ask_for_one_export():
+    exports = load('exports')
+    value = type('Held', (exports.ServerObject,), {})()
+    real = exports.resolve
+    other = []
+
+    def resolve(*args):
+        exports.resolve = real
+        # While the first is at it.
+        other.append(exports.export_of(value))
+        return real(*args)
+
+    exports.resolve = resolve
+    found = exports.export_of(value)
+    assert found and other == [found], other
+
+    def changing(*args):
+        exports.resolve = real
+        exports.make_server_class(type(value), ['get'])
+        return real(*args)
+
+    exports.answers.clear()
+    exports.resolve = changing
+    exports.export_of(value)
+    assert exports.export_of(value)[0] == ('get',), exports.export_of(value)
+
+
+def many_cancels_are_noted():
+    made = machine()
+    control = load('control')
+    for number in range(1, 600):
+        control.cancel(made, number)
+    # The last ones may be those of requests that are being taken just now.
+    assert set(range(500, 600)) <= made.cancelled and len(made.cancelled) <= 257
+
+
 files = main['Files']([])
 for name, source in sources.items():
     files.add([name + '.py', source])
@@ -264,6 +323,9 @@ for race in (
     a_cancel_comes_while_the_answer_is_sent,
     the_last_request_comes_with_the_end_of_its_thread,
     the_last_chunk_comes_with_the_end_of_its_message,
+    two_threads_start_one,
+    two_threads_ask_for_one_export,
+    many_cancels_are_noted,
 ):
     try:
         race()

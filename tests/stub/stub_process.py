@@ -146,7 +146,8 @@ class Stub:
             with self.write_lock:
                 while len(view):
                     view = view[os.write(self.process.stdin.fileno(), view) :]
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):
+            # The other end is gone, or this one has been closed.
             pass
 
     def frame(self, kind, request, thread, payload, flags=0):
@@ -157,6 +158,10 @@ class Stub:
     def part(self, name):
         """Sends a part of the stub."""
         self.frame(PART, 0, 0, assemble.part(name))
+
+    def helper(self, name):
+        """Sends a file of the program's own, such as helpers/commands."""
+        self.frame(PART, 0, 0, assemble.deflate(assemble.together([name + ".py"])))
 
     def dumps(self, content, protocol=None):
         file = io.BytesIO()

@@ -1,10 +1,27 @@
 """Cancellation: of calls that are queued, that run, that wait, that end just then; and what must not be hit by it."""
 
+import os
 import struct
 
 import pytest
-from stub_process import CALL, CANCEL, CHUNK, CREDIT, DATA, MORE, PING, STOP_THREAD, Failed, wait_until
+from stub_process import (
+    CALL,
+    CANCEL,
+    CHUNK,
+    CREDIT,
+    DATA,
+    EVAL,
+    MORE,
+    PING,
+    STOP_THREAD,
+    Failed,
+    is_running,
+    wait_until,
+)
 
+RUNNER = os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "..", "..", "bootstrap_py", "helpers", "run_program.py"
+)
 TELL = "import sys, time\ndef tell():\n    sys.stderr.write('started\\n')\n"
 
 
@@ -50,8 +67,8 @@ def test_cancel_of_a_sleeping_main_thread(stub):
 
 
 def test_cancel_of_a_queued_call(stub):
-    stub.exec("ran = []")
-    first = stub.start_call("time.sleep", 0.3, thread=1)
+    stub.exec("ran = []\nimport threading\ngate = threading.Event()")
+    first = stub.start_call("gate.wait", thread=1)
     second = stub.start_call("ran.append", 1, thread=1)
     third = stub.start_call("ran.append", 2, thread=1)
     stub.frame(CANCEL, second, 1, b"")
@@ -59,6 +76,7 @@ def test_cancel_of_a_queued_call(stub):
         stub.wait(second)
     assert caught.value.fields["kind"] == "cancelled"
     assert first not in stub.answers
+    stub.call("gate.set")
     stub.wait(first)
     stub.wait(third)
     assert stub.eval("ran") == [2]
@@ -174,3 +192,82 @@ def test_a_python_that_cannot_interrupt_threads(stub):
     assert stub.call("abs", -1, thread=1) == 1
     # The main thread is interrupted by a signal.
     cancel(stub, started(stub, "doze"))
+
+
+CHILDREN = (
+    "import os, subprocess, sys, time\n"
+    # Told from a child, so that there is one.
+    "LINE = 'echo started >&2; sleep 100'\n"
+    "def system():\n    os.system(LINE)\n"
+    "def several():\n    os.system('sleep 0.01; (' + LINE + '); true')\n"
+    "def call():\n    subprocess.call(['sh', '-c', LINE])\n"
+    "def wait():\n    subprocess.Popen(['sh', '-c', LINE]).wait()\n"
+    "def output():\n    subprocess.Popen(['sh', '-c', LINE], stdout=subprocess.PIPE).communicate()\n"
+    "def popen():\n    os.popen(LINE).read()\n"
+)
+
+
+def with_child(stub, name, thread):
+    """Calls a function; the request's number once its child process has told."""
+    stub.output = b""
+    number = stub.start_call(name, thread=thread)
+    stub.until(lambda: b"started" in stub.output)
+    return number
+
+
+def interrupted(stub, number, thread):
+    """Cancels a request whose child process then ends."""
+    stub.frame(CANCEL, number, thread, b"")
+    if thread and stub.hello["python"] < (3,):
+        # Threads of 2.x look for exceptions from elsewhere every hundred steps only; it may be done before that.
+        stub.until(lambda: number in stub.answers)
+        return
+    with pytest.raises(Failed) as caught:
+        stub.wait(number)
+    # That of subprocess itself, of some versions, over the child that has gone.
+    assert caught.value.fields["kind"] == "cancelled" or caught.value.fields["type"] == "ProcessLookupError"
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+@pytest.mark.parametrize("name", ["system", "several", "call", "wait", "output", "popen"])
+def test_children_in_the_way_are_interrupted(stub, name, thread):
+    """What waits for them in C code, some of it with interruptions ignored, does not go on for as long as they do."""
+    stub.define(CHILDREN)
+    number = with_child(stub, name, thread)
+    interrupted(stub, number, thread)
+    assert stub.call("abs", -1, thread=thread) == 1
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_children_that_are_to_go_on_do(stub, thread):
+    """Those of calls before, those of other threads, and those in sessions of their own."""
+    stub.define(CHILDREN + "def begin():\n    return subprocess.Popen(['sleep', '100']).pid\n")
+    before = stub.call("begin", thread=thread)
+    # Processes are as old as the system's clock says, in steps of 10 ms.
+    stub.call("time.sleep", 0.1, thread=thread)
+    elsewhere = with_child(stub, "system", 2)
+    stub.define(
+        "def own():\n    p = subprocess.Popen(['sh', '-c', 'exec sleep 100'], preexec_fn=os.setsid)\n"
+        "    said.append(p.pid)\n    os.system(LINE)\nsaid = []\n"
+    )
+    interrupted(stub, with_child(stub, "own", thread), thread)
+    own = stub.eval("said[0]")
+    assert is_running(before) and is_running(own) and elsewhere not in stub.answers
+    stub.exec("os.kill(%d, 9)" % own)
+
+
+def test_a_program_that_is_run_is_interrupted_once(stub):
+    """It may take its time to end, and what it waits for is interrupted with it."""
+    with open(RUNNER) as file:
+        stub.define(file.read())
+    for source in (
+        "import sys, time\ntry:\n    sys.stderr.write('started\\n')\n    time.sleep(100)\nfinally:\n    time.sleep(0.7)\n"
+        "    sys.stderr.write('cleaned\\n')\n",
+        "import os, sys\nos.system('echo started >&2; sleep 100')\nsys.stderr.write('cleaned\\n')\n",
+    ):
+        stub.output = b""
+        number = stub.request(EVAL, ("run_program(b%r, 'x.py', ['x.py'])" % source, None))
+        stub.until(lambda: b"started" in stub.output)
+        stub.frame(CANCEL, number, 0, b"")
+        stub.until(lambda: number in stub.answers)
+        assert stub.output == b"started\ncleaned\n", stub.output

@@ -47,7 +47,7 @@ def standard_new(kind: Any) -> Callable[..., Any]:
 
 
 def standard(value: Any, args: tuple[Any, ...]) -> Any:
-    # What was handed in, or is everybody's, is not changed by what a pickle says next.
+    # What was handed in, or is shared, is not changed by what a pickle says next.
     if issubclass(type(value), _LOOKED_UP) or any(value is given for given in args):
         return value
     return Made(value, _standard_state, _standard_add, put_by(_standard_put))

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from .. import _errors, _native
 
 # What may happen to a value after it was made: its state is set on itself; its state makes another value, as long as nothing holds
-# it; or it is no value at all before its state has come.
+# it; or it is not a value at all until its state has come.
 IN_PLACE = 0
 REPLACED = 1
 UNFINISHED = 2

@@ -1,4 +1,4 @@
-"""The constructors of well-known values: each makes one anew of parts that it has checked, and of no more than it was given."""
+"""The constructors of well-known values: each builds a new one from parts that it has checked, and from nothing else."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _keys(items: Any) -> Any:
 def _pairs(items: Any) -> Any:
     for pair in items:
         if type(pair) not in _LISTS or len(pair) != 2:
-            raise TypeError('a part of it is no pair')
+            raise TypeError('a part of it is not a pair')
         check_key(pair[0])
     return items
 
@@ -59,11 +59,11 @@ def _fraction(*args: Any) -> fractions.Fraction:
         numerator, _, denominator = args[0].partition('/')
         parts = [numerator, denominator or '1']
         if any(len(part) > _MAX_DIGITS or not part.lstrip('-').isdecimal() for part in parts):
-            raise ValueError('a part of it is no number')
+            raise ValueError('a part of it is not a number')
         args = tuple(map(int, parts))
     numerator, denominator = args if len(args) == 2 else (*args, 1)
     if type(numerator) is not int or type(denominator) is not int or denominator < 1:
-        raise ValueError('a part of it is no number')
+        raise ValueError('a part of it is not a number')
     # As its parts are: reducing large ones takes more than proportional time, and the other side has done it.
     made = object.__new__(fractions.Fraction)
     made._numerator = numerator  # type: ignore[attr-defined]
@@ -89,7 +89,7 @@ def _deque(*args: Any) -> Made:
     items = args[0] if args else ()
     most = args[1] if len(args) > 1 else None
     if type(items) not in _LISTS or type(most) not in (int, type(None)):
-        raise TypeError('its parts are no list and no number')
+        raise TypeError('its parts are not a list and a number')
     return Made(collections.deque(items, most), add=collections.deque.extend)
 
 
@@ -114,7 +114,7 @@ def _defaultdict(*args: Any) -> Made:
     if len(args) > 1 or not issubclass(
         type(factory), (type(None), type, types.FunctionType, types.BuiltinFunctionType)
     ):
-        raise TypeError('its factory is no class and no function')
+        raise TypeError('its factory is neither a class nor a function')
     return Made(collections.defaultdict(factory), put=put_by(dict.__setitem__))
 
 
@@ -151,7 +151,7 @@ def _uuid(*args: Any) -> Made:
         (parts,) = classes.states(state)
         number, safe = parts.get('int'), parts.get('is_safe', uuid.SafeUUID.unknown)
         if type(number) is not int or not 0 <= number < _UUID_NUMBER:
-            raise TypeError('its number is no number')
+            raise TypeError('its number is not a number')
         if type(safe) is not uuid.SafeUUID:
             safe = uuid.SafeUUID(safe) if type(safe) in (int, type(None)) else uuid.SafeUUID.unknown
         return uuid.UUID(int=number, is_safe=safe)
@@ -161,7 +161,7 @@ def _uuid(*args: Any) -> Made:
 
 def _zone(key: Any, *_: Any) -> Any:
     if type(key) is not str or len(key) > 255:
-        raise TypeError('its name is no text')
+        raise TypeError('its name is not text')
     # One for each name, because each takes memory and a file is read for it.
     return importlib.import_module('zoneinfo').ZoneInfo(key)
 
@@ -246,7 +246,7 @@ for _kind in ('IPv4Address', 'IPv4Interface', 'IPv4Network', 'IPv6Address', 'IPv
 def _path(kind: Any) -> Callable[..., Any]:
     def make(*parts: Any) -> Any:
         if any(type(part) is not str for part in parts):
-            raise TypeError('a part of it is no text')
+            raise TypeError('a part of it is not text')
         return kind(*parts)
 
     return make

@@ -63,7 +63,7 @@ class ClosedConnection:
 CLOSED = ClosedConnection()
 
 
-# What a proxy class never asks the server for, whatever that says: what is looked up while nobody waits for an answer, such as when
+# What a proxy class never asks the server for, whatever that says: what is looked up while no call waits for an answer, such as when
 # an object is dropped or its class is asked, and what a proxy itself consists of.
 NEVER_REMOTE = (
     load('exports').NOT_EXPORTED
@@ -200,7 +200,7 @@ class References:
                 found = None
         if not (isinstance(found, type) and issubclass(found, RemoteProxy)):
             raise _errors.Refused(
-                'the server names %s as the proxy class of an object, but that is no proxy class here'
+                'the server names %s as the proxy class of an object, but that is not a proxy class here'
                 % _native.printable(name)
             )
         return found

@@ -50,7 +50,7 @@ def is_foreign(base: type) -> bool:
 
 
 def first_known(kind: type) -> type:
-    """The first base that is no foreign class."""
+    """The first base that is not a foreign class."""
     for base in bases(kind):
         if not is_foreign(base):
             return base

@@ -2,7 +2,7 @@
 
 Three things keep it so. The extension reads each pickle first and refuses what takes too much, or does what no pickle of a value
 does. Its decoder makes plain data itself, and changes nothing but what the pickle has made. And each name stands for a constructor
-of ours (`policy`), which makes a value anew of parts that it has checked.
+of ours (`policy`), which builds a new value from parts that it has checked.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ struct Machine<'a> {
 /// Follows `pickle` up to its STOP.
 ///
 /// # Errors
-/// [`Refused`], for bytes that are no pickle or take more to decode than `budget`, and for a pickle that uses an extension code,
+/// [`Refused`], for bytes that are not a pickle or take more to decode than `budget`, and for a pickle that uses an extension code,
 /// changes what it has only looked up by name, or calls something that neither was looked up nor given by a call; whether what a
 /// call gave may be called, the decoder sees.
 pub(crate) fn scan(pickle: &[u8], budget: Budget) -> Result<Scan, Refused> {

@@ -284,7 +284,7 @@ impl<'py> Decoder<'py, '_> {
     fn tuple(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
         value
             .cast_into_exact::<PyTuple>()
-            .map_err(|_| refuse(self.py, "has arguments that are no tuple"))
+            .map_err(|_| refuse(self.py, "has arguments that are not a tuple"))
     }
 
     fn build(&mut self) -> PyResult<()> {
@@ -318,7 +318,7 @@ impl<'py> Decoder<'py, '_> {
 
     fn look_up(&mut self, module: Bound<'py, PyAny>, name: Bound<'py, PyAny>) -> PyResult<()> {
         if !module.is_exact_instance_of::<PyString>() || !name.is_exact_instance_of::<PyString>() {
-            return Err(refuse(self.py, "has a name that is no text"));
+            return Err(refuse(self.py, "has a name that is not text"));
         }
         let found = self.find.call1((module, name))?;
         self.stack.push(Slot::Name(found));
@@ -332,7 +332,7 @@ impl<'py> Decoder<'py, '_> {
             let bytes = self.reader.bytes();
             let bytes = self.read(bytes)?.joined();
             let text = std::str::from_utf8(&bytes)
-                .map_err(|_| refuse(self.py, "has a name that is no text"))?;
+                .map_err(|_| refuse(self.py, "has a name that is not text"))?;
             *line = Some(PyString::new(self.py, text).into_any());
         }
         match lines {
@@ -446,7 +446,7 @@ impl<'py> Decoder<'py, '_> {
                 let keywords = self.pop_value()?;
                 let arguments = self.pop_value()?;
                 if !keywords.is_exact_instance_of::<PyDict>() {
-                    return Err(refuse(py, "has arguments that are no dict"));
+                    return Err(refuse(py, "has arguments that are not a dict"));
                 }
                 self.make(arguments, keywords)?;
             }
