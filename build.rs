@@ -17,7 +17,11 @@ mod assemble;
 mod strip;
 
 /// The functions that the program itself sends out as parts, and the file of each.
-const HELPERS: [(&str, &str); 1] = [("probe", "helpers/probe.py")];
+const HELPERS: [(&str, &str); 3] = [
+    ("commands", "helpers/commands.py"),
+    ("map_items", "helpers/map_items.py"),
+    ("probe", "helpers/probe.py"),
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=bootstrap_py");

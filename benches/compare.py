@@ -5,7 +5,7 @@
 Makes a temporary virtual environment, installs the wheel and the others from PyPI into it, starts sshds of its own on the
 loopback, and prints a table and the ratios. Each subject runs in a process of its own; the best of the rounds counts.
 
-`hosts32` and `memory32` have 32 different addresses, so that nobody shares a connection. Memory is what one more connection
+`hosts32` and `memory32` have 32 different addresses, so that no two share a connection. Memory is what one more connection
 adds, child processes included, to a program that has one already.
 """
 
@@ -179,7 +179,7 @@ def measure_call():
     return took / CALLS * 1e6
 
 def measure_flight():
-    # More than a pipe holds blocks it for ever, so 50 at a time.
+    # More than a pipe holds blocks it forever, so 50 at a time.
     rmt = client()
     add = rmt.add
     add(1, 2)

@@ -115,7 +115,7 @@ def given_up(client, chance):
 
 
 def forgotten(client, chance):
-    """Responses that nobody asks for."""
+    """Responses that are not asked for."""
     for _ in range(10):
         client.SoakThing(2, nonblocking=True)
 

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What one connection needs while it comes about: its socket, a look-up's, an agent's, pipes of a command, a file.
+/// What one connection needs while it is established: its socket, a look-up's, an agent's, pipes of a command, a file.
 const EACH: u64 = 8;
 /// Kept free for everything else: files of the caller, Python's modules, children's pipes.
 const RESERVE: u64 = 8;
 /// The time between two looks while they are short.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// How long a connection waits for others to end, where nobody says.
+/// How long a connection waits for others to end, where nothing else is set.
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Raises the number of files that this process may open, up to what it may allow itself and to `most`. Children inherit it.
@@ -32,7 +32,7 @@ pub(crate) fn raise_limit(most: u64) {
 /// Connections that are coming about.
 static COMING: Mutex<u64> = Mutex::new(0);
 
-/// Leave to connect; what a connection needs only while it comes about is free again when it is dropped.
+/// Leave to connect; what a connection needs only while it is established is free again when it is dropped.
 pub(crate) struct Admission(());
 
 impl Drop for Admission {

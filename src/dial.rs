@@ -60,6 +60,13 @@ pub(crate) struct Dial<'a> {
     pub observer: Option<&'a StageObserver>,
 }
 
+/// Whether a look-up failed for a reason that may pass. The standard library gives the resolver's sentence and no number.
+fn is_temporary(error: &std::io::Error) -> bool {
+    let sentence = error.to_string();
+    // glibc's sentence, and musl's.
+    sentence.contains("Temporary failure") || sentence.contains("Try again")
+}
+
 /// A connection, and how it was made.
 #[derive(Debug)]
 pub(crate) struct Dialled {
@@ -108,6 +115,7 @@ impl Dial<'_> {
                 let message = format!("the name {host} has no address: {error}");
                 self.error(Stage::Resolve, message)
                     .with_hint(self.unknown_hint)
+                    .passing(is_temporary(&error))
             })?;
         Ok(found.collect())
     }

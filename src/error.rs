@@ -4,6 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::pickle::{self, Document, Plain};
+// Most of what is shown of others is shown in errors.
+pub(crate) use crate::visible::one_line;
+pub use crate::visible::printable;
 use crate::wire::Segments;
 
 /// How far a connection had come. Each stage has a time limit of its own, and the error names the stage.
@@ -24,6 +27,8 @@ pub enum Stage {
     Authentication,
     /// Opening the channel and starting the command on it.
     Channel,
+    /// Becoming another user, or getting into a container or a machine behind: the steps of `then` and `become`.
+    Escalation,
     /// Finding and starting a Python interpreter on the other machine.
     Interpreter,
     /// Starting the stub under that interpreter.
@@ -40,6 +45,7 @@ impl fmt::Display for Stage {
             Stage::HostKey => "host key",
             Stage::Authentication => "authentication",
             Stage::Channel => "channel",
+            Stage::Escalation => "escalation",
             Stage::Interpreter => "interpreter",
             Stage::Stub => "stub",
         })
@@ -66,6 +72,8 @@ pub struct ConnectError {
     pub refused: bool,
     /// Whether the server refused one more session on this connection, so that a new one may do.
     pub session_refused: bool,
+    /// Whether the reason may pass by itself; see [`is_temporary`](Self::is_temporary).
+    pub(crate) temporary: bool,
 }
 
 impl ConnectError {
@@ -80,6 +88,7 @@ impl ConnectError {
             timed_out: false,
             refused: false,
             session_refused: false,
+            temporary: false,
         }
     }
 
@@ -88,6 +97,25 @@ impl ConnectError {
         let mut error = Self::new(host, stage, format!("no answer within {}", seconds(limit)));
         error.timed_out = true;
         error
+    }
+
+    /// Marks a reason that may pass by itself.
+    #[must_use]
+    pub(crate) fn passing(mut self, temporary: bool) -> Self {
+        self.temporary = temporary;
+        self
+    }
+
+    /// Whether the same attempt may succeed a little later: the name server or the network failed, or the server was too busy
+    /// to take the connection or the session.
+    ///
+    /// Never true from the host key on, where each attempt may count: a refused key or password is not tried twice.
+    pub fn is_temporary(&self) -> bool {
+        match self.stage {
+            Stage::Connect | Stage::Channel => true,
+            Stage::Resolve | Stage::KeyExchange => self.timed_out || self.temporary,
+            _ => false,
+        }
     }
 
     /// Adds what the user can do next.
@@ -109,9 +137,14 @@ impl ConnectError {
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.host, self.stage, self.message)?;
+        let Self { host, stage, .. } = self;
+        write!(f, "{host}: {stage}: {}", printable(&self.message))?;
         if !self.output.is_empty() {
-            write!(f, "; the other side printed: {}", ending(&self.output))?;
+            write!(
+                f,
+                "; the other side printed: {}",
+                printable(&ending(&self.output))
+            )?;
         }
         Ok(())
     }
@@ -122,12 +155,12 @@ impl std::error::Error for ConnectError {}
 /// What a message shows of a long output: the last lines, where reasons stand, behind a sign that there was more.
 fn ending(output: &str) -> String {
     const LINES: usize = 12;
-    const LETTERS: usize = 1500;
+    const CHARACTERS: usize = 1500;
     let lines = output.rmatch_indices('\n').nth(LINES - 1);
-    let letters = output.char_indices().rev().nth(LETTERS - 1);
+    let characters = output.char_indices().rev().nth(CHARACTERS - 1);
     let begin = lines
         .map_or(0, |(at, _)| at + 1)
-        .max(letters.map_or(0, |(at, _)| at));
+        .max(characters.map_or(0, |(at, _)| at));
     match output.get(begin..) {
         Some(end) if begin > 0 => format!("\u{2026}{end}"),
         _ => output.to_owned(),
@@ -142,7 +175,7 @@ pub struct RemoteError {
     pub host: String,
     /// `exception`, `cancelled`, `unpickle` or `pickle` (spec/messages.md, ME-6).
     pub kind: String,
-    /// The exception's class name, such as `ValueError`.
+    /// The exception's class name, such as `ValueError`. In this and the other texts, what would act on a terminal is escaped.
     pub type_name: String,
     /// The module of that class, such as `builtins`.
     pub module: String,
@@ -158,13 +191,7 @@ impl RemoteError {
     /// Reads an ERROR's payload (ME-6).
     pub(crate) fn decode(host: &str, payload: &Segments) -> Result<RemoteError, pickle::Error> {
         let fields = Document::read(payload)?.decode_readable()?;
-        let text = |key: &str| {
-            fields
-                .get(key)
-                .and_then(Plain::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let text = |key: &str| printable(&fields.text(key));
         let items = |key: &str| fields.get(key).and_then(Plain::as_slice);
         let lines = items("traceback").unwrap_or_default().iter();
         Ok(RemoteError {
@@ -174,7 +201,7 @@ impl RemoteError {
             module: text("module"),
             message: text("message"),
             traceback: lines
-                .filter_map(|line| line.as_str().map(str::to_owned))
+                .filter_map(|line| line.as_str().map(printable))
                 .collect(),
             args: items("args").map(<[Plain]>::to_vec),
         })
@@ -183,9 +210,9 @@ impl RemoteError {
 
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.host, self.type_name)?;
+        write!(f, "{}: {}", self.host, one_line(&self.type_name))?;
         if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
+            write!(f, ": {}", printable(&self.message))?;
         }
         Ok(())
     }
@@ -240,7 +267,7 @@ pub enum Error {
         host: String,
     },
     /// The connection ended before the call did.
-    #[error("{host}: connection lost: {reason}")]
+    #[error("{host}: connection lost: {}", printable(.reason))]
     Lost {
         /// The host.
         host: String,
@@ -248,7 +275,7 @@ pub enum Error {
         reason: String,
     },
     /// The other side sent something that is not this protocol.
-    #[error("{host}: protocol error: {message}")]
+    #[error("{host}: protocol error: {}", printable(.message))]
     Protocol {
         /// The host.
         host: String,
@@ -264,7 +291,7 @@ pub enum Error {
         limit: u64,
     },
     /// An argument could not be turned into a Python value, or a result not into the wanted type.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Convert(String),
 }
 
@@ -304,9 +331,14 @@ impl Error {
             Error::Protocol { .. } => Some(
                 "something else wrote into the pipe, or the two ends have different versions; if it happens again, report it".to_owned(),
             ),
-            Error::TooLarge { .. } => Some("fetch it in parts, or raise max_result= of the spec".to_owned()),
+            Error::TooLarge { .. } => Some("fetch it in parts, take the answers of other calls first, or raise max_result= of the spec".to_owned()),
             _ => None,
         }
+    }
+
+    /// Whether no connection was established for a reason that may pass; see [`ConnectError::is_temporary`].
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Error::Connect(error) if error.is_temporary())
     }
 
     /// The remote traceback or stack, if there is one.
@@ -319,21 +351,6 @@ impl Error {
     }
 }
 
-/// Makes what a server sent safe to show: control characters, terminal escapes and
-/// direction marks become visible escapes; newlines and tabs stay.
-pub fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c == '\n' || c == '\t' || !(c.is_control() || reorders) {
-            safe.push(c);
-        } else {
-            safe.extend(c.escape_unicode());
-        }
-    }
-    safe
-}
-
 /// A time limit for people: seconds, to the millisecond.
 fn seconds(limit: Duration) -> String {
     format!("{} s", (limit.as_secs_f64() * 1000.0).round() / 1000.0)
@@ -344,13 +361,13 @@ mod tests {
     use super::{ConnectError, Stage};
 
     fn shown(output: &str) -> String {
-        let error = ConnectError::new("web1", Stage::Interpreter, "nothing came up");
+        let error = ConnectError::new("web1", Stage::Interpreter, "nothing answered");
         error.with_output(output.as_bytes()).to_string()
     }
 
     #[test]
     fn of_a_long_output_a_message_shows_the_end() {
-        let begin = "web1: interpreter: nothing came up; the other side printed: ";
+        let begin = "web1: interpreter: nothing answered; the other side printed: ";
         let twelve = (1..=12)
             .map(|n| n.to_string())
             .collect::<Vec<_>>()

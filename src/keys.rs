@@ -1,10 +1,12 @@
 //! The shared key of a standalone server: making it, reading it, and keeping it in a file that only its owner reads.
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::files;
 
 /// The length of a key in bytes.
 pub const KEY_SIZE: usize = 32;
@@ -122,7 +124,7 @@ impl fmt::Display for KeyWarning {
                 let path = path.display();
                 write!(
                     f,
-                    "key file {path} is open to other users (mode {mode:04o}); run: chmod 600 {path}"
+                    "the file {path} is open to other users (mode {mode:04o}); run: chmod 600 {path}"
                 )
             }
         }
@@ -158,16 +160,8 @@ pub enum KeyError {
 /// Where the file cannot be read or holds no key. Loose permissions are a warning beside the key.
 pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
     let read_error = |error| KeyError::Read(path.to_path_buf(), error);
-    let file = File::open(path).map_err(read_error)?;
-    let warnings = permission_warning(path, &file)
-        .map_err(read_error)?
-        .into_iter()
-        .collect();
-
-    let mut line = Vec::new();
-    BufReader::new(file.take(MAX_LINE + 1))
-        .read_until(b'\n', &mut line)
-        .map_err(read_error)?;
+    let (line, warning) = first_line(path).map_err(read_error)?;
+    let warnings = warning.into_iter().collect();
     let no_key_file = || KeyError::NoKeyFile(path.to_path_buf());
     if line.len() as u64 > MAX_LINE {
         return Err(no_key_file());
@@ -179,6 +173,28 @@ pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
             warnings,
             ..loaded?
         }),
+    }
+}
+
+/// The first line of a file, at most one byte longer than a line may be, and what its owner ought to hear.
+fn first_line(path: &Path) -> io::Result<(Vec<u8>, Option<KeyWarning>)> {
+    let file = File::open(path)?;
+    let warning = permission_warning(path, &file)?;
+    let mut line = Vec::new();
+    BufReader::new(file.take(MAX_LINE + 1)).read_until(b'\n', &mut line)?;
+    Ok((line, warning))
+}
+
+/// The password in the first line of a file. Loose permissions are a warning beside it.
+#[cfg(feature = "cli")]
+pub(crate) fn read_password_file(path: &Path) -> io::Result<(String, Option<KeyWarning>)> {
+    let (line, warning) = first_line(path)?;
+    let text = String::from_utf8(line).map_err(|_| io::Error::other("it is not text"))?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    match text.len() as u64 {
+        0 => Err(io::Error::other("its first line is empty")),
+        length if length > MAX_LINE => Err(io::Error::other("its first line is too long")),
+        _ => Ok((text.to_owned(), warning)),
     }
 }
 
@@ -205,34 +221,14 @@ fn permission_warning(_: &Path, _: &File) -> io::Result<Option<KeyWarning>> {
 /// [`KeyError::Write`]; nothing half written is left behind.
 pub fn write_key_file(path: &Path, key: &Key, overwrite: bool) -> Result<bool, KeyError> {
     let write_error = |error| KeyError::Write(path.to_path_buf(), error);
-    if !overwrite {
-        return match create(path, key) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            result => result.map(|()| true).map_err(write_error),
-        };
+    let text = format!("{}\n", key.to_hex());
+    let written = if overwrite {
+        files::replace(path, text.as_bytes(), 0o600)
+    } else {
+        files::create(path, text.as_bytes(), 0o600)
+    };
+    match written {
+        Err(error) if !overwrite && error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        result => result.map(|()| true).map_err(write_error),
     }
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|error| KeyError::Random(error.to_string()))?;
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
-    let beside = path.with_file_name(name);
-    create(&beside, key).map_err(write_error)?;
-    if let Err(error) = std::fs::rename(&beside, path) {
-        let _ = std::fs::remove_file(&beside);
-        return Err(write_error(error));
-    }
-    Ok(true)
-}
-
-fn create(path: &Path, key: &Key) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    let written = writeln!(file, "{}", key.to_hex()).and_then(|()| file.sync_all());
-    if written.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-    written
 }

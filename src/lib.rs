@@ -4,7 +4,7 @@
 //! stub that is embedded in this crate, and from then on remote functions, classes and
 //! objects are used as if they were local. Nothing is installed on the other side.
 //!
-//! Specs are described at [`spec`], errors at [`error`]. [`Cluster`] is for many machines at once, and the module
+//! Specs are described at [`spec`], ranges and inventories of hosts at [`inventory`], errors at [`error`]. [`Cluster`] is for many machines at once, and the module
 //! `server` (feature `server`) for machines without SSH.
 
 // Without the tests' feature the layers are private, and what only tests reach would count as unused.
@@ -15,14 +15,22 @@
 #![cfg_attr(test, allow(unreachable_pub))]
 
 mod client;
+mod cluster;
+mod command;
 mod deferred_free;
 mod descriptors;
 mod dial;
 pub mod error;
+mod files;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod fuzz;
+pub mod inventory;
 pub mod keys;
 mod pickle;
 #[cfg(feature = "python")]
 mod python;
+mod retry;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod spec;
@@ -68,17 +76,27 @@ mod stub;
 pub mod transport;
 #[cfg(not(feature = "internals"))]
 mod transport;
+mod visible;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod wire;
 #[cfg(not(feature = "internals"))]
 mod wire;
 
-pub use client::{AT_ONCE, Call, Client, Cluster, FanOut, RemoteObject, Value, fan_out};
+pub use client::{Call, Client, RemoteObject, Value};
+pub use cluster::{
+    AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
+    MapOptions, Quorum, QuorumError, fan_out,
+};
+pub use command::{
+    Command, CommandEvent, CommandInput, CommandLine, CommandOutput, RunningCommand,
+};
 pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
+pub use process::ExitStatus;
 pub use progress::{StageEvent, StageLimits, StageObserver};
+pub use retry::Retry;
 pub use spec::ConnectionSpec;
 pub use transport::{Prompter, Question, TransportOptions};
 

@@ -29,6 +29,8 @@ pub struct StageLimits {
     pub authentication: Duration,
     /// Channel open and exec.
     pub channel: Duration,
+    /// The steps of `then` and `become` that may ask for something, without the time a person takes to answer.
+    pub escalation: Duration,
     /// From exec to the interpreter's first sign.
     pub interpreter: Duration,
     /// From there until the stub runs.
@@ -55,6 +57,7 @@ impl Default for StageLimits {
             key_exchange: seconds(20),
             authentication: seconds(30),
             channel: seconds(20),
+            escalation: seconds(60),
             interpreter: seconds(60),
             stub: seconds(30),
             deadline: None,
@@ -100,6 +103,13 @@ impl StageLimits {
 
     /// The same with another limit for this stage.
     #[must_use]
+    pub fn with_escalation(mut self, limit: Duration) -> Self {
+        self.escalation = limit;
+        self
+    }
+
+    /// The same with another limit for this stage.
+    #[must_use]
     pub fn with_interpreter(mut self, limit: Duration) -> Self {
         self.interpreter = limit;
         self
@@ -125,6 +135,7 @@ impl StageLimits {
             Stage::KeyExchange | Stage::HostKey => self.key_exchange,
             Stage::Authentication => self.authentication,
             Stage::Channel => self.channel,
+            Stage::Escalation => self.escalation,
             Stage::Interpreter => self.interpreter,
             Stage::Stub => self.stub,
         };
@@ -165,6 +176,7 @@ impl StageLimits {
             key_exchange: limit,
             authentication: limit,
             channel: limit,
+            escalation: limit,
             interpreter: limit,
             stub: limit,
             deadline: None,

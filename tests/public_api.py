@@ -17,7 +17,7 @@ import sys
 LIST = pathlib.Path(__file__).with_name('public-api.txt')
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# rustdoc's page of an item: where its declaration stands, and where implementations that nobody wrote begin.
+# rustdoc's page of an item: where its declaration stands, and where derived implementations begin.
 DECLARATION = re.compile(r'<pre class="rust item-decl"><code>(.*?)</code></pre>', re.S)
 HEADER = re.compile(r'<h[34] class="code-header">(.*?)</h[34]>', re.S)
 NOT_WRITTEN = re.compile(r'id="(?:synthetic-implementations|blanket-implementations)"')

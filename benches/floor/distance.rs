@@ -32,7 +32,7 @@ pub async fn far_away(port: u16, one_way: Duration) -> u16 {
     own
 }
 
-/// Hands on what is read, each piece after its delay, in order and without holding up the next.
+/// Hands on what is read, each piece after its delay, in order and without delaying the next.
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
     let (send, mut receive) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     tokio::spawn(async move {
@@ -46,7 +46,7 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration)
     });
     let mut buffer = vec![0; 65536];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        // A delayed acknowledgement of the relay's own would hold up a server that waits for one.
+        // A delayed acknowledgement of the relay's own would delay a server that waits for one.
         #[cfg(target_os = "linux")]
         let _ = from.as_ref().set_quickack(true);
         if send

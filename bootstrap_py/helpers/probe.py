@@ -40,7 +40,7 @@ def system_name():
 
 
 def usable_cores():
-    """How many cores this process may use; 0 if nobody knows."""
+    """How many cores this process may use; 0 if that is unknown."""
     import os
     try:
         return len(getattr(os, 'sched_getaffinity')(0))

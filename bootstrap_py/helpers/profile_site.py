@@ -3,6 +3,7 @@
 # the main thread's. Nothing here knows the stub, which the client brings along and which may be of another release.
 import atexit
 import cProfile
+import marshal
 import os
 import sys
 
@@ -35,7 +36,16 @@ def step_aside():
 def write(number, profiler):
     """Writes what a thread has done so far."""
     try:
-        profiler.dump_stats(pattern.replace('%d', str(number)).replace('%p', str(os.getpid())))
+        name = pattern.replace('%d', str(number)).replace('%p', str(os.getpid()))
+        # Beside it and never through a link, because others may write into the folder.
+        beside = name + '.new'
+        file = os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'wb')
+        try:
+            profiler.create_stats()
+            marshal.dump(profiler.stats, file)
+        finally:
+            file.close()
+        os.rename(beside, name)
     except EnvironmentError:
         sys.stderr.write('the profile of thread %d was not written: %s\n' % (number, sys.exc_info()[1]))
 

@@ -1,20 +1,25 @@
 """Runs one program under the remote Python as `python FILE ARGS` would, and returns its exit status."""
 
 
-def run_program(source, filename, argv):
+def run_program(source, filename, argv, given=()):
     """Run source (bytes) as __main__ with sys.argv = argv, in a process of its own where the system lets it have one: what
-    ends or replaces that process ends the program alone."""
+    ends or replaces that process ends the program alone. The dict `given` may have `module`, the name of a module to run
+    instead; `environment`, variables as names and bytes; `folder`, to run in; `input`, the bytes of its standard input."""
     import os
+    given = dict([(native(name), value) for name, value in dict(given).items()])
+    if given.get('module'):
+        source = None
+        filename = given['module']
     try:
         report, own = os.pipe()
     except EnvironmentError:
-        return run_here(source, filename, argv)
+        return run_here(source, filename, argv, given)
     try:
         child = forked()
     except (AttributeError, EnvironmentError):
         os.close(report)
         os.close(own)
-        return run_here(source, filename, argv)
+        return run_here(source, filename, argv, given)
     if child:
         os.close(own)
         try:
@@ -24,7 +29,10 @@ def run_program(source, filename, argv):
     status = 1
     try:
         become_program(own)
-        status, text = execute(source, filename, argv, shut_threads)
+        text = ''
+        status = prepare(given)
+        if not status:
+            status, text = execute(source, filename, argv, shut_threads)
         status = end_program(status)
         if not isinstance(text, bytes):
             text = text.encode('utf-8', 'replace')
@@ -36,8 +44,11 @@ def run_program(source, filename, argv):
         os._exit(status)
 
 
-def run_here(source, filename, argv):
+def run_here(source, filename, argv, given):
     """The same in this process."""
+    status = prepare(given)
+    if status:
+        return status
     status, text = execute(source, filename, argv, wait_for_threads)
     if text:
         raise KeyboardInterrupt(text)
@@ -45,8 +56,54 @@ def run_here(source, filename, argv):
     return status
 
 
+def prepare(given):
+    """Gives the program its variables, folder and input; the status to end with where the folder cannot be entered."""
+    import os
+    import sys
+    # That of bytes, where names and values are text otherwise.
+    environment = getattr(os, 'environb', os.environ)
+    for name, value in given.get('environment', {}).items():
+        environment[name.encode('utf-8')] = bytes(value)
+    if given.get('folder'):
+        folder = native(given['folder'])
+        try:
+            os.chdir(folder)
+        except EnvironmentError:
+            sys.stderr.write('cannot run in %s: %s\n' % (folder, sys.exc_info()[1].strerror))
+            return 125
+    if given.get('input'):
+        feed(given['input'])
+    return 0
+
+
+def feed(data):
+    """Has data read at descriptor 0. What no pipe holds is written by a process that is no child of the program's: a thread would
+    hold up the end of this one, and a program may wait for any child."""
+    import os
+    source, sink = os.pipe()
+    if len(data) <= 4096:
+        os.write(sink, data)
+    else:
+        child = forked()
+        if child:
+            os.waitpid(child, 0)
+        else:
+            try:
+                if not forked():
+                    # It ends with the last who reads. Nobody waits for what it would print.
+                    for descriptor in (source, 0, 1, 2):
+                        os.close(descriptor)
+                    while data:
+                        data = data[os.write(sink, data[:65536]):]
+            finally:
+                os._exit(0)
+    os.close(sink)
+    os.dup2(source, 0)
+    os.close(source)
+
+
 def forked():
-    """As os.fork(). That this process has other threads is no concern of the program's, which Python would warn it of."""
+    """As os.fork(). That this process has other threads does not matter to the program, though Python would warn of it."""
     import os
     import warnings
     before = warnings.filters[:]
@@ -151,30 +208,38 @@ def execute(source, filename, argv, end_threads):
     main.__file__ = filename
     if sys.version_info >= (3,):
         main.__loader__ = Loader(source, filename)
-    # Whatever was __main__ before stays referenced: Python 2 empties a module nobody holds.
+    # Whatever was __main__ before stays referenced: Python 2 empties a module that is not referenced.
     run_program.before = sys.modules.get('__main__')
     sys.modules['__main__'] = main
     sys.argv = [native(argument) for argument in argv]
     # Tracebacks show source lines although no such file exists here.
-    if isinstance(source, str):
+    if source is None:
+        lines = ''
+    elif isinstance(source, str):
         lines = source
     else:
         lines = source.decode('utf-8', 'replace')
-    linecache.cache[filename] = (len(source), None, lines.splitlines(True), filename)
-    if sys.version_info < (2, 7):
+    linecache.cache[filename] = (len(lines), None, lines.splitlines(True), filename)
+    if source is not None and sys.version_info < (2, 7):
         # Which takes no other end of a line, and none that is missing.
         source = source.replace(b'\r\n', b'\n') + b'\n'
     status = 0
     try:
         try:
-            exec(compile(source, filename, 'exec', 0, 1), main.__dict__)
+            if source is None:
+                import os
+                import runpy
+                sys.path.insert(0, os.getcwd())
+                runpy._run_module_as_main(filename)
+            else:
+                exec(compile(source, filename, 'exec', 0, 1), main.__dict__)
         except SystemExit:
             status = exit_status(sys.exc_info()[1].code)
         except KeyboardInterrupt:
             raise
-        except:  # noqa: E722  (Python 2 can raise what is no BaseException)
+        except:  # noqa: E722  (Python 2 can raise what is not a BaseException)
             kind, value, trace = sys.exc_info()
-            # The first entry is this function, which is no part of the program.
+            # The first entry is this function, which is not part of the program.
             show(kind, value, trace.tb_next)
             status = 1
         end_threads()
@@ -218,7 +283,7 @@ def native(text):
     if isinstance(text, str):
         return text
     if isinstance(text, (bytes, bytearray)):
-        # An argument that is no text, as this Python has those.
+        # An argument that is not text, as this Python has those.
         import sys
         if sys.version_info < (3,):
             return str(text)
@@ -265,7 +330,7 @@ def end_program(status):
             atexit._run_exitfuncs()
         else:
             getattr(sys, 'exitfunc', int)()
-    except:  # noqa: E722  (it is printed, and Python 2 can raise what is no BaseException)
+    except:  # noqa: E722  (it is printed, and Python 2 can raise what is not a BaseException)
         if sys.version_info < (3,) and sys.exc_info()[0] is SystemExit:
             status = exit_status(sys.exc_info()[1].code)
     flush_streams()

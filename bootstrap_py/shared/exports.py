@@ -5,7 +5,7 @@ import weakref
 # Methods that '@auto' does not export: they make or unmake the object, or say how it is pickled where it is.
 NOT_EXPORTED = frozenset((
     '__init__ __new__ __del__ __getattr__ __getattribute__ __setattr__ __delattr__ __reduce__ __reduce_ex__ '
-    '__getstate__ __setstate__ __class_getitem__').split())
+    '__getstate__ __setstate__ __class_getitem__ __buffer__ __release_buffer__').split())
 
 
 class RemoteException(Exception):
@@ -101,7 +101,7 @@ def export_of(value):
     known = answers
     export = known.get(kind, known)
     if export is known:
-        export = None
+        export = of_iterator(kind)
         for base in ancestors(kind):
             found = given.get(base)
             if found is None and base is not object and issubclass(base, ServerObject):
@@ -110,12 +110,54 @@ def export_of(value):
                 export = resolve(kind, *found)
                 break
         known[kind] = export
-    return export
+    return export and (export is not REMAKEABLE and export or not is_remade(value) and ITERATOR or None)
+
+
+# The export of iterators, and what stands for that of those that may be sent as what they go through.
+ITERATOR = (), (), (), 'easycluster.SelfIterProxy'
+REMAKEABLE = 'iterator',
+# Modules of iterators that belong to Python itself, and those of them that a pickle remakes, from 3.3 on.
+HOMES = 'builtins', '__builtin__', 'itertools', 'collections', '_collections', 'array', 'arrays'
+REMADE = frozenset((
+    'list_iterator list_reverseiterator tuple_iterator str_iterator str_ascii_iterator bytes_iterator bytearray_iterator '
+    'range_iterator longrange_iterator dict_keyiterator dict_valueiterator dict_itemiterator dict_reversekeyiterator '
+    'dict_reversevalueiterator dict_reverseitemiterator odict_iterator set_iterator _deque_iterator arrayiterator iterator '
+    'enumerate zip reversed').split())
+PLAIN = frozenset('list tuple str bytes bytearray range dict set frozenset int array deque OrderedDict'.split())
+
+
+def of_iterator(kind):
+    """The export of an iterator of Python's own: it stays here unless a pickle remakes it. None for all else."""
+    if getattr(kind, '__module__', None) not in HOMES or not hasattr(kind, '__iter__') or not (
+            hasattr(kind, '__next__') or hasattr(kind, 'next')):
+        return None
+    return REMAKEABLE if sys.version_info >= (3, 3) and kind.__name__ in REMADE else ITERATOR
+
+
+def is_remade(value):
+    """Whether an iterator goes through nothing but what a pickle remakes there."""
+    if type(value).__name__ not in ('enumerate', 'zip', 'reversed', 'iterator'):
+        return True
+    parts = value.__reduce__()[1]
+    return not [part for part in parts if not (
+        type(part).__name__ in PLAIN and type(part).__module__ in HOMES
+        or answers.get(type(part), of_iterator(type(part))) is REMAKEABLE and is_remade(part)
+        or type(value).__name__ == 'iterator' and export_of(part))]
 
 
 def usual():
-    """Generators, files and modules stay on the server."""
+    """Generators, files and modules stay on the server, and views of what does."""
     import io
+    views = [type(getattr({}, name)()) for name in ('keys', 'values', 'items', 'viewkeys', 'viewvalues', 'viewitems')
+             if hasattr({}, name)] + [type(type.__dict__)]
+    # Not in 2.6.
+    views.append(getattr(__import__(int.__module__), 'memoryview', list))
+    for name in ('_collections_abc', '_abcoll'):
+        if name in sys.modules:
+            views.append(sys.modules[name].MappingView)
+    for kind in views:
+        if kind is not list:
+            make_server_class(kind)
     make_server_class(type(sys))
     make_server_class(type((item for item in ())), proxy_class='easycluster.GeneratorProxy')
     # `file` of 2.x, and what io.IOBase and the C classes of files have in common.

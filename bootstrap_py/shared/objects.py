@@ -31,6 +31,9 @@ def split_options(kwargs):
     for name in OPTIONS:
         if name in kwargs:
             options[name] = kwargs.pop(name)
+    # Other values are the function's, as in `frame.drop_duplicates(keep='last')`.
+    if kwargs.get('keep') is True:
+        options['keep'] = kwargs.pop('keep')
     return options
 
 
@@ -119,22 +122,22 @@ class RemoteProxy(_ProxyBase):
         return self._oid
 
     def raw_call_method(self, method, args, kwargs={}, nonblocking=False, oncomplete=None, onerror=None,
-                        threadid=None, origexc=True, call_timeout=None, timeout=None):
+                        threadid=None, origexc=True, call_timeout=None, timeout=None, keep=False):
         """Calls a method by name; options as in any remote call."""
         return self._connection.send_request(self._oid, method, args, kwargs, nonblocking, oncomplete, onerror,
-                                             threadid, origexc, call_timeout, timeout)
+                                             threadid, origexc, call_timeout, timeout, keep)
 
     def raw_get_attribute(self, attr, nonblocking=False, oncomplete=None, onerror=None, threadid=None,
-                          origexc=True, call_timeout=None, timeout=None):
+                          origexc=True, call_timeout=None, timeout=None, keep=False):
         """The value of an attribute on the server."""
         return self._connection.send_request(0, 'getattr', (self, attr), {}, nonblocking, oncomplete, onerror,
-                                             threadid, origexc, call_timeout, timeout)
+                                             threadid, origexc, call_timeout, timeout, keep)
 
     def raw_set_attribute(self, attr, value, nonblocking=False, oncomplete=None, onerror=None, threadid=None,
-                          origexc=True, call_timeout=None, timeout=None):
+                          origexc=True, call_timeout=None, timeout=None, keep=False):
         """Sets an attribute on the server."""
         return self._connection.send_request(0, 'setattr', (self, attr, value), {}, nonblocking, oncomplete, onerror,
-                                             threadid, origexc, call_timeout, timeout)
+                                             threadid, origexc, call_timeout, timeout, keep)
 
     def __repr__(self):
         return '<RemoteProxy for oid %s on %s>' % (self._oid, getattr(self._connection, 'peername', None))

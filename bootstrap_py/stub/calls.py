@@ -73,13 +73,6 @@ def find(machine, name):
     return load('requests').find(machine, name)
 
 
-def stop(worker, request):
-    """Ends a request that was cancelled before its code ran."""
-    if request in worker.machine.cancelled:
-        worker.cancelled = request
-        raise KeyboardInterrupt('cancelled before it ran')
-
-
 def ready(worker):
     """Makes SIGINT interrupt the main thread's request if it is the cancelled one, and nothing else."""
     def interrupted(number, frame):

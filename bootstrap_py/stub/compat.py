@@ -1,9 +1,13 @@
 # Every difference between Python 2.6 and 3.14 that a first call meets; compat_late.py has the others.
-import errno
 import os
 import select
 import sys
 from _collections import deque
+try:
+    # The C module by itself, as of `pickle` below.
+    import _struct as struct
+except ImportError:
+    import struct
 
 VERSION = tuple(sys.version_info[:3])
 PY3 = VERSION >= (3,)
@@ -28,20 +32,13 @@ ticks = range(1 if PY3 else 100)
 # What tells compile() of 2.x that source is UTF-8.
 MARK = '' if PY3 else '\xef\xbb\xbf'
 HIGHEST_PICKLE = 2 if not PY3 else 5 if VERSION >= (3, 8) else 4 if VERSION >= (3, 4) else 3
-
-
-def format_exc(*args):
-    """That of traceback, which is imported only where it is called."""
-    return __import__('traceback').format_exc(*args)
-
-
 # threading takes the thread that imports it for the main one, until 3.13. From 3.5 on threads.py sees to it that the
 # main thread does that first; before, it could not without an error in what the main thread waits for.
 EARLY, LATE = VERSION < (3, 5), (3, 5) <= VERSION < (3, 13)
 # The C pickler and threading import these whole for one small thing each, which would take a good part of the
 # start-up time. It is the same thing in what stands here for them meanwhile.
 borrowed = type(sys)('traceback')
-borrowed.format_exc = format_exc
+borrowed.format_exc = lambda *args: __import__('traceback').format_exc(*args)
 borrowed = [('functools', '_functools'), ('collections', '_collections'), ('traceback', borrowed)]
 borrowed = [(name, stands) for name, stands in borrowed if name not in sys.modules]
 try:
@@ -85,14 +82,6 @@ functions = os.read, os.write, select.select
 if VERSION < (3, 5):
     functions = [retried(function) for function in functions]
 read, write, select = functions
-
-
-def waited(reading, writing):
-    """Whether what is being handled says only that the descriptor was made one that does not wait; waits then."""
-    again = sys.exc_info()[1].args[:1] == (errno.EAGAIN,)
-    if again:
-        select(reading, writing, ())
-    return again
 
 
 def own(descriptor):

@@ -1,7 +1,12 @@
 # Every difference between Python 2.6 and 3.14 that a first call does not meet: source, methods, values of all sorts.
+import os
+import sys
+
 compat = load('compat')
 
 PY3, VERSION, pickle, text_type = compat.PY3, compat.VERSION, compat.pickle, compat.text_type
+# How subprocess starts a process in a session of its own; before 3.2 by a function, of which 3.12 warns.
+NEW_SESSION = PY3 and {'start_new_session': True} or {'preexec_fn': os.setsid}
 # Not in 2.6, to which clients send nothing that needs it.
 filled = getattr(compat.builtins, 'memoryview', None)
 # Whether a signal reaches a thread that waits for a lock; whether the collector calls every __del__ with nothing gone.
@@ -40,6 +45,13 @@ def attribute(owner, name):
     if not PY3 and not hasattr(owner, name):
         name = {'__next__': 'next', '__bool__': '__nonzero__', '__truediv__': '__div__'}.get(name, name)
     return getattr(owner, name)
+
+
+def again(info):
+    """Raises what was caught before, with the traceback that it had."""
+    if PY3:
+        raise info[1]
+    exec('raise info[0], info[1], info[2]')
 
 
 def thread_id(ctypes):
@@ -99,6 +111,52 @@ if PY3:
             """Asked by the C unpickler."""
             return self.find(identity)
 
+        def find_class(self, module, name):
+            """Asked by the C unpickler for a name."""
+            return named(super(Unpickler, self).find_class, module, name)
+
+
+def named(find, module, name):
+    """What a pickle calls so, also where this version has it elsewhere or under another name."""
+    try:
+        found = find(module, name)
+    except (ImportError, AttributeError):
+        failed = sys.exc_info()[1]
+        for other in load('moved').others(str(module), str(name)):
+            try:
+                found = find(*other)
+                break
+            except (ImportError, AttributeError):
+                pass
+        else:
+            raise failed
+    if found is tuple and name != 'tuple':
+        return plain_tuple
+    if not PY3 and name in UNICODE_ERRORS:
+        # All text in them is `str`, but for the one that they are about.
+        return lambda *args: found(*[
+            value.encode('utf-8') if isinstance(value, text_type) and place != UNICODE_ERRORS[name] else value
+            for place, value in enumerate(args)])
+    return found
+
+
+UNICODE_ERRORS = {'UnicodeDecodeError': None, 'UnicodeEncodeError': 1, 'UnicodeTranslateError': 0}
+
+
+# Whose C unpickler reads item by item where a file has no peek(); from 3.4 on pickles say how long their parts are.
+PEEKS = PY3 and VERSION < (3, 4)
+
+
+def plain_tuple(*args):
+    """A result tuple that this version does not have: one of C is given its items and what has no place, others each item."""
+    return args[0] if len(args) == 2 and type(args[0]) is tuple and type(args[1]) is dict else args
+
+
+def by_name(module, name):
+    """What the C unpickler of 2.x looks up."""
+    __import__(module)
+    return getattr(sys.modules[module], name)
+
 
 def dump(value, target, protocol, identify, take, quick):
     """Pickles with persistent ids; buffers go to `take` where both ends can. With `quick` at full speed, and
@@ -127,8 +185,10 @@ def dump(value, target, protocol, identify, take, quick):
 def load_from(source, find, buffers):
     """Unpickles from a file."""
     if not PY3:
-        unpickler = pickle.Unpickler(source)
+        # Any other file than this one is asked for each item anew.
+        unpickler = pickle.Unpickler(__import__('cStringIO').StringIO(source.read()))
         unpickler.persistent_load = find
+        unpickler.find_global = lambda module, name: named(by_name, module, name)
     else:
         unpickler = Unpickler(source, buffers=buffers) if buffers else Unpickler(source)
         unpickler.find = find

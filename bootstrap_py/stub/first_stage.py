@@ -25,4 +25,4 @@ while len(d)<n:
  if not s:sys.exit(1)
  d+=s
 t=str(zlib.decompress(d,-15).decode()).split(chr(0))
-exec(compile(t[0],"<easycluster>/main.py","exec"),{"parts":t,"marker":a[3]+a[4]})
+exec(t[0],{"parts":t,"marker":a[3]+a[4]})

@@ -28,7 +28,7 @@ class Message(object):
         self.abandoned = False
 
     def feed(self, chunk, counted, last):
-        """Takes the next chunk; called by whoever reads."""
+        """Takes the next chunk; called by the thread that reads."""
         self.total += len(chunk)
         if self.total > 1 << 40:
             self.machine.link.fatal('too-large', 'a message of more than 1 TiB')
@@ -129,6 +129,15 @@ class Message(object):
             self.position = end or len(self.current)
             if end or not self.next():
                 return b''.join(parts)
+
+
+def peek(self, size=0):
+    """What there is of the current chunk, which is not taken."""
+    return bytes(self.current[self.position:])
+
+
+if late.PEEKS:
+    Message.peek = peek
 
 
 def huge(target):

@@ -3,6 +3,12 @@ import os
 import sys
 import zlib
 
+# compile() makes all the types of `ast` when it is first called, which takes longer than a file of the stub does. exec() of
+# text does not, and the code gets its file name in the way that importlib names code. Not before 3.3.
+named = getattr(sys.modules.get('_imp'), '_fix_co_filename', None)
+if named:
+    named(sys._getframe().f_code, '<easycluster>/main.py')
+
 
 class Files(object):
     """The files of the stub as text. Each is compiled when it is first asked for, because compiling all of them
@@ -47,7 +53,7 @@ class Files(object):
     def make(self, name):
         """The same where it is not there yet; another thread may be at it, or this one, as files name each other."""
         while not self.there(name):
-            # Not with the lock held, which who reads may want.
+            # Not with the lock held, which the thread that reads may want.
             self.machine.wait()
         with self.locked():
             return self.modules.get(name) or self.making.get(name) or self.build(name)
@@ -55,7 +61,7 @@ class Files(object):
     def locked(self):
         """The lock, which its holder may take again."""
         if self.pid != os.getpid():
-            # Also in a forked child process, where nobody goes on with what another thread was at.
+            # Also in a forked child process, where no other thread goes on with its work.
             self.pid = os.getpid()
             self.making = {}
             self.lock = self.modules['compat'].RLock()
@@ -67,7 +73,11 @@ class Files(object):
         module = self.making[name] = type(sys)('easycluster_' + name)
         module.load = self.load
         try:
-            exec(compile(self.sources[filename], filename, 'exec', 0, True), module.__dict__)
+            source = self.sources[filename]
+            # Ours begin with a comment, of which the end of its line is left.
+            module.named = lambda: named(sys._getframe(1).f_code, filename)
+            exec('named()' + source if named and source[:1] == '\n' else compile(source, filename, 'exec', 0, True),
+                 module.__dict__)
             self.modules[name] = module
         finally:
             # A cancellation may come in between.

@@ -15,7 +15,7 @@ class Output(object):
 
     def __init__(self, machine):
         self.machine = machine
-        # What the client has granted in all, which who reads counts, and what was sent, which who prints counts.
+        # What the client has granted in all, which the reader counts, and what was sent, which the printing thread counts.
         self.granted = machine.window
         self.sent = 0
         self.pid = os.getpid()
@@ -39,7 +39,7 @@ class Output(object):
     def credit(self, size):
         """The client has taken so many bytes."""
         self.granted += size
-        load('worker').release(self.room)
+        load('seldom').release(self.room)
 
     def send(self, data, flags, worker):
         """Puts bytes behind what is pending; waits while the window is used up. Called with `lock` held."""

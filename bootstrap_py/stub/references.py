@@ -23,6 +23,8 @@ class References(object):
         self.lock = compat.thread.allocate_lock()
         self.entries = {}
         self.numbers = {}
+        # What is here only because a call said so (ME-30): the export of each object by its id(), while the client knows it.
+        self.kept = {}
         self.classes = {}
         # Bytes of all CLASS frames (ME-25).
         self.described = 0
@@ -34,6 +36,10 @@ class References(object):
             return self.entries[number][0]
         except KeyError:
             raise ReferenceError('the server holds no object %s' % number)
+
+    def keep(self, value, export):
+        """Makes an object stay until the client gives it up; it has to be added next."""
+        self.kept[id(value)] = export
 
     def add(self, value):
         """The number of an object; counts that it is sent once more."""
@@ -61,6 +67,7 @@ class References(object):
                     if entry[1] <= 0:
                         del self.entries[number]
                         del self.numbers[id(entry[0])]
+                        self.kept.pop(id(entry[0]), None)
                         dropped.append(entry)
         finally:
             self.lock.release()
@@ -105,14 +112,14 @@ def unpickle(worker, flags, request, payload):
         error = load('errors').Unreadable('unpickle')
         if chunked:
             worker.taken += payload.abandon()
-        calls.stop(worker, request)
+        worker.stop(request)
         raise error
     finally:
         worker.running = request
 
 
 def result(machine, value):
-    """A value that is no plain scalar as (kind, flags, data)."""
+    """A value that is not a plain scalar as (kind, flags, data)."""
     try:
         return load('writing').result(machine, value)
     except Exception:

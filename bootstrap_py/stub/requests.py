@@ -20,7 +20,12 @@ def perform(worker, kind, flags, request, payload):
     """Runs a request that is not a short plain call: unpickles it, and does what its kind says."""
     machine = worker.machine
     content = unpickle(worker, flags, request, payload)
-    calls.stop(worker, request)
+    worker.stop(request)
+    return do(machine, kind, content)
+
+
+def do(machine, kind, content):
+    """What a request of that kind with that content does."""
     if kind == wire.CALL:
         return calls.call(machine, *content)
     if kind == wire.METHOD:

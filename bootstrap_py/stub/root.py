@@ -40,6 +40,15 @@ class Root(object):
             first = native(name).split('.')[0]
             setattr(self.machine.module, first, sys.modules[first])
 
+    def keep(self, kind, content):
+        """Does a request whose result stays here (ME-30)."""
+        value = load('requests').do(self.machine, kind, content)
+        return value if value is None else load('writing').Kept(value)
+
+    def batches(self, items, size, seconds):
+        """What gives the items of something many at a time (ME-31)."""
+        return load('batches').Batches(items, size, seconds)
+
     def call(self, name, args, kwargs={}):
         """Calls a global by its dotted name."""
         return load('calls').call(self.machine, name, args, kwargs)

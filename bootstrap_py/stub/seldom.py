@@ -1,5 +1,7 @@
 # Methods of the link, of threads and of the machine that few first calls need. See wire.Seldom.
+import errno
 import os
+import sys
 import time
 
 compat = load('compat')
@@ -12,6 +14,19 @@ def part(self, name):
     if not load.__self__.there(name):
         self.fatal('malformed', 'a frame came before its part, with %s' % name)
     return load(name)
+
+
+def allowed(self, kind, flags):
+    """Whether a frame of this kind may have these flags now."""
+    return not flags & ~wire.FLAGS.get(kind, 0) and (self.compress or not flags & wire.DEFLATED)
+
+
+def waited(self, reading, writing):
+    """Whether what is being handled says only that the descriptor was made one that does not wait; waits then."""
+    again = sys.exc_info()[1].args[:1] == (errno.EAGAIN,)
+    if again:
+        compat.select(reading, writing, ())
+    return again
 
 
 def refuse(self, magic, kind, flags, length):
@@ -31,6 +46,14 @@ def fatal(self, code, sentence):
     self.end()
 
 
+def release(lock):
+    """Releases a lock that is used to wake its waiter, who may have been woken already."""
+    try:
+        lock.release()
+    except compat.thread.error:
+        pass
+
+
 def lost(self, reading):
     """The client is gone, as who reads or who writes finds: ends in order, if there is something to lose (ME-15)."""
     files = load.__self__
@@ -46,7 +69,7 @@ def rouse(self):
     """Makes the thread look at its queue; starts it first if need be, and is False if it cannot."""
     if self.parked:
         self.parked = False
-        worker.release(self.wake)
+        release(self.wake)
     elif self.unstarted:
         try:
             self.unstarted.pop()
@@ -66,11 +89,18 @@ def rouse(self):
 
 
 def park(self, wanted, watch):
-    """Waits to be roused, unless there is something in `wanted`, or with `watch` nobody reads now."""
+    """Waits to be roused, unless there is something in `wanted`, or with `watch` no thread reads now."""
     self.parked = True
     if not (wanted or self.ended and not self.one_shot or watch and not self.machine.link.reading.locked()):
         self.wake.acquire()
     self.parked = False
+
+
+def stop(self, request):
+    """Ends a request that was cancelled before its code ran."""
+    if request in self.machine.cancelled:
+        self.cancelled = request
+        raise KeyboardInterrupt('cancelled before it ran')
 
 
 def shielded(self, action, *args):
@@ -99,7 +129,7 @@ def current(self):
 
 
 def wait(self):
-    """Waits a little for a file that is on its way (BS-9), and reads if nobody else does."""
+    """Waits a little for a file that is on its way (BS-9), and reads if no other thread does."""
     if os.getpid() != self.pid:
         raise RuntimeError('this process was forked before the stub had arrived')
     if self.closing:
@@ -112,7 +142,7 @@ def wait(self):
 
 
 def look(self, me):
-    """Reads once if nobody else does."""
+    """Reads once if no other thread does."""
     if self.link.reading.acquire(False):
         self.read(me)
         # It may have been the one to read next.
@@ -135,8 +165,8 @@ def is_plain(self, value, depth):
 
 
 for owner, methods in (
-        (wire.Link, (part, refuse, fatal, lost)),
-        (worker.Worker, (rouse, park, shielded, is_plain)),
+        (wire.Link, (part, allowed, waited, refuse, fatal, lost)),
+        (worker.Worker, (rouse, park, stop, shielded, is_plain)),
         (worker.Machine, (current, wait, look))):
     for method in methods:
         setattr(owner, method.__name__, method)

@@ -99,9 +99,14 @@ def define(machine, module, source):
 
 def run_function(machine, source, name, filename, line, args, kwargs):
     """Defines a function once and calls it; tracebacks name the client's file and line."""
+    return function(machine, source, name, filename, line)(*args, **compat.native_keywords(kwargs))
+
+
+def function(machine, source, name, filename, line):
+    """A function from its source, which is run once."""
     key = source, name, filename, line
     if key not in functions:
         space = dict(machine.module.__dict__)
         run(machine, machine.module, '\n' * (line - 1) + source, 'function', compat.native(filename), space)
         functions[key] = space[compat.native(name)]
-    return functions[key](*args, **compat.native_keywords(kwargs))
+    return functions[key]

@@ -62,7 +62,7 @@ def begin_thread(self, *work):
 
 
 def drop(worker, size):
-    """Returns what will not be run; called by who reads."""
+    """Returns what will not be run; called by the thread that reads."""
     worker.dropped += size
     if not worker.one_shot:
         worker.machine.link.send(wire.CREDIT, 0, worker.number, wire.struct.pack('>I', size))
@@ -99,7 +99,8 @@ def failed(self, request, flags, pid):
 def credit(self, least):
     """Returns what the thread has taken, if it is that much (ME-10)."""
     taken = self.taken
-    if taken >= least:
+    # The number of a thread of one call may belong to the next such call already once its answer is there.
+    if taken >= least and (self.running or not self.one_shot):
         self.taken = 0
         self.returned += taken
         self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))

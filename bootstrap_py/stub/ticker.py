@@ -2,7 +2,7 @@
 import time
 
 compat = load('compat')
-release = load('worker').release
+release = load('seldom').release
 TICK = 0.005
 # Requests in a row that found all threads idle, after which the reader thread gives the reading back.
 CALM = 16
@@ -25,7 +25,7 @@ def tick(machine):
         still = still + 1 if reads == link.reads else 0
         reads = link.reads
         if busy and (stuck or still > 3) and not link.reading.locked() and not machine.reader_active:
-            # Who reads is in a long call, or behind many short ones.
+            # The thread that reads is in a long call, or behind many short ones.
             machine.reader_active = True
             if machine.reader_started:
                 release(machine.reader_wake)
@@ -39,7 +39,7 @@ def tick(machine):
         quiet = 0 if needed(machine) else quiet + 1
         if quiet > 2:
             quiet = 0
-            # Told first and looked after again second, while who runs does it the other way round.
+            # Set first and checked again second, while a thread that runs does it the other way round.
             machine.ticker_parked = True
             if not needed(machine):
                 machine.ticker_wake.acquire()
@@ -48,7 +48,7 @@ def tick(machine):
 
 
 def needed(machine):
-    """Whether somebody runs while nobody reads, or an answer is held back."""
+    """Whether a call runs while no thread reads, or an answer is held back."""
     for worker in list(machine.alive):
         if worker.busy and (worker.held or not machine.reader_active):
             return True
@@ -95,7 +95,7 @@ def read_until_calm(machine):
             if worker.busy:
                 calm = 0
         if calm >= CALM and len(roused) == 1 and not roused[0].ended:
-            # Inactive before the release, so that who runs knows to rouse the ticker; released before the
+            # Inactive before the release, so that a thread that runs knows to rouse the ticker; released before the
             # thread is roused, which must find it free after its request.
             leave(machine)
             link.reading.release()

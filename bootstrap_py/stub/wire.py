@@ -1,6 +1,5 @@
 # Bytes to frames and frames to bytes (spec/framing.md); the one place that reads and writes the connection.
 import os
-import struct
 
 compat = load('compat')
 
@@ -18,6 +17,7 @@ FLAGS = dict.fromkeys((HELLO, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE,
 FLAGS[DATA] = MORE | DEFLATED
 FLAGS.update(dict.fromkeys(range(CALL, RUN + 1), MORE | DEFLATED | BUFFERS | NO_REPLY | ONE_SHOT | REFERENCES))
 
+struct = compat.struct
 header = struct.Struct('>HBBIIi')
 pack = header.pack
 unpack = header.unpack_from
@@ -25,7 +25,7 @@ unpack = header.unpack_from
 
 class Seldom(object):
     """A class with methods that are functions of seldom.py or threads.py, which put them here when the first is
-    asked for: compiling them before the first call, or sending them, would hold it up."""
+    asked for: compiling them before the first call, or sending them, would delay it."""
 
     def __getattr__(self, name):
         owner = load('seldom')
@@ -35,7 +35,7 @@ class Seldom(object):
 class Link(Seldom):
     """The two descriptors of the connection.
 
-    Reading: whoever holds `reading` may call `read`. Writing: frames are put on `pending`, and whoever gets
+    Reading: the holder of `reading` may call `read`. Writing: frames are put on `pending`, and the thread that gets
     the lock first writes them all, so that no thread waits for another one's turn."""
 
     def __init__(self, frames_in, frames_out):
@@ -56,7 +56,7 @@ class Link(Seldom):
         try:
             data = compat.read(self.frames_in, READ_SIZE)
         except EnvironmentError:
-            if compat.waited([self.frames_in], []):
+            if self.waited([self.frames_in], []):
                 return
             data = b''
         self.reads += 1
@@ -73,35 +73,23 @@ class Link(Seldom):
         self.need = HEADER_SIZE
         while end - start >= HEADER_SIZE:
             magic, kind, flags, length, number, thread = unpack(data, start)
-            if magic != 0x4543 or length > MAX_PAYLOAD or flags and not self.allowed(kind, flags):
+            handle = request if 1 < kind < 8 else control
+            if (magic != 0x4543 or length > MAX_PAYLOAD or flags and not self.allowed(kind, flags)
+                    or handle is control and (
+                        kind not in FLAGS or kind == CREDIT and length != 4 or kind == RELEASE and length % 12
+                        or kind == PING and length > 64 or kind in (CANCEL, STOP_THREAD, CLOSE) and length)):
                 self.refuse(magic, kind, flags, length)
             stop = start + HEADER_SIZE + length
-            if 1 < kind < 8:
-                if stop > end:
-                    self.need = stop - start
-                    break
-                payload = data[start + HEADER_SIZE:stop]
-                if flags & DEFLATED:
-                    payload = self.part('deflate').inflate(self, payload)
-                request(kind, flags, number, thread, payload, length + HEADER_SIZE)
-            else:
-                if (kind not in FLAGS or kind == CREDIT and length != 4 or kind == RELEASE and length % 12
-                        or kind == PING and length > 64 or kind in (CANCEL, STOP_THREAD, CLOSE) and length):
-                    self.refuse(magic, kind, flags, length)
-                if stop > end:
-                    self.need = stop - start
-                    break
-                payload = data[start + HEADER_SIZE:stop]
-                if flags & DEFLATED:
-                    payload = self.part('deflate').inflate(self, payload)
-                control(kind, flags, number, thread, payload, length + HEADER_SIZE)
+            if stop > end:
+                self.need = stop - start
+                break
+            payload = data[start + HEADER_SIZE:stop]
+            if flags & DEFLATED:
+                payload = self.part('deflate').inflate(self, payload)
+            handle(kind, flags, number, thread, payload, length + HEADER_SIZE)
             start = stop
         self.have = end - start
         self.parts = [data[start:]]
-
-    def allowed(self, kind, flags):
-        """Whether a frame of this kind may have these flags now."""
-        return not flags & ~FLAGS.get(kind, 0) and (self.compress or not flags & DEFLATED)
 
     def frame(self, kind, request, thread, payload, flags=0):
         """One frame, deflated where that pays."""
@@ -119,7 +107,7 @@ class Link(Seldom):
         pending = self.pending
         writing = self.writing
         while pending:
-            # Who makes much waits for the connection; without that, memory would fill with answers.
+            # A thread that makes much waits for the connection; without that, memory would fill with answers.
             if not writing.acquire(len(pending) > 64 and sum([len(frame) for frame in pending[:]]) > MAX_PAYLOAD):
                 return
             try:
@@ -138,7 +126,7 @@ class Link(Seldom):
                 sent = compat.write(self.frames_out, data)
             except EnvironmentError:
                 sent = 0
-                if not compat.waited([], [self.frames_out]):
+                if not self.waited([], [self.frames_out]):
                     return self.lost(False)
             if sent == len(data):
                 return

@@ -18,14 +18,6 @@ HOLD_LIMIT = 65536
 CONTAINERS = frozenset((list, tuple, dict))
 
 
-def release(lock):
-    """Releases a lock that is used to wake its waiter, who may have been woken already."""
-    try:
-        lock.release()
-    except compat.thread.error:
-        pass
-
-
 class Worker(wire.Seldom):
     """One server thread: its queue, and what it is doing."""
 
@@ -52,12 +44,12 @@ class Worker(wire.Seldom):
         self.wake.acquire()
         # Finished frames that wait for the rest of the batch.
         self.held = []
-        # Bytes of requests: arrived and dropped, which who reads counts; taken, and returned as credit, which
+        # Bytes of requests: arrived and dropped, which the reader counts; taken, and returned as credit, which
         # the thread itself counts. Two threads that change one number would lose a change now and then.
         self.arrived = self.dropped = self.taken = self.returned = 0
 
     def work(self):
-        """Runs queued requests, and reads when nobody else does, until told to end."""
+        """Runs queued requests, and reads when no other thread does, until it is to end."""
         self.ident = compat.thread.get_ident()
         machine = self.machine
         reading = machine.link.reading
@@ -123,7 +115,7 @@ class Worker(wire.Seldom):
                     self.running = self.request = request
                     self.since = now()
                     if cancelled:
-                        calls.stop(self, request)
+                        self.stop(request)
                     if kind == CALL and not flags:
                         try:
                             name, args, kwargs = loads(payload)
@@ -256,7 +248,7 @@ class Machine(wire.Seldom):
         if me in roused:
             roused.remove(me)
         passed = me and len(roused) == 1 and not (me.queue or me.one_shot or roused[0].ended)
-        # Released before anyone is roused: who finishes his request at once must find it free.
+        # Released before any thread is roused: one that finishes its request at once must find it free.
         self.link.reading.release()
         for worker in roused:
             # Not to one that could not be started.
@@ -309,12 +301,12 @@ class Machine(wire.Seldom):
             if compat.LATE and compat.thread.get_ident() == self.main.ident:
                 # At an early moment that is not that of the first call.
                 __import__('threading')
-            release(self.ticker_wake)
+            load('seldom').release(self.ticker_wake)
         else:
             try:
                 self.start(self.tick)
             except compat.thread.error:
-                # Then nobody reads while a call runs.
+                # Then no thread reads while a call runs.
                 pass
 
     def tick(self):
@@ -327,7 +319,7 @@ class Machine(wire.Seldom):
             time.sleep(0.005)
             if self.is_busy():
                 load('ticker').tick(self)
-            # Told first and looked after again second, while who runs does it the other way round.
+            # Set first and checked again second, while a thread that runs does it the other way round.
             self.ticker_parked = True
             if not self.is_busy():
                 self.ticker_wake.acquire()

@@ -24,6 +24,13 @@ class Pieces(list):
         return list(self) if sum([len(piece) for piece in self]) > wire.CHUNK else b''.join(self)
 
 
+class Kept(object):
+    """A result that stays here, whatever it is (ME-30)."""
+
+    def __init__(self, value):
+        self.value = value
+
+
 def export_of(value):
     """The export of what stays here; None for what is sent by value."""
     if type(value) in BUILT_IN and not exports.singletons or isinstance(value, type):
@@ -31,11 +38,63 @@ def export_of(value):
     return exports.export_of(value)
 
 
+def stays(value):
+    """What is not for the quick way: what stays here, and tuples with names of classes that no pickle can name."""
+    export = export_of(value)
+    return named(value) if export is None else export
+
+
+# Whether the classes of tuples that were met are found by their names; and the names of the fields of those that are not.
+unnamed = {}
+
+
+def named(value):
+    """The persistent id of a tuple with names whose class is not found by its own name (ME-29); None for all else."""
+    kind = type(value)
+    if kind not in unnamed:
+        if len(unnamed) > 4096:
+            unnamed.clear()
+        unnamed[kind] = None
+        # Those of C are no tuples in 2.x.
+        if issubclass(kind, tuple) and kind is not tuple or hasattr(kind, 'n_sequence_fields'):
+            unnamed[kind] = fields_of(kind, value)
+    fields = unnamed.get(kind)
+    if fields is None:
+        return None
+    text = compat.text
+    return text('t'), text(kind.__name__), tuple([text(field) for field in fields]), tuple(value)
+
+
+def fields_of(kind, value):
+    """The names of the fields of such a tuple; None if a pickle can name its class."""
+    try:
+        module = __import__(kind.__module__, None, None, ['*'])
+        if getattr(module, getattr(kind, '__qualname__', kind.__name__), None) is kind:
+            # This one finds out a part of itself anew wherever it is.
+            return UNAME if kind.__name__ == 'uname_result' and kind.__module__ == 'platform' else None
+    except ImportError:
+        pass
+    fields = getattr(kind, '_fields', None)
+    if not isinstance(fields, tuple):
+        # Those of C show their names only so.
+        fields = [part.split('=')[0].split('(')[-1].strip() for part in repr(value).split(',')]
+        if len(fields) != len(value) or [field for field in fields if field not in kind.__dict__]:
+            fields = ()
+    return tuple(fields)
+
+
+UNAME = 'system', 'node', 'release', 'version', 'machine', 'processor'
+
+
 def result(machine, value):
     """A value as (kind, flags, data)."""
+    if type(value) is Kept:
+        value = value.value
+        references.of(machine).keep(value, export_of(value) or exports.resolve(
+            exports.class_of(value), ('@auto',), ('@auto',), (), None))
     if machine.peer == 'rust':
         pieces = Pieces()
-        # The quick way asks only about what is not built-in, which is no plain data.
+        # The quick way asks only about what is not built-in and so not plain data.
         if not exports.singletons and late.dump(value, pieces, machine.protocol, id, None, True):
             return wire.RESULT, 0, pieces.data()
         return plain_result(machine, value)
@@ -54,9 +113,9 @@ def pickled(machine, value, buffers):
     sent = []
 
     def identify(item):
-        export = export_of(item)
+        export = held.kept.get(id(item)) or export_of(item)
         if export is None:
-            return late.not_text(item)
+            return late.not_text(item) or named(item)
         number = held.add(item)
         sent.append((number, 1))
         return compat.text('r'), number, held.class_number(type(item).__name__, export)
@@ -67,9 +126,13 @@ def pickled(machine, value, buffers):
             return True
         buffers.append(view)
 
+    def slow(item):
+        return held.kept.get(id(item)) or stays(item)
+
     pieces = Pieces()
     try:
-        if exports.singletons or not late.dump(value, pieces, machine.protocol, export_of, take, True):
+        if exports.singletons or id(value) in held.kept or not late.dump(
+                value, pieces, machine.protocol, held.kept and slow or stays, take, True):
             del pieces[:]
             if buffers:
                 del buffers[:]
@@ -95,7 +158,7 @@ def plain_result(machine, value):
 def plain(held, value, sent):
     """A value as plain data and tagged references; each object counts once in a result."""
     kind = type(value)
-    export = export_of(value)
+    export = held.kept.get(id(value)) or export_of(value)
     if export:
         if id(value) not in sent:
             sent[id(value)] = held.add(value)

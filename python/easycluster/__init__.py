@@ -19,6 +19,9 @@ from typing import Any as _Any
 from . import _native
 from ._async import AsyncClient
 from ._client import Client
+from ._cluster.cluster import Cluster
+from ._cluster.report import ClusterError, ConnectReport, HostLost, HostReport
+from ._commands import CommandError, CommandResult
 from ._connection import Connection
 from ._errors import (
     CallCancelled,
@@ -30,7 +33,12 @@ from ._errors import (
     Refused,
 )
 from ._group import ClientGroup
-from ._multi import call_method_multi, call_multi, connect_multi, eval_multi, execblock_multi
+
+# Reached by their full names only: `from easycluster import *` gives no names as short as these.
+from ._hosts import HostSpec as HostSpec
+from ._hosts import hosts as hosts
+from ._multi import call_method_multi, call_multi, command_multi, connect_multi, eval_multi, execblock_multi
+from ._read_ahead import read_ahead
 from ._responses import NonblockingResponse, RemoteException
 from ._shared import names as _names
 from ._shared import objects as _objects
@@ -45,6 +53,21 @@ from ._spec import (
     read_key_file,
     write_key_file,
 )
+from ._steps import AskedPassword as AskedPassword
+from ._steps import Chroot as Chroot
+from ._steps import Doas as Doas
+from ._steps import Docker as Docker
+from ._steps import Incus as Incus
+from ._steps import Kubectl as Kubectl
+from ._steps import Lxc as Lxc
+from ._steps import Machinectl as Machinectl
+from ._steps import Nsenter as Nsenter
+from ._steps import Podman as Podman
+from ._steps import Run as Run
+from ._steps import Ssh as Ssh
+from ._steps import Step as Step
+from ._steps import Su as Su
+from ._steps import Sudo as Sudo
 from ._threaded import AutoThreadingClient, ThreadedClient
 
 RemoteProxy = _objects.RemoteProxy
@@ -71,29 +94,37 @@ VERSION = __version__ = _native.VERSION
 DEFAULT_PORT = _native.DEFAULT_PORT
 
 __all__ = [
+    'SINGLE',
     'AsyncClient',
     'AutoThreadingClient',
     'CallCancelled',
     'CallTimeout',
     'Client',
     'ClientGroup',
+    'Cluster',
+    'ClusterError',
+    'CommandError',
+    'CommandResult',
     'ConnectError',
-    'Connection',
     'ConnectRefusedError',
+    'ConnectReport',
     'ConnectTimeoutError',
+    'Connection',
     'ConnectionLost',
     'DefaultRemoteProxy',
+    'HostLost',
+    'HostReport',
     'NonblockingResponse',
     'Refused',
     'RemoteException',
     'RemoteProxy',
-    'SINGLE',
     'SelfIterProxy',
     'ServerObject',
     'ThreadedClient',
     'add_key_options',
     'call_method_multi',
     'call_multi',
+    'command_multi',
     'connect_multi',
     'decode_key',
     'define_common',
@@ -107,6 +138,7 @@ __all__ = [
     'make_server_class',
     'make_singleton',
     'parse_connection_spec',
+    'read_ahead',
     'read_key_file',
     'remote',
     'set_global',

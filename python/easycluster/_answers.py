@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import functools
 import pickle
 import sys
 from collections.abc import Callable
@@ -10,12 +10,14 @@ from typing import Any
 
 from . import _errors, _kinds, _native
 from ._options import Limit
-from ._pickling import tables
+from ._pickling import trust
 from ._pickling.policy import NOTHING, Policy
 from ._pickling.references import Receipts, References
 from ._pickling.unpickler import unpickle, unpickle_scanned
 from ._responses import Failed, RemoteException
 
+# Most exceptions behind one that are taken.
+_MAX_RELATED = 32
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 
 
@@ -26,6 +28,19 @@ def _timed_out(limit: float | None, stack: list[str]) -> str:
     places = [entry.strip().splitlines()[0] for entry in stack if entry.startswith('  File "')]
     stood = '; it stood at ' + places[-1] if places else ''
     return '%s gave no result within %s%s' % (called, within, stood)
+
+
+# What is raised where it is the caller that has no room left: its stack, or its memory. So often is an answer tried again then.
+_OF_THE_CALLER = (RecursionError, MemoryError)
+_PATIENCE = 8
+
+
+class _Raised(BaseException):
+    """Carries what a signal handler raised past those who look for what is wrong with an answer."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class Answers:
@@ -45,15 +60,64 @@ class Answers:
         return Receipts(self._references)
 
     def decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
-        """The value of a completion, or its exception as Failed. What fails in it is its outcome, and nobody else's."""
+        """The value of a completion, or its exception as Failed. What fails in it is its outcome and no other call's."""
         receipts.restart()
         try:
             if tag == _kinds.PICKLED:
                 pickled, buffers, uses = value
-                return unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2())
+                return self._twice(
+                    receipts,
+                    lambda: unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2()),
+                )
             return Failed(self._exception(tag, value, receipts, limit))
+        except _Raised as raised:
+            raise raised.error from None
+        except _OF_THE_CALLER as error:
+            # The answer stays for whoever asks again with more room, unless it is the answer that wants too much.
+            receipts.failures += 1
+            if receipts.failures < _PATIENCE:
+                raise
+            return Failed(RemoteException(self._unreadable(error), ''))
         except Exception as error:
-            return Failed(RemoteException(error, ''))
+            return Failed(RemoteException(self._unreadable(error), ''))
+
+    @staticmethod
+    def _twice(receipts: Receipts, read: Callable[[], Any]) -> Any:
+        """Reads something, and where that fails once more. What is read well then was interrupted: a signal handler has raised
+        what came first, and that is not said of the answer."""
+        place = receipts.place
+        try:
+            return read()
+        except _OF_THE_CALLER:
+            raise
+        except Exception as error:
+            receipts.restart(place)
+            try:
+                read()
+            except _OF_THE_CALLER:
+                raise
+            except Exception:
+                raise error from None
+            # It may have come while something was made, and is told of so.
+            inner = error.__cause__
+            raise _Raised(inner if isinstance(inner, Exception) else error) from None
+
+    def _unreadable(self, error: Exception) -> Exception:
+        """What is told of an answer that cannot be read: always with the host."""
+        text = str(error)
+        if isinstance(error, _errors.Refused):
+            if self._peername in text:
+                return error
+            for told in ('the server ', 'a server '):
+                if text.startswith(told):
+                    return _errors.Refused('%s %s' % (self._peername, text[len(told) :]), error.name)
+            return _errors.Refused('%s: %s' % (self._peername, text), error.name)
+        made = pickle.UnpicklingError(
+            '%s: its answer cannot be read here: %s: %s'
+            % (self._peername, type(error).__name__, _native.printable(text))
+        )
+        made.__cause__ = error
+        return made
 
     def _exception(self, tag: int, value: Any, receipts: Receipts, limit: float | None) -> RemoteException:
         error: Exception
@@ -70,6 +134,9 @@ class Answers:
             error = pickle.PicklingError('%s: %s' % (self._peername, value))
         return RemoteException(error, '')
 
+    def _scanned(self, pickled: Any, receipts: Receipts) -> Any:
+        return unpickle_scanned(bytes(pickled), self._policy, receipts.load, self._is_python2())
+
     def _plain(self, pickled: bytes, receipts: Receipts) -> Any:
         # ME-6 promises plain data; anything else in it is refused like everywhere.
         return unpickle_scanned(pickled, NOTHING, receipts.load, True)
@@ -78,13 +145,13 @@ class Answers:
         if pickled is None:
             return []
         try:
-            return _lines(self._plain(pickled, receipts))
+            return _lines(self._twice(receipts, lambda: self._plain(pickled, receipts)))
         except Exception:
             return []
 
     def _remote_exception(self, pickled: bytes, receipts: Receipts) -> RemoteException:
         """RemoteException for an ERROR (ME-6)."""
-        fields = self._plain(pickled, receipts)
+        fields = self._twice(receipts, lambda: self._plain(pickled, receipts))
         text = _lines(fields)
         kind, name, message = (_text(fields, key) for key in ('kind', 'type', 'message'))
         orig: Any
@@ -94,21 +161,59 @@ class Answers:
             orig = pickle.UnpicklingError('%s cannot read the arguments: %s: %s' % (self._peername, name, message))
             return RemoteException(orig, text)
         if kind == 'pickle':
-            orig = pickle.PicklingError('%s cannot send the result: %s: %s' % (self._peername, name, message))
+            orig = pickle.PicklingError(
+                '%s cannot send the result: %s: %s. With keep=True, the call gives a proxy for it; make_server_class(its class) '
+                'in definitions does so for every instance' % (self._peername, name, message)
+            )
             return RemoteException(orig, text)
         orig = None
         refusal = None
         if fields.get('pickle'):
             try:
-                orig = unpickle_scanned(bytes(fields['pickle']), self._policy, receipts.load, self._is_python2())
+                orig = self._twice(
+                    receipts,
+                    lambda: unpickle_scanned(bytes(fields['pickle']), self._policy, receipts.load, self._is_python2()),
+                )
+            except _OF_THE_CALLER:
+                raise
             except Exception as error:
                 refusal = error
         if not issubclass(type(orig), BaseException):
             orig = self._stand_in(fields, name, message)
-        if refusal is not None:
-            orig.__cause__ = refusal
+        self._relate(orig, fields, receipts)
+        if refusal is not None and orig.__cause__ is None:
+            orig.__cause__ = self._unreadable(refusal)
         self._tell_where(orig, text)
         return _remote(orig, text, message)
+
+    def _relate(self, orig: BaseException, fields: dict[str, Any], receipts: Receipts) -> None:
+        """Gives an exception the causes and contexts that it has on the server (ME-6)."""
+        related, links = fields.get('related') or (), fields.get('links') or ()
+        if type(related) not in (list, tuple) or type(links) not in (list, tuple) or len(links) > _MAX_RELATED:
+            return
+        found: list[BaseException] = [orig]
+        for one in related[: _MAX_RELATED - 1]:
+            pickled, name, module, message = one
+            name, module, message = (_shown(part, 'cause') for part in (name, module, message))
+            made: Any = None
+            try:
+                if pickled is not None:
+                    made = self._twice(receipts, functools.partial(self._scanned, pickled, receipts))
+            except _OF_THE_CALLER:
+                raise
+            except Exception:
+                # It is told of in words.
+                pass
+            if not issubclass(type(made), BaseException) or any(made is other for other in found):
+                made = self._stand_in({'module': module}, name, message)
+            found.append(made)
+        for one, link in zip(found, links):
+            cause, context, suppress = link
+            for attribute, place in (('__context__', context), ('__cause__', cause)):
+                # Built-in attributes, set as C sets them: a class may have others of these names.
+                if type(place) is int and 0 <= place < len(found):
+                    BaseException.__dict__[attribute].__set__(one, found[place])
+            BaseException.__dict__['__suppress_context__'].__set__(one, suppress is True)
 
     def _tell_where(self, error: BaseException, text: list[str]) -> None:
         """Puts the remote traceback behind an exception as its cause, and the host into its notes."""
@@ -130,18 +235,24 @@ class Answers:
             pass
 
     def _stand_in(self, fields: dict[str, Any], name: str, message: str) -> BaseException:
-        """An exception instead of one that could not be sent: the built-in of that name, or a RuntimeError that names it."""
-        known = getattr(builtins, name, None) if fields.get('module') in ('builtins', 'exceptions') else None
-        if isinstance(known, type) and issubclass(known, BaseException):
-            try:
-                return known(*(fields.get('args') or ()))
-            except Exception:
-                pass
+        """An exception instead of one that could not be sent or read: of its class with what its arguments look like, or a
+        RuntimeError that names it."""
+        args = fields.get('args')
+        if args is None:
+            args = [message] if message else []
+        try:
+            known = self._policy.find(_text(fields, 'module'), name)
+            if issubclass(known.value, BaseException):
+                made: BaseException = known.call(tuple(args)).value
+                return made
+        except Exception:
+            # It is none here.
+            pass
         return RuntimeError('%s.%s: %s' % (_text(fields, 'module'), name, message))
 
 
 def _shown(value: Any, key: str) -> str:
-    """A text of an ERROR, made safe to show; bytes are a Python 2 server's text that is no UTF-8."""
+    """A text of an ERROR, made safe to show; bytes are a Python 2 server's text that is not UTF-8."""
     if type(value) is bytes:
         value = value.decode('utf-8', 'backslashreplace')
     if type(value) is not str:
@@ -160,7 +271,7 @@ def _lines(fields: Any) -> list[str]:
     """The lines of an ERROR's traceback, made safe to show."""
     lines: Any = fields.get('traceback') if type(fields) is dict else None
     if type(lines) not in (list, tuple):
-        raise _errors.Refused('the server sent an error whose traceback is no list of lines')
+        raise _errors.Refused('the server sent an error whose traceback is not a list of lines')
     return [_shown(line, 'traceback') for line in lines]
 
 
@@ -168,7 +279,7 @@ def _remote(orig: BaseException, text: list[str], message: str) -> RemoteExcepti
     """The exception for an ERROR, told in the server's words where those of the original would run code or ask the server."""
     made = RemoteException.__new__(RemoteException)
     arguments = BaseException.__dict__['args'].__get__(orig)
-    if all(type(argument) in _PLAIN for argument in arguments) and type(orig).__module__ in tables.OWN_MODULES:
+    if all(type(argument) in _PLAIN for argument in arguments) and not trust.is_foreign(type(orig)):
         try:
             message = _native.printable(str(orig)) or message
         except Exception:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from . import _kinds, _native, _timeouts
 from ._caller import Caller
+from ._commands import CommandResult, Line, Request
 from ._global_proxy import GlobalProxy, client_of, name_of
 from ._native import Connection as Native
 from ._options import AwaitedOptions, split_options
@@ -44,7 +45,7 @@ class AsyncClient(Caller):
 
     @classmethod
     def open(cls, spec: str, **options: Any) -> _Opening[Self]:
-        """Connects by a connection spec without holding up the event loop. To be awaited, or used by `async with`."""
+        """Connects by a connection spec without blocking the event loop. To be awaited, or used by `async with`."""
         return _Opening(cls, spec, options)
 
     # -- the event loop
@@ -178,6 +179,28 @@ class AsyncClient(Caller):
         called: Awaitable[Any] = self._request(_kinds.RUN, message, False, **options)
         return called
 
+    def command(self, line: Line, *args: Any, **options: Any) -> Awaitable[Any]:
+        """As Client.command(), awaited. One whose task is cancelled is ended on the server too."""
+        if self._is_own('command'):
+            return self.call('command', line, *args, **options)
+        if args:
+            raise TypeError("command() takes one line or one list of words: command('ls -l') or command(['ls', '-l'])")
+        return self._run_command(line, **options)
+
+    async def _run_command(
+        self,
+        line: Line,
+        *,
+        input: str | bytes | None = None,
+        timeout: float | None = None,
+        cwd: Any = None,
+        env: Mapping[str, str | bytes] | None = None,
+        check: bool = False,
+        encoding: str | None = 'utf-8',
+    ) -> CommandResult:
+        request = Request(line, input, cwd, env, check, encoding)
+        return request.result(self.peername, await self._send_command(request, timeout))
+
     def update_definitions(self, **options: Unpack[AwaitedOptions]) -> Awaitable[None]:
         """As Client.update_definitions(), awaited."""
         sent = [self._define(block, **options) for block in self._new_definitions()]
@@ -264,7 +287,7 @@ class _Waiting:
 
 
 async def _opened(opening: _native.Opening) -> Native:
-    """The connection that is being made. Whoever gives up the wait gives up the connection."""
+    """The connection that is being made. Giving up the wait gives up the connection."""
     loop = asyncio.get_running_loop()
     settled = loop.create_future()
     descriptor = opening.fileno()

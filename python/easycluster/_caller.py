@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import _kinds, _timeouts
+from . import _commands, _kinds, _timeouts
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
@@ -22,6 +22,7 @@ from ._responses import NonblockingResponse, RemoteException, Target, Ticket, al
 from ._shipping.definitions import definitions_module
 from ._shipping.source import shipped
 from ._spec import Path, parse
+from ._steps import Step
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -48,6 +49,8 @@ class SpecOptions(TypedDict, total=False):
     name: str | None
     ahead: int | None
     max_result: int | str | None
+    then: str | Step | Sequence[str | Step] | None
+    become: str | None
 
 
 class Caller(Receiver):
@@ -178,6 +181,23 @@ class Caller(Receiver):
             number = self._thread_numbers.setdefault(threadid, _NAMED_THREADS + next(self._thread_count))
         return number
 
+    def _is_own(self, name: str) -> bool:
+        """Whether definitions have a global of this name, which the method of that name then stands for."""
+        return name in vars(self._defmod)
+
+    def _send_command(self, request: _commands.Request, timeout: float | None, nonblocking: bool = False) -> Any:
+        """Has the server run a shell command, in a thread of its own."""
+        self._connected_native().send_commands()
+        return self._call(
+            _commands.FUNCTION,
+            request.arguments,
+            _NO_KEYWORDS,
+            nonblocking,
+            threadid=_kinds.SINGLE,
+            origexc='quiet',
+            call_timeout=timeout,
+        )
+
     def send_request(
         self,
         oid: int,
@@ -191,6 +211,7 @@ class Caller(Receiver):
         origexc: bool | str | None = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any:
         """Calls a method of the server's object `oid`; 0 is the root object. All proxies go this way."""
         return self._request(
@@ -204,6 +225,7 @@ class Caller(Receiver):
             origexc,
             call_timeout,
             timeout,
+            keep,
         )
 
     def _call(
@@ -218,6 +240,7 @@ class Caller(Receiver):
         origexc: bool | str | None = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any:
         """Calls a global by its dotted name."""
         short = is_short(args) and (not kwargs or is_short(kwargs.values()))
@@ -232,6 +255,7 @@ class Caller(Receiver):
             origexc,
             call_timeout,
             timeout,
+            keep,
         )
 
     def _request(
@@ -246,8 +270,10 @@ class Caller(Receiver):
         origexc: bool | str | None = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any:
-        """Makes one request, as its options say. `short` says that the message is plain and small."""
+        """Makes one request, as its options say. `short` says that the message is plain and small, `keep` that its result stays
+        there (ME-30)."""
         native = self._native
         if native is None:
             raise self._not_connected()
@@ -255,10 +281,13 @@ class Caller(Receiver):
         if references.dropped:
             references.release_dropped()
         keeps = None
+        sent = message
+        if keep:
+            sent, short = (0, 'keep', (kind, message), {}), False
         if short:
             content: Any = _dumps(message, self._protocol)
         else:
-            content, oids = encode(message, self._protocol, self)
+            content, oids = encode(sent, self._protocol, self)
             if oids:
                 keeps = (True, oids)
         if threadid is None:
@@ -275,6 +304,8 @@ class Caller(Receiver):
             call_timeout = Limit(call_timeout, kind, message)
         if kind == _METHOD and message[0]:
             keeps = (False, [message[0]]) if not keeps else (True, keeps[1] + [message[0]])
+        if keep:
+            kind = _METHOD
         if oncomplete is not None:
             target = (oncomplete, oncomplete if onerror is None else onerror)
             return self._submit(native, kind, threadid, content, call_timeout, keeps, target)
@@ -317,7 +348,7 @@ class Caller(Receiver):
         return _timeouts.send_settled(self, proxy, name, args, kwargs, options)
 
     def _ask(self, message: tuple[Any, ...], limit: float) -> bool:
-        """The value that a function gives on the server, in a thread of its own, which no other call holds up. No other response
+        """The value that a function gives on the server, in a thread of its own, which no other call delays. No other response
         is delivered meanwhile."""
         raise NotImplementedError
 
@@ -325,7 +356,9 @@ class Caller(Receiver):
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The request that runs a function of this program, and its options."""
+        own = {'keep': kwargs.pop('keep')} if 'keep' in kwargs and _timeouts.is_named_by(func, 'keep') else {}
         options = split_options(kwargs)
+        kwargs.update(own)
         function = shipped(func)
         if 'timeout' in kwargs and 'call_timeout' not in options and not _timeouts.is_taken_by(func):
             options['timeout'] = kwargs.pop('timeout')
@@ -347,7 +380,7 @@ class Caller(Receiver):
         if isinstance(exc.orig, (ConnectionError, CallCancelled)):
             return
         self.report_exception(exc)
-        # Nothing works as meant without the definitions, so everybody is told.
+        # Nothing works as meant without the definitions, so every call gets the reason.
         self.close(exc)
 
     def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from . import _kinds, _process, _timeouts
 from ._caller import Caller
+from ._commands import Line, Request
 from ._connection import Completion
 from ._native import Connection as Native
 from ._options import CompletionFunction, split_options
@@ -21,6 +22,7 @@ from ._shared import objects
 _NO_KEYWORDS: dict[str, Any] = {}
 _NOTHING: Any = object()
 _get_ident = threading.get_ident
+_room = _process.room
 
 
 def _move(held: list[Completion], taken: deque[Completion]) -> None:
@@ -43,6 +45,7 @@ class Client(Caller):
     origexc: True raises the original exception and prints the remote traceback, 'quiet' does not print, False raises RemoteException.
     timeout: seconds after which the call is given up and raises CallTimeout. A remote function that takes a keyword of this name
         gets it instead, as ever; whether it does the server is asked once. `call_timeout` is always the call's.
+    keep: True leaves the result on the server and gives a proxy for it, whatever it is; other values are the function's.
 
     Names that begin with an underscore are the client's own: `client.call('_name')` calls a global of such a name.
     Any thread may use a client. After a fork the child has to make its own; using an inherited one raises RuntimeError.
@@ -53,6 +56,7 @@ class Client(Caller):
     def _wait_for_call(
         self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any
     ) -> Any:
+        _room()
         taken = self._taken
         pending = self._pending
         ticket = next(self._tickets)
@@ -72,7 +76,7 @@ class Client(Caller):
             self._wait_for_response(response)
         except BaseException:
             _move(held, taken)
-            # Nobody can ask for this call's value any more.
+            # This call's value cannot be asked for any more.
             if pending.pop(ticket, None) is not None:
                 self._cancel(ticket)
             self._keep_readable(taken)
@@ -106,10 +110,11 @@ class Client(Caller):
         origexc: bool | str | None = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any:
         """Calls a global by its dotted name with a tuple and a dict of arguments."""
         return self._call(
-            func, tuple(args), kwargs, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
+            func, tuple(args), kwargs, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout, keep
         )
 
     def call(self, _func: str, *args: Any, **kwargs: Any) -> Any:
@@ -130,10 +135,21 @@ class Client(Caller):
         origexc: bool | str | None = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any:
         """Evaluates an expression in the definitions module."""
         return self._request(
-            _kinds.EVAL, (expr, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
+            _kinds.EVAL,
+            (expr, None),
+            True,
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+            timeout,
+            keep,
         )
 
     def execblock(
@@ -146,11 +162,22 @@ class Client(Caller):
         origexc: bool | str | None = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any:
         """Runs statements in the definitions module. Gives what they pass to exec_return(), else None."""
         self._timeouts.clear()
         return self._request(
-            _kinds.EXEC, (code, None), True, nonblocking, oncomplete, onerror, threadid, origexc, call_timeout, timeout
+            _kinds.EXEC,
+            (code, None),
+            True,
+            nonblocking,
+            oncomplete,
+            onerror,
+            threadid,
+            origexc,
+            call_timeout,
+            timeout,
+            keep,
         )
 
     def import_modules(
@@ -205,6 +232,38 @@ class Client(Caller):
             return self.call('run', *(() if func is _NOTHING else (func,)), *args, **kwargs)
         message, options = self._shipped_call(func, args, kwargs)
         return self._request(_kinds.RUN, message, False, **options)
+
+    def command(
+        self,
+        line: Line = _NOTHING,
+        *args: Any,
+        input: str | bytes | None = None,
+        timeout: float | None = None,
+        cwd: Any = None,
+        env: Mapping[str, str | bytes] | None = None,
+        check: bool = False,
+        encoding: str | None = 'utf-8',
+        **kwargs: Any,
+    ) -> Any:
+        """Runs a shell command on the server's machine; gives a CommandResult.
+
+        line: a text is a line for the account's shell there, as with ssh; a list is a program and its arguments, which no shell looks
+            at.
+        input: its standard input, as text or bytes; empty otherwise.
+        timeout: seconds after which it is ended, with all that it has started, and CallTimeout is raised.
+        cwd: the folder to run in. env: environment variables to set; no command line shows them.
+        check: raise CommandError if it fails. encoding: of its output; None gives bytes.
+
+        Output is collected, not printed. Where definitions have a `command` of their own, that is called.
+        """
+        if self._is_own('command'):
+            given = {'input': input, 'timeout': timeout, 'cwd': cwd, 'env': env}
+            kwargs.update((name, value) for name, value in given.items() if value is not None)
+            return self.call('command', *(() if line is _NOTHING else (line,)), *args, **kwargs)
+        if line is _NOTHING or args or kwargs:
+            raise TypeError("command() takes one line or one list of words: command('ls -l') or command(['ls', '-l'])")
+        request = Request(line, input, cwd, env, check, encoding)
+        return request.result(self.peername, self._send_command(request, timeout))
 
     def update_definitions(
         self,

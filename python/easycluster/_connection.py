@@ -52,7 +52,7 @@ class Connection:
     _remote_port: int | None
     _target: Spec | None
 
-    # The connection that there is. `_native` is set last and taken away first, so whoever sees it sees the rest.
+    # The connection that there is. `_native` is set last and taken away first, so a thread that sees it sees the rest.
     _native: Native | None
     _references: References
     _policy: Policy
@@ -73,7 +73,7 @@ class Connection:
     _thread_count: Iterator[int]
     _tickets: Iterator[Ticket]
     _pending: dict[Ticket, Target]
-    # Tickets of calls that nobody asked for by themselves.
+    # Tickets of calls that were not asked for by themselves.
     _own_tickets: set[Ticket]
     _definition_count: int
     # Which functions take a keyword `timeout`, as far as the server was asked.
@@ -213,14 +213,16 @@ class Connection:
             spec = spec.with_option(keyword, value)
         if peername is None:
             peername = spec.name
+        behind = ' (%s)' % spec.steps if spec.steps else ''
         if is_local:
             self._remote_host = self._remote_port = None
-            self._peername = peername or 'local:%d' % next(Connection._local_count)
+            self._peername = peername or 'local:%d%s' % (next(Connection._local_count), behind)
         else:
             name = spec.host if isinstance(host, Spec) else host
             self._remote_host = name
             self._remote_port = spec.port or (22 if ssh else _native.DEFAULT_PORT)
-            self._peername = peername or '%s:%d' % ('[%s]' % name if ':' in name else name, self._remote_port)
+            place = '[%s]' % name if ':' in name else name
+            self._peername = peername or '%s:%d%s' % (place, self._remote_port, behind)
         self._target = spec
 
     def reconnect(self) -> None:
@@ -324,7 +326,7 @@ class Connection:
         self._sink.flush()
 
     def _end_pending(self, error: Callable[[], RemoteException]) -> None:
-        """The connection is over: everybody who waits for a completion gets an exception."""
+        """The connection is over: every waiting thread gets an exception."""
 
     def ready(self) -> bool:
         """True if the server is ready to take requests."""
@@ -356,7 +358,7 @@ class Connection:
         return error
 
     def _lost(self, native: Native) -> Exception:
-        """Why the connection ended, anew each time."""
+        """Why the connection ended, as a new exception each time."""
         failure: Exception | None = native.failure()
         return failure or _errors.ConnectionLost('%s: the connection is lost' % self._peername)
 

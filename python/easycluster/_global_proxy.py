@@ -27,7 +27,7 @@ class GlobalProxy:
         object.__setattr__(self, '_name', name)
 
     def __getattribute__(self, name: str) -> Any:
-        # `value` is no property, because an AttributeError that its remote side raises would be taken for its own absence.
+        # `value` is not a property, because an AttributeError that its remote side raises would be taken for its own absence.
         if name == 'value':
             return client_of(self).send_request(0, 'get_global', (name_of(self),))
         if name[:2] == '__' or name == '_client' or name == '_name':
@@ -53,7 +53,7 @@ class GlobalProxy:
                 return call(name_of(self), args, kwargs, **options)
         return call(name_of(self), args, kwargs)
 
-    # What a value answers and a name cannot. Without these, Python gives an answer that is no error and never right.
+    # What a value answers and a name cannot. Without these, Python gives a wrong answer instead of an error.
     def __bool__(self) -> bool:
         raise _no_value(self, 'truth')
 

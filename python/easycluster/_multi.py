@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Union
 
 from . import _native, _timeouts
 from ._client import Client
+from ._commands import CommandResult, Line, Request
 from ._options import CallOptions
 from ._responses import NonblockingResponse
 
@@ -16,15 +17,21 @@ from ._responses import NonblockingResponse
 Failures = Union[bool, Literal['group']]
 
 
-def _wait_all(responses: Iterable[NonblockingResponse], return_exceptions: Failures = False) -> list[Any]:
+def _wait_all(responses: Iterable[Any], return_exceptions: Failures = False) -> list[Any]:
     # Every call is waited for before a failure is raised, so that none is left running unnoticed.
     values: list[Any] = []
     failures: list[Exception] = []
     failed_on: list[str] = []
+    responses = list(responses)
     for response in responses:
         try:
             values.append(response.wait())
-        except Exception as error:
+        except BaseException as error:
+            if not response._is_own(error) or not isinstance(error, Exception):
+                # A signal handler has raised it. Nobody can ask for the others any more.
+                for other in responses:
+                    other.cancel()
+                raise
             values.append(error)
             failures.append(error)
             failed_on.append(response.client.peername)
@@ -129,6 +136,39 @@ def _call_all(
         ],
         return_exceptions,
     )
+
+
+def command_multi(
+    connections: Iterable[Client],
+    line: Line,
+    *,
+    input: str | bytes | None = None,
+    timeout: float | None = None,
+    cwd: Any = None,
+    env: Mapping[str, str | bytes] | None = None,
+    check: bool = False,
+    encoding: str | None = 'utf-8',
+    return_exceptions: Failures = False,
+) -> list[Any]:
+    """Runs a shell command on many machines at once; gives a list of CommandResults in their order. Arguments as for
+    Client.command(), `return_exceptions` as for call_multi()."""
+    _check(return_exceptions)
+    request = Request(line, input, cwd, env, check, encoding)
+    responses = [connection._send_command(request, timeout, True) for connection in connections]
+    return _wait_all([_CommandResponse(request, response) for response in responses], return_exceptions)
+
+
+class _CommandResponse:
+    """The response to a command, whose value is a CommandResult."""
+
+    def __init__(self, request: Request, response: NonblockingResponse) -> None:
+        self._request = request
+        self._response = response
+        self.client = response.client
+
+    def wait(self) -> CommandResult:
+        """Waits for the command's end."""
+        return self._request.result(self.client.peername, self._response.wait())
 
 
 def connect_multi(

@@ -22,12 +22,14 @@ class AwaitedOptions(TypedDict, total=False):
     origexc: True raises the original exception and prints the remote traceback, 'quiet' does not print, False raises RemoteException.
     timeout: seconds after which the call is given up and raises CallTimeout. A remote function that takes a keyword of this name
         gets it instead. call_timeout: the same limit, which is always the call's.
+    keep: True leaves the result on the server and gives a proxy for it, whatever it is but None; other values are the function's.
     """
 
     threadid: Hashable
     origexc: bool | str | None
     call_timeout: float | None
     timeout: float | None
+    keep: bool
 
 
 class CallOptions(AwaitedOptions, total=False):
@@ -64,6 +66,8 @@ class Limit(float):
         message = self._message
         if self._kind in (_kinds.METHOD, _kinds.RUN):
             return '%s()' % message[1]
+        if self._kind == _kinds.CALL and message[0] == 'helpers/commands.run':
+            return 'the command'
         if self._kind == _kinds.CALL:
             return '%s()' % message[0]
         text = ' '.join(str(message[0]).split())

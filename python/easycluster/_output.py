@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import chain, starmap
 from time import monotonic as _monotonic
-from typing import Union
+from typing import Any, Union
 
 from . import _native, _process
 
@@ -27,12 +27,16 @@ _LONGEST_LINE = 65536
 class Printer:
     """Writes one client's output to this process's stdout and stderr, whole lines with the peer's name in front.
 
+    With a prefix the lines of many hosts stand among each other, so colours are all that a host may do to the terminal; without
+    one it is shown as it is.
+
     A line that is longer than _LONGEST_LINE is written in pieces of that length, each as a line, so that output without a line
     end takes neither memory nor time beyond its length.
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self._filters = {'stdout': _native.OutputFilter(), 'stderr': _native.OutputFilter()} if prefix else {}
         # The pieces of the begun line, and their length.
         self._begun: dict[str, tuple[list[str], int]] = {'stdout': ([], 0), 'stderr': ([], 0)}
 
@@ -73,6 +77,8 @@ class Printer:
                 for line in lines
                 for start in range(0, len(line) or 1, _LONGEST_LINE)
             ]
+        if self._filters:
+            lines = self._filters[stream].lines('\n'.join(lines) + '\n').split('\n')[:-1]
         text = ''.join('%s%s\n' % (self._prefix, line) for line in lines)
         try:
             try:
@@ -82,9 +88,34 @@ class Printer:
                 encoding = getattr(file, 'encoding', None) or 'ascii'
                 file.write(text.encode(encoding, 'backslashreplace').decode(encoding))
             file.flush()
-        except (OSError, ValueError):
-            # Our own output is closed, so the error cannot be shown.
+        except OSError as error:
+            # The thread here may be anybody's, and the answer that it brings must not be lost to this.
+            if _unwritten.setdefault(stream, error) is error:
+                sys.excepthook(*sys.exc_info())
+        except ValueError:
+            # The program has closed its own output.
             pass
+
+
+# The first error of each stream that could not be written.
+_unwritten: dict[str, OSError] = {}
+
+
+class _Unwritten:
+    """Stands for a stream of this process at its end: what was printed to it is lost, as its flush says, so Python says it too
+    and ends with its exit status for that."""
+
+    closed = False
+
+    def __init__(self, file: Any, error: OSError) -> None:
+        self._file = file
+        self._error = error
+
+    def flush(self) -> None:
+        raise self._error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 Taker = Union[Printer, Callable[[str, str], object], None]
@@ -108,6 +139,8 @@ class Sink:
     def _renew_locks(self) -> None:
         # The thread that shows pieces now; the others leave them to it.
         self._shower: int | None = None
+        # How many times a thread has shown all that was there when it began.
+        self._rounds = 0
         self._changed = threading.Condition()
 
     def add(self, stderr: bool, data: bytes) -> None:
@@ -115,10 +148,13 @@ class Sink:
         self._pieces.append((stderr, data))
 
     def show(self) -> None:
-        """Shows what was noted. Where another thread is at it already, that one shows this too, and is waited for a moment if it
-        writes to this process's own output."""
+        """Shows what has come until now, and leaves to the thread for output what comes meanwhile: a server that prints without an
+        end must not hold up the answer that this is shown before. Where another thread is at it already, that one shows this too,
+        and is waited for a moment if it writes to this process's own output."""
         me = threading.get_ident()
         end = _monotonic() + _PATIENCE
+        # The round under way may have begun before what is to be shown had come; the next one shows it.
+        rounds = self._rounds + 2
         while self._pieces or self._shower is not None or _native.has_output(self.number):
             with self._changed:
                 if self._shower is None:
@@ -128,7 +164,7 @@ class Sink:
                     return
                 else:
                     left = end - _monotonic()
-                    if left <= 0 or not self._changed.wait(left):
+                    if left <= 0 or self._rounds >= rounds or not self._changed.wait(left):
                         return
                     continue
             try:
@@ -136,15 +172,15 @@ class Sink:
             finally:
                 with self._changed:
                     self._shower = None
+                    self._rounds += 1
                     self._changed.notify_all()
+                _native.tell_output(self.number)
+            return
 
     def _show_pieces(self) -> None:
-        while True:
-            if not self._pieces:
-                # Without a step of the interpreter in between, where a signal handler could raise and the pieces be lost.
-                self._pieces.extend(chain.from_iterable(starmap(_native.take_output, ((self.number,),))))
-                if not self._pieces:
-                    return
+        # Without a step of the interpreter in between, where a signal handler could raise and the pieces be lost.
+        self._pieces.extend(chain.from_iterable(starmap(_native.take_output, ((self.number,),))))
+        while self._pieces:
             stderr, data = self._pieces.popleft()
             stream = 'stderr' if stderr else 'stdout'
             decoder = self._decoders.get(stream)
@@ -160,6 +196,8 @@ class Sink:
 
     def flush(self) -> None:
         """The connection is over; what is left is shown."""
+        # Two rounds, because what the first one leaves is what came meanwhile, and nothing comes any more.
+        show(self)
         show(self)
         if isinstance(self._taker, Printer):
             self._taker.flush()
@@ -193,7 +231,7 @@ def _show_all(numbers: Iterable[int]) -> None:
         if sink is not None:
             sink.show()
         else:
-            # Nobody is left to show it to.
+            # There is nowhere left to show it.
             _native.take_output(number)
 
 
@@ -222,6 +260,8 @@ def _end() -> None:
         _native.end_output()
         thread.join(5)
         _show_all(list(_sinks))
+    for stream, error in _unwritten.items():
+        setattr(sys, stream, _Unwritten(getattr(sys, stream), error))
 
 
 _process.after_fork(_forked)

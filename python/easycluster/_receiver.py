@@ -63,8 +63,8 @@ class Receiver(Connection):
         most: int | None = None,
         end: float | None = None,
     ) -> Ticket | None:
-        """Delivers what was taken, to `own` or to whoever waits for it, one completion at a time and `most` at most. Gives the last
-        one's ticket: 0 if it was nobody's, None if there was none. What a completion function raises is raised at once, and none is
+        """Delivers what was taken, to `own` or to the thread that waits for it, one completion at a time and `most` at most. Gives the last
+        one's ticket: 0 if it belonged to no call, None if there was none. What a completion function raises is raised at once, and none is
         called after `end`; the others stay where they are.
 
         A signal handler may raise anywhere in here. Then the completion in hand goes back to where it was taken from; only a
@@ -158,7 +158,7 @@ class Receiver(Connection):
             self._end_pending(self._closing_error)
 
     def _keep_readable(self, taken: deque[Completion]) -> None:
-        """Keeps the descriptor readable while completions that were taken wait for somebody to deliver them."""
+        """Keeps the descriptor readable while completions that were taken wait to be delivered."""
         on = bool(taken)
         native = self._native
         if on != self._kept_readable and native is not None:
@@ -225,6 +225,7 @@ class Receiver(Connection):
         end = None if timeout is None else _monotonic() + timeout
         native = self._native
         taken = self._taken
+        _process.room()
         try:
             while True:
                 if native is None or self._native is not native:
@@ -283,6 +284,7 @@ class Receiver(Connection):
         taken = self._taken
         main = _get_ident() == _process.main_ident
         timeout = None if block else 0.0
+        _process.room()
         try:
             while True:
                 if not taken:
@@ -293,7 +295,7 @@ class Receiver(Connection):
                         continue
                     break
                 ticket = self._deliver_taken(taken, most=1)
-                # Neither output nor the answer to the definitions is a response that anybody asked for.
+                # Neither output nor the answer to the definitions is a response that was asked for.
                 if ticket and ticket not in self._own_tickets:
                     return True
                 self._own_tickets.discard(ticket or 0)

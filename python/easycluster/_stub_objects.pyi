@@ -43,6 +43,7 @@ class RemoteProxy(metaclass=_ProxyType):
         origexc: bool | str = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any: ...
     def raw_get_attribute(
         self,
@@ -54,6 +55,7 @@ class RemoteProxy(metaclass=_ProxyType):
         origexc: bool | str = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any: ...
     def raw_set_attribute(
         self,
@@ -66,6 +68,7 @@ class RemoteProxy(metaclass=_ProxyType):
         origexc: bool | str = True,
         call_timeout: float | None = None,
         timeout: float | None = None,
+        keep: bool = False,
     ) -> Any: ...
     def __reduce_ex__(self, protocol: Any) -> NoReturn: ...
 

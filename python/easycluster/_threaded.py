@@ -58,7 +58,7 @@ class _SlotResponse(NonblockingResponse):
     def __del__(self) -> None:
         native = getattr(self, '_native', None)
         if native is not None and not self._have_response:
-            # Nobody will ask; what the response refers to on the server is given back all the same.
+            # It will not be asked for; what the response refers to on the server is given back all the same.
             native.forget(self.request_id)
 
 
@@ -157,7 +157,7 @@ class ThreadedClient(Client):
     def _request(self, *args: Any, **options: Any) -> Any:
         native = self._native
         if native is not None and self._reader is None and (self._taken or native.ready_count()):
-            # Responses that nobody asked for, and no completion function needs a reader.
+            # Responses that were not asked for, and no completion function needs a reader.
             taken = self._taken
             native.take(taken, None, _BATCH, 0.0, False)
             self._deliver_taken(taken)
@@ -181,11 +181,12 @@ class ThreadedClient(Client):
     ) -> Any:
         held: list[Completion] = []
         main = _get_ident() == _process.main_ident
+        _process.room()
         try:
             native.call(held, next(self._tickets), kind, threadid, content, limit, keeps, True, main)
         except BaseException:
             self._own.doubtful = True
-            # What it refers to on the server is given back by whoever delivers it to nobody.
+            # What it refers to on the server is given back by the thread that drops it.
             self._taken.extend(held)
             raise
         value = self._single(held, limit)
@@ -200,6 +201,7 @@ class ThreadedClient(Client):
             return
         native = response._native
         taken = response._taken
+        _process.room()
         main = _get_ident() == _process.main_ident
         end = None if timeout is None else _monotonic() + timeout
 

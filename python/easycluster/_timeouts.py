@@ -22,7 +22,7 @@ _PATIENCE = 60.0
 
 
 def _may_be_limit(kwargs: dict[str, Any], options: dict[str, Any]) -> bool:
-    # With a limit given otherwise, and where it is no number of seconds, it can only be the function's.
+    # With a limit given otherwise, and where it is not a number of seconds, it can only be the function's.
     return 'call_timeout' not in options and type(kwargs['timeout']) in (int, float, type(None))
 
 
@@ -96,3 +96,11 @@ def is_taken_by(func: Callable[..., Any]) -> bool:
     """Whether a function of this program takes `timeout`, or may."""
     helper = _shared.load('accepts_timeout', 'helpers')
     return bool(helper.accepts_timeout(SimpleNamespace(function=inspect.unwrap(func)), 'function', None))
+
+
+def is_named_by(func: Callable[..., Any], name: str) -> bool:
+    """Whether a function of this program has a parameter of that name."""
+    try:
+        return name in inspect.signature(func).parameters
+    except (TypeError, ValueError):
+        return False

@@ -15,7 +15,7 @@ from ._client import Client
 
 _C = TypeVar('_C', bound=Caller)
 
-__all__ = ['Server', 'QuietServer', 'run_server', 'server_main', 'server_check_runner', 'spawn_local']
+__all__ = ['QuietServer', 'Server', 'run_server', 'server_check_runner', 'server_main', 'spawn_local']
 
 
 class Server:

@@ -5,6 +5,8 @@
 
 mod classic;
 pub mod commands;
+mod many;
+mod programs;
 mod terminal;
 mod this_program;
 
@@ -14,7 +16,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[cfg(unix)]
 use commands::demo;
-use commands::{keygen, ping, run, serve, service};
+use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
 use terminal::failure::Failure;
 
 const EXAMPLES: &str = "\
@@ -25,11 +27,16 @@ Examples:
     easycluster ping admin@web1 admin@web2
   A line of code on two machines at once:
     easycluster run admin@web1 admin@web2 -c 'import os; print(os.uname())'
-  A script of this machine, on all machines of a file:
+  A shell command; the machines need no Python for it:
+    easycluster exec admin@web1 admin@web2 -- uptime
+  A script of this machine, on all machines of a file, or of an inventory:
     easycluster run -f hosts.txt -- check.py --fast
+    easycluster run -I hosts.ini 'web:!web03' -- check.py --fast
 
-A machine is named by a connection spec, [user@]host[:port][:option=value]...
-Nothing is installed there: it needs sshd and any Python from 2.6 on.";
+A machine is named by a connection spec, [user@]host[:port][:option=value]...,
+many by a range (web[01-20]), a list (web1,web2) or a pattern of an inventory.
+Nothing is installed there: it needs sshd and any Python from 2.6 on, and for
+`exec` no Python.";
 
 /// Runs Python on many machines at once, over SSH, with nothing installed on them.
 #[derive(Parser)]
@@ -50,13 +57,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
+    Exec(Box<exec::Arguments>),
     Ping(ping::Arguments),
+    Hosts(hosts::Arguments),
     #[cfg(unix)]
     Demo(demo::Arguments),
     Serve(serve::Arguments),
     Keygen(keygen::Arguments),
     Service(service::Arguments),
+    Completions(completions::Completions),
+    #[command(name = "manpages")]
+    ManPages(completions::ManPages),
 }
 
 /// Runs the program with `args`, the program's own name first, and gives its exit code.
@@ -86,6 +98,13 @@ where
     }
 }
 
+/// What `-h` shows of commands that work on hosts beside what has a short name, so that it fits a screen. `--help` shows everything.
+const IN_SHORT_HELP: [&str; 8] = [
+    "specs", "script", "command", "timeout", "gather", "json", "fold", "user",
+];
+/// What it leaves out although it has a short name: the options of the standalone server.
+const NOT_IN_SHORT_HELP: [&str; 2] = ["key_file", "key"];
+
 /// The command line. The many options of `-S` are `serve`'s, whose help explains them, so that
 /// the first page stays a page.
 fn command() -> clap::Command {
@@ -94,7 +113,23 @@ fn command() -> clap::Command {
     for option in serve.get_arguments() {
         command = command.mut_arg(option.get_id(), |option| option.hide(true));
     }
-    command
+    command.mut_subcommands(|command| {
+        if command
+            .get_arguments()
+            .any(|argument| argument.get_id() == "specs")
+        {
+            command
+                .mut_args(|argument| {
+                    let name = argument.get_id().as_str();
+                    let shown = IN_SHORT_HELP.contains(&name)
+                        || argument.get_short().is_some() && !NOT_IN_SHORT_HELP.contains(&name);
+                    argument.hide_short_help(!shown)
+                })
+                .after_help("--help shows all options, examples and exit codes")
+        } else {
+            command
+        }
+    })
 }
 
 /// One thread serves all connections: a call's time is mostly wake-ups.
@@ -112,13 +147,17 @@ fn end(runtime: tokio::runtime::Runtime) {
 
 fn dispatch(arguments: Arguments) -> Result<i32, Failure> {
     match arguments.command {
-        Some(Command::Run(arguments)) => run::main(arguments),
+        Some(Command::Run(arguments)) => run::main(*arguments),
+        Some(Command::Exec(arguments)) => exec::main(*arguments),
         Some(Command::Ping(arguments)) => ping::main(arguments),
         #[cfg(unix)]
         Some(Command::Demo(arguments)) => demo::main(&arguments),
         Some(Command::Serve(arguments)) => serve::main(&arguments),
         Some(Command::Keygen(arguments)) => keygen::main(&arguments),
         Some(Command::Service(arguments)) => service::main(&arguments),
+        Some(Command::Hosts(arguments)) => hosts::main(&arguments),
+        Some(Command::Completions(arguments)) => completions::completions(&arguments, command()),
+        Some(Command::ManPages(arguments)) => completions::man_pages(&arguments, command()),
         None => arguments.classic.dispatch().unwrap_or_else(|| {
             Err(Failure::usage("no command is given").with_hint("easycluster --help lists them"))
         }),

@@ -196,6 +196,7 @@ fn none() -> Answer {
         pickle: Bytes::from_static(NONE_PICKLE).into(),
         buffers: Vec::new(),
         references: false,
+        held: crate::session::Held::default(),
     }
 }
 

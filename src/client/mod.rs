@@ -1,7 +1,6 @@
 //! The async API for one machine: define code, call it, evaluate expressions.
 
 mod call;
-mod cluster;
 mod object;
 mod value;
 
@@ -16,7 +15,6 @@ use crate::session::RequestKind;
 use crate::spec::ConnectionSpec;
 
 pub use call::Call;
-pub use cluster::{AT_ONCE, Cluster, FanOut, fan_out};
 pub use object::RemoteObject;
 pub use value::Value;
 
@@ -126,6 +124,11 @@ impl Client {
     /// Sends one more part of the stub, whose functions later calls may call (BS-9).
     pub(crate) fn send_part(&self, payload: bytes::Bytes) {
         self.connection.send_part(payload);
+    }
+
+    /// The same, once a connection.
+    pub(crate) fn send_part_once(&self, name: &'static str, payload: bytes::Bytes) {
+        self.connection.send_part_once(name, payload);
     }
 
     /// Evaluates an expression in the definitions module.

@@ -169,7 +169,8 @@ impl fmt::Debug for RemoteObject {
         } = &*self.inner;
         write!(
             f,
-            "<remote {class} {oid} on {}: {}>",
+            "<remote {} {oid} on {}: {}>",
+            crate::error::one_line(class),
             connection.peer(),
             crate::error::printable(text)
         )

@@ -3,9 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::stub;
-
-/// How much of the noise before the stub runs is kept for the error message, in bytes (BS-4).
-pub(crate) const NOISE_KEPT: usize = 8192;
+use crate::transport::tail::{NOISE_KEPT, Tail, find};
 
 /// What a marker said.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +64,7 @@ impl Boot {
                 .unwrap_or_default();
             let letter = *rest.first()?;
             if !matches!(letter, b'n' | b'v' | b'l' | b'r') {
-                // Somebody repeats the marker; it is noise like the rest.
+                // The marker is repeated by something else; it is noise like the rest.
                 let noise = self.pending.split_to(at + self.marker.len());
                 self.noise.extend(&noise);
                 continue;
@@ -98,35 +96,8 @@ impl Boot {
     pub(super) fn noise(&self) -> Vec<u8> {
         let mut noise = self.noise.clone();
         noise.extend(&self.pending);
-        noise.bytes
+        noise.bytes().to_vec()
     }
-}
-
-/// The last `NOISE_KEPT` bytes of a stream.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tail {
-    bytes: Vec<u8>,
-}
-
-impl Tail {
-    pub(super) fn extend(&mut self, data: &[u8]) {
-        self.bytes.extend_from_slice(data);
-        let over = self.bytes.len().saturating_sub(NOISE_KEPT);
-        self.bytes.drain(..over);
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    if needle.is_empty() {
-        return None;
-    }
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
 }
 
 #[cfg(test)]

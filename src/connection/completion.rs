@@ -5,10 +5,10 @@ use tokio::sync::oneshot;
 use crate::error::{ConnectError, Error};
 use crate::session::{Answer, Outcome};
 
-/// Why a connection ended. Cheap to clone: every pending call is told.
+/// Why a connection ended. Cheap to clone: every pending call gets it.
 #[derive(Debug, Clone)]
 pub enum Failure {
-    /// It never came about.
+    /// It could not be established.
     Connect(Box<ConnectError>),
     /// It was there, and ended.
     Lost(String),
@@ -68,7 +68,7 @@ impl Completion {
     }
 }
 
-/// Who hears of a call's end.
+/// What is notified of a call's end.
 pub enum Sink {
     /// A task that waits.
     Oneshot(oneshot::Sender<Completion>),

@@ -9,12 +9,14 @@ use tokio::time::sleep_until;
 
 use crate::error::{ConnectError, Error, Stage};
 use crate::session::Session;
+use crate::spec::Step;
 use crate::stub::Bootstrap;
 use crate::transport::{
-    ExitStatus, HasEnded, OnRunning, Process, ReadEvent, Reader, Started, TransportOptions, Writer,
+    ExitStatus, HasEnded, OnRunning, Process, ReadEvent, Reader, STARTS, Started, TransportOptions,
+    Writer, steps, tail::Tail,
 };
 
-use super::boot::{Boot, Sign, Tail};
+use super::boot::{Boot, Sign};
 use super::completion::Failure;
 use super::hints;
 use super::shared::Shared;
@@ -26,9 +28,6 @@ const TRANSMIT: usize = 256 * 1024;
 /// How long the remote process may take to end after the goodbye, or after writing to it failed.
 const END_GRACE: Duration = Duration::from_secs(4);
 
-/// How often a start is repeated that met a dead connection; the next connection is a new one as a rule.
-const RESTARTS: usize = 2;
-
 /// What helps where the account runs something else than it is asked for.
 const NO_COMMANDS: &str = "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand";
 
@@ -37,6 +36,8 @@ struct Attempt {
     reader: Reader,
     writing: JoinHandle<()>,
     bootstrap: Bootstrap,
+    steps: Vec<Step>,
+    first: Vec<ReadEvent>,
     stub_sent: bool,
     shared_has_ended: Option<HasEnded>,
     on_running: Option<OnRunning>,
@@ -50,6 +51,8 @@ impl Attempt {
             reader,
             writing: tokio::spawn(write_all(Arc::clone(shared), writer, first)),
             bootstrap: started.bootstrap,
+            steps: started.steps,
+            first: started.first,
             stub_sent: started.stub_sent,
             shared_has_ended: started.shared_has_ended,
             on_running: started.on_running,
@@ -69,21 +72,23 @@ pub(super) fn start(
     tokio::spawn(async move {
         // Moved in here, so that it is dropped with the task however that ends.
         let _driven = driven;
-        let mut restarts = 0;
+        let mut starts = 1;
         let failure = loop {
             let writing = attempt.writing;
             let mut reading = Reading::new(
                 Arc::clone(&shared),
-                &attempt.bootstrap,
+                attempt.bootstrap,
+                attempt.steps,
                 attempt.on_running,
                 options.clone(),
             );
-            let failure = reading.run(attempt.reader).await;
-            // A writer that waits for room would wait for ever; and it must take nothing more out.
+            let failure = reading.run(attempt.first, attempt.reader).await;
+            // A writer that waits for room would wait forever; and it must take nothing more out.
             writing.abort();
             let lost = attempt.shared_has_ended.is_some_and(|ended| ended());
-            let retry =
-                lost && restarts < RESTARTS && reading.ended_before_a_word(attempt.stub_sent);
+            let retry = lost
+                && STARTS.allows_another(starts)
+                && reading.ended_before_a_word(attempt.stub_sent);
             if retry {
                 // An error says that it was aborted.
                 _ = writing.await;
@@ -91,7 +96,7 @@ pub(super) fn start(
             if !retry || !shared.with_session(Session::restart) {
                 break failure;
             }
-            restarts += 1;
+            starts += 1;
             let started = tokio::select! {
                 started = starter.start() => started,
                 () = shared.closing() => break Failure::closed(),
@@ -141,7 +146,7 @@ async fn write_all(shared: Arc<Shared>, mut writer: Writer, stub: Option<Bytes>)
         std::future::pending::<()>().await;
     }
     writer.finish().await;
-    // Reading should end by itself now; if it does not, nobody would notice a dead pipe.
+    // Reading should end by itself now; if it does not, a dead pipe would go unnoticed.
     tokio::time::sleep(END_GRACE).await;
     shared.fail(Failure::Lost(
         "the pipe to the remote process broke".to_owned(),
@@ -159,7 +164,9 @@ struct Reading {
     /// For the clients to come, once this one runs.
     on_running: Option<OnRunning>,
     options: TransportOptions,
-    tried: String,
+    bootstrap: Bootstrap,
+    /// What the interpreter stands behind.
+    steps: Vec<Step>,
     stage: Stage,
     since: Instant,
     stderr: Tail,
@@ -172,7 +179,8 @@ struct Reading {
 impl Reading {
     fn new(
         shared: Arc<Shared>,
-        bootstrap: &Bootstrap,
+        bootstrap: Bootstrap,
+        steps: Vec<Step>,
         on_running: Option<OnRunning>,
         options: TransportOptions,
     ) -> Reading {
@@ -183,7 +191,8 @@ impl Reading {
             starting: true,
             on_running,
             options,
-            tried: bootstrap.wanted().to_owned(),
+            bootstrap,
+            steps,
             stage: Stage::Interpreter,
             since: Instant::now(),
             stderr: Tail::default(),
@@ -194,14 +203,19 @@ impl Reading {
     }
 
     /// Reads until the end and gives the reason for it.
-    async fn run(&mut self, mut reader: Reader) -> Failure {
+    async fn run(&mut self, first: Vec<ReadEvent>, mut reader: Reader) -> Failure {
+        for event in first {
+            if let Err(failure) = self.take(event) {
+                return failure;
+            }
+        }
         loop {
             let deadline = self.deadline();
             let event = tokio::select! {
                 event = reader.next() => event,
                 () = self.shared.timer.notified() => {
                     if self.shared.has_ended() {
-                        // Somebody else has ended it and said why.
+                        // It was ended elsewhere, with the reason.
                         return Failure::closed();
                     }
                     if self.closing_since.is_none() && self.shared.is_closing() {
@@ -216,20 +230,23 @@ impl Reading {
                     continue;
                 }
             };
-            match event {
-                Some(ReadEvent::Stdout(data)) => {
-                    if let Err(failure) = self.stdout(data) {
-                        return failure;
-                    }
-                }
-                Some(ReadEvent::Stderr(data)) => self.stderr(data),
-                Some(ReadEvent::Exit(status)) => self.exit = Some(status),
-                None => {
-                    self.ended = true;
-                    return self.end();
-                }
+            let Some(event) = event else {
+                self.ended = true;
+                return self.end();
+            };
+            if let Err(failure) = self.take(event) {
+                return failure;
             }
         }
+    }
+
+    fn take(&mut self, event: ReadEvent) -> Result<(), Failure> {
+        match event {
+            ReadEvent::Stdout(data) => return self.stdout(data),
+            ReadEvent::Stderr(data) => self.stderr(data),
+            ReadEvent::Exit(status) => self.exit = Some(status),
+        }
+        Ok(())
     }
 
     fn stdout(&mut self, data: Bytes) -> Result<(), Failure> {
@@ -334,8 +351,13 @@ impl Reading {
         if self.starting && now >= self.since + limit {
             // Where the limit for all of connecting ended the stage, that is what the user knows of.
             let limit = self.options.limits.used_up().unwrap_or(limit);
-            let mut error = ConnectError::timeout(&self.shared.host, self.stage, limit);
-            error.hint = Some(match self.stage {
+            let stage = match self.stage {
+                Stage::Interpreter if !self.steps.is_empty() => Stage::Escalation,
+                stage => stage,
+            };
+            let mut error = ConnectError::timeout(&*self.shared.host, stage, limit);
+            error.hint = Some(match stage {
+                Stage::Escalation => "look by hand whether one of the steps in then= or become= waits for something".to_owned(),
                 Stage::Interpreter => {
                     "look whether the login shell waits for something, or name an interpreter with rpython=".to_owned()
                 }
@@ -355,6 +377,17 @@ impl Reading {
             Some(status) => status.to_string(),
             None => "the connection ended without an exit status".to_owned(),
         };
+        if self.stage == Stage::Interpreter
+            && let Some(error) = steps::explain(
+                &self.shared.host,
+                &self.steps,
+                &self.bootstrap,
+                self.exit.as_ref(),
+                &self.printed(),
+            )
+        {
+            return Failure::Connect(Box::new(error));
+        }
         let status = match self.boot {
             Some(_) => status,
             None => [Some(status), self.shared.receive_end()]
@@ -367,31 +400,31 @@ impl Reading {
             return Failure::Lost(status);
         }
         let what = match self.stage {
-            Stage::Interpreter => format!("no Python came up: {status}"),
+            Stage::Interpreter => format!("Python did not start: {status}"),
             _ => format!("Python started, but the stub died: {status}"),
         };
         let hint = hints::for_printed(&self.printed()).unwrap_or(match self.stage {
             Stage::Interpreter => NO_COMMANDS,
             _ => "try that interpreter by hand, or name another with rpython=",
         });
-        let error = ConnectError::new(&self.shared.host, self.stage, what).with_hint(hint);
+        let error = ConnectError::new(&*self.shared.host, self.stage, what).with_hint(hint);
         self.connect_failure(error)
     }
 
     /// A forced command or a login shell such as `cat` runs in place of ours.
     fn echo(&self) -> Failure {
-        let what = "no Python came up: the other side only sends back what it is sent";
-        let error = ConnectError::new(&self.shared.host, Stage::Interpreter, what);
+        let what = "Python did not start: the other side only sends back what it is sent";
+        let error = ConnectError::new(&*self.shared.host, Stage::Interpreter, what);
         self.connect_failure(error.with_hint(NO_COMMANDS))
     }
 
     fn no_interpreter(&self, tried: &str) -> Failure {
         let error = ConnectError::new(
-            &self.shared.host,
+            &*self.shared.host,
             Stage::Interpreter,
             format!("no Python found; tried {tried}"),
         );
-        self.connect_failure(if self.tried.is_empty() {
+        self.connect_failure(if self.bootstrap.wanted().is_empty() {
             error.with_hint("install Python there, or name its path with rpython=/path/to/python")
         } else {
             error.with_hint("correct rpython=, or leave it out to have one searched for")
@@ -401,11 +434,11 @@ impl Reading {
     fn unfit(&self, versions: &str) -> Failure {
         let message =
             format!("the Python found does not serve: {versions}; 2.6, 2.7 and 3.2 or newer do");
-        let error = ConnectError::new(&self.shared.host, Stage::Interpreter, message);
+        let error = ConnectError::new(&*self.shared.host, Stage::Interpreter, message);
         self.connect_failure(error.with_hint("name another interpreter with rpython="))
     }
 
-    /// What the other side printed.
+    /// What the other side printed that is not ours.
     fn printed(&self) -> Vec<u8> {
         let mut printed = match &self.boot {
             Some(boot) => boot.noise(),
@@ -415,7 +448,12 @@ impl Reading {
         printed
     }
 
+    /// Adds what the other side printed.
     fn connect_failure(&self, error: ConnectError) -> Failure {
-        Failure::Connect(Box::new(error.with_output(&self.printed())))
+        let printed = match self.steps.is_empty() {
+            true => self.printed(),
+            false => steps::in_words(&self.bootstrap, &self.printed()).into_bytes(),
+        };
+        Failure::Connect(Box::new(error.with_output(&printed)))
     }
 }

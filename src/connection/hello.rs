@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, one_line};
 use crate::pickle::{self, Document, Plain};
 use crate::session::{OUTPUT_WINDOW, PROTOCOL};
 use crate::spec::ConnectionSpec;
 
 use super::options::{ConnectOptions, Peer};
 
-/// What the stub said of itself (ME-2).
+/// What the stub said of itself (ME-2). In its texts, what would act on a terminal is escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hello {
@@ -40,13 +40,7 @@ impl Hello {
         let payload = payload.into();
         let fields = Document::read(&payload).and_then(|hello| hello.decode_readable());
         let fields = fields.map_err(|error| error.to_string())?;
-        let text = |key: &str| {
-            fields
-                .get(key)
-                .and_then(Plain::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let text = |key: &str| one_line(&fields.text(key));
         let number = |key: &str| fields.get(key).and_then(Plain::as_i64);
         let protocol = number("protocol");
         if protocol != Some(i64::from(PROTOCOL)) {

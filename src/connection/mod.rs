@@ -42,7 +42,7 @@ pub struct WeakConnection {
 }
 
 impl WeakConnection {
-    /// The connection, while somebody holds it.
+    /// The connection, while it is held.
     pub fn upgrade(&self) -> Option<Connection> {
         self.handle.upgrade().map(|handle| Connection { handle })
     }
@@ -130,6 +130,11 @@ impl Connection {
     pub fn send_part(&self, payload: bytes::Bytes) {
         self.shared()
             .with_session(|session| session.send_part(payload));
+    }
+
+    /// The same, unless it has been sent on this connection; `name` says which it is.
+    pub(crate) fn send_part_once(&self, name: &'static str, payload: bytes::Bytes) {
+        self.shared().send_part_once(name, payload);
     }
 
     /// Hands in a request and waits for its end.

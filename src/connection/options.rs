@@ -35,7 +35,7 @@ pub struct ConnectOptions {
     pub peer: Peer,
     /// Who takes what remote code prints; by default it goes to this process's stdout and stderr.
     pub output: OutputSink,
-    /// Who hears of classes that references will name (ME-7, Python peers); called on the
+    /// What is notified of classes that references will name (ME-7, Python peers); called on the
     /// runtime's thread, before the answer that names the class.
     #[doc(hidden)]
     pub classes: Option<ClassSink>,

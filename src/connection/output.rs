@@ -1,16 +1,20 @@
-//! What remote code prints, on its way to whoever wants it.
+//! What remote code prints, on its way to the output function.
 
 use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::shared::Shared;
 
 /// A piece of output. Dropping it tells the server that more may come, so a slow reader
 /// slows the printing down, as a full pipe does.
+#[non_exhaustive]
 pub struct Output {
+    /// The host that printed it, as the user named it.
+    pub host: Arc<str>,
     /// Standard error instead of standard output.
     pub stderr: bool,
     /// The number of the request whose thread printed it; 0 where it is not known (child
@@ -23,6 +27,29 @@ pub struct Output {
     pub(crate) receipt: Receipt,
 }
 
+impl Output {
+    /// A piece that no session carried; `permit` is given back once it is shown.
+    pub(crate) fn held(
+        host: Arc<str>,
+        stderr: bool,
+        data: Bytes,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Output {
+        Output {
+            host,
+            stderr,
+            request: 0,
+            data,
+            receipt: Receipt {
+                shared: Weak::new(),
+                windowed: 0,
+                raw: 0,
+                _held: permit,
+            },
+        }
+    }
+}
+
 /// What a piece of output counts against. Dropped once the piece is shown.
 pub(crate) struct Receipt {
     shared: Weak<Shared>,
@@ -30,6 +57,8 @@ pub(crate) struct Receipt {
     windowed: u32,
     /// Bytes of the transport's own standard error.
     raw: usize,
+    /// Its share of what may wait to be shown.
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 impl Receipt {
@@ -39,6 +68,7 @@ impl Receipt {
             shared: Arc::downgrade(shared),
             windowed: u32::try_from(bytes).unwrap_or(u32::MAX),
             raw: 0,
+            _held: None,
         }
     }
 
@@ -48,6 +78,7 @@ impl Receipt {
             shared: Arc::downgrade(shared),
             windowed: 0,
             raw: bytes,
+            _held: None,
         }
     }
 
@@ -88,7 +119,7 @@ impl OutputSink {
     /// This process's own stdout and stderr, unchanged, as `ssh` does it.
     pub fn inherit() -> OutputSink {
         OutputSink::new(|output| {
-            // Nobody is left to tell when our own output is closed.
+            // There is nowhere left to report that our own output is closed.
             if output.stderr {
                 let _ = std::io::stderr().write_all(&output.data);
             } else {
@@ -103,7 +134,7 @@ impl OutputSink {
         OutputSink::new(drop)
     }
 
-    pub(super) fn take(&self, output: Output) {
+    pub(crate) fn take(&self, output: Output) {
         (self.0)(output);
     }
 }

@@ -1,6 +1,6 @@
 //! The state that handles and the two tasks of a connection share, and the rules for touching it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,11 +20,11 @@ use super::output::{Output, OutputSink, Receipt};
 pub(super) enum Phase {
     Booting,
     Running(Box<Hello>),
-    /// Over. The reason stays for whoever asks later.
+    /// Over. The reason is kept for later calls.
     Ended(Failure),
 }
 
-/// Who hears of what does not belong to one call.
+/// What is notified of events that do not belong to one call.
 pub(super) struct Sinks {
     pub(super) output: OutputSink,
     pub(super) classes: Option<ClassSink>,
@@ -35,13 +35,15 @@ type LostCallback = Box<dyn FnOnce(Failure) + Send>;
 struct State {
     session: Session,
     sinks: HashMap<RequestId, Sink>,
-    /// What ended the connection, from the moment on when that is known: whoever hears of an end, hears this.
+    /// What ended the connection, from the moment on when that is known: every report of the end gives this reason.
     failure: Option<Failure>,
-    /// Everyone was told.
+    /// Everyone was notified.
     ended: bool,
     on_lost: Vec<LostCallback>,
     pings: VecDeque<(Instant, oneshot::Sender<Duration>)>,
     closing: bool,
+    /// Further parts of the stub that were sent.
+    parts: HashSet<&'static str>,
 }
 
 pub(super) struct Shared {
@@ -52,16 +54,16 @@ pub(super) struct Shared {
     pub(super) timer: Notify,
     phase: watch::Sender<Phase>,
     sinks: Sinks,
-    /// Bytes of the transport's standard error that nobody has read, and those dropped since.
+    /// Bytes of the transport's standard error that have not been read, and those dropped since.
     pub(super) raw_held: AtomicUsize,
     raw_dropped: AtomicU64,
-    pub(super) host: String,
+    pub(super) host: Arc<str>,
     pub(super) peer: String,
 }
 
-/// What is to be told to others once the lock is free again: sinks may call back into the connection.
+/// What is to be delivered once the lock is free again: sinks may call back into the connection.
 #[derive(Default)]
-struct News {
+struct Deliveries {
     completions: Vec<(Sink, Completion)>,
     outputs: Vec<(bool, u32, Bytes)>,
     pongs: Vec<(Instant, oneshot::Sender<Duration>)>,
@@ -80,6 +82,7 @@ impl Shared {
                 on_lost: Vec::new(),
                 pings: VecDeque::new(),
                 closing: false,
+                parts: HashSet::new(),
             }),
             transmit: Notify::new(),
             timer: Notify::new(),
@@ -87,7 +90,7 @@ impl Shared {
             sinks,
             raw_held: AtomicUsize::new(0),
             raw_dropped: AtomicU64::new(0),
-            host,
+            host: host.into(),
             peer,
         }
     }
@@ -99,19 +102,31 @@ impl Shared {
 
     /// Changes the session, then lets both tasks look at it again.
     pub(super) fn with_session<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
-        let (result, news) = {
+        let (result, deliveries) = {
             let mut state = self.lock();
             let result = change(&mut state.session);
             (result, state.collect())
         };
         self.transmit.notify_one();
         self.timer.notify_one();
-        self.tell(news);
+        self.deliver(deliveries);
         result
     }
 
-    /// Hands in a request. `sink` is called once, with the request's id if it was taken; then with the lock held, so that nobody
-    /// hears of the request before.
+    /// Sends one more part of the stub, once.
+    pub(super) fn send_part_once(&self, name: &'static str, payload: Bytes) {
+        {
+            let mut state = self.lock();
+            if !state.parts.insert(name) {
+                return;
+            }
+            state.session.send_part(payload);
+        }
+        self.transmit.notify_one();
+    }
+
+    /// Hands in a request. `sink` is called once, with the request's id if it was taken; then with the lock held, so that no
+    /// other thread sees the request before.
     pub(super) fn submit(
         &self,
         request: Request,
@@ -145,38 +160,39 @@ impl Shared {
 
     /// Hands what the transport read to the session and passes on what came of it.
     pub(super) fn receive(self: &Arc<Self>, data: Bytes) -> Result<(), Failure> {
-        let (failure, mut news) = {
+        let (failure, mut deliveries) = {
             let mut state = self.lock();
             if let Err(error) = state.session.receive(data) {
                 state.blame(Failure::Protocol(format!("{}: {error}", error.code())));
             }
-            let news = state.collect();
-            (state.failure.clone(), news)
+            let deliveries = state.collect();
+            (state.failure.clone(), deliveries)
         };
-        for (stderr, request, data) in std::mem::take(&mut news.outputs) {
+        for (stderr, request, data) in std::mem::take(&mut deliveries.outputs) {
             self.sinks.output.take(Output {
+                host: Arc::clone(&self.host),
                 stderr,
                 request,
                 receipt: Receipt::windowed(self, data.len()),
                 data,
             });
         }
-        if let Some(hello) = news.hello.take() {
+        if let Some(hello) = deliveries.hello.take() {
             self.phase.send_replace(Phase::Running(Box::new(hello)));
         }
-        self.tell(news);
+        self.deliver(deliveries);
         self.transmit.notify_one();
         failure.map_or(Ok(()), Err)
     }
 
     /// The other side's output has ended; where that was inside a frame, says so.
     pub(super) fn receive_end(&self) -> Option<String> {
-        // Who is pending hears of it by `fail`.
+        // Pending calls get it by `fail`.
         let cut = self.lock().session.receive_end().err()?;
         Some(cut.to_string())
     }
 
-    /// What the transport's own stderr carried, where no window holds it back: what has no room beside what nobody has read yet
+    /// What the transport's own stderr carried, where no window holds it back: what has no room beside what has not been read yet
     /// is dropped, and that is said.
     pub(super) fn stderr(self: &Arc<Self>, data: Bytes) {
         let held = self.raw_held.load(Ordering::Relaxed);
@@ -189,13 +205,14 @@ impl Shared {
         let note = match dropped {
             0 => Bytes::new(),
             bytes => Bytes::from(format!(
-                "\n[{bytes} bytes of standard error were dropped here, as nobody read them]\n"
+                "\n[{bytes} bytes of standard error were dropped here, as they were not read]\n"
             )),
         };
         for data in [note, data] {
             if !data.is_empty() {
                 self.raw_held.fetch_add(data.len(), Ordering::Relaxed);
                 self.sinks.output.take(Output {
+                    host: Arc::clone(&self.host),
                     stderr: true,
                     request: 0,
                     receipt: Receipt::raw(self, data.len()),
@@ -207,12 +224,12 @@ impl Shared {
 
     /// The next bytes to send, and whether the goodbye is among what has been sent.
     pub(super) fn transmit(&self, max: usize, out: &mut Vec<Bytes>) -> bool {
-        let (closing, news) = {
+        let (closing, deliveries) = {
             let mut state = self.lock();
             state.session.poll_transmit(max, out);
             (state.closing, state.collect())
         };
-        self.tell(news);
+        self.deliver(deliveries);
         closing
     }
 
@@ -227,7 +244,7 @@ impl Shared {
     /// Ends the connection for everyone: pending calls, waiters and callbacks hear the reason.
     /// Only the first reason counts.
     pub(super) fn fail(&self, failure: Failure) {
-        let (news, callbacks, failure) = {
+        let (deliveries, callbacks, failure) = {
             let mut state = self.lock();
             if state.ended {
                 return;
@@ -236,12 +253,12 @@ impl Shared {
             state.blame(failure);
             state.pings.clear();
             state.session.fail_all();
-            let news = state.collect();
+            let deliveries = state.collect();
             let callbacks = std::mem::take(&mut state.on_lost);
-            (news, callbacks, state.reason())
+            (deliveries, callbacks, state.reason())
         };
         self.phase.send_replace(Phase::Ended(failure.clone()));
-        self.tell(news);
+        self.deliver(deliveries);
         for callback in callbacks {
             callback(failure.clone());
         }
@@ -249,7 +266,7 @@ impl Shared {
         self.timer.notify_one();
     }
 
-    /// Whether everyone was told of the end.
+    /// Whether everyone was notified of the end.
     pub(super) fn has_ended(&self) -> bool {
         self.lock().ended
     }
@@ -270,7 +287,7 @@ impl Shared {
     }
 
     pub(super) fn start_close(&self) {
-        let news = {
+        let deliveries = {
             let mut state = self.lock();
             if state.closing || state.failure.is_some() {
                 return;
@@ -279,7 +296,7 @@ impl Shared {
             state.session.start_close();
             state.collect()
         };
-        self.tell(news);
+        self.deliver(deliveries);
         self.transmit.notify_one();
         self.timer.notify_one();
     }
@@ -345,19 +362,20 @@ impl Shared {
         }
     }
 
-    /// Tells everyone what happened. Never called with the lock held.
-    fn tell(&self, news: News) {
+    /// Notifies everyone of what happened. Never called with the lock held.
+    fn deliver(&self, deliveries: Deliveries) {
         // Classes go first: an answer among the completions may name one.
         if let Some(classes) = &self.sinks.classes {
-            news.classes
+            deliveries
+                .classes
                 .into_iter()
                 .for_each(|payload| classes(payload));
         }
-        for (sent, sender) in news.pongs {
-            // Whoever asked may have stopped waiting.
+        for (sent, sender) in deliveries.pongs {
+            // The caller may have stopped waiting.
             let _ = sender.send(sent.elapsed());
         }
-        for (sink, completion) in news.completions {
+        for (sink, completion) in deliveries.completions {
             sink.complete(completion);
         }
     }
@@ -375,38 +393,38 @@ impl State {
     }
 
     /// Takes the session's events out, with the sinks they are for.
-    fn collect(&mut self) -> News {
-        let mut news = News::default();
+    fn collect(&mut self) -> Deliveries {
+        let mut deliveries = Deliveries::default();
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::Connected(payload) => match Hello::decode(payload) {
-                    Ok(hello) => news.hello = Some(hello),
+                    Ok(hello) => deliveries.hello = Some(hello),
                     Err(text) => {
                         self.blame(Failure::Protocol(text));
                         self.session.fail_all();
                     }
                 },
-                Event::Completed { id, outcome } => self.complete(id, outcome, &mut news),
+                Event::Completed { id, outcome } => self.complete(id, outcome, &mut deliveries),
                 Event::Output {
                     stderr,
                     request,
                     data,
-                } => news.outputs.push((stderr, request, data)),
-                Event::Class(payload) => news.classes.push(payload),
-                Event::Pong(_) => news.pongs.extend(self.pings.pop_front()),
+                } => deliveries.outputs.push((stderr, request, data)),
+                Event::Class(payload) => deliveries.classes.push(payload),
+                Event::Pong(_) => deliveries.pongs.extend(self.pings.pop_front()),
                 // In front of the calls that it ends.
                 Event::Fatal { code, text } => {
                     self.blame(Failure::Protocol(format!("{code}: {text}")));
                 }
             }
         }
-        news
+        deliveries
     }
 
-    fn complete(&mut self, id: RequestId, outcome: Outcome, news: &mut News) {
+    fn complete(&mut self, id: RequestId, outcome: Outcome, deliveries: &mut Deliveries) {
         if let Some(sink) = self.sinks.remove(&id) {
             let completion = Completion::new(outcome, || self.reason());
-            news.completions.push((sink, completion));
+            deliveries.completions.push((sink, completion));
         }
     }
 }

@@ -4,14 +4,14 @@
 //! plain data for Rust (`de`), `names` looks through what CPython is to unpickle, `bytes` and `first_text` know simple pickles
 //! at their beginning. `ser` writes.
 
-#[cfg(any(feature = "python", test))]
+#[cfg(any(feature = "python", feature = "internals", test))]
 pub(crate) mod bytes;
 mod de;
 mod error;
 mod exact;
-#[cfg(any(feature = "server", test))]
+#[cfg(any(feature = "server", feature = "internals", test))]
 mod first_text;
-#[cfg(any(feature = "python", test))]
+#[cfg(any(feature = "python", feature = "internals", test))]
 pub(crate) mod names;
 mod opcodes;
 mod pieces;
@@ -29,15 +29,17 @@ pub(crate) use error::Error;
 pub(crate) use error::Refused;
 pub(crate) use exact::OBJECT_TAG;
 pub(crate) use exact::Object;
-#[cfg(any(feature = "server", test))]
+#[cfg(any(feature = "server", feature = "internals", test))]
 pub(crate) use first_text::first_text;
 #[cfg(feature = "python")]
 pub(crate) use opcodes::{Action, Container, Literal};
 #[cfg(feature = "python")]
 pub(crate) use pieces::Pieces;
 pub use plain::{NoObject, Plain, PyValue};
+#[cfg(any(feature = "python", feature = "internals"))]
+pub(crate) use reader::Budget;
 #[cfg(feature = "python")]
-pub(crate) use reader::{Budget, Reader};
+pub(crate) use reader::Reader;
 pub use ser::Arguments;
 pub(crate) use ser::{NONE_PICKLE, TupleWriter, encode};
 #[cfg(feature = "python")]

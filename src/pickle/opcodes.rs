@@ -1,6 +1,6 @@
 //! Every instruction of Python's pickle: its code, what follows the code, and what it does to an unpickler's stack.
 //!
-//! One table for all who read pickles; `pickletools.opcodes` of CPython is the source.
+//! One table for all readers of pickles; `pickletools.opcodes` of CPython is the source.
 
 /// What follows an instruction's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

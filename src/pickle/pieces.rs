@@ -148,7 +148,7 @@ impl<'a> Pieces<'a> {
         Some(of(&self.span(u64::from(width))?.joined()))
     }
 
-    /// The next line without its end, which is passed over; `None` if it has no end.
+    /// The next line without its end, which is skipped; `None` if it has no end.
     pub(crate) fn line(&mut self) -> Option<Span<'a>> {
         let mut ahead = self.clone();
         let mut length = 0;

@@ -122,6 +122,14 @@ impl<O> PyValue<O> {
         }
     }
 
+    /// The text under a text key; empty if it is not a dict, or has none there.
+    pub(crate) fn text(&self, key: &str) -> String {
+        self.get(key)
+            .and_then(PyValue::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     /// Whether it is `None`.
     pub fn is_none(&self) -> bool {
         matches!(self, PyValue::None)

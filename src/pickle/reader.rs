@@ -18,7 +18,7 @@ impl Budget {
     /// For what becomes Python's values. Hashing and freeing them recurses there without a check: a level takes about 100 bytes
     /// of the C stack for a tuple, and 1 KiB for an array of NumPy. 1,000 levels are sound in a thread with a stack of 256 KiB
     /// without NumPy and of 2 MiB with it, and no Python before 3.13 pickles more than that by default.
-    #[cfg(any(feature = "python", test))]
+    #[cfg(any(feature = "python", feature = "internals", test))]
     pub(crate) const PYTHON: Budget = Budget {
         depth: 1_000,
         instructions: 1 << 32,

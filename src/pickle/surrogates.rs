@@ -67,7 +67,7 @@ mod tests {
     fn the_bytes_of_a_file_name_come_back() {
         assert_eq!(file_name(b"caf\xed\xb3\xa9"), b"caf\xe9");
         assert_eq!(file_name(b"\xed\xb2\x80\xed\xb3\xbf"), b"\x80\xff");
-        // Other surrogates stand for no bytes, and whole letters for themselves.
+        // Other surrogates stand for no bytes, and other characters for themselves.
         assert_eq!(file_name(b"\xed\xa0\x80"), b"\xed\xa0\x80");
         assert_eq!(
             file_name("\u{d7ff}\u{e9}".as_bytes()),

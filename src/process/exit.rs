@@ -48,6 +48,11 @@ impl ExitStatus {
         }
     }
 
+    /// The end by the signal of this number.
+    pub(crate) fn of_signal(number: i32) -> ExitStatus {
+        ExitStatus::Signal(signal_name(number))
+    }
+
     /// What a child of ours ended with.
     pub(super) fn of_child(status: io::Result<std::process::ExitStatus>) -> ExitStatus {
         match status {
@@ -57,7 +62,7 @@ impl ExitStatus {
             Ok(status) => {
                 #[cfg(unix)]
                 if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-                    return ExitStatus::Signal(signal_name(signal));
+                    return ExitStatus::of_signal(signal);
                 }
                 status
                     .code()
@@ -100,7 +105,6 @@ impl From<&ExitStatus> for Exit {
 }
 
 /// A signal's name without `SIG`; its number where it has no name here.
-#[cfg(unix)]
 fn signal_name(signal: i32) -> String {
     let named = SIGNALS.iter().find(|(number, _)| *number == signal);
     match named {

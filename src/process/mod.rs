@@ -156,7 +156,7 @@ impl Child {
         self.id.unwrap_or(0)
     }
 
-    /// The group that it leads, to be signalled while somebody else waits for its end.
+    /// The group that it leads, to be signalled while another task waits for its end.
     pub fn group(&self) -> Leader {
         self.group
     }
@@ -166,7 +166,7 @@ impl Child {
         ExitStatus::of_child(self.process.wait().await)
     }
 
-    /// Kills all that is left of its group, once: its number may belong to somebody else later.
+    /// Kills all that is left of its group, once: its number may belong to other processes later.
     pub fn kill_group(&mut self) {
         std::mem::take(&mut self.group).kill();
     }
@@ -279,7 +279,7 @@ mod tests {
             ErrorOutput::Piped,
         )
         .unwrap();
-        // Where whoever started the tests has interrupts ignored, as a shell does for what runs in the background, that is
+        // Where the tests were started with interrupts ignored, as a shell does for what runs in the background, that is
         // inherited, and a shell cannot undo it.
         let expected = if interrupts_are_ignored() {
             ExitStatus::Code(5)

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, PipeReader};
 use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,10 +53,13 @@ pub(super) fn wait_for<T: Send + 'static>(
 }
 
 /// What `open` takes, in its order.
-type Parameters<'py> = (PyRef<'py, Spec>, String, u8, bool, Option<(f64, f64)>);
+pub(super) type Parameters<'py> = (PyRef<'py, Spec>, String, u8, bool, Option<(f64, f64)>);
+
+/// One attempt to connect.
+pub(super) type Attempt = Pin<Box<dyn Future<Output = Result<Core, Error>> + Send>>;
 
 /// A connection to be opened.
-struct Plan {
+pub(super) struct Plan {
     spec: ConnectionSpec,
     options: ConnectOptions,
     queue: Arc<Queue>,
@@ -65,7 +69,9 @@ struct Plan {
 }
 
 impl Plan {
-    fn new((spec, definitions, pickle, trusted, keep_alive): Parameters<'_>) -> PyResult<Plan> {
+    pub(super) fn new(
+        (spec, definitions, pickle, trusted, keep_alive): Parameters<'_>,
+    ) -> PyResult<Plan> {
         let spec = spec.spec.clone();
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let queue = Arc::new(Queue::default());
@@ -99,17 +105,25 @@ impl Plan {
     }
 
     /// The same until the other side runs.
-    fn connect_fully(&self) -> impl Future<Output = Result<Core, Error>> + Send + 'static {
-        let connecting = self.connect();
-        async move {
-            let core = connecting.await?;
-            core.ready().await?;
-            Ok(core)
+    fn connect_fully(&self) -> Attempt {
+        self.attempts()()
+    }
+
+    /// Makes attempts to connect until the other side runs, any number of them.
+    pub(super) fn attempts(&self) -> impl Fn() -> Attempt + Send + Sync + 'static {
+        let (spec, options) = (self.spec.clone(), self.options.clone());
+        move || {
+            let (spec, options) = (spec.clone(), options.clone());
+            Box::pin(async move {
+                let core = Core::open(&spec, options).await?;
+                core.ready().await?;
+                Ok(core)
+            })
         }
     }
 
     /// Makes a Python connection of what came of connecting.
-    fn finish(
+    pub(super) fn finish(
         self,
         py: Python<'_>,
         engine: &Arc<Engine>,
@@ -251,7 +265,7 @@ impl Opening {
     fn abort(&self) {
         if self.process == runtime::process() {
             self.task.abort();
-            // The task ends only when somebody drives.
+            // The task ends only when a thread drives the runtime.
             if let Ok(engine) = runtime::engine() {
                 engine.nudge();
             }

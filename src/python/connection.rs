@@ -310,7 +310,7 @@ impl Connection {
         self.queue.is_done(ticket)
     }
 
-    /// Nobody will ask for this call any more; its completion goes to the queue, for the references in it.
+    /// This call will not be asked for any more; its completion goes to the queue, for the references in it.
     fn forget(&self, ticket: Ticket) {
         self.queue.forget(ticket);
     }
@@ -355,6 +355,22 @@ impl Connection {
         if self.process == runtime::process() {
             self.core.stop_thread(thread);
             self.engine.nudge();
+        }
+    }
+
+    /// Has the functions of `helpers/map_items` sent, which run batches of a map, once a connection.
+    fn send_map_items(&self) {
+        if self.process == runtime::process() {
+            self.core
+                .send_part_once("map_items", crate::stub::map_items());
+        }
+    }
+
+    /// Has the functions of `helpers/commands` sent, once a connection.
+    fn send_commands(&self) {
+        if self.process == runtime::process() {
+            self.core
+                .send_part_once("commands", crate::stub::commands());
         }
     }
 

@@ -25,7 +25,7 @@ const CANCELLED: u8 = 3;
 const TIMED_OUT: u8 = 4;
 /// The connection ended: the exception to raise.
 const LOST: u8 = 5;
-/// Refused before it was sent, or an answer that is no pickle: why.
+/// Refused before it was sent, or an answer that is not a pickle: why.
 const REFUSED: u8 = 6;
 /// Not a completion: something was printed and is to be shown first.
 const OUTPUT: u8 = 7;

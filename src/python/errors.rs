@@ -26,9 +26,10 @@ pub(super) fn from_error(py: Python<'_>, error: Error) -> PyErr {
 fn make(py: Python<'_>, error: Error) -> PyResult<PyErr> {
     let hint = error.hint();
     let text = error.to_string();
+    let hint = hint.map(|hint| crate::error::printable(&hint));
     Ok(match error {
         Error::Connect(error) => {
-            let text = match &error.hint {
+            let text = match &hint {
                 Some(hint) => format!("{text} ({hint})"),
                 None => text,
             };

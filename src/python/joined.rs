@@ -27,7 +27,7 @@ fn copy_into(py: Python<'_>, pieces: &Segments, skip: usize, target: &mut [u8]) 
     if pieces.len() < LARGE {
         copy();
     } else {
-        // Nobody else knows of the object yet.
+        // The object is not shared yet.
         py.detach(copy);
     }
 }

@@ -6,13 +6,16 @@
 // The interface to CPython is C.
 #![allow(unsafe_code)]
 
+mod balancer;
 mod buffer;
 mod connect;
 mod connection;
 mod convert;
 mod decode;
 mod errors;
+mod hosts;
 mod joined;
+mod joining;
 mod keys;
 mod output;
 mod queue;
@@ -59,6 +62,53 @@ fn printable(text: &Bound<'_, PyString>) -> PyResult<String> {
     Ok(crate::error::printable(&String::from_utf8_lossy(&bytes)))
 }
 
+/// Lets the output of a server through to a terminal with its colours and nothing else that acts.
+#[pyclass(module = "easycluster._native")]
+struct OutputFilter(std::sync::Mutex<crate::visible::Filter>);
+
+#[pymethods]
+impl OutputFilter {
+    #[new]
+    fn new() -> Self {
+        OutputFilter(std::sync::Mutex::default())
+    }
+
+    /// Takes whole lines, each with its newline, and gives them back safe to show.
+    fn lines(&self, text: &str) -> String {
+        let mut shown = Vec::with_capacity(text.len());
+        let filter = self.0.lock();
+        let mut filter = filter.unwrap_or_else(std::sync::PoisonError::into_inner);
+        filter.push(text.as_bytes(), &mut shown);
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+}
+
+/// A shell command as `helpers/commands.run` takes it: the line of a shell, and what that reads. `command` is a line for the shell, or
+/// a list of words.
+#[pyfunction]
+fn wrap_command<'py>(
+    py: Python<'py>,
+    command: Words,
+    cwd: Option<Vec<u8>>,
+    environment: Vec<(String, Vec<u8>)>,
+    input: Option<Vec<u8>>,
+) -> PyResult<(String, Bound<'py, PyBytes>)> {
+    let line = match command {
+        Words::Line(line) => crate::command::CommandLine::Shell(line),
+        Words::List(words) => crate::command::CommandLine::Words(words),
+    };
+    let (line, control) = crate::command::wrapped(line, cwd, environment, input)
+        .map_err(pyo3::exceptions::PyValueError::new_err)?;
+    Ok((line, PyBytes::new(py, &control)))
+}
+
+/// A command as Python gives it.
+#[derive(FromPyObject)]
+enum Words {
+    Line(Vec<u8>),
+    List(Vec<Vec<u8>>),
+}
+
 /// The number of each kind of request by its name in spec/messages.md.
 fn request_kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let kinds = PyDict::new(py);
@@ -88,17 +138,23 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         PyDict::from_sequence(convert::KINDS.into_pyobject(py)?.as_any())?,
     )?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<OutputFilter>()?;
     module.add_class::<connect::Opening>()?;
+    module.add_class::<joining::Joining>()?;
+    module.add_class::<balancer::Balancer>()?;
     module.add_class::<spec::Spec>()?;
+    module.add_class::<spec::AskedPassword>()?;
     for function in [
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,
         wrap_pyfunction!(decode::decode_pickle, module)?,
         wrap_pyfunction!(printable, module)?,
+        wrap_pyfunction!(wrap_command, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
         wrap_pyfunction!(connect::connect_many, module)?,
         wrap_pyfunction!(connect::begin, module)?,
+        wrap_pyfunction!(joining::join, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
         wrap_pyfunction!(keys::decode_key, module)?,
         wrap_pyfunction!(keys::read_key_file, module)?,
@@ -106,9 +162,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(output::wait_output, module)?,
         wrap_pyfunction!(output::take_output, module)?,
         wrap_pyfunction!(output::has_output, module)?,
+        wrap_pyfunction!(output::tell_output, module)?,
         wrap_pyfunction!(output::end_output, module)?,
         wrap_pyfunction!(runtime::forked, module)?,
         wrap_pyfunction!(errors::set_errors, module)?,
+        wrap_pyfunction!(hosts::hosts, module)?,
     ] {
         module.add_function(function)?;
     }

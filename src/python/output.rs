@@ -25,7 +25,7 @@ struct Piece {
 #[derive(Default)]
 struct Waiting {
     pieces: VecDeque<Piece>,
-    /// The thread that shows output was told of all of it.
+    /// The thread that shows output was notified of all of it.
     told: bool,
 }
 
@@ -111,6 +111,18 @@ pub(super) fn take_output(py: Python<'_>, connection: u64) -> Vec<(bool, Bound<'
 #[pyfunction]
 pub(super) fn has_output(connection: u64) -> bool {
     is_waiting() && lock().waiting().contains_key(&connection)
+}
+
+/// What a connection still has waiting is told of again by `wait_output`.
+#[pyfunction]
+pub(super) fn tell_output(connection: u64) {
+    if !is_waiting() {
+        return;
+    }
+    if let Some(waiting) = lock().waiting().get_mut(&connection) {
+        waiting.told = false;
+        CHANGED.notify_one();
+    }
 }
 
 /// Waits until something was printed: the numbers of the connections that have something new waiting, none at the end of the

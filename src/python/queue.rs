@@ -11,15 +11,15 @@ use tokio::sync::Notify;
 use crate::connection::Completion;
 use crate::session::RequestId;
 
-/// A call's number on the Python side. 0 is nobody's.
+/// A call's number on the Python side. 0 belongs to none.
 pub(super) type Ticket = u64;
 
 /// Where a completion goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
-    /// To whoever takes the next one.
+    /// For the next reader, whichever thread that is.
     Queue,
-    /// To the one who asks for it.
+    /// To the call that asks for it.
     Slot,
 }
 
@@ -102,7 +102,7 @@ impl Queue {
         self.settled.notify_waiters();
     }
 
-    /// Returns when there is something to take for whoever waits for this call.
+    /// Returns when there is something to take for the thread that waits for this call.
     pub(super) async fn settled(&self, ticket: Ticket) {
         loop {
             let mut notified = std::pin::pin!(self.settled.notified());
@@ -156,7 +156,7 @@ impl Queue {
         self.lock().calls.len()
     }
 
-    /// Nobody will ask for this call by number any more; its completion goes to the queue.
+    /// This call will not be asked for by number any more; its completion goes to the queue.
     pub(super) fn forget(&self, ticket: Ticket) {
         let mut state = self.lock();
         if let Some(call) = state.calls.get_mut(&ticket) {

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// How long nobody may have driven before the own thread does.
+/// How long the runtime may go without being driven before its own thread drives it.
 const AWAY: Duration = Duration::from_millis(2);
 
 /// Counts forks on the child's side: what was made under another number belongs to another process.
@@ -82,7 +82,7 @@ impl Engine {
         task
     }
 
-    /// There is something to do, and it may be that nobody drives.
+    /// There is something to do, and possibly no thread that drives the runtime.
     pub(super) fn nudge(&self) {
         if !self.driving.load(Ordering::SeqCst) && self.waiters.load(Ordering::SeqCst) == 0 {
             *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -110,8 +110,8 @@ impl Engine {
                 .wait_timeout(wanted, AWAY)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
-            let nobody = self.waiters.load(Ordering::SeqCst) == 0;
-            if nobody && (*wanted || self.turns.load(Ordering::SeqCst) == turns) {
+            let idle = self.waiters.load(Ordering::SeqCst) == 0;
+            if idle && (*wanted || self.turns.load(Ordering::SeqCst) == turns) {
                 *wanted = false;
                 return;
             }

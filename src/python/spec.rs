@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::spec::{
-    ConnectionSpec, CustomOptions, Host, KeySource, OPTIONS, OptionValue, ParseOptions, Sets,
-    SpecOption, SshChoice, Transport,
+    ConnectionSpec, CustomOptions, Host, KeySource, OPTIONS, OptionValue, ParseOptions, Password,
+    Sets, SpecOption, SshChoice, Step, Transport,
 };
 
 use super::keys;
@@ -88,6 +88,10 @@ impl Spec {
                 )
             })?;
             spec.key = Some(KeySource::Given(keys::key_from(&key)?));
+            return Ok(Spec { spec });
+        }
+        if option.sets == Sets::Steps && !value.is_instance_of::<PyString>() {
+            spec.then = steps(option, value)?;
             return Ok(Spec { spec });
         }
         let text = text_of(option, value)?;
@@ -207,6 +211,12 @@ impl Spec {
         self.spec.label()
     }
 
+    /// The steps with commas between, where there are any.
+    #[getter]
+    fn steps(&self) -> Option<String> {
+        self.spec.steps_text()
+    }
+
     /// Whether there is a shared key.
     #[getter]
     fn has_key(&self) -> bool {
@@ -227,6 +237,53 @@ impl Spec {
     fn __repr__(&self) -> String {
         format!("<Spec {}>", self.spec)
     }
+}
+
+/// A password that the user is asked for, once an account for all clients that have this object in their steps, and only where a
+/// machine wants one.
+#[pyclass(frozen, module = "easycluster._native")]
+pub(super) struct AskedPassword(Password);
+
+#[pymethods]
+impl AskedPassword {
+    #[new]
+    fn new() -> Self {
+        AskedPassword(Password::asked())
+    }
+}
+
+/// Steps as Python has them: a list of texts and of objects with a text and a password, or one such object.
+fn steps(option: &SpecOption, value: &Bound<'_, PyAny>) -> PyResult<Vec<Step>> {
+    let one = |item: &Bound<'_, PyAny>| -> PyResult<Step> {
+        let wrong = |reason| PyValueError::new_err(format!("{}: {reason}", option.keyword()));
+        if item.is_instance_of::<PyString>() {
+            return item.extract::<String>()?.parse().map_err(wrong);
+        }
+        let expected = || {
+            PyTypeError::new_err(format!(
+                "{}: expected text such as 'sudo/root', or steps such as Sudo('root') in a list",
+                option.keyword()
+            ))
+        };
+        let text: String = item.getattr("text").map_err(|_| expected())?.extract()?;
+        let step: Step = text.parse().map_err(wrong)?;
+        let password = item.getattr("password").map_err(|_| expected())?;
+        if password.is_none() {
+            return Ok(step);
+        }
+        if let Ok(asked) = password.cast::<AskedPassword>() {
+            return Ok(step.with_password(asked.get().0.clone()));
+        }
+        // What was given stands in no error.
+        let given: String = password
+            .extract()
+            .map_err(|_| PyTypeError::new_err("a step's password is text or an AskedPassword()"))?;
+        Ok(step.with_password(Password::given(given)))
+    };
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return value.try_iter()?.map(|item| one(&item?)).collect();
+    }
+    Ok(vec![one(value)?])
 }
 
 /// The text that a value of Python stands for.

@@ -174,7 +174,7 @@ async fn run(
         mut child,
     } = spawned;
     let process = child.id();
-    debug!(peer, process, client = %crate::error::printable(&open.version), "connection");
+    debug!(peer, process, client = %crate::error::one_line(&open.version), "connection");
     sender.send(&Message::Opened(Opened {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         process,

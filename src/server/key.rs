@@ -24,7 +24,7 @@ pub fn from_text(text: &str, allow_short: bool) -> Result<LoadedKey, ServerError
 
 fn judged(loaded: LoadedKey, allow_short: bool) -> Result<LoadedKey, ServerError> {
     match loaded.passphrase {
-        Some(letters) if letters < KEY_MIN && !allow_short => Err(ServerError::ShortKey(letters)),
+        Some(length) if length < KEY_MIN && !allow_short => Err(ServerError::ShortKey(length)),
         _ => Ok(loaded),
     }
 }
@@ -37,10 +37,10 @@ mod tests {
     fn what_can_be_guessed_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key");
-        for (text, letters) in [("s3cret", 6), ("fifteen letters", 15)] {
+        for (text, length) in [("s3cret", 6), ("fifteen letters", 15)] {
             std::fs::write(&file, text).unwrap();
             for result in [from_text(text, false), from_file(&file, false)] {
-                assert!(matches!(result, Err(ServerError::ShortKey(found)) if found == letters));
+                assert!(matches!(result, Err(ServerError::ShortKey(found)) if found == length));
             }
             assert!(from_text(text, true).is_ok());
             assert!(from_file(&file, true).is_ok());

@@ -149,7 +149,7 @@ impl RequestLog {
                 request = header.request,
                 thread = header.thread,
                 kind = header.kind.name().to_ascii_lowercase(),
-                name = name.as_deref().map(crate::error::printable),
+                name = name.as_deref().map(crate::error::one_line),
                 bytes = header.length,
                 "request"
             );

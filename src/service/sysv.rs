@@ -45,9 +45,8 @@ impl SysV {
     /// Where the script cannot be written or nothing registers it.
     pub fn install(&self, program: &OsStr, arguments: &[OsString]) -> io::Result<()> {
         let script = self.script();
-        std::fs::write(&script, self.text(program, arguments)?)?;
-        #[cfg(unix)]
-        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let text = self.text(program, arguments)?;
+        crate::files::replace(&script, text.as_bytes(), 0o755)?;
         self.register(true)
     }
 

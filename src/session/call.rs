@@ -41,6 +41,6 @@ pub(super) enum Stage {
     Waiting,
     /// CANCEL was sent, and the answer may still come in time to tell where the call stood.
     Ending(Ending),
-    /// Completed; the number is held until the stub's answer, which nobody reads.
+    /// Completed; the number is held until the stub's answer, which is not read.
     GivenUp,
 }

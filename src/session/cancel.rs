@@ -22,7 +22,7 @@ pub enum CancelReason {
     /// The caller wants to know where it stood: the call completes with the server's answer, or without it after the
     /// grace time.
     Cancelled,
-    /// Nobody listens any more: the call completes at once.
+    /// The caller has stopped listening: the call completes at once.
     Abandoned,
 }
 
@@ -44,7 +44,7 @@ impl Ending {
 
 impl Session {
     /// Cancels a call. One that was not sent is dropped without a trace; one that was is interrupted on the server.
-    /// A call that has completed is passed over.
+    /// A call that has completed is skipped.
     pub fn cancel(&mut self, id: RequestId, reason: CancelReason, now: Instant) {
         self.interrupt(
             id,
@@ -181,7 +181,7 @@ impl Session {
         }
     }
 
-    /// Completes a call whose answer may still come; the answer will be passed over.
+    /// Completes a call whose answer may still come; the answer will be dropped.
     fn give_up(&mut self, id: RequestId, ending: Option<Ending>) {
         self.drop_deadline(id.number());
         let Some(call) = self.calls.get_mut(&id.number()) else {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::wire::{Flags, Message, ProtocolError, Segments, split_buffers};
 
 use super::request::RequestId;
+use super::untaken::Held;
 
 /// The payload of a RESULT or ERROR, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +16,12 @@ pub struct Answer {
     pub buffers: Vec<Segments>,
     /// Whether it holds references to server objects as plain tuples.
     pub references: bool,
+    /// Counts it among what the owner holds, until it is dropped.
+    pub(crate) held: Held,
 }
 
 impl Answer {
-    pub(super) fn from_message(message: Message) -> Result<Answer, ProtocolError> {
+    pub(super) fn from_message(message: Message, held: Held) -> Result<Answer, ProtocolError> {
         let references = message.flags.contains(Flags::REFERENCES);
         let (pickle, buffers) = if message.flags.contains(Flags::BUFFERS) {
             split_buffers(message.payload)?
@@ -29,6 +32,7 @@ impl Answer {
             pickle,
             buffers,
             references,
+            held,
         })
     }
 }

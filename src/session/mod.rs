@@ -16,6 +16,7 @@ mod request;
 mod tests;
 mod threads;
 mod transmit;
+mod untaken;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ use release::Releases;
 pub use request::{Payload, Request, RequestId, RequestKind, SubmitError, ThreadTarget};
 use threads::{Item, Threads};
 pub use threads::{MAX_ONE_SHOT, THREAD_WINDOW};
+pub(crate) use untaken::Held;
+use untaken::Untaken;
 
 /// The protocol's version, which both HELLOs carry.
 pub const PROTOCOL: u32 = 1;
@@ -52,7 +55,9 @@ pub const MAX_CLASS_BYTES: u64 = 8_388_608;
 pub const MAX_HELLO: usize = 65_536;
 /// The longest ERROR that is taken, in bytes.
 pub const MAX_ERROR: u64 = 67_108_864;
-/// How much of FATAL's text is kept, in bytes: every pending call tells it.
+/// An answer of no more than this is taken however much others hold, in bytes.
+pub const SMALL_ANSWER: u64 = 65_536;
+/// How much of FATAL's text is kept, in bytes: every pending call shows it.
 pub const MAX_FATAL: usize = 4096;
 
 /// What a session needs to know. `compress` and `output_window` must say what the client's HELLO says.
@@ -111,6 +116,8 @@ pub struct Session {
     pings: VecDeque<Bytes>,
     // Bytes held of answers of which more is to come.
     answers_held: u64,
+    /// Of answers that the owner has and still holds.
+    untaken: Untaken,
     classes: u32,
     class_bytes: u64,
     // Output received and not yet returned to the stub, and the part of it that its reader has taken.
@@ -147,6 +154,7 @@ impl Session {
             events: VecDeque::new(),
             pings: VecDeque::new(),
             answers_held: 0,
+            untaken: Untaken::default(),
             classes: 0,
             class_bytes: 0,
             output_held: 0,
@@ -190,7 +198,7 @@ impl Session {
         let id = self.allot_id().ok_or(SubmitError::TooMany)?;
 
         // A one-shot thread's number, a barrier, and objects that the request names come free with the answer; so one
-        // is asked for, and passed over, even where the caller wants none.
+        // is asked for, and dropped, even where the caller wants none.
         let silent = request.no_reply;
         let no_reply = silent && !one_shot && !request.barrier && request.keeps.is_empty();
         let flags = Flags::NONE
@@ -294,8 +302,8 @@ impl Session {
     }
 
     /// How many bytes of unfinished answers are held.
-    #[cfg(test)]
-    fn held_of_answers(&self) -> u64 {
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn held_of_answers(&self) -> u64 {
         self.answers_held
     }
 

@@ -8,7 +8,7 @@ use super::call::Call;
 /// Calls by their numbers.
 pub(super) type Calls = HashMap<u32, Call, BuildHasherDefault<NumberHasher>>;
 
-/// Hashes request numbers. The session gives them out in sequence, so nobody can choose ones that collide, and
+/// Hashes request numbers. The session gives them out in sequence, so a peer cannot choose ones that collide, and
 /// neighbours stay neighbours in memory: several times faster than the default with many calls in flight.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NumberHasher(u64);

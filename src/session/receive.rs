@@ -13,7 +13,7 @@ use super::call::{Call, Stage};
 use super::event::{Answer, Event, Outcome};
 use super::parts::Need;
 use super::request::RequestId;
-use super::{MAX_CLASSES, MAX_ERROR, MAX_FATAL, MAX_HELLO};
+use super::{MAX_CLASSES, MAX_ERROR, MAX_FATAL, MAX_HELLO, SMALL_ANSWER};
 
 impl Session {
     /// Takes what the transport delivered, in any pieces.
@@ -171,12 +171,14 @@ impl Session {
             Kind::Error => self.config.max_result.min(MAX_ERROR),
             _ => self.config.max_result,
         };
-        // What others hold counts too, but not against what has come in full: that takes no more.
+        let size = size as u64;
+        // What others hold counts too, but what is under way not against what has come in full: that takes no more.
         let others = match &progress {
-            Progress::Under(_) => self.answers_held,
-            Progress::Done(_) => 0,
+            Progress::Under(_) => self.answers_held.saturating_add(self.untaken.bytes()),
+            Progress::Done(_) if size <= SMALL_ANSWER => 0,
+            Progress::Done(_) => self.untaken.bytes(),
         };
-        let over = size as u64 > limit || size as u64 + others > self.config.max_result;
+        let over = size > limit || size.saturating_add(others) > self.config.max_result;
         match progress {
             Progress::Done(_) if over => {
                 let call = entry.remove();
@@ -198,7 +200,7 @@ impl Session {
                 self.too_large(id, stage, limit);
             }
             Progress::Under(answer) => {
-                self.answers_held += size as u64;
+                self.answers_held += size;
                 entry.get_mut().answer = Some(Box::new(answer));
             }
         }
@@ -221,7 +223,8 @@ impl Session {
         if matches!(stage, Stage::GivenUp) {
             return Ok(());
         }
-        let answer = match Answer::from_message(message) {
+        let held = self.untaken.hold(message.payload.len() as u64);
+        let answer = match Answer::from_message(message, held) {
             Ok(answer) => answer,
             Err(error) => {
                 self.complete(id, Outcome::Lost { sent: true });

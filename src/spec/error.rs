@@ -99,7 +99,7 @@ fn hide(spec: &str, secrets: &[Range<usize>], place: Range<usize>) -> (String, R
     let mut shown = String::new();
     let mut width = 0;
     let (mut start, mut end) = (None, None);
-    for (at, letter) in spec.char_indices() {
+    for (at, character) in spec.char_indices() {
         let secret = secrets.iter().find(|secret| secret.contains(&at));
         if at >= place.start {
             start.get_or_insert(width);
@@ -107,12 +107,12 @@ fn hide(spec: &str, secrets: &[Range<usize>], place: Range<usize>) -> (String, R
         if at >= place.end {
             end.get_or_insert(width);
         }
-        let text = match (secret, letter) {
+        let text = match (secret, character) {
             (Some(secret), _) if secret.start == at => "***",
             (Some(_), _) => "",
-            (None, letter) if letter.is_control() => "?",
-            (None, letter) => {
-                shown.push(letter);
+            (None, character) if character.is_control() => "?",
+            (None, character) => {
+                shown.push(character);
                 width += 1;
                 continue;
             }

@@ -11,8 +11,8 @@ pub(super) const URL_SCHEME: &str = "ssh://";
 /// Where the head (user and host) ends: at the first colon outside brackets.
 pub(super) fn head_end(spec: &str) -> usize {
     let mut inside = false;
-    for (at, letter) in spec.char_indices() {
-        match letter {
+    for (at, character) in spec.char_indices() {
+        match character {
             '[' => inside = true,
             ']' => inside = false,
             ':' if !inside => return at,
@@ -71,9 +71,9 @@ pub(super) fn parse_user(user: &str) -> Result<String, String> {
         return Err("the user name is empty".to_string());
     }
     if user.starts_with('-')
-        || user
-            .chars()
-            .any(|letter| letter.is_whitespace() || "'\"`$;&|<>(){}[]*?!#,/=:".contains(letter))
+        || user.chars().any(|character| {
+            character.is_whitespace() || "'\"`$;&|<>(){}[]*?!#,/=:".contains(character)
+        })
     {
         return Err("this is not a valid user name".to_string());
     }
@@ -108,7 +108,7 @@ pub(super) fn parse_host(host: &str) -> Result<Host, String> {
     if numbers == 4 && host.split('.').count() == 4 {
         return Err("this is not a valid IPv4 address".to_string());
     }
-    let allowed = |letter: char| letter.is_alphanumeric() || "._-%+~".contains(letter);
+    let allowed = |character: char| character.is_alphanumeric() || "._-%+~".contains(character);
     if host.starts_with('-') || !host.chars().all(allowed) {
         return Err("this is not a valid host name".to_string());
     }
@@ -128,7 +128,7 @@ pub(super) fn parse_ipv6(text: &str) -> Result<Host, String> {
         !zone.is_empty()
             && zone
                 .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter))
+                .all(|character| character.is_ascii_alphanumeric() || "._-".contains(character))
     };
     match zone {
         Some(zone) if !good_zone(zone) => Err(

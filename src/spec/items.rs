@@ -1,8 +1,9 @@
-//! Cutting a spec into its items at colons, with the backslash rule, and writing a value so that it reads back.
+//! Cutting a spec into its items at colons, and writing a value so that it reads back.
 
 use std::ops::Range;
 
 use crate::spec::options::keeps_colon;
+use crate::spec::separators::{Piece, cut, escape_separator};
 
 /// One `name=value` (or a port, or nothing) between two colons.
 pub(super) struct Item {
@@ -28,72 +29,23 @@ impl Item {
     }
 }
 
-/// Cuts `text`, which starts at byte `base` of the spec, at its colons.
-///
-/// A backslash means itself, except in a run of them directly before a colon: there each pair is one backslash,
-/// and one left over takes the colon into the value. The colon of a fingerprint needs none.
+/// Cuts `text`, which starts at byte `base` of the spec, at its colons. The colon of a fingerprint needs no backslash.
 pub(super) fn split(text: &str, base: usize) -> Vec<Item> {
-    let mut items = Vec::new();
-    let mut start = base;
-    let mut value_start = None;
-    let mut current = String::new();
-    let mut backslashes = 0;
-    for (offset, letter) in text.char_indices() {
-        let at = base + offset;
-        if letter == '\\' {
-            backslashes += 1;
-            continue;
+    let item = |Piece { place, text: item }: Piece| {
+        let value = text
+            .get(place.clone())
+            .and_then(|raw| raw.find('='))
+            .map(|at| base + place.start + at + 1);
+        Item {
+            place: base + place.start..base + place.end,
+            value_start: value,
+            text: item,
         }
-        let kept = if letter == ':' {
-            backslashes / 2
-        } else {
-            backslashes
-        };
-        current.extend(std::iter::repeat_n('\\', kept));
-        let separates =
-            letter == ':' && backslashes % 2 == 0 && (backslashes > 0 || !keeps_colon(&current));
-        backslashes = 0;
-        if separates {
-            items.push(Item {
-                place: start..at,
-                value_start: value_start.take(),
-                text: std::mem::take(&mut current),
-            });
-            start = at + 1;
-            continue;
-        }
-        if letter == '=' && value_start.is_none() {
-            value_start = Some(at + 1);
-        }
-        current.push(letter);
-    }
-    current.extend(std::iter::repeat_n('\\', backslashes));
-    items.push(Item {
-        place: start..base + text.len(),
-        value_start,
-        text: current,
-    });
-    items
+    };
+    cut(text, ':', keeps_colon).into_iter().map(item).collect()
 }
 
 /// The other way: a value as it stands in a spec. `last` says that nothing follows it.
 pub(super) fn escape(value: &str, last: bool) -> String {
-    let mut out = String::new();
-    let mut backslashes = 0;
-    for letter in value.chars() {
-        match letter {
-            '\\' => backslashes += 1,
-            ':' if backslashes == 0 && keeps_colon(&out) => {}
-            ':' => {
-                out.extend(std::iter::repeat_n('\\', backslashes + 1));
-                backslashes = 0;
-            }
-            _ => backslashes = 0,
-        }
-        out.push(letter);
-    }
-    if !last {
-        out.extend(std::iter::repeat_n('\\', backslashes));
-    }
-    out
+    escape_separator(value, ':', last, keeps_colon)
 }

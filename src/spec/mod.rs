@@ -8,6 +8,9 @@ mod head;
 mod items;
 mod options;
 mod parse;
+mod password;
+mod separators;
+mod step;
 mod suggestion;
 mod types;
 mod values;
@@ -19,9 +22,15 @@ use std::time::Duration;
 use crate::keys::Key;
 
 pub use error::{SpecError, SpecErrorKind};
+pub(crate) use options::find as find_option;
 #[cfg(feature = "python")]
 pub(crate) use options::{OPTIONS, Sets, SpecOption};
 pub use parse::{CustomOptions, ParseOptions};
+pub use password::Password;
+pub(crate) use password::{PasswordSource, Secret};
+pub use step::Step;
+pub(crate) use suggestion::nearest;
+pub(crate) use types::key_variable;
 pub use types::{
     ConfigChoice, Fingerprint, Host, HostKeyPolicy, JumpHost, KeySource, SshChoice, Transport,
     expand_home,
@@ -89,7 +98,7 @@ pub struct ConnectionSpec {
     pub rpython: Option<String>,
     /// The time limit for the whole of connecting (`timeout`).
     pub timeout: Option<Duration>,
-    /// The private key file to log in with (`identity`).
+    /// The private key file to log in with, or `env:NAME` for a variable that has the key (`identity`).
     pub identity: Option<PathBuf>,
     /// The known hosts file to use instead of the user's (`known_hosts`).
     pub known_hosts: Option<PathBuf>,
@@ -109,6 +118,10 @@ pub struct ConnectionSpec {
     pub ahead: Option<usize>,
     /// The longest result taken, in bytes (`max_result`).
     pub max_result: Option<u64>,
+    /// The steps from the login to the interpreter, in order (`then`).
+    pub then: Vec<Step>,
+    /// A last step by sudo (`become`).
+    pub become_step: Option<Step>,
     /// Options that belong to the program which parsed the spec.
     pub custom: BTreeMap<String, String>,
 }
@@ -136,6 +149,29 @@ impl ConnectionSpec {
         self
     }
 
+    /// The same with one more step behind those of `then`.
+    #[must_use]
+    pub fn with_step(mut self, step: Step) -> Self {
+        self.then.push(step);
+        self
+    }
+
+    /// The same with a password for each step by sudo that has none.
+    #[must_use]
+    pub fn with_sudo_password(mut self, given: &Password) -> Self {
+        for step in self.then.iter_mut().chain(&mut self.become_step) {
+            if let Step::Sudo { password, .. } = step {
+                password.get_or_insert_with(|| given.clone());
+            }
+        }
+        self
+    }
+
+    /// The steps from the login to the interpreter: those of `then`, and `become` last.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.then.iter().chain(&self.become_step)
+    }
+
     /// How this spec is connected: `:local` by a child process, `ssh=` as it says, else SSH where there is a user, else TCP.
     pub fn transport(&self) -> Transport {
         Transport::of(self)
@@ -146,12 +182,13 @@ impl ConnectionSpec {
         self.port.unwrap_or(DEFAULT_PORT)
     }
 
-    /// What to call this connection in messages: `name`, or the user, host and port, never the options.
+    /// What to call this connection in messages: `name`, or the user, host and port, and the steps in parentheses; of the options
+    /// nothing else.
     pub fn label(&self) -> String {
         if let Some(name) = &self.name {
             return name.clone();
         }
-        match &self.host {
+        let login = match &self.host {
             Host::Local => "local".to_string(),
             host => JumpHost {
                 user: self.user.clone(),
@@ -159,6 +196,16 @@ impl ConnectionSpec {
                 port: self.port,
             }
             .to_string(),
+        };
+        match self.steps_text() {
+            Some(steps) => format!("{login} ({steps})"),
+            None => login,
         }
+    }
+
+    /// The steps with commas between, if there are any.
+    pub fn steps_text(&self) -> Option<String> {
+        let steps: Vec<Step> = self.steps().cloned().collect();
+        (!steps.is_empty()).then(|| step::show_steps(&steps))
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::spec::head::parse_user;
 use crate::spec::types::FINGERPRINT_HASH;
 use crate::spec::values::{self, OptionValue};
-use crate::spec::{ConfigChoice, ConnectionSpec, KeySource, SshChoice, Transport};
+use crate::spec::{ConfigChoice, ConnectionSpec, KeySource, SshChoice, Step, Transport, step};
 
 /// One option.
 pub(crate) struct SpecOption {
@@ -57,6 +57,8 @@ pub(crate) enum Sets {
     Key,
     /// The user, which also stands in front of the host.
     User,
+    /// The steps, to which programs may add passwords.
+    Steps,
     /// A field that no other option sets.
     Own,
 }
@@ -282,6 +284,29 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
         show: |spec| spec.max_result.map(Size),
         ..PLAIN
     },
+    SpecOption {
+        name: "then",
+        elsewhere: &["steps", "through"],
+        sets: Sets::Steps,
+        parse: Parse::Text(|spec, value| {
+            spec.then = step::steps(value)?;
+            Ok(())
+        }),
+        show: |spec| (!spec.then.is_empty()).then(|| Text(step::show_steps(&spec.then))),
+        ..PLAIN
+    },
+    SpecOption {
+        name: "become",
+        elsewhere: &["sudo", "becomeuser", "sudouser"],
+        parse: Parse::Text(|spec, value| {
+            set(&mut spec.become_step, parse_user(value).map(Step::sudo))
+        }),
+        show: |spec| match &spec.become_step {
+            Some(Step::Sudo { user, .. }) => Some(Text(user.clone())),
+            _ => None,
+        },
+        ..PLAIN
+    },
 ];
 
 fn set<T>(field: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
@@ -381,8 +406,12 @@ pub(crate) fn find(name: &str) -> Option<&'static SpecOption> {
         .find(|option| option.names().any(|known| known == name))
 }
 
-/// Whether a colon behind this beginning of an item belongs to its value: the one of a fingerprint (CS-30).
+/// Whether a colon behind this beginning of an item belongs to its value: the one of a fingerprint (CS-30), or of a variable
+/// (CS-37).
 pub(super) fn keeps_colon(item: &str) -> bool {
+    if item == "identity=env" {
+        return true;
+    }
     item.strip_suffix(FINGERPRINT_HASH)
         .and_then(|rest| rest.split_once('='))
         .is_some_and(|(name, before)| {
@@ -397,7 +426,7 @@ mod tests {
     #[test]
     fn every_row_reads_what_it_shows() {
         for option in OPTIONS {
-            let samples = ["f", "yes", "7", "refuse", "a.b"];
+            let samples = ["f", "yes", "7", "refuse", "a.b", "sudo/f"];
             let set = samples
                 .iter()
                 .find_map(|value| {

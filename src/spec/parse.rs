@@ -71,7 +71,6 @@ impl ConnectionSpec {
     }
 
     /// The spec of `[user@]host` as a program has it: an IPv6 address need not stand in brackets. The error is a reason alone.
-    #[cfg(feature = "python")]
     pub(crate) fn for_head(text: &str) -> Result<Self, String> {
         if text == LOCAL {
             return Ok(Self::for_host(Host::Local));
@@ -204,12 +203,15 @@ fn check_text(spec: &str, tail_at: usize) -> Result<(), SpecError> {
             reason,
         ));
     }
-    if let Some((at, letter)) = spec.char_indices().find(|(_, letter)| letter.is_control()) {
+    if let Some((at, character)) = spec
+        .char_indices()
+        .find(|(_, character)| character.is_control())
+    {
         let reason = format!(
             "control character U+{:04X} in a connection spec",
-            u32::from(letter)
+            u32::from(character)
         );
-        let place = at..at + letter.len_utf8();
+        let place = at..at + character.len_utf8();
         return Err(SpecError::new(Malformed, spec, place, reason));
     }
     if let Some(place) = bare_ipv6(spec) {
@@ -331,7 +333,7 @@ impl Reader<'_> {
                     "the key is given twice (kf, keyfile and key are one option)".to_string()
                 }
                 Some(Sets::User) => "the user is given twice".to_string(),
-                Some(Sets::Own) | None => format!("option {name:?} is given twice"),
+                Some(Sets::Steps | Sets::Own) | None => format!("option {name:?} is given twice"),
             };
             return Err(self.error(Duplicate, item.place.clone(), reason));
         }
@@ -379,7 +381,7 @@ fn slot(option: Option<&SpecOption>, name: &str) -> String {
     match option.map(|option| option.sets) {
         Some(Sets::Key) => ":key".to_string(),
         Some(Sets::User) => ":user".to_string(),
-        Some(Sets::Own) | None => name.to_string(),
+        Some(Sets::Steps | Sets::Own) | None => name.to_string(),
     }
 }
 

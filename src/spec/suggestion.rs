@@ -19,16 +19,7 @@ pub(super) fn unknown(name: &str) -> String {
             || option.elsewhere.contains(&wanted.as_str()) || plain(option.keyword()) == wanted;
         known.or_else(|| elsewhere().then_some(option.name))
     });
-    let near = || {
-        OPTIONS
-            .iter()
-            .flat_map(SpecOption::names)
-            .map(|known| (strsim::damerau_levenshtein(known, &wanted), known))
-            // One slip in a short name makes another word of it, two in a long one do not.
-            .filter(|(slips, known)| *slips <= (known.len() / 3).min(2))
-            .min_by_key(|(slips, _)| *slips)
-            .map(|(_, known)| known)
-    };
+    let near = || nearest(&wanted, OPTIONS.iter().flat_map(SpecOption::names));
     match same.or_else(near) {
         Some(known) => format!("unknown option {name:?}; did you mean {known:?}?"),
         None => {
@@ -36,4 +27,15 @@ pub(super) fn unknown(name: &str) -> String {
             format!("unknown option {name:?}; there are {}", known.join(", "))
         }
     }
+}
+
+/// The one of these words that was probably meant: it differs by a slip, or by two if it is long.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(known, word), known))
+        // One slip in a short name makes another word of it, two in a long one do not.
+        .filter(|(slips, known)| *slips <= (known.len() / 3).min(2))
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, known)| known)
 }

@@ -236,3 +236,10 @@ pub fn expand_home(path: &Path) -> PathBuf {
         _ => path.to_path_buf(),
     }
 }
+
+/// The environment variable that a private key is in, where a path stands for one: `env:NAME` (CS-37).
+pub(crate) fn key_variable(path: &Path) -> Option<&str> {
+    path.to_str()?
+        .strip_prefix("env:")
+        .filter(|name| !name.is_empty())
+}

@@ -92,7 +92,7 @@ pub(super) fn ssh(value: &OsStr) -> SshChoice {
 /// Splits into words as a POSIX shell does, but knows no comments: `#` is a character like any other.
 pub(super) fn words(value: &str) -> Result<Vec<String>, String> {
     // The splitter takes `#` for a comment. It gets another character in its place, one that the value does not have.
-    let stand_in = ('\u{e000}'..='\u{f8ff}').find(|letter| !value.contains(*letter));
+    let stand_in = ('\u{e000}'..='\u{f8ff}').find(|character| !value.contains(*character));
     let words = stand_in.and_then(|stand_in| {
         let words = shlex::split(&value.replace('#', stand_in.encode_utf8(&mut [0; 4])))?;
         let restored = words.into_iter().map(|word| word.replace(stand_in, "#"));
@@ -199,11 +199,11 @@ pub(super) fn show_jump(hosts: &[JumpHost]) -> String {
 /// Dotted names of Python, with commas between: letters, digits, `_`, and a final `.*` for a whole module (CS-22).
 pub(super) fn allow(value: &str) -> Result<Vec<String>, String> {
     let is_identifier = |part: &str| {
-        let mut letters = part.chars();
-        letters
+        let mut characters = part.chars();
+        characters
             .next()
             .is_some_and(|first| first.is_alphabetic() || first == '_')
-            && letters.all(|letter| letter.is_alphanumeric() || letter == '_')
+            && characters.all(|character| character.is_alphanumeric() || character == '_')
     };
     let is_name = |name: &str| {
         name.strip_suffix(".*")

@@ -44,9 +44,9 @@ pub(super) fn read(rpython: &str) -> Result<Interpreter, String> {
 fn split(text: &str) -> (&str, impl Iterator<Item = &str>) {
     let begins = text
         .char_indices()
-        .find(|(at, letter)| {
-            let rest = text.get(at + letter.len_utf8()..).unwrap_or_default();
-            letter.is_whitespace() && rest.trim_start().starts_with('-')
+        .find(|(at, character)| {
+            let rest = text.get(at + character.len_utf8()..).unwrap_or_default();
+            character.is_whitespace() && rest.trim_start().starts_with('-')
         })
         .map_or(text.len(), |(at, _)| at);
     let (path, rest) = text.split_at_checked(begins).unwrap_or((text, ""));

@@ -53,10 +53,21 @@ pub fn probe() -> Bytes {
     Bytes::from_static(part!("probe"))
 }
 
+/// The part with the functions `helpers/map_items.*`, which run batches of a map.
+pub fn map_items() -> Bytes {
+    Bytes::from_static(part!("map_items"))
+}
+
+/// The part with the functions of `helpers/commands`, which run shell commands.
+pub fn commands() -> Bytes {
+    Bytes::from_static(part!("commands"))
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     command: String,
+    script: String,
     marker: String,
     wanted: String,
 }
@@ -95,6 +106,7 @@ impl Bootstrap {
             .replace("%LENGTH%", &stub().len().to_string());
         Ok(Bootstrap {
             command: format!("exec /bin/sh -c '{script}'"),
+            script,
             marker,
             wanted: rpython.unwrap_or_default().to_owned(),
         })
@@ -103,6 +115,18 @@ impl Bootstrap {
     /// The command for the login shell.
     pub fn command(&self) -> &str {
         &self.command
+    }
+
+    /// What `/bin/sh -c` runs.
+    pub fn script(&self) -> &str {
+        &self.script
+    }
+
+    /// The same start by another command for the login shell, which runs the script behind something else.
+    #[must_use]
+    pub fn by(mut self, command: String) -> Bootstrap {
+        self.command = command;
+        self
     }
 
     /// What stands in front of every sign of life.

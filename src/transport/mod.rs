@@ -1,10 +1,14 @@
 //! The ways to a remote process: each ends in the same thing, a byte pipe to a shell command, its stderr and its exit status.
 
+pub(crate) mod asker;
 pub mod local;
 pub mod openssh;
 pub mod ssh;
+pub(crate) mod steps;
+pub(crate) mod tail;
 pub mod tcp;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +18,8 @@ use bytes::Bytes;
 use crate::error::{ConnectError, Stage};
 pub use crate::process::{ExitStatus, ReadEvent};
 pub use crate::progress::{Deadline, StageEvent, StageLimits, StageObserver};
-use crate::spec::{ConnectionSpec, Transport};
+use crate::retry::Retry;
+use crate::spec::{ConnectionSpec, Step, Transport};
 use crate::stub::Bootstrap;
 
 /// A question to the user that a connection needs answered.
@@ -27,11 +32,16 @@ pub struct Question {
     pub text: String,
     /// Whether what is typed may be shown (a yes or no) or not (a password).
     pub echo: bool,
+    /// What it is asked for: the host key, logging in (passphrases of keys too), or the steps behind the login.
+    pub stage: Stage,
 }
 
 /// Answers questions (passwords, passphrases, unknown host keys). `None` refuses.
 /// Called on a blocking thread, one at a time a process.
 pub type Prompter = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
+
+/// Why a process ended that the other side did not start.
+pub(crate) const COMMAND_REFUSED: &str = "the server refused to run the command";
 
 /// What every transport needs to know beside its target.
 #[derive(Clone, Default)]
@@ -60,7 +70,7 @@ impl TransportOptions {
         self
     }
 
-    /// The same with somebody who answers questions.
+    /// The same with a prompter, which answers questions.
     #[must_use]
     pub fn with_prompter(mut self, prompter: Prompter) -> Self {
         self.prompter = Some(prompter);
@@ -132,24 +142,62 @@ pub enum Reader {
     Tcp(tcp::Reader),
     /// A channel of an SSH connection.
     Ssh(ssh::Reader),
+    /// Some of it was read before.
+    Ahead(VecDeque<ReadEvent>, Box<Reader>),
 }
 
 impl Reader {
+    /// Has the process signalled when the channel is closed before it has ended, where the transport and the server can do that.
+    pub fn signal_at_close(&self) {
+        if let Reader::Ssh(reader) = self {
+            reader.signal_at_close();
+        }
+    }
+
     /// The next event, `None` when nothing more will come. Safe to drop and call again.
     pub async fn next(&mut self) -> Option<ReadEvent> {
         match self {
             Reader::Child(reader) => reader.next().await,
             Reader::Tcp(reader) => reader.next().await,
             Reader::Ssh(reader) => reader.next().await,
+            Reader::Ahead(first, rest) => match first.pop_front() {
+                Some(event) => Some(event),
+                None => Box::pin(rest.next()).await,
+            },
         }
     }
 }
 
-/// Connects as the spec says and starts the command, without waiting for a sign of it.
+/// Connects as the spec says and starts the command, without waiting for a sign of it; behind steps, when they are through.
 ///
 /// # Errors
 /// The stage that failed, and what to do next.
 pub async fn open(
+    spec: &ConnectionSpec,
+    command: &str,
+    options: &TransportOptions,
+) -> Result<Process, ConnectError> {
+    let steps: Vec<Step> = spec.steps().cloned().collect();
+    if steps.is_empty() {
+        return open_line(spec, command, options).await;
+    }
+    let label = spec.label();
+    let (line, passage) = steps::announced(&label, command, &steps)?;
+    let process = open_line(spec, &line, options).await?;
+    let options = answerable(spec, options);
+    steps::reach(&label, &steps, &passage, process, &options).await
+}
+
+/// Batch mode holds for questions on the way too.
+fn answerable(spec: &ConnectionSpec, options: &TransportOptions) -> TransportOptions {
+    let mut options = options.clone();
+    if spec.batch == Some(true) {
+        options.prompter = None;
+    }
+    options
+}
+
+async fn open_line(
     spec: &ConnectionSpec,
     command: &str,
     options: &TransportOptions,
@@ -170,6 +218,9 @@ pub async fn open(
     named(spec, opening.await)
 }
 
+/// A start that met a dead connection is repeated at once; the next connection is a new one as a rule.
+pub(crate) const STARTS: Retry = Retry::without_waits(3);
+
 /// What is to be done once a stub runs.
 pub type OnRunning = Box<dyn FnOnce() + Send>;
 
@@ -184,6 +235,10 @@ pub struct Started {
     pub bootstrap: Bootstrap,
     /// Whether the stub has been sent to it.
     pub stub_sent: bool,
+    /// What it stands behind.
+    pub steps: Vec<Step>,
+    /// What was read already.
+    pub first: Vec<ReadEvent>,
     /// For one that shares the connection of others, which may have been at its end: whether it has ended.
     pub shared_has_ended: Option<HasEnded>,
     /// To be called once the stub runs: what it does for the clients to come must not make this one wait.
@@ -200,18 +255,58 @@ pub async fn start_stub(
     bootstrap: Bootstrap,
     options: &TransportOptions,
 ) -> Result<Started, ConnectError> {
+    let steps: Vec<Step> = spec.steps().cloned().collect();
+    let label = spec.label();
+    let silent = answerable(spec, options);
+    let bootstrap = steps::behind(&label, bootstrap, &steps)?;
+    let mut starts = 1;
+    loop {
+        let mut started = start_plain(spec, bootstrap.clone(), &steps, options).await?;
+        if !steps::may_ask(&steps) {
+            return Ok(started);
+        }
+        let process = &mut started.process;
+        let passage = steps::Passage::of(&started.bootstrap);
+        let gone = steps::go_through(&label, &steps, &passage, process, &silent).await;
+        match gone {
+            Ok(first) => {
+                started.first = first;
+                return Ok(started);
+            }
+            Err(steps::Stopped::Failed(error)) => return Err(error),
+            // A shared connection that was at its end when this one began.
+            Err(steps::Stopped::Lost)
+                if STARTS.allows_another(starts)
+                    && started.shared_has_ended.is_some_and(|ended| ended()) =>
+            {
+                starts += 1;
+            }
+            Err(steps::Stopped::Lost) => return Err(steps::lost(&label)),
+        }
+    }
+}
+
+/// The same, as far as a started command.
+async fn start_plain(
+    spec: &ConnectionSpec,
+    bootstrap: Bootstrap,
+    steps: &[Step],
+    options: &TransportOptions,
+) -> Result<Started, ConnectError> {
     if spec.transport() == Transport::Ssh {
         let opening = async {
             let target = ssh::target_of(spec)?;
             let (connector, ahead) = (ssh::Connector::shared(), spec.ahead.unwrap_or(0));
-            ssh::start_stub(connector, &target, bootstrap, ahead, options).await
+            ssh::start_stub(connector, &target, bootstrap, steps, ahead, options).await
         };
         return named(spec, opening.await);
     }
     Ok(Started {
-        process: open(spec, bootstrap.command(), options).await?,
+        process: open_line(spec, bootstrap.command(), options).await?,
         bootstrap,
         stub_sent: false,
+        steps: steps.to_vec(),
+        first: Vec::new(),
         shared_has_ended: None,
         on_running: None,
     })

@@ -69,7 +69,7 @@ pub async fn open(
     {
         return Err(fail("host and user must not begin with a dash".to_owned()));
     }
-    // Where somebody may be asked, it asks them itself.
+    // Where there is a terminal to ask on, it asks there itself.
     let (mut ssh, group) = match process::find_program(&target.program) {
         Some(program) if cfg!(unix) && options.prompter.is_some() => {
             (process::ignoring_interrupts(program), Group::Shared)

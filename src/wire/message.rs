@@ -125,7 +125,7 @@ impl Incoming {
     /// # Errors
     /// [`ProtocolError::TooLarge`] where the message passes its limit; what [`inflate`] says.
     pub fn push(mut self, frame: Frame) -> Result<Progress, ProtocolError> {
-        // What nobody wants is not worth the work.
+        // Not worth the work: the pickle is not wanted.
         let payload = if frame.flags.contains(Flags::DEFLATED) && self.gather.is_some() {
             Segments::from(inflate(frame.payload)?)
         } else {

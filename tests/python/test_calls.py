@@ -24,17 +24,8 @@ from easycluster import (
     RemoteException,
     ThreadedClient,
 )
+from support.definitions import SLEEPER
 from support.processes import poll
-
-SLEEPER = '''
-import time, threading
-def nap(seconds):
-    # In steps, because only the main thread of a Python can be interrupted within one sleep.
-    end = time.time() + seconds
-    while time.time() < end:
-        time.sleep(0.01)
-    return seconds
-'''
 
 
 @pytest.fixture
@@ -298,7 +289,7 @@ def test_output_is_shown_with_the_peers_name_before_the_answer(client, capsys):
     assert capsys.readouterr().out == '[%s] half\n' % client.peername
 
 
-def test_output_to_a_function_and_to_nobody(connect, capsys):
+def test_output_to_a_function_and_to_none(connect, capsys):
     seen = []
     client = connect(output=lambda stream, text: seen.append((stream, text)))
     client.execblock('print("hällo")')
@@ -403,7 +394,7 @@ def decorated(number):
 
 
 @pytest.mark.parametrize('kind', [Client, ThreadedClient])
-def test_responses_that_nobody_asks_for_release_their_objects(connect, kind):
+def test_responses_that_are_not_asked_for_release_their_objects(connect, kind):
     client = connect(clientclass=kind)
     client.execblock('''
 import weakref

@@ -77,7 +77,7 @@ BAD_TYPES = {
     'a field before the start': (3, '|', None, ('a',), {'a': (INT, -8)}, 8, 1, 0),
     'more than there is room for': (3, '|', (INT, (1 << 26,)), None, None, 8, 1, 0),
     'objects in more than there is room for': (3, '|', (OBJECT, (1 << 26,)), None, None, 8, 1, 0),
-    'a part that is no type': (3, '|', None, ('a',), {'a': ('O', 0)}, 8, 1, 0),
+    'a part that is not a type': (3, '|', None, ('a',), {'a': ('O', 0)}, 8, 1, 0),
     'a name without a field': (3, '|', None, ('a',), {}, 8, 1, 0),
     'fields without names': (3, '|', None, None, {'a': (OBJECT, 0)}, 8, 1, 0),
     'an old version': (0, '|', None, ('a',), {'a': (OBJECT, 0)}, 8),
@@ -102,7 +102,7 @@ def test_objects_whose_flags_are_hidden_do_not_become_pointers():
             with pytest.raises(Refused):
                 unpickle(pickle.dumps(value))
     with pytest.raises(Refused, match='state that is none'):
-        # Bytes are no objects with the right flags either.
+        # Bytes are not objects with the right flags either.
         unpickle(pickle.dumps(array_of(OBJECT)))
     scalar = numpy.float64(1).__reduce__()[0]
     with pytest.raises(Refused):
@@ -261,7 +261,7 @@ def test_iterators_are_remade_of_plain_data_only():
 
 
 def test_every_way_to_write_the_name_is_noticed():
-    """A name in escapes, which no search for its letters finds."""
+    """A name in escapes, which no search for its text finds."""
     dtype = dtype_of('V8', *BAD_TYPES['objects in a field, with flags that say there are none'])
     data = pickle.dumps(array_of(dtype), 4)
     text = b'\x8c\x05numpy'

@@ -1,4 +1,4 @@
-"""Connecting to many hosts, and from an event loop: no threads, and whoever gives up does not wait for a silent host."""
+"""Connecting to many hosts, and from an event loop: no threads, and giving up does not wait for a silent host."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_reconnecting_beside_calls_raises_nothing_but_that_it_is_not_connected(c
     assert wrong == [] and client.eval('2') == 2
 
 
-def test_whoever_sees_the_connection_sees_all_of_it(connect, monkeypatch):
+def test_a_thread_that_sees_the_connection_sees_all_of_it(connect, monkeypatch):
     """The switch of threads forced where it hurts: as soon as the connection is there for others to see."""
     seen = []
     set_attribute = object.__setattr__

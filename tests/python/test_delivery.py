@@ -1,4 +1,4 @@
-"""Completions on their way to whoever waits: none is lost, whatever is raised wherever, and every time limit holds."""
+"""Completions on their way to the waiting thread: none is lost, whatever is raised wherever, and every time limit holds."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_what_was_taken_keeps_the_descriptor_readable(client):
     assert poll(lambda: client._native.outstanding() == 0)
     with pytest.raises(ZeroDivisionError):
         responses[1].wait()
-    # They are with this side now, and nobody has been told of them.
+    # They are with this side now, and not delivered yet.
     assert seen == [] and select.select([client], [], [], 0)[0] == [client]
     ClientGroup([client]).read_responses()
     assert seen == [2] and [response.wait() for response in responses] == [3, 4]
@@ -220,7 +220,7 @@ def test_a_time_limit_holds_while_another_thread_delivers(client, monkeypatch):
     assert response.wait(timeout=20) is not None
 
 
-def test_a_completion_function_holds_up_nobody_else(client):
+def test_a_completion_function_blocks_no_other_thread(client):
     begun = threading.Event()
     go_on = threading.Event()
 

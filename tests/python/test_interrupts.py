@@ -10,21 +10,12 @@ import time
 
 import pytest
 from easycluster import CallTimeout, Client, ThreadedClient
-
-SLEEPER = '''
-import time, threading
-def nap(seconds):
-    # In steps, because only the main thread of a Python can be interrupted within one sleep.
-    end = time.time() + seconds
-    while time.time() < end:
-        time.sleep(0.01)
-    return seconds
-'''
+from support.definitions import SLEEPER
 
 
 @pytest.fixture(autouse=True)
 def ctrl_c_counts():
-    """Whoever runs the tests in the background has SIGINT ignored, which is inherited."""
+    """Tests that run in the background have SIGINT ignored, which is inherited."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -44,7 +44,7 @@ def taken(body):
 
 
 @pytest.mark.parametrize("target", ["", " 1>&2"])
-def test_output_that_nobody_reads_waits_at_the_server(target):
+def test_output_that_is_not_read_waits_at_the_server(target):
     body = """
         thread = threading.Thread(target=c.eval, args=('__import__("os").system("timeout 30 yes%s")',), daemon=True)
         thread.start()

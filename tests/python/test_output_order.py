@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
+import pickle
+import subprocess
 import sys
 import threading
 import time
 
+import pytest
 from easycluster import ThreadedClient, _output
+from support import hostile_stub
 from support.processes import poll
 
 
@@ -67,6 +72,86 @@ def test_an_output_function_that_raises_loses_no_more_than_its_piece(connect, mo
     assert poll(lambda: hooked)
     client.execblock('print("kept")')
     assert poll(lambda: ''.join(seen).endswith('kept\n')) and hooked == [ZeroDivisionError]
+
+
+class Slow(io.StringIO):
+    """A terminal that is slower than any server."""
+
+    def write(self, text):
+        time.sleep(0.02)
+        return len(text)
+
+
+@pytest.mark.parametrize('to', ['a function', 'our own output'])
+def test_output_without_an_end_holds_up_no_answer(connect, monkeypatch, tmp_path, to):
+    flood = hostile_stub.program(tmp_path, [(hostile_stub.RESULT, pickle.dumps('good', 2))], flood=True)
+    shown = []
+
+    def slow(stream, text):
+        time.sleep(0.02)
+        shown.append(stream)
+
+    if to == 'our own output':
+        monkeypatch.setattr(sys, 'stdout', Slow())
+        client = connect(rpython=flood)
+    else:
+        client = connect(rpython=flood, output=slow)
+    for _ in range(20):
+        assert client.eval('1') == 'good'
+    # What is printed while nobody calls is shown as well.
+    count = len(shown)
+    assert to == 'our own output' or poll(lambda: len(shown) > count + 5)
+
+
+def test_who_shows_output_shows_what_was_there_when_it_began(monkeypatch):
+    asked = []
+
+    def endless(number):
+        asked.append(number)
+        assert len(asked) < 100, 'it shows what comes meanwhile'
+        return [(False, b'x')]
+
+    told = []
+    monkeypatch.setattr(_output._native, 'take_output', endless)
+    monkeypatch.setattr(_output._native, 'has_output', lambda number: True)
+    monkeypatch.setattr(_output._native, 'tell_output', told.append, raising=False)
+    shown = []
+    sink = _output.Sink(lambda stream, text: shown.append(text))
+    sink.show()
+    # The thread for output is told of the rest.
+    assert shown == ['x'] and told == [sink.number]
+
+
+LOST = """
+from easycluster import Client
+from easycluster.server import spawn_local
+client = spawn_local(Client)
+client.execblock('import sys\\nprint("one")\\nsys.stderr.write("two\\\\n")')
+assert client.eval('1') == 1
+client.close()
+%s
+"""
+
+
+@pytest.mark.parametrize('stream', ['stdout', 'stderr'])
+@pytest.mark.parametrize('end', ['', 'raise SystemExit(0)'])
+@pytest.mark.parametrize('buffered', ['', '1'])
+def test_output_that_cannot_be_written_is_an_error_as_of_python_itself(stream, end, buffered):
+    def run(to):
+        return subprocess.run(
+            [sys.executable, '-c', LOST % end],
+            stdin=subprocess.DEVNULL, env=dict(os.environ, PYTHONUNBUFFERED=buffered), check=False, timeout=120,
+            **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, stream: to},
+        )  # fmt: skip
+
+    with open('/dev/full', 'wb') as full:
+        done = run(full)
+    assert done.returncode == 120, done
+    if stream == 'stdout':
+        assert b'No space left on device' in done.stderr and b'two' in done.stderr
+        # Once when it happens, and once at the end.
+        assert done.stderr.count(b'Traceback') <= 2
+    assert run(subprocess.PIPE).returncode == 0
 
 
 class Narrow(io.TextIOWrapper):

@@ -102,7 +102,7 @@ fn loose_permissions_are_a_warning_that_names_the_remedy() {
     let text = KeyWarning::OpenToOthers("k".into(), 0o644).to_string();
     assert_eq!(
         text,
-        "key file k is open to other users (mode 0644); run: chmod 600 k"
+        "the file k is open to other users (mode 0644); run: chmod 600 k"
     );
 }
 

@@ -12,11 +12,16 @@
 )]
 
 mod cli;
+mod cluster;
+mod command;
 mod connection;
+mod fuzz;
+mod inventory;
 mod keys;
 mod server;
 mod spec;
 mod ssh;
+mod steps;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;

@@ -159,6 +159,10 @@ class Stub:
         """Sends a part of the stub."""
         self.frame(PART, 0, 0, assemble.part(name))
 
+    def helper(self, name):
+        """Sends a file of the program's own, such as helpers/commands."""
+        self.frame(PART, 0, 0, assemble.deflate(assemble.together([name + ".py"])))
+
     def dumps(self, content, protocol=None):
         file = io.BytesIO()
         self.until(lambda: self.hello or self.ended)

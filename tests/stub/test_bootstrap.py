@@ -112,6 +112,29 @@ def test_standard_input_and_its_rest_are_the_null_device(stub):
     assert stub.exec("import subprocess\nexec_return(subprocess.call(['cat']))") == 0
 
 
+CALLERS = """
+import sys
+def callers():
+    frame, found = sys._getframe(1), []
+    while frame:
+        found.append(frame.f_code.co_filename)
+        frame = frame.f_back
+    return found
+"""
+
+
+def test_code_of_the_stub_bears_the_names_of_its_files(stub):
+    stub.exec(CALLERS)
+    # The first stage is the program of `-c`, which has no file; before 3.3 it runs main.py as its own.
+    ours = [name for name in stub.call("callers") if name != "<string>"]
+    last = "main" if tuple(stub.hello["python"][:2]) >= (3, 3) else "worker"
+    assert ours[-1] == "<easycluster>/%s.py" % last
+    assert "<easycluster>/worker.py" in ours
+    assert all(name.startswith("<easycluster>/") for name in ours)
+    # Of a part, compiled in a running stub.
+    assert "<easycluster>/requests.py" in stub.eval("callers()")
+
+
 def test_descriptors_are_not_inherited(stub):
     listed = stub.exec(
         "import subprocess\np = subprocess.Popen(['ls', '/proc/self/fd'], stdout=subprocess.PIPE, "

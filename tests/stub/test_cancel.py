@@ -67,8 +67,8 @@ def test_cancel_of_a_sleeping_main_thread(stub):
 
 
 def test_cancel_of_a_queued_call(stub):
-    stub.exec("ran = []")
-    first = stub.start_call("time.sleep", 0.3, thread=1)
+    stub.exec("ran = []\nimport threading\ngate = threading.Event()")
+    first = stub.start_call("gate.wait", thread=1)
     second = stub.start_call("ran.append", 1, thread=1)
     third = stub.start_call("ran.append", 2, thread=1)
     stub.frame(CANCEL, second, 1, b"")
@@ -76,6 +76,7 @@ def test_cancel_of_a_queued_call(stub):
         stub.wait(second)
     assert caught.value.fields["kind"] == "cancelled"
     assert first not in stub.answers
+    stub.call("gate.set")
     stub.wait(first)
     stub.wait(third)
     assert stub.eval("ran") == [2]

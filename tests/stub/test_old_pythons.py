@@ -1,6 +1,6 @@
 """What old Pythons lack: each of them played by one that is here, from which is taken what it did not have yet.
 
-They are no substitute for the real ones, which run the whole of these tests where there are any; they hold what is known
+They do not replace the real ones, which run the whole of these tests where there are any; they hold what is known
 of them where there are none.
 """
 
@@ -12,6 +12,7 @@ import pytest
 from stub_process import CHUNK, HELLO, RUN, Failed, Stub
 from support.interpreters import interpreters
 from support.parts import need
+from test_commands import run_commands
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,7 +130,7 @@ def played(interpreter, tmp_path, *shims):
 def as_version(version, tmp_path, *shims):
     """A program that is this version: the real one where it is here, or else played by the oldest that is newer.
 
-    The real one needs of the shims only those that are no part of the version, which are the last.
+    The real one needs of the shims only those that are not part of the version, which are the last.
     """
     same = [i for i in interpreters() if i.kind == "python" and i.version[0] == version[0] and i.version >= version]
     if version[0] == 2:
@@ -151,6 +152,7 @@ def exercise(stub):
     stub.define("import sys\ndef numbers():\n    yield 1\n")
     generator = stub.call("numbers")
     assert stub.call("next", generator) == 1
+    run_commands(stub)
     stub.exec("sys.stdout.write('x' * 300000 + '\\n')")
     assert len(stub.output) == 300001
     assert stub.call("os.system", "echo from a child") == 0

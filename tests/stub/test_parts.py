@@ -61,7 +61,7 @@ IDENT = "__import__('_thread' if str is type(u'') else 'thread').get_ident()"
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_the_main_thread_is_the_main_thread_whoever_is_first_to_ask(stub, busy):
+def test_the_main_thread_is_the_main_thread_whichever_is_first_to_ask(stub, busy):
     ident = stub.eval(IDENT)
     stub.define("import time\ndef spin():\n    end = time.time() + 1\n    while time.time() < end: pass\n")
     number = stub.start_call("spin") if busy else None

@@ -10,25 +10,29 @@ import os
 import pickle
 import struct
 import sys
+import threading
 from pathlib import Path
 
 HEADER = struct.Struct('>HBBIIi')
 MAGIC = 0x4543
 DEFINE = 6
+CREDIT = 0x11
 HELLO, RESULT, ERROR, OUTPUT, CLASS = 65, 66, 67, 68, 69
 MORE, REFERENCES = 1, 64
 DATA = 16
 CHUNK = 65536
 
 
-def program(folder, answers, classes=(), at_once=1):
+def program(folder, answers, classes=(), at_once=1, flood=False):
     """Writes a program for `rpython=`: the n-th request that is no definition is answered by `answers[n]`, `(kind, payload)`, the
-    last one again and again; `classes` are payloads of CLASS that it sends first. The first `at_once` answers are sent together, so that they arrive in one batch."""
+    last one again and again; `classes` are payloads of CLASS that it sends first. The first `at_once` answers are sent together, so that they arrive in one batch. With `flood` it prints all
+    the time, as much as the window allows."""
     path = Path(folder) / 'hostile_interpreter'
     script = {
         'answers': [(kind, payload.hex()) for kind, payload in answers],
         'classes': [payload.hex() for payload in classes],
         'at_once': at_once,
+        'flood': flood,
     }
     source = Path(__file__).read_text('utf-8')
     path.write_text('#!%s\n%s\nSCRIPT = %r\nserve()\n' % (sys.executable, source, json.dumps(script)), 'utf-8')
@@ -70,6 +74,18 @@ def _message(kind, number, payload):
     return b''.join(frames)
 
 
+_room = threading.Semaphore(0)
+_writing = threading.Lock()
+
+
+def _flood():
+    printed = _message(OUTPUT, 0, b'x' * 4095 + b'\n')
+    while True:
+        _room.acquire()
+        with _writing:
+            _write(printed)
+
+
 def serve():
     """The program."""
     script = json.loads(globals()['SCRIPT'])
@@ -83,18 +99,30 @@ def serve():
     _write(_message(HELLO, 0, pickle.dumps(hello, 2)))
     for payload in script['classes']:
         _write(_message(CLASS, 0, bytes.fromhex(payload)))
+    if script['flood']:
+        threading.Thread(target=_flood, daemon=True).start()
+        for _ in range(256):
+            _room.release()
+    credit = 0
     answers = [(kind, bytes.fromhex(payload)) for kind, payload in script['answers']]
     waiting = []
     while True:
         _, kind, flags, length, number, _ = HEADER.unpack(_read(HEADER.size))
-        _read(length)
+        payload = _read(length)
+        if kind == CREDIT:
+            credit += struct.unpack('>I', payload)[0]
+            while credit >= 4096:
+                credit -= 4096
+                _room.release()
         if kind == DEFINE:
-            _write(_message(RESULT, number, pickle.dumps(None, 2)))
+            with _writing:
+                _write(_message(RESULT, number, pickle.dumps(None, 2)))
         elif 2 <= kind <= 7 and not flags & MORE:
             waiting.append(_message(answers[0][0], number, answers[0][1]))
             if len(answers) > 1:
                 del answers[0]
             if len(waiting) >= script['at_once']:
-                _write(b''.join(waiting))
+                with _writing:
+                    _write(b''.join(waiting))
                 waiting = []
                 script['at_once'] = 1

@@ -7,8 +7,10 @@ pub mod agent;
 pub mod alone;
 pub mod interpreters;
 pub mod keys;
+pub mod machine;
 pub mod parts;
 pub mod processes;
+pub mod relay;
 pub mod remote;
 pub mod sshd;
 mod sshd_config;
@@ -23,6 +25,7 @@ pub use agent::Agent;
 pub use alone::alone;
 pub use interpreters::{Interpreter, interpreter_at_least, interpreters};
 pub use keys::KeyPair;
+pub use machine::Machine;
 pub use sshd::{Sshd, SshdOptions};
 pub use waiting::{PATIENCE, poll, until, within};
 

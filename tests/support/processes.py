@@ -65,7 +65,7 @@ def descendants(pid: int) -> list[Process]:
 
 
 def with_environment(name: str, value: str) -> list[Process]:
-    """The processes that were started with ``name=value``, whoever their parent is by now."""
+    """The processes that were started with ``name=value``, whatever their parent is by now."""
     wanted = ("%s=%s" % (name, value)).encode()
     return [process for process in all_processes() if wanted in _environment(process.pid)]
 

@@ -70,7 +70,7 @@ pub fn descendants(pid: i32) -> Vec<Process> {
     found
 }
 
-/// The processes that were started with `name=value` in their environment, whoever their parent is by now.
+/// The processes that were started with `name=value` in their environment, whatever their parent is by now.
 pub fn with_environment(name: &str, value: &str) -> Vec<Process> {
     let wanted = format!("{name}={value}").into_bytes();
     let has_mark = |process: &Process| {

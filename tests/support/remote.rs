@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use easycluster::transport::ssh::{ConfigSource, SshTarget};
+use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
 use easycluster::transport::{
     self, ExitStatus, Process, Prompter, Question, ReadEvent, TransportOptions,
 };
@@ -41,6 +41,18 @@ pub fn server_with_lines(lines: &[&str]) -> Sshd {
 /// The same and plain.
 pub fn server() -> Sshd {
     server_with(SshdOptions::default())
+}
+
+/// `cat` on a connection of its own: what is written to it comes back.
+pub async fn cat(target: &SshTarget) -> Process {
+    open(
+        &Connector::new(),
+        target,
+        "cat",
+        &TransportOptions::default(),
+    )
+    .await
+    .unwrap()
 }
 
 /// A target at a server, without any of the user's own files but for an agent in the environment.
@@ -152,9 +164,9 @@ pub fn answers(list: &[&str]) -> (TransportOptions, Arc<Mutex<Vec<Question>>>) {
     let prompter: Prompter = Arc::new(move |question: &Question| {
         remembered
             .lock()
-            .expect("nobody panics")
+            .expect("no holder panics")
             .push(question.clone());
-        left.lock().expect("nobody panics").pop()
+        left.lock().expect("no holder panics").pop()
     });
     let options = TransportOptions::default().with_prompter(prompter);
     (options, asked)

@@ -87,7 +87,7 @@ int sk_enroll(uint32_t algorithm, const uint8_t *challenge, size_t challenge_len
     made->public_key_len = length;
     made->key_handle = copy(handle, (size_t)handle_length);
     made->key_handle_len = (size_t)handle_length;
-    // An attestation that nobody asked to see.
+    // An attestation that was not asked for.
     made->signature = copy(handle, 1);
     made->signature_len = 1;
     *response = made;

@@ -108,7 +108,7 @@ pub async fn run(spec: &str, version: (u32, u32)) {
     let child: i64 = client.call("children", ()).await.unwrap();
     drop(client);
     for process in [pid, child] {
-        // A process that is gone, or a zombie that nobody has waited for yet, has no working directory.
+        // A process that is gone, or a zombie that has not been waited for yet, has no working directory.
         let gone = || std::fs::read_link(format!("/proc/{process}/cwd")).is_err();
         super::until(|| gone().then_some(()).ok_or((spec, process, "is left"))).await;
     }
@@ -281,7 +281,7 @@ async fn threads(client: &Client) {
     let one: i64 = client.call("thread_name", ()).thread(1).await.unwrap();
     let again: i64 = client.call("thread_name", ()).thread(1).await.unwrap();
     assert!(main != one && one == again);
-    // A busy thread does not hold up the others.
+    // A busy thread does not delay the others.
     let busy = tokio::spawn(
         client
             .call::<String>("doze", (1.0,))

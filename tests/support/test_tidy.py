@@ -10,7 +10,7 @@ def bare_sleeps(tree: ast.AST, polls: bool = False):
     """The lines that sleep outside of a loop with a condition, for which something else may be waited."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.sleep", "asyncio.sleep", "sleep"):
-            # One turn of an event loop is no time.
+            # One turn of an event loop takes no time.
             if not polls and not (node.args and ast.unparse(node.args[0]) == "0"):
                 yield node.lineno
         yield from bare_sleeps(node, polls or isinstance(node, ast.While))

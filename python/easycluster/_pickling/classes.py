@@ -11,6 +11,7 @@ import datetime
 import decimal
 import enum
 import pathlib
+import subprocess
 import types
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from .._shared import objects
 from .keys import check_key
 from .made import Made, put_by, raw
-from .trust import bases, first_known, members, own_hook, refusal
+from .trust import bases, first_known, is_foreign, members, own_hook, refusal
 
 # What a state never sets, by whichever name.
 _LOOKED_UP = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, enum.Enum, objects.RemoteProxy)
@@ -46,7 +47,7 @@ def standard_new(kind: Any) -> Callable[..., Any]:
 
 
 def standard(value: Any, args: tuple[Any, ...]) -> Any:
-    # What was handed in, or is everybody's, is not changed by what a pickle says next.
+    # What was handed in, or is shared, is not changed by what a pickle says next.
     if issubclass(type(value), _LOOKED_UP) or any(value is given for given in args):
         return value
     return Made(value, _standard_state, _standard_add, put_by(_standard_put))
@@ -85,6 +86,12 @@ def _standard_state(target: Any, state: Any) -> Any:
 def _tuple_of(kind: type, *args: Any) -> Any:
     fields = next((members(base)['_fields'] for base in bases(kind) if '_fields' in members(base)), None)
     if type(fields) is tuple:
+        defaults = next(
+            (members(base)['_field_defaults'] for base in bases(kind) if '_field_defaults' in members(base)), None
+        )
+        # Later versions have more fields; those of the library have values for them.
+        if type(defaults) is dict and not is_foreign(kind):
+            args += tuple(defaults[name] for name in fields[len(args) :] if name in defaults)
         if len(args) != len(fields):
             raise TypeError('it has %d fields and not %d' % (len(fields), len(args)))
         return tuple.__new__(kind, args)
@@ -122,10 +129,6 @@ def _filled(base: Any, *kinds: type) -> Callable[..., Any]:
         return made
 
     return make
-
-
-def _bare(base: Any) -> Callable[..., Any]:
-    return lambda kind, *args: base.__new__(kind, *args)
 
 
 def _counter(kind: type, *args: Any) -> Any:
@@ -177,7 +180,10 @@ MAKERS: dict[type, Callable[..., Any]] = {
     collections.deque: _filled(collections.deque, list, tuple),
     collections.UserDict: _nothing_given,
     collections.UserList: _nothing_given,
-    collections.UserString: _nothing_given,
+    # What it is given is in its state, too.
+    collections.UserString: lambda kind, *args: object.__new__(kind),
+    collections.ChainMap: _nothing_given,
+    subprocess.CompletedProcess: _nothing_given,
     datetime.tzinfo: lambda kind, *args: datetime.tzinfo.__new__(kind),
     datetime.date: _date(datetime.date),
     datetime.datetime: _date(datetime.datetime),
@@ -200,6 +206,9 @@ def instance(kind: type, *args: Any) -> Made:
     if hook is not None:
         raise refusal(kind, 'has a %s of its own, which would run on what a server chose' % hook)
     base = first_known(kind)
+    if base not in MAKERS and issubclass(base, tuple):
+        # A result tuple of the library.
+        base = tuple
     make = MAKERS.get(base)
     if make is None:
         raise refusal(kind, 'is derived from %s, of which no instance is made without its own methods' % base.__name__)
@@ -214,7 +223,7 @@ def _dictionary(target: Any) -> dict[str, Any]:
     for base in bases(type(target)):
         found = members(base).get('__dict__')
         if found is not None:
-            if type(found) is not types.GetSetDescriptorType:
+            if type(found) not in (types.GetSetDescriptorType, types.MemberDescriptorType):
                 break
             own: dict[str, Any] = found.__get__(target)
             return own

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Union
 
 from .._shared import objects
+from .named_tuples import OWN_WAYS
 from .references import ReferencePickler
 
 ProxyPickled = objects.ProxyPickled
@@ -17,6 +18,9 @@ Payload = Union[bytes, tuple[list[Any], list[Any]]]
 
 # From this many bytes on a value is handed over as it is instead of being copied into the pickle.
 LARGE = 65536
+
+# Buffers of one message (FR-11).
+_MAX_BUFFERS = 65536
 
 _SCALARS = frozenset((int, float, bool, type(None), complex))
 _SIZED = frozenset((str, bytes))
@@ -43,30 +47,39 @@ def is_short(values: Iterable[Any]) -> bool:
 
 def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, list[int] | None]:
     """A request's content as `(payload, oids)`: bytes, or pieces and buffers; and the objects that it names."""
+    file = _Pieces()
+    buffers: list[memoryview] = []
     try:
-        if protocol < 5:
-            return _in_pieces(message, protocol, None), None
-        return _in_pieces(message, protocol, []), None
-    except ProxyPickled:
+        pickler = pickle.Pickler(file, protocol, buffer_callback=_taking(buffers) if protocol >= 5 else None)
+        pickler.dispatch_table = OWN_WAYS
+        pickler.dump(message)
+        return _payload(file.pieces, buffers), None
+    except (ProxyPickled, pickle.PicklingError, AttributeError):
+        # It holds proxies, or tuples of a class that cannot be named; what else is wrong shows again below.
         pass
-    buffers: list[Any] | None = [] if protocol >= 5 else None
-    file = _Pieces()
-    options: dict[str, Any] = {} if buffers is None else {'buffer_callback': buffers.append}
-    pickler = ReferencePickler(file, client, protocol=protocol, **options)
+    file, buffers = _Pieces(), []
+    pickler = ReferencePickler(
+        file, client, protocol=protocol, buffer_callback=_taking(buffers) if protocol >= 5 else None
+    )
+    pickler.dispatch_table = OWN_WAYS
     pickler.dump(message)
-    return _payload(file.pieces, buffers), pickler.oids
+    return _payload(file.pieces, buffers), pickler.oids or None
 
 
-def _in_pieces(message: Any, protocol: int, buffers: list[Any] | None) -> Payload:
-    file = _Pieces()
-    if buffers is None:
-        pickle.Pickler(file, protocol).dump(message)
-    else:
-        pickle.Pickler(file, protocol, buffer_callback=buffers.append).dump(message)
-    return _payload(file.pieces, buffers)
+def _taking(buffers: list[memoryview]) -> Any:
+    """What a pickler gives its buffers to: only large ones are sent beside the pickle, of which there may be 65,536 (FR-11)."""
+
+    def take(buffer: pickle.PickleBuffer) -> bool:
+        view = buffer.raw()
+        if view.nbytes < LARGE or len(buffers) == _MAX_BUFFERS:
+            return True
+        buffers.append(view)
+        return False
+
+    return take
 
 
-def _payload(pieces: list[Any], buffers: list[Any] | None) -> Payload:
+def _payload(pieces: list[Any], buffers: list[memoryview]) -> Payload:
     if not buffers:
         return pieces[0] if len(pieces) == 1 and type(pieces[0]) is bytes else (pieces, [])
-    return pieces, [buffer.raw() for buffer in buffers]
+    return pieces, buffers

@@ -8,8 +8,8 @@ import types
 from typing import Any
 
 from .. import _errors, _native
-from . import classes, trust
-from .made import Made
+from . import classes, standard, trust
+from .made import Made, raw
 
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 
@@ -34,31 +34,56 @@ def _of_c(kind: type) -> Any:
     return BaseException
 
 
+def _says_how(kind: type) -> bool:
+    """Whether a class of the library says by a method of its own what it is made of, as json.JSONDecodeError does."""
+    for base in trust.bases(kind):
+        own = trust.members(base)
+        for name in ('__reduce__', '__reduce_ex__'):
+            if name in own:
+                return type(own[name]) is types.FunctionType
+    return False
+
+
+def _text_arguments(base: type, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Those of a UnicodeDecodeError with the bytes that it is about, which are text where they come from Python 2."""
+    if base is UnicodeDecodeError and len(args) == 5 and type(args[1]) is str:
+        return (args[0], raw(args[1]), *args[2:])
+    return args
+
+
 def exception(kind: Any, *args: Any) -> Any:
-    """The exception of a class. A constructor written in Python runs only if it is the standard library's and its arguments are
-    plain: others could be asked for attributes by it, or print themselves."""
+    """The exception of a class. A constructor written in Python runs only if it is one of the library's that says what it is given,
+    and that is plain: others could be asked for attributes by it, or print themselves."""
     hook = trust.own_hook(kind, '__del__')
     if hook is not None:
         raise _errors.Refused('the server sent a %s, which has a %s of its own. %s' % (
             kind.__name__, hook, trust.OPT_IN_HINT))  # fmt: skip
     base = _of_c(kind)
     made = None
-    if base is not kind and not any(map(trust.is_foreign, trust.bases(kind))) and all(
-        type(arg) in _PLAIN for arg in args
-    ):  # fmt: skip
-        try:
-            made = kind(*args)
-        except Exception:
-            # Its arguments are not those of its constructor.
-            pass
+    if base is not kind and not any(map(trust.is_foreign, trust.bases(kind))) and _says_how(kind):
+        if all(type(arg) in _PLAIN for arg in args):
+            try:
+                made = kind(*args)
+            except Exception:
+                # Its arguments are not those of its constructor.
+                pass
     if made is None:
-        if not issubclass(base, _LOOKING) or all(map(_is_tame, args)):
-            made = base.__new__(kind, *args)
-            base.__init__(made, *args)
-        else:
-            made = base.__new__(kind)
-            BaseException.__dict__['args'].__set__(made, args)
+        args = _text_arguments(base, args)
+        made = _by_c(base, kind, args) if not issubclass(base, _LOOKING) or all(map(_is_tame, args)) else None
+    if made is None:
+        made = base.__new__(kind)
+        BaseException.__dict__['args'].__set__(made, args)
     return Made(made, set_state)
+
+
+def _by_c(base: Any, kind: Any, args: tuple[Any, ...]) -> Any:
+    """The exception as C makes it; None where its arguments are not those that C wants."""
+    try:
+        made = base.__new__(kind, *args)
+        base.__init__(made, *args)
+    except (TypeError, ValueError):
+        return None
+    return made
 
 
 def set_state(target: BaseException, state: Any) -> BaseException:
@@ -70,6 +95,7 @@ def set_state(target: BaseException, state: Any) -> BaseException:
     own = BaseException.__dict__['__dict__'].__get__(target)
     for part in classes.states(state):
         for name, value in part.items():
+            name = standard.moved.ATTRIBUTES.get(name, name)
             kept: Any = next(
                 (trust.members(base)[name] for base in trust.bases(kind) if name in trust.members(base)), None
             )

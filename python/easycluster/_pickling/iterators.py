@@ -11,7 +11,7 @@ from .. import _errors
 from .._shared import objects
 from .made import Made
 
-# What they may be remade of. Anything else could be a way to have code of a class run, or a function called by whoever goes
+# What they may be remade of. Anything else could be a way to have code of a class run, or a function called by code that goes
 # through the iterator.
 _EMPTY: list[Any] = [[], (), '', b'', bytearray(), range(0), {}, set(), array.array('b')]
 _ITERATED: frozenset[type] = frozenset(

@@ -1,4 +1,4 @@
-"""The constructors of well-known values: each makes one anew of parts that it has checked, and of no more than it was given."""
+"""The constructors of well-known values: each builds a new one from parts that it has checked, and from nothing else."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import decimal
 import fractions
 import importlib
 import ipaddress
+import platform
+import re
 import types
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from . import classes, iterators, tables, trust
+from . import classes, iterators, standard, tables, trust
 from .keys import check_key
 from .made import UNFINISHED, Made, put_by, raw, taking
 
@@ -47,7 +49,7 @@ def _keys(items: Any) -> Any:
 def _pairs(items: Any) -> Any:
     for pair in items:
         if type(pair) not in _LISTS or len(pair) != 2:
-            raise TypeError('a part of it is no pair')
+            raise TypeError('a part of it is not a pair')
         check_key(pair[0])
     return items
 
@@ -57,11 +59,11 @@ def _fraction(*args: Any) -> fractions.Fraction:
         numerator, _, denominator = args[0].partition('/')
         parts = [numerator, denominator or '1']
         if any(len(part) > _MAX_DIGITS or not part.lstrip('-').isdecimal() for part in parts):
-            raise ValueError('a part of it is no number')
+            raise ValueError('a part of it is not a number')
         args = tuple(map(int, parts))
     numerator, denominator = args if len(args) == 2 else (*args, 1)
     if type(numerator) is not int or type(denominator) is not int or denominator < 1:
-        raise ValueError('a part of it is no number')
+        raise ValueError('a part of it is not a number')
     # As its parts are: reducing large ones takes more than proportional time, and the other side has done it.
     made = object.__new__(fractions.Fraction)
     made._numerator = numerator  # type: ignore[attr-defined]
@@ -71,6 +73,9 @@ def _fraction(*args: Any) -> fractions.Fraction:
 
 def _date(base: Any, sizes: tuple[int, ...]) -> Callable[..., Any]:
     def make(*args: Any) -> Any:
+        # Most have no zone, and there may be many.
+        if len(args) == 1 and type(args[0]) is bytes and len(args[0]) in sizes:
+            return base(args[0])
         content, *zone = classes.date_parts(args)
         if len(content) not in sizes:
             raise ValueError('its state has %d bytes' % len(content))
@@ -87,7 +92,7 @@ def _deque(*args: Any) -> Made:
     items = args[0] if args else ()
     most = args[1] if len(args) > 1 else None
     if type(items) not in _LISTS or type(most) not in (int, type(None)):
-        raise TypeError('its parts are no list and no number')
+        raise TypeError('its parts are not a list and a number')
     return Made(collections.deque(items, most), add=collections.deque.extend)
 
 
@@ -112,7 +117,7 @@ def _defaultdict(*args: Any) -> Made:
     if len(args) > 1 or not issubclass(
         type(factory), (type(None), type, types.FunctionType, types.BuiltinFunctionType)
     ):
-        raise TypeError('its factory is no class and no function')
+        raise TypeError('its factory is neither a class nor a function')
     return Made(collections.defaultdict(factory), put=put_by(dict.__setitem__))
 
 
@@ -149,7 +154,7 @@ def _uuid(*args: Any) -> Made:
         (parts,) = classes.states(state)
         number, safe = parts.get('int'), parts.get('is_safe', uuid.SafeUUID.unknown)
         if type(number) is not int or not 0 <= number < _UUID_NUMBER:
-            raise TypeError('its number is no number')
+            raise TypeError('its number is not a number')
         if type(safe) is not uuid.SafeUUID:
             safe = uuid.SafeUUID(safe) if type(safe) in (int, type(None)) else uuid.SafeUUID.unknown
         return uuid.UUID(int=number, is_safe=safe)
@@ -159,7 +164,7 @@ def _uuid(*args: Any) -> Made:
 
 def _zone(key: Any, *_: Any) -> Any:
     if type(key) is not str or len(key) > 255:
-        raise TypeError('its name is no text')
+        raise TypeError('its name is not text')
     # One for each name, because each takes memory and a file is read for it.
     return importlib.import_module('zoneinfo').ZoneInfo(key)
 
@@ -194,7 +199,7 @@ def structure(kind: Any) -> Callable[..., Any]:
 
 
 def plain_class(kind: Any) -> Callable[..., Any]:
-    """For classes in Python that only hold what their state says, and named tuples."""
+    """For classes in Python that only hold what their state says."""
     return lambda *args: classes.instance(kind, *args)
 
 
@@ -244,7 +249,7 @@ for _kind in ('IPv4Address', 'IPv4Interface', 'IPv4Network', 'IPv6Address', 'IPv
 def _path(kind: Any) -> Callable[..., Any]:
     def make(*parts: Any) -> Any:
         if any(type(part) is not str for part in parts):
-            raise TypeError('a part of it is no text')
+            raise TypeError('a part of it is not text')
         return kind(*parts)
 
     return make
@@ -252,22 +257,70 @@ def _path(kind: Any) -> Callable[..., Any]:
 
 # Made by `__new__`, with a state.
 _NEW: dict[tuple[str, str], Callable[..., Any]] = {('uuid', 'UUID'): _uuid, ('builtins', 'object'): lambda: object()}
-_STRUCTURES = frozenset(
-    ('stat_result', 'statvfs_result', 'terminal_size', 'times_result', 'struct_rusage', 'struct_time', 'struct_passwd')
-    + ('struct_group',)
-)
+
+
+def uname(*args: Any) -> Any:
+    """A platform.uname_result. From 3.9 on it finds out its last part by itself, when it is asked for it: where it is."""
+    kind: Any = platform.uname_result
+    if any(type(arg) is not str for arg in args) or not 5 <= len(args) <= 6:
+        raise TypeError('its parts are not six texts')
+    if 'processor' not in kind.__dict__:
+        return tuple.__new__(kind, args)
+    made = tuple.__new__(kind, args[:5])
+    if len(args) == 6:
+        made.__dict__['processor'] = args[5]
+    return made
+
+
+def _fields(kind: Any) -> tuple[str, ...]:
+    return next((base.__dict__['_fields'] for base in kind.__mro__ if '_fields' in base.__dict__), ())
 
 
 def uses(module: str, name: str, kind: Any) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
     """How a value of a known name is called, and how it is made by `__new__`; None where no pickle of a value does so."""
     call = CALLS.get((module, name))
     new = _NEW.get((module, name))
-    if module.startswith('pathlib'):
+    if module == 'pathlib':
         return _path(kind), None
-    if name in _STRUCTURES or name == 'uname_result' and module in ('os', 'posix'):
-        return structure(kind), None
     if call is None and new is None and isinstance(kind, type) and (module, name) in tables.PLAIN_CLASSES:
         new = plain_class(kind)
-        if issubclass(kind, tuple):
-            call = new
     return call, new
+
+
+def _settle(target: Any, state: Any) -> Any:
+    # What other versions keep beside the items may have no place here.
+    return classes.set_state(target, state) if hasattr(target, '__dict__') else target
+
+
+def result_tuple(kind: Any) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
+    """The same for the result tuples of the library: structures of C, and named tuples."""
+    if standard.is_structure(kind):
+        return structure(kind), None
+    if kind is platform.uname_result:
+        return uname, uname
+
+    def make(*args: Any) -> Any:
+        fields = _fields(kind)
+        defaults = getattr(kind, '_field_defaults', {})
+        if fields and not len(fields) - len(defaults) <= len(args) <= len(fields):
+            # A version with others, whose names are not known here.
+            return args
+        return Made(classes.instance(kind, *args).value, _settle)
+
+    return make, make
+
+
+_MAX_PATTERN = 65536
+_FLAGS = int(re.ASCII | re.IGNORECASE | re.LOCALE | re.UNICODE | re.MULTILINE | re.DOTALL | re.VERBOSE)
+
+
+def _pattern(source: Any, flags: Any = 0) -> Any:
+    """A compiled regular expression; it is compiled here, and prints nothing."""
+    if type(source) not in (str, bytes) or not (type(flags) is int or type(flags) is re.RegexFlag):
+        raise TypeError('it is made of other things than text and flags')
+    if len(source) > _MAX_PATTERN:
+        raise ValueError('it is longer than %d characters' % _MAX_PATTERN)
+    return re.compile(source, int(flags) & _FLAGS)
+
+
+CALLS['re', '_compile'] = _pattern

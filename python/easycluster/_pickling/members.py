@@ -11,11 +11,16 @@ from .keys import check_key
 
 
 def member(kind: Any, name: Any) -> Any:
-    """A member of an enumeration, for which some releases of Python 3.11 ask by getattr()."""
-    if issubclass(type(kind), enum.EnumMeta) and type(name) is str and name in kind.__members__:
-        return kind.__members__[name]
+    """A member of an enumeration, for which some releases of Python 3.11 ask by getattr(); None if it is none."""
+    if issubclass(type(kind), enum.EnumMeta) and type(name) is str:
+        return kind.__members__.get(name)
+    return None
+
+
+def no_member(kind: Any, name: Any) -> _errors.Refused:
+    """The exception for an attribute that is not given."""
     asked = _native.printable(name) if type(name) is str else type(name).__name__
-    raise _errors.Refused(
+    return _errors.Refused(
         'a server asked for the attribute %.100s of a %s' % (asked, type(kind).__name__), 'builtins.getattr'
     )
 

@@ -6,12 +6,12 @@ import collections
 import enum
 import sys
 from collections.abc import Callable, Iterable
-from types import FunctionType, ModuleType
+from types import ClassMethodDescriptorType, FunctionType, ModuleType
 from typing import Any, Union
 
 from .. import _errors, _native
 from .._shared import objects
-from . import arrays, classes, exceptions, makers, members, tables, trust
+from . import arrays, classes, exceptions, makers, members, standard, tables, trust
 from .made import Name
 
 Allowed = Union[str, type, ModuleType, Callable[..., Any]]
@@ -71,33 +71,66 @@ class Policy:
         return found
 
     def _find(self, module: str, name: str) -> Name:
-        module = tables.RENAMED_MODULES.get(module, module)
-        module, name = tables.RENAMED_NAMES.get((module, name), (module, name))
         full = '%s.%s' % (module, name)
-        if (module, name) in self._names or module in self._modules:
+        if (module, name) in self._names or self._allows(module):
             return _standard(full, self._allowed(module, name))
+        for place in [(module, name), *standard.moved.others(module, name)]:
+            known = self._known(*place)
+            if known is not None:
+                return known
+            found = standard.at(*place)
+            if found is not None:
+                return _by_rule(full, found)
+        if module in self.definitions:
+            return self._defined(module, name)
+        if module.split('.', 1)[0] == 'numpy':
+            return self._numpy(module, name)
+        if module == 'easycluster' or module.startswith('easycluster.'):
+            shared = self._own(name)
+            if shared is not None:
+                return _exception(full, shared)
+        raise self.refusal(module, name)
+
+    def _allows(self, module: str) -> bool:
+        """Whether a module, or a package that it is in, is allowed."""
+        parts = module.split('.')
+        return any('.'.join(parts[:length]) in self._modules for length in range(1, len(parts) + 1))
+
+    def _known(self, module: str, name: str) -> Name | None:
+        """What the tables know by a name."""
+        full = '%s.%s' % (module, name)
         if name in tables.VALUES.get(module, ()):
             value = _look_up(module, name)
             return Name(full, lambda: value, *makers.uses(module, name, value))
         if (module, name) in makers.CALLS:
             return Name(full, call=makers.CALLS[module, name])
         if (module, name) == ('builtins', 'getattr'):
-            return Name(full, call=members.member)
+            return Name(full, call=self._attribute)
         if (module, name) == ('_operator', 'or_'):
             return Name(full, call=members.either)
-        if module in self.definitions:
-            return self._defined(module, name)
-        if module.split('.', 1)[0] == 'numpy':
-            return self._numpy(module, name)
-        if module in tables.EXCEPTION_MODULES and '.' not in name:
-            found = self._exception(module, name)
-            if found is not None:
-                return _exception(full, found)
-        if module == 'easycluster' or module.startswith('easycluster.'):
-            shared = self._own(name)
-            if shared is not None:
-                return _exception(full, shared)
-        raise self.refusal(module, name)
+        return None
+
+    def _attribute(self, kind: Any, name: Any) -> Any:
+        """What getattr() gives: a member of an enumeration, or a method of a class that makes its instances (3.11 and newer name
+        those so)."""
+        found = members.member(kind, name)
+        if found is not None:
+            return found
+        if issubclass(type(kind), type) and type(name) is str and not name.startswith('__'):
+            module, path = kind.__module__, '%s.%s' % (kind.__qualname__, name)
+            full = '%s.%s' % (module, path)
+            if (module, path) in makers.CALLS:
+                return Name(full, call=makers.CALLS[module, path])
+            listed = (module, kind.__qualname__) in self._names or self._allows(module)
+            if listed or trust.takes_untrusted_state(kind):
+                for base in trust.bases(kind):
+                    own = trust.members(base).get(name)
+                    if own is not None:
+                        # Its methods for instances would be given what the server chooses in place of one.
+                        if isinstance(own, (classmethod, staticmethod, ClassMethodDescriptorType)):
+                            return Name(full, call=classes.standard_call(getattr(kind, name)))
+                        break
+        raise members.no_member(kind, name)
 
     def _allowed(self, module: str, name: str) -> Any:
         value = _look_up(module, name.split('.', 1)[0])
@@ -108,22 +141,15 @@ class Policy:
             value = getattr(value, part)
         if (module, name) not in self._names:
             home = getattr(value, '__module__', None) or module
-            if isinstance(value, ModuleType) or (home != module and not _is_within(home, module)):
+            if isinstance(value, ModuleType) or not (
+                home == module or _is_within(home, module) or isinstance(home, str) and self._allows(home)
+            ):
                 raise self.refusal(module, name)
         return value
 
     def _own(self, name: str) -> type[Exception] | None:
         value = getattr(objects, name, None)
         if isinstance(value, type) and issubclass(value, Exception):
-            return value
-        return None
-
-    def _exception(self, module: str, name: str) -> type[BaseException] | None:
-        try:
-            value = _look_up(module, name)
-        except (ImportError, AttributeError):
-            return None
-        if isinstance(value, type) and issubclass(value, BaseException):
             return value
         return None
 
@@ -219,11 +245,22 @@ def _exception(full: str, kind: Any) -> Name:
     return Name(full, lambda: kind, make, make)
 
 
+def _by_rule(full: str, value: Any) -> Name:
+    """An exception, an enumeration or a member of one, or a result tuple of the library."""
+    if isinstance(value, enum.Enum):
+        return Name(full, lambda: value)
+    if issubclass(value, BaseException):
+        return _exception(full, value)
+    if issubclass(value, enum.Enum):
+        return Name(full, lambda: value, lambda *args: members.by_value(value, *args))
+    return Name(full, lambda: value, *makers.result_tuple(value))
+
+
 class _Nothing(Policy):
     """Allows no names but those by which protocol 2 writes bytes."""
 
     def _find(self, module: str, name: str) -> Name:
-        module = tables.RENAMED_MODULES.get(module, module)
+        module = 'builtins' if module == '__builtin__' else module
         if (module, name) in (('_codecs', 'encode'), ('builtins', 'bytearray'), ('builtins', 'bytes')):
             return Name(name, call=makers.CALLS[module, name])
         full = _native.printable('%s.%s' % (module, name))

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from .. import _errors, _native, _process
 from .._shared import load, objects
+from . import named_tuples
 from .policy import Policy
 from .unpickler import unpickle_scanned
 
@@ -62,7 +63,7 @@ class ClosedConnection:
 CLOSED = ClosedConnection()
 
 
-# What a proxy class never asks the server for, whatever that says: what is looked up while nobody waits for an answer, such as when
+# What a proxy class never asks the server for, whatever that says: what is looked up while no call waits for an answer, such as when
 # an object is dropped or its class is asked, and what a proxy itself consists of.
 NEVER_REMOTE = (
     load('exports').NOT_EXPORTED
@@ -75,6 +76,13 @@ NEVER_REMOTE = (
         ).split()
     )
 )  # fmt: skip
+
+
+def _named_tuple(name: str, fields: tuple[Any, ...], items: tuple[Any, ...]) -> Any:
+    try:
+        return named_tuples.named_tuple(name, fields, items)
+    except (TypeError, ValueError) as error:
+        raise _errors.Refused('the server sent a tuple with names that cannot be made: %s' % error) from None
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -120,6 +128,8 @@ class References:
         """As load(), with the reference to the proxy, and not counted as received yet."""
         if type(pid) is tuple and list(map(type, pid)) == [str, str] and pid[0] == 'b':
             return pid[1].encode('latin-1', 'replace'), None
+        if type(pid) is tuple and list(map(type, pid)) == [str, str, tuple, tuple] and pid[0] == 't':
+            return _named_tuple(*pid[1:]), None
         if not (type(pid) is tuple and list(map(type, pid)) == [str, int, int] and pid[0] == 'r'):
             raise _errors.Refused('the server sent a reference that is none')
         _, oid, class_id = pid
@@ -190,7 +200,7 @@ class References:
                 found = None
         if not (isinstance(found, type) and issubclass(found, RemoteProxy)):
             raise _errors.Refused(
-                'the server names %s as the proxy class of an object, but that is no proxy class here'
+                'the server names %s as the proxy class of an object, but that is not a proxy class here'
                 % _native.printable(name)
             )
         return found
@@ -226,17 +236,24 @@ class References:
 class Receipts:
     """The references in one answer. Each is received once, however often reading the answer starts again."""
 
-    __slots__ = ('_references', '_found', '_counted', '_next')
+    __slots__ = ('_references', '_found', '_counted', '_next', 'failures')
 
     def __init__(self, references: References) -> None:
         self._references = references
         self._found: list[tuple[Any, _Ref | None]] = []
         self._counted: list[None] = []
         self._next = 0
+        # How often reading it has failed for want of room here.
+        self.failures = 0
 
-    def restart(self) -> None:
-        """The answer is read again from its beginning."""
-        self._next = 0
+    @property
+    def place(self) -> int:
+        """How many references have been read."""
+        return self._next
+
+    def restart(self, place: int = 0) -> None:
+        """The answer is read again, from its beginning or from a place in it."""
+        self._next = place
 
     def load(self, pid: Any) -> Any:
         """As References.load(), for the reference that is next in the answer."""
@@ -260,6 +277,10 @@ class ReferencePickler(pickle.Pickler):
         super().__init__(file, **options)
         self._client = client
         self.oids: list[int] = []
+
+    def reducer_override(self, value: Any) -> Any:
+        """Tuples of classes that cannot be named; all else in its own way."""
+        return named_tuples.by_its_names(value) if named_tuples.is_unnamed(value) else NotImplemented
 
     def persistent_id(self, value: Any) -> tuple[str, int] | None:
         """Proxies by number (ME-7); all else as it is."""

@@ -2,67 +2,6 @@
 
 from __future__ import annotations
 
-EXCEPTION_MODULES = (
-    'builtins',
-    'asyncio.exceptions',
-    'binascii',
-    'concurrent.futures._base',
-    'configparser',
-    'copy',
-    'csv',
-    '_csv',
-    'decimal',
-    'email.errors',
-    'ftplib',
-    'getopt',
-    'gzip',
-    'http.client',
-    'imaplib',
-    'json.decoder',
-    'lzma',
-    '_lzma',
-    'multiprocessing',
-    'multiprocessing.context',
-    'netrc',
-    'os',
-    'pickle',
-    '_pickle',
-    'poplib',
-    'queue',
-    '_queue',
-    're',
-    're._constants',
-    'select',
-    'shutil',
-    'smtplib',
-    'socket',
-    'sqlite3',
-    'ssl',
-    'struct',
-    'subprocess',
-    'tarfile',
-    'tokenize',
-    'unittest.case',
-    'urllib.error',
-    'uuid',
-    'xml.dom',
-    'xml.etree.ElementTree',
-    'xml.parsers.expat',
-    'xml.sax._exceptions',
-    'zipfile',
-    'zlib',
-    'sre_constants',
-    'termios',
-    'curses',
-    '_curses',
-    'resource',
-    'mailbox',
-    'nntplib',
-    'locale',
-    'json',
-    'signal',
-)
-
 # By module: names of value types and the functions that remake them, found and called freely. None of them runs anything that
 # the pickle brings along, opens anything, or hands out what it was not given.
 VALUES = {
@@ -100,65 +39,26 @@ VALUES = {
     'decimal': {'Decimal'},
     'fractions': {'Fraction'},
     'ipaddress': {'IPv4Address', 'IPv4Interface', 'IPv4Network', 'IPv6Address', 'IPv6Interface', 'IPv6Network'},
-    'os': {'stat_result', 'statvfs_result', 'terminal_size', 'times_result', 'uname_result'},
     'pathlib': {'Path', 'PosixPath', 'PurePath', 'PurePosixPath', 'PureWindowsPath', 'WindowsPath'},
-    'pathlib._local': {'Path', 'PosixPath', 'PurePath', 'PurePosixPath', 'PureWindowsPath', 'WindowsPath'},
-    'platform': {'uname_result'},
-    'posix': {'stat_result', 'statvfs_result', 'terminal_size', 'times_result', 'uname_result'},
-    'resource': {'struct_rusage'},
-    'sys': {'version_info'},
-    'time': {'struct_time'},
     'types': {'SimpleNamespace'},
     'uuid': {'SafeUUID', 'UUID'},
-    'shutil': {'_ntuple_diskusage'},
     'subprocess': {'CompletedProcess'},
-    'urllib.parse': {'DefragResult', 'ParseResult', 'SplitResult'},
-    'pwd': {'struct_passwd'},
-    'grp': {'struct_group'},
-}
-
-# What older Pythons call them.
-RENAMED_MODULES = {
-    '__builtin__': 'builtins',
-    'exceptions': 'builtins',
-    'copy_reg': 'copyreg',
-    'Queue': 'queue',
-    'ConfigParser': 'configparser',
-    'urllib2': 'urllib.error',
-    'httplib': 'http.client',
-    'UserDict': 'collections',
-    'UserList': 'collections',
-    'UserString': 'collections',
-    'posix': 'posix',
-    'nt': 'os',
-    '_collections': 'collections',
-    '_decimal': 'decimal',
-}
-RENAMED_NAMES = {
-    ('builtins', 'unicode'): ('builtins', 'str'),
-    ('builtins', 'long'): ('builtins', 'int'),
-    ('builtins', 'xrange'): ('builtins', 'range'),
-    ('builtins', 'StandardError'): ('builtins', 'Exception'),
+    'zoneinfo': {'ZoneInfo'},
 }
 
 NUMPY_VALUES = {'numpy': {'ndarray'}, 'numpy.ma.core': {'MaskedArray'}, 'numpy.ma': {'MaskedArray'}}
 
-# Classes in Python that only hold what their state says, and named tuples.
+# Classes in Python that only hold what their state says.
 PLAIN_CLASSES = frozenset((
     ('collections', 'ChainMap'),
     ('collections', 'UserDict'),
     ('collections', 'UserList'),
     ('collections', 'UserString'),
-    ('platform', 'uname_result'),
-    ('shutil', '_ntuple_diskusage'),
     ('subprocess', 'CompletedProcess'),
-    ('urllib.parse', 'DefragResult'),
-    ('urllib.parse', 'ParseResult'),
-    ('urllib.parse', 'SplitResult'),
 ))  # fmt: skip
 
 # Whose classes are not this program's own: what they define runs nothing that a pickle brings along.
-OWN_MODULES = frozenset(VALUES) | frozenset(EXCEPTION_MODULES) | frozenset((
+OWN_MODULES = frozenset(VALUES) | frozenset((
     'abc',
     '_collections_abc',
     'collections.abc',

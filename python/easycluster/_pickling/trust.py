@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _errors, _native
-from . import tables
+from . import standard, tables
 
 OPT_IN = '__easycluster_untrusted_state__'
 OPT_IN_HINT = (
@@ -45,12 +45,12 @@ def refusal(kind: type, why: str) -> _errors.Refused:
 
 
 def is_foreign(base: type) -> bool:
-    """Whether a class is neither one of C nor known by the tables: one that this program or a library of it defines."""
-    return base.__module__ not in tables.OWN_MODULES
+    """Whether a class is neither known by the tables nor found by rule: one that this program or a library of it defines."""
+    return base.__module__ not in tables.OWN_MODULES and not standard.is_one(base)
 
 
 def first_known(kind: type) -> type:
-    """The first base that is no foreign class."""
+    """The first base that is not a foreign class."""
     for base in bases(kind):
         if not is_foreign(base):
             return base

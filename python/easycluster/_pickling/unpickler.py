@@ -2,7 +2,7 @@
 
 Three things keep it so. The extension reads each pickle first and refuses what takes too much, or does what no pickle of a value
 does. Its decoder makes plain data itself, and changes nothing but what the pickle has made. And each name stands for a constructor
-of ours (`policy`), which makes a value anew of parts that it has checked.
+of ours (`policy`), which builds a new value from parts that it has checked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _errors, _native
+from . import refusals
 from .policy import Policy
 
 # Turns a persistent id into a proxy.
@@ -40,7 +41,13 @@ def unpickle(
 ) -> Any:
     """The value of a pickle. `uses` is what the extension's scan found, None for a trusted server."""
     if uses is not None:
-        return _native.decode_pickle(pickled, buffers, policy.find, references, python2)
+        try:
+            return _native.decode_pickle(pickled, buffers, policy.find, references, python2)
+        except _errors.Refused as error:
+            told = refusals.all_of(error, pickled, policy)
+            if told is error:
+                raise
+            raise told from None
     options: dict[str, Any] = {'encoding': 'utf-8', 'errors': 'surrogateescape' if python2 else 'strict'}
     if buffers:
         options['buffers'] = buffers

@@ -1,4 +1,4 @@
-"""What a function of this program uses by global names, as import statements for the server."""
+"""What a function of this program uses by global names, as statements for the server: imports, and plain constants."""
 
 from __future__ import annotations
 
@@ -48,6 +48,28 @@ def _names_by_from(func: FunctionType) -> dict[str, str]:
     return found
 
 
+_SCALARS = (type(None), bool, int, float, complex, str, bytes)
+# Larger data would better be an argument.
+_LONGEST = 65536
+
+
+def is_plain(value: Any) -> bool:
+    """Whether the repr of a constant, as every Python reads it, is the constant, and is not too long to be sent with each function."""
+    return _has_plain_repr(value) and len(repr(value)) <= _LONGEST
+
+
+def _has_plain_repr(value: Any, depth: int = 8) -> bool:
+    kind = type(value)
+    if kind in (float, complex):
+        # Neither inf nor nan is a literal.
+        return bool(value - value == 0)
+    if kind in _SCALARS:
+        return True
+    if depth and kind is dict:
+        return all(_has_plain_repr(each, depth - 1) for pair in value.items() for each in pair)
+    return bool(depth) and kind in (tuple, list) and all(_has_plain_repr(each, depth - 1) for each in value)
+
+
 def _is_ours(value: Any) -> bool:
     # Definitions are on the server already.
     home = getattr(value, '__module__', None)
@@ -55,13 +77,15 @@ def _is_ours(value: Any) -> bool:
 
 
 def imports_of(func: FunctionType, names: Iterable[str]) -> list[str]:
-    """Import statements for the modules, and what the file imports out of modules, that the function uses by global names."""
+    """Statements for what the function uses by global names: modules, what the file imports out of modules, and plain constants."""
     imports = []
     by_from = _names_by_from(func)
     for name in sorted(names):
         value = func.__globals__.get(name)
         if value is not None and name in by_from and not _is_ours(value):
             imports.append(by_from[name])
+        elif name in func.__globals__ and is_plain(value):
+            imports.append('%s = %r' % (name, value))
         elif isinstance(value, ModuleType):
             imports.append('import %s' % name if value.__name__ == name else _import_as(value.__name__, name))
         elif (

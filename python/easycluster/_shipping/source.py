@@ -70,7 +70,7 @@ def _read(func: FunctionType, code: CodeType) -> Shipped:
     if isinstance(node, ast.AsyncFunctionDef):
         raise TypeError('%s is a coroutine function; the server has no event loop to run it in' % func.__qualname__)
     # Decorators stay here; they belong to this program. What is indented stays so, below a line of its own: what stands at the
-    # margin within a function, such as the rest of a string or of a call, is no indentation and must not be moved.
+    # margin within a function, such as the rest of a string or of a call, is not indentation and must not be moved.
     own = ''.join(lines[node.lineno - 1 : node.end_lineno]).rstrip('\r\n') + '\n'
     above = 'if 1:\n' if node.col_offset else ''
     body = without_annotations(above + own)

@@ -1,8 +1,11 @@
 //! The subcommands, a file or a folder each.
 
+pub(crate) mod completions;
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod demo;
+pub(crate) mod exec;
+pub(crate) mod hosts;
 pub(crate) mod keygen;
 pub(crate) mod ping;
 pub(crate) mod run;

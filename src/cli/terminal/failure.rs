@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::cli::terminal::ci::defused_here;
 use crate::error::printable;
 use crate::{Error, Fault};
 
@@ -52,14 +53,6 @@ impl Failure {
         self
     }
 
-    /// The same, which is about this line of a file.
-    pub(crate) fn at(mut self, place: Option<&str>) -> Self {
-        if let Some(place) = place {
-            self.message = format!("{place}: {}", self.message);
-        }
-        self
-    }
-
     /// Prints it to stderr and gives the exit code.
     pub(crate) fn report(self) -> i32 {
         print_error(&self.message, self.hint.as_deref());
@@ -104,9 +97,9 @@ pub(crate) fn unwritten(error: &std::io::Error) -> i32 {
 pub(crate) fn print_error(message: &str, hint: Option<&str>) {
     let red = anstyle::AnsiColor::Red.on_default().bold();
     let blue = anstyle::AnsiColor::Blue.on_default().bold();
-    let mut text = format!("{red}error:{red:#} {}\n", printable(message));
+    let mut text = format!("{red}error:{red:#} {}\n", under(message));
     if let Some(hint) = hint {
-        text.push_str(&format!(" {blue}hint:{blue:#} {}\n", printable(hint)));
+        text.push_str(&format!(" {blue}hint:{blue:#} {}\n", under(hint)));
     }
     // If stderr cannot be written, the error cannot be shown.
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
@@ -115,6 +108,12 @@ pub(crate) fn print_error(message: &str, hint: Option<&str>) {
 /// Prints one warning to stderr.
 pub(crate) fn print_warning(message: &str) {
     let yellow = anstyle::AnsiColor::Yellow.on_default().bold();
-    let text = format!("{yellow}warning:{yellow:#} {}\n", printable(message));
+    let text = format!("{yellow}warning:{yellow:#} {}\n", under(message));
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// A message that may have several lines, some of them a server's: those after the first are indented, so that none can pass for
+/// a message of its own.
+fn under(message: &str) -> String {
+    defused_here(printable(message.trim_end())).replace('\n', "\n       ")
 }

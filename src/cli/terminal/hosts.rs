@@ -1,22 +1,54 @@
-//! Which hosts a command is about: the specs of the command line and of files, and the names they are shown by.
+//! Which hosts a command is about: specs, ranges, lists and inventories; and the names they are shown by.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::cli::terminal::failure::Failure;
+use crate::Plain;
+use crate::cli::terminal::failure::{Failure, print_warning};
+use crate::cli::terminal::ssh_options::SshOptions;
+use crate::cli::terminal::steps::BecomeOptions;
+use crate::inventory::{Inventory, InventoryError, InventoryHost};
 use crate::keys::{Key, read_key_file};
 use crate::spec::{ConnectionSpec, ParseOptions};
+use crate::transport::{Prompter, Question};
+
+/// The hosts, where the command line names none.
+const HOSTS: &str = "EASYCLUSTER_HOSTS";
+/// The inventory, where the command line names none.
+const INVENTORY: &str = "EASYCLUSTER_INVENTORY";
 
 /// The arguments by which every command names its hosts.
 #[derive(clap::Args)]
 pub(crate) struct HostOptions {
-    /// The hosts, each as [user@]host[:port][:option=value]...
-    #[arg(value_name = "SPEC")]
+    /// The hosts: [user@]host[:port], web[01-20], web1,web2; with -I patterns of it
+    ///
+    /// A host is a connection spec, [user@]host[:port][:option=value]... Ranges are in brackets: web[01-32,40], web[1-10/3],
+    /// web[a:f]. Commas separate hosts. @GROUP is a group of the file that -f names.
+    ///
+    /// With an inventory these are patterns of it, as Ansible has them: web:&prod:!web03, web*, ~regex, group[0:3], @group, all.
+    /// Where no host is given, EASYCLUSTER_HOSTS has them, separated by spaces.
+    #[arg(value_name = "HOST")]
     pub(crate) specs: Vec<String>,
-    /// Take hosts from this file too, `-` being stdin: one spec per line, `#` begins a comment
+    /// Take hosts from this file too; `-` is stdin
+    ///
+    /// A line has one or more hosts as on the command line. `[GROUP]` begins a group, `@GROUP` means those of another, `#` begins a
+    /// comment.
     #[arg(short = 'f', long = "hosts", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Choose hosts from this inventory of Ansible
+    ///
+    /// INI, YAML, JSON, a program that prints JSON for --list, a folder of those, `-` for stdin, or names with a comma behind. Where
+    /// it is not given, and -f is not either, EASYCLUSTER_INVENTORY names it.
+    #[arg(short = 'I', long, value_name = "FILE", conflicts_with = "files")]
+    pub(crate) inventory: Vec<PathBuf>,
+    /// Leave out the hosts that this pattern matches
+    #[arg(short = 'x', long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ssh: SshOptions,
     /// The key file of hosts that run the standalone server and name no key
     #[arg(short = 'k', long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
@@ -26,6 +58,8 @@ pub(crate) struct HostOptions {
     /// Give up connecting to a host after this long
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) connect_timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) become_options: BecomeOptions,
 }
 
 /// One host of a command.
@@ -34,32 +68,134 @@ pub(crate) struct Target {
     pub(crate) spec: ConnectionSpec,
     /// What output calls it; different for each target of a command.
     pub(crate) label: String,
+    /// What the inventory says of it.
+    pub(crate) host: InventoryHost,
+}
+
+impl Target {
+    /// Who answers the questions of its connection: the inventory once, where it has the password; then whoever else is there.
+    pub(crate) fn prompter(&self, other: Option<Prompter>) -> Option<Prompter> {
+        let Ok(Some(password)) = self.host.password() else {
+            return other;
+        };
+        let given = AtomicBool::new(false);
+        Some(Arc::new(move |question: &Question| {
+            let asks = !question.echo && question.text.to_lowercase().contains("password");
+            if asks && !given.swap(true, Ordering::Relaxed) {
+                return Some(password.clone());
+            }
+            other.as_ref().and_then(|other| other(question))
+        }))
+    }
+
+    /// The variables of the inventory, without those that are passwords.
+    pub(crate) fn variables(&self) -> BTreeMap<&str, &Plain> {
+        let mut found = self.host.variables();
+        found.retain(|name, _| !name.contains("pass"));
+        found
+    }
+}
+
+impl From<InventoryError> for Failure {
+    fn from(error: InventoryError) -> Self {
+        let failure = Failure::usage(error.to_string());
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
 }
 
 impl HostOptions {
-    /// All hosts, `specs` (which may be fewer than were given) first and then those of the files, in order.
+    /// All hosts, `specs` (which may be fewer than were given) first and then those of the files, in order; or those that
+    /// `specs` choose from the inventory.
     ///
     /// # Errors
     ///
-    /// Where there is no host, a spec is wrong, or a file cannot be read.
+    /// Where there is no host, a spec or a pattern is wrong, or a file cannot be read.
     pub(crate) fn targets(&self, specs: &[String]) -> Result<Vec<Target>, Failure> {
+        self.ssh.check()?;
         let default_key = self.default_key()?;
-        let mut parsed = Vec::new();
-        for Named { text, place } in collect(specs, &self.files)? {
-            let spec = self.parse(&text, default_key.as_ref());
-            parsed.push(spec.map_err(|failure| failure.at(place.as_deref()))?);
+        let options = ParseOptions {
+            default_key,
+            ssh_without_key: true,
+            ..ParseOptions::default()
+        };
+        let mut targets = Vec::new();
+        let hosts = self.hosts(specs)?;
+        if hosts.iter().any(InventoryHost::has_password) {
+            print_warning("the inventory has passwords in clear; a key or an agent is safer");
         }
-        let mut labels: Vec<String> = parsed.iter().map(ConnectionSpec::label).collect();
-        number_duplicates(&mut labels);
-        Ok(parsed
-            .into_iter()
-            .zip(labels)
-            .map(|(mut spec, label)| {
-                // Errors call it by the same name as output does.
-                spec.name = Some(label.clone());
-                Target { spec, label }
-            })
-            .collect())
+        for host in hosts {
+            let mut spec = host.spec_with(&options)?;
+            // As the user calls it, without the defaults of all hosts.
+            let label = spec.label();
+            self.ssh.apply(&mut spec);
+            spec.timeout = spec.timeout.or(self.connect_timeout);
+            targets.push(Target { spec, label, host });
+        }
+        number_duplicates(&mut targets);
+        // What all hosts are to become is no part of what they are called.
+        let specs = targets.iter_mut().map(|target| &mut target.spec);
+        self.become_options.apply(specs)?;
+        for target in &mut targets {
+            // Errors call it by the same name as output does.
+            target.spec.name = Some(target.label.clone());
+        }
+        Ok(targets)
+    }
+
+    /// Whether the hosts are read from stdin, which then holds nothing else.
+    pub(crate) fn read_stdin(&self) -> bool {
+        let mut files = self.files.iter().chain(&self.inventory);
+        files.any(|file| file == Path::new("-"))
+    }
+
+    fn hosts(&self, specs: &[String]) -> Result<Vec<InventoryHost>, Failure> {
+        let mut words = specs.to_vec();
+        if words.is_empty() && self.files.is_empty() {
+            let hosts = std::env::var(HOSTS).unwrap_or_default();
+            words = hosts.split_whitespace().map(str::to_owned).collect();
+        }
+        let excluded: Vec<&str> = self.exclude.iter().map(String::as_str).collect();
+        let from_environment = std::env::var_os(INVENTORY).filter(|path| !path.is_empty());
+        let from_environment = from_environment
+            .filter(|_| self.inventory.is_empty() && self.files.is_empty())
+            .map(PathBuf::from);
+        if self.inventory.is_empty() && from_environment.is_none() {
+            return self.listed(&words, &excluded);
+        }
+        let chosen = match &from_environment {
+            Some(path) => choose(std::slice::from_ref(path), &words, &excluded),
+            None => choose(&self.inventory, &words, &excluded),
+        };
+        chosen.map_err(|mut failure| {
+            if let Some(path) = &from_environment {
+                failure.message += &format!(" (the inventory is {INVENTORY}, {})", path.display());
+            }
+            failure
+        })
+    }
+
+    /// The hosts of specs and of files of specs.
+    fn listed(&self, words: &[String], excluded: &[&str]) -> Result<Vec<InventoryHost>, Failure> {
+        let files = self.files.iter().map(|path| read_hosts_file(path));
+        let lists = files.collect::<Result<Vec<_>, Failure>>()?;
+        let (hosts, warnings) = Inventory::of_command_line(words, &lists, excluded)?;
+        for warning in warnings {
+            print_warning(&warning);
+        }
+        if hosts.is_empty() {
+            return Err(if words.is_empty() && self.files.is_empty() {
+                Failure::usage("no host is given").with_hint(
+                    "give one or more as [user@]host[:port], a file of them with -f, or an inventory with -I",
+                )
+            } else {
+                Failure::usage("no host is left")
+                    .with_hint("the files are empty, or -x leaves all out")
+            });
+        }
+        Ok(hosts)
     }
 
     fn default_key(&self) -> Result<Option<Key>, Failure> {
@@ -72,38 +208,39 @@ impl HostOptions {
         };
         let loaded = read_key_file(path).map_err(|error| Failure::usage(error.to_string()))?;
         for warning in &loaded.warnings {
-            crate::cli::terminal::failure::print_warning(&warning.to_string());
+            print_warning(&warning.to_string());
         }
         Ok(Some(loaded.key))
     }
+}
 
-    fn parse(&self, text: &str, default_key: Option<&Key>) -> Result<ConnectionSpec, Failure> {
-        let options = ParseOptions {
-            default_key: default_key.cloned(),
-            ssh_without_key: true,
-            ..ParseOptions::default()
-        };
-        let mut spec = ConnectionSpec::parse_with(text, &options).map_err(crate::Error::from)?;
-        spec.timeout = spec.timeout.or(self.connect_timeout);
-        Ok(spec)
+/// The hosts of inventories that patterns choose.
+fn choose(
+    paths: &[PathBuf],
+    words: &[String],
+    excluded: &[&str],
+) -> Result<Vec<InventoryHost>, Failure> {
+    let mut inventory = Inventory::default();
+    for path in paths {
+        inventory.add(path)?;
     }
+    for warning in inventory.warnings() {
+        print_warning(warning);
+    }
+    let patterns: Vec<&str> = words.iter().map(String::as_str).collect();
+    let hosts = inventory.select_without(&patterns, excluded)?;
+    if hosts.is_empty() {
+        return Err(Failure::usage("no host is left").with_hint("-x leaves all out"));
+    }
+    Ok(hosts)
 }
 
-/// A spec as the user wrote it.
-#[derive(Debug)]
-struct Named {
-    text: String,
-    /// The file and the line, where it is from a file.
-    place: Option<String>,
-}
-
-/// The specs of a hosts file, or of stdin for `-`: one per line; empty lines are ignored, and so is what follows a `#`
-/// at the beginning of a line or after white space.
+/// The name of a hosts file and its text; `-` is stdin.
 ///
 /// # Errors
 ///
 /// Where the file cannot be read.
-fn read_hosts_file(path: &Path) -> Result<Vec<Named>, Failure> {
+fn read_hosts_file(path: &Path) -> Result<(String, String), Failure> {
     let (name, text) = if path == Path::new("-") {
         (
             "stdin".to_owned(),
@@ -116,58 +253,17 @@ fn read_hosts_file(path: &Path) -> Result<Vec<Named>, Failure> {
         Failure::usage(format!("cannot read the hosts file {name}: {error}"))
             .with_hint("-f takes a text file with one connection spec per line")
     })?;
-    Ok(text
-        .lines()
-        .zip(1..)
-        .map(|(line, number)| (without_comment(line).trim(), number))
-        .filter(|(line, _)| !line.is_empty())
-        .map(|(line, number)| Named {
-            text: line.to_owned(),
-            place: Some(format!("{name}, line {number}")),
-        })
-        .collect())
-}
-
-fn without_comment(line: &str) -> &str {
-    let begins = |(place, _): &(usize, &str)| {
-        line[..*place]
-            .chars()
-            .next_back()
-            .is_none_or(char::is_whitespace)
-    };
-    match line.match_indices('#').find(begins) {
-        Some((place, _)) => &line[..place],
-        None => line,
-    }
-}
-
-/// Specs of the command line first, then those of the files, in order.
-fn collect(specs: &[String], files: &[PathBuf]) -> Result<Vec<Named>, Failure> {
-    let mut all: Vec<Named> = specs
-        .iter()
-        .map(|text| Named {
-            text: text.clone(),
-            place: None,
-        })
-        .collect();
-    for file in files {
-        all.extend(read_hosts_file(file)?);
-    }
-    if all.is_empty() {
-        return Err(Failure::usage("no host is given")
-            .with_hint("give one or more as [user@]host[:port], or give a file of them with -f"));
-    }
-    Ok(all)
+    Ok((name, text))
 }
 
 /// Makes labels differ: the second and later of equal ones get a number.
-fn number_duplicates(labels: &mut [String]) {
+fn number_duplicates(targets: &mut [Target]) {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    for label in labels {
-        let count = seen.entry(label.clone()).or_insert(0);
+    for target in targets {
+        let count = seen.entry(target.label.clone()).or_insert(0);
         *count += 1;
         if *count > 1 {
-            label.push_str(&format!("#{count}"));
+            target.label.push_str(&format!("#{count}"));
         }
     }
 }
@@ -193,7 +289,7 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
 mod tests {
     use clap::Parser;
 
-    use super::{HostOptions, collect, number_duplicates, read_hosts_file, seconds};
+    use super::{HostOptions, seconds};
     use crate::spec::Transport;
 
     #[derive(Parser)]
@@ -208,36 +304,91 @@ mod tests {
         hosts.targets(&hosts.specs)
     }
 
+    fn labels(line: &[&str]) -> Vec<String> {
+        let targets = targets(line).expect("targets");
+        targets.into_iter().map(|target| target.label).collect()
+    }
+
     #[test]
     fn a_hosts_file_holds_specs_and_comments() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("hosts");
         std::fs::write(
             &path,
-            "# web\nuser@web1\n\n  user@web2:2222  \r\n#user@old\nweb3:name=#3\t# new\n \t# end",
+            "# web\nuser@web1\n\n  user@web2:2222  \r\n#user@old\nweb3:name=#3\t# new\n[db]\ndb[1-2]\n \t# end",
         )
         .expect("file");
-        let read = read_hosts_file(&path).expect("specs");
-        let texts: Vec<&str> = read.iter().map(|named| named.text.as_str()).collect();
-        assert_eq!(texts, ["user@web1", "user@web2:2222", "web3:name=#3"]);
-        let place = format!("{}, line 6", path.display());
-        assert_eq!(read[2].place.as_deref(), Some(place.as_str()));
-        let all = collect(&["first".to_owned()], &[path]).expect("specs");
-        assert_eq!((all.len(), all[0].text.as_str()), (4, "first"));
+        let path = path.to_str().expect("path");
+        assert_eq!(
+            labels(&["-f", path]),
+            ["user@web1", "user@web2:2222", "#3", "db1", "db2"]
+        );
+        assert_eq!(
+            labels(&["first", "@db", "-f", path]),
+            ["first", "db1", "db2"]
+        );
+        assert_eq!(
+            labels(&["-f", path, "-x", "db2,user@web1", "-x", "web2"]),
+            ["#3", "db1"]
+        );
+        let failure = targets(&["-f", path, "-x", "web9"]).expect_err("no such host");
+        assert!(
+            failure.message.contains("no host or group \"web9\""),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]
-    fn no_host_is_an_error_with_a_way_out() {
-        let failure = collect(&[], &[]).expect_err("no host");
-        assert_eq!(failure.code, crate::cli::terminal::failure::USAGE);
-        assert!(failure.hint.is_some());
+    fn a_host_that_is_named_twice_is_one_and_equal_labels_get_numbers() {
+        assert_eq!(labels(&["web1", "web[1-2]", "web1"]), ["web1", "web2"]);
+        assert_eq!(
+            labels(&["web1:name=a", "web2:name=a", "web3"]),
+            ["a", "a#2", "web3"]
+        );
     }
 
     #[test]
-    fn equal_labels_get_numbers() {
-        let mut labels = ["a", "b", "a", "a"].map(str::to_owned);
-        number_duplicates(&mut labels);
-        assert_eq!(labels, ["a", "b", "a#2", "a#3"]);
+    fn the_options_of_ssh_are_defaults() {
+        let text = |line: &[&str]| -> Vec<String> {
+            let found = targets(line).expect("targets").into_iter();
+            found.map(|target| target.spec.to_string()).collect()
+        };
+        assert_eq!(
+            text(&[
+                "web1",
+                "me@web2:22",
+                "-l",
+                "deploy",
+                "-p",
+                "2222",
+                "-J",
+                "gate",
+                "-o",
+                "ConnectTimeout=5",
+                ":local",
+            ]),
+            [
+                "deploy@web1:2222:ssh=yes:extra=-J gate -o ConnectTimeout\\=5:name=web1",
+                "me@web2:22:extra=-J gate -o ConnectTimeout\\=5:name=me@web2\\:22",
+                ":local:name=local",
+            ]
+            .map(|line| line.replace("\\=", "=")),
+        );
+        for (line, expected) in [
+            (["-o", "ConectTimeout=5"], "did you mean connecttimeout?"),
+            (["-o", "Colour=red"], "ssh_config has no keyword \"Colour\""),
+            (["-o", "Port"], "KEY=VALUE"),
+            (["-p", "0"], "0 is not in 1..=65535"),
+            (["-J", "a b"], "not a valid host name"),
+        ] {
+            let words = ["x", "web1"].into_iter().chain(line);
+            let error = Line::try_parse_from(words)
+                .err()
+                .expect("refused")
+                .to_string();
+            assert!(error.contains(expected), "{line:?}: {error}");
+        }
     }
 
     #[test]

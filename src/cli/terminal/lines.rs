@@ -2,21 +2,22 @@
 
 use std::io::{self, Write};
 
-use serde_json::json;
+use crate::cli::terminal::ci::{Ci, defused, defused_json_here};
+use crate::visible::{Filter, json};
 
 /// A line longer than this many bytes is passed on in pieces of this size, so that output without
 /// a line end cannot fill the memory.
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// Which of a host's two output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stream {
     Stdout,
     Stderr,
 }
 
 impl Stream {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Stream::Stdout => "stdout",
             Stream::Stderr => "stderr",
@@ -39,7 +40,9 @@ pub(crate) enum Format {
     Prefixed { width: usize },
     /// The bare lines.
     Plain,
-    /// The bytes of one host as they come.
+    /// What one host prints, as it comes.
+    Stream,
+    /// The bytes as they come, whatever they do to a terminal.
     Raw,
     /// One JSON object a line.
     Json,
@@ -54,6 +57,10 @@ pub(crate) struct LineCutter {
     colour: bool,
     /// The begun line, never with a line end in it.
     pending: Vec<u8>,
+    /// Lets colours through and nothing else that acts on a terminal.
+    filter: Filter,
+    /// Whether the lines go to a log that takes commands out of them.
+    log_obeys: bool,
 }
 
 impl LineCutter {
@@ -64,14 +71,23 @@ impl LineCutter {
             stream,
             colour,
             pending: Vec::new(),
+            filter: Filter::default(),
+            log_obeys: Ci::of_environment().is_some(),
         }
+    }
+
+    /// The same for lines that go to a log that takes commands out of them, whatever the environment says.
+    pub(crate) fn for_obeying_log(mut self) -> Self {
+        self.log_obeys = true;
+        self
     }
 
     /// Takes bytes as they arrive; appends every line they complete to `shown`.
     pub(crate) fn push(&mut self, bytes: &[u8], shown: &mut Vec<u8>) {
-        if self.format == Format::Raw {
-            shown.extend_from_slice(bytes);
-            return;
+        match self.format {
+            Format::Raw => return shown.extend_from_slice(bytes),
+            Format::Stream => return self.filter.push(bytes, shown),
+            Format::Prefixed { .. } | Format::Plain | Format::Json => {}
         }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (content, ended) = match piece.split_last() {
@@ -107,7 +123,9 @@ impl LineCutter {
 
     /// The stream has ended: a begun line becomes a whole one.
     pub(crate) fn finish(&mut self, shown: &mut Vec<u8>) {
-        if !self.pending.is_empty() {
+        if self.format == Format::Stream {
+            self.filter.finish_line(shown);
+        } else if !self.pending.is_empty() {
             self.show(shown);
         }
     }
@@ -116,21 +134,33 @@ impl LineCutter {
         match self.format {
             Format::Prefixed { width } => {
                 shown.extend_from_slice(self.prefix(width).as_bytes());
-                shown.extend_from_slice(&self.pending);
+                self.show_pending(shown);
             }
-            Format::Plain | Format::Raw => shown.extend_from_slice(&self.pending),
+            Format::Plain | Format::Stream | Format::Raw => self.show_pending(shown),
             Format::Json => {
-                let event = json!({
+                let event = serde_json::json!({
                     "event": "output",
                     "host": self.host,
                     "stream": self.stream.name(),
                     "line": String::from_utf8_lossy(&self.pending),
                 });
-                shown.extend_from_slice(event.to_string().as_bytes());
+                let event = json(event.to_string());
+                shown.extend_from_slice(defused_json_here(event).as_bytes());
             }
         }
         shown.push(b'\n');
         self.pending.clear();
+    }
+
+    fn show_pending(&mut self, shown: &mut Vec<u8>) {
+        let from = shown.len();
+        self.filter.push(&self.pending, shown);
+        self.filter.finish_line(shown);
+        if self.log_obeys {
+            let line = shown.split_off(from);
+            let safe = defused(&String::from_utf8_lossy(&line));
+            shown.extend_from_slice(safe.as_bytes());
+        }
     }
 
     fn prefix(&self, width: usize) -> String {

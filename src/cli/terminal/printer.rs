@@ -1,24 +1,32 @@
-//! The thread that prints what all hosts say. A slow terminal or pipe stops this thread and, by way
+//! The thread that prints what all hosts say, and tells other views of it. A slow terminal or pipe stops this thread and, by way
 //! of the output windows, the remote printers; it never stops the connections.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::cli::terminal::failure::print_error;
-use crate::cli::terminal::lines::{Format, LineCutter, Stream, write_out};
+use crate::cli::terminal::ci::defused_json_here;
+use crate::cli::terminal::lines::{Format, LineCutter, Stream};
+use crate::cli::terminal::screen::Screen;
 use crate::connection::{Output, OutputSink};
+use crate::error::Stage;
+use crate::progress::{StageEvent, StageObserver};
+use crate::transport::Prompter;
 
 /// How one host's run ended, as the user sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Report {
-    /// `ok`, `failed`, `timeout`, `unreachable`, `lost` or `interrupted`.
+    /// `ok`, `failed`, `timeout`, `unreachable`, `lost`, `interrupted` or `skipped`.
     pub(crate) status: &'static str,
     /// The program's exit status, if it came to one.
     pub(crate) exit_status: Option<i32>,
+    /// The stage of the connection that failed.
+    pub(crate) stage: Option<Stage>,
     /// From the start of connecting to the end.
     pub(crate) seconds: f64,
     /// What went wrong outside of the program, and what to do next.
@@ -28,6 +36,30 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// The report of a host of which nothing but its status is known.
+    pub(crate) fn of_status(status: &'static str) -> Report {
+        Report {
+            status,
+            exit_status: None,
+            stage: None,
+            seconds: 0.0,
+            error: None,
+            stack: Vec::new(),
+        }
+    }
+
+    /// Why it did not end well, in a few words that are the same for all hosts of which it is true.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match (self.status, self.exit_status, self.stage) {
+            ("ok", ..) => None,
+            ("failed", Some(status), _) => Some(format!("exit status {status}")),
+            ("unreachable", _, Some(stage)) => Some(format!("unreachable ({stage})")),
+            ("timeout", ..) => Some("timed out".to_owned()),
+            ("skipped", ..) => Some("skipped, because too many others had failed".to_owned()),
+            (status, ..) => Some(status.to_owned()),
+        }
+    }
+
     fn as_json(&self, host: &str) -> Value {
         let (error, hint) = match &self.error {
             Some((error, hint)) => (Some(error.as_str()), hint.as_deref()),
@@ -46,9 +78,41 @@ impl Report {
     }
 }
 
+/// What happens on one host after the other, as the printer hears of it. All of it is called on the printer's thread.
+pub(crate) trait View: Send {
+    /// Work on the host begins.
+    fn begin(&mut self, _host: usize) {}
+    /// Connecting to the host has failed, and is tried again after so long.
+    fn again(&mut self, _host: usize, _error: &str, _wait: Duration) {}
+    /// The connection to the host has come to the end of this stage.
+    fn reached(&mut self, _host: usize, _stage: Stage) {}
+    /// The host has printed this.
+    fn output(&mut self, _host: usize, _stream: Stream, _data: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    /// Work on the host has ended.
+    fn end(&mut self, host: usize, report: &Report) -> io::Result<()>;
+    /// A question is on the terminal, or has been answered.
+    fn question(&mut self, _asked: bool) {}
+    /// Time has passed; called at least every [`TICK`].
+    fn tick(&mut self) {}
+    /// Nothing follows.
+    fn close(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How long a view that changes with time waits at most.
+const TICK: Duration = Duration::from_millis(100);
+
 enum Item {
+    Begin(usize),
+    Again(usize, String, Duration),
+    Reached(usize, Stage),
     Output(usize, Output),
     End(usize, Report),
+    /// A question begins or ends; what is sent back says that no view is in its way.
+    Question(bool, mpsc::Sender<()>),
     /// Nothing that matters follows, although a sink may still be around.
     Close,
 }
@@ -61,22 +125,28 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    /// Starts the thread.
-    pub(crate) fn start(format: Format, labels: Vec<String>) -> Printer {
+    /// Starts the thread, which tells all views of everything, in their order.
+    pub(crate) fn start(mut views: Vec<Box<dyn View>>) -> Printer {
         let (items, queue) = mpsc::channel();
         let (gone_sender, gone) = watch::channel(false);
         let thread = std::thread::spawn(move || {
-            let mut hosts = Hosts::new(format, &labels);
             let mut failed = None;
-            for item in queue {
-                if matches!(item, Item::Close) {
-                    break;
-                }
+            loop {
+                let item = match queue.recv_timeout(TICK) {
+                    Ok(Item::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                    Ok(item) => Some(item),
+                    Err(RecvTimeoutError::Timeout) => None,
+                };
                 // Later items are only taken off the queue, so that no sender waits for a window.
                 if failed.is_none() {
-                    failed = hosts.print(item).err();
+                    let told = item.map_or(Ok(()), |item| tell(&mut views, item));
+                    views.iter_mut().for_each(|view| view.tick());
+                    failed = told.err();
                     let _ = gone_sender.send(failed.is_some());
                 }
+            }
+            for view in &mut views {
+                failed = failed.or(view.close().err());
             }
             failed
         });
@@ -93,6 +163,46 @@ impl Printer {
         OutputSink::new(move |output| {
             // Fails only when the printer is closed, and then no output is wanted any more.
             let _ = items.send(Item::Output(host, output));
+        })
+    }
+
+    /// Tells that work on a host begins.
+    pub(crate) fn begin(&self, host: usize) {
+        let _ = self.items.send(Item::Begin(host));
+    }
+
+    /// Tells that connecting to a host has failed, and is tried again after so long.
+    pub(crate) fn again(&self, host: usize, error: String, wait: Duration) {
+        let _ = self.items.send(Item::Again(host, error, wait));
+    }
+
+    /// Tells that the connection to a host has come to the end of a stage.
+    pub(crate) fn reached(&self, host: usize, stage: Stage) {
+        let _ = self.items.send(Item::Reached(host, stage));
+    }
+
+    /// Hears of the stages of the connection to a host.
+    pub(crate) fn observer(&self, host: usize) -> StageObserver {
+        let items = self.items.clone();
+        Arc::new(move |event: StageEvent| {
+            let _ = items.send(Item::Reached(host, event.stage));
+        })
+    }
+
+    /// A prompter that keeps the views out of the way while it asks.
+    pub(crate) fn asking(&self, prompter: Prompter) -> Prompter {
+        let items = self.items.clone();
+        let question = move |asked| {
+            let (ready, wait) = mpsc::channel();
+            let _ = items.send(Item::Question(asked, ready));
+            // Ends also where the printer has ended, which shows nothing then.
+            let _ = wait.recv();
+        };
+        Arc::new(move |asked| {
+            question(true);
+            let answer = prompter(asked);
+            question(false);
+            answer
         })
     }
 
@@ -113,15 +223,72 @@ impl Printer {
     }
 }
 
-/// The cutters of all hosts, stdout and stderr each.
-struct Hosts {
+fn tell(views: &mut [Box<dyn View>], item: Item) -> io::Result<()> {
+    for view in &mut *views {
+        match &item {
+            Item::Begin(host) => view.begin(*host),
+            Item::Again(host, error, wait) => view.again(*host, error, *wait),
+            Item::Reached(host, stage) => view.reached(*host, *stage),
+            Item::Output(host, output) => {
+                let stream = if output.stderr {
+                    Stream::Stderr
+                } else {
+                    Stream::Stdout
+                };
+                view.output(*host, stream, &output.data)?;
+            }
+            Item::End(host, report) => view.end(*host, report)?,
+            Item::Question(asked, _) => view.question(*asked),
+            Item::Close => {}
+        }
+    }
+    if let Item::Question(_, ready) = item {
+        // The caller may have been stopped meanwhile.
+        let _ = ready.send(());
+    }
+    Ok(())
+}
+
+/// Prints the lines of all hosts as they come. Has the cutters of each, one for stdout and one for stderr.
+pub(crate) struct Lines {
     format: Format,
     labels: Vec<String>,
     cutters: Vec<[LineCutter; 2]>,
+    errors: Errors,
+    screen: Screen,
 }
 
-impl Hosts {
-    fn new(format: Format, labels: &[String]) -> Hosts {
+/// Prints of every host why it could not be worked on.
+pub(crate) struct Errors {
+    shown: bool,
+    screen: Screen,
+}
+
+impl Errors {
+    /// Not shown where something else shows them.
+    pub(crate) fn new(shown: bool, screen: Screen) -> Errors {
+        Errors { shown, screen }
+    }
+}
+
+impl View for Errors {
+    fn again(&mut self, _host: usize, error: &str, wait: Duration) {
+        let seconds = wait.as_secs_f64();
+        self.screen
+            .warning(&format!("{error}; trying again in {seconds:.1} s"));
+    }
+
+    fn end(&mut self, _host: usize, report: &Report) -> io::Result<()> {
+        if let (true, Some((error, hint))) = (self.shown, &report.error) {
+            self.screen.error(error, hint.as_deref());
+        }
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// `errors`: whether to print why a host could not be worked on.
+    pub(crate) fn new(format: Format, labels: &[String], errors: bool, screen: Screen) -> Lines {
         let colour = |choice: anstream::ColorChoice| choice != anstream::ColorChoice::Never;
         let colours = [
             colour(anstream::AutoStream::choice(&io::stdout())),
@@ -136,52 +303,56 @@ impl Hosts {
                 ]
             })
             .collect();
-        Hosts {
+        Lines {
             format,
             labels: labels.to_vec(),
             cutters,
+            errors: Errors::new(errors, screen.clone()),
+            screen,
         }
     }
 
-    fn print(&mut self, item: Item) -> io::Result<()> {
-        let mut shown = Vec::new();
-        match item {
-            Item::Output(host, output) => {
-                let (index, stream) = if output.stderr {
-                    (1, Stream::Stderr)
-                } else {
-                    (0, Stream::Stdout)
-                };
-                self.cutters[host][index].push(&output.data, &mut shown);
-                write_out(self.format, stream, &shown)
-            }
-            Item::End(host, report) => {
-                let [stdout, stderr] = &mut self.cutters[host];
-                stdout.finish(&mut shown);
-                write_out(self.format, Stream::Stdout, &shown)?;
-                shown.clear();
-                stderr.finish(&mut shown);
-                if self.format != Format::Json {
-                    for line in &report.stack {
-                        stderr.push(line.as_bytes(), &mut shown);
-                    }
-                    stderr.finish(&mut shown);
-                }
-                write_out(self.format, Stream::Stderr, &shown)?;
-                self.print_end(host, &report)
-            }
-            Item::Close => Ok(()),
-        }
-    }
-
-    fn print_end(&self, host: usize, report: &Report) -> io::Result<()> {
+    fn print_end(&mut self, host: usize, report: &Report) -> io::Result<()> {
         if self.format == Format::Json {
-            let mut line = report.as_json(&self.labels[host]).to_string();
+            let line = crate::visible::json(report.as_json(&self.labels[host]).to_string());
+            let mut line = defused_json_here(line);
             line.push('\n');
-            write_out(self.format, Stream::Stdout, line.as_bytes())?;
-        } else if let Some((error, hint)) = &report.error {
-            print_error(error, hint.as_deref());
+            self.screen
+                .write(self.format, Stream::Stdout, line.as_bytes())?;
+        } else {
+            self.errors.end(host, report)?;
         }
         Ok(())
+    }
+}
+
+impl View for Lines {
+    fn again(&mut self, host: usize, error: &str, wait: Duration) {
+        if self.format != Format::Json {
+            self.errors.again(host, error, wait);
+        }
+    }
+
+    fn output(&mut self, host: usize, stream: Stream, data: &[u8]) -> io::Result<()> {
+        let mut shown = Vec::new();
+        self.cutters[host][stream as usize].push(data, &mut shown);
+        self.screen.write(self.format, stream, &shown)
+    }
+
+    fn end(&mut self, host: usize, report: &Report) -> io::Result<()> {
+        let mut shown = Vec::new();
+        let [stdout, stderr] = &mut self.cutters[host];
+        stdout.finish(&mut shown);
+        self.screen.write(self.format, Stream::Stdout, &shown)?;
+        shown.clear();
+        stderr.finish(&mut shown);
+        if self.format != Format::Json {
+            for line in &report.stack {
+                stderr.push(line.as_bytes(), &mut shown);
+            }
+            stderr.finish(&mut shown);
+        }
+        self.screen.write(self.format, Stream::Stderr, &shown)?;
+        self.print_end(host, report)
     }
 }

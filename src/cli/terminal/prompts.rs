@@ -20,14 +20,14 @@ impl Terminal {
         }
     }
 
-    /// Who answers the questions of connections: whoever sits at the terminal, also where stdin is
+    /// Who answers the questions of connections: the person at the terminal, also where stdin is
     /// a file; or the program that SSH_ASKPASS names, as `ssh` chooses. `None`: nothing can be asked.
     pub(crate) fn prompter(&self) -> Option<Prompter> {
         #[cfg(unix)]
-        let somebody = self.saved.is_some();
+        let at_terminal = self.saved.is_some();
         #[cfg(not(unix))]
-        let somebody = std::io::IsTerminal::is_terminal(&std::io::stdin());
-        crate::transport::ssh::prompter(somebody)
+        let at_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
+        crate::transport::ssh::prompter(at_terminal)
     }
 
     /// Sets it as it was. For commands that are stopped while a password is being typed, when echo
@@ -42,13 +42,14 @@ impl Terminal {
     }
 }
 
-/// The columns of the terminal that stdout is; `None` where it is none.
-pub(crate) fn width() -> Option<u16> {
+/// The columns and rows of the terminal that stderr is; `None` where it is none.
+pub(crate) fn size() -> Option<(usize, usize)> {
     #[cfg(unix)]
     {
         // Asking for the size of what is no terminal fails, which is the answer.
-        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-        Some(size.ws_col).filter(|columns| *columns > 0)
+        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+        let size = (usize::from(size.ws_col), usize::from(size.ws_row));
+        Some(size).filter(|(columns, rows)| *columns > 0 && *rows > 0)
     }
     #[cfg(not(unix))]
     None

@@ -34,7 +34,7 @@ impl<'a> Document<'a> {
         T::deserialize(self.top(false))
     }
 
-    /// Its value for people: what is no text in a `str` becomes visible.
+    /// Its value for people: what is not text in a `str` becomes visible.
     pub(crate) fn decode_readable(&self) -> Result<Plain, Error> {
         Plain::deserialize(self.top(true))
     }

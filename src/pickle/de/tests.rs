@@ -101,7 +101,7 @@ fn bytes_decode_at_any_depth() {
         decode::<Vec<u8>>(&pickle(&[b"X\x03\0\0\0\xe2\x82\xac"])),
         Ok("\u{20ac}".as_bytes().to_vec())
     );
-    // But bytes are no list of other numbers.
+    // But bytes are not a list of other numbers.
     let error = decode::<Vec<i64>>(&pickle(&[b"C\x02ab"])).unwrap_err();
     assert_eq!(error, "bytes, where a sequence is expected");
 }

@@ -33,6 +33,8 @@ pub(crate) enum Scan {
 enum Slot {
     /// A value that this pickle made, with its place in `Machine::depths`, so that it is known by all its names when it grows.
     Made(u32),
+    /// The same, and a call gave it: what it gives may be a method of a class, by which newer versions of Python make values.
+    Given(u32),
     /// A proxy, by persistent id.
     Reference,
     /// The result of the look-up with this number.
@@ -55,8 +57,9 @@ struct Machine<'a> {
 /// Follows `pickle` up to its STOP.
 ///
 /// # Errors
-/// [`Refused`], for bytes that are no pickle or take more to decode than `budget`, and for a pickle that uses an extension code,
-/// changes what it has only looked up by name, or calls something that it has not looked up.
+/// [`Refused`], for bytes that are not a pickle or take more to decode than `budget`, and for a pickle that uses an extension code,
+/// changes what it has only looked up by name, or calls something that neither was looked up nor given by a call; whether what a
+/// call gave may be called, the decoder sees.
 pub(crate) fn scan(pickle: &[u8], budget: Budget) -> Result<Scan, Refused> {
     let mut machine = Machine {
         reader: Reader::new(Pieces::from(pickle), budget),
@@ -77,7 +80,9 @@ pub(crate) fn scan(pickle: &[u8], budget: Budget) -> Result<Scan, Refused> {
 impl Machine<'_> {
     fn depth(&self, slot: Slot) -> u32 {
         match slot {
-            Slot::Made(shape) => self.depths.get(shape as usize).copied().unwrap_or_default(),
+            Slot::Made(shape) | Slot::Given(shape) => {
+                self.depths.get(shape as usize).copied().unwrap_or_default()
+            }
             Slot::Reference | Slot::Name(_) => 0,
         }
     }
@@ -114,7 +119,7 @@ impl Machine<'_> {
     /// The value on top gets parts that are so deep with it.
     fn grow(&mut self, depth: u32) -> Result<(), Refused> {
         match *self.stack.top()? {
-            Slot::Made(shape) => match self.depths.get_mut(shape as usize) {
+            Slot::Made(shape) | Slot::Given(shape) => match self.depths.get_mut(shape as usize) {
                 Some(known) => *known = (*known).max(depth),
                 None => {
                     let slot = self.made(depth)?;
@@ -148,6 +153,7 @@ impl Machine<'_> {
                 }
                 Ok(())
             }
+            Slot::Given(_) if used == USED_BY_CALL => Ok(()),
             _ => Err(Refused::Forbidden(
                 "calls something that it has not looked up by name",
             )),
@@ -159,7 +165,12 @@ impl Machine<'_> {
         let depth = self.pop_parts(count)?;
         let callee = self.stack.pop()?;
         self.call(callee, used)?;
-        self.push_made(depth)
+        let made = self.made(depth)?;
+        self.stack.push(match made {
+            Slot::Made(shape) if used == USED_BY_CALL => Slot::Given(shape),
+            other => other,
+        });
+        Ok(())
     }
 
     /// Takes `count` values; gives one more than the deepest of them.

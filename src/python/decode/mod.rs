@@ -21,6 +21,7 @@ const GIVEN_FACTOR: usize = 16;
 const GIVEN_FREE: usize = 1 << 20;
 static REFUSED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static MADE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static NAME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static CHECK_KEY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// What stands in one place of the stack.
@@ -77,6 +78,7 @@ pub(super) fn decode_pickle<'py>(
             .saturating_add(GIVEN_FREE),
         check_key: CHECK_KEY.import(py, "easycluster._pickling.keys", "check_key")?,
         made: MADE.import(py, "easycluster._pickling.made", "Made")?,
+        name: NAME.import(py, "easycluster._pickling.made", "Name")?,
     };
     loop {
         if let Some(value) = decoder.step()? {
@@ -99,6 +101,7 @@ struct Decoder<'py, 'a> {
     left: usize,
     check_key: &'a Bound<'py, PyAny>,
     made: &'a Bound<'py, PyAny>,
+    name: &'a Bound<'py, PyAny>,
 }
 
 fn refuse(py: Python<'_>, why: &str) -> PyErr {
@@ -233,6 +236,11 @@ impl<'py> Decoder<'py, '_> {
     /// Pushes what a constructor gave.
     fn push_made(&mut self, result: Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py;
+        if result.get_type().is(self.name) {
+            // A method of a class that a pickle may call, which was asked for by getattr().
+            self.stack.push(Slot::Name(result));
+            return Ok(());
+        }
         if !result.get_type().is(self.made) {
             self.push_value(result);
             return Ok(());
@@ -276,7 +284,7 @@ impl<'py> Decoder<'py, '_> {
     fn tuple(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
         value
             .cast_into_exact::<PyTuple>()
-            .map_err(|_| refuse(self.py, "has arguments that are no tuple"))
+            .map_err(|_| refuse(self.py, "has arguments that are not a tuple"))
     }
 
     fn build(&mut self) -> PyResult<()> {
@@ -310,7 +318,7 @@ impl<'py> Decoder<'py, '_> {
 
     fn look_up(&mut self, module: Bound<'py, PyAny>, name: Bound<'py, PyAny>) -> PyResult<()> {
         if !module.is_exact_instance_of::<PyString>() || !name.is_exact_instance_of::<PyString>() {
-            return Err(refuse(self.py, "has a name that is no text"));
+            return Err(refuse(self.py, "has a name that is not text"));
         }
         let found = self.find.call1((module, name))?;
         self.stack.push(Slot::Name(found));
@@ -324,7 +332,7 @@ impl<'py> Decoder<'py, '_> {
             let bytes = self.reader.bytes();
             let bytes = self.read(bytes)?.joined();
             let text = std::str::from_utf8(&bytes)
-                .map_err(|_| refuse(self.py, "has a name that is no text"))?;
+                .map_err(|_| refuse(self.py, "has a name that is not text"))?;
             *line = Some(PyString::new(self.py, text).into_any());
         }
         match lines {
@@ -438,7 +446,7 @@ impl<'py> Decoder<'py, '_> {
                 let keywords = self.pop_value()?;
                 let arguments = self.pop_value()?;
                 if !keywords.is_exact_instance_of::<PyDict>() {
-                    return Err(refuse(py, "has arguments that are no dict"));
+                    return Err(refuse(py, "has arguments that are not a dict"));
                 }
                 self.make(arguments, keywords)?;
             }

@@ -88,7 +88,7 @@ fn a_call_that_does_not_answer_its_cancel_is_given_up() {
         pair.completions(),
         [(id, Outcome::TimedOut { error: None })]
     );
-    // The number stays in use until the answer, which nobody reads.
+    // The number stays in use until the answer, which is not read.
     assert_eq!(pair.session.in_flight(), 1);
     pair.result(id);
     assert!(pair.completions().is_empty());
@@ -310,7 +310,7 @@ fn closing_in_order_drops_what_was_not_sent_and_takes_answers() {
         [(queued, Outcome::Lost { sent: false })]
     );
     assert_eq!(kinds(&pair.sent()), [Kind::Close]);
-    // A CREDIT that crossed the CLOSE is no error.
+    // A CREDIT that crossed the CLOSE is not an error.
     pair.credit(0, 17);
     pair.result(waiting);
     assert_eq!(pair.results(), [waiting]);
@@ -390,7 +390,7 @@ fn a_session_starts_over_only_while_nothing_but_hello_was_taken() {
     }
     session.submit(call(Id(0), 1), Instant::now()).unwrap();
     assert_eq!(take(&mut session, hello.len()), *hello);
-    // The call waits yet, so nobody can have run it.
+    // The call waits yet, so it cannot have run.
     assert!(session.restart());
     let all = take(&mut session, 100_000);
     assert!(all.starts_with(&hello) && all.len() > hello.len());

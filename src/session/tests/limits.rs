@@ -72,6 +72,42 @@ fn answers_under_way_share_the_limit() {
 }
 
 #[test]
+fn answers_that_nobody_has_taken_share_the_limit() {
+    let mut pair = Pair::new(SessionConfig {
+        max_result: 1_000_000,
+        ..SessionConfig::default()
+    });
+    let ids: Vec<_> = (0..6).map(|_| pair.call(Id(0), 1)).collect();
+    pair.sent();
+    let large = vec![b'x'; 400_000];
+    let mut held = Vec::new();
+    for (place, id) in ids[..3].iter().enumerate() {
+        pair.result_of(*id, &large);
+        let done = pair.completions();
+        let expected = matches!(done[..], [(_, Outcome::Result(_))]);
+        assert_eq!(expected, place < 2, "{place}");
+        if place == 2 {
+            let limit = 1_000_000;
+            assert_eq!(done[0].1, Outcome::TooLarge { limit });
+        }
+        held.extend(done);
+    }
+    // A small one is taken all the same.
+    pair.result_of(ids[3], &large[..65_536]);
+    held.extend(pair.completions());
+    assert!(matches!(held[3].1, Outcome::Result(_)));
+    // A copy is the owner's own affair.
+    let copy = held.remove(0);
+    let again = copy.clone();
+    drop(copy);
+    pair.result_of(ids[4], &large);
+    assert_eq!(pair.results(), [ids[4]]);
+    drop((again, held));
+    pair.result_of(ids[5], &vec![b'x'; 1_000_000]);
+    assert_eq!(pair.results(), [ids[5]]);
+}
+
+#[test]
 fn what_is_inflated_counts() {
     let mut pair = Pair::new(SessionConfig {
         compress: true,

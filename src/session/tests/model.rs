@@ -238,7 +238,7 @@ proptest! {
         room in prop_oneof![1usize..60, 60usize..40_000],
         compress in any::<bool>(),
     ) {
-        // Large payloads through a pipe of a few bytes would take for ever.
+        // Large payloads through a pipe of a few bytes would take forever.
         let room = if bytes.len() > 200 { room.max(500) } else { room.max(7) };
         let mut tape = Tape::new(bytes);
         let mut world = World::new(room, compress);
@@ -267,7 +267,7 @@ proptest! {
             }
         }
         if garbled {
-            // Whatever was under way ends first; then these are no frame.
+            // Whatever was under way ends first; then these are not a frame.
             let rest = world.to_client.split().freeze();
             world.session.receive(rest).unwrap();
             let out = world.stub.out.split().freeze();

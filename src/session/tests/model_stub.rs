@@ -222,7 +222,7 @@ impl ModelStub {
 
     fn print(&mut self, tape: &mut Tape) -> bool {
         let some = tape.next(40).min(self.window - self.output);
-        // Only now and then: it would go on for ever.
+        // Only now and then: it would go on forever.
         if some == 0 || tape.next(8) != 0 {
             return false;
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::session::{
     CANCEL_GRACE, MAX_CLASS_BYTES, MAX_CLASSES, MAX_ERROR, MAX_FATAL, MAX_HELLO, MAX_ONE_SHOT,
-    OUTPUT_WINDOW, PROTOCOL, RAW_STDERR, THREAD_WINDOW,
+    OUTPUT_WINDOW, PROTOCOL, RAW_STDERR, SMALL_ANSWER, THREAD_WINDOW,
 };
 use crate::wire::tests::vector::load;
 use crate::wire::{
@@ -175,6 +175,7 @@ fn the_numbers_of_the_pages_are_those_of_the_code() {
         ("MAX_CLASS_BYTES", MAX_CLASS_BYTES),
         ("MAX_HELLO", MAX_HELLO as u64),
         ("MAX_ERROR", MAX_ERROR),
+        ("SMALL_ANSWER", SMALL_ANSWER),
         ("MAX_FATAL", MAX_FATAL as u64),
         ("RAW_STDERR", RAW_STDERR as u64),
     ]);
@@ -206,7 +207,7 @@ fn the_numbers_of_the_pages_are_those_of_the_code() {
     {
         assert!(
             limits.iter().any(|row| row[0] == *name),
-            "{name} is no limit"
+            "{name} is not a limit"
         );
     }
 }
@@ -327,7 +328,7 @@ fn the_codes_of_the_page_are_those_of_the_code() {
         },
     ];
     let mut codes: BTreeSet<&str> = raised.iter().map(ProtocolError::code).collect();
-    // Whoever unpickles HELLO raises this one, above the session.
+    // The layer above the session raises this one, where it unpickles HELLO.
     codes.insert("version");
     assert_eq!(listed, codes);
     for area in ["framing", "messages"] {

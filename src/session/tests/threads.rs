@@ -144,7 +144,7 @@ fn barriers_of_several_threads_follow_each_other() {
 }
 
 #[test]
-fn a_cancelled_barrier_holds_nobody_back() {
+fn a_cancelled_barrier_holds_no_call_back() {
     let mut pair = pair();
     let mut request = call(Id(0), 1);
     request.barrier = true;
@@ -161,7 +161,7 @@ fn stop_thread_goes_behind_the_requests_of_its_thread() {
     pair.call(Id(1), 2 * THREAD_WINDOW as usize);
     pair.session.stop_thread(1);
     pair.session.stop_thread(0);
-    let anew = pair.call(Id(1), 1);
+    let again = pair.call(Id(1), 1);
     assert!(!kinds(&pair.sent()).contains(&Kind::StopThread));
     pair.credit(1, CHUNK + HEADER);
     let mut kinds_after = Vec::new();
@@ -188,7 +188,7 @@ fn stop_thread_goes_behind_the_requests_of_its_thread() {
     assert_eq!(
         kinds_after.last(),
         Some(&(Kind::Call, 1)),
-        "{anew:?} is last"
+        "{again:?} is last"
     );
 }
 

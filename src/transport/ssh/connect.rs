@@ -195,9 +195,10 @@ async fn exchange_keys(
             Ok((handle, shared))
         }
         Err(HandlerError::HostKey(error)) => Err(*error),
-        Err(HandlerError::Flood(what)) => Err(stages.error(Stage::KeyExchange, what)),
+        Err(HandlerError::Misbehaves(what)) => Err(stages.error(Stage::KeyExchange, what)),
         Err(HandlerError::Russh(error)) => {
             let hint = exchange_hint(settings, &error);
+            let closed = is_closed(&error);
             let message = match error {
                 // The handler may know more than russh returns.
                 russh::Error::Disconnect => shared
@@ -206,9 +207,18 @@ async fn exchange_keys(
                     .unwrap_or_else(|| describe(&russh::Error::HUP)),
                 other => describe(&other),
             };
-            Err(stages.error(Stage::KeyExchange, message).with_hint(hint))
+            let error = stages.error(Stage::KeyExchange, message);
+            Err(error.with_hint(hint).passing(closed))
         }
     }
+}
+
+/// Whether the other end closed the connection, as a server does that has too many (MaxStartups).
+fn is_closed(error: &russh::Error) -> bool {
+    matches!(
+        error,
+        russh::Error::HUP | russh::Error::Disconnect | russh::Error::IO(_)
+    )
 }
 
 /// Adds what the server said before its version, which often is the reason.

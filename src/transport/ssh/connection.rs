@@ -1,4 +1,4 @@
-//! One authenticated SSH connection, which lives as long as somebody uses it.
+//! One authenticated SSH connection, which lives as long as it is used.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::error::{ConnectError, Stage};
 use crate::progress::CLOSE_GRACE;
 use crate::stub::Bootstrap;
 use crate::transport::ssh::channel::opening::{Confirmed, Opening};
-use crate::transport::ssh::channel::standby::{Prepared, Standby};
+use crate::transport::ssh::channel::standby::{Prepared, Standby, Wanted};
 use crate::transport::ssh::channel::{Lease, Reader, Writer, halves};
 use crate::transport::ssh::describe::describe;
 use crate::transport::ssh::handler::{ClientHandler, Shared};
@@ -93,7 +93,7 @@ impl Connection {
     }
 
     /// Whether an interpreter that was asked for in the same words waits here.
-    pub(crate) fn has_prepared(&self, wanted: &str) -> bool {
+    pub(crate) fn has_prepared(&self, wanted: &Wanted) -> bool {
         self.works() && self.standby.has_prepared(wanted)
     }
 
@@ -108,7 +108,7 @@ impl Connection {
         self: &Arc<Self>,
         stages: &Stages,
         command: &str,
-        wanted: Option<&str>,
+        wanted: Option<&Wanted>,
     ) -> Result<RunningCommand, ConnectError> {
         let prepared = wanted.and_then(|wanted| self.standby.take_prepared(wanted));
         if let Some(prepared) = prepared {
@@ -147,10 +147,17 @@ impl Connection {
     }
 
     /// Has interpreters like `wanted` started, until `count` wait for clients to come.
-    pub(crate) fn prepare(&self, wanted: &str, count: usize) {
+    pub(crate) fn prepare(&self, wanted: &Wanted, count: usize) {
         if let Some(handle) = self.handle().filter(|_| self.usable()) {
             self.standby
                 .prepare(&handle, &self.environment, wanted, count);
+        }
+    }
+
+    /// Has a channel opened for the next client. Nobody waits for it.
+    pub(crate) fn keep_spare(&self) {
+        if let Some(handle) = self.handle() {
+            self.standby.keep_spare(handle);
         }
     }
 
@@ -172,10 +179,6 @@ impl Connection {
         stages.timed(Stage::Channel, sent).await?.map_err(lost)?;
         if spare {
             self.expect_start(id, stages.options.limits.of(Stage::Channel));
-        }
-        // Behind the command, and nobody waits for it.
-        if let Some(handle) = self.handle() {
-            self.standby.keep_spare(handle);
         }
         stages.reached(Stage::Channel, since, "open");
         Ok((writer, reader))

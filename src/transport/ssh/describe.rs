@@ -2,7 +2,7 @@
 
 use crate::error::printable;
 
-/// A text for people, such as a banner, that is no UTF-8 (docs/upstream-russh.md).
+/// A text for people, such as a banner, that is not UTF-8 (docs/upstream-russh.md).
 pub(crate) const NOT_UTF8: &str =
     "the server's banner or question is not UTF-8, which cannot be read here";
 

@@ -13,7 +13,7 @@ use crate::error::{ConnectError, printable};
 use crate::transport::ssh::channel::queue::{Inlet, Outlet, queue};
 use crate::transport::ssh::describe::describe;
 use crate::transport::ssh::host_key::{HostKeyCheck, Trust};
-use crate::transport::{ExitStatus, ReadEvent};
+use crate::transport::{COMMAND_REFUSED, ExitStatus, ReadEvent};
 
 /// At most this much of a banner is kept for error messages, in bytes.
 const BANNER_KEPT: usize = 4096;
@@ -21,16 +21,19 @@ const BANNER_KEPT: usize = 4096;
 /// A server that opens more channels than this, all of them refused, means no good.
 const REFUSED_CHANNELS: u32 = 100;
 
-/// Said where nobody said why.
+/// So many announcements of host keys are taken.
+const ANNOUNCEMENTS: u32 = 100;
+
+/// The reason given if neither side gave one.
 pub(crate) const ENDED: &str = "the connection ended";
 
-/// Why a connection ended or never came about.
+/// Why a connection ended or could not be established.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     /// We refused the server's key; the error is ready for the user.
     HostKey(Box<ConnectError>),
-    /// The server sends without end what nobody asked for.
-    Flood(&'static str),
+    /// The server does what no well-meaning server does.
+    Misbehaves(&'static str),
     /// russh's own error.
     Russh(russh::Error),
 }
@@ -52,7 +55,7 @@ struct State {
     channels: HashMap<ChannelId, Inlet>,
     /// The other ends of queues whose channel was confirmed and whose opener has not come for it yet.
     unclaimed: HashMap<ChannelId, Outlet>,
-    /// Those among the channels that stand by: opened ahead of need, they serve nobody yet.
+    /// Those among the channels that stand by: opened ahead of need, not used yet.
     standby: HashSet<ChannelId>,
     /// The server's words for refusing to open a channel, until the opener takes them.
     refusal: Option<String>,
@@ -68,7 +71,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The reading end of a channel's queue. Whoever comes first, the opener or the session, makes
+    /// The reading end of a channel's queue. The first of the two, the opener or the session, makes
     /// the queue: a server may send data right behind its confirmation.
     pub(crate) fn claim(&self, id: ChannelId) -> Outlet {
         let mut state = self.lock();
@@ -93,7 +96,7 @@ impl Shared {
         state.standby.remove(&id);
     }
 
-    /// Says whether an open channel stands by for somebody whom it will serve.
+    /// Says whether an open channel stands by for a client that it will serve.
     pub(crate) fn set_standby(&self, id: ChannelId, waits: bool) {
         let mut state = self.lock();
         if waits {
@@ -113,7 +116,7 @@ impl Shared {
         waits
     }
 
-    /// How many channels serve somebody.
+    /// How many channels serve a client.
     pub(crate) fn used_channels(&self) -> usize {
         let state = self.lock();
         let used = |id: &&ChannelId| !state.standby.contains(id);
@@ -162,6 +165,10 @@ pub(crate) struct ClientHandler {
     shared: Arc<Shared>,
     check: HostKeyCheck,
     refused_channels: u32,
+    /// How often it has announced its host keys.
+    announcements: u32,
+    /// The type of the host key that the first exchange was signed with.
+    key_type: Option<String>,
 }
 
 impl ClientHandler {
@@ -172,6 +179,8 @@ impl ClientHandler {
                 shared: Arc::clone(&shared),
                 check,
                 refused_channels: 0,
+                announcements: 0,
+                key_type: None,
             },
             shared,
         )
@@ -197,8 +206,8 @@ impl ClientHandler {
             .await;
         self.refused_channels += 1;
         if self.refused_channels > REFUSED_CHANNELS {
-            return Err(HandlerError::Flood(
-                "it opens channels that nobody asked for",
+            return Err(HandlerError::Misbehaves(
+                "it opens channels that were not asked for",
             ));
         }
         Ok(())
@@ -234,12 +243,28 @@ impl Handler for ClientHandler {
         names: &russh::Names,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.shared.lock().negotiated = format!(
-            "{}, {}, {}",
-            names.kex.as_ref(),
-            names.key,
-            names.cipher.as_ref()
-        );
+        // Of the key that a renewal is signed with, russh tells no more than its type (docs/upstream-russh.md).
+        let key_type = names.key.to_string();
+        if *self.key_type.get_or_insert_with(|| key_type.clone()) != key_type {
+            return Err(HandlerError::Misbehaves(
+                "it shows a host key of another type where keys are renewed",
+            ));
+        }
+        let (kex, cipher) = (names.kex.as_ref(), names.cipher.as_ref());
+        self.shared.lock().negotiated = format!("{kex}, {key_type}, {cipher}");
+        Ok(())
+    }
+
+    async fn openssh_ext_host_keys_announced(
+        &mut self,
+        _: Vec<russh::keys::PublicKey>,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // Once is usual, and each costs the parsing of all of its keys.
+        self.announcements += 1;
+        if self.announcements > ANNOUNCEMENTS {
+            return Err(HandlerError::Misbehaves("it goes on announcing host keys"));
+        }
         Ok(())
     }
 
@@ -325,7 +350,7 @@ impl Handler for ClientHandler {
     ) -> Result<(), Self::Error> {
         // The only request that asks for an answer is the one that starts the command.
         if let Some(inlet) = self.shared.lock().channels.remove(&channel) {
-            inlet.end(Some("the server refused to run the command"));
+            inlet.end(Some(COMMAND_REFUSED));
         }
         Ok(())
     }
@@ -458,7 +483,7 @@ impl Handler for ClientHandler {
                 )
             }
             DisconnectReason::Error(HandlerError::Russh(error)) => describe(error),
-            DisconnectReason::Error(HandlerError::Flood(what)) => {
+            DisconnectReason::Error(HandlerError::Misbehaves(what)) => {
                 format!("the connection was cut off: the server misbehaves, {what}")
             }
             DisconnectReason::Error(HandlerError::HostKey(error)) => error.message.clone(),

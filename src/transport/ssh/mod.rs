@@ -1,4 +1,4 @@
-//! SSH in process: whoever can type `ssh box` and get a prompt gets a channel to it here.
+//! SSH in process: a channel to every host that `ssh HOST` reaches.
 //!
 //! `pool` finds or makes a connection (`connect`, `stream`, `auth`, `host_key`) from the settings that
 //! `config` puts together, and `channel` runs one command on it.
@@ -10,6 +10,8 @@ mod config;
 mod connect;
 mod connection;
 mod describe;
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 mod handler;
 mod host_key;
 mod pool;
@@ -18,6 +20,7 @@ mod stream;
 mod timing;
 
 pub use channel::{Reader, Writer};
+pub(crate) use config::check_keyword;
 pub use config::explain;
 pub use config::settings::{ConfigSource, Override, SshTarget};
 pub use config::target::target_of;
@@ -29,11 +32,14 @@ pub use prompt::terminal_prompter;
 use std::sync::Arc;
 
 use crate::error::ConnectError;
+use crate::spec::Step;
 use crate::stub::Bootstrap;
+use crate::transport::steps::may_ask;
 use crate::transport::{HasEnded, OnRunning, Process, Started, TransportOptions};
+use channel::standby::Wanted;
 use connection::Connection;
 
-/// Starts `command` on `target` over a connection of `connector`. The server's answer to the command
+/// Starts `command` on `target` over a connection of `connector`, and opens nothing ahead of need. The server's answer to the command
 /// is not waited for, so what is written next travels right behind it.
 ///
 /// # Errors
@@ -53,7 +59,8 @@ pub async fn open(
 }
 
 /// Starts an interpreter by `bootstrap`, or takes over one that was started ahead of need in the same
-/// words. What is returned has `ahead` of them started for the clients to come, when it is told to.
+/// words. What is returned has `ahead` of them started for the clients to come, when it is told to; none where one of `steps`,
+/// which `bootstrap` goes through, may ask for something.
 ///
 /// # Errors
 /// The stage that failed, why, and what to do next.
@@ -61,23 +68,36 @@ pub async fn start_stub(
     connector: &Connector,
     target: &SshTarget,
     bootstrap: Bootstrap,
+    steps: &[Step],
     ahead: usize,
     options: &TransportOptions,
 ) -> Result<Started, ConnectError> {
-    let wanted = Some(bootstrap.wanted()).filter(|_| ahead > 0);
+    let ahead = if may_ask(steps) { 0 } else { ahead };
+    let wanted = (ahead > 0).then(|| Wanted {
+        interpreter: bootstrap.wanted().to_owned(),
+        steps: steps.to_vec(),
+    });
     let command = bootstrap.command();
     let pool::Started {
         command: running,
         connection,
         fresh,
-    } = connector.start(target, command, wanted, options).await?;
+    } = connector
+        .start(target, command, wanted.as_ref(), options)
+        .await?;
+    // Behind the command. One that was started ahead has asked for it already.
+    if running.bootstrap.is_none() {
+        connection.keep_spare();
+    }
     // It does not keep the connection. What fails is tried again when the next client has come.
-    let (weak, wanted) = (Arc::downgrade(&connection), bootstrap.wanted().to_owned());
-    let replenish = move || {
-        if let Some(connection) = weak.upgrade() {
-            connection.prepare(&wanted, ahead);
-        }
-    };
+    let weak = Arc::downgrade(&connection);
+    let replenish = wanted.map(|wanted| {
+        Box::new(move || {
+            if let Some(connection) = weak.upgrade() {
+                connection.prepare(&wanted, ahead);
+            }
+        }) as OnRunning
+    });
     let shared = Arc::clone(connection.shared());
     let shared_has_ended = (!fresh).then(|| Box::new(move || shared.ended().is_some()) as HasEnded);
     Ok(Started {
@@ -85,7 +105,9 @@ pub async fn start_stub(
         stub_sent: running.bootstrap.is_some(),
         bootstrap: running.bootstrap.unwrap_or(bootstrap),
         shared_has_ended,
-        on_running: (ahead > 0).then(|| Box::new(replenish) as OnRunning),
+        steps: steps.to_vec(),
+        first: Vec::new(),
+        on_running: replenish,
     })
 }
 

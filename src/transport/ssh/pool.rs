@@ -13,6 +13,7 @@ use crate::error::{ConnectError, Stage};
 use crate::spec::JumpHost;
 use crate::transport::TransportOptions;
 use crate::transport::ssh::auth::key_store::KeyStore;
+use crate::transport::ssh::channel::standby::Wanted;
 use crate::transport::ssh::config;
 use crate::transport::ssh::config::settings::{ConfigSource, Route, Settings, SshTarget};
 use crate::transport::ssh::connect::{dial, establish};
@@ -25,7 +26,7 @@ const MAX_HOPS: usize = 16;
 
 /// A session task lives on the runtime that it was started on, so connections are not shared across runtimes.
 type Key = (RuntimeId, Settings);
-/// Held while a connection comes about, so that clients that start at once make one and not many.
+/// Held while a connection is established, so that clients that start at once make one and not many.
 type Slot = Arc<tokio::sync::Mutex<Connections>>;
 
 /// The connections of one target.
@@ -82,7 +83,7 @@ impl Connector {
         &self,
         target: &SshTarget,
         command: &str,
-        wanted: Option<&str>,
+        wanted: Option<&Wanted>,
         options: &TransportOptions,
     ) -> Result<Started, ConnectError> {
         let stages = Stages::new(&target.host, options);
@@ -90,6 +91,7 @@ impl Connector {
         let _admission = admit(&stages).await?;
         let settings = config::resolve(&stages, target).await?;
         follow(&stages, &settings).await?;
+        // Not a retry: each turn is on another connection, and there are as many turns as other clients fill connections first.
         loop {
             let (connection, fresh) = self.connection(&stages, &settings, wanted).await?;
             match connection.begin(&stages, command, wanted).await {
@@ -100,7 +102,7 @@ impl Connector {
                         fresh,
                     });
                 }
-                // On a connection that nobody else uses the refusal is final. One that others use is
+                // On a connection that is not shared the refusal is final. One that others use is
                 // full, or has ended between finding and using it.
                 Err(error) if error.timed_out => return Err(error),
                 Err(error) if fresh && connection.shared().used_channels() == 0 => {
@@ -118,7 +120,7 @@ impl Connector {
         &self,
         stages: &Stages,
         settings: &Settings,
-        wanted: Option<&str>,
+        wanted: Option<&Wanted>,
     ) -> Result<(Arc<Connection>, bool), ConnectError> {
         let key = (tokio::runtime::Handle::current().id(), settings.clone());
         let slot = {
@@ -212,7 +214,7 @@ async fn admit(stages: &Stages) -> Result<Admission, ConnectError> {
 }
 
 /// Follows the jump hosts without connecting to any. A connection holds its slot while those on the
-/// way to it come about, so hosts that jump through each other would wait for each other for ever.
+/// way to it are established, so hosts that jump through each other would wait for each other forever.
 async fn follow(stages: &Stages, settings: &Settings) -> Result<(), ConnectError> {
     let mut seen = vec![settings.host.clone()];
     let mut next = settings.clone();

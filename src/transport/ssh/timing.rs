@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::error::{ConnectError, Stage};
 use crate::transport::TransportOptions;
-use crate::transport::ssh::prompt::Asker;
+use crate::transport::asker::Asker;
 
 /// How long a person's second factor may take where the user has set no limit: longer than servers wait
 /// (LoginGraceTime), so that it is they who give up.
 const PERSON_LIMIT: Duration = Duration::from_secs(600);
 
-/// The stages of one connection: whose name stands in errors, what limits hold, who is told.
+/// The stages of one connection: whose name stands in errors, what limits hold, who is notified.
 #[derive(Clone)]
 pub(crate) struct Stages {
     /// The host as the user named it.
@@ -32,7 +32,7 @@ impl Stages {
         }
     }
 
-    /// The same stages without anybody to ask.
+    /// The same stages without a way to ask.
     pub(crate) fn without_questions(&self) -> Self {
         Stages {
             asker: Asker::new(&self.host, None),
@@ -84,7 +84,7 @@ impl Stages {
         self.timed_for(Stage::Authentication, limit, step).await
     }
 
-    /// Runs one step with a limit. The limit starts anew when a person was asked meanwhile,
+    /// Runs one step with a limit. The limit starts again when a person was asked meanwhile,
     /// because typing a passphrase takes as long as it takes.
     pub(crate) async fn timed_for<T>(
         &self,

@@ -158,7 +158,7 @@ fn framing_vectors_read_as_they_say() {
 
 #[test]
 fn the_frames_of_message_vectors_read_as_they_say() {
-    // Much of what is wrong in these is wrong only for who knows which requests are under way.
+    // Much of what is wrong in these is wrong only if one knows which requests are under way.
     for vector in load("messages") {
         check(&vector, false);
         if vector.sender() == Sender::Client {

@@ -20,6 +20,10 @@ async fn it_shows_every_act_and_cleans_up() {
     assert_eq!((output.stderr.as_str(), output.code), ("", Some(0)));
     for shown in [
         "This program's own SSH server listens on 127.0.0.1:",
+        "    -> web1 | hello from process ",
+        "web[1-3]",
+        "    -> web[1,3]\n",
+        "client = easycluster.Client.from_spec(os.environ['SPEC'])",
         "    -> 42\n",
         "    -> [0, 2, 4, 6, 8]\n",
         "    -> 144 from process ",
@@ -27,6 +31,8 @@ async fn it_shows_every_act_and_cleans_up() {
         "no result within 0.3 s",
         "    -> \"still here\"\n",
         "easycluster ping you@yourbox",
+        "pip install .",
+        "cargo run --example hello -- you@yourbox",
     ] {
         assert!(
             output.stdout.contains(shown),

@@ -45,6 +45,20 @@ async fn hello_runs_here_and_over_ssh() {
 }
 
 #[tokio::test]
+async fn commands_runs_over_ssh() {
+    let scene = Scene::new().await;
+    assert_eq!(
+        example(
+            "commands",
+            &[&scene.spec("web1"), "echo one | tr a-z A-Z; exit 3"]
+        )
+        .await,
+        "web1 (Code(3)): ONE\n"
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn many_hosts_runs_here_and_over_ssh() {
     let expected = "local: done\nlocal: done\nlocal: done\nat once: true\n";
     assert_eq!(example("many_hosts", &[]).await, expected);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::scene::{Scene, easycluster};
+use crate::cli::scene::{PATIENCE, Scene, easycluster, program, said};
 use crate::support::write_program;
 
 const ABSENT: &str = "me@127.0.0.1:1:config=none:batch=yes:name=gone";
@@ -10,7 +10,7 @@ const ABSENT: &str = "me@127.0.0.1:1:config=none:batch=yes:name=gone";
 #[tokio::test]
 async fn the_table_tells_who_is_there() {
     let scene = Scene::new().await;
-    let output = easycluster(&["ping", &scene.spec("web1"), &scene.spec("web2")]).await;
+    let output = easycluster(&["ping", "-q", &scene.spec("web1"), &scene.spec("web2")]).await;
     assert_eq!((output.stderr.as_str(), output.code), ("", Some(0)));
     let lines: Vec<Vec<&str>> = output
         .stdout
@@ -20,12 +20,12 @@ async fn the_table_tells_who_is_there() {
     assert_eq!(
         lines[0],
         [
-            "HOST", "STATUS", "PYTHON", "SYSTEM", "CORES", "CONNECT", "ROUND", "TRIP"
+            "HOST", "STATUS", "CONNECT", "ROUND", "TRIP", "CORES", "PYTHON", "SYSTEM"
         ]
     );
-    assert_eq!((lines[1][0], lines[1][1]), ("web1", "ok"));
-    assert_eq!((lines[2][0], lines[2][1]), ("web2", "ok"));
-    assert_eq!(lines.len(), 3);
+    let mut rows: Vec<_> = lines[1..].iter().map(|row| (row[0], row[1])).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [("web1", "ok"), ("web2", "ok")]);
     scene.end().await;
 }
 
@@ -34,15 +34,9 @@ async fn a_host_that_does_not_answer_is_in_the_table_and_its_reason_on_stderr() 
     let scene = Scene::new().await;
     let output = easycluster(&["ping", ABSENT, &scene.spec("web1")]).await;
     assert_eq!(output.code, Some(255));
-    let second = output.stdout.lines().nth(1).expect("a row");
-    assert_eq!(second.trim_end(), "gone  failed: connect");
-    assert!(
-        output
-            .stdout
-            .lines()
-            .nth(2)
-            .is_some_and(|row| row.starts_with("web1  ok"))
-    );
+    let rows = output.sorted_stdout();
+    assert_eq!(rows[1], "gone  failed: connect");
+    assert!(rows[2].starts_with("web1  ok "), "{rows:?}");
     assert!(
         output.stderr.starts_with("error: gone: connect: "),
         "{}",
@@ -152,4 +146,37 @@ async fn the_story_tells_where_it_ends() {
         "{}",
         output.stderr
     );
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_keeps_no_other_from_the_table() {
+    let scene = Scene::new().await;
+    // It takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let port = silent.local_addr().expect("address").port();
+    let hangs = format!("me@127.0.0.1:{port}:config=none:batch=yes:name=silent");
+    let mut child = program(&["ping", &hangs, &scene.spec("web1")])
+        .spawn()
+        .expect("the program starts");
+    let stdout = child.stdout.take().expect("stdout");
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(stdout));
+    let mut next = async || {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        line.expect("in time").expect("read").expect("a line")
+    };
+    assert!(next().await.starts_with("HOST "));
+    let row = next().await;
+    assert!(row.starts_with("web1    ok "), "{row}");
+    // The other one is still waited for.
+    assert!(child.try_wait().expect("a status").is_none());
+    drop(silent);
+    assert_eq!(next().await, "silent  failed: key exchange");
+    let output = said(child).await;
+    assert_eq!(output.code, Some(255));
+    assert!(
+        output.stderr.contains("\n2 hosts: 1 ok, 1 unreachable, "),
+        "{}",
+        output.stderr
+    );
+    scene.end().await;
 }

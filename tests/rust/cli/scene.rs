@@ -134,6 +134,8 @@ pub fn program<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Command {
         .args(arguments)
         .env_remove("SSH_AUTH_SOCK")
         .env_remove("CLICOLOR_FORCE")
+        .env_remove("GITHUB_ACTIONS")
+        .env_remove("GITLAB_CI")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -26,7 +26,7 @@ end = time.time() + 60
 while time.time() < end:
     if steps and steps[0][0].encode() in shown[seen:]:
         seen = len(shown)
-        # Whoever sees the question may type at once.
+        # The question is answered as soon as it is seen.
         assert 'assphrase' not in steps[0][0] or not echo_of(terminal), 'echo is still on'
         os.write(terminal, steps.pop(0)[1].encode())
     if not select.select([terminal], [], [], 0.1)[0]:
@@ -45,13 +45,13 @@ status = os.waitpid(child, 0)[1]
 sys.stdout.write(json.dumps([shown.decode(), os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1, echo]))
 ";
 
-struct Seen {
-    shown: String,
-    code: i64,
-    echo: bool,
+pub struct Seen {
+    pub shown: String,
+    pub code: i64,
+    pub echo: bool,
 }
 
-async fn at_a_terminal(arguments: &[&str], steps: &[(&str, &str)]) -> Seen {
+pub async fn at_a_terminal(arguments: &[&str], steps: &[(&str, &str)]) -> Seen {
     let steps = serde_json::to_string(steps).expect("JSON");
     let run = tokio::process::Command::new(&interpreter_at_least((3, 6)).path)
         .args([
@@ -192,7 +192,17 @@ async fn an_unknown_host_is_asked_about_and_remembered() {
 #[tokio::test]
 async fn colours_are_for_terminals() {
     let scene = Scene::new().await;
-    let seen = at_a_terminal(&["run", &scene.spec("web1"), "-c", "print('plain')"], &[]).await;
+    let seen = at_a_terminal(
+        &[
+            "run",
+            "--no-progress",
+            &scene.spec("web1"),
+            "-c",
+            "print('plain')",
+        ],
+        &[],
+    )
+    .await;
     assert_eq!(seen.shown, "\u{1b}[36mweb1 |\u{1b}[0m plain\n");
     scene.end().await;
 }

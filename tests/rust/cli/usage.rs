@@ -20,6 +20,7 @@ async fn version_and_help_go_to_stdout() {
     for arguments in [
         &["--help"][..],
         &["run", "--help"],
+        &["exec", "--help"],
         &["ping", "--help"],
         &["demo", "--help"],
     ] {
@@ -42,14 +43,15 @@ async fn no_host_and_no_program_are_said() {
         easycluster(&["run", "-c", "1"]).await,
         usage_error(
             "error: no host is given\n \
-             hint: give one or more as [user@]host[:port], or give a file of them with -f\n"
+             hint: give one or more as [user@]host[:port], a file of them with -f, or an inventory with -I\n"
         )
     );
     assert_eq!(
         easycluster(&["run", "me@web1"]).await,
         usage_error(
             "error: no program is given\n \
-             hint: give code with -c CODE, or a script behind `--`: -- SCRIPT ARGS\n"
+             hint: give code with -c CODE, a module with -m MODULE, or a script behind `--`; \
+             for a shell command: easycluster exec me@web1 -- COMMAND\n"
         )
     );
 }
@@ -76,7 +78,8 @@ async fn files_that_are_not_there_are_named() {
         easycluster(&["run", "me@web1", "--", "/nonexistent/check.py"]).await,
         usage_error(
             "error: cannot read the script /nonexistent/check.py: No such file or directory (os error 2)\n \
-             hint: the script is a file of this machine; for a line of code use -c\n"
+             hint: the script is a file of this machine; a shell command is run by: \
+             easycluster exec me@web1 -- /nonexistent/check.py\n"
         )
     );
     assert_eq!(
@@ -114,7 +117,7 @@ async fn a_wrong_spec_of_a_hosts_file_is_named_by_its_line() {
     assert_eq!(
         easycluster(&["ping", "-f", path]).await,
         usage_error(&format!(
-            "error: {path}, line 4: this is not a valid host name\n  bad host\n  ^^^^^^^^\n"
+            "error: {path}, line 4: this is not a valid host name\n         bad host\n         ^^^^^^^^\n"
         ))
     );
     assert_eq!(

@@ -181,7 +181,7 @@ async fn the_hint_follows_what_was_printed() {
 }
 
 #[tokio::test]
-async fn a_host_that_does_not_exist_and_a_port_nobody_listens_on() {
+async fn a_host_that_does_not_exist_and_a_port_that_is_closed() {
     let (stage, text, _) = failure(
         "someone@no-such-host.invalid:config=none:batch=yes",
         short_limits(),

@@ -52,7 +52,7 @@ def until_closed():
 "#;
 
 /// The spec of a server that runs this behind what all have in common.
-fn server(folder: &Path, body: &str) -> String {
+pub fn server(folder: &Path, body: &str) -> String {
     let interpreter = interpreter_at_least((3, 6));
     let path = folder.join("server");
     write_program(
@@ -236,10 +236,10 @@ async fn what_was_abandoned_ends_the_process_too() {
             .ok()
             .filter(|pid| !pid.is_empty())
     });
-    client.connection().abandon("nobody answers");
+    client.connection().abandon("given up");
     for error in [within(call).await.unwrap(), client.eval::<Value>("1").await] {
         let error = error.expect_err("it is over").to_string();
-        assert!(error.contains("nobody answers"), "{error}");
+        assert!(error.contains("given up"), "{error}");
     }
     waited(|| {
         std::fs::read_link(format!("/proc/{pid}/cwd"))

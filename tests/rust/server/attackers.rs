@@ -274,10 +274,10 @@ async fn a_slow_handshake_is_given_up() {
 }
 
 #[test]
-fn a_flood_of_half_open_handshakes_shuts_nobody_out() {
+fn a_flood_of_half_open_handshakes_shuts_no_client_out() {
     alone(
         module_path!(),
-        "a_flood_of_half_open_handshakes_shuts_nobody_out",
+        "a_flood_of_half_open_handshakes_shuts_no_client_out",
         flood_of_half_open_handshakes(),
     );
 }

@@ -4,7 +4,7 @@
 mod attackers;
 mod calls;
 mod ending;
-mod harness;
+pub mod harness;
 mod limits;
 mod pipe;
 mod process;

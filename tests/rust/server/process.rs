@@ -1,9 +1,10 @@
 //! The program as a server: its command line, signals, log lines, daemon and key files.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use easycluster::keys::{Key, write_key_file};
 use easycluster::{Client, Error};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -214,6 +215,43 @@ async fn a_hang_up_reads_the_key_again() {
     assert_eq!(two, 2);
 }
 
+#[test]
+fn what_a_link_leads_to_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    write_key_file(&key, &Key::generate().unwrap(), false).unwrap();
+    let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+    std::fs::write(&target, "precious").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for option in ["-P", "--log-file"] {
+        let done = program()
+            .args(["-S", "-b", "127.0.0.1", "-p", "0", "-k"])
+            .args([&key, Path::new(option), &link])
+            .output()
+            .unwrap();
+        assert!(!done.status.success(), "{option}: {}", say(&done));
+        assert!(
+            say(&done).contains("is a symbolic link"),
+            "{option}: {}",
+            say(&done)
+        );
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
+    }
+    // A file that an earlier server has left behind is replaced, and one of another server is not removed.
+    let pidfile = folder.path().join("pid");
+    std::fs::write(&pidfile, "1\n").unwrap();
+    let mut server = Process::start(&key, &["-P", pidfile.to_str().unwrap()]);
+    let text = std::fs::read_to_string(&pidfile).unwrap();
+    assert_eq!(text, format!("{}\n", server.child.id()));
+    std::fs::write(&pidfile, "1\n").unwrap();
+    // It serves, and heeds signals, once it drops what is no client.
+    let mut stranger = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    stranger.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let _ = stranger.read_to_end(&mut Vec::new());
+    assert!(server.end(Signal::TERM).1);
+    assert_eq!(std::fs::read_to_string(&pidfile).unwrap(), "1\n");
+}
+
 #[tokio::test]
 async fn a_daemon_runs_alone_and_hides_its_key() {
     let folder = tempfile::tempdir().unwrap();
@@ -236,7 +274,7 @@ async fn a_daemon_runs_alone_and_hides_its_key() {
         line.contains("-S") && !line.contains("passphrase"),
         "{line:?}"
     );
-    // It has left the terminal and the session of whoever started it.
+    // It has left the terminal and the session of the program that started it.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let session = stat
         .rsplit(')')

@@ -138,7 +138,7 @@ async fn until_others(server: &Sshd, known: &[i64], count: usize) -> Vec<i64> {
 
 #[tokio::test]
 async fn interpreters_wait_for_clients_and_are_replaced_when_taken() {
-    // What the login shell prints first is noise for whoever takes the interpreter over.
+    // What the login shell prints first is noise for the client that takes the interpreter over.
     let server = server_with(SshdOptions {
         greeting: "Welcome to the machine\n".to_owned(),
         ..SshdOptions::default()
@@ -150,7 +150,7 @@ async fn interpreters_wait_for_clients_and_are_replaced_when_taken() {
     assert!(waiting.contains(&theirs), "{theirs} of {waiting:?}");
     let waiting = until_others(&server, &[mine, theirs], 2).await;
 
-    // One that dies while it waits is nobody's error. Its place is filled when the next client has come.
+    // One that dies while it waits is not an error. Its place is filled when the next client has come.
     let killed = waiting[0];
     let pid = rustix::process::Pid::from_raw(i32::try_from(killed).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

@@ -125,7 +125,7 @@ async fn a_passphrase_is_asked_for_once_for_many_hosts_and_three_times_if_wrong(
     assert!(error.message.contains("wrong passphrase"), "{error}");
     assert_eq!(asked.lock().unwrap().len(), 3);
 
-    // Nobody to ask, or nobody who may be asked: the error names the file and the way out.
+    // No terminal to ask on, or asking is turned off: the error names the file and the way out.
     let locked = with_key(bare_target(&servers[0]), &file);
     let (options, asked) = answers(&["right"]);
     let batch = locked.clone().with_option("BatchMode", "yes");
@@ -135,13 +135,13 @@ async fn a_passphrase_is_asked_for_once_for_many_hosts_and_three_times_if_wrong(
         assert!(
             error
                 .message
-                .contains("locked: it has a passphrase and nobody can be asked"),
+                .contains("locked: it has a passphrase and there is no terminal to ask for it on"),
             "{error}"
         );
         assert!(error.hint.unwrap().contains("ssh-add"), "{}", error.message);
     }
     assert!(asked.lock().unwrap().is_empty());
-    // That nobody was asked is no answer for those who can be.
+    // Not having asked does not settle it for clients that can ask.
     assert_eq!(run(&locked, &options).await.unwrap(), "in\n");
 }
 

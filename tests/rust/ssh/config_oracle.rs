@@ -392,7 +392,7 @@ fn compare(folder: &Path, text: &str, host: &str, user: Option<&str>) -> Option<
         }
         (Err(_), Err(_)) => return None,
         (Ok(_), Err(error)) => format!("ssh takes it, we say: {error}"),
-        // A keyword that this ssh is too old for, or one in a block that does not apply, harms nobody.
+        // A keyword that this ssh is too old for, or one in a block that does not apply, does no harm.
         (Err(error), Ok(_)) if error.contains("Bad configuration option") => return None,
         (Err(error), Ok(_)) => format!("we take it, ssh says: {error}"),
     };

@@ -174,7 +174,7 @@ async fn writing_to_a_command_that_reads_nothing_ends_with_the_command() {
     let big = Bytes::from(vec![0u8; 16 * 1024 * 1024]);
     let written = tokio::time::timeout(Duration::from_secs(20), process.writer.write(vec![big]))
         .await
-        .expect("the writer does not wait for ever");
+        .expect("the writer does not wait forever");
     assert!(written.is_err());
     assert_eq!(finish(process).await.2, ExitStatus::Code(3));
 }

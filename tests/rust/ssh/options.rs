@@ -260,7 +260,7 @@ async fn without_an_ssh_program_what_is_beyond_us_is_named() {
         + &String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("canonicalizehostname in the ssh_config is passed over"),
+        said.contains("canonicalizehostname in the ssh_config is skipped"),
         "{said}"
     );
 }

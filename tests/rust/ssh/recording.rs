@@ -1,4 +1,4 @@
-//! Host keys that nobody knows yet: what is recorded, and what stands in the way of it.
+//! Unknown host keys: what is recorded, and what stands in the way of it.
 
 use easycluster::Stage;
 use easycluster::transport::TransportOptions;
@@ -27,7 +27,7 @@ async fn a_file_that_cannot_be_read_refuses_and_nothing_is_recorded() {
     let server = server();
     let folder = tempfile::tempdir().unwrap();
     let new = folder.path().join("new");
-    // A folder is there and is read by nobody, whoever runs the test.
+    // A folder exists and cannot be read as a file, even if root runs the test.
     let files = format!("{} {}", new.display(), folder.path().display());
     let options = TransportOptions::default();
     let error = open(

@@ -1,4 +1,4 @@
-//! What restricts in a configuration is kept, or the connection is refused by name; never passed over.
+//! What restricts in a configuration is kept, or the connection is refused by name; never ignored.
 
 use std::collections::BTreeSet;
 
@@ -130,7 +130,7 @@ async fn what_is_not_kept_refuses_by_name() {
             "{error:?}"
         );
     }
-    // Turned off, first or for another host, it is no restriction.
+    // Turned off, first or for another host, it is not a restriction.
     for lines in [
         "KnownHostsCommand none\nKnownHostsCommand /bin/echo",
         "Host elsewhere\n KnownHostsCommand /bin/echo",

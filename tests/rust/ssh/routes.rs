@@ -9,7 +9,7 @@ use easycluster::{ConnectError, Stage};
 
 use crate::support::Sshd;
 use crate::support::remote::{
-    RELAY, answers, comes_back_whole, idle, output, server, server_with_lines, until,
+    RELAY, answers, cat, comes_back_whole, idle, output, server, server_with_lines, until,
 };
 
 /// An ssh_config in which the servers are called s0, s1, ..., with further lines for each.
@@ -30,6 +30,15 @@ fn config(folder: &std::path::Path, servers: &[(&Sshd, &str)]) -> ConfigSource {
     ConfigSource::File(file)
 }
 
+/// Plain servers, and an ssh_config with these further lines for each. The folder holds the file.
+fn plain_hosts<const N: usize>(lines: [&str; N]) -> ([Sshd; N], tempfile::TempDir, ConfigSource) {
+    let servers = lines.map(|_| server());
+    let folder = tempfile::tempdir().unwrap();
+    let hosts: Vec<_> = servers.iter().zip(lines).collect();
+    let config = config(folder.path(), &hosts);
+    (servers, folder, config)
+}
+
 fn target(host: &str, config: &ConfigSource) -> SshTarget {
     SshTarget {
         config: config.clone(),
@@ -47,16 +56,7 @@ async fn run(
 
 #[tokio::test]
 async fn a_chain_of_two_hops_authenticates_at_each() {
-    let servers = [server(), server(), server()];
-    let folder = tempfile::tempdir().unwrap();
-    let config = config(
-        folder.path(),
-        &[
-            (&servers[0], ""),
-            (&servers[1], ""),
-            (&servers[2], " ProxyJump s0,s1\n"),
-        ],
-    );
+    let (servers, _folder, config) = plain_hosts(["", "", " ProxyJump s0,s1\n"]);
     let connector = Connector::new();
     let out = run(&connector, &target("s2", &config), "echo $SSH_CONNECTION")
         .await
@@ -89,16 +89,7 @@ async fn a_chain_of_two_hops_authenticates_at_each() {
 
 #[tokio::test]
 async fn a_hop_that_has_a_hop_of_its_own() {
-    let servers = [server(), server(), server()];
-    let folder = tempfile::tempdir().unwrap();
-    let config = config(
-        folder.path(),
-        &[
-            (&servers[0], ""),
-            (&servers[1], " ProxyJump s0\n"),
-            (&servers[2], " ProxyJump s1\n"),
-        ],
-    );
+    let (servers, _folder, config) = plain_hosts(["", " ProxyJump s0\n", " ProxyJump s1\n"]);
     let out = run(&Connector::new(), &target("s2", &config), "echo in")
         .await
         .unwrap();
@@ -108,16 +99,7 @@ async fn a_hop_that_has_a_hop_of_its_own() {
 
 #[tokio::test]
 async fn hosts_behind_one_jump_host_share_the_connection_to_it() {
-    let servers = [server(), server(), server()];
-    let folder = tempfile::tempdir().unwrap();
-    let config = config(
-        folder.path(),
-        &[
-            (&servers[0], ""),
-            (&servers[1], " ProxyJump s0\n"),
-            (&servers[2], " ProxyJump s0\n"),
-        ],
-    );
+    let (servers, _folder, config) = plain_hosts(["", " ProxyJump s0\n", " ProxyJump s0\n"]);
     let connector = Connector::new();
     let options = TransportOptions::default();
     let (first, second) = (target("s1", &config), target("s2", &config));
@@ -150,21 +132,8 @@ async fn hosts_behind_one_jump_host_share_the_connection_to_it() {
 
 #[tokio::test]
 async fn large_data_passes_through_two_hops_both_ways() {
-    let servers = [server(), server()];
-    let folder = tempfile::tempdir().unwrap();
-    let config = config(
-        folder.path(),
-        &[(&servers[0], ""), (&servers[1], " ProxyJump s0\n")],
-    );
-    let process = open(
-        &Connector::new(),
-        &target("s1", &config),
-        "cat",
-        &TransportOptions::default(),
-    )
-    .await
-    .unwrap();
-    comes_back_whole(process, 20_000_000).await;
+    let (_servers, _folder, config) = plain_hosts(["", " ProxyJump s0\n"]);
+    comes_back_whole(cat(&target("s1", &config)).await, 20_000_000).await;
 }
 
 #[tokio::test]
@@ -203,14 +172,14 @@ async fn errors_name_the_hop() {
         "{error}"
     );
 
-    let nobody = target("s2", &config).with_option("ProxyJump", "wrong@s0:1");
-    let error = run(&Connector::new(), &nobody, "true").await.unwrap_err();
+    let unknown = target("s2", &config).with_option("ProxyJump", "wrong@s0:1");
+    let error = run(&Connector::new(), &unknown, "true").await.unwrap_err();
     assert!(error.message.contains("jump host s0"), "{error}");
     assert_eq!(error.stage, Stage::Connect);
 }
 
 #[tokio::test]
-async fn jump_hosts_in_a_circle_are_told_and_wait_for_nobody() {
+async fn jump_hosts_in_a_circle_are_reported_and_do_not_wait_for_each_other() {
     let server = server();
     let folder = tempfile::tempdir().unwrap();
     let config = config(
@@ -237,7 +206,7 @@ async fn jump_hosts_in_a_circle_are_told_and_wait_for_nobody() {
     };
     let (first, second, third) = tokio::time::timeout(crate::support::PATIENCE, asking)
         .await
-        .expect("nobody waits for ever");
+        .expect("no host waits forever");
     for result in [first, second, third] {
         let error = result.unwrap_err();
         assert_eq!(error.stage, Stage::Configure, "{error}");

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::remote::{
-    comes_back_whole, finish, output, server, server_with, server_with_lines, target_at, until,
+    cat, comes_back_whole, finish, output, server, server_with, server_with_lines, target_at, until,
 };
 use crate::support::{Sshd, SshdOptions, within};
 
@@ -129,7 +129,7 @@ async fn the_configured_connect_timeout_holds() {
     // The other limit is 25 s.
     assert!(took < Duration::from_secs(25), "{took:?}");
 
-    // Zero is no limit of the configuration's, and not one that is over at once.
+    // Zero means that the configuration sets no limit, not one that is over at once.
     let none = target_at(&server, server.port()).with_option("ConnectTimeout", "0");
     let process = open(
         &Connector::new(),
@@ -153,7 +153,7 @@ async fn the_stage_that_meets_the_limit_of_the_spec_is_named() {
         let connecting = Client::connect(&spec, ConnectOptions::default());
         let result = tokio::time::timeout(Duration::from_secs(20), connecting).await;
         let Err(Error::Connect(error)) = result.expect("far longer than the limit") else {
-            panic!("nobody answers there");
+            panic!("no one answers there");
         };
         assert_eq!(
             (error.stage, error.timed_out),
@@ -211,7 +211,7 @@ async fn a_server_that_falls_silent_anywhere_is_given_up_with_the_stage() {
             let opening = open(&connector, &target, "echo in", &options);
             tokio::time::timeout(Duration::from_secs(60), opening)
                 .await
-                .unwrap_or_else(|_| panic!("silent after {cut} of {whole} bytes: waits for ever"))
+                .unwrap_or_else(|_| panic!("silent after {cut} of {whole} bytes: waits forever"))
                 .map(drop)
         }));
     }
@@ -300,14 +300,7 @@ async fn a_peer_that_falls_silent_later_is_noticed_by_the_keep_alive() {
     let target = target_at(&server, relay.port)
         .with_option("ServerAliveInterval", "1")
         .with_option("ServerAliveCountMax", "2");
-    let process = open(
-        &Connector::new(),
-        &target,
-        "cat",
-        &TransportOptions::default(),
-    )
-    .await
-    .unwrap();
+    let process = cat(&target).await;
     relay.hold_after.store(0, Ordering::Relaxed);
     let status = end_of(process, Duration::from_secs(15)).await;
     assert!(status.to_string().contains("silent"), "{status}");
@@ -352,7 +345,7 @@ async fn a_peer_that_takes_nothing_is_noticed_while_we_write() {
     relay.hold_after.store(0, Ordering::Relaxed);
     let written = tokio::time::timeout(Duration::from_secs(20), writing)
         .await
-        .expect("the writer does not wait for ever");
+        .expect("the writer does not wait forever");
     assert!(written.unwrap().is_err());
     let writer_less = Process {
         reader,
@@ -374,14 +367,7 @@ async fn support_writer() -> easycluster::transport::Writer {
 async fn keys_are_exchanged_again_in_the_middle_of_a_transfer() {
     // After every megabyte, and by the server's wish.
     let server = server_with_lines(&["RekeyLimit 1M"]);
-    let process = open(
-        &Connector::new(),
-        &target_at(&server, server.port()),
-        "cat",
-        &TransportOptions::default(),
-    )
-    .await
-    .unwrap();
+    let process = cat(&target_at(&server, server.port())).await;
     comes_back_whole(process, 16_000_000).await;
 }
 
@@ -408,7 +394,7 @@ async fn many_clients_of_a_dead_host_wait_for_it_once() {
     for waited in waiting {
         assert!(waited.await.unwrap().unwrap_err().timed_out);
     }
-    // The system accepts what nobody takes up, so that what was tried waits here.
+    // The system accepts connections before the program does, so that what was tried waits here.
     let mut tried = 0;
     let listener = listener.into_std().unwrap();
     while listener.accept().is_ok() {

@@ -7,8 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 26] = [
+    "visible",
+    "files",
     "deferred_free",
+    "retry",
     "wire",
     "pickle",
     "session",
@@ -17,12 +20,16 @@ const ORDER: [&str; 19] = [
     "error",
     "stub",
     "process",
+    "inventory",
     "progress",
     "descriptors",
     "dial",
     "transport",
+    "fuzz",
     "connection",
     "client",
+    "command",
+    "cluster",
     "server",
     "service",
     "cli",
@@ -32,7 +39,7 @@ const ORDER: [&str; 19] = [
 /// What the crate's root gives again under a short name, and where it comes from.
 const SHORT_NAMES: [(&str, &str); 14] = [
     ("Client", "client"),
-    ("Cluster", "client"),
+    ("Cluster", "cluster"),
     ("ConnectError", "error"),
     ("Error", "error"),
     ("Fault", "error"),
@@ -42,7 +49,7 @@ const SHORT_NAMES: [(&str, &str); 14] = [
     ("RemoteObject", "client"),
     ("Value", "client"),
     ("Call", "client"),
-    ("fan_out", "client"),
+    ("fan_out", "cluster"),
     ("Arguments", "pickle"),
     ("Plain", "pickle"),
 ];
@@ -159,7 +166,7 @@ fn crate_names(line: &str) -> Vec<&str> {
         for name in names.split(',').take(if grouped { usize::MAX } else { 1 }) {
             let end = name
                 .trim_start()
-                .find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                .find(|character: char| !character.is_alphanumeric() && character != '_');
             let name = name.trim_start();
             found.push(end.map_or(name, |end| &name[..end]));
         }

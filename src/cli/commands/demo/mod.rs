@@ -2,6 +2,7 @@
 
 #[doc(hidden)]
 pub mod embedded_sshd;
+mod other_ways;
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,15 +19,25 @@ use crate::spec::{ConfigChoice, ConnectionSpec, Host};
 use crate::{Client, Cluster, Error, RemoteObject};
 
 const AFTERWARDS: &str = "\
-Now try it with a machine of your own. It only needs sshd and Python 2.6 or newer:
+Now try it with a machine of your own. It needs sshd, and Python 2.6 or newer for all but shell commands.
 
-  easycluster ping you@yourbox
-  easycluster run you@yourbox -c 'import platform; print(platform.platform())'
+  In a shell:
+    easycluster ping you@yourbox
+    easycluster exec you@yourbox -- uptime
+    easycluster run you@yourbox -c 'import platform; print(platform.platform())'
+  and with many:
+    easycluster exec -l you 'web[01-20]' -- uptime
+    easycluster exec -I hosts.ini 'web:!web03' --gather -- uname -r
 
-and in a program, with the same spec:
+  In Python, once `pip install .` has installed the package:
+    python3 -c \"import easycluster; print(easycluster.Client.from_spec('you@yourbox').os.getpid())\"
+  and with many:
+    clients = easycluster.connect_multi(easycluster.hosts('you@web[01-20]'))
 
-  Rust     let client = Client::from_spec(\"you@yourbox\").await?;
-  Python   client = easycluster.Client.from_spec(\"you@yourbox\")
+  In Rust, in the folder of this project:
+    cargo run --example hello -- you@yourbox
+  and in a program of yours:
+    let client = Client::from_spec(\"you@yourbox\").await?;
 ";
 
 /// What is defined on the remote side; shown to the user unchanged.
@@ -131,7 +142,8 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
 
 /// The demo, step by step.
 async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
-    let spec = stage.spec(rpython).to_canonical();
+    let parsed = stage.spec(rpython);
+    let spec = parsed.to_canonical();
     heading("A server");
     say(&format!(
         "This program's own SSH server listens on {}, with a key made for this demo.\n\
@@ -140,7 +152,7 @@ async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
     ));
     source(&spec);
 
-    heading("Connect");
+    heading("In Rust: connect");
     call("let client = Client::from_spec(SPEC).await?;");
     let started = Instant::now();
     let client = Client::from_spec(&spec).await?;
@@ -161,6 +173,9 @@ async fn show(stage: &Stage, rpython: Option<String>) -> Result<(), Failure> {
     at_once(&spec, &client).await?;
     errors(&client).await?;
     client.close().await;
+
+    other_ways::by_python(stage.folder.path(), &parsed).await?;
+    other_ways::by_the_program(stage.folder.path(), &parsed).await?;
 
     heading("Your turn");
     say(AFTERWARDS);

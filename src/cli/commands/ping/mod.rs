@@ -4,18 +4,16 @@ mod story;
 mod table;
 
 use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
-use crate::cli::terminal::failure::{self, Failure, print_error};
-use crate::cli::terminal::hosts::{self, HostOptions, Target};
-use crate::cli::terminal::prompts::{self as terminal, Terminal};
-use crate::cli::terminal::stop::Stopper;
+use crate::cli::many::{self, Host, Limits, Outcome, ReportOptions, Shown};
+use crate::cli::terminal::failure::{self, Failure};
+use crate::cli::terminal::hosts::{HostOptions, Target};
+use crate::cli::terminal::screen::Screen;
 use crate::connection::{ConnectOptions, OutputSink};
-use crate::transport::Prompter;
-use crate::{Client, ConnectError, Error, Stage, Value, fan_out};
-use table::{Machine, Row, Silence};
+use crate::{Client, ConnectError, Error, Stage, Value};
+use table::{Machine, Row, Rows, Style};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,13 +41,12 @@ const ROUND_TRIPS: usize = 5;
 
 /// Show which machines answer, and which Python they have
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES, override_usage = "easycluster ping [OPTIONS] SPEC...")]
+#[command(after_long_help = EXAMPLES, override_usage = "easycluster ping [OPTIONS] HOST...")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     hosts: HostOptions,
-    /// Ask at most this many hosts at the same time
-    #[arg(short, long, value_name = "N", default_value_t = 32, value_parser = hosts::at_least_one)]
-    jobs: usize,
+    #[command(flatten)]
+    report: ReportOptions,
     /// Show each connection stage by stage, with times, one host after the other
     #[arg(short, long)]
     verbose: bool,
@@ -60,43 +57,45 @@ pub(crate) struct Arguments {
 
 pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let targets = arguments.hosts.targets(&arguments.hosts.specs)?;
-    let terminal = Terminal::remember();
-    let runtime = crate::cli::runtime()?;
+    let targets = arguments.report.wanted(targets)?;
     let verbose = arguments.verbose && !arguments.json;
-    let jobs = if verbose { 1 } else { arguments.jobs };
-    let (rows, stopped) = runtime.block_on(all(targets, jobs, verbose, terminal.prompter()));
-    crate::cli::end(runtime);
-    if let Some(code) = stopped {
-        terminal.restore();
-        return Ok(code);
+    let mut options = arguments.report.clone();
+    if verbose {
+        options.jobs = 1;
     }
-    let printed = if arguments.json {
-        print(&format!("{:#}\n", table::as_json(&rows)))
-    } else if verbose {
-        Ok(())
-    } else {
-        show(&rows)
+    let labels = many::labels(&targets);
+    let screen = Screen::new();
+    let rows: Rows = Arc::new(Mutex::new(labels.iter().map(|_| None).collect()));
+    let style = match (arguments.json, verbose) {
+        (true, _) => Style::None,
+        (_, true) => Style::Story,
+        _ => Style::Table,
     };
-    if let Err(error) = printed {
-        return Ok(failure::unwritten(&error));
+    let table = table::Table::new(style, &labels, Arc::clone(&rows), screen.clone());
+    let mut shown = Shown::new("ping", screen, Box::new(table));
+    shown.progress = !verbose;
+    shown.summary = !arguments.json;
+    shown.ci = options.ci_log().filter(|_| !arguments.json);
+    let told = Arc::clone(&rows);
+    let finished = many::on_all_shown(targets, &options, Limits::default(), shown, move |host| {
+        one(host, verbose, Arc::clone(&told))
+    })?;
+    if finished.stopped {
+        return Ok(finished.code);
     }
-    let silent = rows.iter().any(|row| row.answer.is_err());
-    Ok(if silent {
-        failure::CONNECTION
-    } else {
-        failure::OK
-    })
-}
-
-/// The table on stdout, and below it on stderr what to do about those that did not answer.
-fn show(rows: &[Row]) -> std::io::Result<()> {
-    print(&table::as_table(rows, terminal::width()))?;
-    for row in rows {
-        if let Err(silence) = &row.answer {
-            print_error(&silence.message, silence.hint.as_deref());
+    if arguments.json {
+        let rows = table::lock(&rows);
+        let rows: Vec<&Row> = rows.iter().flatten().collect();
+        let text = format!("{:#}\n", table::as_json(&rows));
+        if let Err(error) = print(&crate::visible::json(text)) {
+            return Ok(failure::unwritten(&error));
         }
     }
-    Ok(())
+    Ok(if finished.code == failure::OK {
+        failure::OK
+    } else {
+        failure::CONNECTION
+    })
 }
 
 fn print(text: &str) -> std::io::Result<()> {
@@ -105,52 +104,33 @@ fn print(text: &str) -> std::io::Result<()> {
     stdout.flush()
 }
 
-/// Asks all targets; the rows are in their order. An exit code instead where it was stopped.
-async fn all(
-    targets: Vec<Target>,
-    jobs: usize,
-    verbose: bool,
-    prompter: Option<Prompter>,
-) -> (Vec<Row>, Option<i32>) {
-    let mut rows: Vec<Option<Row>> = targets.iter().map(|_| None).collect();
-    let mut stopper = Stopper::new(watch::Sender::new(false).subscribe());
-    let questions = targets
-        .into_iter()
-        .map(|target| one(target, verbose, prompter.clone()));
-    let mut asking = fan_out(questions, jobs);
-    loop {
-        tokio::select! {
-            asked = asking.next() => match asked {
-                Some((number, row)) => rows[number] = Some(row),
-                None => break,
-            },
-            _ = stopper.wait() => {
-                asking.stop().await;
-                break;
-            }
-        }
+/// Asks one host. Its row is there before it ends.
+async fn one(mut host: Host, verbose: bool, rows: Rows) -> Outcome {
+    let label = host.target.label.clone();
+    let story = verbose.then(|| story::Story::begin(&label));
+    let mut options = host.connect_options();
+    // Nothing is printed by what we ask; what a login script prints is not about us.
+    options.output = OutputSink::discard();
+    if let Some(story) = &story {
+        options.transport.observer = Some(story.observer());
     }
-    let code = stopper.reason().map(|stop| stop.exit_code());
-    (rows.into_iter().flatten().collect(), code)
-}
-
-async fn one(target: Target, verbose: bool, prompter: Option<Prompter>) -> Row {
-    let story = verbose.then(|| story::Story::begin(&target.label));
-    let mut options = ConnectOptions {
-        // Nothing is printed by what we ask; what a login script prints is not about us.
-        output: OutputSink::discard(),
-        ..ConnectOptions::default()
+    let target = host.target.clone();
+    let answer = tokio::select! {
+        answer = ask(&target, options) => answer,
+        () = host.stopping() => return Outcome::Interrupted,
     };
-    options.transport.prompter = prompter;
-    options.transport.observer = story.as_ref().map(story::Story::observer);
-    let answer = ask(&target, options).await;
     if let Some(story) = story {
         story.end(&answer);
     }
-    Row {
-        host: target.label,
-        answer: answer.map_err(silence),
-    }
+    let (answer, outcome) = match answer {
+        Ok(machine) => (Ok(machine), Outcome::Ended(0)),
+        Err(error) => (Err(table::silence(&error)), Outcome::Failed(error)),
+    };
+    table::lock(&rows)[host.number] = Some(Row {
+        host: label,
+        answer,
+    });
+    outcome
 }
 
 async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error> {
@@ -202,17 +182,6 @@ async fn standstill(client: &Client, limit: Duration) -> Error {
     ConnectError::timeout(client.host(), Stage::Stub, limit)
         .with_hint("Python started there and then stopped responding; check the machine's load and its processes")
         .into()
-}
-
-fn silence(error: Error) -> Silence {
-    Silence {
-        stage: match &error {
-            Error::Connect(error) => Some(error.stage.to_string()),
-            _ => None,
-        },
-        message: error.to_string(),
-        hint: error.hint(),
-    }
 }
 
 fn in_milliseconds(time: Duration) -> f64 {

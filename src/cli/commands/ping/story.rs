@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::Error;
 use crate::cli::commands::ping::table::{Machine, milliseconds};
 use crate::cli::terminal::failure::print_error;
-use crate::error::printable;
+use crate::error::one_line;
 use crate::transport::{StageEvent, StageObserver};
 
 /// The width of the longest stage's name.
@@ -22,7 +22,7 @@ impl Story {
     /// Prints the heading.
     pub(crate) fn begin(host: &str) -> Story {
         let bold = anstyle::Style::new().bold();
-        say(&format!("{bold}{}{bold:#}\n", printable(host)));
+        say(&format!("{bold}{}{bold:#}\n", one_line(host)));
         Story {
             started: Instant::now(),
         }
@@ -74,7 +74,7 @@ impl Story {
 
 /// One line of the story: what, how long, what came of it.
 fn entry(name: &str, time: &str, detail: &str) -> String {
-    let text = format!("  {name:NAME_WIDTH$}  {time:>9}  {}", printable(detail));
+    let text = format!("  {name:NAME_WIDTH$}  {time:>9}  {}", one_line(detail));
     format!("{}\n", text.trim_end())
 }
 

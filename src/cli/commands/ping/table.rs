@@ -1,9 +1,15 @@
 //! What `ping` found out, as a table for people and as JSON for machines.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use serde_json::{Value, json};
 
-use crate::error::printable;
+use crate::Error;
+use crate::cli::terminal::lines::{Format, Stream};
+use crate::cli::terminal::printer::{Report, View};
+use crate::cli::terminal::screen::Screen;
+use crate::error::one_line;
 
 /// One host's answer.
 #[derive(Debug, Clone)]
@@ -37,57 +43,146 @@ pub(crate) struct Silence {
     pub(crate) hint: Option<String>,
 }
 
-/// All rows as a table of at most `width` columns; without a width no line is broken.
-pub(crate) fn as_table(rows: &[Row], width: Option<u16>) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
-        "HOST",
-        "STATUS",
-        "PYTHON",
-        "SYSTEM",
-        "CORES",
-        "CONNECT",
-        "ROUND TRIP",
-    ]);
-    match width {
-        Some(width) => table
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width),
-        None => table.set_content_arrangement(ContentArrangement::Disabled),
-    };
-    for row in rows {
-        match &row.answer {
-            Ok(machine) => table.add_row([
-                Cell::new(printable(&row.host)),
-                Cell::new("ok"),
-                Cell::new(printable(&python(machine))),
-                Cell::new(printable(&system(machine))),
-                number(cores(machine)),
-                number(milliseconds(machine.connect_ms)),
-                number(milliseconds(machine.round_trip_ms)),
-            ]),
-            Err(silence) => table.add_row([
-                Cell::new(printable(&row.host)),
-                Cell::new(match &silence.stage {
-                    Some(stage) => format!("failed: {stage}"),
-                    None => "failed".to_owned(),
-                }),
-            ]),
-        };
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let mut text = String::new();
-    for line in table.lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+/// The rows of all hosts by number, filled in as they answer.
+pub(crate) type Rows = Arc<Mutex<Vec<Option<Row>>>>;
+
+/// The rows, also after a task that had them has panicked.
+pub(crate) fn lock(rows: &Rows) -> MutexGuard<'_, Vec<Option<Row>>> {
+    rows.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn number(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
+/// What is printed of hosts while they answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// A row each, and what to do about those that did not answer.
+    Table,
+    /// Nothing, because the story tells it.
+    Story,
+    /// Nothing.
+    None,
+}
+
+/// Prints the row of each host when it has answered.
+pub(crate) struct Table {
+    style: Style,
+    width: usize,
+    rows: Rows,
+    screen: Screen,
+    begun: bool,
+}
+
+impl Table {
+    pub(crate) fn new(style: Style, labels: &[String], rows: Rows, screen: Screen) -> Table {
+        let width = labels.iter().map(|label| cell(label).chars().count());
+        Table {
+            style,
+            width: width.max().unwrap_or(0).max("HOST".len()),
+            rows,
+            screen,
+            begun: false,
+        }
+    }
+
+    fn print(&self, text: &str) -> io::Result<()> {
+        self.screen
+            .write(Format::Plain, Stream::Stdout, text.as_bytes())
+    }
+}
+
+impl View for Table {
+    fn end(&mut self, host: usize, report: &Report) -> io::Result<()> {
+        if self.style != Style::Table {
+            return Ok(());
+        }
+        let row = lock(&self.rows).get(host).cloned().flatten();
+        // A host that was interrupted has none.
+        if let Some(row) = row {
+            if !self.begun {
+                self.begun = true;
+                self.print(&heading(self.width))?;
+            }
+            self.print(&line(&row, self.width))?;
+        }
+        if let Some((error, hint)) = &report.error {
+            self.screen.error(error, hint.as_deref());
+        }
+        Ok(())
+    }
+}
+
+/// What the columns are. What can be of any length stands last, so that rows line up although they are printed one by one.
+fn heading(width: usize) -> String {
+    cells(
+        width,
+        [
+            "HOST",
+            "STATUS",
+            "CONNECT",
+            "ROUND TRIP",
+            "CORES",
+            "PYTHON",
+            "SYSTEM",
+        ],
+    )
+}
+
+fn cells(
+    width: usize,
+    [host, status, connect, round_trip, cores, python, system]: [&str; 7],
+) -> String {
+    let text = format!(
+        "{host:width$}  {status:6}  {connect:>8}  {round_trip:>10}  {cores:>5}  {python:14}  {system}"
+    );
+    format!("{}\n", text.trim_end())
+}
+
+fn line(row: &Row, width: usize) -> String {
+    let host = cell(&row.host);
+    match &row.answer {
+        Ok(machine) => cells(
+            width,
+            [
+                &host,
+                "ok",
+                &milliseconds(machine.connect_ms),
+                &milliseconds(machine.round_trip_ms),
+                &cores(machine),
+                &cell(&python(machine)),
+                &cell(&system(machine)),
+            ],
+        ),
+        Err(silence) => {
+            let status = match &silence.stage {
+                Some(stage) => format!("failed: {stage}"),
+                None => "failed".to_owned(),
+            };
+            cells(width, [&host, &status, "", "", "", "", ""])
+        }
+    }
+}
+
+/// The longest text in a cell, in characters: a server names its system, and must not widen the table without end.
+const LONGEST_CELL: usize = 80;
+
+/// Text that a server may have chosen, as one line.
+fn cell(text: &str) -> String {
+    let mut shown: String = text.chars().take(LONGEST_CELL).collect();
+    if shown.len() < text.len() {
+        shown.push('\u{2026}');
+    }
+    one_line(&shown)
+}
+
+/// What an error says of a host that did not answer.
+pub(crate) fn silence(error: &Error) -> Silence {
+    Silence {
+        stage: match error {
+            Error::Connect(error) => Some(error.stage.to_string()),
+            _ => None,
+        },
+        message: error.to_string(),
+        hint: error.hint(),
+    }
 }
 
 /// The version; other implementations than CPython are named.
@@ -120,7 +215,7 @@ pub(crate) fn milliseconds(value: f64) -> String {
 }
 
 /// All rows as one JSON array.
-pub(crate) fn as_json(rows: &[Row]) -> Value {
+pub(crate) fn as_json(rows: &[&Row]) -> Value {
     let round = |value: f64| (value * 1000.0).round() / 1000.0;
     rows.iter()
         .map(|row| match &row.answer {
@@ -149,7 +244,7 @@ pub(crate) fn as_json(rows: &[Row]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Machine, Row, Silence, as_json, as_table, milliseconds};
+    use super::{Machine, Row, Silence, as_json, heading, line, milliseconds};
 
     fn rows() -> Vec<Row> {
         let machine = Machine {
@@ -189,41 +284,39 @@ mod tests {
         ]
     }
 
+    fn table(rows: &[Row]) -> String {
+        let rows: String = rows.iter().map(|row| line(row, 9)).collect();
+        format!("{}{rows}", heading(9))
+    }
+
     #[test]
     fn the_table_lines_up() {
         assert_eq!(
-            as_table(&rows(), None),
+            table(&rows()),
             "\
-HOST       STATUS                  PYTHON         SYSTEM                                  CORES  CONNECT  ROUND TRIP
-web1       ok                      3.11.7         Debian GNU/Linux 12 (bookworm), x86_64     16    76 ms     0.15 ms
-database2  ok                      2.7.18 (PyPy)  Debian GNU/Linux 12 (bookworm), x86_64      ?    76 ms     0.15 ms
+HOST       STATUS   CONNECT  ROUND TRIP  CORES  PYTHON          SYSTEM
+web1       ok         76 ms     0.15 ms     16  3.11.7          Debian GNU/Linux 12 (bookworm), x86_64
+database2  ok         76 ms     0.15 ms      ?  2.7.18 (PyPy)   Debian GNU/Linux 12 (bookworm), x86_64
 old        failed: authentication
 "
         );
     }
 
     #[test]
-    fn a_narrow_terminal_breaks_cells_and_not_lines() {
-        let table = as_table(&rows(), Some(80));
-        assert!(
-            table.lines().all(|line| line.chars().count() <= 80),
-            "{table}"
-        );
-        assert!(table.contains("web1"));
-    }
-
-    #[test]
     fn what_a_host_says_of_itself_cannot_move_the_cursor() {
         let mut rows = rows();
         if let Ok(machine) = &mut rows[0].answer {
-            machine.system = "\x1b[2Jgone".to_owned();
+            machine.system = "\x1b[2Jgone\nweb2".to_owned();
         }
-        assert!(!as_table(&rows, None).contains('\x1b'));
+        let table = table(&rows);
+        assert!(!table.contains('\x1b'), "{table}");
+        assert_eq!(table.lines().count(), 4, "{table}");
     }
 
     #[test]
     fn json_has_the_same_and_the_reasons() {
-        let value = as_json(&rows());
+        let rows = rows();
+        let value = as_json(&rows.iter().collect::<Vec<_>>());
         assert_eq!(value[0]["reachable"], true);
         assert_eq!(value[0]["cores"], 16);
         assert_eq!(value[0]["connect_ms"], 76.21);

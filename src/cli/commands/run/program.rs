@@ -1,10 +1,11 @@
-//! The program that `run` sends out: a piece of code, a script of this machine, or what stdin holds.
+//! The program that `run` sends out: a piece of code, a module there, a script of this machine, or what stdin holds.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
 use std::path::Path;
 
 use crate::Value;
+use crate::cli::programs::habits::{self, command_among, exec_line, line, named, texts};
+use crate::cli::programs::script::Script;
 use crate::cli::terminal::failure::Failure;
 
 /// The Python function that runs a program on the other side; `call` it as `run_program`.
@@ -14,10 +15,21 @@ pub(crate) const RUNNER: &str = include_str!("../../../../bootstrap_py/helpers/r
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Program {
     pub(crate) source: Vec<u8>,
+    /// A module of the other side to run instead of a source.
+    pub(crate) module: Option<String>,
     /// What tracebacks call it.
     pub(crate) filename: String,
     /// `sys.argv`, the program's own name first.
     pub(crate) argv: Vec<OsString>,
+}
+
+/// What `run` is to run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Python.
+    Program(Program),
+    /// A script whose first line names another interpreter, and its arguments.
+    Script(Script, Vec<OsString>),
 }
 
 impl Program {
@@ -36,41 +48,30 @@ impl Program {
     pub(crate) fn from_code(code: &str, arguments: &[OsString]) -> Program {
         Program {
             source: code.as_bytes().to_vec(),
+            module: None,
             filename: "<string>".to_owned(),
             argv: with_name(OsStr::new("-c"), arguments),
         }
     }
 
-    /// As `python SCRIPT ARGS` has it; `-` reads the script from stdin.
-    ///
-    /// # Errors
-    ///
-    /// Where the script cannot be read.
-    pub(crate) fn from_script(script: &OsStr, arguments: &[OsString]) -> Result<Program, Failure> {
-        let (source, filename) = if script == "-" {
-            let mut source = Vec::new();
-            std::io::stdin()
-                .lock()
-                .read_to_end(&mut source)
-                .map_err(|error| {
-                    Failure::usage(format!("cannot read the script from stdin: {error}"))
-                })?;
-            (source, "<stdin>".to_owned())
-        } else {
-            let source = std::fs::read(script).map_err(|error| {
-                Failure::usage(format!(
-                    "cannot read the script {}: {error}",
-                    script.display()
-                ))
-                .with_hint("the script is a file of this machine; for a line of code use -c")
-            })?;
-            (source, script.to_string_lossy().into_owned())
-        };
-        Ok(Program {
-            source,
-            filename,
-            argv: with_name(script, arguments),
-        })
+    /// As `python -m MODULE ARGS` has it; the module is one of the other side.
+    fn from_module(module: &str, arguments: &[OsString]) -> Program {
+        Program {
+            source: Vec::new(),
+            module: Some(module.to_owned()),
+            filename: module.to_owned(),
+            argv: with_name(OsStr::new("-m"), arguments),
+        }
+    }
+
+    /// As `python SCRIPT ARGS` has it.
+    fn from_script(script: Script, name: &OsStr, arguments: &[OsString]) -> Program {
+        Program {
+            source: script.text,
+            module: None,
+            filename: script.name,
+            argv: with_name(name, arguments),
+        }
     }
 }
 
@@ -80,59 +81,111 @@ fn with_name(name: &OsStr, arguments: &[OsString]) -> Vec<OsString> {
         .collect()
 }
 
+/// How the program is given, beside what stands behind `--`.
+#[derive(Debug, Default)]
+pub(crate) struct Given<'a> {
+    pub(crate) code: Option<&'a str>,
+    pub(crate) module: Option<&'a str>,
+    pub(crate) script: Option<&'a OsStr>,
+}
+
 /// Takes apart what stands before and after `--`: hosts, and the program.
 ///
 /// A lone `-` as the last word before `--` also means the script on stdin, because no host is called so.
 ///
 /// # Errors
 ///
-/// Where there is no program, or two.
+/// Where there is no program, or two; with the line that does what was meant.
 pub(crate) fn separate(
     mut specs: Vec<String>,
-    code: Option<&str>,
+    given: &Given<'_>,
     rest: &[OsString],
-) -> Result<(Vec<String>, Program), Failure> {
+) -> Result<(Vec<String>, What), Failure> {
+    let named = given.code.is_some() || given.module.is_some() || given.script.is_some();
     let lone_dash = specs.iter().position(|spec| spec == "-");
     if let Some(place) = lone_dash {
-        if code.is_some() || !rest.is_empty() || place + 1 != specs.len() {
+        if named || !rest.is_empty() || place + 1 != specs.len() {
             return Err(Failure::usage("`-` is among the hosts")
                 .with_hint("put `--` before the script: easycluster run HOST... -- - ARGS"));
         }
         specs.truncate(place);
-        return Ok((specs, Program::from_script(OsStr::new("-"), &[])?));
+        let what = from_file(&specs, OsStr::new("-"), &[])?;
+        return Ok((specs, what));
     }
-    match (code, rest.split_first()) {
-        (Some(code), _) => Ok((specs, Program::from_code(code, rest))),
-        (None, Some((script, arguments))) => Ok((specs, Program::from_script(script, arguments)?)),
-        (None, None) => Err(missing(&specs)),
+    let what = match (given, rest.split_first()) {
+        (
+            Given {
+                code: Some(code), ..
+            },
+            _,
+        ) => {
+            habits::check_python(&specs, code)?;
+            What::Program(Program::from_code(code, rest))
+        }
+        (
+            Given {
+                module: Some(module),
+                ..
+            },
+            _,
+        ) => What::Program(Program::from_module(module, rest)),
+        (
+            Given {
+                script: Some(script),
+                ..
+            },
+            _,
+        ) => from_file(&specs, script, rest)?,
+        (_, Some((script, arguments))) => from_file(&specs, script, arguments)?,
+        (_, None) => return Err(missing(&specs)),
+    };
+    Ok((specs, what))
+}
+
+/// A script by its file; its first line says what runs it.
+fn from_file(specs: &[String], path: &OsStr, arguments: &[OsString]) -> Result<What, Failure> {
+    let script = Script::read(path, || {
+        let mut words = vec![path.to_string_lossy().into_owned()];
+        words.extend(texts(arguments));
+        format!(
+            "the script is a file of this machine; a shell command is run by: {}",
+            exec_line(specs, &words)
+        )
+    })?;
+    if script.is_python() {
+        return Ok(What::Program(Program::from_script(script, path, arguments)));
     }
+    Ok(What::Script(script, arguments.to_vec()))
 }
 
 /// The error for a command line without a program. Most often only the `--` is missing.
 fn missing(specs: &[String]) -> Failure {
     let failure = Failure::usage("no program is given");
-    match specs.iter().position(|spec| Path::new(spec).is_file()) {
+    if let Some(place) = specs.iter().position(|spec| Path::new(spec).is_file()) {
+        let (hosts, script) = specs.split_at(place);
+        let hosts = named(hosts);
+        let words = ["easycluster", "run"].into_iter();
+        let words = words.chain(hosts.iter().map(String::as_str)).chain(["--"]);
+        return failure.with_hint(format!(
+            "put `--` before the script: {}",
+            line(words.chain(script.iter().map(String::as_str)))
+        ));
+    }
+    match command_among(specs) {
         Some(place) => {
-            let (hosts, script) = specs.split_at(place);
-            let hosts = if hosts.is_empty() {
-                "HOST...".to_owned()
-            } else {
-                hosts.join(" ")
-            };
-            failure.with_hint(format!(
-                "put `--` before the script: easycluster run {hosts} -- {}",
-                script.join(" ")
-            ))
+            let (hosts, command) = specs.split_at(place);
+            failure.with_hint(format!("for a shell command: {}", exec_line(hosts, command)))
         }
-        None => {
-            failure.with_hint("give code with -c CODE, or a script behind `--`: -- SCRIPT ARGS")
-        }
+        None => failure.with_hint(format!(
+            "give code with -c CODE, a module with -m MODULE, or a script behind `--`; for a shell command: {}",
+            exec_line(specs, &["COMMAND".to_owned()])
+        )),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Program, separate};
+    use super::{Given, Program, What, separate};
 
     use std::ffi::OsString;
 
@@ -142,10 +195,31 @@ mod tests {
             .collect()
     }
 
+    const NOTHING: Given<'_> = Given {
+        code: None,
+        module: None,
+        script: None,
+    };
+
+    fn code(code: &str) -> Given<'_> {
+        Given {
+            code: Some(code),
+            ..NOTHING
+        }
+    }
+
+    fn program(what: What) -> Program {
+        match what {
+            What::Program(program) => program,
+            What::Script(..) => panic!("{what:?}"),
+        }
+    }
+
     #[test]
     fn code_takes_the_words_behind_the_separator_as_arguments() {
-        let (specs, program) =
-            separate(words("a b"), Some("print(1)"), &words("x -y")).expect("separate");
+        let (specs, what) =
+            separate(words("a b"), &code("print(1)"), &words("x -y")).expect("separate");
+        let program = program(what);
         assert_eq!(specs, ["a", "b"]);
         assert_eq!(program, Program::from_code("print(1)", &words("x -y")));
         assert_eq!(program.argv, ["-c", "x", "-y"]);
@@ -158,26 +232,33 @@ mod tests {
         std::fs::write(&script, "pass\n").expect("script");
         let script = script.to_str().expect("path").to_owned();
         let rest = [OsString::from(&script), OsString::from("--fast")];
-        let (specs, program) = separate(words("a"), None, &rest).expect("separate");
+        let (specs, what) = separate(words("a"), &NOTHING, &rest).expect("separate");
+        let program = program(what);
         assert_eq!(specs, ["a"]);
         assert_eq!(program.source, b"pass\n");
         assert_eq!(program.filename, script);
         assert_eq!(program.argv, rest);
         // Without the separator the error shows the whole command as it should be.
-        let failure = separate(vec!["a".to_owned(), script.clone()], None, &[]).expect_err("none");
+        let failure =
+            separate(vec!["a".to_owned(), script.clone()], &NOTHING, &[]).expect_err("none");
         let hint = failure.hint.expect("hint");
         assert!(
             hint.ends_with(&format!("easycluster run a -- {script}")),
             "{hint}"
         );
+        // By its first line another interpreter runs it, and Python is not asked for.
+        std::fs::write(&script, "#!/bin/sh\necho\n").expect("script");
+        let (_, what) = separate(words("a"), &NOTHING, &rest).expect("separate");
+        assert!(matches!(what, What::Script(_, arguments) if arguments == ["--fast"]));
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        assert!(separate(words("a b"), None, &[]).is_err());
-        assert!(separate(words("a - b"), None, &[]).is_err());
-        assert!(separate(words("a -"), Some("1"), &[]).is_err());
-        let failure = separate(words("a"), None, &words("/nonexistent/x.py")).expect_err("absent");
+        assert!(separate(words("a b"), &NOTHING, &[]).is_err());
+        assert!(separate(words("a - b"), &NOTHING, &[]).is_err());
+        assert!(separate(words("a -"), &code("1"), &[]).is_err());
+        let absent = words("/nonexistent/x.py");
+        let failure = separate(words("a"), &NOTHING, &absent).expect_err("absent");
         assert!(failure.message.contains("/nonexistent/x.py"));
     }
 }

@@ -1,6 +1,5 @@
 //! The server's log lines: where they go, how they look, how many there are.
 
-use std::fs::OpenOptions;
 use std::sync::Mutex;
 
 use tracing::Level;
@@ -31,12 +30,8 @@ pub(crate) fn start(arguments: &ListenArguments) -> Result<(), Failure> {
     let writer = match &arguments.log_file {
         None => BoxMakeWriter::new(std::io::stderr),
         Some(path) => {
-            let mut options = OpenOptions::new();
-            options.create(true).append(true);
-            // Who connects when is nobody else's business.
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-            let file = options.open(path).map_err(|error| {
+            // It shows who connects when, which is private.
+            let file = crate::files::open_to_append(path, 0o640, false).map_err(|error| {
                 Failure::here(format!("cannot write to {}: {error}", path.display()))
             })?;
             BoxMakeWriter::new(Mutex::new(file))

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::this_program::absolute;
+use crate::files;
 use crate::server::{self, Server};
 use arguments::{KeyArguments, ListenArguments};
 
@@ -71,23 +72,34 @@ async fn serve(_: Server) -> std::io::Result<()> {
 }
 
 /// A file with this process's id, removed in the end.
-struct PidFile(PathBuf);
+struct PidFile {
+    path: PathBuf,
+    text: String,
+}
 
 impl PidFile {
     fn write(path: &Path) -> std::io::Result<Self> {
-        std::fs::write(path, format!("{}\n", std::process::id())).map_err(|error| {
+        let text = format!("{}\n", std::process::id());
+        // Often root's, and in a folder where others may write.
+        files::replace_no_link(path, text.as_bytes(), 0o644).map_err(|error| {
             std::io::Error::new(
                 error.kind(),
                 format!("cannot write {}: {error}", path.display()),
             )
         })?;
-        Ok(PidFile(absolute(path)))
+        Ok(PidFile {
+            path: absolute(path),
+            text,
+        })
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        // Another server may have put its own there.
+        if std::fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

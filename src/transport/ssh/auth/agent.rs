@@ -19,14 +19,14 @@ const IDENTITIES: u32 = 2048;
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     pub(crate) identities: Vec<AgentIdentity>,
-    /// What was passed over, and why.
+    /// What was skipped, and why.
     pub(crate) notes: Vec<String>,
 }
 
 /// Asks the agent at the other end of `stream`.
 ///
 /// # Errors
-/// The stream is broken, or what answers is no agent.
+/// The stream is broken, or what answers is not an agent.
 pub(crate) async fn identities(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) -> io::Result<Held> {

@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 
 use crate::transport::ssh::algorithms;
 use crate::transport::ssh::auth::agent::identities as held_by_agent;
+use crate::transport::ssh::auth::key_text;
 use crate::transport::ssh::config::settings::{AgentChoice, Settings};
 
 /// How long an agent may take to list its keys.
@@ -39,7 +40,7 @@ pub(crate) struct Candidate {
     pub(crate) name: String,
 }
 
-/// All candidates in order, and what was passed over and why.
+/// All candidates in order, and what was skipped and why.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     pub(crate) list: Vec<Candidate>,
@@ -273,7 +274,7 @@ fn read_files(settings: &Settings, notes: &mut Vec<String>) -> Vec<FileKey> {
     for identity in &settings.identity_files {
         let path = &identity.path;
         let public = public_file(path);
-        match std::fs::read_to_string(path) {
+        match key_text::read(path) {
             Ok(text) => {
                 if let Ok(key) = PublicKey::from_openssh(text.trim()) {
                     files.push(FileKey {

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use russh::keys::{Error as KeyError, PrivateKey, decode_secret_key};
 
+use crate::transport::asker::Asker;
+use crate::transport::ssh::auth::key_text;
 use crate::transport::ssh::auth::pem::{Fault, decrypt, unread_cipher};
-use crate::transport::ssh::prompt::Asker;
 
 /// How long a refused passphrase is not asked for again, so that many hosts at once ask once.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
-/// Wrong passphrases before a key is passed over, as in OpenSSH.
+/// Wrong passphrases before a key is skipped, as in OpenSSH.
 const PASSPHRASE_TRIES: u32 = 3;
 
 /// Private keys that were read, so that a passphrase is asked for once and not once a host.
@@ -66,23 +67,23 @@ impl KeyStore {
 
 async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = key_text::read(path).map_err(|error| error.to_string())?;
     match decode_secret_key(&text, None) {
         Ok(key) => return Ok(key),
         Err(error) if !encrypted(&text, &error) => {
             return Err(format!(
-                "{error}; ssh-keygen -p -f {shown} writes it anew in the usual format"
+                "{error}; ssh-keygen -p -f {shown} rewrites it in the usual format"
             ));
         }
         Err(_) => {}
     }
     if let Some(cipher) = unread_cipher(&text) {
         return Err(format!(
-            "it is encrypted by {cipher}, which is not read here; `ssh-keygen -p -f {shown}` writes it anew with another cipher, and ssh-add puts it into an agent as it is"
+            "it is encrypted by {cipher}, which is not read here; `ssh-keygen -p -f {shown}` rewrites it with another cipher, and ssh-add puts it into an agent as it is"
         ));
     }
     if !asker.available() {
-        return Err("it has a passphrase and nobody can be asked".to_owned());
+        return Err("it has a passphrase and there is no terminal to ask for it on".to_owned());
     }
     for number in 0..PASSPHRASE_TRIES {
         let again = if number == 0 {
@@ -107,7 +108,7 @@ async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> 
             Err(Refusal::Passphrase) => {}
             Err(Refusal::Other(why)) => {
                 return Err(format!(
-                    "{why}; `ssh-keygen -p -f {shown}` writes it anew in the usual format"
+                    "{why}; `ssh-keygen -p -f {shown}` rewrites it in the usual format"
                 ));
             }
         }

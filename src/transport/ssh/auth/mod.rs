@@ -3,6 +3,7 @@
 mod agent;
 pub(crate) mod identity;
 pub(crate) mod key_store;
+mod key_text;
 mod pem;
 mod questions;
 mod signer;
@@ -390,7 +391,7 @@ impl Attempt<'_> {
             message.push_str(&self.settings.lacking_methods.join(", "));
         }
         if !notes.is_empty() {
-            message.push_str("; passed over ");
+            message.push_str("; skipped ");
             message.push_str(&notes.join(", "));
         }
         let asks = self.accepted.as_ref().is_some_and(|accepted| {
@@ -399,10 +400,15 @@ impl Attempt<'_> {
         });
         let hint = if notes.iter().any(|note| note.ends_with("chmod 600 it")) {
             "a private key that others may read is not used: chmod 600 it"
+        } else if notes
+            .iter()
+            .any(|note| note.contains("the environment variable"))
+        {
+            "identity=env:NAME takes a private key from the variable NAME, as it is or in base64: set it, in CI as a secret of the job"
         } else if notes.iter().any(|note| note.contains("No such file")) {
             "a key file that is named is not there: correct IdentityFile in your ssh_config, or the spec's identity"
         } else if asks && (self.settings.batch_mode || !self.stages.asker.available()) {
-            "a password would do but nobody can be asked here: put a key into your agent or name one with IdentityFile, and its public half into the server's authorized_keys"
+            "a password would do but there is no terminal to ask for it on: put a key into your agent or name one with IdentityFile, and its public half into the server's authorized_keys"
         } else if self.tried.iter().any(|tried| tried.contains("passphrase")) {
             "unlock the key with ssh-add, and your agent signs with it without a question"
         } else {

@@ -1,4 +1,4 @@
-//! Old formats of private key files that russh does not read, and the names of the ciphers that nobody here reads.
+//! Old formats of private key files that russh does not read, and the names of the ciphers that are not supported here.
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockCipherDecrypt, BlockModeDecrypt, KeyInit, KeyIvInit};
@@ -46,7 +46,7 @@ fn begin(kind: &str) -> String {
     format!("-----BEGIN {kind} PRIVATE KEY-----")
 }
 
-/// The same key without encryption; `None` if the text is no traditional key file, or its cipher is not known.
+/// The same key without encryption; `None` if the text is not a traditional key file, or its cipher is not known.
 pub(crate) fn decrypt(text: &str, passphrase: &str) -> Option<Result<String, Fault>> {
     let key = traditional(text)?;
     is_known(key.cipher).then(|| decrypt_traditional(&key, passphrase))

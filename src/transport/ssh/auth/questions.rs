@@ -82,7 +82,7 @@ impl Attempt<'_> {
                     instructions,
                     prompts,
                 }) => {
-                    // One that asks nothing is answered without anybody, so a server could go on for ever.
+                    // One that asks nothing is answered without a person, so a server could go on forever.
                     silent_rounds += usize::from(prompts.is_empty());
                     if silent_rounds > SILENT_ROUNDS {
                         break;
@@ -90,19 +90,16 @@ impl Attempt<'_> {
                     let mut responses = Vec::new();
                     let mut heading = [name, instructions]
                         .into_iter()
-                        .filter(|text| !text.is_empty())
-                        .collect::<Vec<_>>()
-                        .join("\n");
+                        .filter(|text| !text.trim().is_empty())
+                        .map(|text| format!("  {}\n", theirs(text.trim_end())))
+                        .collect::<String>();
                     for prompt in prompts {
-                        if !heading.is_empty() {
-                            heading.push('\n');
-                        }
                         let question = format!(
                             "{}{heading}({}@{}) {}",
                             std::mem::take(&mut again),
                             self.settings.user,
                             self.settings.host,
-                            prompt.prompt
+                            theirs(&prompt.prompt)
                         );
                         heading.clear();
                         match self.stages.asker.ask(&question, prompt.echo).await {
@@ -125,4 +122,13 @@ impl Attempt<'_> {
         }
         Err(self.failure("the server goes on asking without an end (keyboard-interactive)"))
     }
+}
+
+/// The most of a text of the server's that is put to the user, in characters.
+const LONGEST_TEXT: usize = 4096;
+
+/// A text of the server's within a question: no line of it can pass for one of ours.
+fn theirs(text: &str) -> String {
+    let text: String = text.chars().take(LONGEST_TEXT).collect();
+    text.replace('\n', "\n  ")
 }

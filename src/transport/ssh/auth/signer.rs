@@ -5,9 +5,9 @@ use russh::keys::ssh_key::Signature;
 use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::{HashAlg, PublicKey, agent::AgentIdentity, signature::Signer as SignatureSigner};
 
+use crate::transport::asker::Asker;
 use crate::transport::ssh::auth::identity::{Candidate, Source, agent};
 use crate::transport::ssh::auth::key_store::KeyStore;
-use crate::transport::ssh::prompt::Asker;
 
 /// Signs with a candidate's private key, which is read or asked for only now that the server takes the public one.
 pub(crate) struct Signer<'a> {

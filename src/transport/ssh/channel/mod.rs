@@ -1,4 +1,4 @@
-//! One command on one channel: its input, its output without holding up other channels, its end.
+//! One command on one channel: its input, its output without blocking other channels, its end.
 //!
 //! The read half of the russh channel is dropped; the handler puts the data into a queue of ours (`queue`).
 
@@ -8,6 +8,7 @@ pub(crate) mod standby;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use russh::ChannelWriteHalf;
@@ -33,6 +34,8 @@ pub(crate) struct Lease {
 struct Guard {
     write: Option<ChannelWriteHalf<Msg>>,
     lease: Option<Lease>,
+    /// The command is to be signalled first.
+    signals: AtomicBool,
 }
 
 impl std::fmt::Debug for Guard {
@@ -47,7 +50,12 @@ impl Drop for Guard {
             return;
         };
         lease.shared.forget(write.id());
+        let signals = self.signals.load(Ordering::Relaxed);
         lease.runtime.spawn(async move {
+            if signals {
+                // To the process group; by OpenSSH from 7.9 on.
+                _ = write.signal(russh::Sig::TERM).await;
+            }
             _ = write.close().await;
             // After the close message, because the last user's going ends the connection.
             (lease.on_release)();
@@ -82,7 +90,7 @@ impl Writer {
             }
             Ok(())
         };
-        // russh would wait for ever for the window of a channel that the server has closed.
+        // russh would wait forever for the window of a channel that the server has closed.
         tokio::select! {
             biased;
             sent = send => sent,
@@ -102,11 +110,16 @@ impl Writer {
 #[derive(Debug)]
 pub struct Reader {
     outlet: Outlet,
-    /// Kept so that the channel stays open while somebody reads.
-    _guard: Arc<Guard>,
+    /// Kept so that the channel stays open while it is read.
+    guard: Arc<Guard>,
 }
 
 impl Reader {
+    /// Has the command signalled where the channel is closed before its end.
+    pub fn signal_at_close(&self) {
+        self.guard.signals.store(true, Ordering::Relaxed);
+    }
+
     /// The next event; `None` when nothing more will come. Cancel-safe.
     pub async fn next(&mut self) -> Option<ReadEvent> {
         std::future::poll_fn(|context| self.outlet.poll_next(context)).await
@@ -127,16 +140,14 @@ pub(crate) fn halves(Confirmed { write, outlet }: Confirmed, lease: Lease) -> (W
     let guard = Arc::new(Guard {
         write: Some(write),
         lease: Some(lease),
+        signals: AtomicBool::new(false),
     });
     (
         Writer {
             guard: Arc::clone(&guard),
             closed,
         },
-        Reader {
-            outlet,
-            _guard: guard,
-        },
+        Reader { outlet, guard },
     )
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::transport::ssh::channel::queue::Outlet;
 use crate::transport::ssh::handler::Shared;
 
-/// A channel that the server has confirmed and nobody uses yet. Dropping it closes nothing.
+/// A channel that the server has confirmed and that is not used yet. Dropping it closes nothing.
 pub(crate) struct Confirmed {
     pub(crate) write: ChannelWriteHalf<Msg>,
     pub(crate) outlet: Outlet,

@@ -1,6 +1,6 @@
 //! The queue between the session and a channel's reader, which never makes the session wait.
 //!
-//! russh hands a channel's data out through a queue of its own, which stalls the whole connection while nobody
+//! russh hands a channel's data out through a queue of its own, which stalls the whole connection while nothing
 //! reads it.
 
 use std::sync::Arc;
@@ -93,7 +93,7 @@ pub(crate) fn queue() -> (Inlet, Outlet) {
 }
 
 impl Inlet {
-    /// Takes an event in. False: nobody reads any more, or too far behind.
+    /// Takes an event in. False: the reader has gone, or is too far behind.
     pub(crate) fn push(&self, event: ReadEvent) -> bool {
         if matches!(event, ReadEvent::Exit(_)) && self.exited.swap(true, Ordering::Relaxed) {
             return true;

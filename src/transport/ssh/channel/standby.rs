@@ -2,7 +2,6 @@
 //!
 //! None of it holds the connection, so that all of it ends with the last client.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,16 +9,27 @@ use russh::client::Handle;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Notify;
 
+use crate::spec::Step;
 use crate::stub::Bootstrap;
 use crate::transport::ssh::channel::exec;
 use crate::transport::ssh::channel::opening::{Confirmed, Opening};
 use crate::transport::ssh::handler::{ClientHandler, Shared};
+use crate::transport::steps;
 
 /// A channel on which an interpreter was started and sent the stub.
 pub(crate) struct Prepared {
     pub(crate) channel: Confirmed,
     /// It belongs to this one process: what the process says first begins with its marker.
     pub(crate) bootstrap: Bootstrap,
+}
+
+/// What an interpreter is asked for by: one that was started in other words is never handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The interpreter; empty if any will do.
+    pub(crate) interpreter: String,
+    /// What it runs behind.
+    pub(crate) steps: Vec<Step>,
 }
 
 /// What stands by on one connection.
@@ -36,8 +46,8 @@ pub(crate) struct Standby {
 #[derive(Default)]
 struct State {
     spare: Option<Opening>,
-    /// By the interpreter that was asked for.
-    interpreters: HashMap<String, Interpreters>,
+    /// By what was asked for; there are few.
+    interpreters: Vec<(Wanted, Interpreters)>,
 }
 
 #[derive(Default)]
@@ -103,7 +113,7 @@ impl Standby {
         self: &Arc<Self>,
         handle: &Arc<Handle<ClientHandler>>,
         environment: &Arc<[(String, String)]>,
-        wanted: &str,
+        wanted: &Wanted,
         count: usize,
     ) {
         if self.is_at_capacity() {
@@ -115,7 +125,7 @@ impl Standby {
             missing
         });
         for _ in 0..missing {
-            let (standby, wanted) = (Arc::clone(self), wanted.to_owned());
+            let (standby, wanted) = (Arc::clone(self), wanted.clone());
             // The spare channel may have the last place that the server allows.
             let spare = self.take_spare();
             let opening = spare.unwrap_or_else(|| self.open(Arc::clone(handle)));
@@ -132,22 +142,23 @@ impl Standby {
         self.keep_spare(Arc::clone(handle));
     }
 
-    /// What goes wrong here is nobody's error: a client that finds none ready starts its own, and
+    /// What goes wrong here is not reported: a client that finds none ready starts its own, and
     /// hears what the matter is.
     async fn prepare_one(
         &self,
         opening: Opening,
         environment: &[(String, String)],
-        wanted: &str,
+        wanted: &Wanted,
     ) -> Option<Prepared> {
-        let interpreter = Some(wanted).filter(|wanted| !wanted.is_empty());
+        let interpreter = Some(wanted.interpreter.as_str()).filter(|name| !name.is_empty());
         let bootstrap = Bootstrap::new(interpreter).ok()?;
+        let bootstrap = steps::behind("", bootstrap, &wanted.steps).ok()?;
         let channel = opening.answer().await.ok()?;
         let sending = async {
             exec(&channel.write, environment, bootstrap.command()).await?;
             channel.write.data_bytes(bootstrap.stub()).await
         };
-        // russh would wait for ever for the window of a channel that the server has closed.
+        // russh would wait forever for the window of a channel that the server has closed.
         let sent = tokio::select! {
             biased;
             sent = sending => sent.is_ok(),
@@ -161,21 +172,21 @@ impl Standby {
     }
 
     /// Whether an interpreter waits, or is on its way.
-    pub(crate) fn has_prepared(&self, wanted: &str) -> bool {
+    pub(crate) fn has_prepared(&self, wanted: &Wanted) -> bool {
         self.with_interpreters(wanted, |interpreters| {
             !interpreters.ready.is_empty() || interpreters.starting > 0
         })
     }
 
     /// An interpreter that waits and is alive.
-    pub(crate) fn take_prepared(&self, wanted: &str) -> Option<Prepared> {
+    pub(crate) fn take_prepared(&self, wanted: &Wanted) -> Option<Prepared> {
         let prepared = self.with_interpreters(wanted, |interpreters| interpreters.ready.pop())?;
         self.shared.set_standby(prepared.channel.write.id(), false);
         Some(prepared)
     }
 
     /// The same, and waits for those on their way.
-    pub(crate) async fn next_prepared(&self, wanted: &str) -> Option<Prepared> {
+    pub(crate) async fn next_prepared(&self, wanted: &Wanted) -> Option<Prepared> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -194,11 +205,18 @@ impl Standby {
     /// Looks at the interpreters of one kind, but for those that died while they waited.
     fn with_interpreters<T>(
         &self,
-        wanted: &str,
+        wanted: &Wanted,
         use_them: impl FnOnce(&mut Interpreters) -> T,
     ) -> T {
         let mut state = self.lock();
-        let interpreters = state.interpreters.entry(wanted.to_owned()).or_default();
+        let all = &mut state.interpreters;
+        let at = all.iter().position(|(known, _)| known == wanted);
+        let at = at.unwrap_or_else(|| {
+            all.push((wanted.clone(), Interpreters::default()));
+            all.len() - 1
+        });
+        let mut none = Interpreters::default();
+        let interpreters = all.get_mut(at).map_or(&mut none, |(_, known)| known);
         for dead in interpreters
             .ready
             .extract_if(.., |prepared| prepared.channel.outlet.is_over())

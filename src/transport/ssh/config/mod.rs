@@ -1,13 +1,13 @@
 //! `ssh_config`: what the user's and the machine's files say about a host.
 //!
 //! Our own reader (`read`) knows for certain what most files use. Where a file uses more, `ssh -G`
-//! is asked (`openssh_says`); where there is no `ssh` program, a warning names what was passed over.
+//! is asked (`openssh_query`); where there is no `ssh` program, a warning names what was skipped.
 
 mod assemble;
 mod explain;
 mod keywords;
 mod match_block;
-mod openssh_says;
+mod openssh_query;
 mod pattern;
 mod read;
 pub(crate) mod settings;
@@ -23,6 +23,7 @@ use std::time::Instant;
 
 pub use explain::explain;
 pub(crate) use pattern::{Verdict, matches, matches_host, matches_list};
+pub(crate) use table::check_keyword;
 
 use crate::error::{ConnectError, Stage};
 use crate::transport::ssh::config::settings::{Override, Settings, SshTarget};
@@ -35,6 +36,17 @@ use tokens::Local;
 struct Resolved {
     settings: Settings,
     warnings: Vec<String>,
+}
+
+/// What the bytes of an ssh_config come to for a host, as text. For fuzzers.
+#[cfg(feature = "internals")]
+pub(crate) fn read_bytes(host: &str, bytes: &[u8]) -> Result<String, String> {
+    let target = SshTarget::new(host);
+    let local = Local::current();
+    let reading = read::read_bytes(&target, &local, bytes)?;
+    check_refused(&reading.collected)?;
+    let settings = assemble::assemble(&target, &reading.collected, &local)?;
+    Ok(format!("{:?} {settings:?}", reading.beyond))
 }
 
 /// Finds out everything that a connection to `target` is made with.
@@ -50,7 +62,7 @@ pub(crate) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Setti
         .map_err(|message| {
             stages
                 .error(Stage::Configure, message)
-                .with_hint("mend the ssh_config, or leave it out with config=none")
+                .with_hint("fix the ssh_config, or leave it out with config=none")
         })?;
     for warning in resolved.warnings {
         stages.reached(Stage::Configure, since, format!("WARNING: {warning}"));
@@ -64,8 +76,8 @@ fn resolve_now(target: &SshTarget) -> Result<Resolved, String> {
     let mut warnings = Vec::new();
     let mut collected = reading.collected;
     if !reading.beyond.is_empty() {
-        match openssh_says::program() {
-            Some(program) => collected = openssh_says::ask_once(&program, target, &collected)?,
+        match openssh_query::program() {
+            Some(program) => collected = openssh_query::ask_once(&program, target, &collected)?,
             // It may be one that restricts, and `ssh` would not go on either.
             None if !reading.unknown.is_empty() => {
                 let names: Vec<&str> = reading.unknown.iter().map(String::as_str).collect();
@@ -76,7 +88,7 @@ fn resolve_now(target: &SshTarget) -> Result<Resolved, String> {
             }
             None => warnings.extend(reading.beyond.iter().filter(|name| first_time(name)).map(
                 |name| {
-                    format!("{name} in the ssh_config is passed over: there is no ssh program to interpret it")
+                    format!("{name} in the ssh_config is skipped: there is no ssh program to interpret it")
                 },
             )),
         }

@@ -55,16 +55,7 @@ pub(crate) fn read(
     local: &Local,
     collected: Collected,
 ) -> Result<Reading, String> {
-    let mut reader = Reader {
-        target,
-        local,
-        collected,
-        beyond: BTreeSet::new(),
-        unknown: BTreeSet::new(),
-        host: target.host.clone(),
-        last_pass: false,
-        wants_last_pass: false,
-    };
+    let mut reader = Reader::new(target, local, collected);
     reader.pass()?;
     if reader.wants_last_pass {
         let hostname = reader.hostname()?.to_lowercase();
@@ -81,6 +72,43 @@ pub(crate) fn read(
         beyond: reader.beyond,
         unknown: reader.unknown,
     })
+}
+
+/// Reads bytes as a file of the user's, once; they include no other. For fuzzers.
+#[cfg(feature = "internals")]
+pub(crate) fn read_bytes(
+    target: &SshTarget,
+    local: &Local,
+    bytes: &[u8],
+) -> Result<Reading, String> {
+    let mut reader = Reader::new(target, local, Collected::default());
+    let from = From {
+        user: true,
+        guarded: false,
+        never: false,
+        depth: 0,
+    };
+    reader.lines(bytes, Path::new("bytes"), from, &mut true)?;
+    Ok(Reading {
+        collected: reader.collected,
+        beyond: reader.beyond,
+        unknown: reader.unknown,
+    })
+}
+
+impl<'a> Reader<'a> {
+    fn new(target: &'a SshTarget, local: &'a Local, collected: Collected) -> Self {
+        Reader {
+            target,
+            local,
+            collected,
+            beyond: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+            host: target.host.clone(),
+            last_pass: false,
+            wants_last_pass: false,
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -131,7 +159,17 @@ impl Reader<'_> {
         if from.guarded {
             check_owner(path)?;
         }
-        for (index, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
+        self.lines(&bytes, path, from, active)
+    }
+
+    fn lines(
+        &mut self,
+        bytes: &[u8],
+        path: &Path,
+        from: From,
+        active: &mut bool,
+    ) -> Result<(), String> {
+        for (index, line) in String::from_utf8_lossy(bytes).lines().enumerate() {
             self.line(line, path, from, active)
                 .map_err(|error| format!("{}:{}: {error}", path.display(), index + 1))?;
         }
@@ -310,7 +348,9 @@ impl Reader<'_> {
         let before = *active;
         for pattern in patterns {
             if pattern.is_empty() || pattern.starts_with('~') && !from.user {
-                return Err(format!("Include '{pattern}' is no path from here"));
+                return Err(format!(
+                    "Include '{pattern}' is not a path that can be used here"
+                ));
             }
             for file in self.included(pattern, from)? {
                 let inner = From {
@@ -390,7 +430,7 @@ fn check_owner(path: &Path) -> Result<(), String> {
     let mine = owner == 0 || owner == rustix::process::getuid().as_raw();
     if !mine || metadata.mode() & 0o022 != 0 {
         return Err(format!(
-            "{}: it must belong to you and nobody else may write it; chmod 600 it",
+            "{}: it must belong to you and only you may write it; chmod 600 it",
             path.display()
         ));
     }

@@ -99,7 +99,7 @@ pub(crate) struct Rekey {
     pub time: Option<Duration>,
 }
 
-/// How the byte stream to the server comes about.
+/// How the byte stream to the server is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Route {
     /// A TCP connection.

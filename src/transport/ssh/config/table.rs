@@ -193,6 +193,18 @@ pub(crate) fn lookup(keyword: &str) -> Option<(&'static str, Kind)> {
     obsolete.map(|known| (*known, Kind::Ignored))
 }
 
+/// Whether a keyword is known, however its letters are written; else the one that is probably meant.
+pub(crate) fn check_keyword(keyword: &str) -> Result<(), Option<&'static str>> {
+    let name = keyword.to_lowercase();
+    match lookup(&name) {
+        Some(_) => Ok(()),
+        None => Err(crate::spec::nearest(
+            &name,
+            KEYWORDS.iter().map(|(known, _)| *known),
+        )),
+    }
+}
+
 /// The keywords of a kind.
 pub(crate) fn of_kind(kind: Kind) -> impl Iterator<Item = &'static str> {
     let found = KEYWORDS.iter().filter(move |(_, it)| *it == kind);

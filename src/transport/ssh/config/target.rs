@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{ConnectError, Stage};
-use crate::spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home};
+use crate::spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home, key_variable};
 use crate::transport::ssh::config::settings::{ConfigSource, Override, SshTarget};
 
 /// The target of a spec whose transport is native SSH.
@@ -70,7 +70,7 @@ pub(crate) fn overrides(spec: &ConnectionSpec) -> Vec<Override> {
             list.push(line("ProxyCommand", "none"));
             list.push(line("ProxyJump", "none"));
         } else {
-            // The scope of an address is no token.
+            // The scope of an address is not a token.
             list.push(line("ProxyJump", &hops.join(",").replace('%', "%%")));
         }
     }
@@ -98,6 +98,9 @@ pub(crate) fn option_text(option: &Override) -> Result<OsString, String> {
                 }
             };
             Ok(format!("StrictHostKeyChecking={value}").into())
+        }
+        Override::Path(_, path) if key_variable(path).is_some() => {
+            Err("an ssh program takes keys from files, not from a variable".to_owned())
         }
         Override::Path(keyword, path) => {
             let name = path.as_os_str().as_bytes();
@@ -268,6 +271,7 @@ mod tests {
             Ok(r#"IdentityFile="/a b/%%h\"\\""#)
         );
         assert!(path("/${x}").is_err());
+        assert!(path("env:KEY").is_err());
         let policy = |policy| text(Override::HostKey(policy));
         assert_eq!(
             policy(HostKeyPolicy::Refuse).as_deref(),

@@ -53,7 +53,7 @@ impl HostKeyCheck {
             HostKeyPolicy::Ask => {
                 if self.settings.batch_mode || !self.stages.asker.available() {
                     return Err(self
-                        .error(format!("{unknown}, and nobody can be asked"))
+                        .error(format!("{unknown}, and there is no terminal to ask on"))
                         .with_hint(hint));
                 }
                 self.ask(algorithm, print).await?;
@@ -74,7 +74,14 @@ impl HostKeyCheck {
             self.label
         );
         loop {
-            let Some(answer) = self.stages.asker.ask(&text, true).await else {
+            let Some(answer) = self
+                .stages
+                .asker
+                .clone()
+                .at(Stage::HostKey)
+                .ask(&text, true)
+                .await
+            else {
                 return Err(self.error(format!(
                     "no key is recorded for {}, it shows {algorithm} {print}, and the question was not answered",
                     self.label

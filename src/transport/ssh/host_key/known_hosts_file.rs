@@ -1,8 +1,7 @@
 //! Adding a line to a known_hosts file, so that many connections at once lose none and contradict none.
 
-use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use data_encoding::BASE64;
@@ -53,12 +52,8 @@ fn append(file: &Path, label: &str, blob: &[u8], line: &str) -> std::io::Result<
             .mode(0o700)
             .create(folder)?;
     }
-    let mut handle = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(file)?;
+    // A link of the user's own is common here, to a folder under version control.
+    let mut handle = crate::files::open_to_append(file, 0o600, true)?;
     // The lock ends with the handle. OpenSSH takes none, but it appends by one write as we do.
     flock(&handle, FlockOperation::LockExclusive)?;
     let mut before = Vec::new();

@@ -226,7 +226,7 @@ impl HostKeyCheck {
         let read = std::fs::read(file).map_err(|error| error.to_string());
         let list = read.and_then(|bytes| Revoked::read(&bytes)).map_err(|error| {
             self.error(format!("RevokedHostKeys {}: {error}", file.display()))
-                .with_hint("a list of revoked keys that cannot be read refuses every host; mend the file or the setting")
+                .with_hint("a list of revoked keys that cannot be read refuses every host; fix the file or the setting")
         })?;
         if let Some(what) = list.finds(blob, certificate) {
             let message = format!(
@@ -275,7 +275,7 @@ impl HostKeyCheck {
     fn changed_message(&self, entry: &Entry, algorithm: &str, print: &str) -> (String, String) {
         let place = format!("{}:{}", entry.file.display(), entry.line);
         let message = format!(
-            "THE HOST KEY HAS CHANGED: the server shows {algorithm} {print}, but {place} records {} {} for {}; somebody may be in between, or the machine was set up anew",
+            "THE HOST KEY HAS CHANGED: the server shows {algorithm} {print}, but {place} records {} {} for {}; somebody may be in between, or the machine was set up again",
             entry.algorithm,
             fingerprint(&entry.blob),
             self.label

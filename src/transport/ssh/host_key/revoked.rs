@@ -95,7 +95,7 @@ fn has_bit(number: &[u8], bit: Option<u64>) -> bool {
     byte.is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
 }
 
-/// One public key a line, as `ssh` has it: a line that is no key makes the file useless.
+/// One public key a line, as `ssh` has it: a line that is not a key makes the file useless.
 fn read_lines(text: &str) -> Result<Revoked, String> {
     let mut found = Revoked::default();
     for (index, line) in text.lines().enumerate() {
@@ -109,7 +109,7 @@ fn read_lines(text: &str) -> Result<Revoked, String> {
             .and_then(|key| BASE64.decode(key.as_bytes()).ok());
         match key {
             Some(key) => found.keys.push(key),
-            None => return Err(format!("line {} is no public key", index + 1)),
+            None => return Err(format!("line {} is not a public key", index + 1)),
         }
     }
     Ok(found)

@@ -11,7 +11,7 @@ use crate::transport::{Prompter, Question};
 /// The program that OpenSSH takes where SSH_ASKPASS names none.
 const USUAL_PROGRAM: &str = "/usr/bin/ssh-askpass";
 
-/// Who answers, by the environment. `at_terminal`: somebody sits at a terminal. `None`: nobody can be asked.
+/// Who answers, by the environment. `at_terminal`: there is a terminal to ask on. `None`: there is no way to ask.
 pub(crate) fn prompter(at_terminal: bool) -> Option<Prompter> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     match program(at_terminal, variable) {
@@ -35,19 +35,19 @@ fn program(at_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> Op
     }
     match variable("SSH_ASKPASS") {
         Some(program) => Some(program),
-        // Where that one is missing too, OpenSSH gets no answer; to say that nobody can be asked is clearer.
+        // Where that one is missing too, OpenSSH gets no answer; to say that there is no terminal is clearer.
         None => Path::new(USUAL_PROGRAM)
             .exists()
             .then(|| USUAL_PROGRAM.into()),
     }
 }
 
-/// The first line that the program prints; nothing where it fails, as when somebody presses Cancel.
+/// The first line that the program prints; nothing where it fails, as when Cancel was pressed.
 fn ask(program: &OsString, question: &Question) -> Option<String> {
     let mut command = process::program(program);
     command.arg(&question.text);
     if question.echo {
-        // What is asked is shown, but it is no mere yes or no, so `confirm` is not said.
+        // What is asked is shown, but it is not a yes-or-no question, so `confirm` is not said.
         command.env_remove("SSH_ASKPASS_PROMPT");
     }
     let output = process::run(command).ok()?;

@@ -1,62 +1,10 @@
-//! Questions to the user: asked one at a time a process, on a thread that may block, without using up a stage's time limit.
+//! Who answers questions: the terminal, or the program that SSH_ASKPASS names.
 
 pub(crate) mod askpass;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::printable;
 use crate::transport::{Prompter, Question};
-
-/// One terminal answers one question at a time, however many connections come about at once.
-static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-/// Asks the user on behalf of one connection.
-#[derive(Clone)]
-pub(crate) struct Asker {
-    host: String,
-    prompter: Option<Prompter>,
-    /// Counts beginnings and ends of questions, so that a time limit can tell waiting for a person from waiting for a server.
-    questions: Arc<AtomicU64>,
-}
-
-impl Asker {
-    pub(crate) fn new(host: &str, prompter: Option<Prompter>) -> Self {
-        Asker {
-            host: host.to_owned(),
-            prompter,
-            questions: Arc::new(AtomicU64::new(0)),
-        }
-    }
-
-    /// Whether anybody is there to answer.
-    pub(crate) fn available(&self) -> bool {
-        self.prompter.is_some()
-    }
-
-    /// The counter that `timed` watches.
-    pub(crate) fn questions(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.questions)
-    }
-
-    /// Asks, and waits as long as the person takes. `None` if there is nobody or the answer is refused.
-    pub(crate) async fn ask(&self, text: &str, echo: bool) -> Option<String> {
-        let prompter = self.prompter.clone()?;
-        self.questions.fetch_add(1, Ordering::Relaxed);
-        let _turn = ONE_AT_A_TIME.lock().await;
-        let question = Question {
-            host: self.host.clone(),
-            text: printable(text),
-            echo,
-        };
-        let answer = tokio::task::spawn_blocking(move || prompter(&question))
-            .await
-            .ok()
-            .flatten();
-        self.questions.fetch_add(1, Ordering::Relaxed);
-        answer
-    }
-}
 
 /// Asks on the terminal: without echo for secrets. `None` where there is no terminal or the input ends.
 pub fn terminal_prompter() -> Prompter {
@@ -98,7 +46,7 @@ fn hidden_answer(text: &str) -> std::io::Result<String> {
     rpassword::prompt_password(text)
 }
 
-/// What is typed, letter by letter.
+/// What is typed, character by character.
 #[cfg(unix)]
 struct Keys(std::fs::File);
 
@@ -113,7 +61,7 @@ impl std::io::Read for Keys {
     }
 }
 
-/// While it lives, the terminal shows nothing of what is typed and hands it over letter by letter.
+/// While it lives, the terminal shows nothing of what is typed and hands it over character by character.
 #[cfg(unix)]
 struct Quiet {
     terminal: std::fs::File,
@@ -126,7 +74,7 @@ impl Quiet {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
         let before = tcgetattr(&terminal)?;
         let mut quiet = before.clone();
-        // Ctrl-C comes as a letter too: rpassword makes the signal of it.
+        // Ctrl-C comes as a character too: rpassword makes the signal of it.
         quiet
             .local_modes
             .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);

@@ -16,7 +16,7 @@ use super::greeting::{Filter, Greeting};
 use super::quick_ack::QuickAck;
 
 /// Cuts the stream off when dropped. russh's session task does not look at its handle while a key
-/// exchange is under way, so without this a silent server would keep task and socket for ever.
+/// exchange is under way, so without this a silent server would keep task and socket forever.
 pub(crate) struct AbortOnDrop {
     _abort: oneshot::Sender<()>,
 }

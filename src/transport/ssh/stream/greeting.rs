@@ -9,7 +9,7 @@ const LINE: usize = 8192;
 /// What is kept of them for people, in bytes.
 const KEPT: usize = 4096;
 
-/// What a server said before its version, shared with whoever tells what went wrong.
+/// What a server said before its version, shared with the code that reports what went wrong.
 #[derive(Clone, Default)]
 pub(crate) struct Greeting {
     said: Arc<Mutex<Said>>,
@@ -27,7 +27,7 @@ impl Greeting {
         self.lock().text.clone()
     }
 
-    /// Why this is no server for us, if that is so.
+    /// Why this is not a server for us, if that is so.
     pub(crate) fn fault(&self) -> Option<String> {
         self.lock().fault.clone()
     }

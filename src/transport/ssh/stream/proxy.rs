@@ -28,7 +28,7 @@ pub(crate) fn through_command(
     command: &str,
 ) -> Result<ServerStream, ConnectError> {
     let since = Instant::now();
-    // A command that asks for a password reads the terminal, where somebody is there to be asked.
+    // A command that asks for a password reads the terminal, where there is one.
     // It is written for the user's own shell, which `ssh` takes too.
     let shell = process::user_shell();
     let (mut shell, group) = if stages.asker.available() {

@@ -23,7 +23,7 @@ impl Reading {
         };
         if let Err(error) = result {
             // Nothing more can be sent to any purpose, unless this side found fault: then the
-            // other side is told why.
+            // other side learns why.
             if let LinkError::Authentication(AuthenticationError::Malformed(_)) = &error {
                 let sentence = error.to_string();
                 let mut content = Message::Error(&sentence).head();

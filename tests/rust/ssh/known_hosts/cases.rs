@@ -1,6 +1,6 @@
 //! The cases of known_hosts files that OpenSSH and this crate are asked about.
 
-/// `None` in `global` is no file. Words in braces stand for keys and names.
+/// `None` in `global` means no file. Words in braces stand for keys and names.
 pub struct Case {
     pub name: &'static str,
     pub certified: bool,

@@ -1,4 +1,4 @@
-//! Servers that send what nobody asked for: channels, questions without an end, keys of an agent that are none.
+//! Servers that send what they were not asked for: channels, questions without an end, keys of an agent that are none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -234,7 +234,7 @@ async fn a_banner_that_cannot_be_read_is_told_with_a_way_out() {
     );
 }
 
-/// An agent in front of another: its list has an entry in front whose comment is no text, and one that is no key.
+/// An agent in front of another: its list has an entry in front whose comment is not text, and one that is not a key.
 async fn odd_agent(folder: &std::path::Path, real: std::path::PathBuf) -> std::path::PathBuf {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let socket = folder.join("odd-agent");

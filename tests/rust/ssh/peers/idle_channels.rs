@@ -168,7 +168,7 @@ async fn a_spare_channel_that_comes_to_nothing_is_replaced_by_an_ordinary_one() 
 }
 
 #[tokio::test]
-async fn what_a_server_sends_on_a_spare_channel_holds_up_nobody() {
+async fn what_a_server_sends_on_a_spare_channel_delays_no_client() {
     let (target, all, _) = peer(Second::Flooded).await;
     let connector = Connector::new();
     let options = TransportOptions::default();
@@ -209,7 +209,7 @@ async fn a_server_that_never_answers_for_the_spare_channel_holds_up_the_first_cl
 }
 
 #[tokio::test]
-async fn a_command_on_a_spare_channel_that_nobody_answers_is_given_up_and_its_connection_with_it() {
+async fn a_command_on_a_spare_channel_without_an_answer_is_given_up_and_its_connection_with_it() {
     let (target, all, connections) = peer(Second::Mute).await;
     let connector = Connector::new();
     let options = impatient();

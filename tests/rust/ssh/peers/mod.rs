@@ -18,7 +18,7 @@ use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
 
 use crate::support::KeyPair;
-use crate::support::remote::{answers, comes_back_whole, finish, until};
+use crate::support::remote::{answers, cat, comes_back_whole, finish, until};
 
 fn target(port: u16, folder: &Path) -> SshTarget {
     SshTarget {
@@ -71,14 +71,7 @@ async fn dropbear_runs_commands_with_every_type_of_its_host_key() {
         assert!(recorded.contains(name), "{recorded}");
 
         // Its window is small (24 KiB), so that large data needs many adjustments both ways.
-        let process = open(
-            &Connector::new(),
-            &target,
-            "cat",
-            &TransportOptions::default(),
-        )
-        .await
-        .unwrap();
+        let process = cat(&target).await;
         comes_back_whole(process, 3_000_000).await;
     }
 }
@@ -319,7 +312,7 @@ async fn batch_mode_asks_nothing_and_says_what_would_have_done() {
             "{error}"
         );
         assert!(error.message.contains("mine: refused"), "{error}");
-        assert!(error.hint.unwrap().contains("nobody can be asked"));
+        assert!(error.hint.unwrap().contains("no terminal to ask"));
     }
     assert!(asked.lock().unwrap().is_empty());
     assert!(!tried.lock().unwrap().contains(&"password".to_owned()));
@@ -426,7 +419,7 @@ async fn an_unknown_host_key_is_put_to_the_user_and_recorded_on_yes() {
             .unwrap()
             .starts_with(&format!("[127.0.0.1]:{port} ssh-ed25519 "))
     );
-    // From now on nobody is asked.
+    // From now on nothing is asked.
     assert_eq!(
         run(&target, "hello", &TransportOptions::default())
             .await

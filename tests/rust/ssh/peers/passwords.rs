@@ -29,7 +29,7 @@ struct PasswordSshd {
 
 impl PasswordSshd {
     /// Changing the account's password for one process takes root, and a mount namespace so that
-    /// nobody else sees the change.
+    /// no other test sees the change.
     fn start(lines: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display();

@@ -71,7 +71,7 @@ struct Recorded {
 /// Indexes by their files, each with the state that its file was in.
 type Known = HashMap<PathBuf, (Stamp, Arc<Index>)>;
 
-/// The index of a file, made anew only where the file has changed. `None` where there is no file.
+/// The index of a file, read again only if the file has changed. `None` if there is no file.
 pub(super) fn of(file: &Path) -> io::Result<Option<Arc<Index>>> {
     static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
     let mut opened = match std::fs::File::open(file) {
@@ -245,7 +245,7 @@ mod tests {
                 assert_eq!(found[0].blob.last(), Some(&round));
             }
         }
-        // A folder opens and cannot be read, whoever runs the test.
+        // A folder opens and cannot be read, even if root runs the test.
         let error = entries_for("box", &[folder.path().to_path_buf()]).unwrap_err();
         assert!(
             error.contains(&folder.path().display().to_string()),

@@ -1,0 +1,176 @@
+# Runs batches of a map on a machine: one function on many items, with an outcome for each item by itself.
+import os
+import sys
+import time
+
+compat = load('compat')
+calls = load('calls')
+errors = load('errors')
+late = load('compat_late')
+sources = load('sources')
+
+clock = getattr(time, 'monotonic', time.time)
+# The functions of maps by the number that the client has given them.
+functions = {}
+# Outcomes of batches by what the client calls them, until the client has them all. Those of a batch whose answer did not arrive
+# are fetched one by one.
+kept = {}
+# Values that the client has sent ahead of the calls that use them, by its numbers.
+values = {}
+
+
+class Values(type(sys)):
+    """The module by whose name arguments refer to values that were sent ahead."""
+
+    def value(self, number):
+        """One of them."""
+        return values[number]
+
+
+ahead = Values('easycluster_values')
+ahead.value = ahead.value
+sys.modules[ahead.__name__] = ahead
+
+
+class Missing(object):
+    """Stands for a function that could not be had: each item fails with the reason."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def fail(self, *item):
+        """Raises the reason."""
+        raise self.error
+
+
+def machine():
+    """The machine of this process."""
+    return sys.modules['easycluster'].machine
+
+
+def install(number, kind, what):
+    """Makes a function known by a number: by its dotted name, its source, or as what was sent."""
+    try:
+        if kind == 'dotted':
+            function = calls.find(machine(), compat.native(what))
+        elif kind == 'source':
+            function = sources.function(machine(), *what)
+        else:
+            function = by_value(what)
+    except Exception:
+        function = Missing(sys.exc_info()[1]).fail
+    functions[number] = function
+
+
+def forget(number):
+    """Drops a function."""
+    functions.pop(number, None)
+
+
+def batch(number, batch_number, items, star, received):
+    """Calls a function with each item, or with `star` with the parts of each: the seconds that took, and the outcomes.
+    An outcome is (True, value) or (False, what ERROR would say). `received` are batches that the client has."""
+    for each in received:
+        kept.pop(each, None)
+    outcomes = kept[batch_number] = []
+    begun = clock()
+    collect(functions[number], items, star, outcomes)
+    return clock() - begun, outcomes
+
+
+def collect(function, items, star, outcomes):
+    """Appends the outcome of each item to a list."""
+    for item in items:
+        try:
+            if star:
+                outcome = True, function(*item)
+            else:
+                outcome = True, function(item)
+        except (Exception, SystemExit, GeneratorExit):
+            # A cancellation is none of these, and ends the batch.
+            outcome = False, late.kept_bytes(errors.describe(machine(), 'exception', sys.exc_info()))
+        outcomes.append(outcome)
+
+
+def chunk(number, items):
+    """Calls a function with the parts of each item; the outcomes."""
+    outcomes = []
+    collect(functions[number], items, True, outcomes)
+    return outcomes
+
+
+def count(batch_number):
+    """How many items of a batch are done."""
+    return len(kept.get(batch_number, ()))
+
+
+def outcome(batch_number, place):
+    """The outcome of one item of a batch."""
+    return kept[batch_number][place]
+
+
+def call(number, args, keywords):
+    """Calls a function once."""
+    return functions[number](*args, **compat.native_keywords(keywords))
+
+
+def provide(source):
+    """Takes the client's cloudpickle, under a name of its own: this machine may have none, or one that reads less."""
+    module = type(sys)('easycluster_cloudpickle')
+    sys.modules[module.__name__] = module
+    eval(compile(source, '<cloudpickle>', 'exec', 0, True), module.__dict__)
+
+
+def by_value(data):
+    """A function from its pickle."""
+    import io
+    import pickle
+
+    class Loader(pickle.Unpickler):
+        """Takes cloudpickle's own functions from the client's cloudpickle, and large arrays from what was sent ahead."""
+
+        def persistent_load(self, number):
+            return values[number]
+
+        def find_class(self, module, name):
+            if module.split('.')[0] == 'cloudpickle':
+                return getattr(sys.modules['easycluster_cloudpickle'], name)
+            return pickle.Unpickler.find_class(self, module, name)
+
+    return Loader(io.BytesIO(data)).load()
+
+
+def hold(number, value):
+    """Takes a value that later calls use."""
+    values[number] = value
+
+
+def drop(number):
+    """Forgets a value."""
+    values.pop(number, None)
+
+
+def pickled(data, as_bytes):
+    """Calls what a pickle holds, for its result, or for the result's pickle."""
+    result = by_value(data)()
+    return compat.pickle.dumps(result, compat.HIGHEST_PICKLE) if as_bytes else result
+
+
+def environment(names):
+    """Sets environment variables of this process."""
+    for name, value in names:
+        os.environ[compat.native(name)] = compat.native(value)
+
+
+def versions(names):
+    """The versions of packages, None for those that are not installed."""
+    found = []
+    for name in names:
+        name = compat.native(name)
+        try:
+            module = __import__(name)
+        except Exception:
+            found.append(None)
+        else:
+            found.append(compat.text(getattr(module, '__version__', '')))
+    return found

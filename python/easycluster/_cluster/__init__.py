@@ -1,0 +1,1 @@
+"""Many machines as one: connecting, calls on all, maps, and an executor."""

@@ -1,0 +1,397 @@
+"""Executor: concurrent.futures on the hosts of a cluster."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from typing import TYPE_CHECKING, Any
+
+from .._responses import RemoteException
+from .._shipping.functions import By, Function, Portable
+from .report import HostLost
+from .slots import Slot, is_lost, original
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+# One that runs there, and one that waits behind it, so that no round trip passes between them.
+_OUTSTANDING = 2
+
+
+class Future(futures.Future):  # type: ignore[type-arg]
+    """A future whose call may be interrupted while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._work: _Work | None = None
+
+    def interrupt(self) -> bool:
+        """Gives the call up also where it runs already; the future then ends with CallCancelled, if the call does not end first.
+        False if it is done."""
+        if self.cancel():
+            return True
+        work = self._work
+        return work is not None and not self.done() and work.interrupt()
+
+
+class _Work:
+    """One call, or a chunk of calls, and where it is."""
+
+    __slots__ = ('future', 'function', 'name', 'args', 'kwargs', 'ticket', 'place', 'lost_on', 'prepare')
+
+    def __init__(
+        self,
+        function: Portable | None,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        prepare: Callable[[Slot], None] | None = None,
+    ) -> None:
+        """`name` is the helper that makes the call. `prepare` is called with a slot in front of sending."""
+        self.future = Future()
+        self.future._work = self
+        self.function = function
+        self.name = name
+        self.args = args
+        self.kwargs = kwargs
+        self.ticket = 0
+        self.place: _Place | None = None
+        self.lost_on: list[str] = []
+        self.prepare = prepare
+
+    def arguments_at(self, slot: Slot) -> tuple[Any, ...]:
+        """The helper's arguments at a slot, where the function is made known first."""
+        if self.prepare is not None:
+            self.prepare(slot)
+        if self.function is None:
+            return self.args
+        number = slot.number_of(self.function)
+        return (number, *self.args) if self.name == 'chunk' else (number, self.args, self.kwargs)
+
+    def interrupt(self) -> bool:
+        place = self.place
+        if place is None:
+            return False
+        place.slot.cancel(self.ticket)
+        return True
+
+
+class _Place:
+    """A slot and what is on its way there."""
+
+    __slots__ = ('slot', 'works', 'gone')
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.works: set[_Work] = set()
+        self.gone = False
+
+
+class Executor(futures.Executor):
+    """Runs functions on the hosts of a cluster. Made by `cluster.executor()`.
+
+    As the executors of concurrent.futures, with these differences: `future.interrupt()` gives up also what runs; if a host is lost,
+    only its futures end, with HostLost; `map` has `buffersize` under every version of Python. Completion functions of futures run in
+    the cluster's thread, and must be short.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        slots: list[Slot],
+        max_workers: int | None,
+        initializer: Function | None,
+        initargs: Iterable[Any],
+        retries: int,
+        by: By,
+    ) -> None:
+        """See `Cluster.executor`."""
+        if max_workers is not None and max_workers < 1:
+            raise ValueError('max_workers must be greater than 0')
+        self._cluster = cluster
+        self._most = max_workers
+        self._initializer = None if initializer is None else Portable(initializer, by)
+        self._initargs = tuple(initargs)
+        self._retries = retries
+        self._by = by
+        # Guards everything below; futures are completed without it.
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._places: list[_Place] = []
+        self._waiting: deque[_Work] = deque()
+        self._unfinished = 0
+        self._shutdown = False
+        self._broken: str | None = None
+        self._portables: dict[int, tuple[Any, Portable]] = {}
+        for slot in slots:
+            self._joined(slot)
+        cluster._listeners.append(self._joined)
+
+    @property
+    def _max_workers(self) -> int:
+        """How many calls run at once; other libraries look at it."""
+        return max(sum(not place.gone for place in self._places), 1)
+
+    # -- the interface of concurrent.futures
+
+    def submit(self, fn: Function, /, *args: Any, **kwargs: Any) -> Future:
+        """Calls a function on some host; gives a future at once. `fn` is a function of this program, or a name."""
+        return self._submit(_Work(self._portable(fn), 'call', args, kwargs))
+
+    def map(
+        self,
+        fn: Function,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[Any]:
+        """As the built-in map(), with the calls made on the hosts. Takes the whole input at once, or with `buffersize` as much as so
+        many chunks ahead of the results. `timeout` is for all, in seconds from this call on."""
+        if chunksize < 1:
+            raise ValueError('chunksize must be >= 1.')
+        if buffersize is not None and buffersize < 1:
+            raise ValueError('buffersize must be None or > 0')
+        end = None if timeout is None else time.monotonic() + timeout
+        portable = self._portable(fn)
+        items = zip(*iterables)
+        chunks = iter(lambda: list(itertools.islice(items, chunksize)), [])
+        submitted: deque[Future] = deque()
+        for chunk in itertools.islice(chunks, buffersize):
+            submitted.append(self._submit_chunk(portable, chunk))
+        return self._results(portable, chunks if buffersize else None, submitted, end)
+
+    def _results(
+        self,
+        portable: Portable,
+        chunks: Iterator[list[tuple[Any, ...]]] | None,
+        submitted: deque[Future],
+        end: float | None,
+    ) -> Iterator[Any]:
+        try:
+            while submitted:
+                future = submitted.popleft()
+                try:
+                    outcomes = future.result(None if end is None else max(end - time.monotonic(), 0))
+                finally:
+                    future.cancel()
+                refused: RuntimeError | None = None
+                chunk = next(chunks, None) if chunks is not None else None
+                if chunk is not None:
+                    try:
+                        submitted.append(self._submit_chunk(portable, chunk))
+                    except RuntimeError as error:
+                        # It was shut down meanwhile; what was submitted before comes first.
+                        refused, chunks = error, None
+                for succeeded, value in outcomes:
+                    if not succeeded:
+                        raise value
+                    yield value
+                if refused is not None:
+                    for future in submitted:
+                        for succeeded, value in future.result():
+                            if not succeeded:
+                                raise value
+                            yield value
+                    raise refused
+        finally:
+            for future in submitted:
+                future.cancel()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more calls. Waits for those that were taken, or with `cancel_futures` for those that run. The cluster stays."""
+        with self._lock:
+            self._shutdown = True
+            dropped: list[_Work] = []
+            if cancel_futures:
+                dropped = list(self._waiting)
+                self._waiting.clear()
+                self._unfinished -= len(dropped)
+            if self._joined in self._cluster._listeners:
+                self._cluster._listeners.remove(self._joined)
+            self._idle.notify_all()
+        for work in dropped:
+            work.future.cancel()
+            work.future.set_running_or_notify_cancel()
+        if wait:
+            with self._lock:
+                self._idle.wait_for(lambda: not self._unfinished)
+
+    # -- sending
+
+    def _portable(self, fn: Function) -> Portable:
+        known = self._portables.get(id(fn))
+        if known is not None and known[0] is fn:
+            return known[1]
+        if not callable(fn) and not isinstance(fn, str):
+            raise TypeError('%r is neither a function nor the name of one' % (fn,))
+        portable = Portable(fn, self._by)
+        if len(self._portables) > 256:
+            self._portables.clear()
+        self._portables[id(fn)] = fn, portable
+        return portable
+
+    def submit_pickled(self, data: bytes, as_bytes: bool, prepare: Callable[[Slot], None]) -> Future:
+        """Calls what a pickle of cloudpickle holds; with `as_bytes` the result is a pickle too. `prepare` is called with the slot that
+        gets it, first."""
+        return self._submit(_Work(None, 'pickled', (data, as_bytes), {}, prepare))
+
+    def interrupt_all(self) -> None:
+        """Gives up all calls, whether they wait or run."""
+        with self._lock:
+            waiting = list(self._waiting)
+            running = [work for place in self._places for work in place.works]
+        for work in waiting + running:
+            work.future.interrupt()
+
+    def _submit_chunk(self, portable: Portable, chunk: list[tuple[Any, ...]]) -> Future:
+        return self._submit(_Work(portable, 'chunk', (chunk,), {}))
+
+    def _submit(self, work: _Work) -> Future:
+        with self._lock:
+            if self._broken is not None:
+                raise HostLost(self._broken)
+            if self._shutdown:
+                raise RuntimeError('cannot schedule new futures after shutdown')
+            if self._places and all(place.gone for place in self._places):
+                raise HostLost('no host of the cluster is left')
+            self._waiting.append(work)
+            self._unfinished += 1
+        self._dispatch()
+        return work.future
+
+    def _dispatch(self) -> None:
+        """Sends what waits to places that are free."""
+        while True:
+            with self._lock:
+                free = [place for place in self._places if not place.gone and len(place.works) < _OUTSTANDING]
+                if not self._waiting or not free:
+                    return
+                work = self._waiting.popleft()
+                place = min(free, key=lambda each: len(each.works))
+                place.works.add(work)
+                work.place = place
+            if not work.lost_on and not work.future.set_running_or_notify_cancel():
+                self._done(work)
+                continue
+            try:
+                slot = place.slot
+                args = work.arguments_at(slot)
+                work.ticket = slot.ask(work.name, args, (self._completed, work), (self._failed, work))
+            except OSError as error:
+                self._lost(place, str(error))
+            except Exception as error:
+                self._done(work)
+                work.future.set_exception(error)
+
+    def _done(self, work: _Work) -> None:
+        with self._lock:
+            if work.place is not None:
+                work.place.works.discard(work)
+            work.place = None
+            # What a future was made for does not live as long as the future.
+            work.future._work = None
+            self._unfinished -= 1
+            if not self._unfinished:
+                self._idle.notify_all()
+
+    # -- what comes back, in the cluster's thread
+
+    def _completed(self, value: Any, work: _Work) -> None:
+        place = work.place
+        if place is None:
+            return
+        if work.name == 'chunk':
+            value = [(True, each) if succeeded else (False, place.slot.exception_of(each)) for succeeded, each in value]
+        self._done(work)
+        self._dispatch()
+        work.future.set_result(value)
+
+    def _failed(self, exc: RemoteException, work: _Work) -> None:
+        place = work.place
+        if place is None:
+            return
+        if is_lost(exc):
+            self._lost(place, str(exc.orig))
+            return
+        self._done(work)
+        self._dispatch()
+        work.future.set_exception(original(exc))
+
+    def _lost(self, place: _Place, reason: str) -> None:
+        """A process is lost: its calls fail, or are made again elsewhere where that is allowed."""
+        failed: list[tuple[_Work, Exception]] = []
+        with self._lock:
+            place.gone = True
+            works, place.works = place.works, set()
+            left = any(not each.gone for each in self._places)
+            again = []
+            for work in works:
+                work.place = None
+                work.lost_on.append(place.slot.host)
+                # What two did not survive is not given to a third.
+                if left and len(work.lost_on) <= min(self._retries, 1):
+                    again.append(work)
+                    continue
+                hosts = work.lost_on
+                text = '%s lost with this call: %s' % (
+                    'each of %s was' % ', '.join(hosts) if len(hosts) > 1 else '%s was' % hosts[0],
+                    reason,
+                )
+                failed.append((work, HostLost(text, hosts)))
+            self._waiting.extendleft(again)
+            if not left:
+                for work in self._waiting:
+                    failed.append((work, HostLost('no host of the cluster is left; the last: %s' % reason)))
+                self._waiting.clear()
+            self._unfinished -= len(failed)
+            if not self._unfinished:
+                self._idle.notify_all()
+        for work, error in failed:
+            if work.lost_on or work.future.set_running_or_notify_cancel():
+                work.future.set_exception(error)
+        self._dispatch()
+
+    def _joined(self, slot: Slot) -> None:
+        """Takes a process of the cluster in. Any thread may call it."""
+        with self._lock:
+            if self._shutdown or (self._most is not None and len(self._places) >= self._most):
+                return
+        if self._initializer is not None:
+            try:
+                number = slot.number_of(self._initializer)
+                slot.ask('call', (number, self._initargs, {}), _ignore, self._not_initialized)
+            except Exception as error:
+                self._break(str(error))
+                return
+        with self._lock:
+            self._places.append(_Place(slot))
+        self._dispatch()
+
+    def _not_initialized(self, exc: RemoteException) -> None:
+        if not is_lost(exc):
+            self._break('the initializer failed: %s' % original(exc))
+
+    def _break(self, reason: str) -> None:
+        with self._lock:
+            self._broken = reason
+            works = list(self._waiting)
+            self._waiting.clear()
+            for place in self._places:
+                works.extend(place.works)
+                place.works = set()
+            self._unfinished -= len(works)
+            self._idle.notify_all()
+        for work in works:
+            running = work.place is not None
+            work.place = None
+            if running or work.future.set_running_or_notify_cancel():
+                work.future.set_exception(HostLost(reason))
+
+
+def _ignore(value: Any) -> None:
+    pass

@@ -1,0 +1,364 @@
+"""A map over the slots of a cluster: batches go to the slots that are free, and each item has an outcome of its own."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Any, Callable
+
+from .. import _errors
+from .._native import Balancer
+from .._responses import RemoteException
+from .._shipping.functions import Portable
+from .report import HostLost
+from .slots import Slot, is_lost, original
+
+# In order, items run this far ahead of the first that is not done, and no further.
+_RUN_AHEAD = 65536
+# How many items of an iterator without a length are read ahead, so that it is known where the end is.
+_LOOK_AHEAD = 1024
+_Outcome = tuple[bool, Any]
+_numbers = itertools.count(1)
+
+
+class _Flying:
+    """A batch on its way."""
+
+    __slots__ = ('slot', 'place', 'ticket', 'salvaged', 'done', 'error')
+
+    def __init__(self, slot: Slot, place: int) -> None:
+        self.slot = slot
+        self.place = place
+        self.ticket = 0
+        # Outcomes that are fetched one by one, where the answer as a whole cannot be had.
+        self.salvaged: list[_Outcome] = []
+        self.done = 0
+        self.error: BaseException | None = None
+
+
+class Run:
+    """One map that is under way. Everything happens in the thread that asks for results, but `joined`."""
+
+    def __init__(
+        self,
+        function: Portable,
+        items: Iterable[tuple[Any, ...]],
+        left: int | None,
+        batch: int | None,
+        retries: int,
+        timeout: float | None,
+        deadline: float | None,
+        ordered: bool,
+    ) -> None:
+        """`items` are tuples of arguments, and `left` how many there are, if that is known."""
+        # Batches of several maps may be at the same slot.
+        self._number = next(_numbers)
+        self._function = function
+        self._items = iter(items)
+        self._left = left
+        self._ahead: deque[tuple[Any, ...]] = deque()
+        self._exhausted = False
+        self._timeout = timeout
+        self._limit = deadline
+        self._deadline = None if deadline is None else time.monotonic() + deadline
+        self._ordered = ordered
+        # The limit of an item begins when it is sent, so it must not wait there behind another.
+        self._balancer = Balancer(2, batch, retries) if timeout is None else Balancer(1, 1, retries)
+        self._slots: list[Slot] = []
+        self._numbers: dict[int, int] = {}
+        self._received: dict[int, list[int]] = {}
+        self._waiting: dict[int, tuple[Any, ...]] = {}
+        self._flying: dict[int, _Flying] = {}
+        self._events: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
+        self._taken = 0
+        self._next_out = 0
+        self._held: dict[int, _Outcome] = {}
+        self._ready: deque[tuple[int, _Outcome]] = deque()
+
+    # -- slots
+
+    def add(self, slot: Slot) -> None:
+        """Gives the map a slot before it begins. Raises TypeError if the function cannot be sent there."""
+        place = self._balancer.add_slot(len(self._slots))
+        self._slots.append(slot)
+        self._received[place] = []
+        try:
+            self._numbers[place] = slot.number_of(self._function)
+        except OSError:
+            # It is lost; others may not be.
+            self._balancer.retire(place)
+
+    def joined(self, slot: Slot) -> None:
+        """Gives the map a slot while it runs. Any thread may call it."""
+        self._events.put((self._take_in, slot))
+
+    def _take_in(self, slot: Slot) -> None:
+        try:
+            self.add(slot)
+        except TypeError:
+            # The others go on without it.
+            self._balancer.retire(len(self._slots) - 1)
+
+    # -- input
+
+    def _next_item(self) -> bool:
+        """Reads one item of the input."""
+        if self._exhausted:
+            return False
+        try:
+            self._ahead.append(next(self._items))
+        except StopIteration:
+            self._exhausted = True
+            return False
+        return True
+
+    def _count_left(self) -> int | None:
+        if self._exhausted:
+            return len(self._ahead)
+        if self._left is not None:
+            return max(self._left - self._taken, 0)
+        return None
+
+    def _read_ahead(self, wanted: int) -> None:
+        while len(self._ahead) < wanted and self._next_item():
+            pass
+
+    # -- sending
+
+    def _fill(self) -> None:
+        """Gives each slot as much as it wants."""
+        sent = True
+        while sent:
+            sent = False
+            for place in range(len(self._slots)):
+                sent = self._send_to(place) or sent
+
+    def _send_to(self, place: int) -> bool:
+        balancer = self._balancer
+        balancer.set_left(self._count_left())
+        wanted = balancer.wanted(place)
+        if not wanted:
+            return False
+        if self._count_left() is None:
+            # Whether the end is near decides how much one slot gets.
+            self._read_ahead(min(wanted * 2 * len(self._slots), _LOOK_AHEAD))
+            balancer.set_left(self._count_left())
+            wanted = balancer.wanted(place)
+        items: list[int] = balancer.take_again(wanted)
+        while len(items) < wanted and (not self._ordered or self._taken - self._next_out < _RUN_AHEAD):
+            self._read_ahead(1)
+            if not self._ahead:
+                break
+            self._waiting[self._taken] = self._ahead.popleft()
+            items.append(self._taken)
+            self._taken += 1
+        if not items:
+            return False
+        return self._send(place, items)
+
+    def _send(self, place: int, items: list[int]) -> bool:
+        slot = self._slots[place]
+        batch = self._balancer.send(place, items)
+        values = [self._waiting[item] for item in items]
+        flying = self._flying[batch] = _Flying(slot, place)
+        received, self._received[place] = self._received[place], []
+        events = self._events
+        keys = [(self._number, each) for each in received]
+        arguments = (self._numbers[place], (self._number, batch), values, True, keys)
+        try:
+            flying.ticket = slot.ask(
+                'batch',
+                arguments,
+                (_put, events, self._arrived, batch),
+                (_put, events, self._failed, batch),
+                self._timeout,
+            )
+        except OSError as error:
+            self._lost(place, str(error))
+        except Exception as error:
+            self._not_sent(batch, items, error)
+        return True
+
+    def _not_sent(self, batch: int, items: list[int], error: Exception) -> None:
+        """Arguments that cannot be pickled are the fault of one item, which is looked for."""
+        flying = self._flying.pop(batch)
+        if len(items) == 1:
+            self._balancer.done(batch, 1, 0.05)
+            self._finish(items[0], (False, error))
+            return
+        self._balancer.done(batch, 0, 0.0)
+        for item in self._balancer.take_again(len(items)):
+            self._send(flying.place, [item])
+
+    # -- what comes back
+
+    def _arrived(self, value: Any, batch: int) -> None:
+        flying = self._flying.get(batch)
+        if flying is None:
+            return
+        seconds, outcomes = value
+        self._take(batch, [self._outcome(flying.slot, *outcome) for outcome in outcomes], seconds)
+
+    def _outcome(self, slot: Slot, succeeded: bool, value: Any) -> _Outcome:
+        return (True, value) if succeeded else (False, slot.exception_of(value))
+
+    def _take(self, batch: int, outcomes: list[_Outcome], seconds: float) -> None:
+        flying = self._flying.pop(batch)
+        items = self._balancer.items(batch)
+        self._balancer.done(batch, len(outcomes), seconds)
+        self._received[flying.place].append(batch)
+        for item, outcome in zip(items, outcomes):
+            self._finish(item, outcome)
+
+    def _failed(self, exc: RemoteException, batch: int) -> None:
+        flying = self._flying.get(batch)
+        if flying is None:
+            return
+        if is_lost(exc):
+            self._lost(flying.place, str(exc.orig))
+            return
+        flying.error = original(exc)
+        if isinstance(flying.error, _errors.CallTimeout):
+            # It had that one item, and where it cannot be interrupted the thread answers nothing for now.
+            self._take(batch, [(False, flying.error)], 0.1)
+            return
+        self._ask(flying, batch, 'count', ((self._number, batch),), self._counted)
+
+    def _ask(self, flying: _Flying, batch: int, name: str, args: tuple[Any, ...], done: Callable[..., None]) -> None:
+        try:
+            flying.slot.ask(
+                name, args, (_put, self._events, done, batch), (_put, self._events, self._salvage_failed, batch)
+            )
+        except OSError as error:
+            self._lost(flying.place, str(error))
+
+    def _counted(self, done: int, batch: int) -> None:
+        flying = self._flying.get(batch)
+        if flying is not None:
+            flying.done = min(done, len(self._balancer.items(batch)))
+            self._salvage(flying, batch)
+
+    def _salvage(self, flying: _Flying, batch: int) -> None:
+        """Fetches the outcomes of a batch one by one."""
+        place = len(flying.salvaged)
+        if place < flying.done:
+            self._ask(flying, batch, 'outcome', ((self._number, batch), place), self._salvaged)
+            return
+        outcomes = flying.salvaged
+        if len(outcomes) < len(self._balancer.items(batch)) and flying.error is not None:
+            # The one that ran has ended the batch.
+            outcomes.append((False, flying.error))
+        self._take(batch, outcomes, 0.1)
+
+    def _salvaged(self, outcome: Any, batch: int) -> None:
+        flying = self._flying.get(batch)
+        if flying is not None:
+            flying.salvaged.append(self._outcome(flying.slot, *outcome))
+            self._salvage(flying, batch)
+
+    def _salvage_failed(self, exc: RemoteException, batch: int) -> None:
+        flying = self._flying.get(batch)
+        if flying is None:
+            return
+        if is_lost(exc):
+            self._lost(flying.place, str(exc.orig))
+            return
+        flying.salvaged.append((False, original(exc)))
+        self._salvage(flying, batch)
+
+    def _lost(self, place: int, reason: str) -> None:
+        for batch in [batch for batch, flying in self._flying.items() if flying.place == place]:
+            del self._flying[batch]
+        for item, places in self._balancer.lost(place):
+            if places is not None:
+                hosts = [self._slots[each].host for each in places]
+                if len(hosts) > 1:
+                    text = 'each of %s was lost with this item; the last: %s' % (', '.join(hosts), reason)
+                else:
+                    text = '%s was lost with this item: %s' % (hosts[0], reason)
+                self._finish(item, (False, HostLost(text, hosts)))
+
+    # -- results
+
+    def _finish(self, item: int, outcome: _Outcome) -> None:
+        self._waiting.pop(item, None)
+        if not self._ordered:
+            self._ready.append((item, outcome))
+            return
+        self._held[item] = outcome
+        while self._next_out in self._held:
+            self._ready.append((self._next_out, self._held.pop(self._next_out)))
+            self._next_out += 1
+
+    def _fail_one(self) -> bool:
+        """Ends an item that no slot is left for; False if there is none."""
+        items = self._balancer.take_again(1)
+        if not items:
+            self._read_ahead(1)
+            if not self._ahead:
+                return False
+            self._ahead.popleft()
+            items = [self._taken]
+            self._taken += 1
+        text = 'no host of the cluster is left for %s' % self._function.name
+        self._finish(items[0], (False, HostLost(text)))
+        return True
+
+    def outcomes(self) -> Iterator[tuple[int, _Outcome]]:
+        """The position of each item, whether it succeeded, and its value or exception."""
+        try:
+            while True:
+                while self._ready:
+                    yield self._ready.popleft()
+                self._fill()
+                if self._ready:
+                    continue
+                if not self._flying:
+                    try:
+                        self._happen(self._events.get_nowait())
+                        continue
+                    except Empty:
+                        pass
+                    if not self._fail_one():
+                        return
+                    continue
+                self._wait()
+        finally:
+            self.stop()
+
+    def _wait(self) -> None:
+        left = None if self._deadline is None else self._deadline - time.monotonic()
+        try:
+            if left is not None and left <= 0:
+                raise Empty
+            self._happen(self._events.get(timeout=left))
+        except Empty:
+            raise TimeoutError('the map was not done within %g s' % (self._limit or 0)) from None
+
+    def _happen(self, event: tuple[Any, ...]) -> None:
+        event[0](*event[1:])
+
+    def stop(self) -> None:
+        """Gives up what is on its way."""
+        flying, self._flying = self._flying, {}
+        for each in flying.values():
+            each.slot.cancel(each.ticket)
+
+
+def _put(value: Any, events: SimpleQueue[tuple[Any, ...]], function: Callable[..., None], batch: int) -> None:
+    """A completion, told to the thread that waits for results."""
+    events.put((function, value, batch))
+
+
+def length_of(iterables: tuple[Any, ...]) -> int | None:
+    """How many items the shortest has; None if one of them does not say."""
+    lengths = []
+    for each in iterables:
+        try:
+            lengths.append(len(each))
+        except TypeError:
+            return None
+    return min(lengths)

@@ -1,0 +1,111 @@
+"""The one thread of a cluster that reads the responses of all of its clients, and calls their completion functions."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from .._client import Client
+from .._threaded import ThreadedClient
+
+_T = TypeVar('_T')
+
+
+class Pump:
+    """Reads the responses of clients in a thread of its own, which is started with the first."""
+
+    def __init__(self, name: str, on_lost: Callable[[Client], None]) -> None:
+        """`on_lost` is called in the thread with a client whose connection has ended, once."""
+        self._name = name
+        self._on_lost = on_lost
+        self._lock = threading.Lock()
+        self._poll = select.poll()
+        self._clients: dict[int, Client] = {}
+        self._others: dict[int, Callable[[], object]] = {}
+        self._thread: threading.Thread | None = None
+        self._ended = False
+        self._waker: tuple[int, int] | None = None
+
+    def add(self, client: Client) -> None:
+        """Reads this client's responses from now on."""
+        self._register(client.fileno(), self._clients, client)
+
+    def watch(self, descriptor: int, function: Callable[[], object]) -> None:
+        """Calls a function whenever the descriptor is readable, until it gives false."""
+        self._register(descriptor, self._others, function)
+
+    def _register(self, descriptor: int, table: dict[int, _T], value: _T) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            if self._waker is None:
+                self._waker = os.pipe()
+                self._poll.register(self._waker[0], select.POLLIN)
+            table[descriptor] = value
+            self._poll.register(descriptor, select.POLLIN)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+            os.write(self._waker[1], b'+')
+
+    def close(self) -> None:
+        """Ends the thread, and waits for it unless it is the calling one."""
+        with self._lock:
+            self._ended = True
+            thread = self._thread
+            if self._waker is not None:
+                os.write(self._waker[1], b'-')
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _drop(self, descriptor: int) -> None:
+        with self._lock:
+            self._clients.pop(descriptor, None)
+            self._others.pop(descriptor, None)
+            try:
+                self._poll.unregister(descriptor)
+            except KeyError:
+                pass
+
+    def _run(self) -> None:
+        assert self._waker is not None
+        reader = self._waker[0]
+        try:
+            while not self._ended:
+                for descriptor, _ in self._poll.poll():
+                    if descriptor == reader:
+                        os.read(reader, 4096)
+                    elif descriptor in self._clients:
+                        self._read(descriptor, self._clients[descriptor])
+                    elif descriptor in self._others and not self._others[descriptor]():
+                        self._drop(descriptor)
+        finally:
+            with self._lock:
+                self._ended = True
+                for end in self._waker:
+                    os.close(end)
+                self._waker = None
+                self._clients.clear()
+                self._others.clear()
+
+    def _read(self, descriptor: int, client: Client) -> None:
+        try:
+            while client.read_response(False):
+                pass
+        except (EOFError, OSError):
+            # It is lost, or was closed here.
+            self._drop(descriptor)
+            self._on_lost(client)
+        except Exception:
+            # A completion function raised, as in any thread.
+            kind, error, trace = sys.exc_info()
+            threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
+
+
+def needs_pump(client: Client) -> bool:
+    """Whether a client's responses are read only when its program reads them."""
+    return not isinstance(client, ThreadedClient)

@@ -1,0 +1,154 @@
+"""The processes of a cluster that items run in, and the functions that each of them knows."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from .. import _kinds
+from .._client import Client
+from .._errors import ConnectionLost
+from .._responses import RemoteException
+from .._shipping.functions import Portable, Sent, cloudpickle_source, is_large, size_of
+
+_ERROR = _kinds.ERROR
+# The module by whose name arguments refer to values that were sent ahead; `helpers/map_items.py` has the other one.
+_values = ModuleType('easycluster_values')
+sys.modules[_values.__name__] = _values
+_HELPERS = 'helpers/map_items.'
+# So many functions stay known to a process; the oldest are forgotten.
+_KNOWN = 256
+
+
+def is_lost(exc: RemoteException) -> bool:
+    """Whether a call failed because its connection has ended."""
+    orig = exc.orig
+    # Closed here, it is a plain OSError.
+    return isinstance(orig, ConnectionLost) or (type(orig) is OSError and not exc.text)
+
+
+def _value(number: int) -> Any:
+    raise TypeError('a scattered value is an argument of calls on its cluster')
+
+
+_value.__module__ = _values.__name__
+_value.__name__ = _value.__qualname__ = 'value'
+_values.value = _value  # type: ignore[attr-defined]
+
+
+class Scattered:
+    """A value that every process of a cluster has; as an argument of calls there it stands for the value.
+
+    Made by `cluster.scatter()`. The processes forget the value when the last reference to this is gone.
+    """
+
+    __slots__ = ('number', '__weakref__')
+
+    _numbers: Iterator[int] = itertools.count(1)
+
+    def __init__(self) -> None:
+        self.number = next(Scattered._numbers)
+
+    def __reduce__(self) -> Any:
+        return _value, (self.number,)
+
+    def __repr__(self) -> str:
+        return '<Scattered %d>' % self.number
+
+
+class Slot:
+    """One remote process of a host. Functions are made known to it once, in front of their first items."""
+
+    _numbers: Iterator[int] = itertools.count(1)
+
+    def __init__(self, host: str, client: Client) -> None:
+        """`client` is this slot's alone, as far as its main thread goes."""
+        self.host = host
+        self.client = client
+        self._lock = threading.Lock()
+        self._known: dict[Sent, int] = {}
+        self._has_helpers = False
+        self._has_cloudpickle = False
+
+    def ask(self, name: str, args: tuple[Any, ...], done: Any, failed: Any, limit: float | None = None) -> int:
+        """Calls a function of `helpers/map_items.py`; gives the call's number."""
+        client = self.client
+        if not self._has_helpers:
+            client._connected_native().send_map_items()
+            self._has_helpers = True
+        number: int = client.raw_call(
+            _HELPERS + name, args, oncomplete=done, onerror=failed, threadid=0, call_timeout=limit
+        )
+        return number
+
+    @property
+    def python(self) -> tuple[tuple[int, ...], str]:
+        """The version and the implementation of its Python."""
+        info = self.client.server_info or {}
+        return tuple(info['python']), info['implementation']
+
+    def provide_cloudpickle(self) -> None:
+        """Sends cloudpickle, in front of the first pickle that needs it."""
+        if not self._has_cloudpickle:
+            self._has_cloudpickle = True
+            self.ask('provide', (cloudpickle_source(),), _ignore, _ignore)
+
+    def number_of(self, function: Portable) -> int:
+        """The number by which the process knows a function, which is sent first if need be. Raises TypeError if it cannot be."""
+        sent = function.sent_to(self.host, *self.python)
+        with self._lock:
+            number = self._known.get(sent)
+            if number is not None:
+                return number
+            number = next(Slot._numbers)
+            if sent[0] == 'value':
+                self.provide_cloudpickle()
+            if is_large(sent):
+                warnings.warn(
+                    '%s takes %d bytes, which are sent to each process; pass its data as an argument'
+                    % (function.name, size_of(sent)),
+                    stacklevel=4,
+                )
+            self.ask('install', (number, *sent), _ignore, _ignore)
+            self._known[sent] = number
+            if len(self._known) > _KNOWN:
+                oldest = next(iter(self._known))
+                self.ask('forget', (self._known.pop(oldest),), _ignore, _ignore)
+            return number
+
+    def hold(self, number: int, value: Any) -> None:
+        """Sends a value ahead of the calls that use it."""
+        self.ask('hold', (number, value), _ignore, _ignore)
+
+    def drop(self, number: int) -> None:
+        """Has a value that was sent ahead forgotten."""
+        try:
+            self.ask('drop', (number,), _ignore, _ignore)
+        except OSError:
+            # It is lost, and with it the value.
+            pass
+
+    def cancel(self, ticket: int) -> None:
+        """Gives a call up: dropped if it waits there, interrupted if it runs."""
+        self.client._cancel(ticket)
+
+    def exception_of(self, payload: Any) -> Exception:
+        """The exception that an item raised there."""
+        client = self.client
+        failed = client._decode(_ERROR, bytes(payload), client._answers.receipts())
+        return original(failed.exception)
+
+
+def original(exc: RemoteException) -> Exception:
+    """The exception that was raised there, or one that stands for it."""
+    orig = exc.orig
+    return orig if isinstance(orig, Exception) else exc
+
+
+def _ignore(value: Any) -> None:
+    """What installing says shows with the first item."""

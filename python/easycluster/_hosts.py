@@ -1,0 +1,55 @@
+"""Which hosts are meant: ranges and lists of names, and the inventories of Ansible."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from . import _native
+from ._spec import Path
+
+
+class HostSpec(str):
+    """The connection spec of a host: a text, as every function that connects takes it.
+
+    name: what messages call it, and an inventory.
+    groups: the groups of the inventory that it is in, sorted, without `all`.
+    variables: those of the inventory that are valid for it, also those that say how to connect.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    variables: dict[str, Any]
+
+
+def hosts(
+    *names: str, inventory: Path | Iterable[Path] | None = None, exclude: str | Iterable[str] = ()
+) -> list[HostSpec]:
+    """The connection specs that names stand for, for Cluster(), connect_multi() or Client.from_spec().
+
+    >>> [str(spec) for spec in hosts('me@web[01-02]', 'db1:2222')]
+    ['me@web01', 'me@web02', 'db1:2222:ssh=yes']
+
+    names: specs with ranges (`web[01-20,40]`, `[1-10/3]`, `[a:f]`) and commas between. With `inventory` they are patterns of it, as
+        Ansible has them: `web:&prod:!web03`, globs, `~regex`, `group[0:3]`, `all`.
+    inventory: a file in Ansible's INI, YAML or JSON, a program that prints JSON for --list, or a folder; or several.
+    exclude: a pattern, or several, of hosts to leave out.
+
+    Hosts go by SSH if nothing else is said. Raises ValueError for what cannot be understood or matches nothing. Passwords of an
+    inventory do not stand in specs; there is a warning if it has any.
+    """
+    files = [inventory] if isinstance(inventory, (str, os.PathLike)) else list(inventory or ())
+    without = [exclude] if isinstance(exclude, str) else list(exclude)
+    found, told = _native.hosts(list(names), [os.fspath(file) for file in files], without)
+    for text in told:
+        warnings.warn(text, stacklevel=2)
+    result = []
+    for name, text, groups, variables in found:
+        spec = HostSpec(text)
+        spec.name = name
+        spec.groups = tuple(groups)
+        spec.variables = variables
+        result.append(spec)
+    return result

@@ -1,0 +1,188 @@
+//! `easycluster exec`: a shell command or a script on many machines at once, by sshd alone.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::cli::many::{self, ManyOptions};
+use crate::cli::programs::habits::{command_among, exec_line, is_file, line, named};
+use crate::cli::programs::script::Script;
+use crate::cli::programs::shell::Shell;
+use crate::cli::programs::{Environment, ProgramOptions};
+use crate::cli::terminal::failure::Failure;
+use crate::cli::terminal::hosts::HostOptions;
+use crate::command::CommandLine;
+
+const EXAMPLES: &str = "\
+Examples:
+  A command on two machines:
+    easycluster exec admin@web1 admin@web2 -- uptime
+  A line for the shell there, in quotes:
+    easycluster exec admin@web1 -- 'df -h / | tail -1'
+  A script of this machine and its arguments; its first line names what runs it:
+    easycluster exec admin@web1 admin@web2 --script check.sh -- --fast
+  A token that neither `ps` nor the output shows:
+    easycluster exec -f hosts.txt --secret TOKEN -- 'curl -H \"X: $TOKEN\" localhost'
+  A file for each host's standard input:
+    easycluster exec -f hosts.txt --stdin all -- 'cat > motd' < motd
+
+Hosts are given before `--`, the command after it. One word is a line for the
+account's own shell, as with ssh; several are a program and its arguments,
+which no shell looks at.
+
+The hosts need sshd and a POSIX /bin/sh, and no Python. The command sees
+EASYCLUSTER_HOST, EASYCLUSTER_NUMBER (from 0) and EASYCLUSTER_COUNT. Ctrl-C
+interrupts it, --timeout terminates it, and all that it has started ends with it.
+
+Output, --json and exit status are those of `run`; see there.";
+
+const USAGE: &str = "easycluster exec [OPTIONS] HOST... -- COMMAND [ARGS]
+       easycluster exec [OPTIONS] HOST... --script FILE [-- ARGS]";
+
+/// Run a shell command on many machines at once; they need no Python
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES, override_usage = USAGE)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    hosts: HostOptions,
+    #[command(flatten)]
+    many: ManyOptions,
+    #[command(flatten)]
+    program: ProgramOptions,
+    /// Run this script of this machine there, by what its first line names, or else by sh; `-` reads it from stdin
+    #[arg(long, value_name = "FILE")]
+    script: Option<OsString>,
+    /// For those who take this for `run` or `sh`
+    #[arg(short = 'c', hide = true, value_name = "LINE")]
+    code: Option<String>,
+    /// The command; one word is a line for the shell
+    #[arg(last = true, value_name = "COMMAND [ARGS]")]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
+    let Arguments {
+        hosts,
+        many,
+        program,
+        script,
+        code,
+        command,
+    } = arguments;
+    let (line, script) = what(&hosts.specs, script, code, &command)?;
+    let stdin = script.as_ref().filter(|script| script.name == "<stdin>");
+    let taken = stdin.map(|_| "the script");
+    let script = script.map(|script| script.text.into());
+    run(
+        &hosts,
+        &many,
+        &program,
+        line,
+        script,
+        taken,
+        hosts.specs.clone(),
+    )
+}
+
+/// Runs it on all of `specs` and the hosts of files. `taken` is what our stdin holds beside the command's input.
+pub(crate) fn run(
+    hosts: &HostOptions,
+    many: &ManyOptions,
+    program: &ProgramOptions,
+    line: CommandLine,
+    script: Option<Bytes>,
+    taken: Option<&str>,
+    specs: Vec<String>,
+) -> Result<i32, Failure> {
+    let (environment, secrets): (Environment, _) = program.environment()?;
+    let targets = many.report.wanted(hosts.targets(&specs)?)?;
+    let taken = taken.or_else(|| taken_by_hosts(hosts));
+    program.stdin.check(targets.len(), taken)?;
+    let shell = Arc::new(Shell {
+        line,
+        script,
+        environment,
+        cwd: program
+            .cwd
+            .as_ref()
+            .map(|directory| directory.as_encoded_bytes().to_vec()),
+        input: program.stdin.source()?,
+        timeout: program.timeout,
+        count: targets.len(),
+    });
+    many::on_all("exec", targets, many, &secrets, move |host| {
+        Arc::clone(&shell).run(host)
+    })
+}
+
+/// What stdin holds where hosts are read from it.
+pub(crate) fn taken_by_hosts(hosts: &HostOptions) -> Option<&'static str> {
+    hosts.read_stdin().then_some("the hosts")
+}
+
+/// What is run: the line, and the script that it reads.
+///
+/// # Errors
+///
+/// Where there is nothing, or two things; with the line that does what was meant.
+fn what(
+    specs: &[String],
+    script: Option<OsString>,
+    code: Option<String>,
+    command: &[OsString],
+) -> Result<(CommandLine, Option<Script>), Failure> {
+    if let Some(code) = code {
+        return Err(
+            Failure::usage("exec takes no -c: the command stands behind `--`")
+                .with_hint(exec_line(specs, &[code])),
+        );
+    }
+    if let Some(path) = script {
+        let script = Script::read(&path, || {
+            "the script is a file of this machine; a command of the hosts stands behind `--`"
+                .to_owned()
+        })?;
+        return Ok((CommandLine::Words(script.words(command)), Some(script)));
+    }
+    match command {
+        [] => Err(missing(specs)),
+        [word] if is_file(word) && word.to_string_lossy().contains(['/', '.']) => {
+            // Most often it is not there; where it is, the hint does no harm, so only a relative name counts.
+            let path = std::path::Path::new(word);
+            if path.is_absolute() {
+                return Ok((CommandLine::Shell(word.as_encoded_bytes().to_vec()), None));
+            }
+            let hosts = named(specs);
+            let words = ["easycluster", "exec"].into_iter();
+            let words = words.chain(hosts.iter().map(String::as_str));
+            let name = word.to_string_lossy();
+            Err(
+                Failure::usage(format!("{name} is a file of this machine")).with_hint(format!(
+                    "to run it there: {}",
+                    line(words.chain(["--script", &name]))
+                )),
+            )
+        }
+        [line] => Ok((CommandLine::Shell(line.as_encoded_bytes().to_vec()), None)),
+        words => {
+            let words = words.iter().map(|word| word.as_encoded_bytes().to_vec());
+            Ok((CommandLine::Words(words.collect()), None))
+        }
+    }
+}
+
+/// The error for a command line without a command. Most often only the `--` is missing.
+fn missing(specs: &[String]) -> Failure {
+    let failure = Failure::usage("no command is given");
+    match command_among(specs) {
+        Some(place) => {
+            let (hosts, command) = specs.split_at(place);
+            failure.with_hint(format!("put `--` before it: {}", exec_line(hosts, command)))
+        }
+        None => failure.with_hint(format!(
+            "it stands behind `--`: {}",
+            exec_line(specs, &["COMMAND".to_owned()])
+        )),
+    }
+}

@@ -1,0 +1,230 @@
+//! `--out DIR`: what each host prints, in files of its own.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::cli::terminal::failure::Failure;
+use crate::cli::terminal::lines::Stream;
+use crate::cli::terminal::printer::{Report, View};
+
+/// The longest name of a file, without what is added to it; every file system takes it.
+const LONGEST_NAME: usize = 200;
+
+/// The most files that are open at a time, so that connections find file descriptors too.
+const MOST_OPEN: usize = 64;
+
+/// Writes the bytes of each host to `HOST.stdout` and `HOST.stderr`.
+pub(super) struct OutFiles {
+    folder: Folder,
+    names: Vec<String>,
+    open: HashMap<(usize, Stream), File>,
+    /// Those that have been opened before, which are not emptied again.
+    begun: HashSet<(usize, Stream)>,
+}
+
+impl OutFiles {
+    /// Makes the folder where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be done.
+    pub(super) fn prepare(path: &Path, labels: &[String]) -> Result<OutFiles, Failure> {
+        let folder = std::fs::create_dir_all(path)
+            .and_then(|()| Folder::open(path))
+            .map_err(|error| {
+                Failure::usage(format!("cannot write to {}: {error}", path.display()))
+                    .with_hint("--out takes a folder, which is made where there is none")
+            })?;
+        Ok(OutFiles {
+            folder,
+            names: labels.iter().map(|label| file_name(label)).collect(),
+            open: HashMap::new(),
+            begun: HashSet::new(),
+        })
+    }
+
+    fn file(&mut self, host: usize, stream: Stream) -> io::Result<&mut File> {
+        let key = (host, stream);
+        if !self.open.contains_key(&key) {
+            if self.open.len() >= MOST_OPEN {
+                self.open.clear();
+            }
+            let name = format!("{}.{}", self.names[host], stream.name());
+            let first = self.begun.insert(key);
+            let made = self.folder.create(&name, first).or_else(|error| {
+                // Those of other hosts may be what there are too many of; they are opened again when they are wanted.
+                if self.open.is_empty() {
+                    return Err(error);
+                }
+                self.open.clear();
+                self.folder.create(&name, first)
+            });
+            let made = made.map_err(|error| named(&error, &self.folder.path.join(&name)))?;
+            self.open.insert(key, made);
+        }
+        self.open
+            .get_mut(&key)
+            .ok_or(io::ErrorKind::NotFound.into())
+    }
+}
+
+impl View for OutFiles {
+    fn output(&mut self, host: usize, stream: Stream, data: &[u8]) -> io::Result<()> {
+        let name = self.names[host].clone();
+        self.file(host, stream)?
+            .write_all(data)
+            .map_err(|error| named(&error, &self.folder.path.join(name)))
+    }
+
+    fn end(&mut self, host: usize, report: &Report) -> io::Result<()> {
+        // A host that was begun has both, so that an empty one says that nothing was printed.
+        if report.status != "skipped" {
+            for line in &report.stack {
+                self.output(host, Stream::Stderr, line.as_bytes())?;
+            }
+            if let Some((error, _)) = &report.error {
+                let line = format!("easycluster: {error}\n");
+                self.output(host, Stream::Stderr, line.as_bytes())?;
+            }
+            self.file(host, Stream::Stdout)?;
+            self.file(host, Stream::Stderr)?;
+        }
+        self.open.retain(|(other, _), _| *other != host);
+        Ok(())
+    }
+}
+
+fn named(error: &io::Error, path: &Path) -> io::Error {
+    let mut text = format!("{}: {error}", path.display());
+    if error.kind() == io::ErrorKind::QuotaExceeded || error.kind() == io::ErrorKind::StorageFull {
+        text.push_str("; give --out another folder");
+    }
+    io::Error::new(error.kind(), text)
+}
+
+/// A folder that files are made in, which stays the same whatever its path leads to later.
+struct Folder {
+    path: PathBuf,
+    #[cfg(unix)]
+    handle: rustix::fd::OwnedFd,
+}
+
+impl Folder {
+    #[cfg(unix)]
+    fn open(path: &Path) -> io::Result<Folder> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Folder {
+            path: path.to_owned(),
+            handle: rustix::fs::open(path, flags, Mode::empty())?,
+        })
+    }
+
+    /// Makes the file, or opens the one that is there to write at its end; `first` empties it. A link or a pipe of that name is not followed.
+    #[cfg(unix)]
+    fn create(&self, name: &str, first: bool) -> io::Result<File> {
+        use rustix::fs::{FileType, Mode, OFlags};
+        let flags = OFlags::WRONLY
+            | OFlags::CREATE
+            | OFlags::APPEND
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::CLOEXEC;
+        let handle = rustix::fs::openat(&self.handle, name, flags, Mode::from(0o666))?;
+        let file = FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode);
+        if file != FileType::RegularFile {
+            return Err(io::Error::other("it is there and is not a file"));
+        }
+        if first {
+            rustix::fs::ftruncate(&handle, 0)?;
+        }
+        Ok(File::from(handle))
+    }
+
+    #[cfg(not(unix))]
+    fn open(path: &Path) -> io::Result<Folder> {
+        Ok(Folder {
+            path: path.to_owned(),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn create(&self, name: &str, first: bool) -> io::Result<File> {
+        let mut options = File::options();
+        // Windows takes one or the other.
+        if first {
+            options.write(true).truncate(true);
+        } else {
+            options.append(true);
+        }
+        options.create(true).open(self.path.join(name))
+    }
+}
+
+/// A host's name as a file's name: what is not a letter, digit or one of `._-@+` becomes `%` and two hexadecimal digits a byte, and so
+/// does a dot at the start. Different hosts have different names.
+fn file_name(label: &str) -> String {
+    let mut name = String::new();
+    for (place, byte) in label.bytes().enumerate() {
+        let plain = byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
+        if plain && (place > 0 || byte != b'.') {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    if name.len() > LONGEST_NAME {
+        use sha2::Digest;
+        let digest = sha2::Sha256::digest(label.as_bytes());
+        let digest = data_encoding::HEXLOWER.encode(&digest[..16]);
+        name.truncate(LONGEST_NAME - digest.len() - 1);
+        name.push_str(&format!("%{digest}"));
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn more_files_than_may_be_open_are_written_whole() {
+        use super::{MOST_OPEN, OutFiles, Stream, View};
+        let folder = tempfile::tempdir().expect("folder");
+        let count = 2 * MOST_OPEN;
+        let labels: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+        std::fs::write(folder.path().join("0.stdout"), "old").expect("written");
+        let mut files = OutFiles::prepare(folder.path(), &labels).expect("prepared");
+        for part in ["one ", "two"] {
+            for host in 0..count {
+                let written = files.output(host, Stream::Stdout, part.as_bytes());
+                written.expect("written");
+                assert!(files.open.len() <= MOST_OPEN);
+            }
+        }
+        for label in labels {
+            let text = std::fs::read_to_string(folder.path().join(format!("{label}.stdout")));
+            assert_eq!(text.expect("there"), "one two", "{label}");
+        }
+    }
+
+    #[test]
+    fn names_of_files_lead_nowhere_else_and_differ() {
+        for (label, name) in [
+            ("web1", "web1"),
+            ("me@web1:22", "me@web1%3a22"),
+            ("../../etc/passwd", "%2e.%2f..%2fetc%2fpasswd"),
+            (".", "%2e"),
+            ("web#2", "web%232"),
+            ("50%", "50%25"),
+            ("\u{fc}", "%c3%bc"),
+        ] {
+            assert_eq!(file_name(label), name);
+        }
+        let long = |end: &str| file_name(&format!("{}{end}", "x/".repeat(200)));
+        assert!(long("a").len() <= 200);
+        assert_ne!(long("a"), long("b"));
+    }
+}

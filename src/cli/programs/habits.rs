@@ -1,0 +1,150 @@
+//! What people type by habit of other programs, and the line that does what they meant.
+
+use std::ffi::{OsStr, OsString};
+
+use crate::cli::terminal::failure::Failure;
+
+/// A command line as it should be typed, words quoted for a shell.
+pub(crate) fn line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.into_iter().collect();
+    shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "))
+}
+
+/// `easycluster exec HOSTS -- COMMAND`.
+pub(crate) fn exec_line(hosts: &[String], command: &[String]) -> String {
+    let hosts = named(hosts);
+    let words = ["easycluster", "exec"]
+        .into_iter()
+        .chain(hosts.iter().map(String::as_str))
+        .chain(["--"])
+        .chain(command.iter().map(String::as_str));
+    line(words)
+}
+
+/// Hosts, or what stands for them where none were given.
+pub(crate) fn named(hosts: &[String]) -> Vec<String> {
+    if hosts.is_empty() {
+        vec!["HOST...".to_owned()]
+    } else {
+        hosts.to_vec()
+    }
+}
+
+/// Words of the command line for a hint.
+pub(crate) fn texts(words: &[OsString]) -> Vec<String> {
+    words
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Where hosts end and a command begins among words without a `--`: at the first that is no host's name by its looks, but is a
+/// program in PATH here. The first word is always a host.
+pub(crate) fn command_among(words: &[String]) -> Option<usize> {
+    let is_program = |word: &String| {
+        !word.contains(['@', ':', '.'])
+            && std::env::var_os("PATH").is_some_and(|path| {
+                std::env::split_paths(&path).any(|folder| folder.join(word).is_file())
+            })
+    };
+    let looks_so = |word: &String| word.contains([' ', '|', ';', '/', '$']) || is_program(word);
+    (1..words.len()).find(|place| words.get(*place).is_some_and(looks_so))
+}
+
+/// Refuses what is a line for a shell where Python is expected: one line that begins with a word, and calls, assigns and tells Python
+/// nothing, so that it would do nothing.
+///
+/// # Errors
+///
+/// With the line that does what was meant.
+pub(crate) fn check_python(hosts: &[String], code: &str) -> Result<(), Failure> {
+    const KEYWORDS: [&str; 18] = [
+        "assert", "async", "break", "class", "continue", "def", "del", "from", "global", "import",
+        "nonlocal", "pass", "print", "raise", "return", "try", "with", "yield",
+    ];
+    let code = code.trim();
+    let first = code.split(char::is_whitespace).next().unwrap_or_default();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    let is_word = first.starts_with(|c: char| c.is_ascii_lowercase() || c == '/')
+        && first.chars().all(is_name);
+    if !is_word || KEYWORDS.contains(&first) || code.contains(['(', '=', ':', '\n', '[']) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "-c takes Python, and `{code}` does nothing in Python"
+    ))
+    .with_hint(format!(
+        "for a shell command: {}",
+        exec_line(hosts, &[code.to_owned()])
+    )))
+}
+
+/// Whether a word names a file here.
+pub(crate) fn is_file(word: &OsStr) -> bool {
+    std::path::Path::new(word).is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_python, command_among, exec_line};
+
+    fn texts(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_shell_line_is_told_from_python() {
+        let hosts = texts(&["web1"]);
+        for code in [
+            "uptime",
+            "df -h",
+            "cat /etc/hosts | wc",
+            "/bin/true",
+            "systemctl status nginx",
+        ] {
+            let failure = check_python(&hosts, code).expect_err(code);
+            let hint = failure.hint.expect("hint");
+            assert!(
+                hint.starts_with("for a shell command: easycluster exec web1 -- "),
+                "{hint}"
+            );
+        }
+        for code in [
+            "print(1)",
+            "pass",
+            "import os",
+            "x = 1",
+            "1/0",
+            "raise SystemExit",
+            "print 1",
+            "for x in y: pass",
+            "X",
+            "'text'",
+            "",
+        ] {
+            assert!(check_python(&hosts, code).is_ok(), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_line_is_one_to_be_typed() {
+        assert_eq!(
+            exec_line(&texts(&["web1"]), &texts(&["ps aux | wc -l"])),
+            "easycluster exec web1 -- 'ps aux | wc -l'"
+        );
+        assert_eq!(
+            exec_line(&[], &texts(&["uptime"])),
+            "easycluster exec HOST... -- uptime"
+        );
+    }
+
+    #[test]
+    fn a_command_is_found_behind_the_hosts() {
+        assert_eq!(
+            command_among(&texts(&["web1", "web2", "ls", "-l"])),
+            Some(2)
+        );
+        assert_eq!(command_among(&texts(&["ls", "web2"])), None);
+        assert_eq!(command_among(&texts(&["web1", "ps aux"])), Some(1));
+    }
+}

@@ -1,0 +1,122 @@
+//! Our standard input for the programs on the hosts: to one as it comes, or to each a copy.
+
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::cli::terminal::failure::Failure;
+use crate::command::CommandInput;
+
+/// Who gets what we read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Input {
+    /// The only host of the command, as it comes
+    One,
+    /// Each host, a copy; all of it is read first
+    All,
+    /// Nobody: it is empty
+    None,
+}
+
+/// How much is read at once, in bytes.
+const READ: usize = 64 * 1024;
+
+/// The input of a command's hosts.
+#[derive(Clone)]
+pub(crate) enum Source {
+    Nothing,
+    /// A copy for each.
+    Copy(Bytes),
+    /// For the one host, which takes it out.
+    Live(Arc<Mutex<Option<mpsc::Receiver<Bytes>>>>),
+}
+
+impl Input {
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    ///
+    /// Where `one` has several hosts to go to, or stdin holds something else already, whose name is `taken`.
+    pub(crate) fn check(self, hosts: usize, taken: Option<&str>) -> Result<(), Failure> {
+        if self == Input::None {
+            return Ok(());
+        }
+        if let Some(taken) = taken {
+            return Err(Failure::usage(format!(
+                "stdin cannot hold {taken} and the program's input"
+            ))
+            .with_hint(format!("put {taken} into a file, or leave out --stdin")));
+        }
+        if self == Input::One && hosts != 1 {
+            return Err(Failure::usage(format!(
+                "--stdin one with {hosts} hosts: whose would it be?"
+            ))
+            .with_hint("--stdin all gives each host a copy"));
+        }
+        Ok(())
+    }
+
+    /// All of it, where there is any.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
+    pub(crate) fn read_all(self) -> Result<Bytes, Failure> {
+        let mut all = Vec::new();
+        if self != Input::None {
+            std::io::stdin()
+                .lock()
+                .read_to_end(&mut all)
+                .map_err(|error| Failure::here(format!("cannot read stdin: {error}")))?;
+        }
+        Ok(all.into())
+    }
+
+    /// Where hosts take it from: the one host's is read while the program runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_all`].
+    pub(crate) fn source(self) -> Result<Source, Failure> {
+        Ok(match self {
+            Input::None => Source::Nothing,
+            Input::All => Source::Copy(self.read_all()?),
+            Input::One => {
+                let (sender, receiver) = mpsc::channel(1);
+                // It ends with the process, as nothing else ends a read of a terminal.
+                std::thread::spawn(move || {
+                    let mut buffer = vec![0; READ];
+                    while let Ok(count) = std::io::stdin().read(&mut buffer) {
+                        let piece = buffer.get(..count).unwrap_or_default();
+                        if count == 0
+                            || sender.blocking_send(Bytes::copy_from_slice(piece)).is_err()
+                        {
+                            break;
+                        }
+                    }
+                });
+                Source::Live(Arc::new(Mutex::new(Some(receiver))))
+            }
+        })
+    }
+}
+
+impl Source {
+    /// Passes on what is read until the end, or until the command takes no more.
+    pub(crate) async fn feed(&self, input: CommandInput) {
+        let Source::Live(place) = self else {
+            return;
+        };
+        let taken = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut pieces) = taken else {
+            return;
+        };
+        while let Some(piece) = pieces.recv().await {
+            if input.write(piece).await.is_err() {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A shell command on one host of many: its output to the printer, its input from us, and an end that leaves nothing running.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::input::Source;
+use super::{Environment, place_of};
+use crate::Error;
+use crate::cli::many::{Host, Outcome};
+use crate::cli::terminal::failure;
+use crate::command::{Command, CommandEvent, CommandLine, RunningCommand};
+use crate::connection::{Output, OutputSink};
+
+/// How long a command that was asked to end may take to clean up.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// What a host has printed and we have not, at most, in bytes.
+const UNPRINTED: usize = 4 * 1024 * 1024;
+
+/// What every host is to run.
+pub(crate) struct Shell {
+    pub(crate) line: CommandLine,
+    pub(crate) script: Option<Bytes>,
+    pub(crate) environment: Environment,
+    pub(crate) cwd: Option<Vec<u8>>,
+    pub(crate) input: Source,
+    pub(crate) timeout: Option<Duration>,
+    /// How many hosts there are.
+    pub(crate) count: usize,
+}
+
+impl Shell {
+    fn on(&self, host: &Host) -> Command {
+        let options = host.connect_options().transport;
+        let mut command = Command::on_with(&host.target.spec, self.line.clone(), options);
+        for (name, value) in place_of(host, self.count) {
+            command = command.open_env(name, value);
+        }
+        for (name, value) in &self.environment {
+            command = command.env(name, value);
+        }
+        if let Some(directory) = &self.cwd {
+            command = command.cwd(directory);
+        }
+        if let Some(script) = &self.script {
+            command = command.script(script.clone());
+        }
+        if let Some(limit) = self.timeout {
+            command = command.timeout(limit);
+        }
+        match &self.input {
+            Source::Nothing => command,
+            Source::Copy(bytes) => command.stdin(bytes.clone()),
+            Source::Live(_) => command.piped_stdin(),
+        }
+    }
+
+    /// Runs it on one host, and ends it there when the command is stopped here.
+    pub(crate) async fn run(self: Arc<Self>, mut host: Host) -> Outcome {
+        let started = tokio::select! {
+            started = self.on(&host).start() => started,
+            () = host.stopping() => return Outcome::Interrupted,
+        };
+        let mut running = match started {
+            Ok(running) => running,
+            Err(error) => return Outcome::Failed(error),
+        };
+        host.at_work();
+        let input = running.take_input();
+        let feed = async {
+            if let Some(input) = input {
+                self.input.feed(input).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let shown = Shown {
+            room: Arc::new(Semaphore::new(UNPRINTED)),
+            sink: host.output(),
+            host: host.target.label.clone().into(),
+        };
+        let ended = tokio::select! {
+            ended = shown.pass_on(&mut running) => Some(ended),
+            () = feed => None,
+            () = host.stopping() => None,
+        };
+        match ended {
+            Some(Ok(())) => Outcome::Ended(status(&running)),
+            Some(Err(error @ Error::Timeout { .. })) => {
+                running.terminate();
+                shown.last_words(&mut running).await;
+                Outcome::Failed(error)
+            }
+            Some(Err(error)) => Outcome::Failed(error),
+            None => {
+                running.interrupt();
+                shown.last_words(&mut running).await;
+                Outcome::Interrupted
+            }
+        }
+    }
+}
+
+/// As a shell has it.
+fn status(running: &RunningCommand) -> i32 {
+    let status = running.status().and_then(|status| status.shell_code());
+    status.unwrap_or(failure::CODE_FAILED)
+}
+
+/// Where the output of one host goes.
+struct Shown {
+    room: Arc<Semaphore>,
+    sink: OutputSink,
+    host: Arc<str>,
+}
+
+impl Shown {
+    /// Passes its output on until it ends; no faster than it is printed.
+    async fn pass_on(&self, running: &mut RunningCommand) -> Result<(), Error> {
+        while let Some(event) = running.next().await? {
+            let (stderr, data) = match event {
+                CommandEvent::Stdout(data) => (false, data),
+                CommandEvent::Stderr(data) => (true, data),
+            };
+            let wanted = u32::try_from(data.len().min(UNPRINTED)).unwrap_or(u32::MAX);
+            // Never closed, so there is always a permit in the end.
+            let permit = Arc::clone(&self.room).acquire_many_owned(wanted).await.ok();
+            self.sink
+                .take(Output::held(Arc::clone(&self.host), stderr, data, permit));
+        }
+        Ok(())
+    }
+
+    /// The same for one that was asked to end; what takes too long is ended by dropping it.
+    async fn last_words(&self, running: &mut RunningCommand) {
+        running.without_limit();
+        _ = tokio::time::timeout(STOP_GRACE, self.pass_on(running)).await;
+    }
+}

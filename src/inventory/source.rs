@@ -1,0 +1,203 @@
+//! Where an inventory comes from: a file, a folder, a program, standard input, a list in the argument; and which form it has.
+
+use std::path::Path;
+
+use super::groups::{Groups, UNGROUPED};
+use super::ranges::expand;
+use super::{InventoryError, ini, json, lines, tree, yaml};
+use crate::process;
+
+/// The longest inventory, in bytes.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// How deep folders are read.
+const MAX_FOLDERS: usize = 20;
+
+/// Endings of files in a folder that are no inventories, as Ansible has them.
+const PASSED_OVER: [&str; 12] = [
+    ".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry",
+];
+const FOLDERS_PASSED_OVER: [&str; 3] = ["group_vars", "host_vars", "vars_plugins"];
+
+pub(super) fn read(path: &Path, groups: &mut Groups) -> Result<(), InventoryError> {
+    let name = path.display().to_string();
+    if path == Path::new("-") {
+        let text = std::io::read_to_string(std::io::stdin())
+            .map_err(|error| InventoryError::new(format!("cannot read stdin: {error}")))?;
+        return parse(&text, "stdin", groups);
+    }
+    if name.contains(',') && !path.exists() {
+        let group = groups.group(UNGROUPED, "");
+        for host in expand(&name)? {
+            ini::add_hosts(&host, &Default::default(), "-I", group, groups)?;
+        }
+        return Ok(());
+    }
+    at_path(path, 0, groups)
+}
+
+fn at_path(path: &Path, depth: usize, groups: &mut Groups) -> Result<(), InventoryError> {
+    let name = path.display().to_string();
+    let cannot = |error: std::io::Error| {
+        let found = InventoryError::new(format!("cannot read the inventory {name}: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::NotFound => found.with_hint(
+                "-I takes a file or a folder; to name hosts themselves, put a comma behind: -I web1,",
+            ),
+            _ => found,
+        }
+    };
+    let about = std::fs::metadata(path).map_err(cannot)?;
+    if about.is_dir() {
+        return folder(path, depth, groups);
+    }
+    warn_of_folders(path, groups);
+    if is_executable(&about) {
+        return program(path, &name, groups);
+    }
+    if about.len() > MAX_BYTES {
+        return Err(InventoryError::new(format!(
+            "the inventory {name} is longer than 256 MiB"
+        )));
+    }
+    let bytes = std::fs::read(path).map_err(cannot)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| InventoryError::new("the inventory is not UTF-8").at(name.as_str()))?;
+    parse(&text, &name, groups)
+}
+
+/// Every file of a folder, in the order of their names.
+fn folder(path: &Path, depth: usize, groups: &mut Groups) -> Result<(), InventoryError> {
+    let name = path.display().to_string();
+    let cannot = |error| InventoryError::new(format!("cannot read the folder {name}: {error}"));
+    if depth > MAX_FOLDERS {
+        return Err(InventoryError::new(format!(
+            "{name}: too many folders in each other"
+        )));
+    }
+    let entries = std::fs::read_dir(path).map_err(cannot)?;
+    let mut files = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(cannot)?;
+    files.sort();
+    for file in files {
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let wanted = !name.starts_with('.')
+            && !PASSED_OVER.iter().any(|ending| name.ends_with(ending))
+            && !FOLDERS_PASSED_OVER.contains(&name.as_str());
+        if wanted {
+            at_path(&file, depth + 1, groups)?;
+        } else if FOLDERS_PASSED_OVER.contains(&name.as_str()) {
+            groups.warnings.push(not_read(&file));
+        }
+    }
+    Ok(())
+}
+
+/// Ansible takes variables from folders beside an inventory too.
+fn warn_of_folders(path: &Path, groups: &mut Groups) {
+    let beside = path.parent().unwrap_or(Path::new(""));
+    for name in ["group_vars", "host_vars"] {
+        let folder = beside.join(name);
+        if folder.is_dir() {
+            let warning = not_read(&folder);
+            if !groups.warnings.contains(&warning) {
+                groups.warnings.push(warning);
+            }
+        }
+    }
+}
+
+fn not_read(folder: &Path) -> String {
+    format!(
+        "{} is not read; `ansible-inventory --list > hosts.json` writes an inventory with its variables",
+        folder.display()
+    )
+}
+
+#[cfg(unix)]
+fn is_executable(about: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    about.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_about: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// A program that prints JSON when it is run with `--list`.
+fn program(path: &Path, name: &str, groups: &mut Groups) -> Result<(), InventoryError> {
+    let wrong = |reason: String| {
+        InventoryError::new(format!("the inventory {name} is executable, and {reason}")).with_hint(
+            format!("it must print JSON for --list; if it is a plain file: chmod -x {name}"),
+        )
+    };
+    // By its place and not by PATH.
+    let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut command = process::program(file);
+    command.arg("--list");
+    let output = process::run(command).map_err(|error| wrong(format!("cannot be run: {error}")))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.trim().lines().last().unwrap_or_default();
+        return Err(wrong(format!("failed ({}): {last}", output.status)));
+    }
+    let text = String::from_utf8(output.stdout)
+        .map_err(|_| wrong("its output is not UTF-8".to_owned()))?;
+    let root = json::parse(&text, &format!("{name} --list"))?;
+    tree::read(&root, name, true, groups)
+}
+
+/// Reads a text in the form that its name or its content tells.
+pub(super) fn parse(text: &str, name: &str, groups: &mut Groups) -> Result<(), InventoryError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.starts_with("$ANSIBLE_VAULT;") {
+        return Err(
+            InventoryError::new("the whole file is encrypted by Ansible Vault")
+                .with_hint("`ansible-vault view FILE | easycluster ... -I -` gives it in clear")
+                .at(name),
+        );
+    }
+    if text.starts_with("-----BEGIN ") {
+        return Err(InventoryError::new("this is a key and no inventory")
+            .with_hint("-i takes the key file, -I the inventory")
+            .at(name));
+    }
+    let ending = Path::new(name)
+        .extension()
+        .and_then(|ending| ending.to_str());
+    match ending.map(str::to_lowercase).as_deref() {
+        Some("yml" | "yaml") => of_yaml(text, name, groups),
+        Some("json") => of_json(text, name, groups),
+        Some("ini" | "cfg") => ini::read(text, name, groups),
+        _ if text.trim_start().starts_with('{') => of_json(text, name, groups),
+        _ if looks_like_yaml(text) => of_yaml(text, name, groups),
+        _ if lines::is_list(text) => lines::read(text, name, groups),
+        _ => ini::read(text, name, groups),
+    }
+}
+
+fn of_json(text: &str, name: &str, groups: &mut Groups) -> Result<(), InventoryError> {
+    tree::read_json(&json::parse(text, name)?, name, groups)
+}
+
+fn of_yaml(text: &str, name: &str, groups: &mut Groups) -> Result<(), InventoryError> {
+    let root = yaml::parse(text, name, &mut groups.warnings)?;
+    tree::read(&root, name, false, groups)
+}
+
+/// The first line that says something begins a document or a mapping.
+fn looks_like_yaml(text: &str) -> bool {
+    let lines = text.lines().map(lines::without_comment).map(str::trim_end);
+    let first = lines
+        .into_iter()
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    first == "---" || first.starts_with("--- ") || (first.ends_with(':') && !first.contains(' '))
+}

@@ -1,0 +1,180 @@
+"""Executor: concurrent.futures on the hosts of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import threading
+import time
+from concurrent import futures
+
+import easycluster
+import pytest
+from easycluster import Cluster, HostLost
+
+
+def square(n):
+    return n * n
+
+
+def divide(a, b):
+    return a / b
+
+
+@pytest.fixture
+def cluster():
+    with Cluster([":local:rpython=%s:name=host%d" % (sys.executable, n) for n in range(2)], output=None) as made:
+        yield made
+
+
+def until(condition, patience=60):
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_futures_give_values_and_exceptions(cluster):
+    with cluster.executor() as executor:
+        assert isinstance(executor, futures.Executor)
+        assert executor.submit(pow, 2, 5).result() == 32
+        assert executor.submit(square, n=4).result() == 16
+        assert executor.submit("os.path.basename", "/a/b").result() == "b"
+        failed = executor.submit(divide, 1, 0)
+        assert isinstance(failed.exception(), ZeroDivisionError)
+        assert "in divide" in str(failed.exception().__cause__)
+        many = [executor.submit(square, n) for n in range(200)]
+        assert {future.result() for future in futures.as_completed(many, timeout=60)} == {n * n for n in range(200)}
+
+
+def test_map_is_that_of_the_standard_library(cluster):
+    with cluster.executor() as executor:
+        assert list(executor.map(pow, range(10), range(10))) == list(map(pow, range(10), range(10)))
+        assert list(executor.map(pow, range(40), range(40), chunksize=6)) == list(map(pow, range(40), range(40)))
+        results = executor.map(divmod, [1, 1, 1], [2, 0, 1])
+        assert next(results) == (0, 1)
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+        with pytest.raises(ValueError):
+            executor.map(square, [1], chunksize=0)
+        with pytest.raises(TimeoutError):
+            list(executor.map(time.sleep, [0, 600], timeout=0.5))
+        for future in list(itertools.chain.from_iterable(place.works for place in executor._places)):
+            future.future.interrupt()
+
+
+def test_a_buffer_makes_map_lazy(cluster):
+    with cluster.executor() as executor:
+        results = executor.map(square, itertools.count(), buffersize=4)
+        assert [next(results) for _ in range(20)] == [n * n for n in range(20)]
+        executor.shutdown(wait=False)
+        # What was submitted before comes, and then the reason why there is no more.
+        rest = []
+        with pytest.raises(RuntimeError, match="shutdown"):
+            for value in results:
+                rest.append(value)
+        assert rest and rest == [n * n for n in range(20, 20 + len(rest))]
+
+
+def test_cancel_is_for_what_waits_and_interrupt_for_what_runs(cluster):
+    with cluster.executor(max_workers=1) as executor:
+        running = executor.submit("time.sleep", 600)
+        behind = [executor.submit("abs", -n) for n in range(5)]
+        until(running.running)
+        assert not running.cancel()
+        assert behind[-1].cancel() and behind[-1].cancelled()
+        assert running.interrupt()
+        with pytest.raises(easycluster.CallCancelled):
+            running.result(60)
+        assert behind[0].result(60) == 0
+        assert not behind[0].interrupt()
+
+
+def test_shutdown_takes_no_more(cluster):
+    executor = cluster.executor()
+    last = executor.submit(square, 3)
+    executor.shutdown()
+    assert last.done() and last.result() == 9
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(square, 1)
+    # The cluster serves on.
+    assert cluster.call("abs", -1)["host0"] == 1
+
+
+def test_shutdown_can_cancel_what_waits(cluster):
+    executor = cluster.executor()
+    many = [executor.submit("time.sleep", 0.05) for _ in range(50)]
+    executor.shutdown(cancel_futures=True)
+    assert all(future.done() for future in many)
+    assert any(future.cancelled() for future in many) and not all(future.cancelled() for future in many)
+
+
+def test_a_lost_host_fails_its_own_futures_only(cluster):
+    with cluster.executor() as executor:
+        lost = executor.submit("os._exit", 3)
+        with pytest.raises(HostLost):
+            lost.result(60)
+        assert executor.submit(square, 3).result(60) == 9
+        with pytest.raises(HostLost):
+            executor.submit("os._exit", 3).result(60)
+        with pytest.raises(futures.BrokenExecutor):
+            executor.submit(square, 3)
+
+
+def test_calls_of_a_lost_host_are_made_again_where_that_is_allowed(cluster):
+    cluster.define("import os, time\ndef slow(n):\n    time.sleep(0.3)\n    return n\n")
+    pid = cluster.clients["host0"].os.getpid()
+    with cluster.executor(retries=1) as executor:
+        many = [executor.submit("slow", n) for n in range(6)]
+        import os
+        import signal
+
+        until(many[1].running)
+        os.kill(pid, signal.SIGKILL)
+        assert [future.result(60) for future in many] == list(range(6))
+
+
+def test_the_initializer_runs_in_each_process_first(cluster):
+    def prepare(value):
+        import builtins
+
+        builtins.prepared = value
+
+    with cluster.executor(initializer=prepare, initargs=(5,)) as executor:
+        assert set(executor.map("eval", ["prepared"] * 20)) == {5}
+    with cluster.executor(initializer="os.nothing") as executor:
+        with pytest.raises(futures.BrokenExecutor, match="initializer"):
+            for _ in range(1000):
+                executor.submit(square, 1).result(60)
+
+
+def test_asyncio_takes_it(cluster):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with cluster.executor() as executor:
+            values = await asyncio.gather(*[loop.run_in_executor(executor, square, n) for n in range(10)])
+            return values, await asyncio.wrap_future(executor.submit(square, 11))
+
+    assert asyncio.run(main()) == ([n * n for n in range(10)], 121)
+
+
+def test_arguments_that_cannot_travel_fail_their_future(cluster):
+    with cluster.executor() as executor:
+        assert isinstance(executor.submit("abs", threading.Lock()).exception(60), TypeError)
+        with pytest.raises(TypeError):
+            executor.submit(5)
+
+
+def test_callbacks_may_submit_more(cluster):
+    done = threading.Event()
+    with cluster.executor() as executor:
+
+        def more(future):
+            if future.result() < 10:
+                executor.submit("abs", future.result() + 1).add_done_callback(more)
+            else:
+                done.set()
+
+        executor.submit("abs", 0).add_done_callback(more)
+        assert done.wait(60)

@@ -1,0 +1,76 @@
+//! Thousands of hosts, and more hosts than there are file descriptors for at once.
+
+use std::fmt::Write;
+
+use crate::cli::scene::{Scene, easycluster, program, said};
+
+#[tokio::test]
+async fn thousands_of_hosts_that_are_not_there_are_a_few_lines_at_the_end() {
+    let folder = tempfile::tempdir().expect("folder");
+    let hosts = folder.path().join("hosts");
+    let mut text = String::new();
+    for number in 1..=3000 {
+        let _ = writeln!(
+            text,
+            "me@127.0.0.1:1:config=none:batch=yes:name=web{number:04}"
+        );
+    }
+    std::fs::write(&hosts, text).expect("hosts");
+    let hosts = hosts.display().to_string();
+    let report = folder.path().join("report.xml").display().to_string();
+    let output = easycluster(&[
+        "run", "-j", "500", "-f", &hosts, "--junit", &report, "-c", "1",
+    ])
+    .await;
+    assert_eq!((output.stdout.as_str(), output.code), ("", Some(255)));
+    let mut end = output.stderr.lines().rev();
+    let last = end.next().expect("a line");
+    assert!(last.starts_with("3000 hosts: 3000 unreachable, "), "{last}");
+    assert_eq!(
+        end.next(),
+        Some("error: web[0001-3000]: unreachable (connect) (3000 hosts)")
+    );
+    let report = std::fs::read_to_string(&report).expect("report");
+    assert_eq!(report.matches("<testcase ").count(), 3000);
+}
+
+/// The server shares no connection among users, so that each of these is a host of its own to the program.
+#[tokio::test]
+async fn hosts_wait_for_file_descriptors_and_none_fails_for_want_of_them() {
+    let scene = Scene::new().await;
+    let mut arguments = vec!["run".to_owned(), "-j".to_owned(), "40".to_owned()];
+    for number in 1..=40 {
+        let spec = scene.spec(&format!("web{number}"));
+        arguments.push(spec.replacen("me@", &format!("user{number}@"), 1));
+    }
+    let out = scene.folder.path().join("out");
+    arguments.extend(["--gather", "--out"].map(str::to_owned));
+    arguments.push(out.display().to_string());
+    arguments.extend(["-c", "print(1)"].map(str::to_owned));
+    let own = program(&arguments);
+    let mut limited = tokio::process::Command::new("/bin/sh");
+    limited
+        .args(["-c", "ulimit -n 72 && exec \"$0\" \"$@\""])
+        .arg(own.as_std().get_program())
+        .args(own.as_std().get_args())
+        .env_remove("GITHUB_ACTIONS")
+        .env_remove("GITLAB_CI")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    let output = said(limited.spawn().expect("the shell starts")).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(
+        output.stdout.contains("\nweb[1-40] (40 hosts)\n"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output.stderr.starts_with("40 hosts: 40 ok, "),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(std::fs::read_dir(&out).expect("folder").count(), 80);
+    scene.end().await;
+}

@@ -1,0 +1,257 @@
+//! One function on many items, over child processes of this machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use easycluster::{Client, Cluster, ConnectOptions, Error, MapOptions, OutputSink, Value};
+
+use crate::support::{PATIENCE, interpreters};
+
+const DEFINITIONS: &str = "\
+import os, time
+def square(n):
+    return n * n
+def odd(n):
+    if n % 2:
+        raise ValueError('odd: %d' % n)
+    return n
+def pid(n):
+    time.sleep(0.005)
+    return os.getpid()
+def deadly(n):
+    if n == 7:
+        os._exit(3)
+    time.sleep(0.002)
+    return n
+def unsendable(n):
+    return object() if n == 3 else n
+def slow(n):
+    time.sleep(600 if n == 2 else 0)
+    return n
+";
+
+async fn local(pythons: &[&str]) -> Cluster {
+    let mut clients = Vec::new();
+    for (number, python) in pythons.iter().enumerate() {
+        let spec = format!(":local:rpython={python}:name=host{number}");
+        let options = ConnectOptions::default().with_output(OutputSink::discard());
+        clients.push(
+            Client::connect(&spec.parse().unwrap(), options)
+                .await
+                .unwrap(),
+        );
+    }
+    let cluster = Cluster::from(clients);
+    for defined in cluster.define(DEFINITIONS).await {
+        defined.unwrap();
+    }
+    cluster
+}
+
+fn newest() -> String {
+    crate::support::interpreter_at_least((3, 6))
+        .to_str()
+        .to_owned()
+}
+
+async fn collect<I, R>(mut map: easycluster::Map<I, R>) -> Vec<(u64, Result<R, Error>)>
+where
+    I: Iterator<Item: serde::Serialize + Send + Sync + 'static>,
+    R: serde::de::DeserializeOwned + Send + 'static,
+{
+    let mut all = Vec::new();
+    let collecting = async {
+        while let Some(result) = map.next().await {
+            all.push(result);
+        }
+    };
+    tokio::time::timeout(PATIENCE, collecting)
+        .await
+        .expect("a map ends");
+    all
+}
+
+#[tokio::test]
+async fn results_come_in_order_from_every_python() {
+    let pythons: Vec<String> = interpreters()
+        .iter()
+        .map(|it| it.to_str().to_owned())
+        .collect();
+    let names: Vec<&str> = pythons.iter().map(String::as_str).collect();
+    let cluster = local(&names).await;
+    let results =
+        collect(cluster.map::<_, u64>("square", 0..2000u64, &MapOptions::default())).await;
+    let expected: Vec<(u64, u64)> = (0..2000).map(|n| (n, n * n)).collect();
+    let results: Vec<_> = results.into_iter().map(|(n, r)| (n, r.unwrap())).collect();
+    assert_eq!(results, expected);
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn an_item_that_raises_fails_alone_with_its_traceback() {
+    let pythons: Vec<String> = interpreters()
+        .iter()
+        .map(|it| it.to_str().to_owned())
+        .collect();
+    for python in &pythons {
+        let cluster = local(&[python]).await;
+        let results = collect(cluster.map::<_, u64>("odd", 0..20u64, &MapOptions::default())).await;
+        for (n, result) in results {
+            match result {
+                Ok(value) => assert_eq!((value, n % 2), (n, 0)),
+                Err(Error::Remote(error)) => {
+                    assert_eq!(error.type_name, "ValueError", "{python}");
+                    assert_eq!(error.message, format!("odd: {n}"));
+                    assert!(
+                        error.traceback.iter().any(|line| line.contains("in odd")),
+                        "{error:?}"
+                    );
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        cluster.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_travel_fails_alone() {
+    let python = newest();
+    let cluster = local(&[&python, &python]).await;
+    let options = MapOptions::default().with_batch(10);
+    let results = collect(cluster.map::<_, Value>("unsendable", 0..10u64, &options)).await;
+    for (n, result) in results {
+        assert_eq!(result.is_err(), n == 3, "{n}: {result:?}");
+    }
+    // So does one that is not of the wanted type.
+    let results = collect(cluster.map::<_, String>("str", 0..10u64, &options)).await;
+    assert!(results.iter().all(|(_, result)| result.is_ok()));
+    let results = collect(cluster.map::<_, String>("square", 0..10u64, &options)).await;
+    assert!(results.iter().all(|(_, result)| result.is_err()));
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn a_function_that_is_not_there_is_named() {
+    let python = newest();
+    let cluster = local(&[&python]).await;
+    let results =
+        collect(cluster.map::<_, Value>("nowhere.at_all", 0..3u64, &MapOptions::default())).await;
+    assert_eq!(results.len(), 3);
+    for (_, result) in results {
+        assert!(result.unwrap_err().to_string().contains("nowhere"));
+    }
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn all_hosts_get_work() {
+    let python = newest();
+    let cluster = local(&[python.as_str(); 4]).await;
+    let results = collect(cluster.map::<_, u64>("pid", 0..400u64, &MapOptions::default())).await;
+    let mut of_each: BTreeMap<u64, usize> = BTreeMap::new();
+    for (_, pid) in results {
+        *of_each.entry(pid.unwrap()).or_default() += 1;
+    }
+    assert_eq!(of_each.len(), 4);
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn a_lost_host_costs_its_items_only_or_none_where_they_may_run_again() {
+    let python = newest();
+    for retries in [0, 1] {
+        let cluster = local(&[python.as_str(); 4]).await;
+        let options = MapOptions::default().with_retries(retries).with_batch(5);
+        let results = collect(cluster.map::<_, u64>("deadly", 0..500u64, &options)).await;
+        let places: Vec<u64> = results.iter().map(|(place, _)| *place).collect();
+        assert_eq!(places, (0..500).collect::<Vec<_>>());
+        let mut failed = Vec::new();
+        for (n, result) in results {
+            match result {
+                Ok(value) => assert_eq!(value, n),
+                Err(Error::Lost { host, .. }) => failed.push((n, host)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let items: Vec<u64> = failed.iter().map(|(n, _)| *n).collect();
+        if retries == 0 {
+            // At most the two batches that were on their way to that host.
+            assert!(items.contains(&7) && items.len() <= 10, "{items:?}");
+        } else {
+            // It has ended two hosts, and is not given to a third.
+            assert!(items.contains(&7), "{items:?}");
+            assert!(
+                failed.iter().all(|(_, host)| host.split(", ").count() == 2),
+                "{failed:?}"
+            );
+        }
+        assert_eq!(
+            cluster.lost().borrow().len(),
+            if retries == 0 { 1 } else { 2 }
+        );
+        cluster.close().await;
+    }
+}
+
+#[tokio::test]
+async fn without_hosts_every_item_ends() {
+    let python = newest();
+    let cluster = local(&[&python]).await;
+    let options = MapOptions::default().with_retries(9).with_as_completed();
+    let mut map = cluster.map::<_, u64>("os._exit", std::iter::repeat(1u64), &options);
+    for _ in 0..50 {
+        let next = tokio::time::timeout(PATIENCE, map.next()).await;
+        let (_, result) = next
+            .expect("it does not wait")
+            .expect("the input has no end");
+        assert!(matches!(result, Err(Error::Lost { .. })));
+    }
+}
+
+#[tokio::test]
+async fn an_item_has_a_limit_of_its_own() {
+    let python = newest();
+    let cluster = local(&[&python, &python]).await;
+    let options = MapOptions::default().with_timeout(Duration::from_millis(700));
+    let results = collect(cluster.map::<_, u64>("slow", 0..20u64, &options)).await;
+    for (n, result) in results {
+        match result {
+            Ok(value) => assert_eq!(value, n),
+            Err(Error::Timeout { stack, .. }) => {
+                assert_eq!(n, 2);
+                assert!(
+                    stack.iter().any(|line| line.contains("in slow")),
+                    "{stack:?}"
+                );
+            }
+            Err(error) => panic!("{n}: {error}"),
+        }
+    }
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn input_is_taken_as_it_is_needed() {
+    let python = newest();
+    let cluster = local(&[&python, &python]).await;
+    let taken = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&taken);
+    let endless = std::iter::from_fn(move || Some(counter.fetch_add(1, Ordering::SeqCst)));
+    let options = MapOptions::default().with_batch(3);
+    let mut map = cluster.map::<_, u64>("square", endless, &options);
+    for n in 0..10u64 {
+        let (place, result) = map.next().await.unwrap();
+        assert_eq!((place, result.unwrap()), (n, n * n));
+    }
+    // What was asked for, and what two hosts may have on their way: twice three each.
+    assert!(
+        taken.load(Ordering::SeqCst) <= 10 + 3 + 2 * 2 * 3,
+        "{}",
+        taken.load(Ordering::SeqCst)
+    );
+    drop(map);
+    cluster.close().await;
+}

@@ -1,0 +1,95 @@
+//! Containers: those of podman and docker, on a machine of its own where one starts.
+
+use easycluster::Stage;
+
+use super::{failure, machine, options, spec, who};
+use crate::support::{Machine, parts};
+
+/// What podman needs where it may make no control groups, and where file systems cannot be stacked any further.
+const PODMAN: &str = "
+mount -t tmpfs tmpfs /sys/fs/cgroup || exit 1
+mkdir -p /etc/containers /srv/box
+printf '[storage]\ndriver = \"vfs\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n' >/etc/containers/storage.conf
+printf '[containers]\ncgroups = \"disabled\"\nnetns = \"host\"\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n[engine]\ncgroup_manager = \"cgroupfs\"\n' >/etc/containers/containers.conf
+mount --bind / /srv/box
+for name in box ended; do
+    podman run -d --name $name --security-opt seccomp=unconfined --rootfs /srv/box sleep 100000 || exit 1
+done
+podman stop -t 0 ended
+";
+
+/// Starts two containers, one of which has ended.
+fn started(machine: &Machine, script: &str) -> Option<()> {
+    let said = machine.run(&format!("({script}) 2>&1 && echo STARTED || :"));
+    println!("{said}");
+    said.trim_end().ends_with("STARTED").then_some(())
+}
+
+async fn enters(machine: &Machine, engine: &str) {
+    let spec = |then: &str| spec(machine, "nopass", &then.replace("ENGINE", engine));
+    for (then, name) in [
+        ("sudo,ENGINE/box", "root"),
+        ("sudo,ENGINE/box/nobody", "nobody"),
+        ("sudo,ENGINE/box,run/nice -n 1", "root"),
+        ("sudo/alice,sudo,ENGINE/box", "root"),
+    ] {
+        if then.starts_with("sudo/alice") {
+            machine.run("sed -i 's/^alice .*/alice ALL=(ALL) NOPASSWD: ALL/' /etc/sudoers");
+        }
+        let found = who(&spec(then), options()).await;
+        assert_eq!(found.unwrap(), name, "{then}");
+    }
+    // It is another machine in there: its process numbers are its own, and what is sent comes back unchanged.
+    let client = easycluster::Client::connect(&spec("sudo,ENGINE/box"), options())
+        .await
+        .unwrap();
+    let pid: i64 = client.eval("__import__('os').getpid()").await.unwrap();
+    assert!(pid < 100, "{pid}");
+    let all: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let back: Vec<u8> = client.call("bytes", (all.clone(),)).await.unwrap();
+    assert!(back == all);
+    drop(client);
+    let inside = || {
+        machine.run(&format!(
+            "{engine} exec box /bin/sh -c 'ps -e -o args | grep -c [i]mport || :'"
+        ))
+    };
+    crate::support::until(|| match inside().trim() {
+        "0" => Ok(()),
+        left => Err(left.to_owned()),
+    })
+    .await;
+    for (then, message) in [
+        ("sudo,ENGINE/none", "there is no container none"),
+        ("sudo,ENGINE/ended", "the container ended does not run"),
+        (
+            "sudo,ENGINE/box/nobody-there",
+            "the container has no such user",
+        ),
+    ] {
+        let error = failure(&spec(then), options()).await;
+        assert_eq!(error.stage, Stage::Escalation, "{error}");
+        assert!(error.message.starts_with(message), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn containers_of_podman() {
+    let Some(machine) = machine() else { return };
+    if parts::need("podman", started(&machine, PODMAN)).is_some() {
+        enters(&machine, "podman").await;
+        machine.run("podman rm -fa");
+    }
+}
+
+#[tokio::test]
+async fn containers_of_docker() {
+    let Some(machine) = machine() else { return };
+    let runs = started(
+        &machine,
+        "docker ps -q && docker run -d --name box busybox sleep 100000",
+    );
+    if parts::need("docker", runs).is_some() {
+        enters(&machine, "docker").await;
+    }
+}

@@ -1,0 +1,64 @@
+"""An SSH server that renews the keys of its connections every second, from the first renewal on with another host key."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import asyncssh
+
+
+class Server(asyncssh.SSHServer):
+    """Lets everybody in."""
+
+    def begin_auth(self, username):
+        return False
+
+
+def _show(connection, key):
+    """Has a connection show this host key from now on."""
+    (pair,) = asyncssh.load_keypairs([key])
+    connection._server_host_keys.clear()
+    for algorithm in pair.host_key_algorithms:
+        connection._server_host_keys[algorithm] = pair
+    connection._server_host_key_algs = list(pair.host_key_algorithms)
+
+
+async def _pump(read, write):
+    while True:
+        data = await read(65536)
+        if not data:
+            return
+        write(data)
+
+
+async def _serve(process, key):
+    if key is not None:
+        _show(process.channel.get_connection(), key)
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_shell(process.command, stdin=pipe, stdout=pipe, stderr=pipe)
+
+    async def put_in():
+        await _pump(process.stdin.read, child.stdin.write)
+        child.stdin.close()
+
+    feeding = asyncio.ensure_future(put_in())
+    await asyncio.gather(_pump(child.stdout.read, process.stdout.write), _pump(child.stderr.read, process.stderr.write))
+    feeding.cancel()
+    process.exit(await child.wait())
+
+
+async def main(kind):
+    """Says its port, and serves until its input ends. `kind` is the second host key's type, or 'none' to keep the first."""
+    first = asyncssh.generate_private_key('ssh-ed25519')
+    second = None if kind == 'none' else asyncssh.generate_private_key(kind)
+    server = await asyncssh.create_server(
+        Server, '127.0.0.1', 0, server_host_keys=[first], process_factory=lambda process: _serve(process, second),
+        encoding=None, line_editor=False, rekey_seconds='1s',
+    )  # fmt: skip
+    print(server.get_port(), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == '__main__':
+    asyncio.run(main(sys.argv[1]))
