@@ -10,6 +10,7 @@ use crate::Plain;
 use crate::cli::terminal::failure::{Failure, print_warning};
 use crate::cli::terminal::ssh_options::SshOptions;
 use crate::cli::terminal::steps::BecomeOptions;
+use crate::error::Stage;
 use crate::inventory::{Inventory, InventoryError, InventoryHost};
 use crate::keys::{Key, read_key_file};
 use crate::spec::{ConnectionSpec, ParseOptions};
@@ -80,7 +81,10 @@ impl Target {
         };
         let given = AtomicBool::new(false);
         Some(Arc::new(move |question: &Question| {
-            let asks = !question.echo && question.text.to_lowercase().contains("password");
+            // What sudo asks for is another password.
+            let asks = question.stage == Stage::Authentication
+                && !question.echo
+                && question.text.to_lowercase().contains("password");
             if asks && !given.swap(true, Ordering::Relaxed) {
                 return Some(password.clone());
             }
