@@ -96,11 +96,11 @@ def failed(self, request, flags, pid):
     return load('errors').failure(self, request, flags)
 
 
-def credit(self, least):
-    """Returns what the thread has taken, if it is that much (ME-10)."""
+def credit(self, least, reading=False):
+    """Returns what the thread has taken, if it is that much (ME-10); `reading` says that it waits for more of its message."""
     taken = self.taken
     # The number of a thread of one call may belong to the next such call already once its answer is there.
-    if taken >= least and (self.running or not self.one_shot):
+    if taken >= least and (reading or not self.one_shot):
         self.taken = 0
         self.returned += taken
         self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
