@@ -1,5 +1,5 @@
-# Child processes that are in the way of a cancellation, such as that of os.system(): they are interrupted too, as by
-# Ctrl-C at a terminal. On Linux, which says which thread has started which process.
+# Child processes that are in the way of a cancellation, such as that of os.system(): they are interrupted, too.
+# As by Ctrl-C at a terminal. On Linux, which says which thread has started which process.
 import os
 import signal
 import time

@@ -167,7 +167,7 @@ def save(machine):
 
 def keep_running():
     """Gives other threads their turns seldom."""
-    how, much = ('setswitchinterval', 0.2) if compat.PY3 else ('setcheckinterval', 1000000)
+    how, much = late.SELDOM
     getattr(sys, how)(much)
 
 
