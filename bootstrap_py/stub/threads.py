@@ -47,6 +47,20 @@ def begin(machine, number, one_shot):
     return made
 
 
+def begin_thread(self, *work):
+    """As start(), but waits until the thread runs: before that, Python takes it for the one that starts it, and an
+    interruption of that one would hit it."""
+    begun = compat.thread.allocate_lock()
+    begun.acquire()
+
+    def announced(first, *others):
+        begun.release()
+        first(*others)
+
+    self.start(announced, *work)
+    begun.acquire()
+
+
 def drop(worker, size):
     """Returns what will not be run; called by the thread that reads."""
     worker.dropped += size
@@ -104,6 +118,6 @@ def flush_streams(self):
 
 for owner, methods in (
         (worker.Worker, (failed, credit)),
-        (worker.Machine, (stream, flush_streams))):
+        (worker.Machine, (begin_thread, stream, flush_streams))):
     for method in methods:
         setattr(owner, method.__name__, method)

@@ -100,7 +100,7 @@ where
 
 /// What `-h` shows of commands that work on hosts beside what has a short name, so that it fits a screen. `--help` shows everything.
 const IN_SHORT_HELP: [&str; 8] = [
-    "specs", "script", "command", "timeout", "gather", "json", "fold", "user",
+    "specs", "script", "command", "timeout", "gather", "json", "fold", "become",
 ];
 /// What it leaves out although it has a short name: the options of the standalone server.
 const NOT_IN_SHORT_HELP: [&str; 2] = ["key_file", "key"];

@@ -8,6 +8,7 @@ pub(crate) mod steps;
 pub(crate) mod tail;
 pub mod tcp;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +142,8 @@ pub enum Reader {
     Tcp(tcp::Reader),
     /// A channel of an SSH connection.
     Ssh(ssh::Reader),
+    /// Some of it was read before.
+    Ahead(VecDeque<ReadEvent>, Box<Reader>),
 }
 
 impl Reader {
@@ -157,15 +160,44 @@ impl Reader {
             Reader::Child(reader) => reader.next().await,
             Reader::Tcp(reader) => reader.next().await,
             Reader::Ssh(reader) => reader.next().await,
+            Reader::Ahead(first, rest) => match first.pop_front() {
+                Some(event) => Some(event),
+                None => Box::pin(rest.next()).await,
+            },
         }
     }
 }
 
-/// Connects as the spec says and starts the command, without waiting for a sign of it.
+/// Connects as the spec says and starts the command, without waiting for a sign of it; behind steps, when they are through.
 ///
 /// # Errors
 /// The stage that failed, and what to do next.
 pub async fn open(
+    spec: &ConnectionSpec,
+    command: &str,
+    options: &TransportOptions,
+) -> Result<Process, ConnectError> {
+    let steps: Vec<Step> = spec.steps().cloned().collect();
+    if steps.is_empty() {
+        return open_line(spec, command, options).await;
+    }
+    let label = spec.label();
+    let (line, passage) = steps::announced(&label, command, &steps)?;
+    let process = open_line(spec, &line, options).await?;
+    let options = answerable(spec, options);
+    steps::reach(&label, &steps, &passage, process, &options).await
+}
+
+/// Batch mode holds for questions on the way too.
+fn answerable(spec: &ConnectionSpec, options: &TransportOptions) -> TransportOptions {
+    let mut options = options.clone();
+    if spec.batch == Some(true) {
+        options.prompter = None;
+    }
+    options
+}
+
+async fn open_line(
     spec: &ConnectionSpec,
     command: &str,
     options: &TransportOptions,
@@ -225,11 +257,7 @@ pub async fn start_stub(
 ) -> Result<Started, ConnectError> {
     let steps: Vec<Step> = spec.steps().cloned().collect();
     let label = spec.label();
-    // Batch mode holds for questions on the way too.
-    let mut silent = options.clone();
-    if spec.batch == Some(true) {
-        silent.prompter = None;
-    }
+    let silent = answerable(spec, options);
     let bootstrap = steps::behind(&label, bootstrap, &steps)?;
     let mut starts = 1;
     loop {
@@ -238,7 +266,8 @@ pub async fn start_stub(
             return Ok(started);
         }
         let process = &mut started.process;
-        let gone = steps::go_through(&label, &steps, &started.bootstrap, process, &silent).await;
+        let passage = steps::Passage::of(&started.bootstrap);
+        let gone = steps::go_through(&label, &steps, &passage, process, &silent).await;
         match gone {
             Ok(first) => {
                 started.first = first;
@@ -252,14 +281,7 @@ pub async fn start_stub(
             {
                 starts += 1;
             }
-            Err(steps::Stopped::Lost) => {
-                let lost = ConnectError::new(
-                    &label,
-                    Stage::Escalation,
-                    "the connection ended before the steps were through",
-                );
-                return Err(lost.with_hint("connect again"));
-            }
+            Err(steps::Stopped::Lost) => return Err(steps::lost(&label)),
         }
     }
 }
@@ -280,7 +302,7 @@ async fn start_plain(
         return named(spec, opening.await);
     }
     Ok(Started {
-        process: open(spec, bootstrap.command(), options).await?,
+        process: open_line(spec, bootstrap.command(), options).await?,
         bootstrap,
         stub_sent: false,
         steps: steps.to_vec(),

@@ -159,11 +159,10 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::Bootstrap;
 
     fn command(steps: &str, innermost: &[&str]) -> String {
         let spec: crate::spec::ConnectionSpec = format!("u@h:then={steps}").parse().unwrap();
-        let tokens = Tokens::new(&Bootstrap::new(None).unwrap());
+        let tokens = Tokens::new("0123456789abcdef");
         let innermost = innermost.iter().map(|word| (*word).to_owned()).collect();
         through(&spec.then, &tokens, innermost)
     }

@@ -8,11 +8,10 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::dialogue::{Dialogue, Turn};
-use super::explain;
 use super::tokens::Tokens;
+use super::{Passage, explain};
 use crate::error::{ConnectError, Stage, printable};
 use crate::spec::{Password, PasswordSource, Secret, Step};
-use crate::stub::Bootstrap;
 use crate::transport::asker::Asker;
 use crate::transport::{ExitStatus, Process, ReadEvent, TransportOptions};
 
@@ -34,15 +33,15 @@ type Answering = Pin<Box<dyn Future<Output = Result<Secret, ConnectError>> + Sen
 pub(crate) async fn go_through(
     host: &str,
     steps: &[Step],
-    bootstrap: &Bootstrap,
+    passage: &Passage,
     process: &mut Process,
     options: &TransportOptions,
 ) -> Result<Vec<ReadEvent>, Stopped> {
-    let dialogue = Dialogue::new(bootstrap.marker(), Tokens::new(bootstrap), steps);
+    let dialogue = Dialogue::new(&passage.marker, Tokens::new(passage.token()), steps);
     let mut conversation = Conversation {
         host,
         steps,
-        bootstrap,
+        passage,
         options,
         dialogue,
         asker: Asker::new(host, options.prompter.clone()).at(Stage::Escalation),
@@ -56,16 +55,19 @@ pub(crate) async fn go_through(
     let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
     options.reached(Stage::Escalation, begun.elapsed(), texts.join(", "));
     let (stderr, stdout) = conversation.dialogue.printed();
-    Ok(vec![
+    let mut read = vec![
         ReadEvent::Stderr(stderr.into()),
         ReadEvent::Stdout(stdout.freeze()),
-    ])
+    ];
+    // A child process may be gone before its output is read.
+    read.extend(conversation.status.map(ReadEvent::Exit));
+    Ok(read)
 }
 
 struct Conversation<'a> {
     host: &'a str,
     steps: &'a [Step],
-    bootstrap: &'a Bootstrap,
+    passage: &'a Passage,
     options: &'a TransportOptions,
     dialogue: Dialogue,
     asker: Asker,
@@ -249,7 +251,7 @@ impl Conversation<'_> {
             format!("{} refused the password", step.unwrap_or_default()),
         )
         .with_hint("correct it; it was tried once, because accounts are locked after several times")
-        .with_output(super::in_words(self.bootstrap, &printed).as_bytes())
+        .with_output(self.passage.in_words(&printed).as_bytes())
     }
 
     fn timeout(&mut self, limit: Duration) -> Stopped {
@@ -261,13 +263,13 @@ impl Conversation<'_> {
                     "look by hand what {} waits for; a longer limit is timeout=SECONDS in the spec",
                     self.names()
                 ))
-                .with_output(super::in_words(self.bootstrap, &printed).as_bytes()),
+                .with_output(self.passage.in_words(&printed).as_bytes()),
         )
     }
 
     fn ended(&mut self) -> Stopped {
         let printed = self.printed();
-        let text = super::in_words(self.bootstrap, &printed);
+        let text = self.passage.in_words(&printed);
         match explain::explain(self.host, self.steps, self.status.as_ref(), &text) {
             Some(error) => Stopped::Failed(error.with_output(text.as_bytes())),
             None => Stopped::Lost,

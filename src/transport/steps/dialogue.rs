@@ -183,7 +183,6 @@ impl Dialogue {
 mod tests {
     use super::*;
     use crate::spec::{ConnectionSpec, Password};
-    use crate::stub::Bootstrap;
 
     /// A dialogue about steps that all have a password, the prompts that sudo would show for `alice`, and the marker.
     fn dialogue(steps: &str) -> (Dialogue, impl Fn(usize, &str) -> String, String) {
@@ -193,11 +192,11 @@ mod tests {
             .into_iter()
             .map(|step| step.with_password(Password::given("x")))
             .collect();
-        let bootstrap = Bootstrap::new(None).unwrap();
-        let tokens = Tokens::new(&bootstrap);
-        let dialogue = Dialogue::new(bootstrap.marker(), tokens.clone(), &steps);
+        let marker = "0123456789abcdef";
+        let tokens = Tokens::new(marker);
+        let dialogue = Dialogue::new(marker, tokens.clone(), &steps);
         let prompt = move |step, account: &str| tokens.prompt(step).replace("%p", account);
-        (dialogue, prompt, bootstrap.marker().to_owned())
+        (dialogue, prompt, marker.to_owned())
     }
 
     fn password(step: usize, account: Option<&str>) -> Turn {

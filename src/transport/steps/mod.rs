@@ -9,11 +9,44 @@ mod dialogue;
 mod explain;
 mod tokens;
 
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{ExitStatus, Process, ReadEvent, Reader, TransportOptions};
 use crate::error::{ConnectError, Stage};
 use crate::spec::Step;
 use crate::stub::Bootstrap;
 pub(crate) use conversation::{Stopped, go_through};
 use tokens::Tokens;
+
+/// What a start through steps is recognized by, and what it must not repeat in an error.
+pub(crate) struct Passage {
+    /// What the other side prints when it is through; 16 hex digits, and maybe a newline.
+    marker: String,
+    /// What runs behind the steps.
+    script: String,
+}
+
+impl Passage {
+    /// That of a stub.
+    pub(crate) fn of(bootstrap: &Bootstrap) -> Self {
+        Passage {
+            marker: bootstrap.marker().to_owned(),
+            script: bootstrap.script().to_owned(),
+        }
+    }
+
+    fn token(&self) -> &str {
+        self.marker.trim_end()
+    }
+
+    /// What was printed, without the whole script, which a policy repeats, and with prompts in words.
+    fn in_words(&self, printed: &[u8]) -> String {
+        let text = String::from_utf8_lossy(printed).replace(&self.script, "\u{2026}");
+        Tokens::new(self.token()).in_words(&text)
+    }
+}
 
 /// The start of a stub behind steps, if there are any.
 ///
@@ -27,14 +60,96 @@ pub(crate) fn behind(
     if steps.is_empty() {
         return Ok(bootstrap);
     }
+    check(host, steps)?;
+    let shell = ["/bin/sh", "-c", bootstrap.script()].map(str::to_owned);
+    let command = command::through(steps, &Tokens::new(bootstrap.marker()), shell.into());
+    Ok(bootstrap.by(command))
+}
+
+fn check(host: &str, steps: &[Step]) -> Result<(), ConnectError> {
     for step in steps {
         if let Err(reason) = step.to_string().parse::<Step>() {
             return Err(ConnectError::new(host, Stage::Configure, reason));
         }
     }
-    let shell = ["/bin/sh", "-c", bootstrap.script()].map(str::to_owned);
-    let command = command::through(steps, &Tokens::new(&bootstrap), shell.into());
-    Ok(bootstrap.by(command))
+    Ok(())
+}
+
+/// A shell command behind steps, which says when it is reached: the line for the login shell, and what that is.
+///
+/// # Errors
+/// As `behind`, and where the system has no randomness.
+pub(crate) fn announced(
+    host: &str,
+    command: &str,
+    steps: &[Step],
+) -> Result<(String, Passage), ConnectError> {
+    check(host, steps)?;
+    let mut random = [0u8; 8];
+    getrandom::fill(&mut random).map_err(|error| {
+        ConnectError::new(
+            host,
+            Stage::Configure,
+            format!("the operating system provides no random numbers: {error}"),
+        )
+    })?;
+    let marker: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (first, second) = marker
+        .split_at_checked(marker.len() / 2)
+        .unwrap_or((&marker, ""));
+    let script = format!("echo {first}\"\"{second};{command}");
+    let shell = ["/bin/sh", "-c", &script].map(str::to_owned);
+    let line = command::through(steps, &Tokens::new(&marker), shell.into());
+    let marker = marker + "\n";
+    Ok((line, Passage { marker, script }))
+}
+
+/// Goes through the steps to a command of `announced`, and gives the process back as if it had been started without.
+pub(crate) async fn reach(
+    host: &str,
+    steps: &[Step],
+    passage: &Passage,
+    mut process: Process,
+    options: &TransportOptions,
+) -> Result<Process, ConnectError> {
+    let read = match go_through(host, steps, passage, &mut process, options).await {
+        Ok(read) => read,
+        Err(Stopped::Failed(error)) => return Err(error),
+        Err(Stopped::Lost) => return Err(lost(host)),
+    };
+    let tokens = Tokens::new(passage.token());
+    let without = |event| match event {
+        ReadEvent::Stdout(data) => {
+            let marker = passage.marker.as_bytes();
+            let at = super::tail::find(&data, marker).unwrap_or_default();
+            let before = data.slice(..at);
+            let behind = data.slice((at + marker.len()).min(data.len())..);
+            ReadEvent::Stdout(Bytes::from([before, behind].concat()))
+        }
+        ReadEvent::Stderr(data) => {
+            ReadEvent::Stderr(tokens.without(&String::from_utf8_lossy(&data)).into())
+        }
+        exit => exit,
+    };
+    let is_some = |event: &ReadEvent| match event {
+        ReadEvent::Stdout(data) | ReadEvent::Stderr(data) => !data.is_empty(),
+        ReadEvent::Exit(_) => true,
+    };
+    let first: VecDeque<ReadEvent> = read.into_iter().map(without).filter(is_some).collect();
+    if !first.is_empty() {
+        process.reader = Reader::Ahead(first, Box::new(process.reader));
+    }
+    Ok(process)
+}
+
+/// The connection ended on the way.
+pub(crate) fn lost(host: &str) -> ConnectError {
+    ConnectError::new(
+        host,
+        Stage::Escalation,
+        "the connection ended before the steps were through",
+    )
+    .with_hint("connect again")
 }
 
 /// Whether a step may ask for something that is typed, so that input is held back until the first stage has spoken.
@@ -48,7 +163,7 @@ pub(crate) fn explain(
     host: &str,
     steps: &[Step],
     bootstrap: &Bootstrap,
-    status: Option<&super::ExitStatus>,
+    status: Option<&ExitStatus>,
     printed: &[u8],
 ) -> Option<ConnectError> {
     let printed = in_words(bootstrap, printed);
@@ -56,8 +171,7 @@ pub(crate) fn explain(
         .map(|error| error.with_output(printed.as_bytes()))
 }
 
-/// What was printed, without the whole script, which a policy repeats, and with prompts in words.
+/// What was printed, for people.
 pub(crate) fn in_words(bootstrap: &Bootstrap, printed: &[u8]) -> String {
-    let text = String::from_utf8_lossy(printed).replace(bootstrap.script(), "\u{2026}");
-    Tokens::new(bootstrap).in_words(&text)
+    Passage::of(bootstrap).in_words(printed)
 }

@@ -4,8 +4,6 @@
 //! differ for each step. The command line holds neither in one piece, so that an echo of it is neither: sudo itself puts the
 //! account in the place of `%p`.
 
-use crate::stub::Bootstrap;
-
 /// What sudo replaces by the account whose password it wants.
 const ACCOUNT: &str = "%p";
 
@@ -17,8 +15,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn new(bootstrap: &Bootstrap) -> Self {
-        let marker = bootstrap.marker();
+    pub(super) fn new(marker: &str) -> Self {
         let (second, first) = marker
             .split_at_checked(marker.len() / 2)
             .unwrap_or((marker, ""));
@@ -72,6 +69,15 @@ impl Tokens {
 
     /// A text for people: prompts in words, and without announcements.
     pub(super) fn in_words(&self, text: &str) -> String {
+        self.told(text, |account| format!("[sudo] password for {account}: "))
+    }
+
+    /// What others have printed: without prompts and announcements.
+    pub(super) fn without(&self, text: &str) -> String {
+        self.told(text, |_| String::new())
+    }
+
+    fn told(&self, text: &str, prompt: impl Fn(&str) -> String) -> String {
         let mut told = String::new();
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once(&format!("{}.", self.first)) {
@@ -84,7 +90,7 @@ impl Tokens {
             match named {
                 Some(("", after)) => rest = after.trim_start_matches(['\r', '\n']),
                 Some((account, after)) => {
-                    told.push_str(&format!("[sudo] password for {account}: "));
+                    told.push_str(&prompt(account));
                     rest = after;
                 }
                 None => rest = behind,

@@ -1,5 +1,6 @@
 //! Steps between the login and the interpreter, on machines of their own: real sudo, su, doas, chroot, nsenter, ssh.
 
+mod commands;
 mod containers;
 mod ending;
 mod round_trips;

@@ -26,7 +26,7 @@ async fn goes(spec: &ConnectionSpec) {
         assert_eq!(length, 1 << 20);
     }
     for (then, message) in [
-        ("run/false", "no Python came up behind run/false: "),
+        ("run/false", "Python did not start behind run/false: "),
         ("incus/box", "the machine has no incus"),
         ("lxc/a,run/env", "the machine has no lxc"),
     ] {

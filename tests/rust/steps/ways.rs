@@ -140,7 +140,7 @@ async fn roots_namespaces_and_any_command() {
         ("sudo,nsenter/999999", "there is no process 999999"),
         (
             "run/no-such-program",
-            "no Python came up behind run/no-such-program",
+            "Python did not start behind run/no-such-program",
         ),
         ("lxc/box", "the machine has no lxc"),
         ("incus/box", "the machine has no incus"),

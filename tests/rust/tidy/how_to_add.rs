@@ -7,9 +7,10 @@ use super::{Source, assert_none, root, sources};
 const TABLE: &str = "src/spec/options.rs";
 
 /// Names of options that are words of other things too, and so stand elsewhere in quotes.
-const OTHER_MEANINGS: [(&str, &str); 6] = [
+const OTHER_MEANINGS: [(&str, &str); 7] = [
     ("ssh", "the program, and the transport of that name"),
     ("key", "a file's name, an argument of the program"),
+    ("become", "an argument of the program"),
     (
         "user",
         "a keyword of ssh_config, an argument of the program",
