@@ -14,7 +14,7 @@ use crate::inventory::{Inventory, InventoryError, InventoryHost};
 use crate::keys::{Key, read_key_file};
 use crate::spec::{ConnectionSpec, ParseOptions};
 use crate::transport::{Prompter, Question};
-use crate::{Plain, Stage};
+use crate::Plain;
 
 /// The hosts, where the command line names none.
 const HOSTS: &str = "EASYCLUSTER_HOSTS";
