@@ -1,5 +1,8 @@
 //! Runs a shell command on hosts by sshd alone: `cargo run --example commands -- user@host user@other 'uptime'`.
 
+// An example prints, and ends where it cannot go on.
+#![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
+
 use easycluster::{Command, Error, fan_out};
 
 #[tokio::main(flavor = "current_thread")]

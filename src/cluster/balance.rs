@@ -142,6 +142,7 @@ impl Balancer {
     }
 
     /// Whether items wait to be sent again.
+    #[cfg(test)]
     pub(crate) fn has_again(&self) -> bool {
         !self.again.is_empty()
     }
@@ -184,12 +185,8 @@ impl Balancer {
         }
     }
 
-    /// The batch could not be sent at all, or comes back unseen: all of its items are sent again, as if they had not been.
-    pub(crate) fn take_back(&mut self, batch: BatchId) {
-        self.done(batch, 0, 0.0);
-    }
-
     /// The slot takes no more; what it has goes on. For a process that could not be started, or is to end.
+    #[cfg(any(feature = "python", test))]
     pub(crate) fn retire(&mut self, slot: Slot) {
         if let Some(state) = self.slots.get_mut(slot) {
             state.gone = true;
@@ -222,11 +219,13 @@ impl Balancer {
     }
 
     /// How many batches are on their way.
+    #[cfg(any(feature = "python", test))]
     pub(crate) fn in_flight(&self) -> usize {
         self.batches.len()
     }
 
     /// How many slots take items.
+    #[cfg(any(feature = "python", test))]
     pub(crate) fn living(&self) -> usize {
         self.slots.iter().filter(|slot| !slot.gone).count()
     }
@@ -279,7 +278,7 @@ mod tests {
         let mut ends: BinaryHeap<std::cmp::Reverse<(u64, BatchId, usize, u64)>> = BinaryHeap::new();
         let (mut now, mut batches) = (0.0f64, 0);
         loop {
-            for slot in 0..slots {
+            for (slot, free_at) in free_at.iter_mut().enumerate() {
                 loop {
                     balancer.set_left(Some(count - next));
                     let wanted = balancer.wanted(slot) as u64;
@@ -289,8 +288,8 @@ mod tests {
                     let items: Vec<_> = (next..(next + wanted).min(count)).collect();
                     next += items.len() as u64;
                     let took: f64 = items.iter().map(|item| seconds(*item)).sum();
-                    let begin = (now + round_trip / 2.0).max(free_at[slot]);
-                    free_at[slot] = begin + took;
+                    let begin = (now + round_trip / 2.0).max(*free_at);
+                    *free_at = begin + took;
                     let id = balancer.send(slot, items);
                     batches += 1;
                     let at = ((begin + took + round_trip / 2.0) * 1e6) as u64;
