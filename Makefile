@@ -38,7 +38,7 @@ help:
 	@echo 'make python     the stub and the Python package, under every interpreter found'
 	@echo 'make test-busy  every check while four other programs want the processors'
 	@echo 'make test-bare  the demo and every check on a Debian with nothing else (root, and mmdebstrap)'
-	@echo 'make fuzz       mutated pickles for the decoder of the Python package'
+	@echo 'make fuzz       each fuzz target for a minute, and mutated pickles for the Python package'
 	@echo 'make bench      the measurements (release build)'
 
 # What the tests need of the system, and the Python tools in a folder of their own.
@@ -87,8 +87,18 @@ test-busy:
 test-bare:
 	./.ci/bare
 
-# The decoder of pickles by its Python side; fuzz/README.md has the targets in Rust.
+FUZZED := frames session pickle spec ssh_config known_hosts output before_authentication
+FUZZ_SECONDS ?= 60
+
+# Each target for a minute, with coverage where nightly and cargo-fuzz are installed; then the decoder of pickles by its Python side.
 fuzz: wheel
+	if cargo +nightly fuzz --version >/dev/null 2>&1; then \
+	    for target in $(FUZZED); do \
+	        cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20; \
+	    done; \
+	else \
+	    EASYCLUSTER_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --locked --test rust fuzz:: -- --nocapture; \
+	fi
 	$(BIN)/python tests/python/fuzz_pickles.py 200000 $$RANDOM
 
 bench:

@@ -4,7 +4,8 @@
 
 PROGRAM is a release build of `easycluster`. Starts sshds of its own on the loopback, 16 addresses each, so that each host is an
 address of its own; makes a temporary virtual environment for the others from PyPI. Each subject has `print(1)` printed by a Python on
-every host and ends when it has all lines; the best of the rounds counts. Prints a table and the ratios to the best of the others.
+every host and ends when it has all lines; the best of the rounds counts. `exec` is the program too, without a Python of its own on
+the hosts. Prints a table and the ratios to each of the others.
 
 - wall: seconds from the start of the program to its end
 - processor: seconds of processor time of the program and what it starts here; what sshd and the Pythons take is not in it
@@ -175,6 +176,7 @@ def commands(program: str, python: str, hosts: Hosts, at_once: int) -> dict[str,
     others = [hosts.key, hosts.user, str(at_once), remote, *hosts.pairs()]
     return {
         'easycluster': [program, 'run', '-f', hosts.file(), '-j', str(at_once), '-c', CODE],
+        'exec': [program, 'exec', '-f', hosts.file(), '-j', str(at_once), '--', remote],
         'parallel-ssh': [python, '-c', PARALLEL_SSH, *others],
         'asyncssh': [python, '-c', ASYNCSSH, *others],
         'xargs ssh': ['sh', '-c', inner, script, hosts.key, hosts.user, remote, str(listing)],
@@ -188,7 +190,8 @@ def measure(arguments: argparse.Namespace, hosts: Hosts, python: str) -> None:
     best: dict[str, dict[str, float]] = {}
     for round_number in range(arguments.rounds):
         for name, command in subjects.items():
-            count_lines = name in ('easycluster', 'xargs ssh')
+            # The others count them by themselves.
+            count_lines = name in ('easycluster', 'exec', 'xargs ssh')
             done = Measured(command, len(hosts.targets) if count_lines else 0)
             now = {'wall': done.wall, 'processor': done.processor, 'memory': done.memory}
             known = best.setdefault(name, now)

@@ -131,7 +131,9 @@ def of_iterator(kind):
     if getattr(kind, '__module__', None) not in HOMES or not hasattr(kind, '__iter__') or not (
             hasattr(kind, '__next__') or hasattr(kind, 'next')):
         return None
-    return REMAKEABLE if sys.version_info >= (3, 3) and kind.__name__ in REMADE else ITERATOR
+    # PyPy has pickles of its own for them.
+    remade = sys.version_info >= (3, 3) and not hasattr(sys, 'pypy_version_info') and kind.__name__ in REMADE
+    return REMAKEABLE if remade else ITERATOR
 
 
 def is_remade(value):

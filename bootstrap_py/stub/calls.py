@@ -68,7 +68,7 @@ def find(machine, name):
         name, function = name.split('.')
         return getattr(load(name), function)
     # What runs source may do anything.
-    if hasattr(compat.builtins, name) and name[:4] not in ('exec', 'eval'):
+    if hasattr(compat.builtins, name) and name[:2] not in ('ex', 'ev'):
         return getattr(compat.builtins, name)
     return load('requests').find(machine, name)
 

@@ -1,5 +1,5 @@
-# Child processes that multiprocessing, loky and the like start anew, without a copy of this one: they get what they need
-# to find definitions, and the program that runs, by name. The same code runs there, where nothing of the stub does.
+# What child processes that multiprocessing, loky and the like start anew need of this one, to find definitions by name.
+# Or the program that runs. The same code runs there, where nothing else of the stub does.
 import sys
 
 # What the program is called there, for multiprocessing to import it.

@@ -15,6 +15,8 @@ WAITS_END, COLLECTS_ALL = VERSION >= (3, 2), VERSION >= (3, 4)
 SPAWNS = VERSION >= (3, 4)
 # Whether text that is written can be passed on at once.
 WRAPS = VERSION >= (3, 3)
+# How threads are made to take turns seldom.
+SELDOM = ('setswitchinterval', 0.2) if PY3 else ('setcheckinterval', 1000000)
 
 
 def native_source(source):
@@ -25,6 +27,17 @@ def native_source(source):
         # What the client's file was coded in does not hold for text.
         source = __import__('re').sub('^((#.*)?\n?[ \t]*#.*)coding', r'\1Coding', source.replace('\r\n', '\n'))
     return source if source[-1:] == '\n' else source + '\n'
+
+
+def compiled(source, filename, mode):
+    """The code of what native_source() gives."""
+    source = compat.MARK + source
+    if VERSION < (2, 7) and __import__('re').match('.*\n[ \t]*#.*coding[:=]', source):
+        # It takes the second line at its word also where that is within a string. So that comes later, and is told as
+        # where it was.
+        source = compile(compat.MARK + '\n\n' + source[len(compat.MARK):], filename, mode, 1024, True)
+        __import__('ast').increment_lineno(source, -2)
+    return compile(source, filename, mode, 0, True)
 
 
 def attribute(owner, name):

@@ -1,5 +1,5 @@
-# Child processes that are in the way of a cancellation, such as that of os.system(): they are interrupted too, as by
-# Ctrl-C at a terminal. On Linux, which says which thread has started which process.
+# Child processes that are in the way of a cancellation, such as that of os.system(): they are interrupted, too.
+# As by Ctrl-C at a terminal. On Linux, which says which thread has started which process.
 import os
 import signal
 import time
@@ -13,20 +13,15 @@ STEP = 0.02
 def watch(worker, request):
     """Looks after a request that is to be interrupted, in a thread of its own."""
     if worker.running == request:
-        begun = compat.thread.allocate_lock()
-        begun.acquire()
         try:
-            worker.machine.start(follow, worker, request, begun)
+            worker.machine.begin_thread(follow, worker, request)
         except compat.thread.error:
             # Then it takes as long as its child processes.
-            return
-        # Until then Python takes it for the thread that starts it, and an interruption of that one would hit it.
-        begun.acquire()
+            pass
 
 
-def follow(worker, request, begun):
+def follow(worker, request):
     """Interrupts what of a request goes on, until it has noticed: its thread again, and its child processes."""
-    begun.release()
     begun = time.time()
     is_main = worker is worker.machine.main
     done = set()

@@ -39,7 +39,7 @@ def begin(machine, gone=False):
     for message in list(machine.messages.values()):
         message.abandon()
     try:
-        machine.start(limit, machine)
+        machine.begin_thread(limit, machine)
     except compat.thread.error:
         # Without a thread for it, the system's clock has to end what hangs.
         if compat.thread.get_ident() == machine.main.ident:
@@ -167,7 +167,7 @@ def save(machine):
 
 def keep_running():
     """Gives other threads their turns seldom."""
-    how, much = ('setswitchinterval', 0.2) if compat.PY3 else ('setcheckinterval', 1000000)
+    how, much = late.SELDOM
     getattr(sys, how)(much)
 
 

@@ -6,6 +6,6 @@ set -- %CANDIDATES%;
 t="$*";
 export PYTHONSAFEPATH=1;
 for p do shift;
-command -v "$p" >/dev/null 2>&1 && exec "$p" %ARGUMENTS%-c "$b" "$b" "$c" $x $y %LENGTH% "" "$@";
+v=$(command -v "$p" 2>&1) && exec "$p" %ARGUMENTS%-c "$b" "$b" "$c" $x $y %LENGTH% "" "$@";
 done;
 echo "$x${y}n$t"; exit 127

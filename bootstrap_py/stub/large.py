@@ -67,7 +67,7 @@ class Message(object):
                 break
             if ended:
                 return False
-            worker.credit(wire.MAX_PAYLOAD // 4)
+            worker.credit(wire.MAX_PAYLOAD // 4, True)
             if machine.link.reading.acquire(False):
                 if self.chunks or self.ended:
                     machine.link.reading.release()

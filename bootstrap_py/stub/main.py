@@ -104,7 +104,12 @@ def main(parts, marker):
     wire = files.load('wire')
     # 0 and 1 move away, so that remote code that reads or prints does not touch the frames. The null device first: it
     # takes the place of a descriptor 2 that is not there.
-    null = os.open(os.devnull, os.O_RDONLY)
+    try:
+        null = os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        # There is none, as in a bare chroot; a pipe without a writer is as empty.
+        null, frames_in = os.pipe()
+        os.close(frames_in)
     frames_in = os.dup(0)
     frames_out = os.dup(1)
     os.dup2(null, 0)

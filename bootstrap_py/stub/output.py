@@ -188,7 +188,9 @@ class Buffer(Lines, io.BufferedWriter):
 
     def write(self, data):
         """Takes bytes; their number."""
-        data = late.filled(data).tobytes()
+        # Raises what it has to if that is no bytes.
+        late.filled(data)
+        data = bytes(data)
         self.put(data)
         return len(data)
 

@@ -18,6 +18,8 @@ def unpickle(machine, flags, payload):
     source = BytesIO(payload) if isinstance(payload, bytes) else payload
     buffers = None
     if flags & wire.BUFFERS:
+        if not late.filled:
+            machine.link.fatal('malformed', 'buffers, which this Python does not take')
         source, buffers = split(machine, source)
     value = late.load_from(source, find, buffers)
     # What stands behind the pickle is of no use, but has to be taken.

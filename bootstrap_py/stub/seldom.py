@@ -79,7 +79,7 @@ def rouse(self):
         if self.machine.main.ident == compat.thread.get_ident():
             load('threads').settle(self.machine)
         try:
-            self.machine.start(self.work)
+            self.machine.begin_thread(self.work)
         except compat.thread.error:
             # Again for what comes meanwhile.
             self.unstarted.append(self)

@@ -67,7 +67,7 @@ def run(machine, module, source, mode, filename=None, space=None):
         filename = '<easycluster %s %d>' % (mode, next(count) % 4096 + 1)
     source = late.native_source(source)
     waiting[filename] = source
-    code = compile(compat.MARK + source, filename, 'eval' if mode == 'eval' else 'exec', 0, True)
+    code = late.compiled(source, filename, 'eval' if mode == 'eval' else 'exec')
     try:
         return eval(code, module.__dict__ if space is None else space)
     except names.ExecReturn:

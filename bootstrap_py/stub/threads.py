@@ -47,6 +47,20 @@ def begin(machine, number, one_shot):
     return made
 
 
+def begin_thread(self, *work):
+    """As start(), but waits until the thread runs: before that, Python takes it for the one that starts it, and an
+    interruption of that one would hit it."""
+    begun = compat.thread.allocate_lock()
+    begun.acquire()
+
+    def announced(first, *others):
+        begun.release()
+        first(*others)
+
+    self.start(announced, *work)
+    begun.acquire()
+
+
 def drop(worker, size):
     """Returns what will not be run; called by the thread that reads."""
     worker.dropped += size
@@ -82,11 +96,11 @@ def failed(self, request, flags, pid):
     return load('errors').failure(self, request, flags)
 
 
-def credit(self, least):
-    """Returns what the thread has taken, if it is that much (ME-10)."""
+def credit(self, least, reading=False):
+    """Returns what the thread has taken, if it is that much (ME-10); `reading` says that it waits for more of its message."""
     taken = self.taken
     # The number of a thread of one call may belong to the next such call already once its answer is there.
-    if taken >= least and (self.running or not self.one_shot):
+    if taken >= least and (reading or not self.one_shot):
         self.taken = 0
         self.returned += taken
         self.machine.link.send(wire.CREDIT, 0, self.number, wire.struct.pack('>I', taken))
@@ -104,6 +118,6 @@ def flush_streams(self):
 
 for owner, methods in (
         (worker.Worker, (failed, credit)),
-        (worker.Machine, (stream, flush_streams))):
+        (worker.Machine, (begin_thread, stream, flush_streams))):
     for method in methods:
         setattr(owner, method.__name__, method)

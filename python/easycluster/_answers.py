@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import sys
 from collections.abc import Callable
@@ -29,6 +30,19 @@ def _timed_out(limit: float | None, stack: list[str]) -> str:
     return '%s gave no result within %s%s' % (called, within, stood)
 
 
+# What is raised where it is the caller that has no room left: its stack, or its memory. So often is an answer tried again then.
+_OF_THE_CALLER = (RecursionError, MemoryError)
+_PATIENCE = 8
+
+
+class _Raised(BaseException):
+    """Carries what a signal handler raised past those who look for what is wrong with an answer."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Answers:
     """Decodes the completions of one connection."""
 
@@ -51,10 +65,42 @@ class Answers:
         try:
             if tag == _kinds.PICKLED:
                 pickled, buffers, uses = value
-                return unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2())
+                return self._twice(
+                    receipts,
+                    lambda: unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2()),
+                )
             return Failed(self._exception(tag, value, receipts, limit))
+        except _Raised as raised:
+            raise raised.error from None
+        except _OF_THE_CALLER as error:
+            # The answer stays for whoever asks again with more room, unless it is the answer that wants too much.
+            receipts.failures += 1
+            if receipts.failures < _PATIENCE:
+                raise
+            return Failed(RemoteException(self._unreadable(error), ''))
         except Exception as error:
             return Failed(RemoteException(self._unreadable(error), ''))
+
+    @staticmethod
+    def _twice(receipts: Receipts, read: Callable[[], Any]) -> Any:
+        """Reads something, and where that fails once more. What is read well then was interrupted: a signal handler has raised
+        what came first, and that is not said of the answer."""
+        place = receipts.place
+        try:
+            return read()
+        except _OF_THE_CALLER:
+            raise
+        except Exception as error:
+            receipts.restart(place)
+            try:
+                read()
+            except _OF_THE_CALLER:
+                raise
+            except Exception:
+                raise error from None
+            # It may have come while something was made, and is told of so.
+            inner = error.__cause__
+            raise _Raised(inner if isinstance(inner, Exception) else error) from None
 
     def _unreadable(self, error: Exception) -> Exception:
         """What is told of an answer that cannot be read: always with the host."""
@@ -88,6 +134,9 @@ class Answers:
             error = pickle.PicklingError('%s: %s' % (self._peername, value))
         return RemoteException(error, '')
 
+    def _scanned(self, pickled: Any, receipts: Receipts) -> Any:
+        return unpickle_scanned(bytes(pickled), self._policy, receipts.load, self._is_python2())
+
     def _plain(self, pickled: bytes, receipts: Receipts) -> Any:
         # ME-6 promises plain data; anything else in it is refused like everywhere.
         return unpickle_scanned(pickled, NOTHING, receipts.load, True)
@@ -96,13 +145,13 @@ class Answers:
         if pickled is None:
             return []
         try:
-            return _lines(self._plain(pickled, receipts))
+            return _lines(self._twice(receipts, lambda: self._plain(pickled, receipts)))
         except Exception:
             return []
 
     def _remote_exception(self, pickled: bytes, receipts: Receipts) -> RemoteException:
         """RemoteException for an ERROR (ME-6)."""
-        fields = self._plain(pickled, receipts)
+        fields = self._twice(receipts, lambda: self._plain(pickled, receipts))
         text = _lines(fields)
         kind, name, message = (_text(fields, key) for key in ('kind', 'type', 'message'))
         orig: Any
@@ -121,7 +170,12 @@ class Answers:
         refusal = None
         if fields.get('pickle'):
             try:
-                orig = unpickle_scanned(bytes(fields['pickle']), self._policy, receipts.load, self._is_python2())
+                orig = self._twice(
+                    receipts,
+                    lambda: unpickle_scanned(bytes(fields['pickle']), self._policy, receipts.load, self._is_python2()),
+                )
+            except _OF_THE_CALLER:
+                raise
             except Exception as error:
                 refusal = error
         if not issubclass(type(orig), BaseException):
@@ -144,7 +198,9 @@ class Answers:
             made: Any = None
             try:
                 if pickled is not None:
-                    made = unpickle_scanned(bytes(pickled), self._policy, receipts.load, self._is_python2())
+                    made = self._twice(receipts, functools.partial(self._scanned, pickled, receipts))
+            except _OF_THE_CALLER:
+                raise
             except Exception:
                 # It is told of in words.
                 pass

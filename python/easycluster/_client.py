@@ -22,6 +22,7 @@ from ._shared import objects
 _NO_KEYWORDS: dict[str, Any] = {}
 _NOTHING: Any = object()
 _get_ident = threading.get_ident
+_room = _process.room
 
 
 def _move(held: list[Completion], taken: deque[Completion]) -> None:
@@ -55,6 +56,7 @@ class Client(Caller):
     def _wait_for_call(
         self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any
     ) -> Any:
+        _room()
         taken = self._taken
         pending = self._pending
         ticket = next(self._tickets)

@@ -22,10 +22,16 @@ def _wait_all(responses: Iterable[Any], return_exceptions: Failures = False) -> 
     values: list[Any] = []
     failures: list[Exception] = []
     failed_on: list[str] = []
+    responses = list(responses)
     for response in responses:
         try:
             values.append(response.wait())
-        except Exception as error:
+        except BaseException as error:
+            if not response._is_own(error) or not isinstance(error, Exception):
+                # A signal handler has raised it. Nobody can ask for the others any more.
+                for other in responses:
+                    other.cancel()
+                raise
             values.append(error)
             failures.append(error)
             failed_on.append(response.client.peername)

@@ -76,3 +76,9 @@ def _end() -> None:
 
 
 atexit.register(_end)
+
+
+def room(levels: int = 10) -> None:
+    """Raises RecursionError where the stack has no room for so many calls: before something is taken that would be lost then."""
+    if levels:
+        room(levels - 1)

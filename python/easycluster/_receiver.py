@@ -225,6 +225,7 @@ class Receiver(Connection):
         end = None if timeout is None else _monotonic() + timeout
         native = self._native
         taken = self._taken
+        _process.room()
         try:
             while True:
                 if native is None or self._native is not native:
@@ -283,6 +284,7 @@ class Receiver(Connection):
         taken = self._taken
         main = _get_ident() == _process.main_ident
         timeout = None if block else 0.0
+        _process.room()
         try:
             while True:
                 if not taken:

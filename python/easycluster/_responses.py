@@ -82,6 +82,15 @@ class NonblockingResponse:
             self.client._raise(value.exception, self._origexc if origexc is None else origexc)
         return value
 
+    def _is_own(self, error: BaseException) -> bool:
+        """Whether what wait() raised is the call's outcome, and not what a signal handler raised meanwhile."""
+        value = self._response_val
+        return (
+            self._have_response
+            and type(value) is Failed
+            and (error is value.exception or error is value.exception.orig)
+        )
+
     def __repr__(self) -> str:
         state = 'done' if self.have_response else 'pending'
         return '<NonblockingResponse %d of %s, %s>' % (self.request_id, self.client.peername, state)

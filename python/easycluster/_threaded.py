@@ -181,6 +181,7 @@ class ThreadedClient(Client):
     ) -> Any:
         held: list[Completion] = []
         main = _get_ident() == _process.main_ident
+        _process.room()
         try:
             native.call(held, next(self._tickets), kind, threadid, content, limit, keeps, True, main)
         except BaseException:
@@ -200,6 +201,7 @@ class ThreadedClient(Client):
             return
         native = response._native
         taken = response._taken
+        _process.room()
         main = _get_ident() == _process.main_ident
         end = None if timeout is None else _monotonic() + timeout
 

@@ -27,13 +27,16 @@ Examples:
     easycluster ping admin@web1 admin@web2
   A line of code on two machines at once:
     easycluster run admin@web1 admin@web2 -c 'import os; print(os.uname())'
+  A shell command; the machines need no Python for it:
+    easycluster exec admin@web1 admin@web2 -- uptime
   A script of this machine, on all machines of a file, or of an inventory:
     easycluster run -f hosts.txt -- check.py --fast
     easycluster run -I hosts.ini 'web:!web03' -- check.py --fast
 
 A machine is named by a connection spec, [user@]host[:port][:option=value]...,
 many by a range (web[01-20]), a list (web1,web2) or a pattern of an inventory.
-Nothing is installed there: it needs sshd and any Python from 2.6 on.";
+Nothing is installed there: it needs sshd and any Python from 2.6 on, and for
+`exec` no Python.";
 
 /// Runs Python on many machines at once, over SSH, with nothing installed on them.
 #[derive(Parser)]

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::stub;
 use crate::transport::tail::{NOISE_KEPT, Tail, find};
 
 /// What a marker said.
@@ -15,12 +16,16 @@ pub(super) enum Sign {
     FirstStage,
     /// The stub runs; frames begin with these bytes.
     Running(Bytes),
+    /// Nothing runs: the other side sends back what it is sent.
+    Echo,
 }
 
 /// Reads the output before the stub runs.
 #[derive(Debug)]
 pub(super) struct Boot {
     marker: Vec<u8>,
+    /// How what is sent to Python begins.
+    sent: Bytes,
     pending: BytesMut,
     noise: Tail,
 }
@@ -29,6 +34,8 @@ impl Boot {
     pub(super) fn new(marker: &str) -> Boot {
         Boot {
             marker: marker.as_bytes().to_vec(),
+            // As long as the marker, so that as much of what may be its beginning is kept.
+            sent: stub::stub().slice(..marker.len()),
             pending: BytesMut::new(),
             noise: Tail::default(),
         }
@@ -39,6 +46,12 @@ impl Boot {
         self.pending.extend_from_slice(data);
         loop {
             let Some(at) = find(&self.pending, &self.marker) else {
+                if let Some(at) = find(&self.pending, &self.sent) {
+                    let noise = self.pending.split_to(at);
+                    self.noise.extend(&noise);
+                    self.pending.clear();
+                    return Some(Sign::Echo);
+                }
                 // A marker may have begun at the end; all before that is noise.
                 let keep = self.pending.len().min(self.marker.len().saturating_sub(1));
                 let noise = self.pending.split_to(self.pending.len() - keep);
@@ -137,6 +150,16 @@ mod tests {
     fn a_missing_interpreter_says_what_was_tried() {
         let (found, _) = signs(&[b"0123456789abcdefn python3 python\n"]);
         assert_eq!(found, [Sign::NoInterpreter("python3 python".to_owned())]);
+    }
+
+    #[test]
+    fn an_echo_of_what_is_sent_is_told() {
+        let stub = stub::stub();
+        for cut in [1, 9, 16, 100] {
+            let (found, boot) = signs(&[b"Welcome!\n", &stub[..cut], &stub[cut..]]);
+            assert_eq!(found, [Sign::Echo], "cut at {cut}");
+            assert!(boot.noise().starts_with(b"Welcome!\n"));
+        }
     }
 
     #[test]

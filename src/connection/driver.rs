@@ -18,6 +18,7 @@ use crate::transport::{
 
 use super::boot::{Boot, Sign};
 use super::completion::Failure;
+use super::hints;
 use super::shared::Shared;
 use super::start::Starter;
 
@@ -26,6 +27,9 @@ use super::start::Starter;
 const TRANSMIT: usize = 256 * 1024;
 /// How long the remote process may take to end after the goodbye, or after writing to it failed.
 const END_GRACE: Duration = Duration::from_secs(4);
+
+/// What helps where the account runs something else than it is asked for.
+const NO_COMMANDS: &str = "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand";
 
 /// A stub that was started, and the task that writes to it.
 struct Attempt {
@@ -260,6 +264,7 @@ impl Reading {
                 }
                 Sign::NoInterpreter(tried) => return Err(self.no_interpreter(&tried)),
                 Sign::Unfit(versions) => return Err(self.unfit(&versions)),
+                Sign::Echo => return Err(self.echo()),
                 Sign::Running(rest) => {
                     self.noise = self
                         .boot
@@ -398,14 +403,19 @@ impl Reading {
             Stage::Interpreter => format!("Python did not start: {status}"),
             _ => format!("Python started, but the stub died: {status}"),
         };
-        let hint = match self.stage {
-            Stage::Interpreter => {
-                "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand"
-            }
+        let hint = hints::for_printed(&self.printed()).unwrap_or(match self.stage {
+            Stage::Interpreter => NO_COMMANDS,
             _ => "try that interpreter by hand, or name another with rpython=",
-        };
+        });
         let error = ConnectError::new(&*self.shared.host, self.stage, what).with_hint(hint);
         self.connect_failure(error)
+    }
+
+    /// A forced command or a login shell such as `cat` runs in place of ours.
+    fn echo(&self) -> Failure {
+        let what = "Python did not start: the other side only sends back what it is sent";
+        let error = ConnectError::new(&*self.shared.host, Stage::Interpreter, what);
+        self.connect_failure(error.with_hint(NO_COMMANDS))
     }
 
     fn no_interpreter(&self, tried: &str) -> Failure {

@@ -4,6 +4,7 @@ mod boot;
 mod completion;
 mod driver;
 mod hello;
+mod hints;
 mod memory;
 mod options;
 mod output;

@@ -205,9 +205,8 @@ fn run(item: &str) -> Result<Run, String> {
     let (ends, step) = match item.split_once('/') {
         Some((ends, step)) => (ends, Some(step)),
         None => match item
-            .splitn(2, ':')
-            .nth(1)
-            .and_then(|rest| rest.split_once(':'))
+            .split_once(':')
+            .and_then(|(_, rest)| rest.split_once(':'))
         {
             Some((_, step)) => (
                 item.get(..item.len() - step.len() - 1).unwrap_or(item),

@@ -250,9 +250,6 @@ impl Wanted<'_> {
             self.variable(name)
                 .is_some_and(|found| found.value.is_some())
         };
-        PASSWORD
-            .iter()
-            .chain(BECOME_PASSWORD)
-            .any(|name| known(name))
+        PASSWORD.iter().chain(BECOME_PASSWORD).any(known)
     }
 }

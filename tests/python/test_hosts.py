@@ -9,7 +9,7 @@ import pytest
 
 INVENTORY = """\
 [web]
-web[1:2] ansible_connection=local rank=[1,{'a':2.5}]
+web[1:2] ansible_connection=local rank="[1,{'a':2.5}]"
 [db]
 db1 ansible_user=deploy ansible_port=2200
 [db:vars]
@@ -18,7 +18,8 @@ big=123456789012345678901234567890
 
 
 def test_ranges_and_lists_are_specs():
-    specs = easycluster.hosts('me@web[09-10],db1:2222', 'me@web[10-11]', exclude='web11')
+    with pytest.warns(UserWarning, match='web10 is named more than once'):
+        specs = easycluster.hosts('me@web[09-10],db1:2222', 'me@web[10-11]', exclude='web11')
     assert specs == ['me@web09', 'me@web10', 'db1:2222:ssh=yes']
     assert [spec.name for spec in specs] == ['me@web09', 'me@web10', 'db1:2222']
 

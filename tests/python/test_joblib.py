@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 
@@ -129,4 +130,4 @@ def test_numbers_of_jobs_are_those_of_joblib(cluster):
         assert [backend.effective_n_jobs(n) for n in (None, -1, -2, 2, 100)] == [3, 3, 2, 2, 3]
         with pytest.raises(ValueError):
             backend.effective_n_jobs(0)
-        assert Parallel()(delayed(__import__("os").environ.get)("OMP_NUM_THREADS") for _ in range(3)) == ["1"] * 3
+        assert Parallel()(delayed(os.getenv)("OMP_NUM_THREADS") for _ in range(3)) == ["1"] * 3

@@ -252,7 +252,7 @@ def the_last_chunk_comes_with_the_end_of_its_message():
 def two_threads_start_one():
     made = machine()
     started = []
-    made.start = lambda *work: started.append(work)
+    made.begin_thread = lambda *work: started.append(work)
     made.main.ident = -1
     worker = load('threads').begin(made, 3, False)
 

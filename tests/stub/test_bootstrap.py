@@ -9,6 +9,7 @@ import sys
 import assemble
 import pytest
 from stub_process import Failed, Stub
+from support import parts
 from support.interpreters import interpreters
 
 NEWEST = interpreters()[-1].path
@@ -224,3 +225,16 @@ def test_version_branches_live_in_two_files():
 def test_every_file_is_in_one_part():
     listed = [name for files in assemble.parts().values() for name in files]
     assert sorted(listed) == sorted(assemble.names()) and listed[0] == "main.py"
+
+
+def test_a_machine_without_devices(interpreter):
+    """As in a bare chroot: the search for an interpreter and the stub need no null device."""
+    inside = "mount -t tmpfs none /dev && exec sh -c \"$1\""
+    tried = subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL) if shutil.which("unshare") else None
+    parts.need("namespaces", tried and tried.returncode == 0)
+    with Stub(interpreter, command=lambda line: ["unshare", "-rm", "sh", "-c", inside, "sh", line]) as stub:
+        assert stub.call("abs", -1) == 1
+        assert "null" not in stub.call("os.listdir", "/dev")
+        assert stub.call("sys.stdin.read") == ""
+        assert stub.call("os.system", "echo child; ! read x") == 0
+        stub.until(lambda: b"child\n" in stub.output)

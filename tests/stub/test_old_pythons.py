@@ -72,6 +72,10 @@ sys.version_info = (2, 6, 9, 'final', 0)
 del __builtin__.memoryview
 real = compile
 def compile(source, filename, mode, flags=0, dont_inherit=False):
+    if not isinstance(source, basestring):
+        return real(source, filename, mode, flags, dont_inherit)
+    if [line for line in source.split(chr(10))[:2] if line.strip()[:1] == '#' and 'coding:' in line]:
+        raise SyntaxError('encoding problem: with BOM')
     text = source.decode('utf-8') if isinstance(source, str) else source
     if mode == 'exec' and text[-1:] != chr(10) or chr(13) in text:
         raise SyntaxError('2.6 does not take this end of a line')
@@ -174,6 +178,10 @@ def test_python_2_6(tmp_path):
         stub.until(lambda: stub.hello or stub.ended)
         assert stub.hello and stub.hello["python"][:2] == (2, 6), stub.errors
         exercise(stub)
+        stub.define("TEXT = '''\n# coding: latin-1\n'''\ndef late():\n    return 1 / 0\n")
+        assert stub.eval("TEXT") == "\n# coding: latin-1\n"
+        with pytest.raises(Failed, match="line 5, in late\n    return 1 / 0"):
+            stub.call("late")
         stub.define("def dos():\r\n    return '''a\r\nb'''\r\n")
         assert stub.call("dos") == "a\nb"
         assert stub.eval("1 +\\\r\n 1") == 2

@@ -66,23 +66,14 @@ class Storm:
         self.error = None
 
     def run(self):
+        kinds = [self.calls, self.calls, self.cancels, self.prints, self.objects, self.sizes, self.ends, self.silence]
         try:
             while time.monotonic() < self.until:
-                self.random.choice(
-                    [
-                        self.calls,
-                        self.calls,
-                        self.cancels,
-                        self.prints,
-                        self.objects,
-                        self.sizes,
-                        self.ends,
-                        self.silence,
-                    ]
-                )()
+                doing = self.random.choice(kinds)
+                doing()
                 self.done += 1
         except BaseException as error:
-            self.error = self.doing.__name__, self.thread, error
+            self.error = doing.__name__, self.thread, error
 
     def call(self, name, *args):
         return self.stub.call(name, *args, thread=self.thread)
@@ -157,6 +148,7 @@ def test_a_storm(interpreter):
         threads = [threading.Thread(target=storm.run) for storm in storms]
         for thread in threads:
             thread.start()
+        # None waits for longer than the deadline of an answer.
         for thread in threads:
             thread.join()
         assert not [storm.error for storm in storms if storm.error], (

@@ -160,21 +160,21 @@ class Executor(futures.Executor):
         portable = self._portable(fn)
         items = zip(*iterables)
         chunks = iter(lambda: list(itertools.islice(items, chunksize)), [])
-        ahead: deque[Future] = deque()
+        submitted: deque[Future] = deque()
         for chunk in itertools.islice(chunks, buffersize):
-            ahead.append(self._submit_chunk(portable, chunk))
-        return self._results(portable, chunks if buffersize else None, ahead, end)
+            submitted.append(self._submit_chunk(portable, chunk))
+        return self._results(portable, chunks if buffersize else None, submitted, end)
 
     def _results(
         self,
         portable: Portable,
         chunks: Iterator[list[tuple[Any, ...]]] | None,
-        ahead: deque[Future],
+        submitted: deque[Future],
         end: float | None,
     ) -> Iterator[Any]:
         try:
-            while ahead:
-                future = ahead.popleft()
+            while submitted:
+                future = submitted.popleft()
                 try:
                     outcomes = future.result(None if end is None else max(end - time.monotonic(), 0))
                 finally:
@@ -183,7 +183,7 @@ class Executor(futures.Executor):
                 chunk = next(chunks, None) if chunks is not None else None
                 if chunk is not None:
                     try:
-                        ahead.append(self._submit_chunk(portable, chunk))
+                        submitted.append(self._submit_chunk(portable, chunk))
                     except RuntimeError as error:
                         # It was shut down meanwhile; what was submitted before comes first.
                         refused, chunks = error, None
@@ -192,14 +192,14 @@ class Executor(futures.Executor):
                         raise value
                     yield value
                 if refused is not None:
-                    for future in ahead:
+                    for future in submitted:
                         for succeeded, value in future.result():
                             if not succeeded:
                                 raise value
                             yield value
                     raise refused
         finally:
-            for future in ahead:
+            for future in submitted:
                 future.cancel()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -293,6 +293,8 @@ class Executor(futures.Executor):
             if work.place is not None:
                 work.place.works.discard(work)
             work.place = None
+            # What a future was made for does not live as long as the future.
+            work.future._work = None
             self._unfinished -= 1
             if not self._unfinished:
                 self._idle.notify_all()

@@ -169,7 +169,14 @@ def _assembled(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
         return _of_objects(numpy, _shape(shape), dtype, order, data)
     data = raw(data)
     shape = _fitting(dtype, shape, len(data))
-    array = _laid_over(numpy, shape, dtype, bytearray(data), order)
+    if dtype.kind == 'V':
+        # NumPy copies items with fields field by field, and would leave unset what is between them.
+        array = _laid_over(numpy, shape, dtype, bytearray(data), order)
+    else:
+        array = _laid_over(numpy, shape, dtype, data, order)
+        if array.dtype.isnative:
+            # NumPy's memory comes in larger pages than Python's, which takes less time.
+            return array.copy('K')
     if array.dtype.isnative or array.dtype.names is not None:
         return array
     # As NumPy's own unpickling has it, which turns foreign byte orders into this machine's.

@@ -65,10 +65,10 @@ class Name:
             self._refuse('calls %s' % self._full)
         try:
             return self._call(*arguments)
-        except _errors.Refused:
+        except (_errors.Refused, RecursionError, MemoryError):
             raise
         except Exception as error:
-            raise self._cannot(error) from None
+            raise self._cannot(error) from error
 
     def new(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """What `__new__` of the class would make."""
@@ -76,10 +76,10 @@ class Name:
             self._refuse('makes an instance of %s' % self._full)
         try:
             return self._new(*arguments, **keywords)
-        except _errors.Refused:
+        except (_errors.Refused, RecursionError, MemoryError):
             raise
         except Exception as error:
-            raise self._cannot(error) from None
+            raise self._cannot(error) from error
 
     def _refuse(self, what: str) -> NoReturn:
         raise _errors.Refused(

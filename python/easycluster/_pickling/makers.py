@@ -73,6 +73,9 @@ def _fraction(*args: Any) -> fractions.Fraction:
 
 def _date(base: Any, sizes: tuple[int, ...]) -> Callable[..., Any]:
     def make(*args: Any) -> Any:
+        # Most have no zone, and there may be many.
+        if len(args) == 1 and type(args[0]) is bytes and len(args[0]) in sizes:
+            return base(args[0])
         content, *zone = classes.date_parts(args)
         if len(content) not in sizes:
             raise ValueError('its state has %d bytes' % len(content))

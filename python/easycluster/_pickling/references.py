@@ -236,17 +236,24 @@ class References:
 class Receipts:
     """The references in one answer. Each is received once, however often reading the answer starts again."""
 
-    __slots__ = ('_references', '_found', '_counted', '_next')
+    __slots__ = ('_references', '_found', '_counted', '_next', 'failures')
 
     def __init__(self, references: References) -> None:
         self._references = references
         self._found: list[tuple[Any, _Ref | None]] = []
         self._counted: list[None] = []
         self._next = 0
+        # How often reading it has failed for want of room here.
+        self.failures = 0
 
-    def restart(self) -> None:
-        """The answer is read again from its beginning."""
-        self._next = 0
+    @property
+    def place(self) -> int:
+        """How many references have been read."""
+        return self._next
+
+    def restart(self, place: int = 0) -> None:
+        """The answer is read again, from its beginning or from a place in it."""
+        self._next = place
 
     def load(self, pid: Any) -> Any:
         """As References.load(), for the reference that is next in the answer."""

@@ -20,7 +20,10 @@ from .._shared import load
 moved = load('moved')
 
 # Of the library, and act when they are imported: they print, open a window or a browser, or run tests.
-_ACT = frozenset('__main__ antigravity this idlelib test tests turtle turtledemo ensurepip lib2to3 pip venv'.split())
+_ACT = frozenset((
+    '__main__ __hello__ __phello__ antigravity this idlelib test tests turtle turtledemo ensurepip lib2to3 pip venv readline '
+    'rlcompleter site sitecustomize usercustomize'
+).split())  # fmt: skip
 # Python 3.9 does not say which modules are its own; those of it have no other place.
 _NAMES: frozenset[str] | None = getattr(sys, 'stdlib_module_names', None)
 _PLACES = tuple(

@@ -98,7 +98,7 @@ impl Host {
 
     /// Does the work unless the command is being stopped, again where connecting failed for a reason that may pass, and tells the
     /// printer how it ended.
-    pub(super) async fn from_start_to_end<W, F>(mut self, work: Arc<W>, rules: Rules) -> Outcome
+    pub(super) async fn worked_on<W, F>(mut self, work: Arc<W>, rules: Rules) -> Outcome
     where
         W: Fn(Host) -> F,
         F: Future<Output = Outcome>,

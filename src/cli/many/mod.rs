@@ -303,7 +303,7 @@ where
                 printer: Arc::clone(&printer),
                 stopped: stopped.clone(),
             };
-            host.from_start_to_end(Arc::clone(&work), rules.clone())
+            host.worked_on(Arc::clone(&work), rules.clone())
         });
         let mut hosts = fan_out(tasks, jobs);
         loop {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::Plain;
 use crate::cli::terminal::failure::{Failure, print_warning};
 use crate::cli::terminal::ssh_options::SshOptions;
 use crate::cli::terminal::steps::BecomeOptions;
@@ -15,6 +14,7 @@ use crate::inventory::{Inventory, InventoryError, InventoryHost};
 use crate::keys::{Key, read_key_file};
 use crate::spec::{ConnectionSpec, ParseOptions};
 use crate::transport::{Prompter, Question};
+use crate::{Plain, Stage};
 
 /// The hosts, where the command line names none.
 const HOSTS: &str = "EASYCLUSTER_HOSTS";
@@ -74,17 +74,19 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Who answers the questions of its connection: the inventory once, where it has the password; then whoever else is there.
+    /// Who answers the questions of its connection: the inventory once, where it has the password and the login to this very host
+    /// asks for it; then whoever else is there.
     pub(crate) fn prompter(&self, other: Option<Prompter>) -> Option<Prompter> {
         let Ok(Some(password)) = self.host.password() else {
             return other;
         };
         let given = AtomicBool::new(false);
+        let host = self.spec.host.to_plain();
         Some(Arc::new(move |question: &Question| {
-            // What sudo asks for is another password.
+            // Neither a host on the way nor sudo is told it. What a server says stands behind our words, or further in.
             let asks = question.stage == Stage::Authentication
                 && !question.echo
-                && question.text.to_lowercase().contains("password");
+                && question.text.lines().any(|line| asks_password(line, &host));
             if asks && !given.swap(true, Ordering::Relaxed) {
                 return Some(password.clone());
             }
@@ -97,6 +99,17 @@ impl Target {
         let mut found = self.host.variables();
         found.retain(|name, _| !name.contains("pass"));
         found
+    }
+}
+
+/// Whether a line of a question is that of the login to this host, for a password.
+fn asks_password(line: &str, host: &str) -> bool {
+    match line.strip_prefix('(') {
+        // Keyboard-interactive, `(user@host) Password: `.
+        Some(rest) => rest.split_once(") ").is_some_and(|(login, prompt)| {
+            login.ends_with(&format!("@{host}")) && prompt.to_lowercase().contains("password")
+        }),
+        None => !line.starts_with(' ') && line.ends_with(&format!("@{host}'s password: ")),
     }
 }
 
@@ -294,7 +307,9 @@ mod tests {
     use clap::Parser;
 
     use super::{HostOptions, seconds};
+    use crate::Stage;
     use crate::spec::Transport;
+    use crate::transport::Question;
 
     #[derive(Parser)]
     struct Line {
@@ -353,6 +368,46 @@ mod tests {
     }
 
     #[test]
+    fn a_password_of_the_inventory_is_for_the_login_of_its_host_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("hosts.ini");
+        std::fs::write(&path, "web1 ansible_password=s3cret\nweb2\n").expect("file");
+        let found = targets(&["all", "-I", path.to_str().expect("path")]).expect("targets");
+        assert!(found[1].prompter(None).is_none());
+        let prompter = found[0].prompter(None).expect("a password");
+        let question = |text: &str, stage: Stage, echo: bool| {
+            prompter(&Question {
+                host: "web1".to_owned(),
+                text: text.to_owned(),
+                echo,
+                stage,
+            })
+        };
+        let login = Stage::Authentication;
+        for other in [
+            "me@gate's password: ",
+            "(me@gate) web1 password: ",
+            "(me@gate) x@web1's password: ",
+            "  (me@web1) password: ",
+            "Passphrase for key x: ",
+        ] {
+            assert_eq!(question(other, login, false), None, "{other}");
+        }
+        assert_eq!(
+            question("(me@web1) Password: ", Stage::Escalation, false),
+            None
+        );
+        assert_eq!(question("(me@web1) Password: ", login, true), None);
+        let password = Some("s3cret".to_owned());
+        assert_eq!(
+            question("  Welcome\n(me@web1) Password: ", login, false),
+            password
+        );
+        // One that is refused is not given again.
+        assert_eq!(question("me@web1's password: ", login, false), None);
+    }
+
+    #[test]
     fn the_options_of_ssh_are_defaults() {
         let text = |line: &[&str]| -> Vec<String> {
             let found = targets(line).expect("targets").into_iter();
@@ -373,11 +428,10 @@ mod tests {
                 ":local",
             ]),
             [
-                "deploy@web1:2222:ssh=yes:extra=-J gate -o ConnectTimeout\\=5:name=web1",
-                "me@web2:22:extra=-J gate -o ConnectTimeout\\=5:name=me@web2\\:22",
+                "deploy@web1:2222:ssh=yes:extra=-J gate -o 'ConnectTimeout=5':name=web1",
+                "me@web2:22:extra=-J gate -o 'ConnectTimeout=5':name=me@web2\\:22",
                 ":local:name=local",
             ]
-            .map(|line| line.replace("\\=", "=")),
         );
         for (line, expected) in [
             (["-o", "ConectTimeout=5"], "did you mean connecttimeout?"),

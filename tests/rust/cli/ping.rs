@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::scene::{Scene, easycluster};
+use crate::cli::scene::{PATIENCE, Scene, easycluster, program, said};
 use crate::support::write_program;
 
 const ABSENT: &str = "me@127.0.0.1:1:config=none:batch=yes:name=gone";
@@ -146,4 +146,37 @@ async fn the_story_tells_where_it_ends() {
         "{}",
         output.stderr
     );
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_keeps_no_other_from_the_table() {
+    let scene = Scene::new().await;
+    // It takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let port = silent.local_addr().expect("address").port();
+    let hangs = format!("me@127.0.0.1:{port}:config=none:batch=yes:name=silent");
+    let mut child = program(&["ping", &hangs, &scene.spec("web1")])
+        .spawn()
+        .expect("the program starts");
+    let stdout = child.stdout.take().expect("stdout");
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(stdout));
+    let mut next = async || {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        line.expect("in time").expect("read").expect("a line")
+    };
+    assert!(next().await.starts_with("HOST "));
+    let row = next().await;
+    assert!(row.starts_with("web1    ok "), "{row}");
+    // The other one is still waited for.
+    assert!(child.try_wait().expect("a status").is_none());
+    drop(silent);
+    assert_eq!(next().await, "silent  failed: key exchange");
+    let output = said(child).await;
+    assert_eq!(output.code, Some(255));
+    assert!(
+        output.stderr.contains("\n2 hosts: 1 ok, 1 unreachable, "),
+        "{}",
+        output.stderr
+    );
+    scene.end().await;
 }

@@ -143,6 +143,43 @@ async fn an_account_that_refuses_commands_is_named() {
     server.wait_until_idle();
 }
 
+/// Long before any time limit of connecting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_account_that_sends_back_what_it_is_sent_is_told_at_once() {
+    let server = Sshd::start_with(&SshdOptions {
+        force_command: Some("exec cat".to_owned()),
+        log_in: false,
+        ..SshdOptions::default()
+    });
+    let (stage, text, hint) = failure(&server.spec(), ConnectOptions::default()).await;
+    assert_eq!(stage, Stage::Interpreter);
+    assert!(text.contains("sends back what it is sent"), "{text}");
+    assert!(hint.contains("no forced command"), "{hint}");
+    server.wait_until_idle();
+}
+
+#[tokio::test]
+async fn the_hint_follows_what_was_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    // As a login script that reads standard input does, before the interpreter starts.
+    let reads = format!(
+        "head -c 100 >'{}'; exec python3 \"$@\"",
+        folder.path().join("read").display()
+    );
+    let home = "PYTHONHOME=/nowhere exec python3 \"$@\"".to_owned();
+    let expired = "echo 'Your password has expired.' >&2; exit 1".to_owned();
+    for (script, word) in [
+        (reads, "standard input"),
+        (home, "PYTHONHOME"),
+        (expired, "change it"),
+    ] {
+        let path = fake_python(folder.path(), &script);
+        let spec = format!(":local:rpython={path}");
+        let (_, text, hint) = failure(&spec, ConnectOptions::default()).await;
+        assert!(hint.contains(word), "{text}: {hint}");
+    }
+}
+
 #[tokio::test]
 async fn a_host_that_does_not_exist_and_a_port_that_is_closed() {
     let (stage, text, _) = failure(

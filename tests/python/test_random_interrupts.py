@@ -1,0 +1,248 @@
+"""Signals at random moments, whose handlers raise anything, and callers with no room left: every answer is found afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sys
+
+import pytest
+from easycluster import AsyncClient, Client, ThreadedClient, call_multi, eval_multi
+
+ROUNDS = 40
+
+SOURCE = '''
+import collections
+class Thing(ServerObject):
+    pass
+things = [Thing() for _ in range(8)]
+def value(number):
+    if number % 5 == 0:
+        return [number, things[number % 8]]
+    if number % 5 == 1:
+        raise LookupError(number)
+    if number % 5 == 2:
+        return collections.OrderedDict([(number, collections.deque([number]))])
+    return number
+'''
+
+
+class Stop(Exception):
+    """What a test's time limit raises."""
+
+
+RAISED = [KeyboardInterrupt, Stop, SystemExit, MemoryError, RecursionError, TimeoutError, ValueError]
+
+
+class Alarm:
+    """Raises something at a moment within some milliseconds, once; `happened` says whether it did."""
+
+    def __init__(self, kind, most):
+        self.kind = kind
+        self.most = most
+        self.happened = False
+
+    def _raise(self, number, frame):
+        self.happened = True
+        raise self.kind('from the handler')
+
+    def __enter__(self):
+        self.before = signal.signal(signal.SIGALRM, self._raise)
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, self.most))
+        return self
+
+    def __exit__(self, kind, error, trace):
+        # It may come just now.
+        for _ in range(3):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, self.before)
+                break
+            except BaseException as late:
+                error = error or late
+        return error is not None and error.args == ('from the handler',)
+
+
+def check(number, ask):
+    """The outcome of a call by its number, whichever way it is asked for."""
+    if number % 5 == 1:
+        with pytest.raises(LookupError) as info:
+            ask()
+        assert info.value.args == (number,)
+        return
+    value = ask()
+    if number % 5 == 0:
+        assert value[0] == number and value[1].proxy_object_id
+    elif number % 5 == 2:
+        assert list(value) == [number]
+    else:
+        assert value == number
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_every_answer_is_found_after_signals_at_random(connect, kind):
+    client = connect(clientclass=kind)
+    client.execblock(SOURCE)
+    happened = 0
+    for turn in range(ROUNDS):
+        responses = [client.value(number, nonblocking=True, origexc='quiet') for number in range(60)]
+        alarm = Alarm(RAISED[turn % len(RAISED)], 0.02)
+        with alarm:
+            for response in responses:
+                try:
+                    response.wait()
+                except LookupError:
+                    pass
+        happened += alarm.happened
+        for number, response in enumerate(responses):
+            check(number, lambda response=response: response.wait(timeout=60))
+    assert happened
+    assert client.eval('1') == 1
+
+
+def test_plain_calls_are_given_up_and_leave_the_connection(connect):
+    for kind in (Client, ThreadedClient):
+        client = connect(clientclass=kind)
+        client.execblock(SOURCE)
+        for turn in range(ROUNDS):
+            with Alarm(RAISED[turn % len(RAISED)], 0.01):
+                for number in range(100):
+                    check(number, lambda number=number: client.value(number, origexc='quiet'))
+            for number in range(5):
+                check(number, lambda number=number: client.value(number, origexc='quiet'))
+
+
+def test_functions_on_many_clients_are_given_up_whole(connect):
+    clients = [connect() for _ in range(3)]
+    for client in clients:
+        client.execblock(SOURCE)
+    for turn in range(ROUNDS):
+        alarm = Alarm(RAISED[turn % len(RAISED)], 0.01)
+        with alarm:
+            for _ in range(50):
+                assert call_multi(clients, 'value', 3) == [3, 3, 3]
+        assert eval_multi(clients, '1 + 1') == [2, 2, 2]
+
+
+def test_a_handler_s_exception_is_not_taken_for_a_failure_of_one_host(connect):
+    clients = [connect() for _ in range(2)]
+    for client in clients:
+        client.execblock(
+            'import time\ndef nap():\n    end = time.time() + 60\n    while time.time() < end: time.sleep(0.01)\n'
+        )
+    with Alarm(Stop, 0.2) as alarm:
+        call_multi(clients, 'nap', return_exceptions=True)
+    assert alarm.happened
+    # And none of the calls goes on.
+    assert eval_multi(clients, '2') == [2, 2]
+
+
+def test_awaited_calls_survive_signals_at_random(sshd):
+    async def main(turn, opened):
+        async with AsyncClient.open(sshd.spec()) as client:
+            await client.execblock(SOURCE)
+            opened.append(client)
+            for number in range(200):
+                try:
+                    await client.value(number, origexc='quiet')
+                except LookupError:
+                    pass
+
+    async def whole():
+        async with AsyncClient.open(sshd.spec()) as client:
+            await client.execblock(SOURCE)
+            loop = asyncio.get_running_loop()
+            reported = []
+            loop.set_exception_handler(lambda loop, context: reported.append(context))
+            for _ in range(20):
+                futures = [client.value(number, origexc='quiet') for number in range(60)]
+                # What a handler raises in a callback of the loop is reported by the loop, which goes on.
+                loop.call_later(random.uniform(0.0001, 0.02), fail)
+                for number, outcome in enumerate(
+                    await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), 60)
+                ):
+                    if number % 5 == 1:
+                        assert isinstance(outcome, LookupError)
+                    else:
+                        assert not isinstance(outcome, BaseException)
+
+    def fail():
+        raise Stop('from the handler')
+
+    asyncio.run(whole())
+    for turn in range(4):
+        opened = []
+        # It ends the loop's run, in the middle of whatever it does; nothing hangs.
+        with Alarm(KeyboardInterrupt, 0.4):
+            asyncio.run(main(turn, opened))
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_answers_wait_for_callers_whose_stack_is_full(connect, kind):
+    """Asked for at every depth near the limit."""
+    client = connect(clientclass=kind)
+    client.execblock(SOURCE)
+
+    def deep(levels, ask):
+        return ask() if levels == 0 else deep(levels - 1, ask)
+
+    for number in (0, 1, 2, 3):
+        for room in range(0, 60, 3):
+            response = client.value(number, nonblocking=True, origexc='quiet')
+            limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(400)
+            try:
+                deep(400 - room - depth() - 2, response.wait)
+            except (RecursionError, LookupError):
+                pass
+            finally:
+                sys.setrecursionlimit(limit)
+            check(number, lambda response=response: response.wait(timeout=60))
+
+
+def depth():
+    frame = sys._getframe(1)
+    count = 0
+    while frame is not None:
+        count += 1
+        frame = frame.f_back
+    return count
+
+
+@pytest.mark.parametrize('kind', [Client, ThreadedClient])
+def test_an_answer_waits_for_memory_and_not_for_ever(connect, kind, monkeypatch):
+    client = connect(clientclass=kind)
+    client.execblock(SOURCE)
+    left = [2]
+    references = type(client._references)
+    find = references.find
+
+    def scarce(self, pid):
+        if left[0]:
+            left[0] -= 1
+            raise MemoryError('no room')
+        return find(self, pid)
+
+    monkeypatch.setattr(references, 'find', scarce)
+    response = client.value(0, nonblocking=True)
+    other = client.value(3, nonblocking=True)
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            response.wait(timeout=60)
+    assert response.wait(timeout=60)[0] == 0 and other.wait(timeout=60) == 3
+    # One that never fits is that call's failure in the end, and holds up nobody else.
+    left[0] = 1000
+    response = client.value(0, nonblocking=True)
+    other = client.value(3, nonblocking=True)
+    for _ in range(20):
+        try:
+            response.wait(timeout=60)
+        except MemoryError:
+            continue
+        except Exception as error:
+            assert 'no room' in str(error)
+            break
+    else:
+        raise AssertionError('it is asked for again for ever')
+    assert other.wait(timeout=60) == 3
