@@ -9,7 +9,6 @@ use std::time::Duration;
 use crate::cli::terminal::failure::{Failure, print_warning};
 use crate::cli::terminal::ssh_options::SshOptions;
 use crate::cli::terminal::steps::BecomeOptions;
-use crate::error::Stage;
 use crate::inventory::{Inventory, InventoryError, InventoryHost};
 use crate::keys::{Key, read_key_file};
 use crate::spec::{ConnectionSpec, ParseOptions};
