@@ -67,8 +67,7 @@ def find(machine, name):
         # What the client's own program has sent to be called (BS-9).
         name, function = name.split('.')
         return getattr(load(name), function)
-    # What runs source may do anything.
-    if hasattr(compat.builtins, name) and name[:2] not in ('ex', 'ev'):
+    if hasattr(compat.builtins, name):
         return getattr(compat.builtins, name)
     return load('requests').find(machine, name)
 

@@ -8,6 +8,7 @@ import time
 
 compat = load('compat')
 late = load('compat_late')
+wire = load('wire')
 # `closing` of the machine, from there on: 0 no, 1 begun, 2 what remote code holds is being dropped, 3 all is written.
 load('seldom')
 worker = load('worker')
@@ -49,6 +50,13 @@ def begin(machine, gone=False):
 
 def lost(machine, reading):
     """The client is gone. Called by who reads, and does not return then; or by who writes."""
+    link = machine.link
+    if reading and link.have:
+        link.compress = False
+        link.send(wire.FATAL, 0, 0, b'truncated: the connection ended inside a frame')
+    if 'requests' not in load.__self__.modules:
+        # Nothing has run that could leave anything.
+        link.end()
     first = not machine.closing
     begin(machine, True)
     if reading and machine.current() is machine.main:

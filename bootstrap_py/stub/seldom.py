@@ -56,13 +56,9 @@ def release(lock):
 
 def lost(self, reading):
     """The client is gone, as who reads or who writes finds: ends in order, if there is something to lose (ME-15)."""
-    files = load.__self__
-    if reading and self.have:
-        self.compress = False
-        self.send(wire.FATAL, 0, 0, b'truncated: the connection ended inside a frame')
-    if not ('requests' in files.modules and files.there('ending')):
+    if not load.__self__.there('ending'):
         self.end()
-    load('ending').lost(files.machine, reading)
+    load('ending').lost(load.__self__.machine, reading)
 
 
 def rouse(self):

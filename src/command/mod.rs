@@ -5,7 +5,6 @@ mod ended;
 mod running;
 mod wrapped;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -265,8 +264,8 @@ impl Command {
     /// # Errors
     /// As [`start`](Self::start); [`Error::Timeout`], [`Error::Lost`] where the connection ends first. An exit status other than
     /// 0 is none: see [`CommandOutput::check`].
-    pub fn output(self) -> impl Future<Output = Result<CommandOutput, Error>> + Send {
-        async move { self.start().await?.collect().await }
+    pub async fn output(self) -> Result<CommandOutput, Error> {
+        self.start().await?.collect().await
     }
 }
 

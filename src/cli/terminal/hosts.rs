@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::Plain;
 use crate::cli::terminal::failure::{Failure, print_warning};
 use crate::cli::terminal::ssh_options::SshOptions;
 use crate::cli::terminal::steps::BecomeOptions;
@@ -13,7 +14,6 @@ use crate::inventory::{Inventory, InventoryError, InventoryHost};
 use crate::keys::{Key, read_key_file};
 use crate::spec::{ConnectionSpec, ParseOptions};
 use crate::transport::{Prompter, Question};
-use crate::{Plain, Stage};
 
 /// The hosts, where the command line names none.
 const HOSTS: &str = "EASYCLUSTER_HOSTS";
