@@ -10,6 +10,7 @@ use crate::Plain;
 use crate::cli::terminal::failure::{Failure, print_warning};
 use crate::cli::terminal::ssh_options::SshOptions;
 use crate::cli::terminal::steps::BecomeOptions;
+use crate::error::Stage;
 use crate::inventory::{Inventory, InventoryError, InventoryHost};
 use crate::keys::{Key, read_key_file};
 use crate::spec::{ConnectionSpec, ParseOptions};
