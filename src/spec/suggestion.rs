@@ -13,6 +13,10 @@ pub(super) fn unknown(name: &str) -> String {
     if wanted == "password" || wanted == "passwd" {
         return "a password has no place in a connection spec; use a key or an agent".to_string();
     }
+    if wanted == "tty" || wanted == "terminal" {
+        return "a step has no terminal, which would change bytes; sudo needs none without requiretty, doas none with nopass"
+            .to_string();
+    }
     let same = OPTIONS.iter().find_map(|option| {
         let known = option.names().find(|known| plain(known) == wanted);
         let elsewhere =
