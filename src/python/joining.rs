@@ -19,6 +19,8 @@ use super::connect::{Parameters, Plan, wait_for};
 use super::{errors, runtime};
 
 type Arrived = Attempted<CoreConnection>;
+/// A host's place, its connection or an exception, the number of attempts, and the seconds they took.
+type Taken = (usize, Py<PyAny>, u32, f64);
 
 #[derive(Default)]
 struct State {
@@ -144,11 +146,7 @@ impl Joining {
     /// The next host of which it is known how connecting ended: its place, a connection or the exception of its failure, the number
     /// of attempts, and the seconds they took. None if there is none in time, or no more.
     #[pyo3(signature = (timeout=None))]
-    fn next(
-        &self,
-        py: Python<'_>,
-        timeout: Option<f64>,
-    ) -> PyResult<Option<(usize, Py<PyAny>, u32, f64)>> {
+    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Taken>> {
         runtime::check(self.process)?;
         let engine = runtime::engine()?;
         let limit = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
