@@ -208,7 +208,7 @@ async fn open_line(
             Transport::Tcp => tcp::open(spec, command, options).await,
             Transport::Ssh => {
                 let target = ssh::target_of(spec)?;
-                ssh::open(ssh::Connector::shared(), &target, command, options).await
+                ssh::open_alone(ssh::Connector::shared(), &target, command, options).await
             }
             Transport::OpenSsh(program) => {
                 openssh::open(&openssh::target_of(spec, program)?, command, options).await

@@ -213,7 +213,11 @@ async fn giving_it_up_ends_all_that_it_started() {
                 }
                 if dropped {
                     let running = begun(asked).await;
-                    assert!(sleeping(4711) && sleeping(4713), "{name}");
+                    until(|| match sleeping(4711) && sleeping(4713) {
+                        true => Ok(()),
+                        false => Err(format!("{name}: not all of it runs yet")),
+                    })
+                    .await;
                     drop(running);
                 } else {
                     let limit = Duration::from_millis(500);

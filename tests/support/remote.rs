@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use easycluster::spec::Transport;
 use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
 use easycluster::transport::{
     self, ExitStatus, Process, Prompter, Question, ReadEvent, TransportOptions,
@@ -91,7 +92,12 @@ pub fn target_at(server: &Sshd, port: u16) -> SshTarget {
 /// Starts a command by a spec.
 pub async fn open_spec(spec: &str, command: &str) -> Result<Process, ConnectError> {
     let spec: ConnectionSpec = spec.parse().expect("a good spec");
-    transport::open(&spec, command, &TransportOptions::default()).await
+    let options = TransportOptions::default();
+    if spec.transport() == Transport::Ssh {
+        let target = transport::ssh::target_of(&spec)?;
+        return open(Connector::shared(), &target, command, &options).await;
+    }
+    transport::open(&spec, command, &options).await
 }
 
 /// Everything that a process writes, and how it ends.

@@ -39,8 +39,8 @@ use crate::transport::{HasEnded, OnRunning, Process, Started, TransportOptions};
 use channel::standby::Wanted;
 use connection::Connection;
 
-/// Starts `command` on `target` over a connection of `connector`, and opens nothing ahead of need. The server's answer to the command
-/// is not waited for, so what is written next travels right behind it.
+/// Starts `command` on `target` over a connection of `connector`, and keeps a channel open for the next client. The server's answer
+/// to the command is not waited for, so what is written next travels right behind it.
 ///
 /// # Errors
 /// The stage that failed, why, and what to do next.
@@ -51,11 +51,31 @@ pub async fn open(
     options: &TransportOptions,
 ) -> Result<Process, ConnectError> {
     let started = connector.start(target, command, None, options).await?;
-    Ok(process(
+    started.connection.keep_spare();
+    Ok(process_of(started))
+}
+
+/// The same, and opens nothing ahead of need: for a command by itself, behind which no client is expected.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_alone(
+    connector: &Connector,
+    target: &SshTarget,
+    command: &str,
+    options: &TransportOptions,
+) -> Result<Process, ConnectError> {
+    Ok(process_of(
+        connector.start(target, command, None, options).await?,
+    ))
+}
+
+fn process_of(started: pool::Started) -> Process {
+    process(
         started.command.writer,
         started.command.reader,
         &started.connection,
-    ))
+    )
 }
 
 /// Starts an interpreter by `bootstrap`, or takes over one that was started ahead of need in the same

@@ -396,7 +396,7 @@ async fn every_other_way_to_type_it_leads_to_the_right_line() {
             "easycluster exec web1 -- uptime",
         ),
         (
-            &["run", "web1", "web2", "ls", "-l"][..],
+            &["run", "web1", "web2", "ls", "-a"][..],
             "unexpected argument",
         ),
         (
