@@ -132,7 +132,7 @@ def of_iterator(kind):
             hasattr(kind, '__next__') or hasattr(kind, 'next')):
         return None
     # PyPy has pickles of its own for them.
-    remade = sys.version_info >= (3, 3) and not hasattr(sys, 'pypy_version_info') and kind.__name__ in REMADE
+    remade = hasattr(iter(()), '__setstate__') and not hasattr(sys, 'pypy_version_info') and kind.__name__ in REMADE
     return REMAKEABLE if remade else ITERATOR
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union
 
 from . import _native, _timeouts
 from ._client import Client
-from ._commands import CommandResult, Line, Request
+from ._commands import CommandError, CommandResult, Line, Request
 from ._options import CallOptions
 from ._responses import NonblockingResponse
 
@@ -169,6 +169,14 @@ class _CommandResponse:
     def wait(self) -> CommandResult:
         """Waits for the command's end."""
         return self._request.result(self.client.peername, self._response.wait())
+
+    def cancel(self) -> bool:
+        """Gives the command up."""
+        return self._response.cancel()
+
+    def _is_own(self, error: BaseException) -> bool:
+        """Whether what wait() raised is the command's outcome."""
+        return isinstance(error, CommandError) or self._response._is_own(error)
 
 
 def connect_multi(

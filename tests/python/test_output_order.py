@@ -78,7 +78,7 @@ class Slow(io.StringIO):
     """A terminal that is slower than any server."""
 
     def write(self, text):
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
         return len(text)
 
 
@@ -88,7 +88,7 @@ def test_output_without_an_end_holds_up_no_answer(connect, monkeypatch, tmp_path
     shown = []
 
     def slow(stream, text):
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
         shown.append(stream)
 
     if to == 'our own output':

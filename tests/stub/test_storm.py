@@ -97,7 +97,7 @@ class Storm:
         for number in numbers:
             if self.random.random() < 0.7:
                 if self.random.random() < 0.5:
-                    time.sleep(self.random.random() * 0.003)
+                    threading.Event().wait(self.random.random() * 0.003)
                 self.stub.frame(CANCEL, number, self.thread, b"")
         for n, number in enumerate(numbers):
             try:
