@@ -83,17 +83,19 @@ def compile(source, filename, mode, flags=0, dont_inherit=False):
 __builtin__.compile = compile
 """
 
-# Every other call is interrupted by a signal. Before 3.3 select() has an error of its own.
+# Every other call of the stub is interrupted by a signal; the library that stands here for an old one leaves that to Python. Before
+# 3.3 select() has an error of its own.
 INTERRUPTED = """
-import errno, os, select
+import errno, os, select, sys
 class error(Exception):
     pass
 def often(owner, name, kind):
     function = getattr(owner, name)
     count = [0]
     def call(*args):
-        count[0] += 1
-        if count[0] % 2:
+        ours = sys._getframe(1).f_code.co_filename.startswith('<easycluster>')
+        count[0] += ours
+        if ours and count[0] % 2:
             raise kind(errno.EINTR, 'Interrupted system call')
         return function(*args)
     setattr(owner, name, call)

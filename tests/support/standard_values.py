@@ -315,7 +315,7 @@ def describe(value, depth=0):
         return [text(name)] + (parts if isinstance(value, list) else sorted(parts, key=repr))
     if name in ('xrange', 'range'):
         return [text('range')] + list(value)
-    if hasattr(value, 'pattern') and hasattr(value, 'groups'):
+    if name in ('Pattern', 'SRE_Pattern'):
         return [text('pattern'), describe(value.pattern), int(value.flags) & 15]
     if name == 'deque':
         return [text(name), describe(list(value))]
