@@ -62,7 +62,7 @@ lint: $(VENV)/ready
 	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations bootstrap_py
 
 rust:
-	RUST_TEST_THREADS=$(AT_ONCE) cargo test --locked --no-fail-fast
+	RUST_TEST_THREADS=$(AT_ONCE) ./.ci/again rust cargo test --locked --no-fail-fast
 
 documentation:
 	rm -rf $(TARGET)/doc/easycluster
@@ -79,7 +79,7 @@ stub: $(VENV)/ready
 	$(PYTEST) tests/stub
 
 python: wheel
-	$(PYTEST)
+	./.ci/again pytest $(PYTEST)
 
 test-busy:
 	./.ci/busy 4 $(MAKE) test
