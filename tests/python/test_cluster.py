@@ -309,3 +309,20 @@ def test_a_scattered_value_is_sent_once_and_forgotten():
         while set(cluster.eval(holding).values()) != {0} and time.monotonic() < end:
             gc.collect()
         assert set(cluster.eval(holding).values()) == {0}
+
+
+def test_commands_run_on_every_host(sshd):
+    with Cluster([sshd.spec("name=one"), sshd.spec("name=two")]) as cluster:
+        results = cluster.command("echo $((6 * 7))")
+        assert {host: result.stdout for host, result in results.items()} == {"one": "42\n", "two": "42\n"}
+        with pytest.raises(ClusterError, match="2 of 2"):
+            cluster.command("exit 3", check=True)
+
+
+def test_ranges_and_lists_are_hosts_by_ssh(closed_port):
+    for hosts in ("127.0.0.[1-2]:%d,:local" % closed_port, ["127.0.0.[1-2]:%d" % closed_port, ":local"]):
+        with Cluster(hosts, quorum="any", retries=0) as cluster:
+            names = ["127.0.0.1:%d" % closed_port, "127.0.0.2:%d" % closed_port, "local"]
+            assert [host.host for host in cluster.report] == names
+            assert list(cluster.clients) == ["local"]
+            assert {host.error.stage for host in cluster.report.missing} == {"connect"}

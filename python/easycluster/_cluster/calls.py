@@ -9,6 +9,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from .._client import Client
+from .._commands import Line
+from .._multi import command_multi
 from .._responses import RemoteException
 from .._shipping.functions import By, Function, Portable
 from .executor import Executor
@@ -126,6 +128,14 @@ class Calls:
         """
         outcomes = self._outcomes(func, args, kwargs)
         return self._as_they_come(outcomes, return_exceptions)
+
+    def command(self, line: Line, return_exceptions: bool = False, **options: Any) -> dict[str, Any]:
+        """Runs a shell command on every host at once: a dict of hosts and CommandResults. Keywords as for Client.command(); failures as
+        for call()."""
+        clients = dict(self.clients)
+        outcomes = command_multi(clients.values(), line, return_exceptions=True, **options)
+        failed = (_Failure(each) if isinstance(each, Exception) else each for each in outcomes)
+        return self._together(dict(zip(clients, failed)), return_exceptions)
 
     def barrier(self) -> None:
         """Waits until every process of every host has done what was called in its main thread so far."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Union
 
 from .. import _native
 from .._client import Client
+from .._hosts import HostSpec
+from .._hosts import hosts as expand
 from .._native import Spec
 from .calls import Calls, Host
 from .mapping import Run
@@ -96,7 +98,7 @@ class Cluster(Calls):
 
     def __init__(
         self,
-        hosts: Iterable[str],
+        hosts: str | Iterable[str],
         *,
         quorum: Quorum = 'all',
         retries: int = 2,
@@ -109,7 +111,7 @@ class Cluster(Calls):
     ) -> None:
         """Connects to all hosts, and returns when enough are connected and it is known of the others.
 
-        hosts: connection specs. quorum: how many must be connected: 'all', 'any', a number, or a share such as '80%'. retries: how
+        hosts: connection specs, with ranges and commas as for hosts(), and what hosts() gives. quorum: how many must be connected: 'all', 'any', a number, or a share such as '80%'. retries: how
         often a host is tried again where the reason may pass; never with another key or password. at_once: to how many hosts at the
         same time. slots: how many processes on each host, so that a map uses several processors; 'cpus' for as many as it has.
         deadline: after so many seconds go on with those that are connected, if they are enough; the others join when they come.
@@ -128,7 +130,7 @@ class Cluster(Calls):
         self._pump = Pump('easycluster-cluster', self._client_lost)
         if slots != 'cpus' and (not isinstance(slots, int) or slots < 1):
             raise ValueError("slots is a number from 1 on or 'cpus', not %r" % (slots,))
-        specs = [hosts] if isinstance(hosts, str) else list(hosts)
+        specs = _expanded([hosts] if isinstance(hosts, str) else hosts)
         aimed = self._aim(specs, allow_duplicates)
         count = needed(quorum, len(aimed))
         self.report = ConnectReport((host.name for host, _ in aimed), count)
@@ -336,6 +338,14 @@ class Cluster(Calls):
 
     def __repr__(self) -> str:
         return '<Cluster: %s>' % ('closed' if self._closed else self.report._head())
+
+
+def _expanded(given: Iterable[str]) -> list[str]:
+    """The specs that ranges and lists stand for; hosts go by SSH if nothing else is said."""
+    specs: list[str] = []
+    for each in given:
+        specs.extend([each] if isinstance(each, HostSpec) else expand(each))
+    return specs
 
 
 def _not_yet(host: HostReport) -> TimeoutError:
