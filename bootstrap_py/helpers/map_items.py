@@ -174,3 +174,33 @@ def versions(names):
         else:
             found.append(compat.text(getattr(module, '__version__', '')))
     return found
+
+
+def processors():
+    """How many processors this process may use, as its affinity and its control group say; at least 1."""
+    count = 0
+    try:
+        count = len(getattr(os, 'sched_getaffinity')(0))
+    except (AttributeError, EnvironmentError):
+        try:
+            import multiprocessing
+            count = multiprocessing.cpu_count()
+        except (ImportError, NotImplementedError, EnvironmentError):
+            pass
+    quota = period = 0
+    try:
+        for line in open('/proc/self/cgroup'):
+            number, controllers, path = line.strip().split(':', 2)
+            if number == '0':
+                words = open('/sys/fs/cgroup' + path + '/cpu.max').read().split()
+                if words[0] != 'max':
+                    quota, period = int(words[0]), int(words[1])
+            elif 'cpu' in controllers.split(','):
+                base = '/sys/fs/cgroup/cpu' + path
+                quota = int(open(base + '/cpu.cfs_quota_us').read())
+                period = int(open(base + '/cpu.cfs_period_us').read())
+    except (EnvironmentError, ValueError, IndexError):
+        pass
+    if quota > 0 and period > 0:
+        count = min(count or quota, -(-quota // period))
+    return max(count, 1)

@@ -93,12 +93,9 @@ pub(super) fn join(
         .with_longest(seconds(longest)?);
     let plans = openings
         .into_iter()
-        .map(|parameters| Plan::new(parameters).map(Some))
+        .map(Plan::new)
         .collect::<PyResult<Vec<_>>>()?;
-    let attempts: Vec<_> = plans
-        .iter()
-        .map(|plan| plan.as_ref().map(Plan::attempts))
-        .collect();
+    let attempts: Vec<_> = plans.iter().map(Plan::attempts).collect();
     let count = attempts.len();
     let engine = runtime::engine()?;
     let (reader, writer) = std::io::pipe()?;
@@ -110,10 +107,7 @@ pub(super) fn join(
     let taker = Arc::clone(&shared);
     let task = engine.spawn(async move {
         let connect = move |place: usize| {
-            let attempt = attempts
-                .get(place)
-                .and_then(Option::as_ref)
-                .map(|make| make());
+            let attempt = attempts.get(place).map(|make| make());
             async move {
                 match attempt {
                     Some(attempt) => attempt.await,
@@ -128,7 +122,7 @@ pub(super) fn join(
         taker.change(|state| state.ended = true);
     });
     Ok(Joining {
-        plans: Mutex::new(plans),
+        plans: Mutex::new(plans.into_iter().map(Some).collect()),
         shared,
         reader,
         task: task.abort_handle(),

@@ -28,38 +28,6 @@ if TYPE_CHECKING:
 
 Quorum = Union[int, float, str]
 
-# What `slots='cpus'` runs on each host: how many processors this process may use, as its affinity and its control group say.
-_PROCESSORS = '''
-def usable_processors():
-    import os
-    count = 0
-    try:
-        count = len(os.sched_getaffinity(0))
-    except (AttributeError, EnvironmentError):
-        try:
-            import multiprocessing
-            count = multiprocessing.cpu_count()
-        except (ImportError, NotImplementedError, EnvironmentError):
-            pass
-    quota = period = 0
-    try:
-        for line in open('/proc/self/cgroup'):
-            number, controllers, path = line.strip().split(':', 2)
-            if number == '0':
-                words = open('/sys/fs/cgroup' + path + '/cpu.max').read().split()
-                if words[0] != 'max':
-                    quota, period = int(words[0]), int(words[1])
-            elif 'cpu' in controllers.split(','):
-                base = '/sys/fs/cgroup/cpu' + path
-                quota = int(open(base + '/cpu.cfs_quota_us').read())
-                period = int(open(base + '/cpu.cfs_period_us').read())
-    except (EnvironmentError, ValueError, IndexError):
-        pass
-    if quota > 0 and period > 0:
-        count = min(count or quota, -(-quota // period))
-    return max(count, 1)
-'''
-
 
 def needed(quorum: Quorum, count: int) -> int:
     """How many of `count` hosts a quorum is: 'all', 'any', a number, a share below 1, or text such as '80%'."""
@@ -156,9 +124,7 @@ class Cluster(Calls):
                 continue
             if seen:
                 name = '%s#%d' % (name, seen + 1)
-            options = dict(self._options)
-            options.setdefault('output', 'prefix')
-            found.append((Host(name, spec), self._clientclass._aimed(spec, **options)))
+            found.append((Host(name, spec), self._clientclass._aimed(spec, **self._options)))
         return found
 
     # -- connecting
@@ -238,13 +204,12 @@ class Cluster(Calls):
             return
         wanted: dict[str, int] = {}
         if self._slots == 'cpus':
-            self.execblock(_PROCESSORS)
-            wanted = self.call('usable_processors', return_exceptions=True)
+            wanted = self._asked('processors', (), True)
         more: list[tuple[Host, Client]] = []
         for host in self._hosts_now():
             count = wanted.get(host.name, 1) if self._slots == 'cpus' else self._slots
             for _ in range(int(count) - 1 if isinstance(count, int) else 0):
-                more.append((host, self._clientclass._aimed(host.spec, **dict({'output': 'prefix'}, **self._options))))
+                more.append((host, self._clientclass._aimed(host.spec, **self._options)))
         if not more:
             return
         clients = [client for _, client in more]
@@ -287,11 +252,15 @@ class Cluster(Calls):
 
     def _versions(self, names: list[str]) -> dict[str, list[str | None]]:
         """The versions of packages on each host, None for those that it lacks."""
+        return self._asked('versions', (names,), False)
+
+    def _asked(self, helper: str, args: tuple[Any, ...], return_exceptions: bool) -> dict[str, Any]:
+        """Calls a function of `helpers/map_items.py` on each host."""
 
         def send(slot: Slot, done: Any, failed: Any) -> None:
-            slot.ask('versions', (names,), done, failed)
+            slot.ask(helper, args, done, failed)
 
-        return self._together(dict(self._sent(send, by_slot=True)), False)
+        return self._together(dict(self._sent(send, by_slot=True)), return_exceptions)
 
     # -- hosts
 

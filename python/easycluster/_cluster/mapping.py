@@ -214,11 +214,8 @@ class Run:
             self._finish(item, outcome)
 
     def _failed(self, exc: RemoteException, batch: int) -> None:
-        flying = self._flying.get(batch)
+        flying = self._failed_alive(exc, batch)
         if flying is None:
-            return
-        if is_lost(exc):
-            self._lost(flying.place, str(exc.orig))
             return
         flying.error = original(exc)
         if isinstance(flying.error, _errors.CallTimeout):
@@ -226,6 +223,14 @@ class Run:
             self._take(batch, [(False, flying.error)], 0.1)
             return
         self._ask(flying, batch, 'count', ((self._number, batch),), self._counted)
+
+    def _failed_alive(self, exc: RemoteException, batch: int) -> _Flying | None:
+        """The batch of which a request failed; None if it is given up already, or lost now with its process."""
+        flying = self._flying.get(batch)
+        if flying is not None and is_lost(exc):
+            self._lost(flying.place, str(exc.orig))
+            return None
+        return flying
 
     def _ask(self, flying: _Flying, batch: int, name: str, args: tuple[Any, ...], done: Callable[..., None]) -> None:
         try:
@@ -260,11 +265,8 @@ class Run:
             self._salvage(flying, batch)
 
     def _salvage_failed(self, exc: RemoteException, batch: int) -> None:
-        flying = self._flying.get(batch)
+        flying = self._failed_alive(exc, batch)
         if flying is None:
-            return
-        if is_lost(exc):
-            self._lost(flying.place, str(exc.orig))
             return
         flying.salvaged.append((False, original(exc)))
         self._salvage(flying, batch)
