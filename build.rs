@@ -17,10 +17,12 @@ mod assemble;
 mod strip;
 
 /// The functions that the program itself sends out as parts, and the file of each.
-const HELPERS: [(&str, &str); 3] = [
+const HELPERS: [(&str, &str); 5] = [
     ("commands", "helpers/commands.py"),
+    ("environments", "helpers/environments.py"),
     ("map_items", "helpers/map_items.py"),
     ("probe", "helpers/probe.py"),
+    ("workers", "helpers/workers.py"),
 ];
 
 fn main() {

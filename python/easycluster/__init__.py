@@ -23,6 +23,8 @@ from ._cluster.cluster import Cluster
 from ._cluster.report import ClusterError, ConnectReport, HostLost, HostReport
 from ._commands import CommandError, CommandResult
 from ._connection import Connection
+from ._environments import Environment as Environment
+from ._environments import EnvironmentFailed as EnvironmentFailed
 from ._errors import (
     CallCancelled,
     CallTimeout,
@@ -112,6 +114,8 @@ __all__ = [
     'Connection',
     'ConnectionLost',
     'DefaultRemoteProxy',
+    'Environment',
+    'EnvironmentFailed',
     'HostLost',
     'HostReport',
     'NonblockingResponse',

@@ -366,6 +366,16 @@ impl Connection {
         }
     }
 
+    /// Has the functions of `helpers/environments` and `helpers/workers` sent, once a connection.
+    fn send_workers(&self) {
+        if self.process == runtime::process() {
+            self.core
+                .send_part_once("environments", crate::stub::environments());
+            self.core
+                .send_part_once("workers", crate::stub::workers());
+        }
+    }
+
     /// Has the functions of `helpers/commands` sent, once a connection.
     fn send_commands(&self) {
         if self.process == runtime::process() {

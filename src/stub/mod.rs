@@ -63,6 +63,18 @@ pub fn commands() -> Bytes {
     Bytes::from_static(part!("commands"))
 }
 
+/// The part with the functions of `helpers/environments`, which unpack packages for worker processes.
+#[cfg(feature = "python")]
+pub fn environments() -> Bytes {
+    Bytes::from_static(part!("environments"))
+}
+
+/// The part with the functions of `helpers/workers`, which run processes of other libraries.
+#[cfg(feature = "python")]
+pub fn workers() -> Bytes {
+    Bytes::from_static(part!("workers"))
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {

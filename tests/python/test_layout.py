@@ -61,6 +61,7 @@ ORDER = [
     '_read_ahead',
     '_group',
     '_multi',
+    '_environments',
     '_cluster.report',
     '_cluster.pump',
     '_cluster.slots',
@@ -71,6 +72,13 @@ ORDER = [
     '__init__',
     'server',
     'joblib',
+    'dask.comm',
+    'dask.worker_main',
+    'dask.routing',
+    'dask.versions',
+    'dask.worker',
+    'dask.cluster',
+    'dask.__init__',
     '__main__',
 ]
 

@@ -250,6 +250,18 @@ class Cluster(Calls):
         made: contextlib.AbstractContextManager[Any] = backend.parallel_config(self, trust, **options)
         return made
 
+    def dask(self, workers: int = 1, threads: int | None = None, **options: Any) -> Any:
+        """A `distributed.Client` whose scheduler is here and whose workers run on the hosts, over the connections that there are.
+
+        workers: how many on each host. threads: how many each has. options: as for `easycluster.dask.EasyCluster`, such as
+        `environment`. Closing the client ends the workers and leaves the hosts connected. Dask's workers are trusted: results of any
+        type come from them, which lets the hosts run code in this program.
+
+        Needs distributed here, and the same version of it on the hosts or in `environment`.
+        """
+        backend: Any = importlib.import_module('easycluster.dask.cluster')
+        return backend.Client(backend.EasyCluster(self, workers, threads, **options))
+
     def _versions(self, names: list[str]) -> dict[str, list[str | None]]:
         """The versions of packages on each host, None for those that it lacks."""
         return self._asked('versions', (names,), False)

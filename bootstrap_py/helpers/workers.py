@@ -1,0 +1,94 @@
+# Runs a process of another library here, such as a worker of Dask, whose bytes go over a channel. Python 3 only.
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+# Reads the program from the socket, and gives it the socket.
+BOOT = ('import socket,sys;s=socket.socket(fileno=int(sys.argv[1]));n=int(sys.argv[2]);d=b""\n'
+        'while len(d)<n:d+=s.recv(n-len(d)) or sys.exit(1)\n'
+        'exec(compile(d,"<easycluster>/worker.py","exec"),{"__name__":"__main__","descriptor":s.detach()})')
+PIECE = 262144
+TAIL = 4096
+
+
+def run(channel, program, variables, patience):
+    """Runs the program in a process of its own until that ends or the channel does; its exit status, and the end of what it
+    wrote to stderr. `variables` are added to its environment; PYTHONPATH is put in front of what is there."""
+    environment = dict(os.environ)
+    for name in variables:
+        before = environment.get(name)
+        environment[name] = variables[name] + os.pathsep + before if name == 'PYTHONPATH' and before else variables[name]
+    near, far = socket.socketpair()
+    process = subprocess.Popen(
+        [sys.executable, '-c', BOOT, str(far.fileno()), str(len(program))],
+        pass_fds=[far.fileno()], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    far.close()
+    tail = []
+    errors = start(carry_errors, process.stderr, tail)
+    try:
+        near.sendall(program)
+        start(carry_in, channel, near)
+        while True:
+            try:
+                piece = near.recv(PIECE)
+            except ConnectionResetError:
+                break
+            if not piece:
+                break
+            channel.send(piece)
+        end(process, patience)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        near.close()
+    errors.join(patience)
+    return process.returncode, b''.join(tail)[-TAIL:].decode('utf-8', 'replace')
+
+
+def start(work, *args):
+    thread = threading.Thread(target=work, args=args)
+    thread.daemon = True
+    thread.start()
+    return thread
+
+
+def carry_in(channel, near):
+    """What comes for the process."""
+    try:
+        for piece in channel:
+            near.sendall(piece)
+    except (EnvironmentError, EOFError):
+        # Both ends are told of by the other direction.
+        pass
+    try:
+        near.shutdown(socket.SHUT_WR)
+    except EnvironmentError:
+        pass
+
+
+def carry_errors(source, tail):
+    """What the process writes to stderr is shown, and its end is kept."""
+    while True:
+        piece = os.read(source.fileno(), 65536)
+        if not piece:
+            return
+        tail.append(piece)
+        if len(tail) > 16:
+            tail[:] = [b''.join(tail)[-TAIL:]]
+        os.write(2, piece)
+
+
+def end(process, patience):
+    """Waits for the end of a process that has closed its socket."""
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            # The caller kills it.
+            pass

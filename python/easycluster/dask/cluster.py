@@ -1,0 +1,177 @@
+"""EasyCluster: a cluster of Dask's whose scheduler is here and whose workers run on the hosts of ours, over their connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import distributed
+from distributed.deploy.spec import SpecCluster
+
+from .._cluster.cluster import Cluster
+from .._environments import Environment, folders
+from .comm import MASTER, Hub, register
+from .routing import Router, SocketEnd
+from .versions import check_versions
+from .worker import HostWorker
+
+
+class EasyCluster(SpecCluster):  # type: ignore[misc]
+    """A cluster of Dask's on hosts that are reached by SSH alone: no other port is used, and none is opened.
+
+        with EasyCluster(['alice@one', 'alice@two'], workers=2) as cluster, distributed.Client(cluster) as client:
+            ...
+
+    The scheduler runs in this process. What workers send each other goes through here as well, in and out once.
+    `scale`, `adapt`, `dashboard_link` and the rest are Dask's.
+    """
+
+    def __init__(
+        self,
+        hosts: Cluster | str | Iterable[str],
+        workers: int = 1,
+        threads: int | None = None,
+        environment: Environment | None = None,
+        dashboard: bool = True,
+        asynchronous: bool = False,
+        name: str | None = None,
+        **worker_options: Any,
+    ) -> None:
+        """hosts: a Cluster, which stays open when this is closed, or what a Cluster is made of. workers: how many to begin with on
+        each host. threads: how many each has; all processors of the host, shared by its workers, if it is not said.
+        environment: packages for the workers, where the hosts lack them. dashboard: whether
+        Dask's pages are served, on the loopback of this machine. worker_options: keywords of distributed.Worker.
+
+        Raises RuntimeError if a host has another version of Python, dask or distributed, or a worker does not start.
+        """
+        self.hosts = hosts if isinstance(hosts, Cluster) else Cluster(hosts)
+        self._owns_hosts = self.hosts is not hosts
+        self._router = Router()
+        self._hub: Hub | None = None
+        self._numbers = iter(range(1, 1 << 16))
+        self._placing = threading.Lock()
+        self._placed: dict[str, int] = {}
+        try:
+            check_versions(self.hosts, environment)
+            self._environment = environment
+            self._folders: dict[str, str] = {}
+            if environment is not None:
+                self._folders = folders(environment, self._clients())
+            options = dict(worker_options, nthreads=threads)
+            options.setdefault('silence_logs', 30)
+            worker = {'cls': HostWorker, 'options': {'easycluster': self, 'share': workers, 'worker_options': options}}
+            scheduler = {
+                'cls': distributed.Scheduler,
+                'options': {
+                    # Clients are in this process, and workers at the other ends of the router.
+                    'protocol': ['inproc', 'ec'],
+                    'host': [None, str(MASTER)],
+                    'port': [None, None],
+                    'dashboard': dashboard,
+                    'dashboard_address': '127.0.0.1:0',
+                },
+            }
+            count = workers * len(self.hosts._hosts_now())
+            super().__init__(
+                workers=dict.fromkeys(range(count), worker),
+                scheduler=scheduler,
+                worker=worker,
+                asynchronous=asynchronous,
+                name=name,
+                silence_logs=30,
+            )
+            self._i = count
+        except BaseException:
+            self._router.close()
+            if self._owns_hosts:
+                self.hosts.close()
+            raise
+
+    async def _start(self) -> None:
+        if self._hub is None:
+            ours, routers = socket.socketpair()
+            self._router.attach(MASTER, SocketEnd(routers), _ignore, _ignore)
+            self._hub = await Hub.over(ours, MASTER)
+            register(self._hub)
+        await super()._start()
+
+    async def _close(self) -> None:
+        await super()._close()
+        if self._hub is not None:
+            register(None)
+            self._hub.close()
+            self._hub = None
+        self._router.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._remove_folders)
+        if self._owns_hosts:
+            await asyncio.get_running_loop().run_in_executor(None, self.hosts.close)
+
+    @property
+    def dashboard_link(self) -> str:
+        """Where Dask's pages are, on this machine."""
+        port = self.scheduler_info.get('services', {}).get('dashboard')
+        return '' if port is None else 'http://127.0.0.1:%d/status' % port
+
+    # -- environments
+
+    def _clients(self) -> list[tuple[str, Any]]:
+        return [(host.name, host.client) for host in self.hosts._hosts_now()]
+
+    def _variables(self, host: Any) -> dict[str, str]:
+        """What is added to the environment of a worker's process."""
+        folder = self._folders.get(host.name)
+        if folder is None and self._environment is not None:
+            # It joined later.
+            folder = self._folders[host.name] = self._environment.send_to(host.name, host.client)
+        return {} if folder is None else {'PYTHONPATH': folder}
+
+    def _remove_folders(self) -> None:
+        for name, client in self._clients():
+            folder = self._folders.pop(name, None)
+            if folder is not None and self._environment is not None:
+                with contextlib.suppress(Exception):
+                    # The other side does so too, at the end of the connection.
+                    self._environment.remove_from(client, folder)
+
+    # -- places
+
+    def _place(self) -> Any:
+        """A host for one more worker: of those that are connected, one with the fewest."""
+        with self._placing:
+            hosts = self.hosts._hosts_now()
+            if not hosts:
+                raise RuntimeError('no host of the cluster is left for a worker of Dask')
+            host = min(hosts, key=lambda each: self._placed.get(each.name, 0))
+            self._placed[host.name] = self._placed.get(host.name, 0) + 1
+            return host
+
+    def _leave(self, host: Any) -> None:
+        with self._placing:
+            self._placed[host.name] -= 1
+
+
+class Client(distributed.Client):  # type: ignore[misc]
+    """A client of Dask's that closes its cluster when it is closed."""
+
+    async def _close_cluster(self, closing: Any, cluster: EasyCluster) -> None:
+        await closing
+        await cluster.close()  # type: ignore[misc]
+
+    def close(self, *args: Any, **kwargs: Any) -> Any:
+        """Closes the client, and the workers and the scheduler behind it. The hosts stay connected."""
+        cluster = self.cluster
+        closing = super().close(*args, **kwargs)
+        if cluster is None:
+            return closing
+        if self.asynchronous:
+            return self._close_cluster(closing, cluster)
+        cluster.close()
+        return None
+
+
+def _ignore() -> None:
+    pass

@@ -1,0 +1,449 @@
+"""The comm backend `ec`: Dask's messages between the processes of a cluster, over the one stream that each has to the router.
+
+This file runs in the master and in the workers, which get it as text: it needs Dask, and nothing else of this package.
+
+Frames are a header (source, destination, stream, who opened it, kind, length of the payload) and a payload. The router looks at the
+first two only. On a stream go messages: the number of their parts, the parts' lengths, the parts, as many frames as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import struct
+from collections import deque
+from typing import Any, Callable, Optional
+
+from distributed.comm import registry
+from distributed.comm.core import BaseListener, Comm, CommClosedError, Connector
+from distributed.comm.utils import from_frames, to_frames
+from distributed.utils import ensure_memoryview
+
+HEADER = struct.Struct('>HHIBBxxI')
+OPEN, DATA, CREDIT, END, GONE = range(1, 6)
+OPENER, ACCEPTOR = 0, 1
+MASTER = 0
+# Bytes of one frame, and bytes that a stream may have on its way before its receiver has taken any.
+MOST = 1 << 18
+WINDOW = 4 << 20
+_SCRATCH = 1 << 16
+_MOST_PARTS = 1 << 20
+_COUNT = struct.Struct('>Q')
+
+
+class Hub(asyncio.BufferedProtocol):
+    """The end of the stream to the router in one process, and the comms that go over it. Belongs to one event loop."""
+
+    def __init__(self, number: int, gone: Optional[Callable[[], None]] = None) -> None:
+        """`gone` is called when the stream ends."""
+        self.number = number
+        self.loop = asyncio.get_running_loop()
+        self.handlers: Callable[[EcComm], None] | None = None
+        self._gone = gone
+        self._comms: dict[tuple[int, int, int], EcComm] = {}
+        self._numbers = itertools.count(1)
+        self._transport: Any = None
+        self._room = asyncio.Event()
+        self._room.set()
+        self._scratch = memoryview(bytearray(_SCRATCH))
+        # What is left of the payload of a frame, and whose it is.
+        self._left = 0
+        self._filling: EcComm | None = None
+        self._direct = False
+        # Bytes of a header that is not whole yet.
+        self._part = bytearray()
+        self._payload: bytearray | None = None
+        self._header: Any = None
+        self.closed = False
+
+    @classmethod
+    async def over(cls, end: socket.socket, number: int, gone: Optional[Callable[[], None]] = None) -> Hub:
+        """A hub over one end of a socket pair, whose other end is the router's."""
+        end.setblocking(False)
+        _, hub = await asyncio.get_running_loop().create_unix_connection(lambda: cls(number, gone), sock=end)
+        return hub
+
+    # -- the stream
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(high=1 << 20)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed = True
+        self._room.set()
+        for comm in list(self._comms.values()):
+            comm._ended()
+        if self._gone is not None:
+            self._gone()
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+
+    def get_buffer(self, hint: int) -> memoryview:
+        # What is long is received where it stays.
+        target = self._filling.target if self._filling is not None and self._left else None
+        self._direct = target is not None and min(len(target), self._left) >= _SCRATCH
+        return target[: self._left] if target is not None and self._direct else self._scratch
+
+    def buffer_updated(self, count: int) -> None:
+        if self._direct:
+            self._left -= count
+            assert self._filling is not None
+            self._filling._received(None, count)
+            return
+        data = self._scratch[:count]
+        while data:
+            if self._left:
+                taken = data[: self._left]
+                self._left -= len(taken)
+                if self._filling is not None:
+                    self._filling._received(taken, len(taken))
+                elif self._payload is not None:
+                    self._payload += taken
+                data = data[len(taken) :]
+            else:
+                taken = data[: HEADER.size - len(self._part)]
+                self._part += taken
+                data = data[len(taken) :]
+                if len(self._part) < HEADER.size:
+                    return
+                self._header = HEADER.unpack(self._part)
+                self._part.clear()
+                self._left = self._header[5]
+                key = self._key(self._header)
+                self._filling = self._comms.get(key) if self._header[4] == DATA else None
+                self._payload = bytearray() if self._header[4] != DATA else None
+            if not self._left and self._payload is not None:
+                payload, self._payload = bytes(self._payload), None
+                self._control(self._header, payload)
+
+    @staticmethod
+    def _key(header: Any) -> tuple[int, int, int]:
+        """Which comm of this process a frame is for: the other process, the stream, and who opened it, seen from here."""
+        source, _, stream, role = header[:4]
+        return source, stream, ACCEPTOR if role == OPENER else OPENER
+
+    def _control(self, header: Any, payload: bytes) -> None:
+        source, kind = header[0], header[4]
+        key = self._key(header)
+        if kind == GONE:
+            for (peer, _, _), comm in list(self._comms.items()):
+                if peer == source:
+                    comm._ended()
+        elif kind == OPEN:
+            comm = EcComm(self, key)
+            self._comms[key] = comm
+            if self.handlers is None:
+                comm.abort()
+            else:
+                self.handlers(comm)
+        elif key in self._comms:
+            if kind == CREDIT:
+                self._comms[key]._credited(_COUNT.unpack(payload)[0])
+            elif kind == END:
+                self._comms[key]._ended()
+
+    def send(self, key: tuple[int, int, int], kind: int, payload: Any = b'') -> None:
+        """Sends one frame."""
+        if self.closed:
+            return
+        peer, stream, role = key
+        header = HEADER.pack(self.number, peer, stream, role, kind, len(payload))
+        if len(payload) <= 4096:
+            self._transport.write(header + payload)
+        else:
+            self._transport.write(header)
+            self._transport.write(payload)
+
+    async def room(self) -> None:
+        """Waits until the stream takes more."""
+        if not self._room.is_set():
+            await self._room.wait()
+
+    def open(self, peer: int) -> EcComm:
+        """A new comm to another process."""
+        if self.closed:
+            raise CommClosedError('the connection to the router has ended')
+        key = (peer, next(self._numbers), OPENER)
+        comm = self._comms[key] = EcComm(self, key)
+        self.send(key, OPEN)
+        return comm
+
+    def close(self) -> None:
+        """Ends the stream, and every comm with it."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class EcComm(Comm):
+    """One stream of a hub."""
+
+    def __init__(self, hub: Hub, key: tuple[int, int, int], deserialize: bool = True) -> None:
+        super().__init__(deserialize)
+        self._hub = hub
+        self._key = key
+        # Dask's connect() looks at these two.
+        self._local_addr = 'ec://%d' % hub.number
+        self._peer_addr = 'ec://%d' % key[0]
+        self._closed = False
+        self._credit = WINDOW
+        self._creditors: deque[asyncio.Future[None]] = deque()
+        # Whole messages, and the bytes that their sender has not been given back for.
+        self._messages: deque[tuple[list[Any], int]] = deque()
+        self._held = 0
+        self._reader: asyncio.Future[None] | None = None
+        self._writing = asyncio.Lock()
+        # The message that is arriving: what is filled now, the parts before it, and those to come.
+        self._head: bytearray = bytearray(_COUNT.size)
+        self._lengths: list[int] | None = None
+        self._parts: list[Any] = []
+        self.target: memoryview = memoryview(self._head)
+
+    # -- arriving
+
+    def _received(self, data: memoryview | None, count: int) -> None:
+        """Bytes of this stream: in `data`, or in `target` already."""
+        self._held += count
+        while count:
+            fits = min(count, len(self.target))
+            if data is not None:
+                self.target[:fits] = data[:fits]
+                data = data[fits:]
+            self.target = self.target[fits:]
+            count -= fits
+            while not len(self.target):
+                self._next()
+        if self._reader is not None:
+            # Somebody waits for this message; else no more of it comes than the window.
+            self._give_back()
+
+    def _next(self) -> None:
+        """The target is full: what comes next."""
+        if self._lengths is None:
+            count = _COUNT.unpack(self._head[: _COUNT.size])[0]
+            if len(self._head) == _COUNT.size and count:
+                if count > _MOST_PARTS:
+                    self.abort()
+                    raise ValueError('a message of %d parts came from %s' % (count, self.peer_address))
+                self._head = self._head + bytearray(_COUNT.size * count)
+                self.target = memoryview(self._head)[_COUNT.size :]
+                return
+            self._lengths = [each[0] for each in _COUNT.iter_unpack(self._head[_COUNT.size :])]
+        if len(self._parts) < len(self._lengths):
+            part = bytearray(self._lengths[len(self._parts)])
+            self._parts.append(part)
+            self.target = memoryview(part)
+            return
+        self._messages.append((self._parts, self._held))
+        self._held = 0
+        self._parts = []
+        self._lengths = None
+        self._head = bytearray(_COUNT.size)
+        self.target = memoryview(self._head)
+        self._wake()
+
+    def _give_back(self) -> None:
+        if self._held and not self._closed:
+            self._hub.send(self._key, CREDIT, _COUNT.pack(self._held))
+            self._held = 0
+
+    def _credited(self, count: int) -> None:
+        self._credit += count
+        while self._creditors:
+            waiting = self._creditors.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+
+    def _ended(self) -> None:
+        """Nothing comes any more, and nothing goes."""
+        self._hub._comms.pop(self._key, None)
+        if not self._closed:
+            self._closed = True
+            self._wake()
+            self._credited(0)
+
+    # -- Dask's interface
+
+    async def read(self, deserializers: Any = None) -> Any:
+        while not self._messages:
+            if self._closed:
+                raise CommClosedError('%s: the comm to %s is closed' % (self.local_address, self.peer_address))
+            waiting = self._reader = self._hub.loop.create_future()
+            self._give_back()
+            try:
+                await waiting
+            finally:
+                if self._reader is waiting:
+                    self._reader = None
+        parts, held = self._messages.popleft()
+        if not self._closed:
+            self._hub.send(self._key, CREDIT, _COUNT.pack(held))
+        return await from_frames(
+            parts, deserialize=self.deserialize, deserializers=deserializers, allow_offload=self.allow_offload
+        )
+
+    async def write(self, msg: Any, serializers: Any = None, on_error: Any = None) -> int:
+        frames = await to_frames(
+            msg,
+            allow_offload=self.allow_offload,
+            serializers=serializers,
+            on_error=on_error,
+            context={
+                'sender': self.local_info,
+                'recipient': self.remote_info,
+                **self.handshake_options,
+            },
+        )
+        views = [ensure_memoryview(frame) for frame in frames]
+        head = b''.join(map(_COUNT.pack, [len(views), *map(len, views)]))
+        pieces = [memoryview(head), *views]
+        total = sum(map(len, pieces))
+        # One message behind the other, also where one of them waits for credit.
+        async with self._writing:
+            if total <= MOST:
+                await self._send(b''.join(pieces))
+            else:
+                for piece in pieces:
+                    for start in range(0, len(piece), MOST):
+                        await self._send(piece[start : start + MOST])
+        return total
+
+    async def _send(self, data: Any) -> None:
+        while self._credit < len(data) and not self._closed:
+            waiting = self._hub.loop.create_future()
+            self._creditors.append(waiting)
+            await waiting
+        if not self._closed:
+            await self._hub.room()
+        if self._closed or self._hub.closed:
+            raise CommClosedError('%s: the comm to %s is closed' % (self.local_address, self.peer_address))
+        self._credit -= len(data)
+        self._hub.send(self._key, DATA, data)
+
+    async def close(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        if not self._closed:
+            self._hub.send(self._key, END)
+        self._messages.clear()
+        self._ended()
+
+    def closed(self) -> bool:
+        return self._closed and not self._messages
+
+    @property
+    def local_address(self) -> str:
+        return self._local_addr
+
+    @property
+    def peer_address(self) -> str:
+        return self._peer_addr
+
+    @property
+    def same_host(self) -> bool:
+        return self._key[0] == self._hub.number
+
+
+class EcListener(BaseListener):
+    """Takes the comms that others open to this process."""
+
+    prefix = 'ec'
+
+    def __init__(self, hub: Hub, handle_comm: Callable[[Comm], Any], deserialize: bool) -> None:
+        super().__init__()
+        self._hub = hub
+        self._handle_comm = handle_comm
+        self._deserialize = deserialize
+
+    async def start(self) -> None:
+        self._hub.handlers = self._accept
+
+    def stop(self) -> None:
+        self._hub.handlers = None
+        self.abort_handshaking_comms()
+
+    def _accept(self, comm: EcComm) -> None:
+        comm.deserialize = self._deserialize
+        asyncio.ensure_future(self._serve(comm))
+
+    async def _serve(self, comm: EcComm) -> None:
+        try:
+            await self.on_connection(comm)
+        except CommClosedError:
+            return
+        await self._handle_comm(comm)
+
+    @property
+    def listen_address(self) -> str:
+        return 'ec://%d' % self._hub.number
+
+    contact_address = listen_address
+
+
+class EcConnector(Connector):
+    async def connect(self, address: str, deserialize: bool = True, **connection_args: Any) -> Comm:
+        hub = the_hub()
+        comm = hub.open(number_of(address))
+        comm.deserialize = deserialize
+        return comm
+
+
+class EcBackend(registry.Backend):
+    def get_connector(self) -> Connector:
+        return EcConnector()
+
+    def get_listener(self, loc: str, handle_comm: Any, deserialize: bool, **connection_args: Any) -> EcListener:
+        return EcListener(the_hub(), handle_comm, deserialize)
+
+    def get_address_host(self, loc: str) -> str:
+        return str(number_of(loc))
+
+    def resolve_address(self, loc: str) -> str:
+        return str(number_of(loc))
+
+    def get_local_address_for(self, loc: str) -> str:
+        return str(the_hub().number)
+
+
+def number_of(address: str) -> int:
+    """The process that an address names, with its scheme or without."""
+    number = address.rpartition('//')[2].partition(':')[0]
+    if not number.isdigit():
+        raise ValueError('ec://%s is no address of a process of this cluster' % address)
+    return int(number)
+
+
+# By event loop: the master may have several clusters, each with a loop of its own.
+_hubs: dict[int, Hub] = {}
+
+
+def the_hub() -> Hub:
+    """The hub of the running event loop."""
+    hub = _hubs.get(id(asyncio.get_running_loop()))
+    if hub is None:
+        raise OSError(
+            'ec:// addresses are reached from the event loop of their cluster only, not from process %d' % os.getpid()
+        )
+    return hub
+
+
+def register(hub: Hub | None) -> None:
+    """Makes a hub that of the running event loop, or with None forgets it."""
+    registry.backends['ec'] = EcBackend()
+    key = id(asyncio.get_running_loop())
+    if hub is None:
+        _hubs.pop(key, None)
+    else:
+        _hubs[key] = hub

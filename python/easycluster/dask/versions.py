@@ -1,0 +1,77 @@
+"""What is compared before a worker starts: Dask's own messages do not say what is wrong where versions differ, or never come."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import warnings
+
+from .._cluster.cluster import Cluster
+from .._environments import Environment
+
+# Must be the same, or tasks fail in ways that nobody understands.
+SAME = ('dask', 'distributed')
+# Should be: what they pickle may not be read by another version.
+ALIKE = ('cloudpickle', 'msgpack', 'tornado', 'numpy', 'pandas')
+
+
+def check_versions(cluster: Cluster, environment: Environment | None = None) -> None:
+    """Raises RuntimeError if a host lacks what a worker needs, and warns of what may go wrong; each with all hosts. The packages are
+    those of `environment`, or what is installed there."""
+    names = list(SAME + ALIKE)
+    ours = {name: _version(name) for name in names}
+    refused: list[str] = []
+    doubtful: list[str] = []
+    for host, python in _pythons(cluster).items():
+        if python[:2] != sys.version_info[:2]:
+            refused.append(
+                '%s runs Python %d.%d, and this program %d.%d'
+                % (host, python[0], python[1], sys.version_info[0], sys.version_info[1])
+            )
+    if refused:
+        raise RuntimeError(
+            'Dask cannot run there: %s. Name the right interpreter in the connection spec (rpython=)'
+            % '; '.join(refused)
+        )
+    for host, theirs in _installed(cluster, names, environment).items():
+        for name in SAME:
+            if theirs.get(name) is None:
+                refused.append('%s has no %s' % (host, name))
+            elif theirs[name] != ours[name]:
+                refused.append('%s has %s %s, and this program %s' % (host, name, theirs[name], ours[name]))
+        for name in ALIKE:
+            if theirs.get(name) and ours[name] and theirs[name] != ours[name]:
+                doubtful.append('%s has %s %s, and this program %s' % (host, name, theirs[name], ours[name]))
+    if refused:
+        wanted = ', '.join("'%s==%s'" % (name, ours[name]) for name in SAME)
+        raise RuntimeError(
+            'Dask cannot run there: %s. Install what this program has, or give environment=easycluster.Environment([%s])'
+            % ('; '.join(refused), wanted)
+        )
+    if doubtful:
+        warnings.warn('versions differ, so results may not arrive: %s' % '; '.join(doubtful), stacklevel=5)
+
+
+def _installed(cluster: Cluster, names: list[str], environment: Environment | None) -> dict[str, dict[str, str | None]]:
+    if environment is None:
+        return {host: dict(zip(names, found)) for host, found in cluster._versions(names).items()}
+    return {
+        host.name: environment.versions(host.name, host.client)
+        for host in cluster._hosts_now()
+        if host.client is not None
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _pythons(cluster: Cluster) -> dict[str, tuple[int, ...]]:
+    return {
+        host.name: tuple((host.client.server_info or {})['python'])
+        for host in cluster._hosts_now()
+        if host.client is not None
+    }

@@ -1,0 +1,195 @@
+"""HostWorker: one worker of Dask's on a host, started there and kept running from here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask
+from distributed.core import Status
+from distributed.deploy.spec import ProcessInterface
+
+from .._cluster.slots import original
+from .._responses import RemoteException
+
+if TYPE_CHECKING:
+    from .cluster import EasyCluster
+
+logger = logging.getLogger(__name__)
+# How long a worker that was told to end may take, in seconds.
+_PATIENCE = 5.0
+# Seconds between two starts of a worker that has ended by itself: doubled each time up to the second, and forgotten after the third.
+_FIRST, _LONGEST, _FORGET = 0.5, 30.0, 60.0
+_SOURCES = Path(__file__).parent
+
+
+def program(**arguments: Any) -> bytes:
+    """The text that a worker process runs."""
+    comm, main = ((_SOURCES / name).read_text('utf-8') for name in ('comm.py', 'worker_main.py'))
+    return (
+        'import pickle, sys, types\n'
+        "comm = sys.modules['easycluster_dask_comm'] = types.ModuleType('easycluster_dask_comm')\n"
+        "exec(compile(%r, '<easycluster>/dask/comm.py', 'exec'), comm.__dict__)\n"
+        "main = types.ModuleType('easycluster_dask_worker')\n"
+        "exec(compile(%r, '<easycluster>/dask/worker_main.py', 'exec'), main.__dict__)\n"
+        'main.main(descriptor, **pickle.loads(%r))\n' % (comm, main, pickle.dumps(arguments, 4))
+    ).encode()
+
+
+class HostWorker(ProcessInterface):  # type: ignore[misc]
+    """What Dask's cluster holds of one worker."""
+
+    def __init__(
+        self,
+        scheduler: Any = None,
+        name: Any = None,
+        *,
+        easycluster: EasyCluster,
+        share: int,
+        worker_options: dict[str, Any],
+    ) -> None:
+        super().__init__(scheduler=scheduler, name=name)
+        self.name = name
+        self.restarts = 0
+        self._cluster = easycluster
+        self._share = share
+        self._options = worker_options
+        self._running: asyncio.Task[None] | None = None
+        self._number = 0
+
+    async def start(self) -> None:
+        """Starts the worker, and returns when it speaks to the scheduler."""
+        up = asyncio.get_running_loop().create_future()
+        self._running = asyncio.ensure_future(self._keep_running(up))
+        try:
+            await up
+        except BaseException:
+            self.status = Status.failed
+            raise
+        await super().start()
+
+    async def close(self) -> None:
+        """Ends the worker, which the scheduler has asked to close before."""
+        self.status = Status.closing
+        if self._running is not None and not self._running.done():
+            self._cluster._router.detach(self._number)
+            await asyncio.wait([self._running], timeout=3 * _PATIENCE)
+            self._running.cancel()
+        await super().close()
+
+    async def _keep_running(self, up: asyncio.Future[None]) -> None:
+        """Runs the worker, and again where it ends by itself, as Dask's own nannies do. Ends with its host."""
+        pause = _FIRST
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            try:
+                host = self._cluster._place()
+            except RuntimeError as error:
+                self._told(up, error)
+                break
+            try:
+                outcome = await self._run(host, up)
+            finally:
+                self._cluster._leave(host)
+            if self.status not in (Status.created, Status.running):
+                break
+            if not up.done():
+                up.set_exception(outcome)
+                break
+            logger.warning('%s; it is started again' % outcome)
+            if loop.time() - begun > _FORGET:
+                pause = _FIRST
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST)
+            self.restarts += 1
+
+    @staticmethod
+    def _told(up: asyncio.Future[None], error: Exception) -> None:
+        if up.done():
+            logger.warning('%s' % error)
+        else:
+            up.set_exception(error)
+
+    async def _run(self, host: Any, up: asyncio.Future[None]) -> Exception:
+        """One process, from its start to its end; how it ended."""
+        loop = asyncio.get_running_loop()
+        cluster = self._cluster
+        number = self._number = next(cluster._numbers)
+        ended: asyncio.Future[Exception] = loop.create_future()
+
+        def tell(future: asyncio.Future[Any], value: Any) -> None:
+            def settle() -> None:
+                if not future.done():
+                    future.set_result(value)
+
+            with contextlib.suppress(RuntimeError):
+                # The loop is closed, and nobody wants to know.
+                loop.call_soon_threadsafe(settle)
+
+        def done(outcome: Any) -> None:
+            status, said = outcome
+            last = said.strip().splitlines()[-1:]
+            tell(ended, RuntimeError('%s: the worker %s ended with status %s%s' % (
+                host.name, self.name, status, ': ' + last[0] if last else '')))  # fmt: skip
+
+        def failed(exc: RemoteException) -> None:
+            tell(ended, original(exc))
+
+        text = program(
+            number=number,
+            name=self.name,
+            options=self._options,
+            config=dask.config.global_config,
+            share=self._share,
+        )
+        variables = cluster._variables(host)
+        client = host.client
+        try:
+            client._connected_native().send_workers()
+            channel = client.channel(raw=True)
+            client.raw_call(
+                'helpers/workers.run',
+                (channel, text, variables, _PATIENCE),
+                oncomplete=done,
+                onerror=failed,
+                threadid=client.SINGLE,
+            )
+            cluster._router.attach(number, ChannelEnd(channel), lambda: tell(up, None), _ignore)
+        except Exception as error:
+            return error
+        try:
+            return await ended
+        finally:
+            cluster._router.detach(number)
+
+
+class ChannelEnd:
+    """A stream over a channel of ours."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+
+    def receive(self) -> bytes:
+        try:
+            piece: bytes = self._channel.receive()
+        except EOFError:
+            return b''
+        return piece
+
+    def send(self, data: bytes) -> None:
+        self._channel.send(data)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def free(self) -> None:
+        pass
+
+
+def _ignore() -> None:
+    pass

@@ -1,0 +1,46 @@
+"""What a worker process runs: Dask's Worker over the descriptor that it was started with. Sent as text, behind comm.py."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from typing import Any
+
+import dask
+import dask.system
+from distributed import Worker
+from easycluster_dask_comm import MASTER, Hub, register
+
+
+def main(descriptor: int, number: int, name: Any, options: dict[str, Any], config: dict[str, Any], share: int) -> None:
+    """Runs the worker of that number until it is closed, or the stream to the router ends. It is one of `share` on its machine."""
+    dask.config.update(dask.config.config, config, priority='new')
+    # No pages of its own: its HTTP server stays on the loopback and serves none.
+    dask.config.set({'distributed.worker.http.routes': []})
+    if options.get('nthreads') is None:
+        options = dict(options, nthreads=max(dask.system.CPU_COUNT // share, 1))
+    asyncio.run(_work(descriptor, number, name, options))
+
+
+async def _work(descriptor: int, number: int, name: Any, options: dict[str, Any]) -> None:
+    lost = asyncio.Event()
+    hub = await Hub.over(socket.socket(fileno=descriptor), number, lost.set)
+    register(hub)
+    worker = Worker(
+        'ec://%d' % MASTER,
+        name=name,
+        protocol='ec',
+        host=str(number),
+        dashboard_address='127.0.0.1:0',
+        **options,
+    )
+    await worker
+    ended = asyncio.ensure_future(worker.finished())
+    gone = asyncio.ensure_future(lost.wait())
+    await asyncio.wait([ended, gone], return_when=asyncio.FIRST_COMPLETED)
+    # Where the stream has ended nobody is there to be told of anything; tasks that still run are given up.
+    hub.close()
+    sys.stdout.flush()
+    os._exit(0)
