@@ -92,3 +92,37 @@ def end(process, patience):
         except subprocess.TimeoutExpired:
             # The caller kills it.
             pass
+
+
+listeners = []
+
+
+def listen(address):
+    """A port on which this process can be reached by that address, until unlisten()."""
+    listener = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET)
+    listeners.append(listener)
+    listener.bind((address, 0))
+    listener.listen(64)
+    return listener.getsockname()[1]
+
+
+def reach(others, seconds):
+    """Which of these addresses, by name, cannot be reached from here, and why."""
+    failed = []
+    for name, address, port in others:
+        try:
+            socket.create_connection((address, port), seconds).close()
+        except EnvironmentError:
+            failed.append((name, str(sys.exc_info()[1])))
+    return failed
+
+
+def unlisten():
+    """Closes the ports of listen()."""
+    while listeners:
+        listeners.pop().close()
+
+
+def connection():
+    """What sshd says of the connection: the client's address and port, and the server's."""
+    return os.environ.get('SSH_CONNECTION', '').split()

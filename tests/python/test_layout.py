@@ -76,6 +76,7 @@ ORDER = [
     'dask.worker_main',
     'dask.routing',
     'dask.versions',
+    'dask.direct',
     'dask.worker',
     'dask.cluster',
     'dask.__init__',

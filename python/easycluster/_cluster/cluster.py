@@ -280,6 +280,10 @@ class Cluster(Calls):
         with self._lock:
             return [host for host in self._hosts if host.client is not None and host.slots]
 
+    def _connected(self) -> list[tuple[str, Client]]:
+        """The hosts that are connected, with one client each."""
+        return [(host.name, host.client) for host in self._hosts_now() if host.client is not None]
+
     def _client_lost(self, client: Client) -> None:
         """Called in the pump's thread when a connection has ended."""
         if self._closed:

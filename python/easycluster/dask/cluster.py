@@ -15,6 +15,7 @@ from distributed.deploy.spec import SpecCluster
 from .._cluster.cluster import Cluster
 from .._environments import Environment, folders
 from .comm import MASTER, Hub, register
+from .direct import Unreachable, direct_addresses
 from .routing import Router, SocketEnd
 from .versions import check_versions
 from .worker import HostWorker
@@ -36,6 +37,7 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         workers: int = 1,
         threads: int | None = None,
         environment: Environment | None = None,
+        traffic: str = 'session',
         dashboard: bool = True,
         asynchronous: bool = False,
         name: str | None = None,
@@ -43,7 +45,9 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
     ) -> None:
         """hosts: a Cluster, which stays open when this is closed, or what a Cluster is made of. workers: how many to begin with on
         each host. threads: how many each has; all processors of the host, shared by its workers, if it is not said.
-        environment: packages for the workers, where the hosts lack them. dashboard: whether
+        environment: packages for the workers, where the hosts lack them. traffic: 'session', over the SSH
+        connections alone; 'direct', where workers listen for TLS with keys made for this run, which only they have; 'auto', direct if all
+        machines reach each other. dashboard: whether
         Dask's pages are served, on the loopback of this machine. worker_options: keywords of distributed.Worker.
 
         Raises RuntimeError if a host has another version of Python, dask or distributed, or a worker does not start.
@@ -60,19 +64,24 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
             self._environment = environment
             self._folders: dict[str, str] = {}
             if environment is not None:
-                self._folders = folders(environment, self._clients())
+                self._folders = folders(environment, self.hosts._connected())
             options = dict(worker_options, nthreads=threads)
             options.setdefault('silence_logs', 30)
+            self._addresses: dict[str, str] | None = None
+            protocol, host = 'ec', str(MASTER)
+            if self._goes_direct(traffic):
+                protocol, host = 'tls', self._address
             worker = {'cls': HostWorker, 'options': {'easycluster': self, 'share': workers, 'worker_options': options}}
             scheduler = {
                 'cls': distributed.Scheduler,
                 'options': {
                     # Clients are in this process, and workers at the other ends of the router.
-                    'protocol': ['inproc', 'ec'],
-                    'host': [None, str(MASTER)],
+                    'protocol': ['inproc', protocol],
+                    'host': [None, host],
                     'port': [None, None],
                     'dashboard': dashboard,
                     'dashboard_address': '127.0.0.1:0',
+                    'security': self._security,
                 },
             }
             count = workers * len(self.hosts._hosts_now())
@@ -83,6 +92,7 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
                 asynchronous=asynchronous,
                 name=name,
                 silence_logs=30,
+                security=self._security,
             )
             self._i = count
         except BaseException:
@@ -90,6 +100,22 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
             if self._owns_hosts:
                 self.hosts.close()
             raise
+
+    def _goes_direct(self, traffic: str) -> bool:
+        """Whether workers are to reach each other directly, and if so the addresses."""
+        self._security = distributed.Security()
+        if traffic not in ('session', 'direct', 'auto'):
+            raise ValueError("traffic is 'session', 'direct' or 'auto', not %r" % (traffic,))
+        if traffic == 'session':
+            return False
+        try:
+            self._address, self._addresses = direct_addresses(self.hosts)
+        except Unreachable:
+            if traffic == 'direct':
+                raise
+            return False
+        self._security = distributed.Security.temporary()
+        return True
 
     async def _start(self) -> None:
         if self._hub is None:
@@ -118,9 +144,6 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
 
     # -- environments
 
-    def _clients(self) -> list[tuple[str, Any]]:
-        return [(host.name, host.client) for host in self.hosts._hosts_now()]
-
     def _variables(self, host: Any) -> dict[str, str]:
         """What is added to the environment of a worker's process."""
         folder = self._folders.get(host.name)
@@ -130,7 +153,7 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         return {} if folder is None else {'PYTHONPATH': folder}
 
     def _remove_folders(self) -> None:
-        for name, client in self._clients():
+        for name, client in self.hosts._connected():
             folder = self._folders.pop(name, None)
             if folder is not None and self._environment is not None:
                 with contextlib.suppress(Exception):

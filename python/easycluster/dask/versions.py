@@ -55,11 +55,7 @@ def check_versions(cluster: Cluster, environment: Environment | None = None) -> 
 def _installed(cluster: Cluster, names: list[str], environment: Environment | None) -> dict[str, dict[str, str | None]]:
     if environment is None:
         return {host: dict(zip(names, found)) for host, found in cluster._versions(names).items()}
-    return {
-        host.name: environment.versions(host.name, host.client)
-        for host in cluster._hosts_now()
-        if host.client is not None
-    }
+    return {name: environment.versions(name, client) for name, client in cluster._connected()}
 
 
 def _version(name: str) -> str | None:
@@ -70,8 +66,4 @@ def _version(name: str) -> str | None:
 
 
 def _pythons(cluster: Cluster) -> dict[str, tuple[int, ...]]:
-    return {
-        host.name: tuple((host.client.server_info or {})['python'])
-        for host in cluster._hosts_now()
-        if host.client is not None
-    }
+    return {name: tuple((client.server_info or {})['python']) for name, client in cluster._connected()}

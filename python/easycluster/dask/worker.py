@@ -7,7 +7,7 @@ import contextlib
 import logging
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dask
 from distributed.core import Status
@@ -140,12 +140,16 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         def failed(exc: RemoteException) -> None:
             tell(ended, original(exc))
 
+        addresses = cluster._addresses
         text = program(
             number=number,
             name=self.name,
-            options=self._options,
+            options=dict(self._options, security=cluster.security),
             config=dask.config.global_config,
             share=self._share,
+            # The first is for clients in this process.
+            scheduler=cast(Any, cluster.scheduler).listeners[-1].contact_address,
+            address=str(number) if addresses is None else addresses[host.name],
         )
         variables = cluster._variables(host)
         client = host.client

@@ -14,28 +14,35 @@ from distributed import Worker
 from easycluster_dask_comm import MASTER, Hub, register
 
 
-def main(descriptor: int, number: int, name: Any, options: dict[str, Any], config: dict[str, Any], share: int) -> None:
-    """Runs the worker of that number until it is closed, or the stream to the router ends. It is one of `share` on its machine."""
+def main(
+    descriptor: int,
+    number: int,
+    name: Any,
+    options: dict[str, Any],
+    config: dict[str, Any],
+    share: int,
+    scheduler: str,
+    address: str,
+) -> None:
+    """Runs the worker of that number until it is closed, or the stream to the router ends. It is one of `share` on its machine.
+    `scheduler` and `address` are where the scheduler is and where this listens: its number on the stream, or a real address."""
     dask.config.update(dask.config.config, config, priority='new')
     # No pages of its own: its HTTP server stays on the loopback and serves none.
     dask.config.set({'distributed.worker.http.routes': []})
     if options.get('nthreads') is None:
         options = dict(options, nthreads=max(dask.system.CPU_COUNT // share, 1))
-    asyncio.run(_work(descriptor, number, name, options))
+    asyncio.run(_work(descriptor, number, scheduler, dict(options, name=name, host=address)))
 
 
-async def _work(descriptor: int, number: int, name: Any, options: dict[str, Any]) -> None:
+async def _work(descriptor: int, number: int, scheduler: str, options: dict[str, Any]) -> None:
     lost = asyncio.Event()
     hub = await Hub.over(socket.socket(fileno=descriptor), number, lost.set)
     register(hub)
-    worker = Worker(
-        'ec://%d' % MASTER,
-        name=name,
-        protocol='ec',
-        host=str(number),
-        dashboard_address='127.0.0.1:0',
-        **options,
-    )
+    protocol = scheduler.partition('://')[0]
+    worker = Worker(scheduler, protocol=protocol, dashboard_address='127.0.0.1:0', **options)
+    if protocol != 'ec':
+        # So that the other side hears of this process.
+        hub.open(MASTER)
     await worker
     ended = asyncio.ensure_future(worker.finished())
     gone = asyncio.ensure_future(lost.wait())
