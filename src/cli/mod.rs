@@ -15,11 +15,13 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+/// To be called before Rust's own start, by programs.
+pub use crate::descriptors::note_closed_output;
 #[cfg(unix)]
 use commands::demo;
 use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
 use programs::habits::texts;
-use terminal::failure::Failure;
+use terminal::failure::{self, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,6 +83,7 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
+    note_closed_output();
     // As far as helpers that close every number up to the limit stay quick.
     crate::descriptors::raise_limit(65_536);
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
@@ -94,11 +97,14 @@ where
                 return failure.report();
             }
             // `--help` and `--version` come here too, and go to stdout with code 0.
-            let _ = error.print();
-            return error.exit_code();
+            return match error.print() {
+                Err(unwritten) if !error.use_stderr() => failure::unwritten(&unwritten),
+                _ => error.exit_code(),
+            };
         }
     };
     match dispatch(arguments, texts(&args)) {
+        Ok(failure::OK) => failure::untold().unwrap_or(failure::OK),
         Ok(code) => code,
         Err(failure) => failure.report(),
     }

@@ -10,7 +10,15 @@ import json
 import sys
 
 OWN = {'inventory_file', 'inventory_dir', 'inventory_hostname', 'inventory_hostname_short', 'group_names'}
-OWN |= {'ansible_facts', 'playbook_dir', 'ansible_playbook_python', 'ansible_config_file', 'ansible_version', 'groups', 'omit'}
+OWN |= {
+    'ansible_facts',
+    'playbook_dir',
+    'ansible_playbook_python',
+    'ansible_config_file',
+    'ansible_version',
+    'groups',
+    'omit',
+}
 
 
 def plain(value):
