@@ -9,6 +9,7 @@ mod options;
 mod report;
 
 use std::future::IntoFuture;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -25,8 +26,8 @@ use crate::retry::Retry;
 use crate::spec::ConnectionSpec;
 
 pub use each::Each;
-use fan_out::outcomes;
 pub use fan_out::{AT_ONCE, FanOut, fan_out};
+use fan_out::{outcomes, panicked};
 use joining::{Attempted, Joining};
 pub use map::{Map, MapOptions};
 pub use options::{ClusterOptions, Quorum, QuorumError};
@@ -63,6 +64,9 @@ struct Inner {
     /// What still connects to the hosts that are not there.
     joining: Mutex<Option<AbortHandle>>,
 }
+
+/// One attempt to connect to a host.
+type Attempt = Pin<Box<dyn Future<Output = Result<Client, Error>> + Send>>;
 
 /// A client and its place among the hosts.
 #[derive(Debug, Clone)]
@@ -149,18 +153,8 @@ impl Cluster {
         let needed = options.quorum.of(specs.len());
         let labels = specs.iter().map(ConnectionSpec::label);
         let inner = Inner::new(ConnectReport::new(labels, needed));
-        let connect = options.connect.clone();
         let count = specs.len();
-        let attempt = move |place: usize| {
-            let spec: Option<ConnectionSpec> = specs.get(place).cloned();
-            let connect = connect.clone();
-            async move {
-                match spec {
-                    Some(spec) => Client::connect(&spec, connect).await,
-                    None => Err(Error::Convert(format!("there is no host {place}"))),
-                }
-            }
-        };
+        let attempt = attempts(specs, options.connect.clone());
         let mut joining = Joining::start(count, options.at_once, &options.retry, attempt);
         let all = async {
             while let Some(attempted) = joining.next().await {
@@ -205,11 +199,19 @@ impl Cluster {
         options: &ConnectOptions,
         limit: usize,
     ) -> Vec<Result<Client, Error>> {
-        let connect = |spec: &ConnectionSpec| {
-            let (spec, options) = (spec.clone(), options.clone());
-            async move { Client::connect(&spec, options).await }
-        };
-        outcomes(specs.iter().map(connect), specs.len(), limit).await
+        let attempt = attempts(specs.to_vec(), options.clone());
+        let mut joining = Joining::start(specs.len(), limit, &Retry::never(), attempt);
+        let mut results: Vec<Option<Result<Client, Error>>> = Vec::new();
+        results.resize_with(specs.len(), || None);
+        while let Some(Attempted { place, result, .. }) = joining.next().await {
+            if let Some(outcome) = results.get_mut(place) {
+                *outcome = Some(result);
+            }
+        }
+        let results = results.into_iter();
+        results
+            .map(|outcome| outcome.unwrap_or_else(panicked))
+            .collect()
     }
 
     /// Connects to all, [`AT_ONCE`] at a time and without trying again.
@@ -356,6 +358,22 @@ impl Cluster {
             inner.add(place, host, client);
         }
         Cluster { inner }
+    }
+}
+
+/// Makes an attempt to connect to the host at a place.
+fn attempts(
+    specs: Vec<ConnectionSpec>,
+    options: ConnectOptions,
+) -> impl Fn(usize) -> Attempt + Send + Sync + 'static {
+    move |place| {
+        let (spec, options) = (specs.get(place).cloned(), options.clone());
+        Box::pin(async move {
+            match spec {
+                Some(spec) => Client::connect(&spec, options).await,
+                None => Err(Error::Convert(format!("there is no host {place}"))),
+            }
+        })
     }
 }
 

@@ -16,7 +16,7 @@ from .report import HostLost
 from .slots import Slot, is_lost, original
 
 if TYPE_CHECKING:
-    from .cluster import Cluster
+    from .calls import Calls
 
 # One that runs there, and one that waits behind it, so that no round trip passes between them.
 _OUTSTANDING = 2
@@ -101,8 +101,7 @@ class Executor(futures.Executor):
 
     def __init__(
         self,
-        cluster: Cluster,
-        slots: list[Slot],
+        hosts: Calls,
         max_workers: int | None,
         initializer: Function | None,
         initargs: Iterable[Any],
@@ -112,7 +111,7 @@ class Executor(futures.Executor):
         """See `Cluster.executor`."""
         if max_workers is not None and max_workers < 1:
             raise ValueError('max_workers must be greater than 0')
-        self._cluster = cluster
+        self._hosts = hosts
         self._most = max_workers
         self._initializer = None if initializer is None else Portable(initializer, by)
         self._initargs = tuple(initargs)
@@ -127,9 +126,9 @@ class Executor(futures.Executor):
         self._shutdown = False
         self._broken: str | None = None
         self._portables: dict[int, tuple[Any, Portable]] = {}
-        for slot in slots:
+        for slot in hosts._slots_now(None):
             self._joined(slot)
-        cluster._listeners.append(self._joined)
+        hosts._root._listeners.append(self._joined)
 
     @property
     def _max_workers(self) -> int:
@@ -211,8 +210,9 @@ class Executor(futures.Executor):
                 dropped = list(self._waiting)
                 self._waiting.clear()
                 self._unfinished -= len(dropped)
-            if self._joined in self._cluster._listeners:
-                self._cluster._listeners.remove(self._joined)
+            listeners = self._hosts._root._listeners
+            if self._joined in listeners:
+                listeners.remove(self._joined)
             self._idle.notify_all()
         for work in dropped:
             work.future.cancel()
@@ -358,6 +358,8 @@ class Executor(futures.Executor):
 
     def _joined(self, slot: Slot) -> None:
         """Takes a process of the cluster in. Any thread may call it."""
+        if not self._hosts._has(slot.host):
+            return
         with self._lock:
             if self._shutdown or (self._most is not None and len(self._places) >= self._most):
                 return
