@@ -105,13 +105,18 @@ def test_a_map_gives_results_in_order():
 def test_what_is_cancelled_is_given_up_there():
     async def main():
         async with local(2, output=None) as cluster:
-            for begin in (
-                lambda: cluster.call('time.sleep', 600),
-                lambda: anything(cluster.map('time.sleep', [600] * 4)),
-                lambda: anything(cluster.each('time.sleep', 600)),
-            ):
+            await cluster.define(
+                'import time\nbegun = 0\ndef wait(n):\n    global begun\n    begun += 1\n    time.sleep(n)\n'
+            )
+            beginnings = [
+                lambda: cluster.call('wait', 600),
+                lambda: anything(cluster.map('wait', [600] * 4)),
+                lambda: anything(cluster.each('wait', 600)),
+            ]
+            for number, begin in enumerate(beginnings, 1):
                 waiting = asyncio.ensure_future(begin())
-                await asyncio.sleep(0.2)
+                while min((await cluster.eval('begun', threadid=easycluster.SINGLE)).values()) < number:
+                    await asyncio.sleep(0.01)
                 waiting.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await waiting

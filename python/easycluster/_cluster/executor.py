@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .._responses import RemoteException
@@ -18,6 +20,8 @@ from .slots import Slot, is_lost, original
 if TYPE_CHECKING:
     from .calls import Calls
 
+# As the standard library's executors tell it.
+_LOGGER = logging.getLogger('concurrent.futures')
 # One that runs there, and one that waits behind it, so that no round trip passes between them.
 _OUTSTANDING = 2
 
@@ -125,7 +129,7 @@ class Executor(futures.Executor):
         self._unfinished = 0
         self._shutdown = False
         self._broken: str | None = None
-        self._portables: dict[int, tuple[Any, Portable]] = {}
+        self._portables: dict[str | FunctionType, Portable] = {}
         for slot in hosts._slots_now(None):
             self._joined(slot)
         hosts._root._listeners.append(self._joined)
@@ -224,15 +228,17 @@ class Executor(futures.Executor):
     # -- sending
 
     def _portable(self, fn: Function) -> Portable:
-        known = self._portables.get(id(fn))
-        if known is not None and known[0] is fn:
-            return known[1]
+        known = self._portables.get(fn) if isinstance(fn, (str, FunctionType)) else None
+        if known is not None:
+            return known
         if not callable(fn) and not isinstance(fn, str):
             raise TypeError('%r is neither a function nor the name of one' % (fn,))
         portable = Portable(fn, self._by)
-        if len(self._portables) > 256:
-            self._portables.clear()
-        self._portables[id(fn)] = fn, portable
+        # Others may have changed at the next call, and are not to be kept.
+        if isinstance(fn, str) or (isinstance(fn, FunctionType) and '<' not in fn.__qualname__):
+            if len(self._portables) > 256:
+                self._portables.clear()
+            self._portables[fn] = portable
         return portable
 
     def submit_pickled(self, data: bytes, as_bytes: bool, prepare: Callable[[Slot], None]) -> Future:
@@ -376,7 +382,9 @@ class Executor(futures.Executor):
 
     def _not_initialized(self, exc: RemoteException) -> None:
         if not is_lost(exc):
-            self._break('the initializer failed: %s' % original(exc))
+            error = original(exc)
+            _LOGGER.critical('Exception in initializer:', exc_info=error)
+            self._break('the initializer failed: %s' % error)
 
     def _break(self, reason: str) -> None:
         with self._lock:

@@ -25,6 +25,9 @@ _WAYS = ('auto', 'name', 'source', 'value')
 _LARGE = 1 << 20
 # What is pickled by value is known to cloudpickle as a whole, and not to each of its pickles.
 _registering = threading.RLock()
+# The modules of this program, and what the loaded modules were when they were looked for.
+_found_at: tuple[int, str] | None = None
+_found: list[ModuleType] = []
 
 
 def find_cloudpickle() -> ModuleType | None:
@@ -81,12 +84,21 @@ def _is_own(module: Any) -> bool:
     return module.__name__ != '__main__' and not file.startswith(_installed_folders())
 
 
+def _own_modules() -> list[ModuleType]:
+    """The modules of this program. They are looked for again where modules were loaded since, because there may be thousands."""
+    global _found_at, _found
+    at = len(sys.modules), next(reversed(sys.modules))
+    if at != _found_at:
+        _found_at, _found = at, [module for module in list(sys.modules.values()) if _is_own(module)]
+    return _found
+
+
 @contextlib.contextmanager
 def own_modules_by_value(cloudpickle: Any) -> Iterator[None]:
     """While this lasts, cloudpickle takes functions and classes of this program's modules by value: other machines do not have
     those modules."""
     with _registering:
-        own = [module for module in list(sys.modules.values()) if _is_own(module)]
+        own = _own_modules()
         for module in own:
             cloudpickle.register_pickle_by_value(module)
         try:
@@ -121,19 +133,20 @@ class Portable:
         self.func = func
         self.by = by
         self.name: str = func if isinstance(func, str) else getattr(func, '__qualname__', None) or repr(func)
-        self._known: dict[str, Sent | TypeError] = {}
+        # What is sent, or why nothing is: not the exception, which would keep the function and all that it refers to.
+        self._known: dict[str, Sent | str] = {}
 
     def _way(self, way: str) -> Sent:
         """What is sent in one of the ways; TypeError with the reason if it cannot be. Found out once."""
-        known = self._known.get(way)
+        known: Sent | str | None = self._known.get(way)
         if known is None:
             try:
                 known = getattr(self, '_by_' + way)()
             except TypeError as error:
-                known = error
+                known = str(error)
             self._known[way] = known
-        if isinstance(known, TypeError):
-            raise known
+        if isinstance(known, str):
+            raise TypeError(known)
         return known
 
     def _by_name(self) -> Sent:
