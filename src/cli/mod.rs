@@ -14,10 +14,12 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+/// To be called before Rust's own start, by programs.
+pub use crate::descriptors::note_closed_output;
 #[cfg(unix)]
 use commands::demo;
 use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
-use terminal::failure::Failure;
+use terminal::failure::{self, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,6 +81,7 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
+    note_closed_output();
     // As far as helpers that close every number up to the limit stay quick.
     crate::descriptors::raise_limit(65_536);
     let parsed = command()
@@ -88,11 +91,14 @@ where
         Ok(arguments) => arguments,
         Err(error) => {
             // `--help` and `--version` come here too, and go to stdout with code 0.
-            let _ = error.print();
-            return error.exit_code();
+            return match error.print() {
+                Err(unwritten) if !error.use_stderr() => failure::unwritten(&unwritten),
+                _ => error.exit_code(),
+            };
         }
     };
     match dispatch(arguments) {
+        Ok(failure::OK) => failure::untold().unwrap_or(failure::OK),
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
