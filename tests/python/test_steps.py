@@ -7,8 +7,8 @@ from support.machine import Machine
 
 SESAME = "open-Sesame-1"
 SETUP = """
-for user in alice nopass bob tty; do useradd -m -s /bin/bash $user; echo $user:open-Sesame-1; done | chpasswd
-printf '%s\\n' 'root ALL=(ALL) ALL' 'alice ALL=(ALL) ALL' 'nopass ALL=(ALL) NOPASSWD: ALL' 'tty ALL=(ALL) ALL' 'Defaults:tty requiretty' >/etc/sudoers
+for user in alice nopass bob wtty; do useradd -m -s /bin/bash $user; echo $user:open-Sesame-1; done | chpasswd
+printf '%s\\n' 'root ALL=(ALL) ALL' 'alice ALL=(ALL) ALL' 'nopass ALL=(ALL) NOPASSWD: ALL' 'wtty ALL=(ALL) ALL' 'Defaults:wtty requiretty' >/etc/sudoers
 echo 'permit alice' >/etc/doas.conf; chmod 400 /etc/doas.conf; chmod 440 /etc/sudoers
 """
 NAME = "__import__('pwd').getpwuid(__import__('os').getuid()).pw_name"
@@ -37,7 +37,7 @@ def test_the_keywords(machine):
 
 def test_a_terminal_for_a_step_that_wants_one(machine):
     assert who(machine, "alice", then=[easycluster.Tty(), easycluster.Doas(password=SESAME)]) == "root"
-    assert who(machine, "tty", then=[easycluster.Tty(), easycluster.Sudo("bob", password=SESAME)]) == "bob"
+    assert who(machine, "wtty", then=[easycluster.Tty(), easycluster.Sudo("bob", password=SESAME)]) == "bob"
     machine.wait_until_idle()
 
 
