@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::cli::terminal::ci::defused_here;
 use crate::error::printable;
-use crate::{Error, Fault};
+use crate::{Error, Fault, Stage};
 
 /// Everything went well.
 pub(crate) const OK: i32 = 0;
@@ -65,9 +65,34 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure {
             message: error.to_string(),
-            hint: error.hint(),
+            hint: hint(&error),
             code: exit_code(&error),
         }
+    }
+}
+
+/// What to do next, in words that the program takes.
+pub(crate) fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::Timeout { .. } => Some(
+            "--timeout SECONDS gives it longer; what it has done so far is not undone".to_owned(),
+        ),
+        Error::Lost { .. } => Some(
+            "try it again, on the hosts that failed alone by --failed-to FILE and --retry-from FILE; what it has done so far is not undone"
+                .to_owned(),
+        ),
+        Error::Connect(connect) => match connect.stage {
+            Stage::Resolve if std::path::Path::new(&connect.host).is_file() => Some(format!(
+                "{0} is a file of this machine; for the hosts that it names: -f {0}",
+                connect.host
+            )),
+            Stage::Interpreter if connect.message.starts_with("no Python found") => {
+                let first = error.hint().map(|hint| hint + "; ").unwrap_or_default();
+                Some(format!("{first}shell commands need none: easycluster exec"))
+            }
+            _ => error.hint(),
+        },
+        _ => error.hint(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::Error;
 use crate::cli::commands::ping::table::{Machine, milliseconds};
-use crate::cli::terminal::failure::{print_error, tell};
+use crate::cli::terminal::failure::{hint, print_error, tell};
 use crate::error::one_line;
 use crate::transport::{StageEvent, StageObserver};
 
@@ -64,7 +64,7 @@ impl Story {
                     let time = milliseconds(self.started.elapsed().as_secs_f64() * 1000.0);
                     tell(&entry(&error.stage.to_string(), &time, "FAILED"));
                 }
-                print_error(&error.to_string(), error.hint().as_deref());
+                print_error(&error.to_string(), hint(error).as_deref());
                 tell("\n");
             }
         }
