@@ -13,8 +13,11 @@ HELLO, CALL, METHOD, EVAL, EXEC, DEFINE, RUN = range(1, 8)
 DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE, PART = range(16, 24)
 HELLO_S, RESULT, ERROR, OUTPUT, CLASS, PONG, FATAL = range(65, 72)
 # What a client may send, and the flags that each kind may carry (FR-5).
-FLAGS = dict.fromkeys((HELLO, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE, PART), 0)
+FLAGS = dict.fromkeys(range(CREDIT, 27), 0)
+FLAGS[HELLO] = 0
 FLAGS[DATA] = MORE | DEFLATED
+# Those of CHANNEL, with END.
+FLAGS[24] = 131
 FLAGS.update(dict.fromkeys(range(CALL, RUN + 1), MORE | DEFLATED | BUFFERS | NO_REPLY | ONE_SHOT | REFERENCES))
 
 struct = compat.struct

@@ -202,6 +202,8 @@ impl Serialize for RemoteObject {
 struct Sending {
     connection: Connection,
     objects: Vec<RemoteObject>,
+    /// Channels are named.
+    channels: bool,
 }
 
 struct Receiving {
@@ -216,18 +218,44 @@ thread_local! {
     static RECEIVING: RefCell<Option<Receiving>> = const { RefCell::new(None) };
 }
 
-/// Serializes arguments for `connection`; gives the objects they name beside the result.
+/// What serialized arguments name.
+#[derive(Default)]
+pub(crate) struct Named {
+    pub(crate) objects: Vec<RemoteObject>,
+    pub(crate) channels: bool,
+}
+
+/// Serializes arguments for `connection`; gives what they name beside the result.
 pub(crate) fn sending<T>(
     connection: &Connection,
     serialize: impl FnOnce() -> T,
-) -> (T, Vec<RemoteObject>) {
+) -> (T, Named) {
     let before = SENDING.replace(Some(Sending {
         connection: connection.clone(),
         objects: Vec::new(),
+        channels: false,
     }));
     let result = serialize();
     let scope = SENDING.replace(before);
-    (result, scope.map(|scope| scope.objects).unwrap_or_default())
+    let named = scope.map(|scope| Named {
+        objects: scope.objects,
+        channels: scope.channels,
+    });
+    (result, named.unwrap_or_default())
+}
+
+/// Notes that arguments that are being serialized name a channel of this connection.
+pub(super) fn name_channel(connection: &Connection) -> Result<(), &'static str> {
+    SENDING.with_borrow_mut(|scope| match scope {
+        None => Err("a channel can only be an argument of a call"),
+        Some(scope) if scope.connection != *connection => {
+            Err("the channel belongs to another connection")
+        }
+        Some(scope) => {
+            scope.channels = true;
+            Ok(())
+        }
+    })
 }
 
 /// Decodes an answer of `connection` that holds references.
