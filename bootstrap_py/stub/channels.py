@@ -12,7 +12,7 @@ worker = load('worker')
 requests = load('requests')
 control = load('control')
 
-CHANNEL, CHANNEL_CREDIT, CHANNEL_OPEN = 24, 25, 26
+CHANNEL, CHANNEL_CREDIT, CHANNEL_OPEN = range(24, 27)
 END = 128
 MAX_REASON = 4096
 # How long a thread that serves no request waits before it looks whether all has ended, in seconds.
@@ -506,7 +506,7 @@ def perform(me, kind, flags, request, payload):
 def end_all(request, reason):
     """Ends the channels that a request was given."""
     for channel in given.pop(request):
-        if not channel._kept:
+        if reason or not channel._kept:
             channel._line.finish_sending(reason)
             channel._line.stop()
 

@@ -15,7 +15,7 @@ use crate::connection::request::{Answer, Request};
 use crate::connection::{Completion, Connection};
 use crate::error::{Error, RemoteError};
 use crate::pickle::{Arguments, Document, NONE_PICKLE, TupleWriter};
-use crate::session::{Payload, RequestKind, ThreadTarget};
+use crate::session::{ChannelId, Payload, RequestKind, ThreadTarget};
 use crate::wire::Segments;
 
 /// Results above this many bytes are decoded on a thread of their own, because the runtime's
@@ -37,6 +37,7 @@ pub struct Call<R> {
     payload: TupleWriter,
     // The handles that the call names: an argument given away must not be released before the call is sent.
     keeps: Vec<RemoteObject>,
+    channels: Vec<ChannelId>,
     references: bool,
     thread: ThreadTarget,
     timeout: Option<Duration>,
@@ -54,6 +55,7 @@ impl<R> Call<R> {
             // Before the stub has said what it is, the protocol that all of them read.
             payload: TupleWriter::new(connection.hello().map_or(2, |hello| hello.pickle)),
             keeps: Vec::new(),
+            channels: Vec::new(),
             references: false,
             thread: ThreadTarget::Id(0),
             timeout: None,
@@ -93,8 +95,9 @@ impl<R> Call<R> {
     /// Writes to the payload, and keeps the objects that are named there.
     fn write(&mut self, write: impl FnOnce(&mut TupleWriter) -> Result<(), crate::pickle::Error>) {
         let (written, named) = sending(&self.connection, || write(&mut self.payload));
-        self.references |= named.channels || !named.objects.is_empty();
+        self.references |= !named.channels.is_empty() || !named.objects.is_empty();
         self.keeps.extend(named.objects);
+        self.channels.extend(named.channels);
         if let Err(error) = written {
             self.error.get_or_insert(error.to_string());
         }
@@ -141,6 +144,7 @@ impl<R> Call<R> {
         let mut request = Request::new(self.kind, self.thread, payload);
         request.references = self.references;
         request.keeps = self.keeps.iter().map(RemoteObject::oid).collect();
+        request.channels = std::mem::take(&mut self.channels);
         request.barrier = self.barrier;
         request.plain = self.plain;
         request.deadline = self

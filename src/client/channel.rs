@@ -67,8 +67,12 @@ impl Client {
     }
 
     fn open_channel(&self, window: Option<u32>) -> Result<Arc<Core>, Error> {
-        let opened = self.connection.open_channel(window.unwrap_or(CHANNEL_WINDOW));
-        opened.map(Arc::new).map_err(|failure| failure.into_error(self.host()))
+        let opened = self
+            .connection
+            .open_channel(window.unwrap_or(CHANNEL_WINDOW));
+        opened
+            .map(Arc::new)
+            .map_err(|failure| failure.into_error(self.host()))
     }
 }
 
@@ -101,7 +105,7 @@ impl Half {
     }
 
     fn name<S: Serializer>(&self, serializer: S, is_raw: bool) -> Result<S::Ok, S::Error> {
-        name_channel(self.0.connection()).map_err(S::Error::custom)?;
+        name_channel(self.0.connection(), self.0.id()).map_err(S::Error::custom)?;
         let mut tuple = serializer.serialize_tuple(3)?;
         tuple.serialize_element(CHANNEL_TAG)?;
         tuple.serialize_element(&self.0.number())?;
@@ -260,7 +264,8 @@ impl<R: DeserializeOwned> Receiver<R> {
         let limit = core.connection().max_result();
         let came = poll_fn(|context| core.poll_item(context, limit)).await;
         let came = came.transpose().map_err(|error| self.0.fail(error))?;
-        came.map(|item| decode_item(core.connection(), item)).transpose()
+        came.map(|item| decode_item(core.connection(), item))
+            .transpose()
     }
 }
 

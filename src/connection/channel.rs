@@ -80,7 +80,7 @@ impl Line {
                 std::mem::take(&mut state.readers)
             }
             ChannelEvent::Ended(reason) => {
-                state.ended = Some(reason);
+                state.ended.get_or_insert(reason);
                 std::mem::take(&mut state.readers)
             }
             ChannelEvent::Room => std::mem::take(&mut state.writers),
@@ -112,7 +112,12 @@ pub struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(connection: Connection, id: ChannelId, line: Arc<Line>, window: u64) -> Channel {
+    pub(super) fn new(
+        connection: Connection,
+        id: ChannelId,
+        line: Arc<Line>,
+        window: u64,
+    ) -> Channel {
         Channel {
             connection,
             id,
@@ -124,6 +129,11 @@ impl Channel {
     /// The number by which a request names it.
     pub fn number(&self) -> u32 {
         self.id.number()
+    }
+
+    /// Which it is.
+    pub fn id(&self) -> ChannelId {
+        self.id
     }
 
     /// The connection that it belongs to.
@@ -196,7 +206,10 @@ impl Channel {
             if std::mem::replace(&mut state.stopped, true) {
                 return;
             }
-            let dropped = (std::mem::take(&mut state.chunks), std::mem::take(&mut state.item));
+            let dropped = (
+                std::mem::take(&mut state.chunks),
+                std::mem::take(&mut state.item),
+            );
             (std::mem::take(&mut state.readers), dropped)
         };
         self.connection
@@ -207,13 +220,20 @@ impl Channel {
     }
 
     /// The next bytes as they came; none at the end.
-    pub fn poll_bytes(&self, context: &mut Context<'_>) -> Poll<Option<Result<Segments, ChannelError>>> {
+    pub fn poll_bytes(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Segments, ChannelError>>> {
         let chunk = self.poll_chunk(context);
         chunk.map(|chunk| chunk.map(|chunk| chunk.map(|(payload, _)| payload)))
     }
 
     /// The next item, of at most `limit` bytes; none at the end. May be dropped at any time and asked again.
-    pub fn poll_item(&self, context: &mut Context<'_>, limit: u64) -> Poll<Option<Result<Segments, ChannelError>>> {
+    pub fn poll_item(
+        &self,
+        context: &mut Context<'_>,
+        limit: u64,
+    ) -> Poll<Option<Result<Segments, ChannelError>>> {
         loop {
             let (payload, more) = match self.poll_chunk(context) {
                 Poll::Ready(Some(Ok(chunk))) => chunk,
@@ -243,7 +263,10 @@ impl Channel {
         !state.chunks.is_empty() || state.ended.is_some() || state.stopped || state.lost.is_some()
     }
 
-    fn poll_chunk(&self, context: &mut Context<'_>) -> Poll<Option<Result<(Segments, bool), ChannelError>>> {
+    fn poll_chunk(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Segments, bool), ChannelError>>> {
         let (chunk, taken) = {
             let mut state = self.line.lock();
             if state.stopped {

@@ -202,6 +202,8 @@ impl Session {
     }
 
     pub(super) fn complete(&mut self, id: RequestId, outcome: Outcome) {
+        self.channels.end_of_request(id, &outcome);
+        self.tell_of_channels();
         self.events.push_back(Event::Completed { id, outcome });
     }
 

@@ -244,6 +244,7 @@ impl Session {
             answer: None,
         };
         self.calls.insert(number, call);
+        self.channels.note(id, request.channels);
         if one_shot {
             self.threads.enqueue_one_shot(id);
         } else {

@@ -217,6 +217,8 @@ impl Session {
                 entry.remove();
             }
             if silent {
+                // Nothing will tell how it ends.
+                self.channels.note(id, Vec::new());
                 self.events.push_back(Event::Completed {
                     id,
                     outcome: Outcome::Sent,

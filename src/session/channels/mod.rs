@@ -126,6 +126,7 @@ impl Session {
     /// Passes on what came of the last change.
     pub(super) fn tell_of_channels(&mut self) {
         let events = self.channels.events.drain(..);
-        self.events.extend(events.map(|(id, event)| Event::Channel { id, event }));
+        self.events
+            .extend(events.map(|(id, event)| Event::Channel { id, event }));
     }
 }

@@ -6,7 +6,12 @@ use bytes::{Bytes, BytesMut};
 
 use crate::wire::{CHUNK, Flags, Frame, HEADER, Kind, Outgoing, ProtocolError, Segments};
 
+use super::super::event::Outcome;
+use super::super::request::RequestId;
 use super::{ChannelEvent, ChannelId, MAX_CHANNEL_WINDOW, MAX_REASON, MIN_CHANNEL_WINDOW};
+
+/// What is said of a channel whose request has no result.
+const NO_RESULT: &str = "the call that had it has ended without a result";
 
 /// How far a direction is, on the side that sends.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,6 +83,8 @@ impl Channel {
 pub(in crate::session) struct Channels {
     by_number: HashMap<u32, Channel>,
     last: u64,
+    /// The channels that unanswered requests name.
+    named: HashMap<RequestId, Vec<ChannelId>>,
     ready: VecDeque<u32>,
     due: VecDeque<u32>,
     /// What the owner is to be told.
@@ -114,13 +121,18 @@ impl Channels {
             due: false,
         };
         self.by_number.insert(id.number(), channel);
-        let mut frame = Frame::control(Kind::ChannelOpen, Bytes::copy_from_slice(&window.to_be_bytes()));
+        let mut frame = Frame::control(
+            Kind::ChannelOpen,
+            Bytes::copy_from_slice(&window.to_be_bytes()),
+        );
         frame.request = id.number();
         Some((id, frame))
     }
 
     fn get(&mut self, id: ChannelId) -> Option<&mut Channel> {
-        self.by_number.get_mut(&id.number()).filter(|channel| channel.id == id)
+        self.by_number
+            .get_mut(&id.number())
+            .filter(|channel| channel.id == id)
     }
 
     /// Queues a message: an item, or some bytes. False where this direction is over.
@@ -190,6 +202,40 @@ impl Channels {
         }
     }
 
+    /// A request names these channels, or will not be heard of again.
+    pub(in crate::session) fn note(&mut self, request: RequestId, channels: Vec<ChannelId>) {
+        if channels.is_empty() {
+            if !self.named.is_empty() {
+                self.named.remove(&request);
+            }
+        } else {
+            self.named.insert(request, channels);
+        }
+    }
+
+    /// A request is over. Where it has no result the channels that it names are too: the function may never have run, and
+    /// then nobody at the other end would say so.
+    pub(in crate::session) fn end_of_request(&mut self, request: RequestId, outcome: &Outcome) {
+        if self.named.is_empty() {
+            return;
+        }
+        let named = self.named.remove(&request).unwrap_or_default();
+        if matches!(outcome, Outcome::Result(_) | Outcome::Sent) {
+            return;
+        }
+        for id in named {
+            self.end(id, Some(NO_RESULT));
+            if self
+                .get(id)
+                .is_some_and(|channel| channel.input == In::Open)
+            {
+                self.stop(id);
+                let reason = Some(NO_RESULT.to_owned());
+                self.events.push((id, ChannelEvent::Ended(reason)));
+            }
+        }
+    }
+
     /// A CHANNEL frame came; its payload is inflated.
     pub(in crate::session) fn receive(
         &mut self,
@@ -197,19 +243,32 @@ impl Channels {
         flags: Flags,
         payload: Segments,
     ) -> Result<(), ProtocolError> {
-        let Some(channel) = self.by_number.get_mut(&number).filter(|channel| channel.input != In::Ended) else {
-            return Err(ProtocolError::Malformed("a frame came for a channel that is not open"));
+        let Some(channel) = self
+            .by_number
+            .get_mut(&number)
+            .filter(|channel| channel.input != In::Ended)
+        else {
+            return Err(ProtocolError::Malformed(
+                "a frame came for a channel that is not open",
+            ));
         };
         let id = channel.id;
         if flags.contains(Flags::END) {
             if flags.contains(Flags::MORE) || payload.len() > MAX_REASON {
-                return Err(ProtocolError::Malformed("the end of a channel is not as it should be"));
+                return Err(ProtocolError::Malformed(
+                    "the end of a channel is not as it should be",
+                ));
             }
+            let stopped = channel.input == In::Stopped;
             channel.input = In::Ended;
             channel.returned = 0;
             channel.stopping = false;
-            let reason = (!payload.is_empty()).then(|| String::from_utf8_lossy(&payload.into_bytes()).into_owned());
-            self.events.push((id, ChannelEvent::Ended(reason)));
+            if !stopped {
+                let reason = payload.into_bytes();
+                let reason =
+                    (!reason.is_empty()).then(|| String::from_utf8_lossy(&reason).into_owned());
+                self.events.push((id, ChannelEvent::Ended(reason)));
+            }
             self.sweep(number);
             return Ok(());
         }
@@ -230,15 +289,18 @@ impl Channels {
     }
 
     /// A CHANNEL_CREDIT came; 0 says that the other end reads no more. One for a channel that is over was on its way.
-    pub(in crate::session) fn credit(&mut self, number: u32, bytes: u32) -> Result<(), ProtocolError> {
+    pub(in crate::session) fn credit(
+        &mut self,
+        number: u32,
+        bytes: u32,
+    ) -> Result<(), ProtocolError> {
         let Some(channel) = self.by_number.get_mut(&number) else {
             return Ok(());
         };
         if bytes > 0 {
-            channel.outstanding = channel
-                .outstanding
-                .checked_sub(u64::from(bytes))
-                .ok_or(ProtocolError::Malformed("more of a channel's window was returned than was in use"))?;
+            channel.outstanding = channel.outstanding.checked_sub(u64::from(bytes)).ok_or(
+                ProtocolError::Malformed("more of a channel's window was returned than was in use"),
+            )?;
         } else if channel.out != Out::Ended {
             channel.drop_queue();
             if channel.out == Out::Open {
@@ -282,7 +344,10 @@ impl Channels {
             channel.returned = 0;
             if bytes > 0 || channel.stopping {
                 channel.stopping = false;
-                let mut frame = Frame::control(Kind::ChannelCredit, Bytes::copy_from_slice(&bytes.to_be_bytes()));
+                let mut frame = Frame::control(
+                    Kind::ChannelCredit,
+                    Bytes::copy_from_slice(&bytes.to_be_bytes()),
+                );
                 frame.request = number;
                 frame.encode(out);
             }

@@ -149,7 +149,10 @@ async fn an_end_of_either_side_is_known_to_the_other_at_once() {
         let channel = client.byte_channel(None).unwrap();
         let call = client.call::<Value>("fail", (&channel,)).thread(1);
         let (mut sender, mut receiver) = channel.split();
-        assert!(matches!(within(call.into_future()).await, Err(Error::Remote(_))));
+        assert!(matches!(
+            within(call.into_future()).await,
+            Err(Error::Remote(_))
+        ));
         let error = within(receiver.next()).await.unwrap_err();
         assert!(error.to_string().contains("failed"), "{error}");
         let error = loop {
@@ -163,13 +166,19 @@ async fn an_end_of_either_side_is_known_to_the_other_at_once() {
             let channel = client.byte_channel(None).unwrap();
             let call = client.call::<Value>("wait", (&channel,)).thread(thread);
             let (_sender, mut receiver) = channel.split();
-            let error = within(call.timeout(std::time::Duration::from_millis(200)).into_future())
-                .await
-                .unwrap_err();
+            let error = within(
+                call.timeout(std::time::Duration::from_millis(200))
+                    .into_future(),
+            )
+            .await
+            .unwrap_err();
             let Error::Timeout { stack, .. } = &error else {
                 panic!("{error:?}")
             };
-            assert!(stack.iter().any(|line| line.contains("in wait")), "{stack:?}");
+            assert!(
+                stack.iter().any(|line| line.contains("in wait")),
+                "{stack:?}"
+            );
             let error = within(receiver.next()).await.unwrap_err();
             assert!(error.to_string().contains("interrupted"), "{error}");
             assert_eq!(client.eval::<i64>("1 + 1").thread(thread).await.unwrap(), 2);
@@ -181,13 +190,29 @@ async fn an_end_of_either_side_is_known_to_the_other_at_once() {
 async fn a_lost_link_ends_both_directions() {
     let client = client(&interpreters()[0]).await;
     let channel = client.byte_channel(None).unwrap();
-    let call = tokio::spawn(client.call::<Value>("wait", (&channel,)).one_shot().into_future());
+    let call = tokio::spawn(
+        client
+            .call::<Value>("wait", (&channel,))
+            .one_shot()
+            .into_future(),
+    );
     let (mut sender, mut receiver) = channel.split();
     within(sender.send("")).await.unwrap();
     let reading = tokio::spawn(async move { receiver.next().await });
-    let _ = client.eval::<Value>("__import__('os').kill(__import__('os').getpid(), 9)").await;
-    assert!(matches!(within(call).await.unwrap(), Err(Error::Lost { .. })));
-    assert!(matches!(within(reading).await.unwrap(), Err(Error::Lost { .. })));
-    assert!(matches!(within(sender.send("x")).await, Err(Error::Lost { .. })));
+    let _ = client
+        .eval::<Value>("__import__('os').kill(__import__('os').getpid(), 9)")
+        .await;
+    assert!(matches!(
+        within(call).await.unwrap(),
+        Err(Error::Lost { .. })
+    ));
+    assert!(matches!(
+        within(reading).await.unwrap(),
+        Err(Error::Lost { .. })
+    ));
+    assert!(matches!(
+        within(sender.send("x")).await,
+        Err(Error::Lost { .. })
+    ));
     assert!(client.byte_channel(None).is_err());
 }
