@@ -64,6 +64,11 @@ pub fn commands() -> Bytes {
     Bytes::from_static(part!("commands"))
 }
 
+/// The program `helpers/terminal.py`, for a command line: its name, NUL, its text, as raw deflate.
+pub fn terminal() -> &'static [u8] {
+    part!("terminal")
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
@@ -196,6 +201,9 @@ mod tests {
             assert!(part.len() <= limit, "{name}: {} bytes", part.len());
         }
         println!("probe: {} bytes", probe().len());
+        // It is part of a command line.
+        println!("terminal: {} bytes", terminal().len());
+        assert!(terminal().len() <= 1_500, "{} bytes", terminal().len());
     }
 
     #[test]
