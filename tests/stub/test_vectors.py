@@ -59,14 +59,14 @@ def test_the_numbers_of_the_pages_are_those_of_the_stub():
 
 
 def test_the_kinds_of_the_page_are_those_of_the_stub():
-    """Each number stands once in the stub, in wire.py or channels.py, under the name that the page gives it."""
+    """Each number stands once in the stub, in wire.py or lines.py, under the name that the page gives it."""
     with open(os.path.join(VECTORS, "..", "messages.md")) as file:
         rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in file if line.startswith("| 0x")]
     page = {}
     for number, name, sides, _ in rows:
         # The stub's HELLO has a name of its own, as the client's has that one.
         page["HELLO_S" if name == "HELLO" and sides == "S" else name] = int(number, 16)
-    source = assemble.read("wire.py") + assemble.read("channels.py")
+    source = assemble.read("wire.py") + assemble.read("lines.py")
     own = {}
     for line in re.findall(r"^[A-Z_, ]+ = range\(.*\)$", source, re.M):
         names, numbers = line.split(" = ")

@@ -220,7 +220,11 @@ impl Channels {
             return;
         }
         let named = self.named.remove(&request).unwrap_or_default();
-        if matches!(outcome, Outcome::Result(_) | Outcome::Sent) {
+        // Of a connection that has ended its owner says so.
+        if matches!(
+            outcome,
+            Outcome::Result(_) | Outcome::Sent | Outcome::Lost { .. }
+        ) {
             return;
         }
         for id in named {
