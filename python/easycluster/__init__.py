@@ -18,6 +18,8 @@ from typing import Any as _Any
 
 from . import _native
 from ._async import AsyncClient
+from ._channels import AsyncChannel as AsyncChannel
+from ._channels import Channel as Channel
 from ._client import Client
 from ._cluster.async_cluster import AsyncCluster
 from ._cluster.cluster import Cluster
@@ -103,7 +105,9 @@ __all__ = [
     'AsyncCluster',
     'AutoThreadingClient',
     'CallCancelled',
+    'AsyncChannel',
     'CallTimeout',
+    'Channel',
     'Client',
     'ClientGroup',
     'Cluster',

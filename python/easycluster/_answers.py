@@ -67,6 +67,16 @@ class Answers:
                 raise
             return Failed(RemoteException(self._unreadable(error), ''))
 
+    def item(self, pickled: bytes) -> Any:
+        """An item of a channel. Raises UnpicklingError if it cannot be read."""
+        receipts = self.receipts()
+        try:
+            return self._twice(receipts, lambda: self._scanned(pickled, receipts))
+        except Raised as raised:
+            raise raised.error from None
+        except Unreadable as unreadable:
+            raise self._unreadable(unreadable.error) from None
+
     def _outcome(self, tag: int, value: Any, receipts: Receipts, limit: float | None) -> Any:
         if tag == _kinds.PICKLED:
             pickled, buffers, uses = value

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from . import _kinds, _native, _timeouts
 from ._caller import Caller
+from ._channels import WINDOW, AsyncChannel, Channel
 from ._commands import CommandResult, Line, Request
 from ._global_proxy import GlobalProxy, client_of, name_of
 from ._native import Connection as Native
@@ -96,6 +97,10 @@ class AsyncClient(Caller):
         self._detach()
         super().close(message)
         return Done()
+
+    def channel(self, raw: bool = False, window: int = WINDOW) -> AsyncChannel:
+        """A channel of items, or with `raw` of bytes, to be given to one call as an argument. As Client.channel()."""
+        return AsyncChannel(Channel(self, self._connected_native().open_channel(window), raw))
 
     def _wait_for_call(
         self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any

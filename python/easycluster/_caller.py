@@ -296,9 +296,7 @@ class Caller(Receiver):
         if short:
             content: Any = _dumps(message, self._protocol)
         else:
-            content, oids = encode(sent, self._protocol, self)
-            if oids:
-                keeps = (True, oids)
+            content, keeps = encode(sent, self._protocol, self)
         if threadid is None:
             threadid = self._thread_id()
         if threadid.__class__ is not int or not 0 <= threadid < _NAMED_THREADS:
@@ -312,7 +310,7 @@ class Caller(Receiver):
         if isinstance(call_timeout, (int, float)):
             call_timeout = Limit(call_timeout, kind, message)
         if kind == _METHOD and message[0]:
-            keeps = (False, [message[0]]) if not keeps else (True, keeps[1] + [message[0]])
+            keeps = (False, [message[0]], []) if not keeps else (True, keeps[1] + [message[0]], keeps[2])
         if keep:
             kind = _METHOD
         if oncomplete is not None:

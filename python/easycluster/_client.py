@@ -11,6 +11,7 @@ from typing import Any
 
 from . import _kinds, _process, _timeouts
 from ._caller import Caller
+from ._channels import WINDOW, Channel
 from ._commands import Line, Request
 from ._connection import Completion
 from ._native import Connection as Native
@@ -86,10 +87,16 @@ class Client(Caller):
             self._raise(value.exception, origexc)
         return value
 
+    def channel(self, raw: bool = False, window: int = WINDOW) -> Channel:
+        """A channel of items, or with `raw` of bytes, to be given to one call as an argument. Takes no round trip.
+
+        window: how many bytes may be on their way or unread in each direction, 16384 to 67108864; more is faster over a long distance.
+        """
+        return Channel(self, self._connected_native().open_channel(window), raw)
+
     def _ask(self, message: tuple[Any, ...], limit: float) -> bool:
         native = self._connected_native()
-        content, oids = encode(message, self._protocol, self)
-        keeps = (True, oids) if oids else None
+        content, keeps = encode(message, self._protocol, self)
         main = _get_ident() == _process.main_ident
         held: deque[tuple[int, int, Any]] = deque()
         native.call(held, next(self._tickets), _kinds.RUN, None, content, limit, keeps, True, main)

@@ -263,6 +263,19 @@ impl Channel {
         !state.chunks.is_empty() || state.ended.is_some() || state.stopped || state.lost.is_some()
     }
 
+    /// Ready when something came and waits, or nothing more will come.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_readable() {
+            return Poll::Ready(());
+        }
+        note(&mut self.line.lock().readers, context);
+        // Noted first and looked for second, because it may come in between.
+        match self.is_readable() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
     fn poll_chunk(
         &self,
         context: &mut Context<'_>,

@@ -14,17 +14,18 @@ use crate::connection::request::{Payload, Request, RequestKind, ThreadTarget};
 use crate::connection::{Connection as Core, Sink};
 use crate::wire::{Kind, Segments, Sender};
 
+use super::channel::Channel;
 use super::connect::{SIGNAL_CHECK, wait_for};
 use super::convert::{self, Reading};
 use super::queue::{Queue, Route, Taken, Ticket};
 use super::runtime::Engine;
 use super::{buffer, errors, runtime};
 
-/// Whether the pickle holds references, and the server objects that the request names.
-type Keeps = (bool, Vec<u64>);
+/// Whether the pickle holds references; the server objects and the channels that the request names.
+type Keeps<'py> = (bool, Vec<u64>, Vec<Bound<'py, Channel>>);
 
 /// How long one wait lasts in a thread that signals do not concern.
-const LONG: Duration = Duration::from_secs(3600);
+pub(super) const LONG: Duration = Duration::from_secs(3600);
 
 /// One connection to one remote Python.
 #[pyclass(frozen, weakref, module = "easycluster._native")]
@@ -123,7 +124,7 @@ impl Connection {
         thread: Option<i32>,
         content: &Bound<'_, PyAny>,
         timeout: Option<f64>,
-        keeps: Option<Keeps>,
+        keeps: Option<Keeps<'_>>,
         hold: bool,
     ) -> PyResult<Request> {
         runtime::check(self.process)?;
@@ -136,9 +137,10 @@ impl Connection {
             })?;
             request.deadline = Instant::now().checked_add(limit);
         }
-        if let Some((references, oids)) = keeps {
+        if let Some((references, oids, channels)) = keeps {
             request.references = references;
             request.keeps = oids;
+            request.channels = channels.iter().map(|channel| channel.get().id()).collect();
         }
         request.barrier = request.kind == RequestKind::Define;
         Ok(request)
@@ -208,7 +210,7 @@ impl Connection {
         thread: Option<i32>,
         content: &Bound<'_, PyAny>,
         timeout: Option<f64>,
-        keeps: Option<Keeps>,
+        keeps: Option<Keeps<'_>>,
         slot: bool,
     ) -> PyResult<()> {
         let request = self.prepare(py, code, thread, content, timeout, keeps, false)?;
@@ -231,7 +233,7 @@ impl Connection {
         thread: Option<i32>,
         content: &Bound<'_, PyAny>,
         timeout: Option<f64>,
-        keeps: Option<Keeps>,
+        keeps: Option<Keeps<'_>>,
         slot: bool,
         main: bool,
     ) -> PyResult<()> {
@@ -371,9 +373,14 @@ impl Connection {
         if self.process == runtime::process() {
             self.core
                 .send_part_once("environments", crate::stub::environments());
-            self.core
-                .send_part_once("workers", crate::stub::workers());
+            self.core.send_part_once("workers", crate::stub::workers());
         }
+    }
+
+    /// A channel with windows of so many bytes, which a request handed in later may name. Takes no round trip.
+    fn open_channel(&self, py: Python<'_>, window: u32) -> PyResult<Channel> {
+        runtime::check(self.process)?;
+        Channel::open(py, &self.core, &self.engine, window)
     }
 
     /// Has the functions of `helpers/commands` sent, once a connection.

@@ -8,6 +8,7 @@
 
 mod balancer;
 mod buffer;
+mod channel;
 mod connect;
 mod connection;
 mod convert;
@@ -137,6 +138,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "COMPLETION_KINDS",
         PyDict::from_sequence(convert::KINDS.into_pyobject(py)?.as_any())?,
     )?;
+    module.add_class::<channel::Channel>()?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<OutputFilter>()?;
     module.add_class::<connect::Opening>()?;

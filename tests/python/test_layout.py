@@ -49,6 +49,7 @@ ORDER = [
     '_shipping.definitions',
     '_shipping.functions',
     '_answers',
+    '_channels',
     '_timeouts',
     '_commands',
     '_global_proxy',

@@ -15,6 +15,8 @@ dumps = pickle.dumps
 
 # What the extension takes: a pickle, or its pieces and what is sent beside it.
 Payload = Union[bytes, tuple[list[Any], list[Any]]]
+# Whether a request holds references; the objects and the channels that it names.
+Keeps = tuple[bool, list[int], list[Any]]
 
 # From this many bytes on a value is handed over as it is instead of being copied into the pickle.
 LARGE = 65536
@@ -45,8 +47,8 @@ def is_short(values: Iterable[Any]) -> bool:
     return True
 
 
-def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, list[int] | None]:
-    """A request's content as `(payload, oids)`: bytes, or pieces and buffers; and the objects that it names."""
+def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, Keeps | None]:
+    """A request's content: bytes, or pieces and buffers; and the objects and channels that it names."""
     file = _Pieces()
     buffers: list[memoryview] = []
     try:
@@ -63,7 +65,17 @@ def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, list[int]
     )
     pickler.dispatch_table = OWN_WAYS
     pickler.dump(message)
-    return _payload(file.pieces, buffers), pickler.oids or None
+    named = pickler.oids or pickler.channels
+    return _payload(file.pieces, buffers), (True, pickler.oids, pickler.channels) if named else None
+
+
+def encode_item(item: Any, protocol: int) -> list[Any]:
+    """An item of a channel as the pieces of a pickle; it names no objects (ME-34)."""
+    file = _Pieces()
+    pickler = pickle.Pickler(file, protocol)
+    pickler.dispatch_table = OWN_WAYS
+    pickler.dump(item)
+    return file.pieces
 
 
 def _taking(buffers: list[memoryview]) -> Any:

@@ -292,15 +292,17 @@ class ReferencePickler(pickle.Pickler):
         super().__init__(file, **options)
         self._client = client
         self.oids: list[int] = []
+        self.channels: list[_native.Channel] = []
 
     def reducer_override(self, value: Any) -> Any:
         """Tuples of classes that cannot be named; all else in its own way."""
         return named_tuples.by_its_names(value) if named_tuples.is_unnamed(value) else NotImplemented
 
-    def persistent_id(self, value: Any) -> tuple[str, int] | None:
-        """Proxies by number (ME-7); all else as it is."""
+    def persistent_id(self, value: Any) -> tuple[Any, ...] | None:
+        """Proxies by number (ME-7), and channels (ME-33); all else as it is."""
         if not isinstance(value, RemoteProxy):
-            return None
+            channel = getattr(type(value), 'proxy_channel', None)
+            return None if channel is None else self._channel(*channel(value))
         connection = value.__dict__.get('_connection')
         if connection is self._client:
             oid: int = value.__dict__['_oid']
@@ -311,3 +313,9 @@ class ReferencePickler(pickle.Pickler):
                 'cannot send %s to %s: its connection has been closed' % (shown(value), self._client.peername)
             )
         raise TypeError('cannot send %s to remote connection %s' % (shown(value), self._client.peername))
+
+    def _channel(self, client: Any, channel: _native.Channel, raw: bool) -> tuple[str, int, bool]:
+        if client is not self._client:
+            raise TypeError('the channel belongs to %s and not to %s' % (client.peername, self._client.peername))
+        self.channels.append(channel)
+        return ('c', channel.number, raw)

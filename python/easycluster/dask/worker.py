@@ -14,6 +14,7 @@ from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 
 from .._cluster.slots import original
+from .._kinds import SINGLE
 from .._responses import RemoteException
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
                 (channel, text, variables, _PATIENCE),
                 oncomplete=done,
                 onerror=failed,
-                threadid=client.SINGLE,
+                threadid=SINGLE,
             )
             cluster._router.attach(number, ChannelEnd(channel), lambda: tell(up, None), _ignore)
         except Exception as error:

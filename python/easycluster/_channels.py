@@ -1,0 +1,162 @@
+"""Channels: streams of items or bytes to and from a remote function, beside its call."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import pickle
+from collections.abc import AsyncIterator, Iterator
+from threading import get_ident as _get_ident
+from typing import TYPE_CHECKING, Any
+
+from . import _process
+from ._native import Channel as Native
+from ._pickling.encode import encode_item
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# Bytes that may be on their way or unread in each direction, where nothing else is said.
+WINDOW = 1 << 20
+
+
+class Channel:
+    """A channel, made by `client.channel()`, and given to one call as an argument:
+
+        channel = client.channel()
+        response = client.nonblocking.work(channel)
+        channel.send(item)
+        for answer in channel:
+            ...
+
+    The remote function gets an object with the same methods. When it returns, its direction ends; when it raises, this end raises
+    ConnectionAbortedError. Any number of threads may use a channel, each item going to one of them.
+    """
+
+    def __init__(self, client: Any, native: Native, raw: bool) -> None:
+        self._client = client
+        self._native = native
+        self._raw = raw
+        # An item that has been taken and not been read, because a signal handler raised.
+        self._taken: list[bytes] = []
+
+    def __reduce__(self) -> Any:
+        raise pickle.PicklingError('a channel can only be an argument of a call on its own client')
+
+    def proxy_channel(self) -> tuple[Any, Native, bool]:
+        """What names it in a call."""
+        return self._client, self._native, self._raw
+
+    def send(self, item: Any, timeout: float | None = None) -> None:
+        """Sends an item, or bytes; waits while the other end has too much unread. Raises BrokenPipeError if it reads no more, and
+        TimeoutError after `timeout` seconds, with nothing sent."""
+        self._native.send(self._packed(item), timeout, _get_ident() == _process.main_ident)
+
+    def _packed(self, item: Any) -> Any:
+        return item if self._raw else encode_item(item, self._client._protocol)
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """The next item, or the next bytes as they came. Raises EOFError behind the last, ConnectionAbortedError if the other end
+        broke off, and TimeoutError after `timeout` seconds."""
+        taken = self._taken
+        if not taken:
+            came = self._native.receive(not self._raw, timeout, _get_ident() == _process.main_ident)
+            if came is None:
+                raise EOFError('%s: the channel has come to its end' % self._client.peername)
+            if self._raw:
+                return came
+            taken.append(came)
+        try:
+            value = self._client._answers.item(taken[0])
+        except pickle.UnpicklingError:
+            taken.clear()
+            raise
+        taken.clear()
+        return value
+
+    def __iter__(self) -> Iterator[Any]:
+        """All that comes, until the end."""
+        while True:
+            try:
+                yield self.receive()
+            except EOFError:
+                return
+
+    def end(self) -> None:
+        """Sends nothing more: the other end comes to its end behind all that was sent."""
+        self._native.end()
+
+    def fail(self, reason: str) -> None:
+        """Breaks off: what is read at the other end raises at once, with this reason."""
+        self._native.end(reason)
+
+    def close(self) -> None:
+        """Sends and reads nothing more."""
+        self._native.end()
+        self._native.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._native.end('what used the channel raised %s' % getattr(kind, '__name__', kind))
+            self._native.stop()
+
+
+class AsyncChannel:
+    """A channel of an AsyncClient: as Channel, with `await` where that waits."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def __reduce__(self) -> Any:
+        return self._channel.__reduce__()
+
+    def proxy_channel(self) -> tuple[Any, Native, bool]:
+        """What names it in a call."""
+        return self._channel.proxy_channel()
+
+    async def send(self, item: Any, timeout: float | None = None) -> None:
+        """As Channel.send()."""
+        await _aside(self._channel.send, item, timeout)
+
+    async def receive(self, timeout: float | None = None) -> Any:
+        """As Channel.receive(). Nothing is lost if it is cancelled."""
+        if not self._channel._taken:
+            await _aside(self._channel._native.wait_readable, timeout, False)
+        return self._channel.receive(timeout)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """All that comes, until the end."""
+        while True:
+            try:
+                value = await self.receive()
+            except EOFError:
+                return
+            yield value
+
+    def end(self) -> None:
+        """As Channel.end()."""
+        self._channel.end()
+
+    def fail(self, reason: str) -> None:
+        """As Channel.fail()."""
+        self._channel.fail(reason)
+
+    def close(self) -> None:
+        """As Channel.close()."""
+        self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        self._channel.__exit__(kind, error, trace)
+
+
+async def _aside(function: Any, *args: Any) -> Any:
+    """Waits in a thread of its own, so that any number of channels may be waited for."""
+    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *args))
