@@ -16,18 +16,19 @@ mod assemble;
 #[path = "src/stub/strip.rs"]
 mod strip;
 
-/// The functions that the program itself sends out as parts, and the file of each.
-const HELPERS: [(&str, &str); 3] = [
-    ("commands", "helpers/commands.py"),
-    ("map_items", "helpers/map_items.py"),
-    ("probe", "helpers/probe.py"),
+/// The functions that the program itself sends out as parts, and the files of each.
+const HELPERS: [(&str, &[&str]); 4] = [
+    ("commands", &["helpers/commands.py"]),
+    ("files", &["helpers/files.py", "helpers/files_arriving.py"]),
+    ("map_items", &["helpers/map_items.py"]),
+    ("probe", &["helpers/probe.py"]),
 ];
 
 fn main() {
     println!("cargo::rerun-if-changed=bootstrap_py");
     println!("cargo::rerun-if-changed=src/stub");
     let out = std::env::var_os("OUT_DIR").expect("cargo names a folder for build results");
-    let helpers = HELPERS.map(|(part, file)| (part, vec![file]));
+    let helpers = HELPERS.map(|(part, files)| (part, files.to_vec()));
     for (part, files) in assemble::parts().chain(helpers) {
         let sources: Vec<String> = files.iter().map(|name| source(name)).collect();
         let text = assemble::assemble(part, &files, |name| {

@@ -71,6 +71,7 @@ mod session;
 pub mod stub;
 #[cfg(not(feature = "internals"))]
 mod stub;
+mod transfer;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod transport;
@@ -98,6 +99,9 @@ pub use process::ExitStatus;
 pub use progress::{StageEvent, StageLimits, StageObserver};
 pub use retry::Retry;
 pub use spec::ConnectionSpec;
+pub use transfer::{
+    Change, Copied, CopyOptions, Difference, Links, Modes, Problem, Progress, ProgressSink, Skip,
+};
 pub use transport::{Prompter, Question, TransportOptions};
 
 /// The README's examples, so that they compile.

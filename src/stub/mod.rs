@@ -63,6 +63,11 @@ pub fn commands() -> Bytes {
     Bytes::from_static(part!("commands"))
 }
 
+/// The part with the functions of `helpers/files` and `helpers/files_arriving`, which copy files.
+pub fn files() -> Bytes {
+    Bytes::from_static(part!("files"))
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {

@@ -165,7 +165,7 @@ impl Folder {
 
 /// A host's name as a file's name: what is not a letter, digit or one of `._-@+` becomes `%` and two hexadecimal digits a byte, and so
 /// does a dot at the start. Different hosts have different names.
-fn file_name(label: &str) -> String {
+pub(crate) fn file_name(label: &str) -> String {
     let mut name = String::new();
     for (place, byte) in label.bytes().enumerate() {
         let plain = byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);

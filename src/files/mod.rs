@@ -1,4 +1,10 @@
-//! Files that this program writes where others may write too: never through a link that somebody else put there, never half.
+//! Files that this program writes where others may write too: never through a link that somebody else put there, never half; and trees of
+//! files, whose names may be those of others.
+
+pub(crate) mod arriving;
+pub(crate) mod below;
+pub(crate) mod names;
+pub(crate) mod tree;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
