@@ -34,11 +34,11 @@ def set_times(path, seconds, nanoseconds, link=False):
     if nanoseconds == NO_TIMES:
         return
     whole = seconds * 1000000000 + nanoseconds
+    exactly = {'ns': (whole, whole)}
+    if link:
+        exactly['follow_symlinks'] = False
     try:
-        if not link:
-            os.utime(path, ns=(whole, whole))
-        else:
-            os.utime(path, ns=(whole, whole), follow_symlinks=False)
+        os.utime(path, **exactly)
     except (TypeError, NotImplementedError):
         if not link:
             os.utime(path, (whole / 1e9, whole / 1e9))

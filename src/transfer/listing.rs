@@ -251,8 +251,10 @@ mod tests {
 
     #[test]
     fn limits_end_it() {
-        let mut options = CopyOptions::default();
-        options.max_bytes = Some(10);
+        let mut options = CopyOptions {
+            max_bytes: Some(10),
+            ..CopyOptions::default()
+        };
         assert!(taken(vec![("a", file(5)), ("b", file(5))], &options).is_ok());
         assert!(taken(vec![("a", file(5)), ("b", file(6))], &options).is_err());
         assert!(taken(vec![("a", file(u64::MAX)), ("b", file(u64::MAX))], &options).is_err());
@@ -285,8 +287,10 @@ mod tests {
 
     #[test]
     fn what_is_excluded_is_not_fetched() {
-        let mut options = CopyOptions::default();
-        options.exclude = vec!["*.o".into(), "build/".into()];
+        let options = CopyOptions {
+            exclude: vec!["*.o".into(), "build/".into()],
+            ..CopyOptions::default()
+        };
         let rows = vec![
             ("a.o", file(1)),
             ("build", folder()),
