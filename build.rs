@@ -16,12 +16,13 @@ mod assemble;
 #[path = "src/stub/strip.rs"]
 mod strip;
 
-/// The functions that the program itself sends out as parts, and the files of each.
-const HELPERS: [(&str, &[&str]); 4] = [
+/// What the program itself sends out, as parts or in a command line, and the files of each.
+const HELPERS: [(&str, &[&str]); 5] = [
     ("commands", &["helpers/commands.py"]),
     ("files", &["helpers/files.py", "helpers/files_arriving.py"]),
     ("map_items", &["helpers/map_items.py"]),
     ("probe", &["helpers/probe.py"]),
+    ("terminal", &["helpers/terminal.py"]),
 ];
 
 fn main() {

@@ -19,6 +19,7 @@ from typing import Any as _Any
 from . import _native
 from ._async import AsyncClient
 from ._client import Client
+from ._cluster.async_cluster import AsyncCluster
 from ._cluster.cluster import Cluster
 from ._cluster.report import ClusterError, ConnectReport, HostLost, HostReport
 from ._commands import CommandError, CommandResult
@@ -68,6 +69,7 @@ from ._steps import Ssh as Ssh
 from ._steps import Step as Step
 from ._steps import Su as Su
 from ._steps import Sudo as Sudo
+from ._steps import Tty as Tty
 from ._threaded import AutoThreadingClient, ThreadedClient
 
 RemoteProxy = _objects.RemoteProxy
@@ -96,6 +98,7 @@ DEFAULT_PORT = _native.DEFAULT_PORT
 __all__ = [
     'SINGLE',
     'AsyncClient',
+    'AsyncCluster',
     'AutoThreadingClient',
     'CallCancelled',
     'CallTimeout',
