@@ -21,6 +21,7 @@ mod output;
 mod queue;
 mod runtime;
 mod spec;
+mod transfer;
 
 use std::ffi::OsString;
 
@@ -142,6 +143,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connect::Opening>()?;
     module.add_class::<joining::Joining>()?;
     module.add_class::<balancer::Balancer>()?;
+    module.add_class::<transfer::Transfer>()?;
     module.add_class::<spec::Spec>()?;
     module.add_class::<spec::AskedPassword>()?;
     for function in [
@@ -164,6 +166,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(output::tell_output, module)?,
         wrap_pyfunction!(output::end_output, module)?,
         wrap_pyfunction!(runtime::forked, module)?,
+        wrap_pyfunction!(transfer::put, module)?,
+        wrap_pyfunction!(transfer::get, module)?,
+        wrap_pyfunction!(transfer::file_name, module)?,
         wrap_pyfunction!(errors::set_errors, module)?,
         wrap_pyfunction!(hosts::hosts, module)?,
         wrap_pyfunction!(hosts::hosts_in, module)?,

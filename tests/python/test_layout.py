@@ -51,6 +51,7 @@ ORDER = [
     '_answers',
     '_timeouts',
     '_commands',
+    '_files',
     '_global_proxy',
     '_connection',
     '_receiver',

@@ -5,10 +5,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::many::{self, Host, ManyOptions, Outcome, Secrets, file_name};
+use crate::cli::many::{self, Host, ManyOptions, Outcome, Secrets};
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::hosts::HostOptions;
 use crate::connection::Output;
+use crate::files::names::of_host;
 use crate::transfer::{self, Sending, ToHost, size};
 use crate::{Client, CopyOptions, Error, Links, Modes, Progress, ProgressSink, Skip};
 
@@ -271,7 +272,7 @@ fn has_place(dest: &OsStr) -> bool {
 
 /// The destination for a host, whose name is made one of a file.
 fn destination(dest: &OsStr, label: &str) -> PathBuf {
-    let name = file_name(label);
+    let name = of_host(label);
     let mut path = Vec::new();
     let mut rest = dest.as_bytes();
     while let Some((first, others)) = rest.split_first() {

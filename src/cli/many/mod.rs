@@ -42,7 +42,6 @@ pub(crate) use host::Host;
 use mask::Masked;
 pub(crate) use mask::Secrets;
 pub(crate) use options::{ManyOptions, ReportOptions};
-pub(crate) use out_files::file_name;
 pub(crate) use outcome::Outcome;
 
 /// Does `work` on all `targets`, prints what they say, without the secrets, and how they end, and gives the program's exit code.

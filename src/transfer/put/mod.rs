@@ -299,7 +299,9 @@ impl Put {
     }
 
     async fn remove_extras(&mut self) -> Result<(), Error> {
-        if !self.options.delete {
+        // What could not be read here only seems not to be here.
+        let unread = !self.source().tree.problems.is_empty();
+        if !self.options.delete || unread {
             return Ok(());
         }
         let first = self.there.len();

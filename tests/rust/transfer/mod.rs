@@ -265,6 +265,17 @@ async fn what_is_not_here_is_removed_there_only_if_that_is_wanted_and_not_exclud
     assert_eq!(copied.deleted, 5);
     let kept = ["a", "cache", "cache/kept", "dir.o", "skip.o", "sub"];
     assert_eq!(names(&there), kept);
+    // Nothing is removed where something here could not be read: it might be what is there.
+    std::fs::write(there.join("again"), "x").unwrap();
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, here.join("pipe"), fifo, 0o600.into(), 0).unwrap();
+    assert!(client.put(&source, dest, &options).await.is_err());
+    assert!(there.join("again").exists());
+    std::fs::remove_file(here.join("pipe")).unwrap();
+    assert_eq!(
+        client.put(&source, dest, &options).await.unwrap().deleted,
+        1
+    );
     // And the other way round.
     std::fs::create_dir(here.join("gone")).unwrap();
     std::fs::write(here.join("gone/x"), "x").unwrap();
