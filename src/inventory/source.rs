@@ -6,6 +6,7 @@ use super::groups::{Groups, UNGROUPED};
 use super::ranges::expand;
 use super::{InventoryError, ini, json, lines, tree, yaml};
 use crate::process;
+use crate::system::rights::is_executable;
 
 /// The longest inventory, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
@@ -118,17 +119,6 @@ fn not_read(folder: &Path) -> String {
         "{} is not read; `ansible-inventory --list > hosts.json` writes an inventory with its variables",
         folder.display()
     )
-}
-
-#[cfg(unix)]
-fn is_executable(about: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    about.permissions().mode() & 0o111 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(_about: &std::fs::Metadata) -> bool {
-    false
 }
 
 /// A program that prints JSON when it is run with `--list`.

@@ -12,6 +12,7 @@ mod connect;
 mod connection;
 mod convert;
 mod decode;
+mod descriptor;
 mod errors;
 mod hosts;
 mod joined;
