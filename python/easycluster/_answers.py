@@ -13,6 +13,7 @@ from ._options import Limit
 from ._pickling import trust
 from ._pickling.policy import NOTHING, Policy
 from ._pickling.references import Receipts, References
+from ._pickling.settled import OF_THE_CALLER, Raised, Unreadable, settled
 from ._pickling.unpickler import unpickle, unpickle_scanned
 from ._responses import Failed, RemoteException
 
@@ -30,17 +31,8 @@ def _timed_out(limit: float | None, stack: list[str]) -> str:
     return '%s gave no result within %s%s' % (called, within, stood)
 
 
-# What is raised where it is the caller that has no room left: its stack, or its memory. So often is an answer tried again then.
-_OF_THE_CALLER = (RecursionError, MemoryError)
+# How often an answer is tried again for which the caller has no room left.
 _PATIENCE = 8
-
-
-class _Raised(BaseException):
-    """Carries what a signal handler raised past those who look for what is wrong with an answer."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class Answers:
@@ -63,44 +55,28 @@ class Answers:
         """The value of a completion, or its exception as Failed. What fails in it is its outcome and no other call's."""
         receipts.restart()
         try:
-            if tag == _kinds.PICKLED:
-                pickled, buffers, uses = value
-                return self._twice(
-                    receipts,
-                    lambda: unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2()),
-                )
-            return Failed(self._exception(tag, value, receipts, limit))
-        except _Raised as raised:
+            return self._twice(receipts, lambda: self._outcome(tag, value, receipts, limit))
+        except Raised as raised:
             raise raised.error from None
-        except _OF_THE_CALLER as error:
+        except Unreadable as unreadable:
+            return Failed(RemoteException(self._unreadable(unreadable.error), ''))
+        except OF_THE_CALLER as error:
             # The answer stays for whoever asks again with more room, unless it is the answer that wants too much.
             receipts.failures += 1
             if receipts.failures < _PATIENCE:
                 raise
             return Failed(RemoteException(self._unreadable(error), ''))
-        except Exception as error:
-            return Failed(RemoteException(self._unreadable(error), ''))
+
+    def _outcome(self, tag: int, value: Any, receipts: Receipts, limit: float | None) -> Any:
+        if tag == _kinds.PICKLED:
+            pickled, buffers, uses = value
+            return unpickle(pickled, buffers, uses, self._policy, receipts.load, self._is_python2())
+        return Failed(self._exception(tag, value, receipts, limit))
 
     @staticmethod
     def _twice(receipts: Receipts, read: Callable[[], Any]) -> Any:
-        """Reads something, and where that fails once more. What is read well then was interrupted: a signal handler has raised
-        what came first, and that is not said of the answer."""
-        place = receipts.place
-        try:
-            return read()
-        except _OF_THE_CALLER:
-            raise
-        except Exception as error:
-            receipts.restart(place)
-            try:
-                read()
-            except _OF_THE_CALLER:
-                raise
-            except Exception:
-                raise error from None
-            # It may have come while something was made, and is told of so.
-            inner = error.__cause__
-            raise _Raised(inner if isinstance(inner, Exception) else error) from None
+        """Reads a part of an answer, as settled()."""
+        return settled(read, functools.partial(receipts.restart, receipts.place))
 
     def _unreadable(self, error: Exception) -> Exception:
         """What is told of an answer that cannot be read: always with the host."""
@@ -145,13 +121,14 @@ class Answers:
         if pickled is None:
             return []
         try:
-            return _lines(self._twice(receipts, lambda: self._plain(pickled, receipts)))
-        except Exception:
+            lines: list[str] = self._twice(receipts, lambda: _lines(self._plain(pickled, receipts)))
+            return lines
+        except Unreadable:
             return []
 
     def _remote_exception(self, pickled: bytes, receipts: Receipts) -> RemoteException:
         """RemoteException for an ERROR (ME-6)."""
-        fields = self._twice(receipts, lambda: self._plain(pickled, receipts))
+        fields = self._plain(pickled, receipts)
         text = _lines(fields)
         kind, name, message = (_text(fields, key) for key in ('kind', 'type', 'message'))
         orig: Any
@@ -174,12 +151,10 @@ class Answers:
                     receipts,
                     lambda: unpickle_scanned(bytes(fields['pickle']), self._policy, receipts.load, self._is_python2()),
                 )
-            except _OF_THE_CALLER:
-                raise
-            except Exception as error:
-                refusal = error
+            except Unreadable as unreadable:
+                refusal = unreadable.error
         if not issubclass(type(orig), BaseException):
-            orig = self._stand_in(fields, name, message)
+            orig = self._stand_in(fields, name, message, receipts)
         self._relate(orig, fields, receipts)
         if refusal is not None and orig.__cause__ is None:
             orig.__cause__ = self._unreadable(refusal)
@@ -199,13 +174,11 @@ class Answers:
             try:
                 if pickled is not None:
                     made = self._twice(receipts, functools.partial(self._scanned, pickled, receipts))
-            except _OF_THE_CALLER:
-                raise
-            except Exception:
+            except Unreadable:
                 # It is told of in words.
                 pass
             if not issubclass(type(made), BaseException) or any(made is other for other in found):
-                made = self._stand_in({'module': module}, name, message)
+                made = self._stand_in({'module': module}, name, message, receipts)
             found.append(made)
         for one, link in zip(found, links):
             cause, context, suppress = link
@@ -234,21 +207,23 @@ class Answers:
             # A class that takes neither.
             pass
 
-    def _stand_in(self, fields: dict[str, Any], name: str, message: str) -> BaseException:
+    def _stand_in(self, fields: dict[str, Any], name: str, message: str, receipts: Receipts) -> BaseException:
         """An exception instead of one that could not be sent or read: of its class with what its arguments look like, or a
         RuntimeError that names it."""
         args = fields.get('args')
         if args is None:
             args = [message] if message else []
-        try:
+
+        def of_its_class() -> BaseException | None:
             known = self._policy.find(_text(fields, 'module'), name)
-            if issubclass(known.value, BaseException):
-                made: BaseException = known.call(tuple(args)).value
-                return made
-        except Exception:
+            return known.call(tuple(args)).value if issubclass(known.value, BaseException) else None
+
+        try:
+            made = self._twice(receipts, of_its_class)
+        except Unreadable:
             # It is none here.
-            pass
-        return RuntimeError('%s.%s: %s' % (_text(fields, 'module'), name, message))
+            made = None
+        return RuntimeError('%s.%s: %s' % (_text(fields, 'module'), name, message)) if made is None else made
 
 
 def _shown(value: Any, key: str) -> str:

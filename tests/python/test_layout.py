@@ -25,6 +25,7 @@ ORDER = [
     '_steps',
     '_output',
     '_responses',
+    '_pickling.settled',
     '_pickling.tables',
     '_pickling.standard',
     '_pickling.trust',

@@ -10,6 +10,7 @@ from typing import Any
 from .. import _errors, _native
 from . import classes, standard, trust
 from .made import Made, raw
+from .settled import Unreadable, settled
 
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 
@@ -63,8 +64,8 @@ def exception(kind: Any, *args: Any) -> Any:
     if base is not kind and not any(map(trust.is_foreign, trust.bases(kind))) and _says_how(kind):
         if all(type(arg) in _PLAIN for arg in args):
             try:
-                made = kind(*args)
-            except Exception:
+                made = settled(lambda: kind(*args))
+            except Unreadable:
                 # Its arguments are not those of its constructor.
                 pass
     if made is None:
@@ -78,12 +79,18 @@ def exception(kind: Any, *args: Any) -> Any:
 
 def _by_c(base: Any, kind: Any, args: tuple[Any, ...]) -> Any:
     """The exception as C makes it; None where its arguments are not those that C wants."""
-    try:
+
+    def make() -> Any:
         made = base.__new__(kind, *args)
         base.__init__(made, *args)
-    except (TypeError, ValueError):
-        return None
-    return made
+        return made
+
+    try:
+        return settled(make)
+    except Unreadable as unreadable:
+        if isinstance(unreadable.error, (TypeError, ValueError)):
+            return None
+        raise unreadable.error from None
 
 
 def set_state(target: BaseException, state: Any) -> BaseException:

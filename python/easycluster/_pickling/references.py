@@ -7,12 +7,14 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from itertools import chain, starmap
 from typing import Any, NoReturn
 
 from .. import _errors, _native, _process
 from .._shared import load, objects
 from . import named_tuples
 from .policy import Policy
+from .settled import Raised, Unreadable, settled
 from .unpickler import unpickle_scanned
 
 RemoteProxy = objects.RemoteProxy
@@ -109,6 +111,7 @@ class References:
         self._own_methods = own_methods
         self._refs: dict[int, _Ref] = {}
         self._classes: dict[int, type[objects.RemoteProxy] | Exception] = {}
+        self._described: deque[bytes] = deque()
         self.dropped: deque[_Ref] = deque()
         self._when_dropped = self.dropped.append
         self._renew_locks()
@@ -154,8 +157,7 @@ class References:
         if made is None:
             # Another thread may have taken the description and not noted it yet.
             with self._lock:
-                for pickled in self._native.classes():
-                    self._describe(pickled)
+                self._describe_all()
                 made = self._classes.get(class_id)
             if made is None:
                 raise _errors.Refused('the server sent an object of a class %d that it has not described' % class_id)
@@ -163,28 +165,41 @@ class References:
             raise made
         return made
 
-    def _describe(self, pickled: bytes) -> None:
-        class_id: int | None = None
-        made: type[objects.RemoteProxy] | Exception
-        try:
-            description = unpickle_scanned(pickled, self._policy, self.load, True)
-            number, name, methods, attrs, cached, proxy_class = description
-            if type(number) is not int:
-                raise _errors.Refused('the server describes a class that has no number')
-            class_id = number
+    def _describe_all(self) -> None:
+        """Notes the classes that the server has described. One is in `_described` until it is noted: taking them from the extension
+        is one step of the interpreter, so that a signal handler cannot raise between the two."""
+        self._described.extend(chain.from_iterable(starmap(self._native.classes, ((),))))
+        while self._described:
+            try:
+                class_id, made = settled(lambda: self._describe(self._described[0]))
+            except Raised as raised:
+                raise raised.error from None
+            except Unreadable as unreadable:
+                self._described.popleft()
+                raise unreadable.error from None
+            self._classes[class_id] = made
+            self._described.popleft()
+
+    def _describe(self, pickled: bytes) -> tuple[int, type[objects.RemoteProxy] | Exception]:
+        """A class by its number, or why objects of it are refused."""
+        number, name, methods, attrs, cached, proxy_class = unpickle_scanned(pickled, self._policy, self.load, True)
+        if type(number) is not int:
+            raise _errors.Refused('the server describes a class that has no number')
+
+        def make() -> type[objects.RemoteProxy]:
             if type(name) is not str or type(proxy_class) not in (str, type(None)):
                 raise _errors.Refused('the server describes a class by other things than names')
-            if proxy_class is None:
-                methods = tuple(method for method in _names(methods) if method not in self._own_methods)
-                name = _native.printable(name)
-                made = objects.make_proxy_class(name, methods, _names(attrs), _names(cached), 'easycluster')
-            else:
-                made = self._named(proxy_class)
-        except Exception as error:
-            if class_id is None:
-                raise
-            made = error
-        self._classes[class_id] = made
+            if proxy_class is not None:
+                return self._named(proxy_class)
+            wanted = tuple(method for method in _names(methods) if method not in self._own_methods)
+            return objects.make_proxy_class(
+                _native.printable(name), wanted, _names(attrs), _names(cached), 'easycluster'
+            )
+
+        try:
+            return number, settled(make)
+        except Unreadable as unreadable:
+            return number, unreadable.error
 
     def _named(self, name: str) -> type[objects.RemoteProxy]:
         """The proxy class that a server names. Nothing but proxy classes is taken, whatever the name leads to."""

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .._shared import load
+from .settled import Unreadable, settled
 
 moved = load('moved')
 
@@ -56,6 +57,16 @@ def is_standard_module(module: Any) -> bool:
     return spec is not None and _is_named_so(module.__name__) and _is_at_home(spec.origin)
 
 
+def _imported(name: str) -> ModuleType | None:
+    spec = importlib.util.find_spec(name)
+    if spec is None or not _is_at_home(spec.origin):
+        return None
+    with warnings.catch_warnings():
+        # That it is deprecated, this program did not ask.
+        warnings.simplefilter('ignore')
+        return importlib.import_module(name)
+
+
 def module_of(name: str) -> ModuleType | None:
     """A module of Python's own library by name, imported if need be; None for all else."""
     if not _is_named_so(name):
@@ -66,14 +77,8 @@ def module_of(name: str) -> ModuleType | None:
         if parent and module_of(parent) is None:
             return None
         try:
-            spec = importlib.util.find_spec(name)
-            if spec is None or not _is_at_home(spec.origin):
-                return None
-            with warnings.catch_warnings():
-                # That it is deprecated, this program did not ask.
-                warnings.simplefilter('ignore')
-                module = importlib.import_module(name)
-        except Exception:
+            module = settled(lambda: _imported(name))
+        except Unreadable:
             # One that is for another system.
             return None
     return module if is_standard_module(module) else None
