@@ -1,8 +1,14 @@
-//! File descriptors, of which a process has few: the limit is raised at start, and new connections wait while they are short.
+//! File descriptors, of which a process has few: the limit is raised at start, new connections wait while they are short,
+//! those of connections are not left to forked children, and none of ours is a standard stream.
 
+use std::os::fd::{AsFd, AsRawFd};
+#[cfg(feature = "cli")]
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::fstat;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What one connection needs while it is established: its socket, a look-up's, an agent's, pipes of a command, a file.
@@ -91,5 +97,86 @@ fn open_now() -> Option<u64> {
         Ok(entries) => Some(entries.count() as u64),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(0),
         Err(_) => None,
+    }
+}
+
+/// How many numbers are looked after; the limits of most systems are lower.
+const NUMBERS: usize = 65_536;
+/// The inode behind each number that belongs to a connection; 0: none. Entries of what was closed stay, and the inode tells
+/// that another file has the number now. Without a lock, because a forked child reads it while other threads may have held one.
+static OF_CONNECTIONS: [AtomicU64; NUMBERS] = [const { AtomicU64::new(0) }; NUMBERS];
+/// All numbers of connections are below.
+static BELOW: AtomicUsize = AtomicUsize::new(0);
+
+/// The socket or pipe belongs to a connection, which ends at the other side when this process ends: no forked child is to
+/// keep it. Where the system gives sockets no inode, they are not looked after.
+pub(crate) fn of_connection(descriptor: impl AsFd) {
+    let number = usize::try_from(descriptor.as_fd().as_raw_fd()).unwrap_or(usize::MAX);
+    if let (Ok(stat), Some(entry)) = (fstat(&descriptor), OF_CONNECTIONS.get(number)) {
+        entry.store(stat.st_ino, Ordering::SeqCst);
+        BELOW.fetch_max(number + 1, Ordering::SeqCst);
+    }
+}
+
+/// The descriptors that belong to connections, with their inodes, as far as they were not closed meanwhile. Forgets them.
+#[cfg(feature = "python")]
+pub(crate) fn take_of_connections() -> impl Iterator<Item = (i32, u64)> {
+    let entries = OF_CONNECTIONS
+        .iter()
+        .take(BELOW.swap(0, Ordering::SeqCst))
+        .zip(0..);
+    entries
+        .map(|(entry, number)| (number, entry.swap(0, Ordering::SeqCst)))
+        .filter(|(_, inode)| *inode != 0)
+}
+
+/// Opens `/dev/null` for each standard stream that this process was started without, so that no file, pipe or socket gets its
+/// number and with it what others print. Rust's own start does the same for programs, not for libraries.
+#[cfg(feature = "python")]
+pub(crate) fn fill_standard_streams() {
+    let all = [
+        is_closed(rustix::stdio::stdin()),
+        is_closed(rustix::stdio::stdout()),
+        is_closed(rustix::stdio::stderr()),
+    ];
+    for _ in all.into_iter().filter(|closed| *closed) {
+        // The lowest free number is one of the three. It stays open for good.
+        open_as_lowest("/dev/null");
+    }
+}
+
+/// Whether standard output was closed when this process started.
+#[cfg(feature = "cli")]
+static OUTPUT_IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Notes whether standard output is closed, which nobody can tell once Rust has started: then `/dev/null` is in its place, and
+/// what is written would be lost without a word. In place of it comes a file that refuses to be written, where there is one.
+#[cfg(feature = "cli")]
+pub fn note_closed_output() {
+    if !is_closed(rustix::stdio::stdout()) {
+        return;
+    }
+    OUTPUT_IS_CLOSED.store(true, Ordering::SeqCst);
+    if is_closed(rustix::stdio::stdin()) {
+        open_as_lowest("/dev/null");
+    }
+    open_as_lowest("/dev/full");
+}
+
+/// Whether [`note_closed_output`] found it closed.
+#[cfg(feature = "cli")]
+pub(crate) fn output_is_closed() -> bool {
+    OUTPUT_IS_CLOSED.load(Ordering::SeqCst)
+}
+
+#[cfg(feature = "cli")]
+fn is_closed(stream: impl AsFd) -> bool {
+    rustix::io::fcntl_getfd(stream) == Err(rustix::io::Errno::BADF)
+}
+
+#[cfg(feature = "cli")]
+fn open_as_lowest(path: &str) {
+    if let Ok(file) = std::fs::File::options().read(true).write(true).open(path) {
+        _ = std::os::fd::IntoRawFd::into_raw_fd(file);
     }
 }

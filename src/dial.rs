@@ -8,6 +8,7 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::descriptors::of_connection;
 use crate::error::{ConnectError, Stage, printable};
 use crate::progress::{StageObserver, reached};
 
@@ -244,6 +245,7 @@ async fn attempt(
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
+        of_connection(&socket);
         if let Some(from) = from {
             socket.bind(SocketAddr::new(from, 0))?;
         }

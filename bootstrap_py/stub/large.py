@@ -74,6 +74,8 @@ class Message(object):
                 else:
                     machine.read(worker)
             else:
+                # Before it looks: whoever brings a chunk behind the look rouses it.
+                worker.parked = True
                 worker.park(self.chunks or self.ended, True)
         try:
             self.current, counted = self.chunks.popleft()

@@ -6,6 +6,7 @@
 mod classic;
 pub mod commands;
 mod many;
+mod other_programs;
 mod programs;
 mod terminal;
 mod this_program;
@@ -14,10 +15,13 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+/// To be called before Rust's own start, by programs.
+pub use crate::descriptors::note_closed_output;
 #[cfg(unix)]
 use commands::demo;
 use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
-use terminal::failure::Failure;
+use programs::habits::texts;
+use terminal::failure::{self, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,20 +83,28 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
+    note_closed_output();
     // As far as helpers that close every number up to the limit stay quick.
     crate::descriptors::raise_limit(65_536);
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let parsed = command()
-        .try_get_matches_from(args)
+        .try_get_matches_from(&args)
         .and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
+            if let Some(failure) = other_programs::meant(&error, &args) {
+                return failure.report();
+            }
             // `--help` and `--version` come here too, and go to stdout with code 0.
-            let _ = error.print();
-            return error.exit_code();
+            return match error.print() {
+                Err(unwritten) if !error.use_stderr() => failure::unwritten(&unwritten),
+                _ => error.exit_code(),
+            };
         }
     };
-    match dispatch(arguments) {
+    match dispatch(arguments, texts(&args)) {
+        Ok(failure::OK) => failure::untold().unwrap_or(failure::OK),
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
@@ -145,10 +157,19 @@ fn end(runtime: tokio::runtime::Runtime) {
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
 }
 
-fn dispatch(arguments: Arguments) -> Result<i32, Failure> {
+fn dispatch(arguments: Arguments, mut typed: Vec<String>) -> Result<i32, Failure> {
+    if let Some(program) = typed.first_mut() {
+        "easycluster".clone_into(program);
+    }
     match arguments.command {
-        Some(Command::Run(arguments)) => run::main(*arguments),
-        Some(Command::Exec(arguments)) => exec::main(*arguments),
+        Some(Command::Run(mut arguments)) => {
+            arguments.typed = typed;
+            run::main(*arguments)
+        }
+        Some(Command::Exec(mut arguments)) => {
+            arguments.typed = typed;
+            exec::main(*arguments)
+        }
         Some(Command::Ping(arguments)) => ping::main(arguments),
         #[cfg(unix)]
         Some(Command::Demo(arguments)) => demo::main(&arguments),

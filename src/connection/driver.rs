@@ -403,10 +403,15 @@ impl Reading {
             Stage::Interpreter => format!("Python did not start: {status}"),
             _ => format!("Python started, but the stub died: {status}"),
         };
-        let hint = hints::for_printed(&self.printed()).unwrap_or(match self.stage {
-            Stage::Interpreter => NO_COMMANDS,
-            _ => "try that interpreter by hand, or name another with rpython=",
-        });
+        let wanted = self.bootstrap.wanted();
+        let hint = match (hints::for_printed(&self.printed()), self.stage) {
+            (Some(hint), _) => hint.to_owned(),
+            (None, Stage::Interpreter) if wanted.is_empty() => NO_COMMANDS.to_owned(),
+            (None, Stage::Interpreter) => {
+                format!("see whether rpython={wanted} is a Python; else {NO_COMMANDS}")
+            }
+            _ => "try that interpreter by hand, or name another with rpython=".to_owned(),
+        };
         let error = ConnectError::new(&*self.shared.host, self.stage, what).with_hint(hint);
         self.connect_failure(error)
     }

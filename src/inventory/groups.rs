@@ -1,6 +1,7 @@
 //! What an inventory holds while it is read: hosts, groups of hosts and of groups, and the variables of both.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::ranges::check_count;
@@ -29,6 +30,8 @@ pub(super) struct Host {
     /// The connection spec, where the inventory is a list of specs.
     pub(super) spec: Option<String>,
     pub(super) variables: Variables,
+    /// Those of files in `host_vars`, which count more.
+    pub(super) in_files: Variables,
     pub(super) place: String,
 }
 
@@ -38,6 +41,8 @@ pub(super) struct Group {
     pub(super) hosts: Vec<usize>,
     pub(super) children: Vec<usize>,
     pub(super) variables: Variables,
+    /// Those of files in `group_vars`, which count more than what an inventory says of any group.
+    in_files: Variables,
     /// `ansible_group_priority`.
     pub(super) priority: i64,
     place: String,
@@ -65,6 +70,8 @@ pub(super) struct Groups {
     links: HashSet<(usize, usize)>,
     shares: Vec<Arc<Share>>,
     share_of_host: Vec<usize>,
+    /// The folders in which the inventories are, once each.
+    pub(super) beside: Vec<PathBuf>,
     /// What the reader wants to be known.
     pub(super) warnings: Vec<String>,
 }
@@ -80,6 +87,7 @@ impl Default for Groups {
             links: Default::default(),
             shares: Vec::new(),
             share_of_host: Vec::new(),
+            beside: Vec::new(),
             warnings: Vec::new(),
         };
         let all = new.group(ALL, "");
@@ -170,6 +178,30 @@ impl Groups {
             group.priority = number.unwrap_or(1);
         } else {
             group.variables.insert(name.into(), variable);
+        }
+    }
+
+    /// Forgets the variables of files, to read them anew.
+    pub(super) fn forget_files(&mut self) {
+        for group in &mut self.groups {
+            group.in_files.clear();
+        }
+        for host in &mut self.hosts {
+            if !host.in_files.is_empty() {
+                Arc::make_mut(host).in_files.clear();
+            }
+        }
+    }
+
+    pub(super) fn add_files_of_group(&mut self, group: usize, variables: Variables) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.in_files.extend(variables);
+        }
+    }
+
+    pub(super) fn add_files_of_host(&mut self, host: usize, variables: Variables) {
+        if let Some(host) = self.host_mut(host) {
+            host.in_files.extend(variables);
         }
     }
 
@@ -348,7 +380,7 @@ impl Groups {
                     work += self
                         .groups
                         .get(number)
-                        .map_or(0, |group| group.variables.len());
+                        .map_or(0, |group| group.variables.len() + group.in_files.len());
                 }
                 if work > MAX_WORK {
                     return Err(InventoryError::new("the hosts are in too many groups")
@@ -358,15 +390,17 @@ impl Groups {
             let mut found: Vec<usize> = found.into_iter().collect();
             found.sort_by_key(rank);
             let mut share = Share::default();
-            for number in found {
-                let group = self.groups.get(number);
-                share
-                    .variables
-                    .extend(group.into_iter().flat_map(|group| group.variables.clone()));
-                share
-                    .groups
-                    .extend(names.get(number).filter(|_| Some(number) != all).cloned());
+            let of = |number: &usize| self.groups.get(*number);
+            for group in found.iter().filter_map(of) {
+                share.variables.extend(group.variables.clone());
             }
+            for group in found.iter().filter_map(of) {
+                share.variables.extend(group.in_files.clone());
+            }
+            let named = found.into_iter().filter(|number| Some(*number) != all);
+            share
+                .groups
+                .extend(named.filter_map(|number| names.get(number).cloned()));
             share.groups.sort();
             known.insert(direct, shares.len());
             of_hosts.push(shares.len());

@@ -28,6 +28,7 @@ mod ranges;
 mod source;
 mod tree;
 mod variables;
+mod vars_files;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ pub struct Inventory {
 impl Inventory {
     /// Reads a file, whose form its content tells: INI, YAML or JSON as Ansible has them, or a list of connection specs. An
     /// executable file is run with `--list` and gives JSON, `-` is standard input, and of a folder every file is read. A text with a
-    /// comma is a list of hosts itself.
+    /// comma is a list of hosts itself. Variables in `group_vars` and `host_vars` beside it are read too.
     ///
     /// # Errors
     /// What cannot be read or understood, with the file and the line.
@@ -73,6 +74,7 @@ impl Inventory {
     /// As [`Inventory::read`].
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), InventoryError> {
         source::read(path.as_ref(), &mut self.groups)?;
+        vars_files::load(&mut self.groups)?;
         self.groups.finish()
     }
 
@@ -219,6 +221,7 @@ impl InventoryHost {
     pub fn variables(&self) -> BTreeMap<&str, &Plain> {
         let known = self.share.variables.iter().chain(&self.host.variables);
         known
+            .chain(&self.host.in_files)
             .filter_map(|(name, variable)| Some((&**name, variable.value.as_ref()?)))
             .collect()
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::groups::{Groups, UNGROUPED};
 use super::ranges::expand;
+use super::vars_files::FOLDERS;
 use super::{InventoryError, ini, json, lines, tree, yaml};
 use crate::process;
 use crate::system::rights::is_executable;
@@ -18,7 +19,7 @@ const MAX_FOLDERS: usize = 20;
 const PASSED_OVER: [&str; 12] = [
     ".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry",
 ];
-const FOLDERS_PASSED_OVER: [&str; 3] = ["group_vars", "host_vars", "vars_plugins"];
+const PLUGINS: &str = "vars_plugins";
 
 pub(super) fn read(path: &Path, groups: &mut Groups) -> Result<(), InventoryError> {
     let name = path.display().to_string();
@@ -34,7 +35,15 @@ pub(super) fn read(path: &Path, groups: &mut Groups) -> Result<(), InventoryErro
         }
         return Ok(());
     }
-    at_path(path, 0, groups)
+    at_path(path, 0, groups)?;
+    let beside = match path.is_dir() {
+        true => path,
+        false => path.parent().unwrap_or(Path::new("")),
+    };
+    if !groups.beside.iter().any(|known| known == beside) {
+        groups.beside.push(beside.to_owned());
+    }
+    Ok(())
 }
 
 fn at_path(path: &Path, depth: usize, groups: &mut Groups) -> Result<(), InventoryError> {
@@ -52,19 +61,23 @@ fn at_path(path: &Path, depth: usize, groups: &mut Groups) -> Result<(), Invento
     if about.is_dir() {
         return folder(path, depth, groups);
     }
-    warn_of_folders(path, groups);
     if is_executable(&about) {
         return program(path, &name, groups);
     }
-    if about.len() > MAX_BYTES {
+    let text = read_text(path, &name)?;
+    parse(&text, &name, groups)
+}
+
+/// The text of an inventory or of variables beside one.
+pub(super) fn read_text(path: &Path, name: &str) -> Result<String, InventoryError> {
+    let cannot = |error| InventoryError::new(format!("cannot read {name}: {error}"));
+    if std::fs::metadata(path).map_err(cannot)?.len() > MAX_BYTES {
         return Err(InventoryError::new(format!(
             "the inventory {name} is longer than 256 MiB"
         )));
     }
     let bytes = std::fs::read(path).map_err(cannot)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| InventoryError::new("the inventory is not UTF-8").at(name.as_str()))?;
-    parse(&text, &name, groups)
+    String::from_utf8(bytes).map_err(|_| InventoryError::new("the file is not UTF-8").at(name))
 }
 
 /// Every file of a folder, in the order of their names.
@@ -90,35 +103,13 @@ fn folder(path: &Path, depth: usize, groups: &mut Groups) -> Result<(), Inventor
             .into_owned();
         let wanted = !name.starts_with('.')
             && !PASSED_OVER.iter().any(|ending| name.ends_with(ending))
-            && !FOLDERS_PASSED_OVER.contains(&name.as_str());
+            && !FOLDERS.contains(&name.as_str())
+            && name != PLUGINS;
         if wanted {
             at_path(&file, depth + 1, groups)?;
-        } else if FOLDERS_PASSED_OVER.contains(&name.as_str()) {
-            groups.warnings.push(not_read(&file));
         }
     }
     Ok(())
-}
-
-/// Ansible takes variables from folders beside an inventory too.
-fn warn_of_folders(path: &Path, groups: &mut Groups) {
-    let beside = path.parent().unwrap_or(Path::new(""));
-    for name in ["group_vars", "host_vars"] {
-        let folder = beside.join(name);
-        if folder.is_dir() {
-            let warning = not_read(&folder);
-            if !groups.warnings.contains(&warning) {
-                groups.warnings.push(warning);
-            }
-        }
-    }
-}
-
-fn not_read(folder: &Path) -> String {
-    format!(
-        "{} is not read; `ansible-inventory --list > hosts.json` writes an inventory with its variables",
-        folder.display()
-    )
 }
 
 /// A program that prints JSON when it is run with `--list`.

@@ -130,6 +130,18 @@ pub(super) fn read(
     Ok(())
 }
 
+/// Reads variables that stand in a file of their own.
+pub(super) fn read_variables(root: &Node, file: &str) -> Result<Variables, InventoryError> {
+    let reader = Reader { file };
+    match &root.kind {
+        Kind::Map(_) => reader.variables(root),
+        _ if root.is_none() => Ok(Variables::new()),
+        _ => Err(reader
+            .wrong(root, "a file of variables is a mapping")
+            .with_hint("each variable stands in a line of its own, with a colon behind its name")),
+    }
+}
+
 struct Reader<'a> {
     file: &'a str,
 }

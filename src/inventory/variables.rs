@@ -42,8 +42,9 @@ const OWN_PYTHON: &str = "ansible_playbook_python";
 impl Wanted<'_> {
     /// A variable of the host, or else of its groups.
     fn variable(&self, name: &str) -> Option<&Variable> {
-        let own = self.host.variables.get(name);
-        own.or_else(|| self.share.variables.get(name))
+        let own = self.host.in_files.get(name);
+        own.or_else(|| self.host.variables.get(name))
+            .or_else(|| self.share.variables.get(name))
             .map(|found| &**found)
     }
 

@@ -19,6 +19,16 @@ pub(super) fn parse(
     file: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Node, InventoryError> {
+    parse_file(text, file, warnings)?
+        .ok_or_else(|| InventoryError::new("the file is empty").at(file))
+}
+
+/// The same of a file that may be empty.
+pub(super) fn parse_file(
+    text: &str,
+    file: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Node>, InventoryError> {
     let mut builder = Builder {
         file,
         warnings,
@@ -34,9 +44,7 @@ pub(super) fn parse(
         })?;
         builder.take(event, span.start.line())?;
     }
-    builder
-        .root
-        .ok_or_else(|| InventoryError::new("the file is empty").at(file))
+    Ok(builder.root)
 }
 
 /// A list or mapping that has begun.

@@ -11,6 +11,8 @@ use std::process::{Output, Stdio};
 
 pub use std::process::Command;
 
+use crate::descriptors::of_connection;
+
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 pub use exit::ExitStatus;
@@ -94,6 +96,11 @@ pub fn spawn(mut command: Command, group: Group, errors: ErrorOutput) -> io::Res
         process.stdout.take().ok_or_else(missing)?,
         process.stderr.take(),
     );
+    of_connection(&stdin);
+    of_connection(&stdout);
+    if let Some(stderr) = &stderr {
+        of_connection(stderr);
+    }
     let id = process.id();
     let group = Leader(id.filter(|_| group == Group::Own));
     Ok(Spawned {

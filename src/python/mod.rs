@@ -14,6 +14,8 @@ mod convert;
 mod decode;
 mod descriptor;
 mod errors;
+#[cfg(unix)]
+mod forked;
 mod hosts;
 mod joined;
 mod joining;

@@ -15,6 +15,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::descriptors;
+
 /// How long the runtime may go without being driven before its own thread drives it.
 const AWAY: Duration = Duration::from_millis(2);
 
@@ -26,6 +28,8 @@ static ENGINE: Mutex<Option<(u64, Arc<Engine>)>> = Mutex::new(None);
 #[pyfunction]
 pub(super) fn forked() {
     PROCESS.fetch_add(1, Ordering::SeqCst);
+    #[cfg(unix)]
+    super::forked::leave_connections();
 }
 
 /// The number of this process among its forks.
@@ -129,6 +133,7 @@ pub(super) fn engine() -> PyResult<Arc<Engine>> {
         // The parent's runtime has no thread here, and shutting it down would touch what the parent still uses.
         std::mem::forget(running.take());
     }
+    descriptors::fill_standard_streams();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

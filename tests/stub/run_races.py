@@ -249,6 +249,41 @@ def the_last_chunk_comes_with_the_end_of_its_message():
     assert message.next() and message.current == b'last', message.current
 
 
+def a_chunk_comes_as_its_thread_begins_to_wait():
+    made = machine()
+    worker = made.main
+    message = load('large').Message(made, worker, 7, b'first')
+    assert message.next() and message.current == b'first'
+    # Another thread reads, and brings a whole window: more comes only for credit.
+    made.link.reading.acquire()
+
+    class Chunks(load('compat').deque):
+        looks = 0
+
+        def __len__(self):
+            Chunks.looks += 1
+            if Chunks.looks != 2:
+                return load('compat').deque.__len__(self)
+            # Behind the look that chooses what to wait for.
+            message.feed(b'second', 0, False)
+            for each in made.roused:
+                each.rouse()
+            return 0
+
+        def __bool__(self):
+            return len(self) > 0
+
+        __nonzero__ = __bool__
+
+    message.chunks = Chunks()
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(message.next()))
+    waiting.daemon = True
+    waiting.start()
+    waiting.join(10)
+    assert found == [True] and message.current == b'second', found
+
+
 def two_threads_start_one():
     made = machine()
     started = []
@@ -323,6 +358,7 @@ for race in (
     a_cancel_comes_while_the_answer_is_sent,
     the_last_request_comes_with_the_end_of_its_thread,
     the_last_chunk_comes_with_the_end_of_its_message,
+    a_chunk_comes_as_its_thread_begins_to_wait,
     two_threads_start_one,
     two_threads_ask_for_one_export,
     many_cancels_are_noted,

@@ -1,6 +1,6 @@
 """What Ansible makes of inventories, or ClusterShell of ranges: one JSON object a line in, one a line out, in one process.
 
-``inventory_oracle.py ansible``: ``{"path", "patterns"}`` to ``{"hosts": {name: variables}, "groups": {name: hosts}, "selected"}``.
+``inventory_oracle.py ansible``: ``{"path", "patterns"}``, with ``"files"`` where variables in files count too, to ``{"hosts": {name: variables}, "groups": {name: hosts}, "selected"}``.
 ``inventory_oracle.py clustershell``: ``{"text"}`` to ``{"names", "folded"}``. In place of what raises: ``{"error"}``, or None.
 """
 
@@ -10,6 +10,15 @@ import json
 import sys
 
 OWN = {'inventory_file', 'inventory_dir', 'inventory_hostname', 'inventory_hostname_short', 'group_names'}
+OWN |= {
+    'ansible_facts',
+    'playbook_dir',
+    'ansible_playbook_python',
+    'ansible_config_file',
+    'ansible_version',
+    'groups',
+    'omit',
+}
 
 
 def plain(value):
@@ -32,18 +41,24 @@ def of_ansible(asked):
     from ansible.inventory.helpers import get_group_vars
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
+    from ansible.vars.manager import VariableManager
 
     try:
-        manager = InventoryManager(DataLoader(), sources=[asked['path']])
-        known = manager.get_hosts('all')
+        loader = DataLoader()
+        manager = InventoryManager(loader, sources=[asked['path']])
+        all_hosts = manager.get_hosts('all')
     except (AnsibleError, ValueError, TypeError) as error:
         return {'error': str(error)}
     if not manager.hosts:
         return {'error': 'no hosts'}
     hosts = {}
-    for host in known:
-        variables = get_group_vars(host.get_groups())
-        variables.update(host.get_vars())
+    for host in all_hosts:
+        if asked.get('files'):
+            known = VariableManager(loader=loader, inventory=manager)
+            variables = known.get_vars(host=host, include_hostvars=False, stage='all')
+        else:
+            variables = get_group_vars(host.get_groups())
+            variables.update(host.get_vars())
         hosts[host.name] = {name: plain(value) for name, value in variables.items() if name not in OWN}
     groups = {name: [host.name for host in group.get_hosts()] for name, group in manager.groups.items()}
     selected = []

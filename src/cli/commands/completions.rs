@@ -1,6 +1,5 @@
 //! `easycluster completions` and `easycluster manpages`: for shells and for `man`, from the definition of the command line.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap_complete::Shell;
@@ -39,8 +38,7 @@ pub(crate) fn completions(
 ) -> Result<i32, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "easycluster", &mut script);
-    let written = std::io::stdout().lock().write_all(&script);
-    Ok(written.map_or_else(|error| failure::unwritten(&error), |()| failure::OK))
+    Ok(failure::printed(script))
 }
 
 pub(crate) fn man_pages(arguments: &ManPages, command: clap::Command) -> Result<i32, Failure> {

@@ -1,12 +1,12 @@
 //! `easycluster exec`: a shell command or a script on many machines at once, by sshd alone.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::cli::many::{self, ManyOptions};
-use crate::cli::programs::habits::{command_among, exec_line, is_file, line, named};
+use crate::cli::programs::habits::{command_from, exec_line, is_file, with_script, with_separator};
 use crate::cli::programs::script::Script;
 use crate::cli::programs::shell::Shell;
 use crate::cli::programs::{Environment, ProgramOptions};
@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     /// For those who take this for `run` or `sh`
     #[arg(short = 'c', hide = true, value_name = "LINE")]
     code: Option<String>,
+    /// All words of the command line.
+    #[arg(skip)]
+    pub(crate) typed: Vec<String>,
     /// The command; one word is a line for the shell
     #[arg(last = true, value_name = "COMMAND [ARGS]")]
     command: Vec<OsString>,
@@ -68,9 +71,15 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         program,
         script,
         code,
+        typed,
         command,
     } = arguments;
-    let (line, script) = what(&hosts.specs, script, code, &command)?;
+    let named = Named {
+        specs: &hosts.specs,
+        by_files: !hosts.files.is_empty() || !hosts.inventory.is_empty(),
+        typed: &typed,
+    };
+    let (line, script) = what(&named, script, code, &command)?;
     let stdin = script.as_ref().filter(|script| script.name == "<stdin>");
     let taken = stdin.map(|_| "the script");
     let script = script.map(|script| script.text.into());
@@ -121,13 +130,21 @@ pub(crate) fn taken_by_hosts(hosts: &HostOptions) -> Option<&'static str> {
     hosts.read_stdin().then_some("the hosts")
 }
 
+/// How hosts were named, and all else that was typed, for hints.
+struct Named<'a> {
+    specs: &'a [String],
+    /// Files name hosts too, so that the first word may be the command.
+    by_files: bool,
+    typed: &'a [String],
+}
+
 /// What is run: the line, and the script that it reads.
 ///
 /// # Errors
 ///
 /// Where there is nothing, or two things; with the line that does what was meant.
 fn what(
-    specs: &[String],
+    named: &Named<'_>,
     script: Option<OsString>,
     code: Option<String>,
     command: &[OsString],
@@ -135,7 +152,7 @@ fn what(
     if let Some(code) = code {
         return Err(
             Failure::usage("exec takes no -c: the command stands behind `--`")
-                .with_hint(exec_line(specs, &[code])),
+                .with_hint(exec_line(named.specs, &[code])),
         );
     }
     if let Some(path) = script {
@@ -146,21 +163,18 @@ fn what(
         return Ok((CommandLine::Words(script.words(command)), Some(script)));
     }
     match command {
-        [] => Err(missing(specs)),
+        [] => Err(missing(named)),
         [word] if is_file(word) && word.to_string_lossy().contains(['/', '.']) => {
             // Most often it is not there; where it is, the hint does no harm, so only a relative name counts.
             let path = std::path::Path::new(word);
             if path.is_absolute() {
                 return Ok((CommandLine::Shell(word.as_encoded_bytes().to_vec()), None));
             }
-            let hosts = named(specs);
-            let words = ["easycluster", "exec"].into_iter();
-            let words = words.chain(hosts.iter().map(String::as_str));
             let name = word.to_string_lossy();
             Err(
                 Failure::usage(format!("{name} is a file of this machine")).with_hint(format!(
                     "to run it there: {}",
-                    line(words.chain(["--script", &name]))
+                    with_script(named.typed, &name)
                 )),
             )
         }
@@ -173,16 +187,26 @@ fn what(
 }
 
 /// The error for a command line without a command. Most often only the `--` is missing.
-fn missing(specs: &[String]) -> Failure {
+fn missing(named: &Named<'_>) -> Failure {
     let failure = Failure::usage("no command is given");
-    match command_among(specs) {
-        Some(place) => {
-            let (hosts, command) = specs.split_at(place);
-            failure.with_hint(format!("put `--` before it: {}", exec_line(hosts, command)))
-        }
-        None => failure.with_hint(format!(
+    let specs = named.specs;
+    let first = usize::from(!named.by_files);
+    let is_script = |word: &&String| word.contains(['/', '.']) && is_file(OsStr::new(word));
+    if let Some(script) = specs.iter().skip(first).find(is_script) {
+        return failure.with_hint(format!(
+            "for a script of this machine: {}",
+            with_script(named.typed, script)
+        ));
+    }
+    let command = command_from(specs, first).and_then(|place| specs.get(place));
+    failure.with_hint(match command {
+        Some(command) => format!(
+            "put `--` before it: {}",
+            with_separator(named.typed, command)
+        ),
+        None => format!(
             "it stands behind `--`: {}",
             exec_line(specs, &["COMMAND".to_owned()])
-        )),
-    }
+        ),
+    })
 }

@@ -1,7 +1,5 @@
 //! `easycluster hosts`: which hosts are meant, without connecting to any.
 
-use std::io::Write;
-
 use serde_json::{Map, Value, json};
 
 use crate::Plain;
@@ -52,8 +50,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<i32, Failure> {
     } else {
         labels().map(|label| format!("{label}\n")).collect()
     };
-    let written = std::io::stdout().lock().write_all(text.as_bytes());
-    Ok(written.map_or_else(|error| failure::unwritten(&error), |()| failure::OK))
+    Ok(failure::printed(text))
 }
 
 fn as_json(target: &Target) -> Value {

@@ -92,49 +92,52 @@ pub(crate) fn install(arguments: &Install) -> Result<i32, Failure> {
         key,
         replace_key: arguments.overwrite,
     })?;
-    println!("The service {NAME} is installed and starts at boot.");
-    println!(
-        "Its key is {}; clients need a copy of it.",
+    let code = said(&format!(
+        "The service {NAME} is installed and starts at boot.\nIts key is {}; clients need a copy of it.",
         service.key_path().display()
-    );
+    ));
     if arguments.start {
         service.start()?;
-        println!("It runs.");
+        return Ok(said("It runs."));
     }
-    Ok(failure::OK)
+    Ok(code)
 }
 
 pub(crate) fn uninstall(whose: &Whose) -> Result<i32, Failure> {
     let service = Service::new(whose.user)?;
     service.uninstall()?;
-    println!("The service {NAME} and its key file are removed.");
-    Ok(failure::OK)
+    Ok(said(&format!(
+        "The service {NAME} and its key file are removed."
+    )))
 }
 
 pub(crate) fn start(whose: &Whose) -> Result<i32, Failure> {
     Service::new(whose.user)?.start()?;
-    println!("The service {NAME} runs.");
-    Ok(failure::OK)
+    Ok(said(&format!("The service {NAME} runs.")))
 }
 
 pub(crate) fn stop(whose: &Whose) -> Result<i32, Failure> {
     Service::new(whose.user)?.stop()?;
-    println!("The service {NAME} is stopped.");
-    Ok(failure::OK)
+    Ok(said(&format!("The service {NAME} is stopped.")))
 }
 
 fn status(whose: &Whose) -> Result<i32, Failure> {
     let service = Service::new(whose.user)?;
     if !service.installed() {
-        println!("The service {NAME} is not installed.");
+        said(&format!("The service {NAME} is not installed."));
         return Ok(1);
     }
-    match service.running() {
-        Ok(true) => println!("The service {NAME} is installed and runs."),
-        Ok(false) => println!("The service {NAME} is installed and does not run."),
-        Err(error) => println!("The service {NAME} is installed; {error}"),
-    }
-    Ok(failure::OK)
+    let rest = match service.running() {
+        Ok(true) => " and runs.".to_owned(),
+        Ok(false) => " and does not run.".to_owned(),
+        Err(error) => format!("; {error}"),
+    };
+    Ok(said(&format!("The service {NAME} is installed{rest}")))
+}
+
+/// Prints a line; gives the exit code.
+fn said(line: &str) -> i32 {
+    failure::printed(format!("{line}\n"))
 }
 
 /// `--query-installed`: 0 or 1, without output.

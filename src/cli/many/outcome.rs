@@ -35,7 +35,7 @@ pub(crate) fn report(outcome: &Outcome, elapsed: Duration) -> Report {
     };
     let (error, stack) = match outcome {
         Outcome::Failed(error) => (
-            Some((error.to_string(), error.hint())),
+            Some((error.to_string(), failure::hint(error))),
             program_frames(error.traceback()),
         ),
         _ => (None, Vec::new()),

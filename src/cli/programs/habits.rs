@@ -30,6 +30,37 @@ pub(crate) fn named(hosts: &[String]) -> Vec<String> {
     }
 }
 
+/// What was typed, with `--` before the word that begins the command.
+pub(crate) fn with_separator(typed: &[String], command: &str) -> String {
+    let (before, command) = split_at(typed, command);
+    let words = words_of(before);
+    line(words.chain(["--"]).chain(words_of(command)))
+}
+
+/// What was typed, with `--script` before the word that is one, and `--` before its arguments.
+pub(crate) fn with_script(typed: &[String], script: &str) -> String {
+    let (before, script) = split_at(typed, script);
+    let before = before.strip_suffix(&["--".to_owned()]).unwrap_or(before);
+    let (file, arguments) = script.split_at(script.len().min(1));
+    let separator: &[&str] = if arguments.is_empty() { &[] } else { &["--"] };
+    let words = words_of(before).chain(["--script"]).chain(words_of(file));
+    line(
+        words
+            .chain(separator.iter().copied())
+            .chain(words_of(arguments)),
+    )
+}
+
+fn words_of(words: &[String]) -> impl Iterator<Item = &str> {
+    words.iter().map(String::as_str)
+}
+
+/// What was typed before a word and from it on. The first two words are the program and its subcommand.
+fn split_at<'a>(typed: &'a [String], word: &str) -> (&'a [String], &'a [String]) {
+    let place = typed.iter().skip(2).position(|known| known == word);
+    typed.split_at(place.map_or(typed.len(), |place| place + 2))
+}
+
 /// Words of the command line for a hint.
 pub(crate) fn texts(words: &[OsString]) -> Vec<String> {
     words
@@ -41,6 +72,11 @@ pub(crate) fn texts(words: &[OsString]) -> Vec<String> {
 /// Where hosts end and a command begins among words without a `--`: at the first that is no host's name by its looks, but is a
 /// program in PATH here. The first word is always a host.
 pub(crate) fn command_among(words: &[String]) -> Option<usize> {
+    command_from(words, 1)
+}
+
+/// The same where the first `hosts` words are hosts.
+pub(crate) fn command_from(words: &[String], hosts: usize) -> Option<usize> {
     let is_program = |word: &String| {
         !word.contains(['@', ':', '.'])
             && std::env::var_os("PATH").is_some_and(|path| {
@@ -48,7 +84,7 @@ pub(crate) fn command_among(words: &[String]) -> Option<usize> {
             })
     };
     let looks_so = |word: &String| word.contains([' ', '|', ';', '/', '$']) || is_program(word);
-    (1..words.len()).find(|place| words.get(*place).is_some_and(looks_so))
+    (hosts..words.len()).find(|place| words.get(*place).is_some_and(looks_so))
 }
 
 /// Refuses what is a line for a shell where Python is expected: one line that begins with a word, and calls, assigns and tells Python
@@ -86,7 +122,7 @@ pub(crate) fn is_file(word: &OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_python, command_among, exec_line};
+    use super::{check_python, command_among, exec_line, with_script, with_separator};
 
     fn texts(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
@@ -135,6 +171,24 @@ mod tests {
         assert_eq!(
             exec_line(&[], &texts(&["uptime"])),
             "easycluster exec HOST... -- uptime"
+        );
+    }
+
+    #[test]
+    fn what_was_typed_keeps_its_options() {
+        let typed = texts(&["easycluster", "exec", "-j", "5", "web1", "ls", "-la"]);
+        assert_eq!(
+            with_separator(&typed, "ls"),
+            "easycluster exec -j 5 web1 -- ls -la"
+        );
+        assert_eq!(
+            with_script(&typed, "ls"),
+            "easycluster exec -j 5 web1 --script ls -- -la"
+        );
+        let typed = texts(&["easycluster", "exec", "web1", "--", "x.sh"]);
+        assert_eq!(
+            with_script(&typed, "x.sh"),
+            "easycluster exec web1 --script x.sh"
         );
     }
 

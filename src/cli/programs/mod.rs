@@ -71,7 +71,8 @@ impl ProgramOptions {
             }
             let value = own_value("--secret", name)?;
             if value.is_empty() {
-                return Err(Failure::usage(format!("the variable {name} is empty here")));
+                return Err(Failure::usage(format!("the variable {name} is empty here"))
+                    .with_hint(format!("set it before, as in {name}=... easycluster ...")));
             }
             secrets.push(value.clone());
             environment.push((checked("--secret", name)?, value));
@@ -92,8 +93,13 @@ pub(crate) fn place_of(host: &Host, count: usize) -> [(&'static str, String); 3]
 fn own_value(option: &str, name: &str) -> Result<Vec<u8>, Failure> {
     let value = std::env::var_os(checked(option, name)?);
     let value = value.ok_or_else(|| {
-        Failure::usage(format!("{option} {name}: there is no variable {name} here"))
-            .with_hint(format!("export {name} before, or give --env {name}=VALUE"))
+        Failure::usage(format!("{option} {name}: there is no variable {name} here")).with_hint(
+            match option {
+                // A secret on the command line would be seen.
+                "--secret" => format!("export {name} before"),
+                _ => format!("export {name} before, or give --env {name}=VALUE"),
+            },
+        )
     })?;
     Ok(value.into_encoded_bytes())
 }

@@ -1,10 +1,11 @@
 //! Words errors for people, and picks the exit codes of errors; `stop` and `run` have those of signals and of hosts.
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use crate::cli::terminal::ci::defused_here;
 use crate::error::printable;
-use crate::{Error, Fault};
+use crate::{Error, Fault, Stage};
 
 /// Everything went well.
 pub(crate) const OK: i32 = 0;
@@ -64,9 +65,34 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure {
             message: error.to_string(),
-            hint: error.hint(),
+            hint: hint(&error),
             code: exit_code(&error),
         }
+    }
+}
+
+/// What to do next, in words that the program takes.
+pub(crate) fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::Timeout { .. } => Some(
+            "--timeout SECONDS gives it longer; what it has done so far is not undone".to_owned(),
+        ),
+        Error::Lost { .. } => Some(
+            "try it again, on the hosts that failed alone by --failed-to FILE and --retry-from FILE; what it has done so far is not undone"
+                .to_owned(),
+        ),
+        Error::Connect(connect) => match connect.stage {
+            Stage::Resolve if std::path::Path::new(&connect.host).is_file() => Some(format!(
+                "{0} is a file of this machine; for the hosts that it names: -f {0}",
+                connect.host
+            )),
+            Stage::Interpreter if connect.message.starts_with("no Python found") => {
+                let first = error.hint().map(|hint| hint + "; ").unwrap_or_default();
+                Some(format!("{first}shell commands need none: easycluster exec"))
+            }
+            _ => error.hint(),
+        },
+        _ => error.hint(),
     }
 }
 
@@ -89,8 +115,45 @@ pub(crate) fn unwritten(error: &std::io::Error) -> i32 {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         return READER_GONE;
     }
-    print_error(&format!("cannot write the output: {error}"), None);
+    if crate::descriptors::output_is_closed() {
+        print_error(
+            "cannot write the output: standard output is closed",
+            Some("redirect it to a file, or to /dev/null where you do not want it"),
+        );
+    } else {
+        print_error(&format!("cannot write the output: {error}"), None);
+    }
     CODE_FAILED
+}
+
+/// Prints a result to stdout, and gives the exit code.
+pub(crate) fn printed(result: impl AsRef<[u8]>) -> i32 {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout
+        .write_all(result.as_ref())
+        .and_then(|()| stdout.flush());
+    written.map_or_else(|error| unwritten(&error), |()| OK)
+}
+
+/// Why a part of a story could not be printed.
+static UNTOLD: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+/// Prints a part of what a command tells as it goes on, in colours. A failure does not stop the command; see [`untold`].
+pub(crate) fn tell(text: &str) {
+    let mut stdout = anstream::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    if let Err(error) = written {
+        let mut first = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+    }
+}
+
+/// The exit code where something that was to be told could not be.
+pub(crate) fn untold() -> Option<i32> {
+    let first = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).take();
+    first.map(|error| unwritten(&error))
 }
 
 /// Prints one error to stderr: a line that says what happened, and one that says what to do next.

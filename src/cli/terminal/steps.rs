@@ -12,6 +12,7 @@ pub(crate) struct BecomeOptions {
     /// Become this user on every host by sudo, root if none is named
     #[arg(
         long,
+        alias = "sudo",
         value_name = "USER",
         num_args = 0..=1,
         require_equals = true,

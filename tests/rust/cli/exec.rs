@@ -396,8 +396,8 @@ async fn every_other_way_to_type_it_leads_to_the_right_line() {
             "easycluster exec web1 -- uptime",
         ),
         (
-            &["run", "web1", "web2", "ls", "-a"][..],
-            "unexpected argument",
+            &["run", "web1", "web2", "ls", "-a"],
+            "easycluster exec web1 web2 -- ls -a",
         ),
         (
             &["run", "web1", "web2", "uptime"],

@@ -8,6 +8,7 @@ mod embedded_sshd;
 mod examples;
 mod exec;
 mod failing;
+mod first_hour;
 mod hosts;
 mod many;
 mod ping;

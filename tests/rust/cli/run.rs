@@ -260,6 +260,55 @@ async fn output_that_cannot_be_written_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_standard_output_that_is_closed_is_an_error_and_other_closed_streams_are_not() {
+    let scene = Scene::new().await;
+    let spec = scene.spec("web1");
+    let through_shell = |closed: &str, arguments: &[&str]| {
+        let mut shell = tokio::process::Command::new("/bin/sh");
+        shell
+            .arg("-c")
+            .arg(format!("exec \"$0\" \"$@\" {closed}"))
+            .arg(env!("CARGO_BIN_EXE_easycluster"))
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        shell.spawn().expect("the shell starts")
+    };
+    let run = ["run", &spec, "-c", "print(1)"];
+    for arguments in [
+        &run[..],
+        &["exec", &spec, "--", "echo 1"],
+        &["ping", &spec],
+        &["ping", "-v", &spec],
+        &["hosts", "web1"],
+        &["--help"],
+        &["completions", "bash"],
+    ] {
+        for closed in [">&-", "<&- >&-"] {
+            let output = crate::cli::scene::said(through_shell(closed, arguments)).await;
+            assert_eq!(
+                (output.stderr.as_str(), output.code),
+                (
+                    "error: cannot write the output: standard output is closed\n hint: redirect it to a file, or to /dev/null where you do not want it\n",
+                    Some(1)
+                ),
+                "{arguments:?} {closed}"
+            );
+        }
+    }
+    for closed in ["<&-", "2>&-", "<&- 2>&-"] {
+        let output = crate::cli::scene::said(through_shell(closed, &run)).await;
+        assert_eq!(
+            (output.stdout.as_str(), output.code),
+            ("web1 | 1\n", Some(0)),
+            "{closed}"
+        );
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn no_more_hosts_than_allowed_are_at_work_at_once() {
     let scene = Scene::new().await;
     let (web1, web2) = (scene.spec("web1"), scene.spec("web2"));

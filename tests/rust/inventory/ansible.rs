@@ -333,7 +333,7 @@ fn names_of(list: &Value) -> BTreeSet<&str> {
     list.iter().filter_map(Value::as_str).collect()
 }
 
-fn variables(host: &InventoryHost) -> Value {
+pub(super) fn variables(host: &InventoryHost) -> Value {
     let found = host.variables().into_iter();
     Value::Object(
         found

@@ -5,3 +5,4 @@ mod hostile;
 mod judge;
 mod nodeset;
 mod reading;
+mod variable_files;

@@ -4,7 +4,7 @@
 pub mod embedded_sshd;
 mod other_ways;
 
-use std::io::Write;
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use russh::keys::ssh_key::LineEnding;
 use tokio::sync::watch;
 
 use crate::cli::commands::demo::embedded_sshd::{EmbeddedSshd, generate_ed25519};
-use crate::cli::terminal::failure::Failure;
+use crate::cli::terminal::failure::{Failure, tell};
 use crate::cli::terminal::stop::Stopper;
 use crate::spec::{ConfigChoice, ConnectionSpec, Host};
 use crate::{Client, Cluster, Error, RemoteObject};
@@ -279,17 +279,17 @@ async fn errors(client: &Client) -> Result<(), Failure> {
 
 fn heading(text: &str) {
     let bold = anstyle::Style::new().bold();
-    write(&format!("{bold}{text}{bold:#}\n\n"));
+    tell(&format!("{bold}{text}{bold:#}\n\n"));
 }
 
 fn say(text: &str) {
-    write(&format!("{text}\n"));
+    tell(&format!("{text}\n"));
 }
 
 /// Source, indented.
 fn source(text: &str) {
     call(text);
-    write("\n");
+    tell("\n");
 }
 
 /// What is run, indented; its result follows.
@@ -297,8 +297,8 @@ fn call(text: &str) {
     let cyan = anstyle::AnsiColor::Cyan.on_default();
     for line in text.lines() {
         match line {
-            "" => write("\n"),
-            line => write(&format!("    {cyan}{line}{cyan:#}\n")),
+            "" => tell("\n"),
+            line => tell(&format!("    {cyan}{line}{cyan:#}\n")),
         }
     }
 }
@@ -310,13 +310,5 @@ fn result(text: &str) {
         .lines()
         .map(|line| format!("    -> {line}\n"))
         .collect();
-    write(&format!("{}\n", lines.concat()));
-}
-
-fn write(text: &str) {
-    let mut stdout = anstream::stdout().lock();
-    // If stdout is closed, the demo ends soon and its output is not needed.
-    let _ = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    tell(&format!("{}\n", lines.concat()));
 }

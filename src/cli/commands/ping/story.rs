@@ -1,12 +1,11 @@
 //! `ping -v`: one connection's story, printed while it happens.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::Error;
 use crate::cli::commands::ping::table::{Machine, milliseconds};
-use crate::cli::terminal::failure::print_error;
+use crate::cli::terminal::failure::{hint, print_error, tell};
 use crate::error::one_line;
 use crate::transport::{StageEvent, StageObserver};
 
@@ -22,7 +21,7 @@ impl Story {
     /// Prints the heading.
     pub(crate) fn begin(host: &str) -> Story {
         let bold = anstyle::Style::new().bold();
-        say(&format!("{bold}{}{bold:#}\n", one_line(host)));
+        tell(&format!("{bold}{}{bold:#}\n", one_line(host)));
         Story {
             started: Instant::now(),
         }
@@ -32,7 +31,7 @@ impl Story {
     pub(crate) fn observer(&self) -> StageObserver {
         Arc::new(|event: StageEvent| {
             let time = milliseconds(event.elapsed.as_secs_f64() * 1000.0);
-            say(&entry(&event.stage.to_string(), &time, &event.detail));
+            tell(&entry(&event.stage.to_string(), &time, &event.detail));
         })
     }
 
@@ -48,7 +47,7 @@ impl Story {
                     "{}, {}, {} cores",
                     machine.system, machine.architecture, machine.cores
                 );
-                say(&format!(
+                tell(&format!(
                     "{}{}{}{}\n",
                     entry("python", "", &python),
                     entry("machine", "", &system),
@@ -63,10 +62,10 @@ impl Story {
             Err(error) => {
                 if let Error::Connect(error) = error {
                     let time = milliseconds(self.started.elapsed().as_secs_f64() * 1000.0);
-                    say(&entry(&error.stage.to_string(), &time, "FAILED"));
+                    tell(&entry(&error.stage.to_string(), &time, "FAILED"));
                 }
-                print_error(&error.to_string(), error.hint().as_deref());
-                say("\n");
+                print_error(&error.to_string(), hint(error).as_deref());
+                tell("\n");
             }
         }
     }
@@ -76,14 +75,6 @@ impl Story {
 fn entry(name: &str, time: &str, detail: &str) -> String {
     let text = format!("  {name:NAME_WIDTH$}  {time:>9}  {}", one_line(detail));
     format!("{}\n", text.trim_end())
-}
-
-fn say(text: &str) {
-    let mut stdout = anstream::stdout().lock();
-    // The exit code does not depend on whether the story can be printed.
-    let _ = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::cli::terminal::failure::hint;
 use crate::cli::terminal::lines::{Format, Stream};
 use crate::cli::terminal::printer::{Report, View};
 use crate::cli::terminal::screen::Screen;
@@ -181,7 +182,7 @@ pub(crate) fn silence(error: &Error) -> Silence {
             _ => None,
         },
         message: error.to_string(),
-        hint: error.hint(),
+        hint: hint(error),
     }
 }
 

@@ -82,6 +82,9 @@ pub(crate) struct Arguments {
     many: ManyOptions,
     #[command(flatten)]
     program: ProgramOptions,
+    /// All words of the command line.
+    #[arg(skip)]
+    pub(crate) typed: Vec<String>,
     /// A script on this machine and its arguments; `-` reads it from stdin
     #[arg(last = true, value_name = "SCRIPT [ARGS]")]
     script: Vec<OsString>,
@@ -92,6 +95,8 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         code: arguments.code.as_deref(),
         module: arguments.module.as_deref(),
         script: arguments.script_file.as_deref(),
+        by_files: !arguments.hosts.files.is_empty() || !arguments.hosts.inventory.is_empty(),
+        typed: &arguments.typed,
     };
     let specs = arguments.hosts.specs.clone();
     let (specs, what) = program::separate(specs, &given, &arguments.script)?;

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::Value;
-use crate::cli::programs::habits::{self, command_among, exec_line, line, named, texts};
+use crate::cli::programs::habits::{self, command_from, exec_line, texts, with_separator};
 use crate::cli::programs::script::Script;
 use crate::cli::terminal::failure::Failure;
 
@@ -87,6 +87,10 @@ pub(crate) struct Given<'a> {
     pub(crate) code: Option<&'a str>,
     pub(crate) module: Option<&'a str>,
     pub(crate) script: Option<&'a OsStr>,
+    /// Files name hosts too, so that the first word may be a command.
+    pub(crate) by_files: bool,
+    /// All words of the command line.
+    pub(crate) typed: &'a [String],
 }
 
 /// Takes apart what stands before and after `--`: hosts, and the program.
@@ -137,7 +141,7 @@ pub(crate) fn separate(
             _,
         ) => from_file(&specs, script, rest)?,
         (_, Some((script, arguments))) => from_file(&specs, script, arguments)?,
-        (_, None) => return Err(missing(&specs)),
+        (_, None) => return Err(missing(&specs, given)),
     };
     Ok((specs, what))
 }
@@ -159,28 +163,25 @@ fn from_file(specs: &[String], path: &OsStr, arguments: &[OsString]) -> Result<W
 }
 
 /// The error for a command line without a program. Most often only the `--` is missing.
-fn missing(specs: &[String]) -> Failure {
+fn missing(specs: &[String], given: &Given<'_>) -> Failure {
     let failure = Failure::usage("no program is given");
-    if let Some(place) = specs.iter().position(|spec| Path::new(spec).is_file()) {
-        let (hosts, script) = specs.split_at(place);
-        let hosts = named(hosts);
-        let words = ["easycluster", "run"].into_iter();
-        let words = words.chain(hosts.iter().map(String::as_str)).chain(["--"]);
+    if let Some(script) = specs.iter().find(|spec| Path::new(spec).is_file()) {
         return failure.with_hint(format!(
             "put `--` before the script: {}",
-            line(words.chain(script.iter().map(String::as_str)))
+            with_separator(given.typed, script)
         ));
     }
-    match command_among(specs) {
-        Some(place) => {
-            let (hosts, command) = specs.split_at(place);
-            failure.with_hint(format!("for a shell command: {}", exec_line(hosts, command)))
-        }
-        None => failure.with_hint(format!(
+    let command = command_from(specs, usize::from(!given.by_files));
+    failure.with_hint(match command.and_then(|place| specs.get(place)) {
+        Some(command) => format!(
+            "for a shell command: {}",
+            with_separator(given.typed, command).replacen(" run ", " exec ", 1)
+        ),
+        None => format!(
             "give code with -c CODE, a module with -m MODULE, or a script behind `--`; for a shell command: {}",
             exec_line(specs, &["COMMAND".to_owned()])
-        )),
-    }
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -199,6 +200,8 @@ mod tests {
         code: None,
         module: None,
         script: None,
+        by_files: false,
+        typed: &[],
     };
 
     fn code(code: &str) -> Given<'_> {
@@ -238,9 +241,14 @@ mod tests {
         assert_eq!(program.source, b"pass\n");
         assert_eq!(program.filename, script);
         assert_eq!(program.argv, rest);
+        let line = ["easycluster", "run", "a", &script].map(str::to_owned);
+        let typed = Given {
+            typed: &line,
+            ..NOTHING
+        };
         // Without the separator the error shows the whole command as it should be.
         let failure =
-            separate(vec!["a".to_owned(), script.clone()], &NOTHING, &[]).expect_err("none");
+            separate(vec!["a".to_owned(), script.clone()], &typed, &[]).expect_err("none");
         let hint = failure.hint.expect("hint");
         assert!(
             hint.ends_with(&format!("easycluster run a -- {script}")),

@@ -61,7 +61,8 @@ pub(crate) fn start(
         let code = child.wait().map_err(cannot)?.code();
         return Ok(code.unwrap_or(crate::cli::terminal::failure::CODE_FAILED));
     }
-    print!("{line}");
+    // It runs, whether or not this can be read.
+    let _ = std::io::stdout().write_all(line.as_bytes());
     Ok(crate::cli::terminal::failure::OK)
 }
 

@@ -1,0 +1,180 @@
+//! What a command line that cannot be read meant, as other programs have it: their options and their subcommands by our names.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::cli::programs::habits::{command_among, exec_line, is_file, texts, with_separator};
+use crate::cli::terminal::failure::Failure;
+
+/// Options of ssh, Ansible, pssh, pdsh and clush that have another name here, and what to type in their place.
+const OPTIONS: &[(&[&str], &str)] = &[
+    (
+        &["-b"],
+        "--become makes you root (-b of ansible), --gather puts equal outputs together (-b of clush)",
+    ),
+    (
+        &["--become-user", "--sudo-user"],
+        "--become=USER, as in --become=postgres",
+    ),
+    (
+        &["-K", "--ask-become-pass"],
+        "--ask-sudo-password asks for the password that sudo wants",
+    ),
+    (
+        &["-u", "--remote-user", "--login"],
+        "-l USER is the user to log in as",
+    ),
+    (
+        &["-w"],
+        "hosts stand by themselves: easycluster exec 'web[01-20]' -- COMMAND",
+    ),
+    (
+        &["-g", "--group"],
+        "a group is named by @GROUP, of the file behind -f or the inventory behind -I",
+    ),
+    (
+        &["-a", "--all"],
+        "`all` means every host of an inventory; of a file, -f FILE takes all",
+    ),
+    (
+        &["--limit"],
+        "hosts are chosen by patterns, as in `easycluster exec -I FILE 'web:&prod' -- COMMAND`, and left out by -x",
+    ),
+    (
+        &[
+            "-P",
+            "-n",
+            "--forks",
+            "--par",
+            "--parallel",
+            "--fanout",
+            "--workers",
+        ],
+        "-j N is how many hosts are worked on at the same time",
+    ),
+    (
+        &["-t", "--max-time"],
+        "--timeout SECONDS ends what takes longer; a terminal is not made there",
+    ),
+    (
+        &["-v", "-vv", "-vvv", "--verbose", "--debug"],
+        "easycluster ping -v HOST tells how a connection comes about",
+    ),
+    (
+        &["-e", "--extra-vars"],
+        "--env NAME=VALUE sets a variable there",
+    ),
+    (
+        &["--key", "--private-key", "--key-file"],
+        "-i FILE is a private key, as for ssh",
+    ),
+    (
+        &["--password", "--ask-pass"],
+        "a password is asked for at a terminal where the server wants one; a key or an agent is better",
+    ),
+    (
+        &["-F"],
+        "a spec names the ssh_config: web1:config=FILE; none is config=none",
+    ),
+    (
+        &["--chdir", "--directory", "-C"],
+        "--cwd DIR is where it runs",
+    ),
+    (
+        &["--input", "--stdin-file"],
+        "--stdin all gives every host our standard input",
+    ),
+    (
+        &["--output", "--outdir", "--errdir"],
+        "--out DIR has a file for each host and stream",
+    ),
+];
+
+/// Other words for `exec`.
+const EXEC: [&str; 7] = ["ssh", "shell", "sh", "cmd", "command", "execute", "pssh"];
+
+/// The command line that was meant, where that is known.
+pub(crate) fn meant(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
+    let words = texts(arguments.get(1..)?);
+    let given = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => option(given(ContextKind::InvalidArg)?, &words),
+        ErrorKind::InvalidSubcommand
+            if error.get(ContextKind::SuggestedSubcommand).is_none()
+                || EXEC.contains(&words.first()?.as_str()) =>
+        {
+            subcommand(&words)
+        }
+        ErrorKind::DisplayHelp => help(&words),
+        _ => None,
+    }
+}
+
+fn option(option: &str, words: &[String]) -> Option<Failure> {
+    let failure = Failure::usage(format!("there is no option {option}"));
+    let place = words.iter().position(|word| word.starts_with(option));
+    if let Some(typed) = without_separator(words, place?) {
+        return Some(failure.with_hint(format!("put `--` before the command: {typed}")));
+    }
+    let (_, ours) = OPTIONS
+        .iter()
+        .find(|(theirs, _)| theirs.contains(&option))?;
+    Some(failure.with_hint(*ours))
+}
+
+/// What was typed with the `--` that is missing before the command to which the option at `place` belongs.
+fn without_separator(words: &[String], place: usize) -> Option<String> {
+    let before = words.get(1..place)?;
+    let hosts = before.iter().filter(|word| !word.starts_with('-'));
+    let hosts: Vec<String> = hosts.cloned().collect();
+    let command = hosts.get(command_among(&hosts)?)?;
+    let separated = before.iter().any(|word| word == "--");
+    let mut typed = [&["easycluster".to_owned()], words].concat();
+    if let Some(subcommand) = typed.get_mut(1)
+        && subcommand == "run"
+        && !is_file(OsStr::new(command))
+    {
+        "exec".clone_into(subcommand);
+    }
+    (!separated).then(|| with_separator(&typed, command))
+}
+
+/// Help was asked for, or the command was to have this option.
+fn help(words: &[String]) -> Option<Failure> {
+    let place = words.iter().position(|word| word == "-h")?;
+    let typed = without_separator(words, place)?;
+    Some(
+        Failure::usage("-h asks for help on exec itself")
+            .with_hint(format!("put `--` before the command: {typed}")),
+    )
+}
+
+fn subcommand(words: &[String]) -> Option<Failure> {
+    let first = words.first()?;
+    let failure = Failure::usage(format!("there is no command {first}"));
+    let words = if EXEC.contains(&first.as_str()) {
+        words.get(1..)?
+    } else if first.contains(['@', '.', ':', ',', '[']) || command_among(words).is_some() {
+        // The hosts, as for ssh.
+        words
+    } else {
+        return None;
+    };
+    let separator = words.iter().position(|word| word == "--");
+    let (hosts, command) = match separator {
+        Some(place) => (words.get(..place)?, words.get(place + 1..)?),
+        None => words.split_at(command_among(words).unwrap_or(words.len())),
+    };
+    let command = match command {
+        [] => &["COMMAND".to_owned()],
+        command => command,
+    };
+    Some(failure.with_hint(format!(
+        "for a shell command: {}",
+        exec_line(hosts, command)
+    )))
+}
