@@ -16,11 +16,12 @@ mod assemble;
 #[path = "src/stub/strip.rs"]
 mod strip;
 
-/// The functions that the program itself sends out as parts, and the file of each.
-const HELPERS: [(&str, &str); 3] = [
+/// What the program itself sends out, as parts or in a command line, and the file of each.
+const HELPERS: [(&str, &str); 4] = [
     ("commands", "helpers/commands.py"),
     ("map_items", "helpers/map_items.py"),
     ("probe", "helpers/probe.py"),
+    ("terminal", "helpers/terminal.py"),
 ];
 
 fn main() {

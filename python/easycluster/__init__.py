@@ -69,6 +69,7 @@ from ._steps import Ssh as Ssh
 from ._steps import Step as Step
 from ._steps import Su as Su
 from ._steps import Sudo as Sudo
+from ._steps import Tty as Tty
 from ._threaded import AutoThreadingClient, ThreadedClient
 
 RemoteProxy = _objects.RemoteProxy

@@ -50,12 +50,21 @@ class Su(Step):
 
 
 class Doas(Step):
-    """Another user by doas, which must not ask for a password."""
+    """Another user by doas. It asks for a password on a terminal alone, so with one Tty() stands in front of it."""
 
     __slots__ = ()
 
-    def __init__(self, user: str = 'root') -> None:
-        super().__init__('doas/' + user)
+    def __init__(self, user: str = 'root', password: Secret = None) -> None:
+        super().__init__('doas/' + user, password)
+
+
+class Tty(Step):
+    """A terminal for the step behind it, on which that one may ask; data does not go through it."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__('tty')
 
 
 class Docker(Step):

@@ -42,11 +42,13 @@ pub enum Step {
         /// That user's password; without one the prompter is asked.
         password: Option<Password>,
     },
-    /// `doas[/USER]`: the same by doas, which must not ask for a password.
+    /// `doas[/USER]`: the same by doas, which must not ask for a password, unless `tty` stands in front of it.
     #[non_exhaustive]
     Doas {
         /// Whom to become.
         user: String,
+        /// The password of the account that becomes the user, behind `tty`; without one the prompter is asked.
+        password: Option<Password>,
     },
     /// `docker/CONTAINER[/USER]`: a running container.
     #[non_exhaustive]
@@ -114,6 +116,8 @@ pub enum Step {
         /// The machine.
         host: JumpHost,
     },
+    /// `tty`: a terminal for the step behind it, which may ask on it; data does not go through it.
+    Tty,
     /// `run/WORDS`: any command that runs the command behind it on its own standard input and output.
     #[non_exhaustive]
     Run {
@@ -123,7 +127,7 @@ pub enum Step {
 }
 
 /// How a step is written, for the errors.
-const FORMS: [(&str, &str); 13] = [
+const FORMS: [(&str, &str); 14] = [
     ("sudo", "sudo/USER"),
     ("su", "su/USER or su/USER/login"),
     ("doas", "doas/USER"),
@@ -142,6 +146,7 @@ const FORMS: [(&str, &str); 13] = [
         "machinectl/MACHINE or machinectl/MACHINE/USER",
     ),
     ("ssh", "ssh/USER@HOST"),
+    ("tty", "tty, with the step that it is for behind it"),
     ("run", "run/COMMAND"),
 ];
 
@@ -157,13 +162,26 @@ impl Step {
         }
     }
 
-    /// The same step with a password, where it is one that takes a password: sudo and su.
+    /// The same step with a password, where it is one that takes a password: sudo, su and doas.
     #[must_use]
     pub fn with_password(mut self, given: Password) -> Self {
-        if let Step::Sudo { password, .. } | Step::Su { password, .. } = &mut self {
+        if let Step::Sudo { password, .. }
+        | Step::Su { password, .. }
+        | Step::Doas { password, .. } = &mut self
+        {
             *password = Some(given);
         }
         self
+    }
+
+    /// The password that a program has given it.
+    pub(crate) fn password(&self) -> Option<&Password> {
+        match self {
+            Step::Sudo { password, .. }
+            | Step::Su { password, .. }
+            | Step::Doas { password, .. } => password.as_ref(),
+            _ => None,
+        }
     }
 
     /// The command that this step runs, as its error calls it.
@@ -181,6 +199,7 @@ impl Step {
             Step::Incus { .. } => "incus",
             Step::Machinectl { .. } => "machinectl",
             Step::Ssh { .. } => "ssh",
+            Step::Tty => "tty",
             Step::Run { .. } => "run",
         }
     }
@@ -192,7 +211,7 @@ impl Step {
             None => first.to_owned(),
         };
         match self {
-            Step::Sudo { user, .. } | Step::Doas { user } => user.clone(),
+            Step::Sudo { user, .. } | Step::Doas { user, .. } => user.clone(),
             Step::Su { user, login, .. } => with(user, login.then_some(LOGIN)),
             Step::Docker { container, user } | Step::Podman { container, user } => {
                 with(container, user.as_deref())
@@ -215,6 +234,7 @@ impl Step {
             Step::Lxc { container } | Step::Incus { container } => container.clone(),
             Step::Machinectl { machine, user } => with(machine, user.as_deref()),
             Step::Ssh { host } => host.to_string(),
+            Step::Tty => String::new(),
             // Joining fails only on a NUL, which parsing refuses.
             Step::Run { words } => {
                 shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
@@ -268,7 +288,9 @@ impl FromStr for Step {
             ("sudo", [one]) => Ok(Step::sudo(user_or_root(one)?)),
             ("doas", [one]) => Ok(Step::Doas {
                 user: user_or_root(one)?,
+                password: None,
             }),
+            ("tty", [""]) => Ok(Step::Tty),
             ("su", [one, rest @ ..]) if rest.is_empty() || rest == [LOGIN] => Ok(Step::Su {
                 user: user_or_root(one)?,
                 login: !rest.is_empty(),

@@ -14,7 +14,7 @@ pub(super) fn unknown(name: &str) -> String {
         return "a password has no place in a connection spec; use a key or an agent".to_string();
     }
     if wanted == "tty" || wanted == "terminal" {
-        return "a step has no terminal, which would change bytes; sudo needs none without requiretty, doas none with nopass"
+        return "a terminal is a step in front of the one that wants it: then=tty,sudo/root"
             .to_string();
     }
     let same = OPTIONS.iter().find_map(|option| {

@@ -7,8 +7,9 @@ from support.machine import Machine
 
 SESAME = "open-Sesame-1"
 SETUP = """
-for user in alice nopass bob; do useradd -m -s /bin/bash $user; echo $user:open-Sesame-1; done | chpasswd
-printf '%s\\n' 'root ALL=(ALL) ALL' 'alice ALL=(ALL) ALL' 'nopass ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers; chmod 440 /etc/sudoers
+for user in alice nopass bob wtty; do useradd -m -s /bin/bash $user; echo $user:open-Sesame-1; done | chpasswd
+printf '%s\\n' 'root ALL=(ALL) ALL' 'alice ALL=(ALL) ALL' 'nopass ALL=(ALL) NOPASSWD: ALL' 'wtty ALL=(ALL) ALL' 'Defaults:wtty requiretty' >/etc/sudoers
+echo 'permit alice' >/etc/doas.conf; chmod 400 /etc/doas.conf; chmod 440 /etc/sudoers
 """
 NAME = "__import__('pwd').getpwuid(__import__('os').getuid()).pw_name"
 
@@ -31,6 +32,12 @@ def test_the_keywords(machine):
     assert who(machine, "alice", then=[easycluster.Sudo(password=SESAME)]) == "root"
     assert who(machine, "alice", then=easycluster.Sudo("bob", password=SESAME)) == "bob"
     assert who(machine, "nopass", then=[easycluster.Sudo(), easycluster.Run(["nice", "-n", "1"]), "sudo/bob"]) == "bob"
+    machine.wait_until_idle()
+
+
+def test_a_terminal_for_a_step_that_wants_one(machine):
+    assert who(machine, "alice", then=[easycluster.Tty(), easycluster.Doas(password=SESAME)]) == "root"
+    assert who(machine, "wtty", then=[easycluster.Tty(), easycluster.Sudo("bob", password=SESAME)]) == "bob"
     machine.wait_until_idle()
 
 
@@ -63,6 +70,8 @@ def test_steps_are_written_as_specs_write_them():
     for step, text in (
         (easycluster.Su("bob", login=True), "su/bob/login"),
         (easycluster.Doas(), "doas/root"),
+        (easycluster.Doas("bob", password="x"), "doas/bob"),
+        (easycluster.Tty(), "tty"),
         (easycluster.Docker("app", "www"), "docker/app/www"),
         (easycluster.Podman("app"), "podman/app"),
         (easycluster.Kubectl("pod"), "kubectl/pod"),

@@ -1,46 +1,78 @@
 //! The command line that runs a command behind steps: each turns an argument vector into one that runs it.
 
+use super::terminal;
 use super::tokens::Tokens;
 use crate::spec::Step;
 
 /// The command for the login shell: `innermost` behind all of the steps.
 pub(super) fn through(steps: &[Step], tokens: &Tokens, innermost: Vec<String>) -> String {
-    let wrap = |argv, (index, step): (usize, &Step)| behind(step, index, tokens, argv);
-    line(&steps.iter().enumerate().rev().fold(innermost, wrap))
+    let wrap = |argv, index| behind(steps, index, tokens, argv);
+    line(&(0..steps.len()).rev().fold(innermost, wrap))
 }
 
 /// Whether a step may ask for something that is typed, so that its input must be held back.
-pub(super) fn may_ask(step: &Step) -> bool {
-    match step {
-        Step::Sudo { password, .. } => password.is_some(),
+pub(super) fn may_ask(steps: &[Step], index: usize) -> bool {
+    match steps.get(index) {
+        Some(Step::Sudo { password, .. }) => password.is_some(),
         // What such a command does is not known.
-        Step::Su { .. } | Step::Run { .. } => true,
+        Some(Step::Su { .. } | Step::Run { .. }) => true,
+        Some(Step::Doas { .. } | Step::Ssh { .. }) => has_terminal(steps, index),
+        _ => false,
+    }
+}
+
+/// Whether a step has a terminal, on which it asks.
+pub(super) fn has_terminal(steps: &[Step], index: usize) -> bool {
+    let before = index.checked_sub(1).and_then(|before| steps.get(before));
+    matches!(before, Some(Step::Tty))
+}
+
+/// Whether a step says in front of its command that it has been reached, because its prompt is not known.
+pub(super) fn is_announced(steps: &[Step], index: usize) -> bool {
+    match steps.get(index) {
+        Some(Step::Su { .. }) => true,
+        Some(Step::Doas { .. }) => has_terminal(steps, index),
         _ => false,
     }
 }
 
 /// The words that run `inner` behind a step.
-fn behind(step: &Step, index: usize, tokens: &Tokens, inner: Vec<String>) -> Vec<String> {
+fn behind(steps: &[Step], index: usize, tokens: &Tokens, mut inner: Vec<String>) -> Vec<String> {
+    let Some(step) = steps.get(index) else {
+        return inner;
+    };
     let mut words: Vec<String> = Vec::new();
+    let on_terminal = has_terminal(steps, index);
+    if on_terminal && may_ask(steps, index) {
+        let script = terminal::left(tokens, index - 1, needs_terminal_input(step));
+        inner.splice(..0, ["/bin/sh", "-c", &script, "sh"].map(str::to_owned));
+    }
+    if is_announced(steps, index) {
+        // What is asked from here on is this step's.
+        let script = tokens.announcing(index);
+        words.extend(["/bin/sh", "-c", &script, "sh"].map(str::to_owned));
+    }
     let mut add = |more: &[&str]| words.extend(more.iter().map(|word| (*word).to_owned()));
     match step {
         Step::Sudo { user, password } => {
             match password {
+                // It reads from its terminal then, and the rest of its input is another's.
+                Some(_) if on_terminal => add(&["sudo", "-p", &tokens.prompt(index)]),
                 Some(_) => add(&["sudo", "-S", "-p", &tokens.prompt(index)]),
                 None => add(&["sudo", "-n"]),
             }
             add(&["-H", "-u", user, "--"]);
         }
         Step::Su { user, login, .. } => {
-            // What is asked from here on is su's.
-            add(&["/bin/sh", "-c", &tokens.announcing(index), "sh", "su"]);
+            add(&["su"]);
             if *login {
                 add(&["-"]);
             }
             add(&[user, "-c", &line(&inner)]);
             return words;
         }
-        Step::Doas { user } => add(&["doas", "-n", "-u", user, "--"]),
+        Step::Doas { user, .. } if on_terminal => add(&["doas", "-u", user, "--"]),
+        Step::Doas { user, .. } => add(&["doas", "-n", "-u", user, "--"]),
         Step::Docker { container, user } | Step::Podman { container, user } => {
             add(&[step.name(), "exec", "-i"]);
             if let Some(user) = user {
@@ -107,7 +139,10 @@ fn behind(step: &Step, index: usize, tokens: &Tokens, inner: Vec<String>) -> Vec
             add(&["--"]);
         }
         Step::Ssh { host } => {
-            add(&["ssh", "-T", "-e", "none", "-o", "BatchMode=yes"]);
+            add(&["ssh", "-T", "-e", "none"]);
+            if !on_terminal {
+                add(&["-o", "BatchMode=yes"]);
+            }
             add(&["-o", "ClearAllForwardings=yes"]);
             if let Some(port) = host.port {
                 add(&["-p", &port.to_string()]);
@@ -118,12 +153,25 @@ fn behind(step: &Step, index: usize, tokens: &Tokens, inner: Vec<String>) -> Vec
             add(&["--", &host.host.to_plain(), &line(&inner)]);
             return words;
         }
+        Step::Tty => {
+            let next = steps.get(index + 1);
+            let (input, asks) = (
+                next.is_some_and(needs_terminal_input),
+                may_ask(steps, index + 1),
+            );
+            words.extend(terminal::words(tokens, index, input, asks));
+        }
         Step::Run { words: own } => {
             words.clone_from(own);
         }
     }
     words.extend(inner);
     words
+}
+
+/// Whether some of the programs of this name run only where their standard input is a terminal.
+fn needs_terminal_input(step: &Step) -> bool {
+    matches!(step, Step::Su { .. })
 }
 
 /// A command line for any shell.
@@ -203,6 +251,49 @@ mod tests {
         ] {
             assert_eq!(command(steps, &["x"]), expected);
         }
+    }
+
+    #[test]
+    fn a_terminal_is_given_to_the_next_step_alone() {
+        let helper = quoted(&data_encoding::BASE64.encode(crate::stub::terminal()));
+        let behind = |steps: &str| {
+            let line = command(steps, &["x"]);
+            assert!(line.starts_with("exec /bin/sh -c 'for p in "), "{line}");
+            let (_, behind) = line.split_once(&helper).unwrap();
+            behind.to_owned()
+        };
+        // Nothing asks, so nothing is read from what is the data's.
+        assert_eq!(
+            behind("tty,sudo,sudo"),
+            " 0 0 89abcdef.0. .01234567 sudo -n -H -u root -- sudo -n -H -u root -- x"
+        );
+        assert_eq!(
+            behind("tty,docker/a"),
+            " 0 0 89abcdef.0. .01234567 docker exec -i a x"
+        );
+        assert_eq!(behind("tty"), " 0 0 89abcdef.0. .01234567 x");
+        let left = r#"/bin/sh -c 'echo 89abcdef.0.""01234567 >&2;exec "$@"' sh x"#
+            .replace("0123", ".0123");
+        assert_eq!(
+            behind("tty,run/nice"),
+            format!(" 0 1 89abcdef.0. .01234567 nice {left}")
+        );
+        assert!(
+            behind("tty,ssh/a").starts_with(" 0 1 89abcdef.0. .01234567 ssh -T -e none -o 'Clear")
+        );
+        let doas = behind("tty,doas");
+        assert!(
+            doas.ends_with(&format!(" doas -u root -- {left}")),
+            "{doas}"
+        );
+        assert!(doas.contains(r#" /bin/sh -c 'echo 89abcdef.1.""#), "{doas}");
+        // Its standard input is the terminal, until the command behind it has what is the data's.
+        let su = behind("tty,su/bob");
+        assert!(
+            su.starts_with(" 1 1 89abcdef.0. .01234567 /bin/sh -c 'echo 89abcdef.1."),
+            "{su}"
+        );
+        assert!(su.contains("0<&3 3<&-"), "{su}");
     }
 
     /// Prints its arguments, each with a line end.

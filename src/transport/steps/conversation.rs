@@ -128,12 +128,12 @@ impl Conversation<'_> {
 
     /// Looks for the password of a step.
     fn password(&self, step: usize, account: Option<String>) -> Answering {
-        let (source, step_text, account) = match self.steps.get(step) {
-            Some(step @ Step::Sudo { password, .. }) => (password, step.to_string(), account),
-            Some(step @ Step::Su { password, user, .. }) => {
-                (password, step.to_string(), Some(user.clone()))
-            }
-            _ => (&None, String::new(), account),
+        let wanting = self.steps.get(step);
+        let source = wanting.and_then(Step::password);
+        let step_text = wanting.map(ToString::to_string).unwrap_or_default();
+        let account = match wanting {
+            Some(Step::Su { user, .. }) => Some(user.clone()),
+            _ => account,
         };
         let failed = |message: String| ConnectError::new(self.host, Stage::Escalation, message);
         let no_terminal = failed(format!(
@@ -144,7 +144,7 @@ impl Conversation<'_> {
             "the question for the password of {step_text} was not answered"
         ))
         .with_hint("connect again and type it, or give it by --sudo-password-file");
-        match source.clone().map(|Password(source)| source) {
+        match source.cloned().map(|Password(source)| source) {
             Some(PasswordSource::Given(secret)) => Box::pin(std::future::ready(Ok(secret))),
             Some(PasswordSource::Asked(answers)) => {
                 let asker = self.asker.clone();
@@ -192,7 +192,7 @@ impl Conversation<'_> {
         }
         let no_terminal = failed(
             "there is no terminal to ask on",
-            "a program gives su its password with the step; anything else takes a terminal, and no batch=yes",
+            "a program gives su and doas their passwords with the step; anything else takes a terminal, and no batch=yes",
         );
         if !self.asker.available() {
             return Err(Stopped::Failed(no_terminal));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::command::may_ask;
+use super::command::{has_terminal, is_announced, may_ask};
 use super::tokens::Tokens;
 use crate::spec::Step;
 use crate::transport::tail::{NOISE_KEPT, Tail, find};
@@ -34,7 +34,8 @@ pub(super) enum Turn {
 /// A step that may ask.
 struct Gate {
     step: usize,
-    is_su: bool,
+    /// It says when it has been reached, and asks in its own words.
+    is_announced: bool,
     has_password: bool,
     /// The password was handed out; the prompt that it was for, where that is not ours.
     answered: Option<String>,
@@ -45,8 +46,12 @@ pub(super) struct Dialogue {
     marker: Vec<u8>,
     tokens: Tokens,
     gates: Vec<Gate>,
-    /// The gate of the su that was reached last.
-    su: Option<usize>,
+    /// The announced gate that was reached last.
+    reached: Option<usize>,
+    /// The terminals on which something may be asked and which have not been left: what is written before is typed there.
+    terminals: Vec<usize>,
+    /// The first stage has said a word.
+    spoken: bool,
     out: BytesMut,
     err: Tail,
     /// The last line of standard error, which has no end yet.
@@ -55,25 +60,23 @@ pub(super) struct Dialogue {
 
 impl Dialogue {
     pub(super) fn new(marker: &str, tokens: Tokens, steps: &[Step]) -> Self {
-        let gate = |(step, kind): (usize, &Step)| Gate {
+        let asking = || (0..steps.len()).filter(|step| may_ask(steps, *step));
+        let gate = |step| Gate {
             step,
-            is_su: matches!(kind, Step::Su { .. }),
-            has_password: matches!(
-                kind,
-                Step::Su { password, .. } | Step::Sudo { password, .. } if password.is_some()
-            ),
+            is_announced: is_announced(steps, step),
+            has_password: steps.get(step).and_then(Step::password).is_some(),
             answered: None,
         };
         Dialogue {
             marker: marker.as_bytes().to_vec(),
             tokens,
-            gates: steps
-                .iter()
-                .enumerate()
-                .filter(|(_, step)| may_ask(step))
-                .map(gate)
+            gates: asking().map(gate).collect(),
+            reached: None,
+            terminals: asking()
+                .filter(|step| has_terminal(steps, *step))
+                .map(|step| step - 1)
                 .collect(),
-            su: None,
+            spoken: false,
             out: BytesMut::new(),
             err: Tail::default(),
             line: Vec::new(),
@@ -85,8 +88,13 @@ impl Dialogue {
         let from = self.out.len().saturating_sub(self.marker.len());
         self.out.extend_from_slice(data);
         let fresh = self.out.get(from..).unwrap_or_default();
-        if find(fresh, &self.marker).is_some() {
+        self.spoken |= find(fresh, &self.marker).is_some();
+        // More than the first stage says is none of it, and is not kept for a terminal that is never left.
+        if self.spoken && (self.terminals.is_empty() || self.out.len() > 2 * NOISE_KEPT) {
             return Turn::Release;
+        }
+        if self.spoken {
+            return Turn::Wait;
         }
         let over = self.out.len().saturating_sub(NOISE_KEPT);
         let _ = self.out.split_to(over);
@@ -102,15 +110,29 @@ impl Dialogue {
             self.line.drain(..over);
             if piece.ends_with(b"\n") {
                 let line = String::from_utf8_lossy(&self.line).into_owned();
-                let reached = self
-                    .gates
-                    .iter()
-                    .position(|gate| gate.is_su && self.tokens.announces(gate.step, &line));
-                self.su = reached.or(self.su);
+                self.announced(&line);
                 self.line.clear();
             }
         }
+        if self.spoken && self.terminals.is_empty() {
+            return Turn::Release;
+        }
         self.prompted(true)
+    }
+
+    /// Takes a whole line, which may say that a step has been reached or that a terminal has been left.
+    fn announced(&mut self, line: &str) {
+        let left = |step: &usize| self.tokens.announces(*step, line);
+        if self.terminals.iter().any(left) {
+            self.terminals
+                .retain(|step| !self.tokens.announces(*step, line));
+            self.reached = None;
+        }
+        let reached = self
+            .gates
+            .iter()
+            .position(|gate| gate.is_announced && self.tokens.announces(gate.step, line));
+        self.reached = reached.or(self.reached);
     }
 
     /// How long the line may stay as it is before `silence` is to be called.
@@ -134,8 +156,8 @@ impl Dialogue {
         }
         let line = std::mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line).into_owned();
-        let su = self.su.and_then(|at| self.gates.get_mut(at));
-        match su {
+        let reached = self.reached.and_then(|at| self.gates.get_mut(at));
+        match reached {
             Some(gate) if gate.has_password => match &gate.answered {
                 None => {
                     gate.answered = Some(line);
@@ -155,7 +177,7 @@ impl Dialogue {
         for gate in self
             .gates
             .iter_mut()
-            .filter(|gate| !gate.is_su && gate.has_password)
+            .filter(|gate| !gate.is_announced && gate.has_password)
         {
             let Some(prompt) = self.tokens.prompt_in(gate.step, &line) else {
                 continue;
@@ -288,6 +310,36 @@ mod tests {
         assert_eq!(dialogue.silence(), Turn::Question("Faktor: ".to_owned()));
         assert_eq!(dialogue.stderr(b"\nPasswort: "), Turn::Wait);
         assert_eq!(dialogue.silence(), Turn::Refused(1));
+    }
+
+    #[test]
+    fn a_terminal_has_to_be_left_first() {
+        let (mut dialogue, prompt, marker) = dialogue("tty,doas,tty,sudo");
+        let reached = format!("{}\ndoas password: ", prompt(1, ""));
+        assert_eq!(dialogue.stderr(reached.as_bytes()), Turn::Wait);
+        assert_eq!(dialogue.silence(), password(1, None));
+        let left = format!("\n{}\n", prompt(0, ""));
+        assert_eq!(dialogue.stderr(left.as_bytes()), Turn::Wait);
+        // What asks now is no longer doas.
+        assert_eq!(dialogue.stderr(b"Code: "), Turn::Wait);
+        assert_eq!(dialogue.silence(), Turn::Question("Code: ".to_owned()));
+        let asks = format!("\n{}", prompt(3, "alice"));
+        assert_eq!(dialogue.stderr(asks.as_bytes()), password(3, Some("alice")));
+        // The line may come behind what stands on standard output.
+        let said = format!("{marker}l\n");
+        assert_eq!(dialogue.stdout(said.as_bytes()), Turn::Wait);
+        let left = format!("\n{}\n", prompt(2, ""));
+        assert_eq!(dialogue.stderr(left.as_bytes()), Turn::Release);
+        assert_eq!(dialogue.printed().1, said.as_bytes());
+    }
+
+    #[test]
+    fn a_terminal_that_is_never_left_keeps_little() {
+        let (mut dialogue, _, marker) = dialogue("tty,run/x");
+        assert_eq!(dialogue.stdout(marker.as_bytes()), Turn::Wait);
+        let turns = (0..100).map(|_| dialogue.stdout(&[b'z'; 1000]));
+        let waits = turns.take_while(|turn| *turn == Turn::Wait).count();
+        assert!(waits * 1000 <= 2 * NOISE_KEPT, "{waits}");
     }
 
     #[test]

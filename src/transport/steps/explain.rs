@@ -28,8 +28,8 @@ const SIGNS: &[Sign] = &[
             "sorry, you must have a tty",
             "a terminal is required to run",
         ],
-        means: "sudo there wants a terminal (requiretty), and a step has none",
-        hint: "switch it off for this account in sudoers: Defaults:ACCOUNT !requiretty",
+        means: "sudo there wants a terminal (requiretty), and the step has none",
+        hint: "put the step tty in front: then=tty,{1}; or switch it off for this account in sudoers: Defaults:ACCOUNT !requiretty",
     },
     Sign {
         steps: &["sudo"],
@@ -103,8 +103,8 @@ const SIGNS: &[Sign] = &[
     Sign {
         steps: &["su"],
         printed: &["must be run from a terminal"],
-        means: "su there wants a terminal, and a step has none",
-        hint: "take sudo/{0} in its place",
+        means: "su there wants a terminal, and the step has none",
+        hint: "put the step tty in front: then=tty,{1}; or take sudo/{0} in its place",
     },
     Sign {
         steps: &["su"],
@@ -140,8 +140,14 @@ const SIGNS: &[Sign] = &[
             "authorization required",
             "a tty is required",
         ],
-        means: "doas wants a password, which it reads from a terminal alone, and a step has none",
-        hint: "add nopass to the account's rule in doas.conf, or take sudo/{0}",
+        means: "doas wants a password, which it reads from a terminal alone, and the step has none",
+        hint: "put the step tty in front: then=tty,{1}; or add nopass to the account's rule in doas.conf, or take sudo/{0}",
+    },
+    Sign {
+        steps: &["doas"],
+        printed: &["authentication failed", "authentication failure"],
+        means: "doas refused the password",
+        hint: "doas wants the password of the account that becomes {0}; it was tried once, because accounts are locked after several times",
     },
     Sign {
         steps: &["doas"],
@@ -393,6 +399,7 @@ fn is_about(text: &str, words: &str, step: &Step) -> bool {
 fn program(step: &Step) -> &str {
     match step {
         Step::Machinectl { .. } => "systemd-run",
+        Step::Tty => "python",
         Step::Run { words } => words.first().map_or("", String::as_str),
         _ => step.name(),
     }
@@ -401,7 +408,7 @@ fn program(step: &Step) -> &str {
 /// Whom a step becomes, or where it leads.
 fn place(step: &Step) -> String {
     match step {
-        Step::Sudo { user, .. } | Step::Su { user, .. } | Step::Doas { user } => user.clone(),
+        Step::Sudo { user, .. } | Step::Su { user, .. } | Step::Doas { user, .. } => user.clone(),
         Step::Docker { container, .. }
         | Step::Podman { container, .. }
         | Step::Lxc { container }
@@ -411,6 +418,7 @@ fn place(step: &Step) -> String {
         Step::Chroot { directory } => directory.clone(),
         Step::Machinectl { machine, .. } => machine.clone(),
         Step::Ssh { host } => host.to_string(),
+        Step::Tty => String::new(),
         Step::Run { words } => words.join(" "),
     }
 }

@@ -7,6 +7,7 @@ mod command;
 mod conversation;
 mod dialogue;
 mod explain;
+mod terminal;
 mod tokens;
 
 use std::collections::VecDeque;
@@ -154,7 +155,7 @@ pub(crate) fn lost(host: &str) -> ConnectError {
 
 /// Whether a step may ask for something that is typed, so that input is held back until the first stage has spoken.
 pub(crate) fn may_ask(steps: &[Step]) -> bool {
-    steps.iter().any(command::may_ask)
+    (0..steps.len()).any(|index| command::may_ask(steps, index))
 }
 
 /// Why the way through the steps ended before the first stage said a word, with what was printed. `None` without steps, and

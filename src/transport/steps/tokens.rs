@@ -47,6 +47,11 @@ impl Tokens {
         )
     }
 
+    /// The two halves of the line that says that a step has been reached.
+    pub(super) fn announcement(&self, step: usize) -> (String, String) {
+        (self.head(step), self.tail())
+    }
+
     /// Whether this line says that a step has been reached.
     pub(super) fn announces(&self, step: usize, line: &str) -> bool {
         line.trim_end()

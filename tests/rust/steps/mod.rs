@@ -7,6 +7,7 @@ mod program;
 mod round_trips;
 mod secrets;
 mod sudo;
+mod terminal;
 mod transports;
 mod ways;
 
@@ -25,16 +26,18 @@ pub const SESAME: &str = "open-Sesame-1";
 
 /// Accounts, and what sudoers and doas.conf say of each.
 const SETUP: &str = "
-for user in alice nopass mallory wtty wpty lect one bob; do
+for user in alice nopass mallory wtty both wpty lect one bob; do
     useradd -m -s /bin/bash $user; echo $user:open-Sesame-1; done | chpasswd
 cat >/etc/sudoers <<'END'
 Defaults env_reset, timestamp_timeout=5
 Defaults:wtty requiretty
+Defaults:both requiretty, use_pty, log_output
 Defaults:wpty use_pty, log_output
 Defaults:lect lecture=always
 root ALL=(ALL) ALL
 alice ALL=(ALL) ALL
 wpty ALL=(ALL) ALL
+both ALL=(ALL) ALL
 lect ALL=(ALL) ALL
 nopass ALL=(ALL) NOPASSWD: ALL
 wtty ALL=(ALL) NOPASSWD: ALL

@@ -9,7 +9,7 @@ use super::{SESAME, answering, failure, machine, options, spec, who, with_passwo
 use crate::support::Machine;
 
 /// Puts a program on the machine that keeps what it reads and runs its arguments on it.
-fn install_copier(machine: &Machine) {
+pub fn install_copier(machine: &Machine) {
     machine.run(
         "mkdir -m 1777 /seen; cat >/usr/local/bin/copier <<'END'\n\
          #!/bin/sh\n\
@@ -20,7 +20,7 @@ fn install_copier(machine: &Machine) {
 }
 
 /// Whatever the copiers have read: how many bytes, and how many of them are the password's line.
-fn copied(machine: &Machine) -> (usize, usize) {
+pub fn copied(machine: &Machine) -> (usize, usize) {
     let number = |script: &str| machine.run(script).trim().parse::<usize>().unwrap();
     let bytes = number("cat /seen/* | wc -c");
     let found = number(&format!("cat /seen/* | grep -ac {SESAME} || :"));
