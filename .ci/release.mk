@@ -75,3 +75,21 @@ wheel-universal: $(VENV)/ready
 
 publish-crate:
 	cargo publish --locked
+
+.PHONY: docs
+DOCS_TOOLS := $(TARGET)/docs-tools
+
+$(DOCS_TOOLS)/ready: tests/requirements-docs.txt
+	$(PYTHON) -m venv $(DOCS_TOOLS)
+	$(DOCS_TOOLS)/bin/pip install -q --disable-pip-version-check -r tests/requirements-docs.txt
+	touch $@
+
+# The site, with every warning an error; the code of its pages is run by tests/python/test_pages.py.
+docs: $(DOCS_TOOLS)/ready
+	$(PYTHON) .ci/site.py $(TARGET)/pages
+	NO_MKDOCS_2_WARNING=1 $(DOCS_TOOLS)/bin/mkdocs build --quiet --strict
+
+lint-workflows: $(DOCS_TOOLS)/ready
+	$(DOCS_TOOLS)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(DOCS_TOOLS)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(DOCS_TOOLS)/bin/zizmor --offline --quiet --min-severity medium .github
