@@ -42,6 +42,7 @@ help:
 	@echo 'make bench      the measurements (release build)'
 	@echo 'make check-windows, test-windows, check-platforms, check-msrv: other systems (docs/platforms.md)'
 	@echo 'make dist, test-dist: what a release has, and whether it installs (docs/releasing.md)'
+	@echo 'make figures    compares with other tools, and with the last figures (FIGURES=--keep keeps them)'
 	@echo 'make docs       the documentation as a site'
 
 # What the tests need of the system, and the Python tools in a folder of their own.

@@ -1,7 +1,7 @@
 # Targets beside the tests: other systems, what is handed out, the documentation, the figures. Part of the Makefile.
 
 .PHONY: check-windows test-windows check-platforms check-msrv check-here check-semver check-version lint-quick lint-workflows \
-        advisories dist test-dist wheel-universal publish-crate
+        advisories dist test-dist wheel-universal publish-crate figures
 
 PLATFORMS := $(TARGET)/platforms
 ON_PLATFORM = CARGO_TARGET_DIR=$(PLATFORMS) cargo
@@ -39,7 +39,7 @@ check-msrv:
 	CARGO_TARGET_DIR=$(TARGET)/msrv cargo +$(MSRV) check --locked --lib --bins
 
 # On a system that is neither Debian nor Windows: the library's own tests, and the program as far as it needs no sshd of a test.
-check-here: $(VENV)/tools
+check-here:
 	cargo test --locked --lib
 	cargo run --locked -- demo
 
@@ -62,6 +62,12 @@ lint-quick: $(VENV)/ready
 advisories:
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
 	cargo deny --locked check
+
+# All comparisons with others, their changes since those in benches/figures.json, and the chart. About half an hour.
+figures: $(VENV)/ready
+	$(BIN)/maturin build --locked --release --out $(TARGET)/figures/wheel
+	cargo build --locked --release --bin easycluster
+	$(BIN)/python benches/figures.py $(TARGET)/figures/wheel/*.whl $(TARGET)/release/easycluster $(FIGURES)
 
 dist:
 	./.ci/dist
