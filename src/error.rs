@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::files::tree::Problem;
+use crate::files::problem::Problem;
 use crate::pickle::{self, Document, Plain};
 // Most of what is shown of others is shown in errors.
 pub(crate) use crate::visible::one_line;

@@ -17,9 +17,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// To be called before Rust's own start, by programs.
 pub use crate::descriptors::note_closed_output;
+use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
 #[cfg(unix)]
-use commands::demo;
-use commands::{completions, copy, exec, hosts, keygen, ping, run, serve, service};
+use commands::{copy, demo};
 use programs::habits::texts;
 use terminal::failure::{self, Failure};
 
@@ -66,6 +66,7 @@ struct Arguments {
 enum Command {
     Run(Box<run::Arguments>),
     Exec(Box<exec::Arguments>),
+    #[cfg(unix)]
     Copy(Box<copy::Arguments>),
     Ping(ping::Arguments),
     Hosts(hosts::Arguments),
@@ -131,7 +132,8 @@ fn command() -> clap::Command {
         command = command.mut_arg(option.get_id(), |option| option.hide(true));
     }
     // There `--exclude` is about files, as everywhere where files are copied.
-    command = command.mut_subcommand("copy", |copy| {
+    #[cfg(unix)]
+    let command = command.mut_subcommand("copy", |copy| {
         copy.mut_arg("exclude", |exclude| exclude.long("exclude-host"))
     });
     command.mut_subcommands(|command| {
@@ -179,6 +181,7 @@ fn dispatch(arguments: Arguments, mut typed: Vec<String>) -> Result<i32, Failure
             arguments.typed = typed;
             exec::main(*arguments)
         }
+        #[cfg(unix)]
         Some(Command::Copy(arguments)) => copy::main(*arguments),
         Some(Command::Ping(arguments)) => ping::main(arguments),
         #[cfg(unix)]

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::names::{joined, last};
+use super::problem::Problem;
 
 /// What something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,25 +79,6 @@ impl Entry {
                 nanoseconds: u32::try_from(status.mtime_nsec()).unwrap_or(0),
             },
             target,
-        }
-    }
-}
-
-/// What could not be done with something, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Problem {
-    /// Its path, made safe to show.
-    pub path: String,
-    /// Why, in the words of the system it is on.
-    pub reason: String,
-}
-
-impl Problem {
-    pub(crate) fn new(path: &[u8], reason: impl AsRef<str>) -> Problem {
-        Problem {
-            path: crate::visible::one_line(&String::from_utf8_lossy(path)),
-            reason: crate::visible::one_line(reason.as_ref()),
         }
     }
 }

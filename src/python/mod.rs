@@ -12,7 +12,10 @@ mod connect;
 mod connection;
 mod convert;
 mod decode;
+mod descriptor;
 mod errors;
+#[cfg(unix)]
+mod forked;
 mod hosts;
 mod joined;
 mod joining;
@@ -21,6 +24,7 @@ mod output;
 mod queue;
 mod runtime;
 mod spec;
+#[cfg(unix)]
 mod transfer;
 
 use std::ffi::OsString;
@@ -143,7 +147,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connect::Opening>()?;
     module.add_class::<joining::Joining>()?;
     module.add_class::<balancer::Balancer>()?;
-    module.add_class::<transfer::Transfer>()?;
     module.add_class::<spec::Spec>()?;
     module.add_class::<spec::AskedPassword>()?;
     for function in [
@@ -166,14 +169,18 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(output::tell_output, module)?,
         wrap_pyfunction!(output::end_output, module)?,
         wrap_pyfunction!(runtime::forked, module)?,
-        wrap_pyfunction!(transfer::put, module)?,
-        wrap_pyfunction!(transfer::get, module)?,
-        wrap_pyfunction!(transfer::file_name, module)?,
         wrap_pyfunction!(errors::set_errors, module)?,
         wrap_pyfunction!(hosts::hosts, module)?,
         wrap_pyfunction!(hosts::hosts_in, module)?,
     ] {
         module.add_function(function)?;
+    }
+    #[cfg(unix)]
+    {
+        module.add_class::<transfer::Transfer>()?;
+        module.add_function(wrap_pyfunction!(transfer::put, module)?)?;
+        module.add_function(wrap_pyfunction!(transfer::get, module)?)?;
+        module.add_function(wrap_pyfunction!(transfer::file_name, module)?)?;
     }
     // Nothing but the package looks in here.
     module.add("__all__", PyList::empty(py))?;

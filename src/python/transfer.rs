@@ -261,7 +261,7 @@ fn outcome(py: Python<'_>, outcome: Result<Done, Error>) -> PyResult<Py<PyAny>> 
 /// A host's name as the name of a file.
 #[pyfunction]
 pub(super) fn file_name(label: &str) -> String {
-    crate::files::names::of_host(label)
+    crate::files::of_host::of_host(label)
 }
 
 #[pymethods]

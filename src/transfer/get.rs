@@ -19,7 +19,8 @@ use crate::client::{Client, Pending, Value};
 use crate::error::Error;
 use crate::files::below::Below;
 use crate::files::names::joined;
-use crate::files::tree::{Entry, Exclude, Kind, Problem};
+use crate::files::problem::Problem;
+use crate::files::tree::{Entry, Exclude, Kind};
 
 /// Bytes and files that are asked for at a time.
 const PACK: (u64, usize) = (256 * 1024, 400);

@@ -3,7 +3,8 @@
 use super::options::{CopyOptions, Links};
 use super::records::{self, Told};
 use crate::files::names::{self, Seen, joined};
-use crate::files::tree::{Entry, Exclude, Kind, Problem};
+use crate::files::problem::Problem;
+use crate::files::tree::{Entry, Exclude, Kind};
 
 /// One thing to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]

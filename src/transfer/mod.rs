@@ -25,7 +25,7 @@ use source::{Reader, Source};
 
 pub(crate) use options::size;
 pub use options::{
-    Change, Copied, CopyOptions, Difference, Links, Modes, Problem, Progress, ProgressSink, Skip,
+    Change, Copied, CopyOptions, Difference, Links, Modes, Progress, ProgressSink, Skip,
 };
 
 /// Files of this machine that are sent to hosts: read once for all that keep up with each other.

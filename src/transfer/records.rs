@@ -2,7 +2,8 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::files::tree::{Entry, Kind, Problem, Time};
+use crate::files::problem::Problem;
+use crate::files::tree::{Entry, Kind, Time};
 
 /// The time that means that none is set.
 const NO_TIME: u32 = u32::MAX;

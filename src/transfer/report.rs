@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::options::{Copied, CopyOptions, Progress, ProgressSink};
 use crate::error::Error;
-use crate::files::tree::Problem;
+use crate::files::problem::Problem;
 
 /// How often somebody is told at most.
 const OFTEN: Duration = Duration::from_millis(100);

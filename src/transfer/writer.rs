@@ -11,7 +11,8 @@ use super::records::{self, Given, Malformed};
 use super::source::SMALL;
 use crate::files::arriving::Arriving;
 use crate::files::below::Below;
-use crate::files::tree::{Entry, Kind, Problem};
+use crate::files::problem::Problem;
+use crate::files::tree::{Entry, Kind};
 
 /// A part of a file that was asked for.
 #[derive(Debug, Clone, Copy)]

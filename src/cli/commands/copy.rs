@@ -9,7 +9,7 @@ use crate::cli::many::{self, Host, ManyOptions, Outcome, Secrets};
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::hosts::HostOptions;
 use crate::connection::Output;
-use crate::files::names::of_host;
+use crate::files::of_host::of_host;
 use crate::transfer::{self, Sending, ToHost, size};
 use crate::{Client, CopyOptions, Error, Links, Modes, Progress, ProgressSink, Skip};
 

@@ -1,6 +1,7 @@
 //! The subcommands, a file or a folder each.
 
 pub(crate) mod completions;
+#[cfg(unix)]
 pub(crate) mod copy;
 #[cfg(unix)]
 #[doc(hidden)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::lines::Stream;
 use crate::cli::terminal::printer::{Report, View};
-use crate::files::names::of_host;
+use crate::files::of_host::of_host;
 
 /// The most files that are open at a time, so that connections find file descriptors too.
 const MOST_OPEN: usize = 64;
