@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-pub use crate::files::problem::Problem;
-use crate::files::tree::Links;
+pub use crate::files::tree::Links;
 
 /// Which files are not sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
