@@ -1,6 +1,7 @@
 //! The async API for one machine: define code, call it, evaluate expressions.
 
 mod call;
+mod channel;
 mod object;
 mod value;
 
@@ -16,6 +17,7 @@ use crate::spec::ConnectionSpec;
 
 pub use call::Call;
 pub(crate) use call::Pending;
+pub use channel::{ByteChannel, ByteReceiver, ByteSender, Channel, Receiver, Sender};
 pub use object::RemoteObject;
 pub use value::Value;
 
