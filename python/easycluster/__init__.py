@@ -33,7 +33,6 @@ from ._errors import (
     ConnectTimeoutError,
     Refused,
 )
-from ._files import Copied, Difference, FilesError, Progress
 from ._group import ClientGroup
 
 # Reached by their full names only: `from easycluster import *` gives no names as short as these.
@@ -112,10 +111,6 @@ __all__ = [
     'ClusterError',
     'CommandError',
     'CommandResult',
-    'Copied',
-    'Difference',
-    'FilesError',
-    'Progress',
     'ConnectError',
     'ConnectRefusedError',
     'ConnectReport',

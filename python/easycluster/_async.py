@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from . import _kinds, _native, _timeouts
 from ._caller import Caller
 from ._commands import CommandResult, Line, Request
-from ._files import Work
 from ._global_proxy import GlobalProxy, client_of, name_of
 from ._native import Connection as Native
 from ._options import AwaitedOptions, split_options
@@ -206,18 +205,6 @@ class AsyncClient(Caller):
         request = Request(line, input, cwd, env, check, encoding)
         return request.result(self.peername, await self._send_command(request, timeout))
 
-    def put(self, *args: Any, **options: Any) -> Awaitable[Any]:
-        """As Client.put(), awaited. One whose task is cancelled is given up."""
-        if self._is_own('put'):
-            return self.call('put', *args, **options)
-        return awaited(self._put(False, args, options), Work.one)
-
-    def compare(self, *args: Any, **options: Any) -> Awaitable[Any]:
-        """As Client.compare(), awaited."""
-        if self._is_own('compare'):
-            return self.call('compare', *args, **options)
-        return awaited(self._put(True, args, options), Work.one)
-
     def update_definitions(self, **options: Unpack[AwaitedOptions]) -> Awaitable[None]:
         """As Client.update_definitions(), awaited."""
         sent = [self._define(block, **options) for block in self._new_definitions()]
@@ -227,10 +214,8 @@ class AsyncClient(Caller):
         """As Client.get_root(); its methods are awaited."""
         return objects.RootProxy(self, 0)
 
-    async def get(self, name: Any, *dest: Any, **options: Any) -> Any:
-        """The value of a remote global by its dotted name. With a destination, copies files from there, as Client.get() does."""
-        if dest or options:
-            return await awaited(self._get((name, *dest), options), Work.one)
+    async def get(self, name: str) -> Any:
+        """The value of a remote global by its dotted name."""
         return await self.send_request(0, 'get_global', (name,))
 
     async def set(self, name: str, value: Any) -> None:
@@ -245,17 +230,6 @@ class AsyncClient(Caller):
 
     async def __aexit__(self, *info: object) -> None:
         self.close()
-
-
-async def awaited(work: Work, wait: Callable[[Work], Any]) -> Any:
-    """What a copy comes to; a thread waits for it."""
-    loop = asyncio.get_running_loop()
-    work.tell_by(loop.call_soon_threadsafe)
-    try:
-        return await loop.run_in_executor(None, wait, work)
-    except asyncio.CancelledError:
-        work.give_up()
-        raise
 
 
 async def _all_of(sent: list[Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import _commands, _files, _kinds, _timeouts
+from . import _commands, _kinds, _timeouts
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
@@ -184,14 +184,6 @@ class Caller(Receiver):
     def _is_own(self, name: str) -> bool:
         """Whether definitions have a global of this name, which the method of that name then stands for."""
         return name in vars(self._defmod)
-
-    def _put(self, compare: bool, args: tuple[Any, ...], options: dict[str, Any]) -> _files.Work:
-        """Begins to copy files there, or to compare."""
-        return _files.put([(self._peername, self._connected_native())], compare, *args, **options)
-
-    def _get(self, args: tuple[Any, ...], options: dict[str, Any]) -> _files.Work:
-        """Begins to copy files from there."""
-        return _files.get([(self._peername, self._connected_native())], *args, **options)
 
     def _send_command(
         self,

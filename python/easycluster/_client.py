@@ -265,41 +265,6 @@ class Client(Caller):
         request = Request(line, input, cwd, env, check, encoding)
         return request.result(self.peername, self._send_command(request, timeout))
 
-    def put(self, *args: Any, **options: Any) -> Any:
-        """Copies files and folders of this machine to the server's; gives a Copied.
-
-        source: a path, or several. As with rsync, a folder with a slash at its end means what is in it. dest: where to; a single file
-            gets this name, unless it is a folder or ends with a slash. Folders on the way are made.
-        mode: permissions of files, such as 0o640 (folders get x where r is), or 'all' for what they have with set-user-ID and the like.
-        times: whether times are those of here. links: 'copy' links as such, 'follow' them, or 'skip' them.
-        skip: files that are not sent again: of the 'same' size and time, of the same 'content' (by SHA-256), or 'never' any.
-        delete: remove what is in copied folders there and not here. exclude: patterns of what is left out, which stays there, too.
-        resume: leave a large file that was cut off, so that the next attempt goes on. fsync: have each file on the disk first.
-        progress: a function that is called with a Progress, several times a second.
-
-        Each file takes its name when it is whole. Raises FilesError where something could not be copied; the rest was then.
-        """
-        if self._is_own('put'):
-            return self.call('put', *args, **options)
-        return self._put(False, args, options).one()
-
-    def get(self, *args: Any, **options: Any) -> Any:
-        """Copies files and folders of the server's machine to this one; gives a Copied. As put(), the other way round.
-
-        max_bytes, max_files: the most that is taken. {host} in `dest` becomes the host's name.
-
-        Nothing that the server names is written outside of `dest`, and no link is followed or made that leads out of it.
-        """
-        if self._is_own('get'):
-            return self.call('get', *args, **options)
-        return self._get(args, options).one()
-
-    def compare(self, *args: Any, **options: Any) -> Any:
-        """What put() would change, as a list of Differences; nothing is changed. Takes the same keywords."""
-        if self._is_own('compare'):
-            return self.call('compare', *args, **options)
-        return self._put(True, args, options).one()
-
     def update_definitions(
         self,
         nonblocking: bool = False,

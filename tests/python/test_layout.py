@@ -51,7 +51,6 @@ ORDER = [
     '_answers',
     '_timeouts',
     '_commands',
-    '_files',
     '_global_proxy',
     '_connection',
     '_receiver',

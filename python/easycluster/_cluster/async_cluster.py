@@ -8,9 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _kinds, _native
-from .._async import AsyncClient, Done, awaited, readable
+from .._async import AsyncClient, Done, readable
 from .._commands import Line
-from .._files import Work
 from .._shipping.functions import By, Function
 from .connecting import Connecting
 from .mapping import Run
@@ -67,21 +66,6 @@ class AsyncCalls(Members[AsyncClient, 'AsyncPart']):
         """As Cluster.command(), awaited."""
         sent = self._sent_command(line, input, timeout, cwd, env, check, encoding)
         return await self._all(sent, return_exceptions)
-
-    async def put(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """As Cluster.put(), awaited."""
-        work, return_exceptions = self._put(False, args, options)
-        return self._copied(await awaited(work, Work.wait), work, return_exceptions)
-
-    async def get(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """As Cluster.get(), awaited."""
-        work, return_exceptions = self._get(args, options)
-        return self._copied(await awaited(work, Work.wait), work, return_exceptions)
-
-    async def compare(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """As Cluster.compare(), awaited."""
-        work, return_exceptions = self._put(True, args, options)
-        return self._copied(await awaited(work, Work.wait), work, return_exceptions)
 
     async def barrier(self) -> None:
         """As Cluster.barrier(), awaited."""

@@ -78,22 +78,6 @@ class Calls(Members[Client, 'Part']):
         sent = self._sent_command(line, input, timeout, cwd, env, check, encoding)
         return self._together(sent, return_exceptions)
 
-    def put(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """Copies files to every host, as Client.put() does; each is read once for all hosts that keep up with each other. A dict of hosts
-        and Copieds; failures as for call()."""
-        work, return_exceptions = self._put(False, args, options)
-        return self._copied(work.wait(), work, return_exceptions)
-
-    def get(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """Copies files from every host, as Client.get() does; the destination has {host} in it: 'logs/{host}/'."""
-        work, return_exceptions = self._get(args, options)
-        return self._copied(work.wait(), work, return_exceptions)
-
-    def compare(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """What put() would change on each host: a dict of hosts and lists of Differences."""
-        work, return_exceptions = self._put(True, args, options)
-        return self._copied(work.wait(), work, return_exceptions)
-
     def barrier(self) -> None:
         """Waits until every process of every host has done what was called in its main thread so far."""
         self._together(self._sent_code(_kinds.EVAL, 'None', {'threadid': 0}, every_slot=True), False)

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .. import _files, _kinds, _native
+from .. import _kinds, _native
 from .._caller import Caller
 from .._commands import Line, Request
 from .._shipping.functions import By, Function, Portable
@@ -181,27 +181,6 @@ class Members(Generic[_C, _P]):
         if return_exceptions or not errors:
             return {host: errors.get(host, value) for host, value in outcomes.items()}
         raise cluster_error(errors, {host: value for host, value in outcomes.items() if host not in errors})
-
-    # -- files
-
-    def _put(self, compare: bool, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[_files.Work, bool]:
-        """Begins to copy files to every host, or to compare; whether exceptions are wanted as values."""
-        return_exceptions = options.pop('return_exceptions', False)
-        return _files.put(self._natives(), compare, *args, **options), return_exceptions
-
-    def _get(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[_files.Work, bool]:
-        """The same from every host."""
-        return_exceptions = options.pop('return_exceptions', False)
-        return _files.get(self._natives(), *args, **options), return_exceptions
-
-    def _natives(self) -> list[tuple[str, _native.Connection]]:
-        connected = [(host.name, host.client) for host in self._hosts_now()]
-        return [(name, client._connected_native()) for name, client in connected if client is not None]
-
-    def _copied(self, outcomes: list[Any], work: _files.Work, return_exceptions: bool) -> dict[str, Any]:
-        """What a copy came to, by host."""
-        came = [(host, Failure(it) if isinstance(it, Exception) else it) for host, it in zip(work.hosts, outcomes)]
-        return self._together(came, return_exceptions)
 
     # -- values, and one function on many items
 
