@@ -86,7 +86,7 @@ mod wire;
 pub use client::{Call, Client, RemoteObject, Value};
 pub use cluster::{
     AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
-    MapOptions, Quorum, QuorumError, fan_out,
+    MapOptions, Quorum, QuorumError, Slots, fan_out,
 };
 pub use command::{
     Command, CommandEvent, CommandInput, CommandLine, CommandOutput, RunningCommand,

@@ -15,7 +15,8 @@ WAITS_END, COLLECTS_ALL = VERSION >= (3, 2), VERSION >= (3, 4)
 SPAWNS = VERSION >= (3, 4)
 # Whether text that is written can be passed on at once.
 WRAPS = VERSION >= (3, 3)
-# How threads are made to take turns seldom.
+# Whether a thread looks for what was raised in it once in so many steps of all threads; how they take turns seldom.
+COUNTS = not PY3
 SELDOM = ('setswitchinterval', 0.2) if PY3 else ('setcheckinterval', 1000000)
 
 

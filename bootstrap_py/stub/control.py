@@ -1,5 +1,6 @@
 # Control frames that are seldom: chunks, references given up, cancellation, the end of a thread and of all.
 import os
+import sys
 import time
 
 compat = load('compat')
@@ -98,9 +99,25 @@ def set_exception(worker, kind):
         import ctypes
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             late.thread_id(ctypes)(worker.ident), kind and ctypes.py_object(kind))
+        hurry(kind)
     except Exception:
         # Some Pythons come without it; the client gives the call up by itself then.
         pass
+
+
+hurried = []
+
+
+def hurry(kind):
+    """Has threads look more often while an interruption waits: one that mostly sleeps would do so after seconds."""
+    if kind and late.COUNTS and not hurried:
+        hurried.append(sys.getcheckinterval())
+        sys.setcheckinterval(3)
+        # It holds after what is left of the old count.
+        for tick in compat.ticks:
+            pass
+    elif hurried and not kind:
+        sys.setcheckinterval(hurried.pop())
 
 
 def close(machine):

@@ -106,6 +106,9 @@ def unpickle(worker, flags, request, payload):
     if chunked:
         # Reading must not be interrupted; a cancellation is noted and seen afterwards.
         worker.running = 0
+        if worker.cancelling:
+            # One that came just before is not to be raised there either.
+            load('control').absorb(worker)
     try:
         return load('reading').unpickle(worker.machine, flags, payload)
     except Exception:

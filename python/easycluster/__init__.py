@@ -19,6 +19,7 @@ from typing import Any as _Any
 from . import _native
 from ._async import AsyncClient
 from ._client import Client
+from ._cluster.async_cluster import AsyncCluster
 from ._cluster.cluster import Cluster
 from ._cluster.report import ClusterError, ConnectReport, HostLost, HostReport
 from ._commands import CommandError, CommandResult
@@ -97,6 +98,7 @@ DEFAULT_PORT = _native.DEFAULT_PORT
 __all__ = [
     'SINGLE',
     'AsyncClient',
+    'AsyncCluster',
     'AutoThreadingClient',
     'CallCancelled',
     'CallTimeout',

@@ -194,6 +194,49 @@ def a_cancel_comes_while_the_answer_is_sent():
     assert interrupted == [KeyboardInterrupt] and worker.cancelling
 
 
+def a_cancel_comes_as_the_reading_of_a_message_begins():
+    made = machine()
+    control = load('control')
+    worker = load('threads').begin(made, 1, False)
+    interrupted = []
+    control.set_exception = lambda worker, kind: interrupted.append(kind)
+
+    class Meeting(load('worker').Worker):
+        @property
+        def running(self):
+            return self.__dict__.get('running_', 0)
+
+        @running.setter
+        def running(self, request):
+            if self.__dict__.get('running_') == 7 and not interrupted:
+                # Another thread has looked, and found the code running.
+                control.cancel(made, 7)
+            self.__dict__['running_'] = request
+
+    class Payload(object):
+        def read(self, *args):
+            seen.append((worker.cancelling, interrupted[-1:]))
+            return b''
+
+        readinto = readline = read
+
+        def abandon(self):
+            return 0
+
+    seen = []
+    del worker.__dict__['running']
+    worker.__class__ = Meeting
+    worker.request = worker.running = 7
+    try:
+        load('references').unpickle(worker, 0, 7, Payload())
+    except KeyboardInterrupt:
+        pass
+    else:
+        raise AssertionError('it was not cancelled')
+    assert seen and seen[0] == (0, [None]), (seen, interrupted)
+    assert interrupted == [KeyboardInterrupt, None], interrupted
+
+
 def the_last_request_comes_with_the_end_of_its_thread():
     made = machine()
     worker = load('threads').begin(made, 1, False)
@@ -356,6 +399,7 @@ for race in (
     a_thread_that_cannot_start_gets_no_reading,
     a_call_begins_as_the_reader_leaves,
     a_cancel_comes_while_the_answer_is_sent,
+    a_cancel_comes_as_the_reading_of_a_message_begins,
     the_last_request_comes_with_the_end_of_its_thread,
     the_last_chunk_comes_with_the_end_of_its_message,
     a_chunk_comes_as_its_thread_begins_to_wait,

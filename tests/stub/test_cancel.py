@@ -271,3 +271,19 @@ def test_a_program_that_is_run_is_interrupted_once(stub):
         stub.frame(CANCEL, number, 0, b"")
         stub.until(lambda: number in stub.answers)
         assert stub.output == b"started\ncleaned\n", stub.output
+
+
+def test_a_thread_that_mostly_sleeps_is_interrupted_at_its_next_step(stub):
+    """In 2.x a thread looks for an interruption once in a hundred steps, which this one takes in half a minute."""
+    stub.define(
+        "import sys, time\ndef slowly():\n    while True:\n        time.sleep(0.5)\n"
+        "def interval():\n    return sys.version_info < (3,) and sys.getcheckinterval()\n"
+    )
+    before = stub.call("interval")
+    for _ in range(3):
+        number = stub.start_call("slowly", thread=3)
+        stub.call("interval")
+        stub.frame(CANCEL, number, 0, b"")
+        with pytest.raises(Failed):
+            stub.wait(number, 10)
+    assert stub.call("interval", thread=3) == before
