@@ -18,6 +18,7 @@ mod client;
 mod cluster;
 mod command;
 mod deferred_free;
+#[cfg_attr(not(unix), path = "system/descriptors.rs")]
 mod descriptors;
 mod dial;
 pub mod error;
@@ -71,6 +72,7 @@ mod session;
 pub mod stub;
 #[cfg(not(feature = "internals"))]
 mod stub;
+mod system;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod transport;

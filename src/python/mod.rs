@@ -12,7 +12,10 @@ mod connect;
 mod connection;
 mod convert;
 mod decode;
+mod descriptor;
 mod errors;
+#[cfg(unix)]
+mod forked;
 mod hosts;
 mod joined;
 mod joining;
