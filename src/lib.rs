@@ -85,7 +85,10 @@ pub mod wire;
 #[cfg(not(feature = "internals"))]
 mod wire;
 
-pub use client::{Call, Client, RemoteObject, Value};
+pub use client::{
+    ByteChannel, ByteReceiver, ByteSender, Call, Channel, Client, Receiver, RemoteObject, Sender,
+    Value,
+};
 pub use cluster::{
     AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
     MapOptions, Quorum, QuorumError, Slots, fan_out,
