@@ -274,6 +274,14 @@ pub enum Error {
         /// Why, as far as it is known.
         reason: String,
     },
+    /// Nothing more can be sent to a channel or taken from it, while the connection serves on.
+    #[error("{host}: channel: {}", printable(.reason))]
+    Channel {
+        /// The host at the other end.
+        host: String,
+        /// Why: what the other end said when it broke off, that it reads no more, or that this end is closed.
+        reason: String,
+    },
     /// The other side sent something that is not this protocol.
     #[error("{host}: protocol error: {}", printable(.message))]
     Protocol {
@@ -317,7 +325,7 @@ impl Error {
             | Error::Cancelled { .. }
             | Error::TooLarge { .. } => Fault::Caller,
             Error::Connect(_) | Error::Lost { .. } => Fault::Connection,
-            Error::Remote(_) | Error::Timeout { .. } => Fault::RemoteCode,
+            Error::Remote(_) | Error::Timeout { .. } | Error::Channel { .. } => Fault::RemoteCode,
             Error::Protocol { .. } => Fault::Protocol,
         }
     }

@@ -18,6 +18,7 @@ mod client;
 mod cluster;
 mod command;
 mod deferred_free;
+#[cfg_attr(not(unix), path = "system/descriptors.rs")]
 mod descriptors;
 mod dial;
 pub mod error;
@@ -71,6 +72,7 @@ mod session;
 pub mod stub;
 #[cfg(not(feature = "internals"))]
 mod stub;
+mod system;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod transport;
@@ -83,10 +85,13 @@ pub mod wire;
 #[cfg(not(feature = "internals"))]
 mod wire;
 
-pub use client::{Call, Client, RemoteObject, Value};
+pub use client::{
+    ByteChannel, ByteReceiver, ByteSender, Call, Channel, Client, Receiver, RemoteObject, Sender,
+    Value,
+};
 pub use cluster::{
     AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
-    MapOptions, Quorum, QuorumError, fan_out,
+    MapOptions, Quorum, QuorumError, Slots, fan_out,
 };
 pub use command::{
     Command, CommandEvent, CommandInput, CommandLine, CommandOutput, RunningCommand,

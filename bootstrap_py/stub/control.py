@@ -30,6 +30,8 @@ def act(machine, kind, flags, request, thread, payload, counted):
             worker = machine.workers.pop(thread)
             worker.ended = True
             machine.roused.append(worker)
+    else:
+        machine.link.part('channels').act(machine, kind, flags, request, payload)
 
 
 def cancel(machine, request):

@@ -10,7 +10,9 @@ references = load('references')
 def unpickle(machine, flags, payload):
     """The content of a request."""
     def find(identity):
-        kind, number = identity
+        kind, number = identity[:2]
+        if kind == 'c':
+            return load('channels').named(machine, *identity[1:])
         if kind != 'o':
             raise compat.pickle.UnpicklingError('unknown persistent id %r' % (identity,))
         return references.of(machine).held(number)
@@ -60,6 +62,8 @@ def put_in(held, value):
     kind = type(value)
     if kind is tuple and len(value) == 2 and value[0] == '\0easycluster.object':
         return held.held(value[1])
+    if kind is tuple and len(value) == 3 and value[0] == '\0easycluster.channel':
+        return load('channels').named(held.machine, *value[1:])
     if kind in (list, tuple, set, frozenset):
         return kind([put_in(held, item) for item in value])
     if kind is dict:

@@ -19,6 +19,7 @@ from typing import Any as _Any
 from . import _native
 from ._async import AsyncClient
 from ._client import Client
+from ._cluster.async_cluster import AsyncCluster
 from ._cluster.cluster import Cluster
 from ._cluster.report import ClusterError, ConnectReport, HostLost, HostReport
 from ._commands import CommandError, CommandResult
@@ -37,6 +38,7 @@ from ._group import ClientGroup
 # Reached by their full names only: `from easycluster import *` gives no names as short as these.
 from ._hosts import HostSpec as HostSpec
 from ._hosts import hosts as hosts
+from ._kinds import EASYCLUSTER as _EASYCLUSTER
 from ._multi import call_method_multi, call_multi, command_multi, connect_multi, eval_multi, execblock_multi
 from ._read_ahead import read_ahead
 from ._responses import NonblockingResponse, RemoteException
@@ -91,12 +93,15 @@ for _value in list(globals().values()):
 del _value
 
 SINGLE = -1
-VERSION = __version__ = _native.VERSION
+# That of the interface, which programs for EasyCluster compare; and this package's own.
+VERSION = _EASYCLUSTER
+__version__ = _native.VERSION
 DEFAULT_PORT = _native.DEFAULT_PORT
 
 __all__ = [
     'SINGLE',
     'AsyncClient',
+    'AsyncCluster',
     'AutoThreadingClient',
     'CallCancelled',
     'CallTimeout',

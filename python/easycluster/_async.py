@@ -42,6 +42,8 @@ class AsyncClient(Caller):
     # The loop that the client is used from, and what it watches there.
     _loop: asyncio.AbstractEventLoop | None = None
     _descriptor: int = -1
+    # Called when the connection was lost, once.
+    _when_lost: Callable[[], object] | None = None
 
     @classmethod
     def open(cls, spec: str, **options: Any) -> _Opening[Self]:
@@ -82,6 +84,8 @@ class AsyncClient(Caller):
             elif not native.is_connected():
                 self._detach()
                 self._end_if_lost(native)
+                if self._when_lost is not None:
+                    self._when_lost()
         finally:
             if taken and self._loop is not None:
                 # A completion function has raised, which the loop reports; the others are due all the same.
@@ -91,7 +95,7 @@ class AsyncClient(Caller):
         """As Client.close(). What it gives may be awaited and need not be."""
         self._detach()
         super().close(message)
-        return _Done()
+        return Done()
 
     def _wait_for_call(
         self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any
@@ -249,7 +253,7 @@ class _AsyncGlobal(GlobalProxy):
         raise AttributeError('to set a remote global: await client.set(name, value)')
 
 
-class _Done:
+class Done:
     """Something that is done already, for those who await it."""
 
     __slots__ = ()
@@ -286,24 +290,32 @@ class _Waiting:
             self._future.set_exception(error)
 
 
-async def _opened(opening: _native.Opening) -> Native:
-    """The connection that is being made. Giving up the wait gives up the connection."""
+async def readable(descriptor: int, limit: float | None = None) -> None:
+    """Waits until a descriptor is readable, or for so many seconds."""
     loop = asyncio.get_running_loop()
     settled = loop.create_future()
-    descriptor = opening.fileno()
 
     def settle() -> None:
         if not settled.done():
             settled.set_result(None)
 
+    timer = None if limit is None else loop.call_later(limit, settle)
     loop.add_reader(descriptor, settle)
     try:
         await settled
+    finally:
+        loop.remove_reader(descriptor)
+        if timer is not None:
+            timer.cancel()
+
+
+async def _opened(opening: _native.Opening) -> Native:
+    """The connection that is being made. Giving up the wait gives up the connection."""
+    try:
+        await readable(opening.fileno())
     except BaseException:
         opening.abort()
         raise
-    finally:
-        loop.remove_reader(descriptor)
     return opening.finish()
 
 

@@ -185,7 +185,14 @@ class Caller(Receiver):
         """Whether definitions have a global of this name, which the method of that name then stands for."""
         return name in vars(self._defmod)
 
-    def _send_command(self, request: _commands.Request, timeout: float | None, nonblocking: bool = False) -> Any:
+    def _send_command(
+        self,
+        request: _commands.Request,
+        timeout: float | None,
+        nonblocking: bool = False,
+        oncomplete: CompletionFunction | None = None,
+        onerror: CompletionFunction | None = None,
+    ) -> Any:
         """Has the server run a shell command, in a thread of its own."""
         self._connected_native().send_commands()
         return self._call(
@@ -193,6 +200,8 @@ class Caller(Receiver):
             request.arguments,
             _NO_KEYWORDS,
             nonblocking,
+            oncomplete,
+            onerror,
             threadid=_kinds.SINGLE,
             origexc='quiet',
             call_timeout=timeout,

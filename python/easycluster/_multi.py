@@ -13,6 +13,8 @@ from ._commands import CommandError, CommandResult, Line, Request
 from ._options import CallOptions
 from ._responses import NonblockingResponse
 
+# To how many hosts is connected at the same time.
+AT_ONCE = 64
 # What becomes of failures: the first is raised, they stand in the list, or all are raised as an ExceptionGroup.
 Failures = Union[bool, Literal['group']]
 
@@ -154,7 +156,7 @@ def command_multi(
     Client.command(), `return_exceptions` as for call_multi()."""
     _check(return_exceptions)
     request = Request(line, input, cwd, env, check, encoding)
-    responses = [connection._send_command(request, timeout, True) for connection in connections]
+    responses = [connection._send_command(request, timeout, nonblocking=True) for connection in connections]
     return _wait_all([_CommandResponse(request, response) for response in responses], return_exceptions)
 
 
@@ -200,8 +202,12 @@ def connect_multi(
             results.append(error)
     aimed = [place for place, result in enumerate(results) if not isinstance(result, Exception)]
     try:
-        opened = _native.connect_many([results[place]._opening() for place in aimed])
-        for place, native in zip(aimed, opened):
+        joining = _native.join([results[place]._opening() for place in aimed], AT_ONCE, 1, 0.0, 0.0)
+        while not joining.is_done():
+            arrived = joining.next()
+            if arrived is None:
+                continue
+            place, native = aimed[arrived[0]], arrived[1]
             try:
                 if isinstance(native, BaseException):
                     raise native

@@ -15,7 +15,8 @@ use crate::connection::request::{Answer, Request};
 use crate::connection::{Completion, Connection};
 use crate::error::{Error, RemoteError};
 use crate::pickle::{Arguments, Document, NONE_PICKLE, TupleWriter};
-use crate::session::{Payload, RequestKind, ThreadTarget};
+use crate::session::{ChannelId, Payload, RequestKind, ThreadTarget};
+use crate::wire::Segments;
 
 /// Results above this many bytes are decoded on a thread of their own, because the runtime's
 /// threads have other calls to serve meanwhile.
@@ -36,6 +37,7 @@ pub struct Call<R> {
     payload: TupleWriter,
     // The handles that the call names: an argument given away must not be released before the call is sent.
     keeps: Vec<RemoteObject>,
+    channels: Vec<ChannelId>,
     references: bool,
     thread: ThreadTarget,
     timeout: Option<Duration>,
@@ -53,6 +55,7 @@ impl<R> Call<R> {
             // Before the stub has said what it is, the protocol that all of them read.
             payload: TupleWriter::new(connection.hello().map_or(2, |hello| hello.pickle)),
             keeps: Vec::new(),
+            channels: Vec::new(),
             references: false,
             thread: ThreadTarget::Id(0),
             timeout: None,
@@ -91,9 +94,10 @@ impl<R> Call<R> {
 
     /// Writes to the payload, and keeps the objects that are named there.
     fn write(&mut self, write: impl FnOnce(&mut TupleWriter) -> Result<(), crate::pickle::Error>) {
-        let (written, objects) = sending(&self.connection, || write(&mut self.payload));
-        self.references |= !objects.is_empty();
-        self.keeps.extend(objects);
+        let (written, named) = sending(&self.connection, || write(&mut self.payload));
+        self.references |= !named.channels.is_empty() || !named.objects.is_empty();
+        self.keeps.extend(named.objects);
+        self.channels.extend(named.channels);
         if let Err(error) = written {
             self.error.get_or_insert(error.to_string());
         }
@@ -140,6 +144,7 @@ impl<R> Call<R> {
         let mut request = Request::new(self.kind, self.thread, payload);
         request.references = self.references;
         request.keeps = self.keeps.iter().map(RemoteObject::oid).collect();
+        request.channels = std::mem::take(&mut self.channels);
         request.barrier = self.barrier;
         request.plain = self.plain;
         request.deadline = self
@@ -201,20 +206,37 @@ fn none() -> Answer {
 }
 
 fn result_of<R: DeserializeOwned>(connection: &Connection, answer: Answer) -> Result<R, Error> {
+    decode(connection, &answer.pickle, answer.references, "result")
+}
+
+/// Decodes an item of a channel, which may hold references.
+pub(super) fn decode_item<R: DeserializeOwned>(
+    connection: &Connection,
+    pickle: Segments,
+) -> Result<R, Error> {
+    decode(connection, &pickle, true, "item")
+}
+
+fn decode<R: DeserializeOwned>(
+    connection: &Connection,
+    pickle: &Segments,
+    references: bool,
+    what: &str,
+) -> Result<R, Error> {
     let decode = || {
-        let document = Document::read(&answer.pickle).map_err(|error| error.to_string())?;
-        if answer.references {
+        let document = Document::read(pickle).map_err(|error| error.to_string())?;
+        if references {
             // All references are taken over first, so that those which `R` ignores are released.
             let _all: Result<Value, _> = document.decode();
         }
         document.decode().map_err(|error| {
             format!(
-                "the result is not a {}: {error}",
+                "the {what} is not a {}: {error}",
                 std::any::type_name::<R>()
             )
         })
     };
-    let decoded = if answer.references {
+    let decoded = if references {
         receiving(connection, decode)
     } else {
         decode()

@@ -1,6 +1,7 @@
 //! The async API for one machine: define code, call it, evaluate expressions.
 
 mod call;
+mod channel;
 mod object;
 mod value;
 
@@ -15,6 +16,7 @@ use crate::session::RequestKind;
 use crate::spec::ConnectionSpec;
 
 pub use call::Call;
+pub use channel::{ByteChannel, ByteReceiver, ByteSender, Channel, Receiver, Sender};
 pub use object::RemoteObject;
 pub use value::Value;
 

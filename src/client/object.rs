@@ -13,7 +13,7 @@ use super::{Call, Value};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::pickle::{Arguments, OBJECT_TAG, Object};
-use crate::session::RequestKind;
+use crate::session::{ChannelId, RequestKind};
 
 /// An object that lives on a server: call its methods, read and set its attributes, pass it
 /// as an argument to calls on the same connection. Clones are the same handle; the server
@@ -202,6 +202,7 @@ impl Serialize for RemoteObject {
 struct Sending {
     connection: Connection,
     objects: Vec<RemoteObject>,
+    channels: Vec<ChannelId>,
 }
 
 struct Receiving {
@@ -216,18 +217,41 @@ thread_local! {
     static RECEIVING: RefCell<Option<Receiving>> = const { RefCell::new(None) };
 }
 
-/// Serializes arguments for `connection`; gives the objects they name beside the result.
-pub(crate) fn sending<T>(
-    connection: &Connection,
-    serialize: impl FnOnce() -> T,
-) -> (T, Vec<RemoteObject>) {
+/// What serialized arguments name.
+#[derive(Default)]
+pub(crate) struct Named {
+    pub(crate) objects: Vec<RemoteObject>,
+    pub(crate) channels: Vec<ChannelId>,
+}
+
+/// Serializes arguments for `connection`; gives what they name beside the result.
+pub(crate) fn sending<T>(connection: &Connection, serialize: impl FnOnce() -> T) -> (T, Named) {
     let before = SENDING.replace(Some(Sending {
         connection: connection.clone(),
         objects: Vec::new(),
+        channels: Vec::new(),
     }));
     let result = serialize();
     let scope = SENDING.replace(before);
-    (result, scope.map(|scope| scope.objects).unwrap_or_default())
+    let named = scope.map(|scope| Named {
+        objects: scope.objects,
+        channels: scope.channels,
+    });
+    (result, named.unwrap_or_default())
+}
+
+/// Notes that arguments that are being serialized name a channel of this connection.
+pub(super) fn name_channel(connection: &Connection, id: ChannelId) -> Result<(), &'static str> {
+    SENDING.with_borrow_mut(|scope| match scope {
+        None => Err("a channel can only be an argument of a call"),
+        Some(scope) if scope.connection != *connection => {
+            Err("the channel belongs to another connection")
+        }
+        Some(scope) => {
+            scope.channels.push(id);
+            Ok(())
+        }
+    })
 }
 
 /// Decodes an answer of `connection` that holds references.

@@ -97,6 +97,11 @@ where
     }
 }
 
+/// The outcome of work that panicked.
+pub(super) fn panicked<R>() -> Result<R, Error> {
+    Err(Error::Convert("the task on this side ended".to_owned()))
+}
+
 /// Each machine's outcome, in order.
 pub(super) async fn outcomes<I, R>(work: I, count: usize, at_once: usize) -> Vec<Result<R, Error>>
 where
@@ -105,7 +110,6 @@ where
 {
     let mut results = fan_out(work, at_once).in_order().await;
     results.resize_with(count, || None);
-    let panicked = || Err(Error::Convert("the task on this side ended".to_owned()));
     results
         .into_iter()
         .map(|result| result.unwrap_or_else(panicked))

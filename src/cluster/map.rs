@@ -2,70 +2,22 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::iter::Fuse;
-use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::de::{DeserializeOwned, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::error::{Error, RemoteError};
-use crate::pickle::Plain;
-use crate::wire::Segments;
+use crate::error::Error;
 
 use super::balance::{BalanceOptions, Balancer, BatchId, Fate, Item};
+use super::batch::{BatchOutcome, FunctionId, is_lost, run};
+use super::options::MapOptions;
 
 /// In order, items run this far ahead of the first that is not done, and no further, so that what is held back is bounded.
 const RUN_AHEAD: u64 = 65_536;
-
-/// How a map works.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct MapOptions {
-    /// Whether results come as they are there, instead of in the order of the items.
-    pub as_completed: bool,
-    /// Items in a batch; without it, as many as take a tenth of a second.
-    pub batch: Option<usize>,
-    /// How often an item is sent again after the host that had it was lost. Only for functions that may run twice.
-    pub retries: u32,
-    /// How long an item may take, from when its host is free for it. Such items are sent one by one.
-    pub timeout: Option<Duration>,
-}
-
-impl MapOptions {
-    /// The same with results as they come.
-    #[must_use]
-    pub fn with_as_completed(mut self) -> Self {
-        self.as_completed = true;
-        self
-    }
-
-    /// The same with a fixed number of items in a batch.
-    #[must_use]
-    pub fn with_batch(mut self, items: usize) -> Self {
-        self.batch = Some(items);
-        self
-    }
-
-    /// The same with another number of times that an item may be sent again.
-    #[must_use]
-    pub fn with_retries(mut self, retries: u32) -> Self {
-        self.retries = retries;
-        self
-    }
-
-    /// The same with a time limit for each item, whose error then has the remote stack.
-    #[must_use]
-    pub fn with_timeout(mut self, limit: Duration) -> Self {
-        self.timeout = Some(limit);
-        self
-    }
-}
-
-/// The number by which a map's function is known to its clients.
-type FunctionId = u64;
 
 /// Results of a map that is under way; see [`Cluster::map`](crate::Cluster::map). Dropping it cancels what runs.
 pub struct Map<I: Iterator, R> {
@@ -86,6 +38,8 @@ pub struct Map<I: Iterator, R> {
     ready: VecDeque<(Item, Result<R, Error>)>,
     held: BTreeMap<Item, Result<R, Error>>,
     next_out: Item,
+    /// When what is not done fails.
+    deadline: Option<Instant>,
 }
 
 /// Stands for the request that makes the function known, in place of a batch.
@@ -96,139 +50,6 @@ struct Returned<R> {
     slot: usize,
     batch: BatchId,
     outcome: BatchOutcome<R>,
-}
-
-enum BatchOutcome<R> {
-    /// The seconds it took there, and an outcome for each of its first items.
-    Done(f64, Vec<Result<R, Error>>),
-    /// The client is lost.
-    Lost(Error),
-}
-
-/// An outcome as `helpers/map_items.py` gives it.
-enum Outcome<R> {
-    Value(R),
-    Failed(Vec<u8>),
-}
-
-struct OutcomeVisitor<R>(PhantomData<fn() -> R>);
-
-impl<'de, R: Deserialize<'de>> Visitor<'de> for OutcomeVisitor<R> {
-    type Value = Outcome<R>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("whether an item succeeded, and what came of it")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-        let missing = || serde::de::Error::custom("an outcome has two parts");
-        let succeeded: bool = parts.next_element()?.ok_or_else(missing)?;
-        if succeeded {
-            let value = parts.next_element()?.ok_or_else(missing)?;
-            return Ok(Outcome::Value(value));
-        }
-        let error: Plain = parts.next_element()?.ok_or_else(missing)?;
-        let payload = error.as_bytes().ok_or_else(missing)?;
-        Ok(Outcome::Failed(payload.to_vec()))
-    }
-}
-
-impl<'de, R: Deserialize<'de>> Deserialize<'de> for Outcome<R> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_tuple(2, OutcomeVisitor(PhantomData))
-    }
-}
-
-impl<R> Outcome<R> {
-    fn into_result(self, host: &str) -> Result<R, Error> {
-        match self {
-            Outcome::Value(value) => Ok(value),
-            Outcome::Failed(payload) => {
-                let payload = Segments::from(bytes::Bytes::from(payload));
-                match RemoteError::decode(host, &payload) {
-                    Ok(error) => Err(error.into()),
-                    Err(error) => Err(Error::Protocol {
-                        host: host.to_owned(),
-                        message: format!("an error that cannot be read: {error}"),
-                    }),
-                }
-            }
-        }
-    }
-}
-
-/// Whether an error says that the client serves no more.
-fn is_lost(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Lost { .. } | Error::Connect(_) | Error::Protocol { .. }
-    )
-}
-
-/// Runs one batch on a client, item by item where its answer as a whole cannot be had.
-async fn run<T, R>(
-    host: String,
-    client: Client,
-    function: FunctionId,
-    batch: BatchId,
-    items: Vec<Arc<T>>,
-    received: Vec<BatchId>,
-    timeout: Option<Duration>,
-) -> BatchOutcome<R>
-where
-    T: Serialize + Send + Sync + 'static,
-    R: DeserializeOwned + Send + 'static,
-{
-    let count = items.len();
-    let arguments = (
-        function,
-        (function, batch),
-        items.iter().map(Arc::as_ref).collect::<Vec<&T>>(),
-        false,
-        received
-            .iter()
-            .map(|batch| (function, *batch))
-            .collect::<Vec<_>>(),
-    );
-    let mut call = client.call::<(f64, Vec<Outcome<R>>)>("helpers/map_items.batch", arguments);
-    drop(items);
-    if let Some(limit) = timeout {
-        call = call.timeout(limit);
-    }
-    let error = match call.await {
-        Ok((seconds, outcomes)) => {
-            let results = outcomes
-                .into_iter()
-                .map(|outcome| outcome.into_result(&host));
-            return BatchOutcome::Done(seconds, results.collect());
-        }
-        Err(error) if is_lost(&error) => return BatchOutcome::Lost(error),
-        // The batch had that one item, and where it cannot be interrupted the thread answers nothing for now.
-        Err(error @ Error::Timeout { .. }) => return BatchOutcome::Done(0.1, vec![Err(error)]),
-        Err(error) => error,
-    };
-    let done = client.call::<usize>("helpers/map_items.count", ((function, batch),));
-    let done = match done.await {
-        Ok(done) => done.min(count),
-        Err(error) if is_lost(&error) => return BatchOutcome::Lost(error),
-        Err(_) => 0,
-    };
-    let mut results: Vec<Result<R, Error>> = Vec::with_capacity(count);
-    for place in 0..done {
-        let one =
-            client.call::<Outcome<R>>("helpers/map_items.outcome", ((function, batch), place));
-        match one.await {
-            Ok(outcome) => results.push(outcome.into_result(&host)),
-            Err(error) if is_lost(&error) => return BatchOutcome::Lost(error),
-            Err(error) => results.push(Err(error)),
-        }
-    }
-    // The one that ran when the batch ended has ended it, also where none did.
-    if done < count {
-        results.push(Err(error));
-    }
-    // How long that took says nothing about the items.
-    BatchOutcome::Done(0.1, results)
 }
 
 impl<I, R> Map<I, R>
@@ -249,7 +70,7 @@ where
             None => BalanceOptions {
                 batch: options.batch,
                 retries: options.retries,
-                ..BalanceOptions::default()
+                outstanding: options.outstanding,
             },
             // The limit begins when the item is sent, so it must not wait there behind another.
             Some(_) => BalanceOptions {
@@ -292,13 +113,17 @@ where
             ready: VecDeque::new(),
             held: BTreeMap::new(),
             next_out: 0,
+            deadline: options
+                .deadline
+                .and_then(|limit| Instant::now().checked_add(limit)),
         }
     }
 
     /// The next result and the position of its item; `None` when there are no more. Nothing is lost where the future is dropped
     /// before it is ready. Items are taken from the input only as hosts get free.
     ///
-    /// An item whose host was lost ends with [`Error::Lost`], unless it may be sent again.
+    /// An item whose host was lost ends with [`Error::Lost`], unless it may be sent again. What is on its way at the deadline ends
+    /// with [`Error::Timeout`], and nothing more is taken from the input.
     pub async fn next(&mut self) -> Option<(u64, Result<R, Error>)> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
@@ -308,10 +133,21 @@ where
             if !self.ready.is_empty() {
                 continue;
             }
-            match self.running.join_next().await {
+            let next = match self.deadline {
+                None => self.running.join_next().await,
+                Some(deadline) => {
+                    match tokio::time::timeout_at(deadline, self.running.join_next()).await {
+                        Ok(next) => next,
+                        Err(_elapsed) if self.give_up() => continue,
+                        Err(_elapsed) => return None,
+                    }
+                }
+            };
+            match next {
                 Some(Ok(returned)) => self.take(returned),
                 Some(Err(_panicked)) => {}
-                None if self.fail_one() => {}
+                None if !self.is_over() && self.fail_one() => {}
+                None if self.give_up() => {}
                 None => return None,
             }
         }
@@ -319,6 +155,9 @@ where
 
     /// Gives each slot as much as it wants.
     fn fill(&mut self) {
+        if self.is_over() {
+            return;
+        }
         // In turns, so that the first slots do not take all where there is little.
         loop {
             let mut sent = false;
@@ -329,6 +168,29 @@ where
                 return;
             }
         }
+    }
+
+    /// Ends what is not done at the deadline; false if there is nothing.
+    fn give_up(&mut self) -> bool {
+        // Also what has come and was not taken: each item ends once.
+        self.running = JoinSet::new();
+        let limit = self.options.deadline.unwrap_or_default();
+        let mut items: Vec<Item> = self.waiting.keys().copied().collect();
+        items.sort_unstable();
+        for item in &items {
+            let error = Error::Timeout {
+                host: self.name.to_string(),
+                limit,
+                stack: Vec::new(),
+            };
+            self.finish(*item, Err(error));
+        }
+        !items.is_empty()
+    }
+
+    fn is_over(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
     }
 
     fn send_to(&mut self, slot: usize) -> bool {

@@ -1,35 +1,41 @@
 //! Many machines at once: bounded work on any number of them, and clients that are used together.
 
 pub(crate) mod balance;
+mod batch;
 mod each;
 mod fan_out;
+mod hosts;
 pub(crate) mod joining;
 mod map;
 mod options;
 mod report;
+mod slots;
 
+use std::collections::HashSet;
 use std::future::IntoFuture;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
 use crate::client::{Call, Client};
 use crate::connection::ConnectOptions;
 use crate::error::Error;
+use crate::inventory::{Inventory, InventoryError};
 use crate::pickle::Arguments;
 use crate::retry::Retry;
 use crate::spec::ConnectionSpec;
 
 pub use each::Each;
-use fan_out::outcomes;
 pub use fan_out::{AT_ONCE, FanOut, fan_out};
+use fan_out::{outcomes, panicked};
+use hosts::{Inner, Member, lock};
 use joining::{Attempted, Joining};
-pub use map::{Map, MapOptions};
-pub use options::{ClusterOptions, Quorum, QuorumError};
+pub use map::Map;
+pub use options::{ClusterOptions, MapOptions, Quorum, QuorumError, Slots};
 pub use report::{ConnectReport, HostOutcome, HostReport};
 
 /// Clients that are used together. Clones share them.
@@ -54,87 +60,6 @@ pub struct Cluster {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
-struct Inner {
-    members: Mutex<Vec<Member>>,
-    report: Mutex<ConnectReport>,
-    lost: watch::Sender<Vec<String>>,
-    joined: watch::Sender<usize>,
-    /// What still connects to the hosts that are not there.
-    joining: Mutex<Option<AbortHandle>>,
-}
-
-/// A client and its place among the hosts.
-#[derive(Debug, Clone)]
-struct Member {
-    place: usize,
-    client: Client,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(joining) = lock(&self.joining).take() {
-            joining.abort();
-        }
-    }
-}
-
-impl Inner {
-    fn new(report: ConnectReport) -> Arc<Inner> {
-        Arc::new(Inner {
-            members: Mutex::default(),
-            report: Mutex::new(report),
-            lost: watch::Sender::new(Vec::new()),
-            joined: watch::Sender::new(0),
-            joining: Mutex::default(),
-        })
-    }
-
-    /// Notes how connecting to a host ended, and takes its client in.
-    fn take(self: &Arc<Self>, attempted: Attempted<Client>) {
-        let Attempted {
-            place,
-            result,
-            attempts,
-            elapsed,
-        } = attempted;
-        let mut report = lock(&self.report);
-        let Some(host) = report.hosts.get_mut(place) else {
-            return;
-        };
-        host.attempts = attempts;
-        host.elapsed = elapsed;
-        match result {
-            Err(error) => host.outcome = HostOutcome::Failed(Arc::new(error)),
-            Ok(client) => {
-                host.outcome = HostOutcome::Connected;
-                let name = host.host.clone();
-                drop(report);
-                self.add(place, name, client);
-            }
-        }
-    }
-
-    fn add(self: &Arc<Self>, place: usize, host: String, client: Client) {
-        let cluster = Arc::downgrade(self);
-        client.connection().on_lost(move |_| {
-            if let Some(cluster) = Weak::upgrade(&cluster) {
-                cluster.lost.send_modify(|hosts| hosts.push(host));
-            }
-        });
-        let mut members = lock(&self.members);
-        let at = members.partition_point(|member| member.place < place);
-        members.insert(at, Member { place, client });
-        let count = members.len();
-        drop(members);
-        self.joined.send_replace(count);
-    }
-}
-
 impl Cluster {
     /// Connects to all hosts, and returns when enough are connected and it is known of the others, or the deadline has passed.
     /// Those that come later join then.
@@ -148,19 +73,10 @@ impl Cluster {
         let started = Instant::now();
         let needed = options.quorum.of(specs.len());
         let labels = specs.iter().map(ConnectionSpec::label);
-        let inner = Inner::new(ConnectReport::new(labels, needed));
-        let connect = options.connect.clone();
+        let report = ConnectReport::new(labels, needed);
+        let inner = Inner::new(report, options.inventory.clone());
         let count = specs.len();
-        let attempt = move |place: usize| {
-            let spec: Option<ConnectionSpec> = specs.get(place).cloned();
-            let connect = connect.clone();
-            async move {
-                match spec {
-                    Some(spec) => Client::connect(&spec, connect).await,
-                    None => Err(Error::Convert(format!("there is no host {place}"))),
-                }
-            }
-        };
+        let attempt = attempts(specs.clone(), options.connect.clone());
         let mut joining = Joining::start(count, options.at_once, &options.retry, attempt);
         let all = async {
             while let Some(attempted) = joining.next().await {
@@ -178,12 +94,11 @@ impl Cluster {
         let report = lock(&inner.report).clone();
         if !report.has_quorum() {
             drop(joining);
-            let members = std::mem::take(&mut *lock(&inner.members));
-            let closing = members.into_iter().map(|member| member.client.close());
-            let count = closing.len();
-            fan_out(closing, count).in_order().await;
+            inner.close().await;
             return Err(Box::new(report));
         }
+        let further = slots::further(&inner, &specs, options).await;
+        inner.add_further(further);
         if !complete {
             let cluster = Arc::downgrade(&inner);
             let late = tokio::spawn(async move {
@@ -205,11 +120,19 @@ impl Cluster {
         options: &ConnectOptions,
         limit: usize,
     ) -> Vec<Result<Client, Error>> {
-        let connect = |spec: &ConnectionSpec| {
-            let (spec, options) = (spec.clone(), options.clone());
-            async move { Client::connect(&spec, options).await }
-        };
-        outcomes(specs.iter().map(connect), specs.len(), limit).await
+        let attempt = attempts(specs.to_vec(), options.clone());
+        let mut joining = Joining::start(specs.len(), limit, &Retry::never(), attempt);
+        let mut results: Vec<Option<Result<Client, Error>>> = Vec::new();
+        results.resize_with(specs.len(), || None);
+        while let Some(Attempted { place, result, .. }) = joining.next().await {
+            if let Some(outcome) = results.get_mut(place) {
+                *outcome = Some(result);
+            }
+        }
+        let results = results.into_iter();
+        results
+            .map(|outcome| outcome.unwrap_or_else(panicked))
+            .collect()
     }
 
     /// Connects to all, [`AT_ONCE`] at a time and without trying again.
@@ -270,13 +193,52 @@ impl Cluster {
     /// The cluster of those hosts for whose names `wanted` is true. It shares their clients, and no host joins it later.
     #[must_use]
     pub fn select(&self, wanted: impl Fn(&str) -> bool) -> Cluster {
-        let members = self.members();
-        Cluster::of(members.into_iter().filter(|(host, _)| wanted(host)))
+        let hosts = lock(&self.inner.report).hosts.clone();
+        let members = lock(&self.inner.members).clone();
+        let named = members.into_iter().filter_map(|member| {
+            let host = hosts.get(member.place)?.host.clone();
+            wanted(&host).then_some((host, member))
+        });
+        Cluster::of(named, self.inner.inventory.clone())
     }
 
-    /// Runs source in the definitions module of every machine; each machine's outcome in order.
+    /// The cluster of those hosts that a pattern of Ansible's chooses, by their names and by the groups of the inventory that
+    /// [`ClusterOptions::inventory`] is: `web:&prod:!web03`, globs, `~regex`, `group[0:3]`. As for [`Cluster::select`].
+    ///
+    /// # Errors
+    /// A pattern that cannot be understood, or names neither a host nor a group.
+    pub fn group(&self, pattern: &str) -> Result<Cluster, InventoryError> {
+        let hosts = lock(&self.inner.report).hosts.clone();
+        let names = || hosts.iter().map(|host| (host.host.as_str(), [].as_slice()));
+        let chosen = match &self.inner.inventory {
+            Some(inventory) => inventory.select(&[pattern])?,
+            None => Inventory::of_groups(names())?.select(&[pattern])?,
+        };
+        let chosen: HashSet<&str> = chosen.iter().map(|host| host.name()).collect();
+        Ok(self.select(|host| chosen.contains(host)))
+    }
+
+    /// The clients of all processes and the names of their hosts: the first of each host, then the second.
+    fn processes(&self, per_host: Option<usize>) -> Vec<(String, Client)> {
+        let hosts = lock(&self.inner.report).hosts.clone();
+        let members = lock(&self.inner.members).clone();
+        let mut numbered: Vec<(usize, String, Client)> = Vec::new();
+        for member in &members {
+            let Some(host) = hosts.get(member.place) else {
+                continue;
+            };
+            let most = per_host.unwrap_or(usize::MAX).max(1);
+            let clients = member.processes().take(most).enumerate();
+            numbered.extend(clients.map(|(n, client)| (n, host.host.clone(), client.clone())));
+        }
+        numbered.sort_by_key(|(number, _, _)| *number);
+        let named = numbered.into_iter();
+        named.map(|(_, host, client)| (host, client)).collect()
+    }
+
+    /// Runs source in the definitions module of every process of every machine; each machine's outcome in order.
     pub async fn define(&self, source: &str) -> Vec<Result<(), Error>> {
-        self.on_each(|client| client.define(source)).await
+        self.on_every_process(|client| client.define(source)).await
     }
 
     /// Calls a function on every machine at once; each machine's outcome in order.
@@ -306,7 +268,8 @@ impl Cluster {
         I: IntoIterator<Item: Serialize + Send + Sync + 'static>,
         R: DeserializeOwned + Send + 'static,
     {
-        Map::new(self.members(), name, items.into_iter(), options)
+        let processes = self.processes(options.per_host);
+        Map::new(processes, name, items.into_iter(), options)
     }
 
     /// Evaluates an expression on every machine at once; each machine's outcome in order.
@@ -317,9 +280,9 @@ impl Cluster {
         self.on_each(|client| client.eval(expression)).await
     }
 
-    /// Waits until every machine has done what was called in its main thread so far; each machine's outcome in order.
+    /// Waits until every process of every machine has done what was called in its main thread so far; each machine's outcome in order.
     pub async fn barrier(&self) -> Vec<Result<(), Error>> {
-        self.on_each(|client| client.eval("None")).await
+        self.on_every_process(|client| client.eval("None")).await
     }
 
     /// Ends the connections in order, and waits until the remote processes have ended.
@@ -327,10 +290,7 @@ impl Cluster {
         if let Some(joining) = lock(&self.inner.joining).take() {
             joining.abort();
         }
-        let members = std::mem::take(&mut *lock(&self.inner.members));
-        let closing = members.into_iter().map(|member| member.client.close());
-        let count = closing.len();
-        fan_out(closing, count).in_order().await;
+        self.inner.close().await;
     }
 
     async fn on_each<R: DeserializeOwned + Send + 'static>(
@@ -344,18 +304,57 @@ impl Cluster {
         outcomes(calls, count, count).await
     }
 
+    /// Each machine's outcome of a call in all of its processes: the first failure, if there is one.
+    async fn on_every_process(&self, call: impl Fn(&Client) -> Call<()>) -> Vec<Result<(), Error>> {
+        let members = lock(&self.inner.members).clone();
+        let calls: Vec<_> = members
+            .iter()
+            .flat_map(|member| member.processes().map(|client| call(client).into_future()))
+            .collect();
+        let count = calls.len();
+        let mut done = outcomes(calls.into_iter(), count, count).await.into_iter();
+        let merged = members.iter().map(|member| {
+            let own: Vec<_> = done.by_ref().take(member.processes().count()).collect();
+            own.into_iter().collect()
+        });
+        merged.collect()
+    }
+
     /// A cluster of clients that are connected already.
-    fn of(members: impl Iterator<Item = (String, Client)>) -> Cluster {
-        let (hosts, clients): (Vec<_>, Vec<_>) = members.unzip();
+    fn of(
+        members: impl Iterator<Item = (String, Member)>,
+        inventory: Option<Inventory>,
+    ) -> Cluster {
+        let (hosts, members): (Vec<_>, Vec<_>) = members.unzip();
         let mut report = ConnectReport::new(hosts.iter().cloned(), 0);
-        for host in &mut report.hosts {
+        for (host, member) in report.hosts.iter_mut().zip(&members) {
             host.outcome = HostOutcome::Connected;
+            host.processes = 1 + member.further.len();
         }
-        let inner = Inner::new(report);
-        for (place, (host, client)) in hosts.into_iter().zip(clients).enumerate() {
-            inner.add(place, host, client);
+        let inner = Inner::new(report, inventory);
+        for (place, (host, member)) in hosts.into_iter().zip(members).enumerate() {
+            inner.add(place, host, member.client, member.further);
         }
         Cluster { inner }
+    }
+}
+
+/// One attempt to connect to a host.
+type Attempt = Pin<Box<dyn Future<Output = Result<Client, Error>> + Send>>;
+
+/// Makes an attempt to connect to the host at a place.
+fn attempts(
+    specs: Vec<ConnectionSpec>,
+    options: ConnectOptions,
+) -> impl Fn(usize) -> Attempt + Send + Sync + 'static {
+    move |place| {
+        let (spec, options) = (specs.get(place).cloned(), options.clone());
+        Box::pin(async move {
+            match spec {
+                Some(spec) => Client::connect(&spec, options).await,
+                None => Err(Error::Convert(format!("there is no host {place}"))),
+            }
+        })
     }
 }
 
@@ -374,7 +373,14 @@ fn first_error(report: ConnectReport) -> Error {
 
 impl From<Vec<Client>> for Cluster {
     fn from(clients: Vec<Client>) -> Self {
-        let named = |client: Client| (client.host().to_owned(), client);
-        Cluster::of(clients.into_iter().map(named))
+        let named = |client: Client| {
+            let member = Member {
+                place: 0,
+                client,
+                further: Vec::new(),
+            };
+            (member.client.host().to_owned(), member)
+        };
+        Cluster::of(clients.into_iter().map(named), None)
     }
 }

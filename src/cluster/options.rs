@@ -1,10 +1,11 @@
-//! How a cluster is connected: how many at once, what is tried again, and how many hosts are enough.
+//! How a cluster is connected and how its maps work: what is tried again, how many hosts are enough, which processes are used.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::connection::ConnectOptions;
+use crate::inventory::Inventory;
 use crate::retry::Retry;
 
 use super::AT_ONCE;
@@ -24,6 +25,20 @@ pub struct ClusterOptions {
     /// When to go on with those that are connected, if they are enough, though others may still come; or else to fail. Without it,
     /// until it is known of every host.
     pub deadline: Option<Duration>,
+    /// How many processes run on each host, so that a map uses several processors.
+    pub slots: Slots,
+    /// Whose groups [`Cluster::group`](crate::Cluster::group) knows.
+    pub inventory: Option<Inventory>,
+}
+
+/// How many processes run on each host of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Slots {
+    /// So many; at least 1.
+    Count(usize),
+    /// As many as the processors that the host's affinity and control group allow.
+    Processors,
 }
 
 impl Default for ClusterOptions {
@@ -34,6 +49,8 @@ impl Default for ClusterOptions {
             retry: Retry::default(),
             quorum: Quorum::All,
             deadline: None,
+            slots: Slots::Count(1),
+            inventory: None,
         }
     }
 }
@@ -71,6 +88,106 @@ impl ClusterOptions {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// The same with several processes on each host.
+    #[must_use]
+    pub fn with_slots(mut self, slots: Slots) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// The same with the inventory that the hosts are from.
+    #[must_use]
+    pub fn with_inventory(mut self, inventory: Inventory) -> Self {
+        self.inventory = Some(inventory);
+        self
+    }
+}
+
+/// How a map works.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MapOptions {
+    /// Whether results come as they are there, instead of in the order of the items.
+    pub as_completed: bool,
+    /// Items in a batch; without it, as many as take a tenth of a second.
+    pub batch: Option<usize>,
+    /// How many batches a process has at most: the one that runs, and those that wait behind it, so that no round trip passes between
+    /// them. At least 1.
+    pub outstanding: usize,
+    /// The most processes of a host that are used; without it, all.
+    pub per_host: Option<usize>,
+    /// How often an item is sent again after the host that had it was lost. Only for functions that may run twice.
+    pub retries: u32,
+    /// How long an item may take, from when its host is free for it. Such items are sent one by one.
+    pub timeout: Option<Duration>,
+    /// How long the whole map may take.
+    pub deadline: Option<Duration>,
+}
+
+impl Default for MapOptions {
+    fn default() -> Self {
+        MapOptions {
+            as_completed: false,
+            batch: None,
+            outstanding: 2,
+            per_host: None,
+            retries: 0,
+            timeout: None,
+            deadline: None,
+        }
+    }
+}
+
+impl MapOptions {
+    /// The same with results as they come.
+    #[must_use]
+    pub fn with_as_completed(mut self) -> Self {
+        self.as_completed = true;
+        self
+    }
+
+    /// The same with a fixed number of items in a batch.
+    #[must_use]
+    pub fn with_batch(mut self, items: usize) -> Self {
+        self.batch = Some(items);
+        self
+    }
+
+    /// The same with another number of times that an item may be sent again.
+    #[must_use]
+    pub fn with_retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// The same with a time limit for each item, whose error then has the remote stack.
+    #[must_use]
+    pub fn with_timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// The same with another number of batches that a process has at most.
+    #[must_use]
+    pub fn with_outstanding(mut self, batches: usize) -> Self {
+        self.outstanding = batches;
+        self
+    }
+
+    /// The same with at most so many processes of each host.
+    #[must_use]
+    pub fn with_per_host(mut self, processes: usize) -> Self {
+        self.per_host = Some(processes);
+        self
+    }
+
+    /// The same with a time limit for the whole map.
+    #[must_use]
+    pub fn with_deadline(mut self, limit: Duration) -> Self {
+        self.deadline = Some(limit);
         self
     }
 }

@@ -30,6 +30,8 @@ pub struct HostReport {
     pub elapsed: Duration,
     /// What came of it.
     pub outcome: HostOutcome,
+    /// How many processes were started on it, which may be fewer than `ClusterOptions::slots` says where the host refuses more.
+    pub processes: usize,
 }
 
 /// What came of connecting to a host.
@@ -61,6 +63,7 @@ impl ConnectReport {
             attempts: 0,
             elapsed: Duration::ZERO,
             outcome: HostOutcome::Connecting,
+            processes: 0,
         });
         ConnectReport {
             hosts: hosts.collect(),

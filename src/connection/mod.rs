@@ -1,6 +1,7 @@
 //! One connection to one remote Python: the only place that moves bytes between transport, stub and session.
 
 mod boot;
+mod channel;
 mod completion;
 mod driver;
 mod hello;
@@ -14,6 +15,7 @@ mod start;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use channel::{Channel, ChannelError};
 pub use completion::{Completion, Failure, Sink};
 pub use hello::Hello;
 pub use options::{ClassSink, ConnectOptions, Peer};
@@ -22,7 +24,9 @@ pub(crate) use output::Receipt;
 pub use output::{Output, OutputSink};
 
 use crate::error::Error;
-use crate::session::{CancelReason, Request, RequestId, Session};
+use crate::session::{
+    CancelReason, MAX_CHANNEL_WINDOW, MIN_CHANNEL_WINDOW, Request, RequestId, Session,
+};
 use crate::spec::ConnectionSpec;
 use shared::Shared;
 
@@ -152,6 +156,16 @@ impl Connection {
         completion
     }
 
+    /// Opens a channel whose windows are of so many bytes, which a request submitted later may name. Takes no round trip.
+    ///
+    /// # Errors
+    /// Why the connection has ended.
+    pub fn open_channel(&self, window: u32) -> Result<Channel, Failure> {
+        let window = window.clamp(MIN_CHANNEL_WINDOW, MAX_CHANNEL_WINDOW);
+        let (id, line) = self.shared().open_channel(window)?;
+        Ok(Channel::new(self.clone(), id, line, u64::from(window)))
+    }
+
     /// Gives up a call: dropped if queued, interrupted if running. Its sink hears of it.
     pub fn cancel(&self, id: RequestId) {
         self.shared()
@@ -232,6 +246,11 @@ impl Connection {
     /// What the stub said of itself, once it has.
     pub fn hello(&self) -> Option<Hello> {
         self.shared().hello()
+    }
+
+    /// The longest result or item taken, in bytes.
+    pub fn max_result(&self) -> u64 {
+        self.shared().max_result()
     }
 
     /// How many calls have not ended.

@@ -3,13 +3,17 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::session::{Event, Outcome, RAW_STDERR, Request, RequestId, Session, SubmitError};
+use crate::session::{
+    ChannelEvent, ChannelId, Event, Outcome, RAW_STDERR, Request, RequestId, Session, SubmitError,
+};
 
+use super::channel::Line;
 use super::completion::{Completion, Failure, Sink};
 use super::hello::Hello;
 use super::options::ClassSink;
@@ -35,6 +39,7 @@ type LostCallback = Box<dyn FnOnce(Failure) + Send>;
 struct State {
     session: Session,
     sinks: HashMap<RequestId, Sink>,
+    channels: HashMap<ChannelId, Arc<Line>>,
     /// What ended the connection, from the moment on when that is known: every report of the end gives this reason.
     failure: Option<Failure>,
     /// Everyone was notified.
@@ -69,6 +74,7 @@ struct Deliveries {
     pongs: Vec<(Instant, oneshot::Sender<Duration>)>,
     classes: Vec<Bytes>,
     hello: Option<Hello>,
+    wakers: Vec<Waker>,
 }
 
 impl Shared {
@@ -77,6 +83,7 @@ impl Shared {
             state: Mutex::new(State {
                 session,
                 sinks: HashMap::new(),
+                channels: HashMap::new(),
                 failure: None,
                 ended: false,
                 on_lost: Vec::new(),
@@ -123,6 +130,33 @@ impl Shared {
             state.session.send_part(payload);
         }
         self.transmit.notify_one();
+    }
+
+    /// Opens a channel.
+    pub(super) fn open_channel(&self, window: u32) -> Result<(ChannelId, Arc<Line>), Failure> {
+        let opened = {
+            let mut state = self.lock();
+            if state.failure.is_some() || state.closing {
+                return Err(state.reason());
+            }
+            let Ok(id) = state.session.open_channel(window) else {
+                return Err(Failure::Lost("no more channels can be opened".to_owned()));
+            };
+            let line = Arc::new(Line::default());
+            state.channels.insert(id, Arc::clone(&line));
+            (id, line)
+        };
+        self.transmit.notify_one();
+        Ok(opened)
+    }
+
+    pub(super) fn max_result(&self) -> u64 {
+        self.lock().session.max_result()
+    }
+
+    /// Whether a channel takes more to be sent.
+    pub(super) fn has_room(&self, id: ChannelId) -> bool {
+        self.lock().session.channel_has_room(id)
     }
 
     /// Hands in a request. `sink` is called once, with the request's id if it was taken; then with the lock held, so that no
@@ -253,7 +287,8 @@ impl Shared {
             state.blame(failure);
             state.pings.clear();
             state.session.fail_all();
-            let deliveries = state.collect();
+            let mut deliveries = state.collect();
+            state.lose_channels(&mut deliveries);
             let callbacks = std::mem::take(&mut state.on_lost);
             (deliveries, callbacks, state.reason())
         };
@@ -294,7 +329,9 @@ impl Shared {
             }
             state.closing = true;
             state.session.start_close();
-            state.collect()
+            let mut deliveries = state.collect();
+            state.lose_channels(&mut deliveries);
+            deliveries
         };
         self.deliver(deliveries);
         self.transmit.notify_one();
@@ -371,6 +408,7 @@ impl Shared {
                 .into_iter()
                 .for_each(|payload| classes(payload));
         }
+        deliveries.wakers.into_iter().for_each(Waker::wake);
         for (sent, sender) in deliveries.pongs {
             // The caller may have stopped waiting.
             let _ = sender.send(sent.elapsed());
@@ -411,6 +449,15 @@ impl State {
                     data,
                 } => deliveries.outputs.push((stderr, request, data)),
                 Event::Class(payload) => deliveries.classes.push(payload),
+                Event::Channel { id, event } => {
+                    let closed = event == ChannelEvent::Closed;
+                    if let Some(line) = self.channels.get(&id) {
+                        deliveries.wakers.append(&mut line.take(event));
+                    }
+                    if closed {
+                        self.channels.remove(&id);
+                    }
+                }
                 Event::Pong(_) => deliveries.pongs.extend(self.pings.pop_front()),
                 // In front of the calls that it ends.
                 Event::Fatal { code, text } => {
@@ -419,6 +466,14 @@ impl State {
             }
         }
         deliveries
+    }
+
+    /// Tells everyone on a channel that the connection ends.
+    fn lose_channels(&mut self, deliveries: &mut Deliveries) {
+        let reason = self.reason();
+        for line in self.channels.drain().map(|(_, line)| line) {
+            deliveries.wakers.append(&mut line.lose(&reason));
+        }
     }
 
     fn complete(&mut self, id: RequestId, outcome: Outcome, deliveries: &mut Deliveries) {

@@ -102,6 +102,23 @@ impl Inventory {
         Ok(inventory)
     }
 
+    /// Hosts of which only their names and groups are known.
+    pub(crate) fn of_groups<'a>(
+        hosts: impl IntoIterator<Item = (&'a str, &'a [String])>,
+    ) -> Result<Self, InventoryError> {
+        let mut inventory = Inventory::default();
+        let all = inventory.groups.group(groups::ALL, "");
+        for (host, names) in hosts {
+            inventory.groups.host(host, all, "")?;
+            for name in names {
+                let group = inventory.groups.group(name, "");
+                inventory.groups.host(host, group, "")?;
+            }
+        }
+        inventory.groups.finish()?;
+        Ok(inventory)
+    }
+
     /// The hosts that a command line names: its words in order and then the hosts of the lists (name and text), or only those of
     /// the groups of the lists that its words name (`@group`); without those that match `excluded`.
     pub(crate) fn of_command_line(

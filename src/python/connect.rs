@@ -1,7 +1,6 @@
 //! Opening a connection, and waiting that Ctrl-C ends at once.
 
 use std::io::{IsTerminal, PipeReader};
-use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,19 +8,17 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 use tokio::task::AbortHandle;
 
 use crate::connection::{ConnectOptions, Connection as Core, Peer};
 use crate::error::Error;
 use crate::spec::ConnectionSpec;
-use crate::{AT_ONCE, fan_out};
 
 use super::connection::Connection;
 use super::queue::Queue;
 use super::runtime::Engine;
 use super::spec::Spec;
-use super::{errors, output, runtime};
+use super::{descriptor, errors, output, runtime};
 
 /// How often the main thread looks for a signal while it waits, so that Ctrl-C ends the wait.
 pub(super) const SIGNAL_CHECK: Duration = Duration::from_millis(50);
@@ -166,34 +163,6 @@ pub(super) fn open(
     plan.finish(py, &engine, opened)
 }
 
-/// Opens many connections, at most `at_once` at the same time, until the other side runs: a list of connections, or in place of
-/// one the exception of its failure. Each of `openings` is a tuple of `open`'s arguments.
-#[pyfunction]
-#[pyo3(signature = (openings, at_once=AT_ONCE))]
-pub(super) fn connect_many<'py>(
-    py: Python<'py>,
-    openings: Vec<Parameters<'py>>,
-    at_once: usize,
-) -> PyResult<Bound<'py, PyList>> {
-    let plans: Vec<PyResult<Plan>> = openings.into_iter().map(Plan::new).collect();
-    let engine = runtime::engine()?;
-    let work: Vec<_> = plans.iter().flatten().map(Plan::connect_fully).collect();
-    let connecting = async move { fan_out(work, at_once).in_order().await };
-    let mut opened = wait_for(py, &engine, connecting)?.into_iter();
-    let connections = PyList::empty(py);
-    for plan in plans {
-        let connection = plan.and_then(|plan| match opened.next().flatten() {
-            Some(opened) => plan.finish(py, &engine, opened),
-            None => Err(PyRuntimeError::new_err("the connection task has ended")),
-        });
-        match connection {
-            Ok(connection) => connections.append(connection)?,
-            Err(error) => connections.append(error.into_value(py))?,
-        }
-    }
-    Ok(connections)
-}
-
 /// Begins to connect, and does not wait. The arguments are those of `open`.
 #[pyfunction]
 #[pyo3(signature = (spec, definitions, pickle, trusted=false, keep_alive=None))]
@@ -238,8 +207,8 @@ pub(super) struct Opening {
 #[pymethods]
 impl Opening {
     /// A descriptor that becomes readable when there is an outcome.
-    fn fileno(&self) -> RawFd {
-        self.reader.as_raw_fd()
+    fn fileno(&self) -> PyResult<i32> {
+        descriptor::number(&self.reader)
     }
 
     /// The connection, or raises why there is none. To be called once, when the descriptor is readable.

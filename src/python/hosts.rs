@@ -19,10 +19,6 @@ pub(super) fn hosts<'py>(
     inventories: Vec<String>,
     exclude: Vec<String>,
 ) -> PyResult<(Vec<Found<'py>>, Vec<String>)> {
-    let wrong = |error: InventoryError| {
-        let hint = error.hint().map(|hint| format!("\n  hint: {hint}"));
-        PyValueError::new_err(format!("{error}{}", hint.unwrap_or_default()))
-    };
     // Programs of inventories may take their time.
     let (hosts, mut told) = py
         .detach(|| choose(&names, &inventories, &exclude))
@@ -43,6 +39,22 @@ pub(super) fn hosts<'py>(
         Ok((spec.label(), spec.to_canonical(), groups, variables))
     });
     Ok((found.collect::<PyResult<_>>()?, told))
+}
+
+/// Those of the hosts, given with their groups, that a pattern chooses. Raises ValueError for what cannot be understood or matches
+/// nothing.
+#[pyfunction]
+pub(super) fn hosts_in(known: Vec<(String, Vec<String>)>, pattern: &str) -> PyResult<Vec<String>> {
+    let known = known.iter();
+    let known = known.map(|(host, groups)| (host.as_str(), groups.as_slice()));
+    let inventory = Inventory::of_groups(known).map_err(wrong)?;
+    let chosen = inventory.select(&[pattern]).map_err(wrong)?;
+    Ok(chosen.iter().map(|host| host.name().to_owned()).collect())
+}
+
+fn wrong(error: InventoryError) -> PyErr {
+    let hint = error.hint().map(|hint| format!("\n  hint: {hint}"));
+    PyValueError::new_err(format!("{error}{}", hint.unwrap_or_default()))
 }
 
 fn choose(

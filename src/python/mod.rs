@@ -12,7 +12,10 @@ mod connect;
 mod connection;
 mod convert;
 mod decode;
+mod descriptor;
 mod errors;
+#[cfg(unix)]
+mod forked;
 mod hosts;
 mod joined;
 mod joining;
@@ -152,7 +155,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(wrap_command, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
-        wrap_pyfunction!(connect::connect_many, module)?,
         wrap_pyfunction!(connect::begin, module)?,
         wrap_pyfunction!(joining::join, module)?,
         wrap_pyfunction!(keys::generate_key, module)?,
@@ -167,6 +169,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(runtime::forked, module)?,
         wrap_pyfunction!(errors::set_errors, module)?,
         wrap_pyfunction!(hosts::hosts, module)?,
+        wrap_pyfunction!(hosts::hosts_in, module)?,
     ] {
         module.add_function(function)?;
     }

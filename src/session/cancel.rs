@@ -97,6 +97,7 @@ impl Session {
             self.complete(id, Outcome::Lost { sent: false });
         }
         self.threads.clear();
+        self.channels.clear();
         if self.shipment.silent || !self.calls.is_empty() {
             self.shipment.put(Need::Control, &mut self.control);
         }
@@ -123,6 +124,7 @@ impl Session {
             self.complete(id, outcome);
         }
         self.threads.clear();
+        self.channels.clear();
         self.deadlines.clear();
         self.pings.clear();
         self.answers_held = 0;
@@ -200,6 +202,8 @@ impl Session {
     }
 
     pub(super) fn complete(&mut self, id: RequestId, outcome: Outcome) {
+        self.channels.end_of_request(id, &outcome);
+        self.tell_of_channels();
         self.events.push_back(Event::Completed { id, outcome });
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::wire::{Flags, Message, ProtocolError, Segments, split_buffers};
 
+use super::channels::{ChannelEvent, ChannelId};
 use super::request::RequestId;
 use super::untaken::Held;
 
@@ -93,6 +94,13 @@ pub enum Event {
     },
     /// A class that references may name from now on (ME-7).
     Class(Bytes),
+    /// Something happened on a channel.
+    Channel {
+        /// Which.
+        id: ChannelId,
+        /// What.
+        event: ChannelEvent,
+    },
     /// A PING came back, with its payload.
     Pong(Bytes),
     /// The stub gives up and ends; what is pending completes as [`Outcome::Lost`].

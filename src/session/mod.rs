@@ -6,6 +6,7 @@
 mod barriers;
 mod call;
 mod cancel;
+mod channels;
 mod event;
 mod numbers;
 mod parts;
@@ -29,6 +30,10 @@ use crate::wire::{
 
 use call::{Call, Stage};
 pub use cancel::{CANCEL_GRACE, CancelReason};
+use channels::Channels;
+pub use channels::{
+    CHANNEL_WINDOW, ChannelEvent, ChannelId, MAX_CHANNEL_WINDOW, MAX_REASON, MIN_CHANNEL_WINDOW,
+};
 pub use event::{Answer, Event, Outcome};
 use numbers::Calls;
 pub use parts::Parts;
@@ -102,6 +107,9 @@ pub struct Session {
     calls: Calls,
     next_id: u64,
     threads: Threads,
+    channels: Channels,
+    // Whose turn it is, where threads and channels both have something to send.
+    channels_first: bool,
     // The encoded HELLO, and how many bytes of all were taken to be sent.
     hello: Bytes,
     sent: u64,
@@ -145,6 +153,8 @@ impl Session {
             calls: Calls::default(),
             next_id: 1,
             threads: Threads::default(),
+            channels: Channels::default(),
+            channels_first: false,
             hello: control.clone().freeze(),
             sent: 0,
             control,
@@ -234,6 +244,7 @@ impl Session {
             answer: None,
         };
         self.calls.insert(number, call);
+        self.channels.note(id, request.channels);
         if one_shot {
             self.threads.enqueue_one_shot(id);
         } else {
@@ -305,6 +316,11 @@ impl Session {
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn held_of_answers(&self) -> u64 {
         self.answers_held
+    }
+
+    /// The longest result taken, in bytes.
+    pub fn max_result(&self) -> u64 {
+        self.config.max_result
     }
 
     /// Whether [`submit`](Self::submit) takes no more requests.

@@ -13,6 +13,8 @@ pub struct Parts {
     pub calls: Bytes,
     /// What acts on control frames.
     pub control: Bytes,
+    /// What channels are at the other end.
+    pub channels: Bytes,
 }
 
 /// The parts in the order in which they go out: each builds upon those before it.
@@ -21,6 +23,7 @@ pub(super) enum Need {
     Requests,
     Calls,
     Control,
+    Channels,
 }
 
 impl Need {
@@ -72,11 +75,13 @@ impl Shipment {
             requests,
             calls,
             control,
+            channels,
         } = &self.parts;
         let all = [
             (Need::Requests, requests.clone()),
             (Need::Calls, calls.clone()),
             (Need::Control, control.clone()),
+            (Need::Channels, channels.clone()),
         ];
         all.into_iter()
             .filter(move |(part, payload)| {

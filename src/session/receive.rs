@@ -88,6 +88,8 @@ impl Session {
                 }
             }
             Kind::Output => self.take_output(frame)?,
+            Kind::Channel => self.take_channel(frame)?,
+            Kind::ChannelCredit => self.take_channel_credit(frame)?,
             Kind::Class => {
                 let payload = whole_payload(frame)?;
                 self.classes += 1;
@@ -265,7 +267,7 @@ impl Session {
     }
 }
 
-fn whole_payload(frame: Frame) -> Result<Bytes, ProtocolError> {
+pub(super) fn whole_payload(frame: Frame) -> Result<Bytes, ProtocolError> {
     if frame.flags.contains(Flags::DEFLATED) {
         inflate(frame.payload)
     } else {

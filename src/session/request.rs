@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::channels::ChannelId;
 use crate::wire::{Kind, MAX_BUFFERS, MAX_MESSAGE, Segments, buffer_table};
 
 /// Names a submitted request; never used twice by one session. Its low 32 bits are the number on the wire.
@@ -154,6 +155,8 @@ pub struct Request {
     /// The server objects that the payload names, the method's own among them: releases of these wait until the
     /// request is answered (ME-8).
     pub keeps: Vec<u64>,
+    /// The channels that the payload names: if it does not come to a result, they end with it.
+    pub channels: Vec<ChannelId>,
 }
 
 impl Request {
@@ -169,6 +172,7 @@ impl Request {
             plain: false,
             deadline: None,
             keeps: Vec::new(),
+            channels: Vec::new(),
         }
     }
 }

@@ -69,6 +69,8 @@ impl Session {
             self.shipment.put(Need::Control, &mut self.control);
             self.releases.encode(&mut self.control);
         }
+        self.channels.return_windows(&mut self.control);
+        self.tell_of_channels();
         let first = self.control.len().min(max_bytes);
         if first > 0 {
             out.push(self.control.split_to(first).freeze());
@@ -85,7 +87,17 @@ impl Session {
             sent: first,
         };
         while sink.sent < max_bytes {
+            self.channels_first = !self.channels_first && self.channels.is_ready();
+            if self.channels_first
+                && let Some(frame) = self.channels.next_frame(self.config.compress)
+            {
+                sink.frame(frame);
+                continue;
+            }
             let Some(number) = self.threads.next_ready() else {
+                if self.channels.is_ready() {
+                    continue;
+                }
                 break;
             };
             let until = max_bytes.min(sink.sent.saturating_add(TURN));
@@ -95,6 +107,7 @@ impl Session {
                 self.threads.sweep(number);
             }
         }
+        self.tell_of_channels();
         if self.shipment.due {
             for payload in self.shipment.take(Need::Calls) {
                 sink.frame(Frame::control(Kind::Part, payload));
@@ -204,6 +217,8 @@ impl Session {
                 entry.remove();
             }
             if silent {
+                // Nothing will tell how it ends.
+                self.channels.note(id, Vec::new());
                 self.events.push_back(Event::Completed {
                     id,
                     outcome: Outcome::Sent,

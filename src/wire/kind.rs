@@ -16,7 +16,8 @@ pub enum Sender {
     Stub,
 }
 
-/// A frame's kind. `Hello` is the client's, `StubHello` the stub's; `Data` and `Credit` go both ways.
+/// A frame's kind. `Hello` is the client's, `StubHello` the stub's; `Data`, `Credit`,
+/// `Channel` and `ChannelCredit` go both ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -50,6 +51,12 @@ pub enum Kind {
     Close = 0x16,
     /// More files of the stub.
     Part = 0x17,
+    /// What goes through a channel next, or the end of that direction.
+    Channel = 0x18,
+    /// A channel's window given back, or no reader any more.
+    ChannelCredit = 0x19,
+    /// A new channel.
+    ChannelOpen = 0x1a,
     /// The stub's first frame.
     StubHello = 0x41,
     /// A request's value.
@@ -86,6 +93,9 @@ impl Kind {
             (0x15, Sender::Client) => Ping,
             (0x16, Sender::Client) => Close,
             (0x17, Sender::Client) => Part,
+            (0x18, _) => Channel,
+            (0x19, _) => ChannelCredit,
+            (0x1a, Sender::Client) => ChannelOpen,
             (0x41, Sender::Stub) => StubHello,
             (0x42, Sender::Stub) => Result,
             (0x43, Sender::Stub) => Error,
@@ -121,6 +131,9 @@ impl Kind {
             Ping => "PING",
             Close => "CLOSE",
             Part => "PART",
+            Channel => "CHANNEL",
+            ChannelCredit => "CHANNEL_CREDIT",
+            ChannelOpen => "CHANNEL_OPEN",
             Result => "RESULT",
             Error => "ERROR",
             Output => "OUTPUT",
@@ -150,15 +163,16 @@ impl Kind {
             Error | Data => chunked,
             Output => Flags::DEFLATED | Flags::STDERR,
             Class => Flags::DEFLATED,
+            Channel => chunked | Flags::END,
             Hello | StubHello | Credit | Cancel | Release | StopThread | Ping | Close | Part
-            | Pong | Fatal => Flags::NONE,
+            | ChannelCredit | ChannelOpen | Pong | Fatal => Flags::NONE,
         }
     }
 
     /// Whether a payload of `length` bytes can be one of this kind; what depends on the kind alone.
     pub(crate) fn fits(self, length: usize) -> bool {
         match self {
-            Kind::Credit => length == 4,
+            Kind::Credit | Kind::ChannelCredit | Kind::ChannelOpen => length == 4,
             Kind::Cancel | Kind::StopThread | Kind::Close => length == 0,
             Kind::Release => length.is_multiple_of(RELEASE_ENTRY),
             Kind::Ping | Kind::Pong => length <= MAX_PING,
@@ -188,6 +202,8 @@ impl Flags {
     pub const STDERR: Flags = Flags(0x20);
     /// The message holds references to server objects as plain data.
     pub const REFERENCES: Flags = Flags(0x40);
+    /// This direction of the channel is done.
+    pub const END: Flags = Flags(0x80);
 
     /// The set with exactly these bits.
     pub fn from_bits(bits: u8) -> Flags {

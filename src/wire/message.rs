@@ -57,14 +57,19 @@ impl Outgoing {
 
     /// The next frame. Once the message is done there is none.
     pub fn next_frame(&mut self, compress: bool) -> Option<Frame> {
+        self.next_chunk(CHUNK, compress)
+    }
+
+    /// The same with at most so many bytes of payload before deflating.
+    pub fn next_chunk(&mut self, most: usize, compress: bool) -> Option<Frame> {
         if self.is_done() {
             return None;
         }
-        let mut payload = self.left.split_to(CHUNK);
-        let (kind, own) = if self.started {
-            (Kind::Data, Flags::NONE)
-        } else {
-            (self.kind, self.flags)
+        let mut payload = self.left.split_to(most.min(CHUNK));
+        let (kind, own) = match self.kind {
+            Kind::Channel => (Kind::Channel, Flags::NONE),
+            _ if self.started => (Kind::Data, Flags::NONE),
+            kind => (kind, self.flags),
         };
         self.started = true;
         let mut flags = own.with_if(Flags::MORE, !self.left.is_empty());

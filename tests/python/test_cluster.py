@@ -326,3 +326,42 @@ def test_ranges_and_lists_are_hosts_by_ssh(closed_port):
             assert [host.host for host in cluster.report] == names
             assert list(cluster.clients) == ["local"]
             assert {host.error.stage for host in cluster.report.missing} == {"connect"}
+
+
+def test_groups_of_an_inventory_are_parts(tmp_path):
+    inventory = tmp_path / "hosts.ini"
+    local = "ansible_connection=local ansible_python_interpreter=%s" % sys.executable
+    inventory.write_text(
+        "[web]\nweb[1:3] %s\n[db]\ndb1 %s\n[prod]\nweb1\nweb3\ndb1\n[all:children]\nweb\ndb\n" % (local, local)
+    )
+    with Cluster("web:&prod", inventory=inventory) as cluster:
+        assert list(cluster.clients) == ["web1", "web3"]
+    with Cluster("all", inventory=inventory, exclude="web2") as cluster:
+        assert sorted(cluster.clients) == ["db1", "web1", "web3"]
+        assert sorted(cluster.group("web").call("abs", -1)) == ["web1", "web3"]
+        assert sorted(cluster.group("prod:!web1").clients) == ["db1", "web3"]
+        assert sorted(cluster.group("prod:&web").group("~web[13]").clients) == ["web1", "web3"]
+        with pytest.raises(ValueError, match="no host or group|has no"):
+            cluster.group("nothing")
+
+
+def test_a_part_takes_no_host_that_is_not_its_own():
+    """Also not one that joins later."""
+    with local(2) as cluster:
+        part = cluster["host1"]
+        executor = part.executor()
+        late = easycluster._cluster.slots.Slot("host2", cluster.clients["host0"])
+        for listener in list(cluster._listeners):
+            listener(late)
+        assert {place.slot.host for place in executor._places} == {"host1"}
+        executor.shutdown()
+
+
+def test_leaving_each_gives_up_what_has_not_come():
+    with local(2, output=None) as cluster:
+        cluster.clients["host0"].execblock("def wait():\n    pass")
+        cluster.clients["host1"].execblock("import time\ndef wait():\n    time.sleep(600)")
+        for host, _ in cluster.each("wait"):
+            assert host == "host0"
+            break
+        assert cluster.call("abs", -1, call_timeout=60) == {"host0": 1, "host1": 1}

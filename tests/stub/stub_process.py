@@ -16,6 +16,7 @@ HEADER = struct.Struct(">HBBIIi")
 MORE, DEFLATED, BUFFERS, NO_REPLY, ONE_SHOT, STDERR, REFERENCES = 1, 2, 4, 8, 16, 32, 64
 HELLO, CALL, METHOD, EVAL, EXEC, DEFINE, RUN = 1, 2, 3, 4, 5, 6, 7
 DATA, CREDIT, CANCEL, RELEASE, STOP_THREAD, PING, CLOSE, PART = 16, 17, 18, 19, 20, 21, 22, 23
+CHANNEL, CHANNEL_CREDIT, CHANNEL_OPEN, END = 24, 25, 26, 128
 HELLO_S, RESULT, ERROR, OUTPUT, CLASS, PONG, FATAL = 65, 66, 67, 68, 69, 70, 71
 CHUNK = 131072
 DEADLINE = 60
@@ -28,6 +29,19 @@ class Reference:
     def __init__(self, oid, class_id):
         self.oid = oid
         self.class_id = class_id
+
+
+class Channel:
+    """A channel as a client sees it: what came on it, and what was returned."""
+
+    def __init__(self, number, window=0, raw=True):
+        self.number = number
+        self.window = window
+        self.raw = raw
+        self.came = []
+        self.ended = None
+        self.returned = 0
+        self.unread = False
 
 
 class Failed(Exception):
@@ -48,6 +62,8 @@ class Unpickler(pickle.Unpickler):
 
 class Pickler(pickle.Pickler):
     def persistent_id(self, value):
+        if isinstance(value, Channel):
+            return ("c", value.number, value.raw)
         return ("o", value.oid) if isinstance(value, Reference) else None
 
 
@@ -65,7 +81,7 @@ class Stub:
         hello=True,
         credit=True,
         reading=True,
-        parts=("requests", "calls", "control"),
+        parts=("requests", "calls", "control", "channels"),
     ):
         assembled, stub, self.marker = assemble.assemble(interpreter if rpython is True else rpython)
         self.process = subprocess.Popen(
@@ -91,6 +107,7 @@ class Stub:
         self.parts = {}
         self.classes = {}
         self.pongs = []
+        self.channels = {}
         self.credits = {}
         # What counts against a thread's window, in bytes, before what is credited.
         self.sent = {}
@@ -162,6 +179,13 @@ class Stub:
     def helper(self, name):
         """Sends a file of the program's own, such as helpers/commands."""
         self.frame(PART, 0, 0, assemble.deflate(assemble.together([name + ".py"])))
+
+    def open(self, window=1 << 20, raw=True):
+        """Opens a channel."""
+        channel = Channel(len(self.channels) + 1, window, raw)
+        self.channels[channel.number] = channel
+        self.frame(CHANNEL_OPEN, channel.number, 0, struct.pack(">I", window))
+        return channel
 
     def dumps(self, content, protocol=None):
         file = io.BytesIO()
@@ -284,6 +308,8 @@ class Stub:
                 self.classes[fields[0]] = fields[1:]
             elif kind == PONG:
                 self.pongs.append(payload)
+            elif kind in (CHANNEL, CHANNEL_CREDIT):
+                self.take_channel(self.channels.setdefault(request, Channel(request)), kind, flags, payload)
             elif kind == CREDIT:
                 self.credits[thread] = self.credits.get(thread, 0) + struct.unpack(">I", payload)[0]
             elif kind == FATAL:
@@ -292,6 +318,18 @@ class Stub:
                 assert self.hello is None
                 self.hello = pickle.loads(payload)
             self.changed.notify_all()
+
+    def take_channel(self, channel, kind, flags, payload):
+        if kind == CHANNEL_CREDIT:
+            size = struct.unpack(">I", payload)[0]
+            channel.returned += size
+            channel.unread |= not size
+            return
+        assert channel.ended is None
+        if flags & END:
+            channel.ended = payload.decode()
+        else:
+            channel.came.append(payload)
 
     def value(self, kind, flags, data):
         buffers = None

@@ -43,7 +43,7 @@ def test_the_numbers_of_the_pages_are_those_of_the_stub():
     source = "\n".join(assemble.read(name) for name in assemble.names())
     own = dict(re.findall(r"^([A-Z_]+) = (\d+)$", source, re.M))
     held = sorted(set(own) & set(numbers))
-    assert held == ["CHUNK", "COMPRESS_MIN", "MAX_PAYLOAD", "THREAD_WINDOW"]
+    assert held == ["CHUNK", "COMPRESS_MIN", "MAX_PAYLOAD", "MAX_REASON", "THREAD_WINDOW"]
     assert [int(own[name]) for name in held] == [numbers[name] for name in held]
     assert int(own["HEADER_SIZE"]) == numbers["HEADER"]
     # Where they are written out.
@@ -59,14 +59,14 @@ def test_the_numbers_of_the_pages_are_those_of_the_stub():
 
 
 def test_the_kinds_of_the_page_are_those_of_the_stub():
-    """Each number stands once in the stub, in wire.py, under the name that the page gives it."""
+    """Each number stands once in the stub, in wire.py or lines.py, under the name that the page gives it."""
     with open(os.path.join(VECTORS, "..", "messages.md")) as file:
         rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in file if line.startswith("| 0x")]
     page = {}
     for number, name, sides, _ in rows:
         # The stub's HELLO has a name of its own, as the client's has that one.
         page["HELLO_S" if name == "HELLO" and sides == "S" else name] = int(number, 16)
-    source = assemble.read("wire.py")
+    source = assemble.read("wire.py") + assemble.read("lines.py")
     own = {}
     for line in re.findall(r"^[A-Z_, ]+ = range\(.*\)$", source, re.M):
         names, numbers = line.split(" = ")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .._responses import RemoteException
@@ -16,8 +18,10 @@ from .report import HostLost
 from .slots import Slot, is_lost, original
 
 if TYPE_CHECKING:
-    from .cluster import Cluster
+    from .calls import Calls
 
+# As the standard library's executors tell it.
+_LOGGER = logging.getLogger('concurrent.futures')
 # One that runs there, and one that waits behind it, so that no round trip passes between them.
 _OUTSTANDING = 2
 
@@ -101,8 +105,7 @@ class Executor(futures.Executor):
 
     def __init__(
         self,
-        cluster: Cluster,
-        slots: list[Slot],
+        hosts: Calls,
         max_workers: int | None,
         initializer: Function | None,
         initargs: Iterable[Any],
@@ -112,7 +115,7 @@ class Executor(futures.Executor):
         """See `Cluster.executor`."""
         if max_workers is not None and max_workers < 1:
             raise ValueError('max_workers must be greater than 0')
-        self._cluster = cluster
+        self._hosts = hosts
         self._most = max_workers
         self._initializer = None if initializer is None else Portable(initializer, by)
         self._initargs = tuple(initargs)
@@ -126,10 +129,10 @@ class Executor(futures.Executor):
         self._unfinished = 0
         self._shutdown = False
         self._broken: str | None = None
-        self._portables: dict[int, tuple[Any, Portable]] = {}
-        for slot in slots:
+        self._portables: dict[str | FunctionType, Portable] = {}
+        for slot in hosts._slots_now(None):
             self._joined(slot)
-        cluster._listeners.append(self._joined)
+        hosts._root._listeners.append(self._joined)
 
     @property
     def _max_workers(self) -> int:
@@ -211,8 +214,9 @@ class Executor(futures.Executor):
                 dropped = list(self._waiting)
                 self._waiting.clear()
                 self._unfinished -= len(dropped)
-            if self._joined in self._cluster._listeners:
-                self._cluster._listeners.remove(self._joined)
+            listeners = self._hosts._root._listeners
+            if self._joined in listeners:
+                listeners.remove(self._joined)
             self._idle.notify_all()
         for work in dropped:
             work.future.cancel()
@@ -224,15 +228,17 @@ class Executor(futures.Executor):
     # -- sending
 
     def _portable(self, fn: Function) -> Portable:
-        known = self._portables.get(id(fn))
-        if known is not None and known[0] is fn:
-            return known[1]
+        known = self._portables.get(fn) if isinstance(fn, (str, FunctionType)) else None
+        if known is not None:
+            return known
         if not callable(fn) and not isinstance(fn, str):
             raise TypeError('%r is neither a function nor the name of one' % (fn,))
         portable = Portable(fn, self._by)
-        if len(self._portables) > 256:
-            self._portables.clear()
-        self._portables[id(fn)] = fn, portable
+        # Others may have changed at the next call, and are not to be kept.
+        if isinstance(fn, str) or (isinstance(fn, FunctionType) and '<' not in fn.__qualname__):
+            if len(self._portables) > 256:
+                self._portables.clear()
+            self._portables[fn] = portable
         return portable
 
     def submit_pickled(self, data: bytes, as_bytes: bool, prepare: Callable[[Slot], None]) -> Future:
@@ -358,6 +364,8 @@ class Executor(futures.Executor):
 
     def _joined(self, slot: Slot) -> None:
         """Takes a process of the cluster in. Any thread may call it."""
+        if not self._hosts._has(slot.host):
+            return
         with self._lock:
             if self._shutdown or (self._most is not None and len(self._places) >= self._most):
                 return
@@ -374,7 +382,9 @@ class Executor(futures.Executor):
 
     def _not_initialized(self, exc: RemoteException) -> None:
         if not is_lost(exc):
-            self._break('the initializer failed: %s' % original(exc))
+            error = original(exc)
+            _LOGGER.critical('Exception in initializer:', exc_info=error)
+            self._break('the initializer failed: %s' % error)
 
     def _break(self, reason: str) -> None:
         with self._lock:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, Callable
 
@@ -13,6 +14,7 @@ from .. import _errors
 from .._native import Balancer
 from .._responses import RemoteException
 from .._shipping.functions import Portable
+from .outcomes import Inbox
 from .report import HostLost
 from .slots import Slot, is_lost, original
 
@@ -40,7 +42,7 @@ class _Flying:
 
 
 class Run:
-    """One map that is under way. Everything happens in the thread that asks for results, but `joined`."""
+    """One map that is under way. Everything happens in the thread or the event loop that asks for results, but `joined`."""
 
     def __init__(
         self,
@@ -52,8 +54,10 @@ class Run:
         timeout: float | None,
         deadline: float | None,
         ordered: bool,
+        events: Inbox,
     ) -> None:
-        """`items` are tuples of arguments, and `left` how many there are, if that is known."""
+        """`items` are tuples of arguments, and `left` how many there are, if that is known. `events` are for `outcomes`, or an event
+        loop's for `awaited`."""
         # Batches of several maps may be at the same slot.
         self._number = next(_numbers)
         self._function = function
@@ -72,7 +76,8 @@ class Run:
         self._received: dict[int, list[int]] = {}
         self._waiting: dict[int, tuple[Any, ...]] = {}
         self._flying: dict[int, _Flying] = {}
-        self._events: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
+        # What came back, as a function and its arguments.
+        self._events = events
         self._taken = 0
         self._next_out = 0
         self._held: dict[int, _Outcome] = {}
@@ -93,7 +98,7 @@ class Run:
 
     def joined(self, slot: Slot) -> None:
         """Gives the map a slot while it runs. Any thread may call it."""
-        self._events.put((self._take_in, slot))
+        self._events.put_nowait((self._take_in, slot))
 
     def _take_in(self, slot: Slot) -> None:
         try:
@@ -311,34 +316,59 @@ class Run:
 
     def outcomes(self) -> Iterator[tuple[int, _Outcome]]:
         """The position of each item, whether it succeeded, and its value or exception."""
+        assert isinstance(self._events, SimpleQueue)
         try:
-            while True:
-                while self._ready:
-                    yield self._ready.popleft()
-                self._fill()
-                if self._ready:
+            for outcome in self._steps():
+                if outcome is not None:
+                    yield outcome
                     continue
-                if not self._flying:
-                    try:
-                        self._happen(self._events.get_nowait())
-                        continue
-                    except Empty:
-                        pass
-                    if not self._fail_one():
-                        return
-                    continue
-                self._wait()
+                try:
+                    self._happen(self._events.get(timeout=self._seconds_left()))
+                except Empty:
+                    raise self._too_late() from None
         finally:
             self.stop()
 
-    def _wait(self) -> None:
-        left = None if self._deadline is None else self._deadline - time.monotonic()
+    async def awaited(self) -> AsyncIterator[tuple[int, _Outcome]]:
+        """As outcomes(), in an event loop."""
+        assert isinstance(self._events, asyncio.Queue)
         try:
-            if left is not None and left <= 0:
-                raise Empty
-            self._happen(self._events.get(timeout=left))
-        except Empty:
-            raise TimeoutError('the map was not done within %g s' % (self._limit or 0)) from None
+            for outcome in self._steps():
+                if outcome is not None:
+                    yield outcome
+                    continue
+                left = self._seconds_left()
+                try:
+                    event = self._events.get()
+                    self._happen(await (event if left is None else asyncio.wait_for(event, left)))
+                except asyncio.TimeoutError:
+                    raise self._too_late() from None
+        finally:
+            self.stop()
+
+    def _steps(self) -> Iterator[tuple[int, _Outcome] | None]:
+        """Outcomes, and None where the next event has to happen first."""
+        while True:
+            while self._ready:
+                yield self._ready.popleft()
+            self._fill()
+            if self._ready:
+                continue
+            if self._flying or not self._events.empty():
+                yield None
+            elif not self._fail_one():
+                return
+
+    def _seconds_left(self) -> float | None:
+        if self._deadline is None:
+            return None
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise self._too_late()
+        return left
+
+    def _too_late(self) -> TimeoutError:
+        return TimeoutError('the map was not done within %g s' % (self._limit or 0))
 
     def _happen(self, event: tuple[Any, ...]) -> None:
         event[0](*event[1:])
@@ -350,9 +380,9 @@ class Run:
             each.slot.cancel(each.ticket)
 
 
-def _put(value: Any, events: SimpleQueue[tuple[Any, ...]], function: Callable[..., None], batch: int) -> None:
+def _put(value: Any, events: Inbox, function: Callable[..., None], batch: int) -> None:
     """A completion, told to the thread that waits for results."""
-    events.put((function, value, batch))
+    events.put_nowait((function, value, batch))
 
 
 def length_of(iterables: tuple[Any, ...]) -> int | None:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import _kinds
-from .._client import Client
+from .._caller import Caller
 from .._errors import ConnectionLost
 from .._responses import RemoteException
 from .._shipping.functions import Portable, Sent, cloudpickle_source, is_large, size_of
@@ -66,7 +66,7 @@ class Slot:
 
     _numbers: Iterator[int] = itertools.count(1)
 
-    def __init__(self, host: str, client: Client) -> None:
+    def __init__(self, host: str, client: Caller) -> None:
         """`client` is this slot's alone, as far as its main thread goes."""
         self.host = host
         self.client = client
@@ -81,8 +81,8 @@ class Slot:
         if not self._has_helpers:
             client._connected_native().send_map_items()
             self._has_helpers = True
-        number: int = client.raw_call(
-            _HELPERS + name, args, oncomplete=done, onerror=failed, threadid=0, call_timeout=limit
+        number: int = client._call(
+            _HELPERS + name, args, {}, oncomplete=done, onerror=failed, threadid=0, call_timeout=limit
         )
         return number
 

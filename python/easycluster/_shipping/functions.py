@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import functools
@@ -24,7 +25,12 @@ _WAYS = ('auto', 'name', 'source', 'value')
 # From this size on a function by value is told about: it holds data that would better be an argument.
 _LARGE = 1 << 20
 # What is pickled by value is known to cloudpickle as a whole, and not to each of its pickles.
+# So many answers of the parser are kept: of some functions, each for several versions.
+_GRAMMARS = 256
 _registering = threading.RLock()
+# The modules of this program, and what the loaded modules were when they were looked for.
+_found_at: tuple[int, str] | None = None
+_found: list[ModuleType] = []
 
 
 def find_cloudpickle() -> ModuleType | None:
@@ -81,12 +87,21 @@ def _is_own(module: Any) -> bool:
     return module.__name__ != '__main__' and not file.startswith(_installed_folders())
 
 
+def _own_modules() -> list[ModuleType]:
+    """The modules of this program. They are looked for again where modules were loaded since, because there may be thousands."""
+    global _found_at, _found
+    at = len(sys.modules), next(reversed(sys.modules))
+    if at != _found_at:
+        _found_at, _found = at, [module for module in list(sys.modules.values()) if _is_own(module)]
+    return _found
+
+
 @contextlib.contextmanager
 def own_modules_by_value(cloudpickle: Any) -> Iterator[None]:
     """While this lasts, cloudpickle takes functions and classes of this program's modules by value: other machines do not have
     those modules."""
     with _registering:
-        own = [module for module in list(sys.modules.values()) if _is_own(module)]
+        own = _own_modules()
         for module in own:
             cloudpickle.register_pickle_by_value(module)
         try:
@@ -121,19 +136,20 @@ class Portable:
         self.func = func
         self.by = by
         self.name: str = func if isinstance(func, str) else getattr(func, '__qualname__', None) or repr(func)
-        self._known: dict[str, Sent | TypeError] = {}
+        # What is sent, or why nothing is: not the exception, which would keep the function and all that it refers to.
+        self._known: dict[str, Sent | str] = {}
 
     def _way(self, way: str) -> Sent:
         """What is sent in one of the ways; TypeError with the reason if it cannot be. Found out once."""
-        known = self._known.get(way)
+        known: Sent | str | None = self._known.get(way)
         if known is None:
             try:
                 known = getattr(self, '_by_' + way)()
             except TypeError as error:
-                known = error
+                known = str(error)
             self._known[way] = known
-        if isinstance(known, TypeError):
-            raise known
+        if isinstance(known, str):
+            raise TypeError(known)
         return known
 
     def _by_name(self) -> Sent:
@@ -175,10 +191,45 @@ class Portable:
             try:
                 if way == 'value':
                     check_same(host, python, implementation)
-                return self._way(way)
+                sent = self._way(way)
+                if (
+                    way == 'name'
+                    and self.by == 'auto'
+                    and not isinstance(self.func, str)
+                    and not _is_installed(self.func)
+                ):
+                    raise TypeError("it is of a module of this program; by='name' says that the hosts have that")
+                if way == 'source':
+                    _check_grammar(sent[1], host, (python[0], python[1]))
+                return sent
             except TypeError as error:
                 reasons.append('by %s: %s' % (way, error))
         raise TypeError('%s cannot be sent to %s: %s' % (self.name, host, '; '.join(reasons)))
+
+
+@functools.lru_cache(maxsize=_GRAMMARS)
+def _refusal(source: str, python: tuple[int, int]) -> tuple[int, str] | None:
+    """The line of a source that an older Python does not understand, and why, as far as the parser here can say so."""
+    try:
+        ast.parse(source, feature_version=python)
+    except SyntaxError as error:
+        return error.lineno or 1, error.msg
+    except ValueError:
+        # It knows no grammar as old as that.
+        pass
+    return None
+
+
+def _check_grammar(parts: tuple[str, str, str, int], host: str, python: tuple[int, int]) -> None:
+    """Refuses a source for a Python of which it is known not to understand it."""
+    source, _, filename, line = parts
+    if (3, 0) <= python < sys.version_info[:2]:
+        refusal = _refusal(source, python)
+        if refusal is not None:
+            number, reason = refusal
+            raise TypeError(
+                '%s, line %d: %s, and %s has %d.%d' % (filename, line + number - 1, reason.lower(), host, *python)
+            )
 
 
 def check_same(host: str, python: tuple[int, ...], implementation: str) -> None:

@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod channels;
 mod endings;
 mod limits;
 mod model;

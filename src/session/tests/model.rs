@@ -284,18 +284,26 @@ proptest! {
     #[test]
     fn no_bytes_of_a_stub_make_the_session_panic(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..8),
-        kinds in prop::collection::vec((0x40u8..0x48, any::<u8>(), 0u32..4, -2i32..3), 0..20),
+        kinds in prop::collection::vec((0x3eu8..0x48, any::<u8>(), 0u32..4, -2i32..3), 0..20),
     ) {
         let mut world = World::new(100_000, true);
         let mut tape = Tape { bytes: VecDeque::new(), spare: 7 };
         for _ in 0..10 {
             world.act(&mut tape);
         }
+        for _ in 0..2 {
+            world.session.open_channel(0).unwrap();
+        }
         world.carry();
         for (at, (kind, flags, request, thread)) in kinds.into_iter().enumerate() {
             let payload = pieces.get(at % pieces.len().max(1)).cloned().unwrap_or_default();
-            let kind = if kind == 0x40 { 0x10 } else { kind };
-            let mut frame = vec![0x45, 0x43, kind, flags & 0x47];
+            let (kind, flags) = match kind {
+                0x3e => (0x18, flags & 0x83),
+                0x3f => (0x19, 0),
+                0x40 => (0x10, flags & 0x47),
+                kind => (kind, flags & 0x47),
+            };
+            let mut frame = vec![0x45, 0x43, kind, flags];
             frame.extend((payload.len() as u32).to_be_bytes());
             frame.extend(request.to_be_bytes());
             frame.extend(thread.to_be_bytes());

@@ -19,6 +19,7 @@ fn session(compress: bool) -> Session {
             requests: Bytes::from_static(b"requests"),
             calls: Bytes::from_static(b"calls"),
             control: Bytes::from_static(b"control"),
+            channels: Bytes::from_static(b"channels"),
         },
         ..SessionConfig::default()
     };
@@ -122,6 +123,19 @@ fn a_part_goes_in_front_of_what_needs_it() {
         sent(&mut stopped),
         ["HELLO", "requests", "calls", "control", "STOP_THREAD"]
     );
+    let mut opened = session(false);
+    opened.open_channel(0).unwrap();
+    assert_eq!(
+        sent(&mut opened),
+        [
+            "HELLO",
+            "requests",
+            "calls",
+            "control",
+            "channels",
+            "CHANNEL_OPEN"
+        ]
+    );
     let mut cancelled = session(false);
     let id = cancelled
         .submit(request(ThreadTarget::Id(0), 8), Instant::now())
@@ -157,6 +171,7 @@ fn an_end_needs_no_part_where_nothing_runs() {
 fn needed(header: Header, busy: bool) -> &'static str {
     match header.kind {
         Kind::Data | Kind::Credit | Kind::Cancel | Kind::Release | Kind::StopThread => "control",
+        Kind::ChannelOpen | Kind::Channel | Kind::ChannelCredit => "channels",
         Kind::Close if busy => "control",
         kind if kind.is_request()
             && (header.thread != 0
@@ -201,6 +216,12 @@ fn no_part_is_late(tape: &mut Tape, compress: bool) {
             6 => session.stop_thread(1 + tape.next(2) as i32),
             7 => session.ping(Bytes::new()),
             8 if step > 20 => session.start_close(),
+            8 => {
+                if let Ok(id) = session.open_channel(0) {
+                    session.channel_send(id, vec![1; 100]);
+                    session.channel_stop(id);
+                }
+            }
             9 => {
                 now += Duration::from_millis(60);
                 session.handle_timeout(now);

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::session::{
-    CANCEL_GRACE, MAX_CLASS_BYTES, MAX_CLASSES, MAX_ERROR, MAX_FATAL, MAX_HELLO, MAX_ONE_SHOT,
-    OUTPUT_WINDOW, PROTOCOL, RAW_STDERR, SMALL_ANSWER, THREAD_WINDOW,
+    CANCEL_GRACE, CHANNEL_WINDOW, MAX_CHANNEL_WINDOW, MAX_CLASS_BYTES, MAX_CLASSES, MAX_ERROR,
+    MAX_FATAL, MAX_HELLO, MAX_ONE_SHOT, MAX_REASON, MIN_CHANNEL_WINDOW, OUTPUT_WINDOW, PROTOCOL,
+    RAW_STDERR, SMALL_ANSWER, THREAD_WINDOW,
 };
 use crate::wire::tests::vector::load;
 use crate::wire::{
@@ -178,6 +179,10 @@ fn the_numbers_of_the_pages_are_those_of_the_code() {
         ("SMALL_ANSWER", SMALL_ANSWER),
         ("MAX_FATAL", MAX_FATAL as u64),
         ("RAW_STDERR", RAW_STDERR as u64),
+        ("CHANNEL_WINDOW", u64::from(CHANNEL_WINDOW)),
+        ("MIN_CHANNEL_WINDOW", u64::from(MIN_CHANNEL_WINDOW)),
+        ("MAX_CHANNEL_WINDOW", u64::from(MAX_CHANNEL_WINDOW)),
+        ("MAX_REASON", MAX_REASON as u64),
     ]);
     let mut seen = BTreeSet::new();
     let errors = page("errors.md");
@@ -275,6 +280,7 @@ fn the_flags_of_the_page_are_those_of_the_code() {
         ("ONE_SHOT", Flags::ONE_SHOT),
         ("STDERR", Flags::STDERR),
         ("REFERENCES", Flags::REFERENCES),
+        ("END", Flags::END),
     ]);
     for (name, flag) in &bits {
         let text = format!("{name} 0x{:02x}", flag.bits());

@@ -5,7 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::session::{
-    CancelReason, Event, Outcome, Request, RequestKind, Session, SessionConfig, ThreadTarget,
+    CancelReason, ChannelEvent, ChannelId, Event, Outcome, Request, RequestKind, Session,
+    SessionConfig, ThreadTarget,
 };
 use crate::wire::tests::vector::{Vector, load, unhex};
 use crate::wire::{CHUNK, Sender};
@@ -34,6 +35,15 @@ fn session(vector: &Vector) -> Session {
         match words[..] {
             ["window" | "classes" | "results", _] => {}
             ["ping", payload] => session.ping(unhex(payload)),
+            ["channel", number, window] => {
+                let id = session.open_channel(window.parse().unwrap()).unwrap();
+                assert_eq!(id.number().to_string(), number);
+            }
+            ["sent", number, length] => {
+                let payload = vec![0; length.parse().unwrap()];
+                assert!(session.channel_send(channel(number), payload));
+            }
+            ["ended", number] => session.channel_end(channel(number), None),
             [verb, number, ref rest @ ..] => {
                 let thread = match rest {
                     ["thread", thread] => thread.parse().unwrap(),
@@ -48,6 +58,15 @@ fn session(vector: &Vector) -> Session {
         }
     }
     session
+}
+
+/// The channel of that number, which vectors count from 1.
+fn channel(number: &str) -> ChannelId {
+    let mut other = Session::new(SessionConfig::default(), "");
+    (0..number.parse().unwrap())
+        .map(|_| other.open_channel(0).unwrap())
+        .last()
+        .unwrap()
 }
 
 fn give(session: &mut Session, verb: &str, number: u32, thread: i32) {
@@ -109,6 +128,20 @@ fn told(event: Event) -> Option<String> {
             format!("{stream} {request} {}", data.len())
         }
         Event::Class(payload) => format!("class {}", payload.len()),
+        Event::Channel { id, event } => {
+            let number = id.number();
+            match event {
+                ChannelEvent::Data { payload, more } => {
+                    let more = if more { "part" } else { "whole" };
+                    format!("channel {number} {more} {}", payload.len())
+                }
+                ChannelEvent::Ended(None) => format!("end {number}"),
+                ChannelEvent::Ended(Some(reason)) => format!("end {number} {reason}"),
+                ChannelEvent::Stopped => format!("unread {number}"),
+                ChannelEvent::Closed => format!("free {number}"),
+                ChannelEvent::Room => return None,
+            }
+        }
         Event::Pong(payload) => format!("pong {}", payload.len()),
         Event::Fatal { code, .. } => format!("fatal {code}").trim_end().to_owned(),
     })

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use easycluster::{Client, Cluster, ConnectOptions, Error, MapOptions, OutputSink, Value};
+use easycluster::inventory::Inventory;
+use easycluster::{
+    Client, Cluster, ClusterOptions, ConnectOptions, Error, MapOptions, OutputSink, Slots, Value,
+};
 
 use crate::support::{PATIENCE, interpreters};
 
@@ -253,5 +256,103 @@ async fn input_is_taken_as_it_is_needed() {
         taken.load(Ordering::SeqCst)
     );
     drop(map);
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn what_is_not_done_at_the_deadline_ends() {
+    let python = newest();
+    let cluster = local(&[&python, &python]).await;
+    let limit = Duration::from_millis(1500);
+    let options = MapOptions::default()
+        .with_batch(1)
+        .with_outstanding(1)
+        .with_deadline(limit);
+    // The third hangs, and the rest waits behind it in the order of the items.
+    let results = collect(cluster.map::<_, u64>("slow", 0..20_u64, &options)).await;
+    let places: Vec<u64> = results.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, (0..20).collect::<Vec<_>>());
+    let late: Vec<u64> = results
+        .iter()
+        .filter(
+            |(_, result)| matches!(result, Err(Error::Timeout { limit: of, .. }) if *of == limit),
+        )
+        .map(|(place, _)| *place)
+        .collect();
+    assert!(late.contains(&2), "{late:?}");
+    // An endless input is not taken any further.
+    let options = MapOptions::default().with_deadline(Duration::from_millis(300));
+    let endless = collect(cluster.map::<_, u64>("square", 0_u64.., &options)).await;
+    assert!(!endless.is_empty());
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn a_process_has_as_many_batches_as_it_may() {
+    let python = newest();
+    let cluster = local(&[&python]).await;
+    for outstanding in [1, 4] {
+        let taken = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&taken);
+        let endless = std::iter::from_fn(move || Some(counter.fetch_add(1, Ordering::SeqCst)));
+        let options = MapOptions::default()
+            .with_batch(2)
+            .with_outstanding(outstanding);
+        let mut map = cluster.map::<_, u64>("square", endless, &options);
+        map.next().await.unwrap().1.unwrap();
+        let most = 2 + 2 * outstanding as u64;
+        let taken = taken.load(Ordering::SeqCst);
+        assert!(taken >= 2 * outstanding as u64 && taken <= most, "{taken}");
+    }
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn several_processes_of_a_host_share_the_work() {
+    let spec = format!(":local:rpython={}:name=one", newest());
+    let options = ClusterOptions::default().with_slots(Slots::Count(3));
+    let cluster = Cluster::open(vec![spec.parse().unwrap()], &options)
+        .await
+        .unwrap();
+    assert_eq!(cluster.report().hosts[0].processes, 3);
+    for defined in cluster.define(DEFINITIONS).await {
+        defined.unwrap();
+    }
+    for part in [cluster.clone(), cluster.select(|host| host == "one")] {
+        let pids = |options: MapOptions| collect(part.map::<_, u64>("pid", 0..60_u64, &options));
+        let of = |results: Vec<(u64, Result<u64, Error>)>| {
+            let pids = results.into_iter().map(|(_, pid)| pid.unwrap());
+            pids.collect::<std::collections::BTreeSet<_>>().len()
+        };
+        assert_eq!(of(pids(MapOptions::default()).await), 3);
+        let one = MapOptions::default().with_per_host(1);
+        assert_eq!(of(pids(one).await), 1);
+    }
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn patterns_choose_among_hosts_and_groups() {
+    let python = newest();
+    let text = format!(
+        "[all:vars]\nansible_connection=local\nansible_python_interpreter={python}\n\
+         [web]\nweb[1:3]\n[prod]\nweb1\nweb3\ndb1\n"
+    );
+    let inventory = Inventory::parse(&text, "hosts.ini").unwrap();
+    let hosts = inventory.hosts();
+    let specs = hosts.iter().map(|host| host.spec().unwrap()).collect();
+    let options = ClusterOptions::default().with_inventory(inventory);
+    let cluster = Cluster::open(specs, &options).await.unwrap();
+    let names = |cluster: &Cluster| {
+        let members = cluster.members().into_iter();
+        let mut names: Vec<String> = members.map(|(host, _)| host).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&cluster), ["db1", "web1", "web2", "web3"]);
+    let part = cluster.group("web:&prod").unwrap();
+    assert_eq!(names(&part), ["web1", "web3"]);
+    assert_eq!(names(&part.group("prod:!web1").unwrap()), ["web3"]);
+    assert!(cluster.group("nothing").is_err());
     cluster.close().await;
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod containers;
 mod ending;
+mod pods;
 mod program;
 mod round_trips;
 mod secrets;

@@ -1,0 +1,296 @@
+"""How a cluster connects, whoever waits for it: to which hosts, how many are enough, and who was lost since."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, ClassVar, TypeVar, Union, cast
+
+from .. import _native
+from .._caller import Caller
+from .._hosts import HostSpec
+from .._hosts import hosts as expand
+from .._multi import AT_ONCE
+from .._native import Spec
+from .._spec import Path
+from .mapping import Run
+from .members import Host, Members
+from .outcomes import Outcomes
+from .report import ConnectReport, HostReport, cluster_error
+from .slots import Slot
+
+_C = TypeVar('_C', bound=Caller)
+_P = TypeVar('_P')
+Quorum = Union[int, float, str]
+# What is waited for on the way: the next connection, for so many seconds, or outcomes.
+Awaited = Union[tuple[_native.Joining, Union[float, None]], Outcomes]
+Steps = Generator[Awaited, Any, None]
+
+
+def needed(quorum: Quorum, count: int) -> int:
+    """How many of `count` hosts a quorum is: 'all', 'any', a number, a share below 1, or text such as '80%'."""
+    if quorum == 'all':
+        return count
+    if quorum == 'any':
+        return min(1, count)
+    if isinstance(quorum, str) and quorum.endswith('%'):
+        try:
+            share = float(quorum[:-1]) / 100
+        except ValueError:
+            share = -1.0
+    elif isinstance(quorum, float):
+        share = quorum
+    elif isinstance(quorum, int) and not isinstance(quorum, bool) and quorum >= 0:
+        return min(max(quorum, 1), count)
+    else:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(
+            "a quorum is 'all', 'any', a number of hosts, a share such as 0.8 or '80%%', not %r" % (quorum,)
+        )
+    return min(max(-int(-(count * share - 1e-9) // 1), 1), count)
+
+
+class Connecting(Members[_C, _P]):
+    """The hosts of a cluster and its connections to them. Cluster and AsyncCluster are derived from it."""
+
+    # The class of clients unless another is given.
+    _client_class: ClassVar[type[Any]]
+
+    def __init__(
+        self,
+        hosts: str | Iterable[str],
+        *,
+        inventory: Path | Iterable[Path] | None = None,
+        exclude: str | Iterable[str] = (),
+        quorum: Quorum = 'all',
+        retries: int = 2,
+        at_once: int = AT_ONCE,
+        slots: int | str = 1,
+        deadline: float | None = None,
+        allow_duplicates: bool = False,
+        clientclass: type[_C] | None = None,
+        **options: Any,
+    ) -> None:
+        """Connects to all hosts, and goes on when enough are connected and it is known of the others.
+
+        hosts: connection specs, with ranges and commas as for hosts(), and what hosts() gives. inventory, exclude: as for hosts(),
+        for which `hosts` are patterns then, such as 'web:&prod'.
+        quorum: how many must be connected: 'all', 'any', a number, or a share such as '80%'. retries: how often a host is tried again
+        where the reason may pass; never with another key or password. at_once: to how many hosts at the same time. slots: how many
+        processes on each host, so that a map uses several processors; 'cpus' for as many as it has. deadline: after so many seconds
+        go on with those that are connected, if they are enough; the others join when they come. allow_duplicates: whether a host may
+        be there twice, which otherwise is one with a warning. options: keywords of the class of clients.
+
+        Raises ClusterError if too few are connected; those that are get closed.
+        """
+        self._root = self
+        self._lock = threading.Lock()
+        self._closed = False
+        self._make_client: type[_C] = self._client_class if clientclass is None else clientclass
+        self._options = options
+        self._slots = slots
+        # Maps that are under way, and whether they take a host of a name.
+        self._runs: weakref.WeakKeyDictionary[Run, Callable[[str], bool]] = weakref.WeakKeyDictionary()
+        self._listeners: list[Callable[[Slot], None]] = []
+        self._joining: _native.Joining | None = None
+        self._hosts: list[Host[_C]] = []
+        if slots != 'cpus' and (not isinstance(slots, int) or slots < 1):
+            raise ValueError("slots is a number from 1 on or 'cpus', not %r" % (slots,))
+        given = [hosts] if isinstance(hosts, str) else hosts
+        clients = self._aim(_expanded(given, inventory, exclude), allow_duplicates)
+        count = needed(quorum, len(clients))
+        self.report = ConnectReport((host.name for host in self._hosts), count)
+        self._steps = self._connect(clients, at_once, retries, deadline, count)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Goes the steps of connecting, or leaves them for later."""
+        raise NotImplementedError
+
+    def _read(self, client: _C) -> None:
+        """Has the client's responses read from now on, and `_client_lost` called when it is lost."""
+        raise NotImplementedError
+
+    def _watch(self, joining: _native.Joining, clients: list[_C]) -> None:
+        """Has `_late` called for what still connects, while it gives true."""
+        raise NotImplementedError
+
+    def _aim(self, specs: list[HostSpec], allow_duplicates: bool) -> list[_C]:
+        """Notes the hosts; gives their clients, which are not connected yet."""
+        clients: list[_C] = []
+        known: dict[str, int] = {}
+        for spec in specs:
+            parsed = Spec.parse(spec, None)
+            name = parsed.label
+            seen = known.get(name, 0)
+            known[name] = seen + 1
+            if seen and not allow_duplicates:
+                warnings.warn('%s is given twice, and connected to once' % name, stacklevel=4)
+                continue
+            if seen:
+                name = '%s#%d' % (name, seen + 1)
+            clients.append(self._make_client._aimed(spec, **self._options))
+            self._hosts.append(Host(name, spec, spec.groups))
+        return clients
+
+    def _connect(self, clients: list[_C], at_once: int, retries: int, deadline: float | None, count: int) -> Steps:
+        """Connects: gives what is to be waited for, and takes what came of it."""
+        begun = time.monotonic()
+        joining = self._joining = self._join(clients, at_once, retries)
+        while not joining.is_done():
+            left = None if deadline is None else begun + deadline - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            arrived = yield joining, left
+            if arrived is not None:
+                self._take(clients, *arrived)
+        self.report.seconds = time.monotonic() - begun
+        if self.report.connected < count:
+            errors = {
+                host.host: host.error if isinstance(host.error, Exception) else _not_yet(host)
+                for host in self.report.missing
+            }
+            error = cluster_error(errors, dict.fromkeys(self.clients))
+            error.report = self.report  # type: ignore[attr-defined]
+            raise error
+        yield from self._add_slots()
+        if joining.is_done():
+            self._joining = None
+        else:
+            self._watch(joining, clients)
+
+    @staticmethod
+    def _join(clients: list[_C], at_once: int, retries: int) -> _native.Joining:
+        return _native.join([client._opening() for client in clients], at_once, retries + 1, 1.0, 15.0)
+
+    def _take(self, clients: list[_C], place: int, native: Any, attempts: int, seconds: float) -> None:
+        """Takes in what came of connecting to a host."""
+        report = self.report.hosts[place]
+        report.attempts = attempts
+        report.seconds = seconds
+        host = self._hosts[place]
+        client = clients[place]
+        try:
+            if isinstance(native, BaseException):
+                raise native
+            client._use(native)
+        except Exception as error:
+            report.error = error
+            return
+        host.client = client
+        report.connected = True
+        self._add_slot(host, client)
+
+    def _add_slot(self, host: Host[_C], client: _C) -> None:
+        slot = Slot(host.name, client)
+        host.slots.append(slot)
+        self._read(client)
+        for run, takes in list(self._runs.items()):
+            if takes(host.name):
+                run.joined(slot)
+        for listener in list(self._listeners):
+            listener(slot)
+
+    def _late(self, joining: _native.Joining, clients: list[_C]) -> bool:
+        """Takes in hosts that come behind the deadline; False when no more will."""
+        while True:
+            arrived = joining.next(0.0)
+            if arrived is None:
+                return not joining.is_done()
+            if self._closed:
+                return False
+            self._take(clients, *arrived)
+
+    def _add_slots(self) -> Steps:
+        """Starts further processes on each host, as many as `slots` says."""
+        if self._slots == 1:
+            return
+        wanted: dict[str, int] = {}
+        if self._slots == 'cpus':
+            wanted = self._together((yield self._sent_helper('processors', ())), True)
+        more: list[tuple[Host[_C], _C]] = []
+        for host in self._hosts_now():
+            count = wanted.get(host.name, 1) if self._slots == 'cpus' else self._slots
+            for _ in range(int(count) - 1 if isinstance(count, int) else 0):
+                more.append((host, self._make_client._aimed(host.spec, **self._options)))
+        if not more:
+            return
+        joining = self._join([client for _, client in more], AT_ONCE, 0)
+        missing: dict[str, int] = {}
+        reason: Any = None
+        while not joining.is_done():
+            arrived = yield joining, None
+            if arrived is None:
+                continue
+            host, client = more[arrived[0]]
+            try:
+                if isinstance(arrived[1], BaseException):
+                    raise arrived[1]
+                client._use(arrived[1])
+                self._add_slot(host, client)
+            except Exception as error:
+                missing[host.name] = missing.get(host.name, 0) + 1
+                reason = error
+        if missing:
+            counts = ', '.join('%s: %d' % each for each in missing.items())
+            warnings.warn('fewer processes than wanted (%s missing): %s' % (counts, reason), stacklevel=6)
+
+    # -- hosts
+
+    def _hosts_now(self) -> list[Host[_C]]:
+        with self._lock:
+            return [host for host in self._hosts if host.client is not None and host.slots]
+
+    def _has(self, name: str) -> bool:
+        return True
+
+    def _client_lost(self, client: Caller) -> None:
+        """Notes that a connection has ended."""
+        if self._closed:
+            return
+        with self._lock:
+            for host, report in zip(self._hosts, self.report.hosts):
+                host.slots = [slot for slot in host.slots if slot.client is not client]
+                if host.client is client:
+                    host.client = cast('_C', host.slots[0].client) if host.slots else None
+                if report.connected and not host.slots:
+                    report.lost = True
+
+    @property
+    def lost(self) -> list[str]:
+        """The hosts whose connections have ended since."""
+        return [host.host for host in self.report.hosts if host.lost]
+
+    def _end(self) -> None:
+        """Closes all connections."""
+        self._closed = True
+        if self._joining is not None:
+            self._joining.abort()
+        for host in self._hosts:
+            for slot in host.slots:
+                slot.client.close()
+            if host.client is not None:
+                host.client.close()
+
+    def __repr__(self) -> str:
+        return '<%s: %s>' % (type(self).__name__, 'closed' if self._closed else self.report._head())
+
+
+def _expanded(
+    given: Iterable[str], inventory: Path | Iterable[Path] | None, exclude: str | Iterable[str]
+) -> list[HostSpec]:
+    """The specs that ranges, lists and patterns stand for; hosts go by SSH if nothing else is said."""
+    if inventory is not None:
+        return expand(*given, inventory=inventory, exclude=exclude)
+    specs: list[HostSpec] = []
+    for each in given:
+        specs.extend([each] if isinstance(each, HostSpec) else expand(each, exclude=exclude))
+    return specs
+
+
+def _not_yet(host: HostReport) -> TimeoutError:
+    return TimeoutError('%s: still connecting at the deadline' % host.host)

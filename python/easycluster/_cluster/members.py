@@ -1,0 +1,236 @@
+"""What every cluster is, whoever waits for it: its hosts, parts of it by pattern, and requests to all of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .. import _kinds, _native
+from .._caller import Caller
+from .._commands import Line, Request
+from .._shipping.functions import By, Function, Portable
+from .mapping import Run, length_of
+from .outcomes import Failure, Inbox, Outcomes
+from .report import cluster_error
+from .slots import Scattered, Slot
+
+if TYPE_CHECKING:
+    from .connecting import Connecting
+
+_C = TypeVar('_C', bound=Caller)
+_P = TypeVar('_P')
+
+
+class Host(Generic[_C]):
+    """A host of the cluster: its client, and further ones where several items run there at once."""
+
+    def __init__(self, name: str, spec: str, groups: tuple[str, ...]) -> None:
+        """`groups` are those of an inventory."""
+        self.name = name
+        self.spec = spec
+        self.groups = groups
+        self.client: _C | None = None
+        self.slots: list[Slot] = []
+
+
+class Clients(Mapping[str, _C]):
+    """The clients of a cluster by the names of their hosts; those of hosts that were lost are not in it."""
+
+    def __init__(self, hosts: Callable[[], Iterable[Host[_C]]]) -> None:
+        self._hosts = hosts
+
+    def __getitem__(self, name: str) -> _C:
+        for host in self._hosts():
+            if host.name == name and host.client is not None:
+                return host.client
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([host.name for host in self._hosts() if host.client is not None])
+
+    def __len__(self) -> int:
+        return sum(host.client is not None for host in self._hosts())
+
+    def __repr__(self) -> str:
+        return '<Clients %s>' % ', '.join(self)
+
+
+class Members(Generic[_C, _P]):
+    """The hosts of a cluster, or of a part of one. `_C` is the class of its clients, and `_P` that of its parts."""
+
+    # Whose connections these are.
+    _root: Connecting[_C, _P]
+
+    def _hosts_now(self) -> list[Host[_C]]:
+        """The hosts that are connected."""
+        raise NotImplementedError
+
+    def _part(self, names: Iterable[str]) -> _P:
+        """The hosts of these names."""
+        raise NotImplementedError
+
+    def _has(self, name: str) -> bool:
+        """Whether a host of this name that joins is taken in."""
+        raise NotImplementedError
+
+    def _inbox(self) -> Inbox:
+        """Where outcomes are waited for."""
+        raise NotImplementedError
+
+    @property
+    def clients(self) -> Clients[_C]:
+        """The clients by the names of their hosts."""
+        return Clients(self._hosts_now)
+
+    def __getitem__(self, pattern: str) -> _P:
+        """The hosts whose names match a pattern such as 'web*', as a part that takes the same calls."""
+        return self._part(host.name for host in self._hosts_now() if fnmatch.fnmatchcase(host.name, pattern))
+
+    def select(self, wanted: Callable[[str], bool]) -> _P:
+        """The hosts for whose names `wanted` is true, as a part that takes the same calls."""
+        return self._part(host.name for host in self._hosts_now() if wanted(host.name))
+
+    def group(self, pattern: str) -> _P:
+        """The hosts that a pattern of Ansible's chooses among those that are connected, by their names and by the groups of the
+        inventory: 'web:&prod:!web03', globs, `~regex`, `group[0:3]`. Raises ValueError if it names no host or group of the cluster."""
+        known = [(host.name, list(host.groups)) for host in self._root._hosts]
+        chosen = set(_native.hosts_in(known, pattern))
+        return self._part(host.name for host in self._hosts_now() if host.name in chosen)
+
+    def __len__(self) -> int:
+        return len(self._hosts_now())
+
+    def _slots_now(self, per_host: int | None) -> list[Slot]:
+        """The slots of all hosts, in turns, so that the first items go to as many hosts as there are."""
+        hosts = [host.slots[:per_host] for host in self._hosts_now()]
+        most = max((len(slots) for slots in hosts), default=0)
+        return [slots[place] for place in range(most) for slots in hosts if place < len(slots)]
+
+    # -- one request on every host. Each is sent before the outcomes are asked for.
+
+    def _sent(
+        self,
+        request: Callable[[Slot, Any, Any], Any],
+        every_slot: bool = False,
+        convert: Callable[[Caller, Any], Any] | None = None,
+    ) -> Outcomes:
+        outcomes = Outcomes(self._inbox(), convert)
+        for host in self._hosts_now():
+            for slot in host.slots if every_slot else host.slots[:1]:
+                outcomes.send(host.name, slot.client, _bound(request, slot))
+        return outcomes
+
+    def _sent_call(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcomes:
+        limit = kwargs.pop('call_timeout', None)
+        if isinstance(func, str):
+            name = func
+
+            def call(slot: Slot, done: Any, failed: Any) -> Any:
+                return slot.client._call(name, args, kwargs, oncomplete=done, onerror=failed, call_timeout=limit)
+
+            return self._sent(call)
+        portable = Portable(func)
+
+        def call_by_number(slot: Slot, done: Any, failed: Any) -> Any:
+            return slot.ask('call', (slot.number_of(portable), args, kwargs), done, failed, limit)
+
+        return self._sent(call_by_number)
+
+    def _sent_code(self, kind: int, code: str, options: dict[str, Any], every_slot: bool = False) -> Outcomes:
+        """Sends an expression, or statements."""
+
+        def run(slot: Slot, done: Any, failed: Any) -> Any:
+            if kind == _kinds.EXEC:
+                slot.client._timeouts.clear()
+            return slot.client._request(kind, (code, None), True, oncomplete=done, onerror=failed, **options)
+
+        return self._sent(run, every_slot)
+
+    def _sent_command(
+        self,
+        line: Line,
+        input: str | bytes | None,
+        timeout: float | None,
+        cwd: Any,
+        env: Mapping[str, str | bytes] | None,
+        check: bool,
+        encoding: str | None,
+    ) -> Outcomes:
+        request = Request(line, input, cwd, env, check, encoding)
+
+        def run(slot: Slot, done: Any, failed: Any) -> Any:
+            return slot.client._send_command(request, timeout, oncomplete=done, onerror=failed)
+
+        return self._sent(run, convert=lambda client, value: request.result(client.peername, value))
+
+    def _sent_helper(self, name: str, args: tuple[Any, ...]) -> Outcomes:
+        """Calls a function of `helpers/map_items.py`."""
+        return self._sent(lambda slot, done, failed: slot.ask(name, args, done, failed))
+
+    def _together(self, came: Iterable[tuple[str, Any]], return_exceptions: bool) -> dict[str, Any]:
+        """The values by host, or raises ClusterError. Of a host with several processes the last counts, or one that failed."""
+        found: dict[str, Any] = {}
+        for host, value in came:
+            if not isinstance(found.get(host), Failure):
+                found[host] = value
+        # In the order of the hosts, whichever answered first.
+        outcomes = {each.host: found[each.host] for each in self._root.report if each.host in found}
+        errors = {host: value.error for host, value in outcomes.items() if isinstance(value, Failure)}
+        if return_exceptions or not errors:
+            return {host: errors.get(host, value) for host, value in outcomes.items()}
+        raise cluster_error(errors, {host: value for host, value in outcomes.items() if host not in errors})
+
+    # -- values, and one function on many items
+
+    def scatter(self, value: Any) -> Scattered:
+        """Sends a value to every process of every host, once, also to those that join later. What it gives stands for the value in
+        the arguments of calls and maps on the cluster."""
+        scattered = Scattered()
+        number = scattered.number
+        root = self._root
+
+        def send(slot: Slot) -> None:
+            if self._has(slot.host):
+                slot.hold(number, value)
+
+        def forget() -> None:
+            if send in root._listeners:
+                root._listeners.remove(send)
+            for slot in self._slots_now(None):
+                slot.drop(number)
+
+        root._listeners.append(send)
+        for slot in self._slots_now(None):
+            send(slot)
+        weakref.finalize(scattered, forget).atexit = False
+        return scattered
+
+    def _begun(
+        self,
+        func: Function,
+        iterables: tuple[Iterable[Any], ...],
+        ordered: bool,
+        batch: int | str,
+        retries: int,
+        per_host: int | None,
+        timeout: float | None,
+        deadline: float | None,
+        by: By,
+    ) -> Run:
+        """A map; the arguments are those of `map`."""
+        portable = Portable(func, by)
+        size = None if batch == 'auto' else int(batch)
+        if size is not None and size < 1:
+            raise ValueError("batch is 'auto' or a number of items from 1 on, not %r" % (batch,))
+        items = zip(*iterables)
+        run = Run(portable, items, length_of(iterables), size, retries, timeout, deadline, ordered, self._inbox())
+        for slot in self._slots_now(per_host):
+            run.add(slot)
+        self._root._runs[run] = self._has
+        return run
+
+
+def _bound(request: Callable[[Slot, Any, Any], Any], slot: Slot) -> Callable[[Any, Any], Any]:
+    return lambda done, failed: request(slot, done, failed)
