@@ -4,6 +4,7 @@ mod commands;
 mod containers;
 mod ending;
 mod files;
+mod pods;
 mod program;
 mod round_trips;
 mod secrets;
