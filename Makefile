@@ -40,6 +40,10 @@ help:
 	@echo 'make test-bare  the demo and every check on a Debian with nothing else (root, and mmdebstrap)'
 	@echo 'make fuzz       each fuzz target for a minute, and mutated pickles for the Python package'
 	@echo 'make bench      the measurements (release build)'
+	@echo 'make check-windows, test-windows, check-platforms, check-msrv: other systems (docs/platforms.md)'
+	@echo 'make dist, test-dist: what a release has, and whether it installs (docs/releasing.md)'
+	@echo 'make figures    compares with other tools, and with the last figures (FIGURES=--keep keeps them)'
+	@echo 'make docs       the documentation as a site'
 
 # What the tests need of the system, and the Python tools in a folder of their own.
 prepare: $(VENV)/ready
@@ -107,3 +111,5 @@ bench:
 clean:
 	cargo clean
 	rm -rf $(VENV)
+
+include .ci/release.mk

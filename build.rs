@@ -16,21 +16,27 @@ mod assemble;
 #[path = "src/stub/strip.rs"]
 mod strip;
 
-/// What the program itself sends out, as parts or in a command line, and the file of each.
-const HELPERS: [(&str, &str); 6] = [
-    ("commands", "helpers/commands.py"),
-    ("environments", "helpers/environments.py"),
-    ("map_items", "helpers/map_items.py"),
-    ("probe", "helpers/probe.py"),
-    ("terminal", "helpers/terminal.py"),
-    ("workers", "helpers/workers.py"),
+/// What the program itself sends out, as parts or in a command line, and the files of each.
+const HELPERS: [(&str, &[&str]); 7] = [
+    ("commands", &["helpers/commands.py"]),
+    ("environments", &["helpers/environments.py"]),
+    ("files", &["helpers/files.py", "helpers/files_arriving.py"]),
+    ("map_items", &["helpers/map_items.py"]),
+    ("probe", &["helpers/probe.py"]),
+    ("terminal", &["helpers/terminal.py"]),
+    ("workers", &["helpers/workers.py"]),
 ];
 
 fn main() {
     println!("cargo::rerun-if-changed=bootstrap_py");
     println!("cargo::rerun-if-changed=src/stub");
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|it| it == value);
+    if is("CARGO_CFG_WINDOWS", "") && is("CARGO_CFG_TARGET_ENV", "gnu") {
+        // Its linker exports every symbol of a library that names none, and there are more than it can count.
+        println!("cargo::rustc-link-arg-cdylib=-Wl,--exclude-all-symbols");
+    }
     let out = std::env::var_os("OUT_DIR").expect("cargo names a folder for build results");
-    let helpers = HELPERS.map(|(part, file)| (part, vec![file]));
+    let helpers = HELPERS.map(|(part, files)| (part, files.to_vec()));
     for (part, files) in assemble::parts().chain(helpers) {
         let sources: Vec<String> = files.iter().map(|name| source(name)).collect();
         let text = assemble::assemble(part, &files, |name| {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::files;
+use crate::system::rights::Rights;
 
 /// The length of a key in bytes.
 pub const KEY_SIZE: usize = 32;
@@ -198,19 +199,12 @@ pub(crate) fn read_password_file(path: &Path) -> io::Result<(String, Option<KeyW
     }
 }
 
-#[cfg(unix)]
 fn permission_warning(path: &Path, file: &File) -> io::Result<Option<KeyWarning>> {
-    use std::os::unix::fs::PermissionsExt;
     let metadata = file.metadata()?;
-    let mode = metadata.permissions().mode() & 0o7777;
     // A pipe (`kf=/dev/stdin`, process substitution) has no lasting permissions to complain about.
-    let open = metadata.is_file() && mode & 0o077 != 0;
-    Ok(open.then(|| KeyWarning::OpenToOthers(path.to_path_buf(), mode)))
-}
-
-#[cfg(not(unix))]
-fn permission_warning(_: &Path, _: &File) -> io::Result<Option<KeyWarning>> {
-    Ok(None)
+    let open =
+        Rights::of(&metadata).filter(|rights| metadata.is_file() && rights.is_open_to_others());
+    Ok(open.map(|rights| KeyWarning::OpenToOthers(path.to_path_buf(), rights.mode)))
 }
 
 /// Writes a key file that only its owner reads, from its first byte on.

@@ -181,7 +181,8 @@ class Line(object):
     def send(self, data):
         """Sends bytes, in as many frames as it takes."""
         start = 0
-        data = data if isinstance(data, bytes) else bytes(late.filled(data))
+        if not isinstance(data, bytes):
+            data = late.filled(data).tobytes() if late.filled else bytes(data)
         while start < len(data):
             size = min(self.chunk, len(data) - start)
             needed = self.sent + size + wire.HEADER_SIZE

@@ -42,6 +42,7 @@ from ._group import ClientGroup
 # Reached by their full names only: `from easycluster import *` gives no names as short as these.
 from ._hosts import HostSpec as HostSpec
 from ._hosts import hosts as hosts
+from ._kinds import EASYCLUSTER as _EASYCLUSTER
 from ._multi import call_method_multi, call_multi, command_multi, connect_multi, eval_multi, execblock_multi
 from ._read_ahead import read_ahead
 from ._responses import NonblockingResponse, RemoteException
@@ -96,7 +97,9 @@ for _value in list(globals().values()):
 del _value
 
 SINGLE = -1
-VERSION = __version__ = _native.VERSION
+# That of the interface, which programs for EasyCluster compare; and this package's own.
+VERSION = _EASYCLUSTER
+__version__ = _native.VERSION
 DEFAULT_PORT = _native.DEFAULT_PORT
 
 __all__ = [

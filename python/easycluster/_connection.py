@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NoReturn
 
 from . import _errors, _native, _process
 from ._answers import Answers
+from ._kinds import EASYCLUSTER
 from ._native import Connection as Native
 from ._native import Spec
 from ._output import Printer, Sink, Taker, register
@@ -160,8 +161,8 @@ class Connection:
 
     @property
     def server_version(self) -> str | None:
-        """The version of EasyCluster that the server runs, which is this one: the client brings it along."""
-        return _native.VERSION if self._native is not None else None
+        """The version of EasyCluster that the server runs, which is `easycluster.VERSION`: the client brings it along."""
+        return EASYCLUSTER if self._native is not None else None
 
     @property
     def server_info(self) -> dict[str, Any] | None:

@@ -29,8 +29,8 @@ def hosts(
 ) -> list[HostSpec]:
     """The connection specs that names stand for, for Cluster(), connect_multi() or Client.from_spec().
 
-    >>> [str(spec) for spec in hosts('me@web[01-02]', 'db1:2222')]
-    ['me@web01', 'me@web02', 'db1:2222:ssh=yes']
+        >>> [str(spec) for spec in hosts('me@web[01-02]', 'db1:2222')]
+        ['me@web01', 'me@web02', 'db1:2222:ssh=yes']
 
     names: specs with ranges (`web[01-20,40]`, `[1-10/3]`, `[a:f]`) and commas between. With `inventory` they are patterns of it, as
         Ansible has them: `web:&prod:!web03`, globs, `~regex`, `group[0:3]`, `all`.

@@ -1,4 +1,4 @@
-"""The numbers that cross to the extension: kinds of requests, kinds of completions, threads of the server."""
+"""The numbers that cross to the extension: kinds of requests, kinds of completions, threads of the server; and that of the interface."""
 
 from . import _native
 
@@ -22,6 +22,9 @@ OUTPUT = _native.COMPLETION_KINDS['OUTPUT']
 FAILED = _native.COMPLETION_KINDS['FAILED']
 # Put in place of these by this side: decoding was interrupted, and starts again.
 AGAIN = -1
+
+# The version of EasyCluster whose programs run here. They compare it (`VERSION >= "0.22"`), so it is not the package's own.
+EASYCLUSTER = '0.22.3'
 
 # The thread number that asks for a thread of its own for one request.
 SINGLE = -1

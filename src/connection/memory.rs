@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use rustix::process::{Resource, getrlimit};
+use crate::system::limits;
 
 /// What is taken for the machine's memory where it cannot be found out, in bytes.
 const UNKNOWN: u64 = 8 << 30;
@@ -14,25 +14,11 @@ pub(crate) fn allowed() -> u64 {
     // What groups and the machine allow stays as it is; a program may lower its own limits at any time.
     static OUTSIDE: OnceLock<u64> = OnceLock::new();
     let outside = *OUTSIDE.get_or_init(|| {
-        let machine = machine().unwrap_or(UNKNOWN);
+        let machine = limits::machine_memory().unwrap_or(UNKNOWN);
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         group(&groups, Path::new("/sys/fs/cgroup")).map_or(machine, |group| group.min(machine))
     });
-    let own = [Resource::As, Resource::Data]
-        .into_iter()
-        .filter_map(|resource| getrlimit(resource).current);
-    own.fold(outside, u64::min)
-}
-
-#[cfg(target_os = "linux")]
-fn machine() -> Option<u64> {
-    let info = rustix::system::sysinfo();
-    Some((info.totalram as u64).saturating_mul(u64::from(info.mem_unit)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn machine() -> Option<u64> {
-    None
+    limits::own_memory().fold(outside, u64::min)
 }
 
 /// The least limit of the control group that `groups`, the text of `/proc/self/cgroup`, names, and of those above it.

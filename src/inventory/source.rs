@@ -7,6 +7,7 @@ use super::ranges::expand;
 use super::vars_files::FOLDERS;
 use super::{InventoryError, ini, json, lines, tree, yaml};
 use crate::process;
+use crate::system::rights::is_executable;
 
 /// The longest inventory, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
@@ -109,17 +110,6 @@ fn folder(path: &Path, depth: usize, groups: &mut Groups) -> Result<(), Inventor
         }
     }
     Ok(())
-}
-
-#[cfg(unix)]
-fn is_executable(about: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    about.permissions().mode() & 0o111 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(_about: &std::fs::Metadata) -> bool {
-    false
 }
 
 /// A program that prints JSON when it is run with `--list`.

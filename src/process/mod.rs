@@ -2,8 +2,9 @@
 
 mod exit;
 mod pipes;
+mod shell;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -16,35 +17,11 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 pub use exit::ExitStatus;
 pub use pipes::{ReadEvent, Reader, Writer};
-
-/// The shell that every Unix has.
-const SHELL: &str = "/bin/sh";
+pub use shell::{has_shell, ignoring_interrupts, shell, user_command, user_line, user_shell};
 
 /// A program by its path, or by its name in `PATH`.
 pub fn program(name: impl AsRef<OsStr>) -> Command {
     Command::new(name)
-}
-
-/// A line for `/bin/sh`.
-pub fn shell(line: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(SHELL);
-    command.arg("-c").arg(line);
-    command
-}
-
-/// The shell that the user works with, which also interprets what `ssh_config` has run: `$SHELL`.
-pub fn user_shell() -> OsString {
-    std::env::var_os("SHELL")
-        .filter(|shell| !shell.is_empty())
-        .unwrap_or_else(|| SHELL.into())
-}
-
-/// A program for [`Group::Shared`]: it does not notice a Ctrl-C, just as if it were in a group of its own.
-/// A signal that is ignored stays ignored in what the shell becomes.
-pub fn ignoring_interrupts(program: impl AsRef<OsStr>) -> Command {
-    let mut command = shell("trap '' INT; exec \"$0\" \"$@\"");
-    command.arg(program);
-    command
 }
 
 /// The file that a shell would start by this name: the named one, or the first in `PATH`.
@@ -54,7 +31,13 @@ pub fn find_program(name: impl AsRef<Path>) -> Option<PathBuf> {
         return name.is_file().then(|| name.to_path_buf());
     }
     std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|folder| folder.join(name))
+        .map(|folder| {
+            let mut file = folder.join(name).into_os_string();
+            if name.extension().is_none() {
+                file.push(std::env::consts::EXE_SUFFIX);
+            }
+            PathBuf::from(file)
+        })
         .find(|file| file.is_file())
 }
 
@@ -276,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_shares_our_group_ignores_an_interrupt() {
-        let mut quiet = ignoring_interrupts(SHELL);
+        let mut quiet = ignoring_interrupts("/bin/sh");
         quiet.arg("-c").arg("kill -INT $$; exit 5");
         let mut spawned = spawn(quiet, Group::Shared, ErrorOutput::Piped).unwrap();
         assert_eq!(spawned.child.wait().await, ExitStatus::Code(5));

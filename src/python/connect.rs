@@ -1,7 +1,6 @@
 //! Opening a connection, and waiting that Ctrl-C ends at once.
 
 use std::io::{IsTerminal, PipeReader};
-use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +18,7 @@ use super::connection::Connection;
 use super::queue::Queue;
 use super::runtime::Engine;
 use super::spec::Spec;
-use super::{errors, output, runtime};
+use super::{descriptor, errors, output, runtime};
 
 /// How often the main thread looks for a signal while it waits, so that Ctrl-C ends the wait.
 pub(super) const SIGNAL_CHECK: Duration = Duration::from_millis(50);
@@ -208,8 +207,8 @@ pub(super) struct Opening {
 #[pymethods]
 impl Opening {
     /// A descriptor that becomes readable when there is an outcome.
-    fn fileno(&self) -> RawFd {
-        self.reader.as_raw_fd()
+    fn fileno(&self) -> PyResult<i32> {
+        descriptor::number(&self.reader)
     }
 
     /// The connection, or raises why there is none. To be called once, when the descriptor is readable.

@@ -1,7 +1,6 @@
 //! A connection as the Python package sees it: requests go in as pickles, completions come out in batches.
 
 use std::mem::ManuallyDrop;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -397,9 +396,9 @@ impl Connection {
     }
 
     /// A descriptor that is readable while completions wait, or when the connection is lost.
-    fn fileno(&self) -> PyResult<RawFd> {
+    fn fileno(&self) -> PyResult<i32> {
         runtime::check(self.process)?;
-        Ok(self.queue.pipe()?)
+        self.queue.pipe()
     }
 
     /// Waits until the stub runs and gives what it said of itself.

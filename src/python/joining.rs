@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::connection::Connection as CoreConnection;
 use crate::retry::Retry;
 
 use super::connect::{Parameters, Plan, wait_for};
-use super::{errors, runtime};
+use super::{descriptor, errors, runtime};
 
 type Arrived = Attempted<CoreConnection>;
 /// A host's place, its connection or an exception, the number of attempts, and the seconds they took.
@@ -133,8 +132,8 @@ pub(super) fn join(
 #[pymethods]
 impl Joining {
     /// A descriptor that is readable while something has arrived that was not taken, and at the end.
-    fn fileno(&self) -> RawFd {
-        self.reader.as_raw_fd()
+    fn fileno(&self) -> PyResult<i32> {
+        descriptor::number(&self.reader)
     }
 
     /// The next host of which it is known how connecting ended: its place, a connection or the exception of its failure, the number

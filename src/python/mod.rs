@@ -13,7 +13,10 @@ mod connect;
 mod connection;
 mod convert;
 mod decode;
+mod descriptor;
 mod errors;
+#[cfg(unix)]
+mod forked;
 mod hosts;
 mod joined;
 mod joining;

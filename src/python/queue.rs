@@ -6,10 +6,13 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pyo3::PyResult;
 use tokio::sync::Notify;
 
 use crate::connection::Completion;
 use crate::session::RequestId;
+
+use super::descriptor;
 
 /// A call's number on the Python side. 0 belongs to none.
 pub(super) type Ticket = u64;
@@ -241,8 +244,7 @@ impl Queue {
     }
 
     /// A descriptor that is readable while completions wait.
-    pub(super) fn pipe(&self) -> std::io::Result<std::os::fd::RawFd> {
-        use std::os::fd::AsRawFd;
+    pub(super) fn pipe(&self) -> PyResult<i32> {
         let mut state = self.lock();
         if state.pipe.is_none() {
             state.pipe = Some(std::io::pipe()?);
@@ -250,10 +252,8 @@ impl Queue {
                 state.signal();
             }
         }
-        Ok(state
-            .pipe
-            .as_ref()
-            .map_or(-1, |(reader, _)| reader.as_raw_fd()))
+        let pipe = state.pipe.as_ref();
+        pipe.map_or(Ok(-1), |(reader, _)| descriptor::number(reader))
     }
 }
 

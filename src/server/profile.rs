@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::system::rights::private_folder;
+
 const SITECUSTOMIZE: &str = include_str!("../../bootstrap_py/helpers/profile_site.py");
 
 /// The folder; removed when the server ends.
@@ -32,11 +34,8 @@ impl Profile {
         getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
         let name = format!("easycluster-profile-{:016x}", u64::from_ne_bytes(random));
         let folder = std::env::temp_dir().join(name);
-        let mut builder = std::fs::DirBuilder::new();
         // No other user may put code there.
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&folder)?;
+        private_folder().create(&folder)?;
         let profile = Profile {
             pattern: std::path::absolute(Path::new(&pattern))?.into_os_string(),
             folder,

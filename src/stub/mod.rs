@@ -76,6 +76,11 @@ pub fn workers() -> Bytes {
     Bytes::from_static(part!("workers"))
 }
 
+/// The part with the functions of `helpers/files` and `helpers/files_arriving`, which copy files.
+pub fn files() -> Bytes {
+    Bytes::from_static(part!("files"))
+}
+
 /// The program `helpers/terminal.py`, for a command line: its name, NUL, its text, as raw deflate.
 pub fn terminal() -> &'static [u8] {
     part!("terminal")

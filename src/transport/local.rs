@@ -10,6 +10,11 @@ use crate::transport::{Process, Reader, TransportOptions, Writer};
 /// At stage channel, if there is no shell or no process can be started.
 pub async fn open(command: &str, options: &TransportOptions) -> Result<Process, ConnectError> {
     let started = std::time::Instant::now();
+    process::has_shell().map_err(|reason| {
+        ConnectError::new("local", Stage::Channel, reason.to_owned()).with_hint(
+            "name a host that is reached by SSH; :local works on Unix systems and within WSL",
+        )
+    })?;
     let mut shell = process::shell(command);
     // As on another machine: commands start in the home directory, not wherever this program runs.
     if let Some(home) = std::env::home_dir().filter(|home| home.is_dir()) {

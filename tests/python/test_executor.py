@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -127,8 +130,6 @@ def test_calls_of_a_lost_host_are_made_again_where_that_is_allowed(cluster):
     pid = cluster.clients["host0"].os.getpid()
     with cluster.executor(retries=1) as executor:
         many = [executor.submit("slow", n) for n in range(6)]
-        import os
-        import signal
 
         until(many[1].running)
         os.kill(pid, signal.SIGKILL)
@@ -178,3 +179,20 @@ def test_callbacks_may_submit_more(cluster):
 
         executor.submit("abs", 0).add_done_callback(more)
         assert done.wait(60)
+
+
+def test_a_program_that_closes_nothing_ends():
+    """Also with calls that run and wait; what runs there ends with it."""
+    program = """
+import os, easycluster
+cluster = easycluster.Cluster([':local:name=host'], output=None)
+executor = cluster.executor()
+running = executor.submit('time.sleep', 600)
+waiting = [executor.submit('abs', n) for n in range(9)]
+while not running.running():
+    pass
+print(cluster.clients['host'].server_info['pid'], flush=True)
+"""
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, '')
+    until(lambda: not os.path.exists('/proc/%d' % int(done.stdout)))

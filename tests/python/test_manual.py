@@ -325,7 +325,7 @@ def test_the_module_has_every_name_of_the_manual():
             write_key_file parse_connection_spec'''.split():
         assert name in star
     assert easycluster.AutoThreadingClient is ThreadedClient
-    assert easycluster.SINGLE == -1 and easycluster.DEFAULT_PORT == 11998 and isinstance(easycluster.VERSION, str)
+    assert easycluster.SINGLE == -1 and easycluster.DEFAULT_PORT == 11998 and easycluster.VERSION >= '0.22'
     import easycluster.server as server
 
     for name in 'spawn_local run_server server_main server_check_runner Server QuietServer'.split():
@@ -346,3 +346,15 @@ def test_options_by_position_as_in_the_original(client):
     assert seen == [3]
     assert client.eval('1 + 1', True).wait() == 2
     assert client.send_request(0, 'get_global', ('len',), {}, True, None, None, None, False).request_id
+
+
+def test_two_versions():
+    from importlib.metadata import version
+
+    from easycluster.server import spawn_local
+
+    numbers = [int(number) for number in easycluster.VERSION.split('.')]
+    assert [0, 22] <= numbers < [0, 23]
+    assert easycluster.__version__ == version('easycluster-native')
+    with spawn_local() as client:
+        assert client.server_version == easycluster.VERSION

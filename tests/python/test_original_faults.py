@@ -228,7 +228,7 @@ def test_the_program_is_the_same_by_module(tmp_path):
 
     program = [sys.executable, '-m', 'easycluster']
     done = subprocess.run(program + ['--version'], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and easycluster.VERSION in done.stdout
+    assert done.returncode == 0 and easycluster.__version__ in done.stdout
     done = subprocess.run(program + ['-g', str(tmp_path / 'key')], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert len(easycluster.read_key_file(tmp_path / 'key')) == easycluster._native.KEY_SIZE

@@ -16,6 +16,13 @@ def pour(channel, size, times=1):
     for number in range(times):
         channel.send(b'x' * size)
     return 'poured'
+def pour_others(channel):
+    channel.send(bytearray(b'abc'))
+    channel.write(getattr(sys.modules['builtins' if str is type(u'') else '__builtin__'], 'memoryview', bytes)(b'def'))
+    try:
+        channel.send(u'text')
+    except TypeError:
+        channel.send(b'ghi')
 def items(channel):
     return list(channel)
 def keep(channel):
@@ -123,6 +130,13 @@ def test_a_channel_ends_with_the_request_that_brought_it(stub):
     assert kept.ended is None
     stub.exec("del kept[:]")
     stub.until(lambda: kept.ended == "" and kept.unread)
+
+
+def test_all_that_is_bytes_is_sent(stub):
+    channel = stub.open()
+    stub.wait(call(stub, "pour_others", channel))
+    stub.until(lambda: channel.ended is not None)
+    assert channel.came == [b"abc", b"def", b"ghi"]
 
 
 def test_a_channel_that_is_over_is_no_longer_known(stub):

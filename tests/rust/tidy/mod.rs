@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 28] = [
     "visible",
+    "system",
     "files",
     "deferred_free",
     "retry",
@@ -30,6 +31,7 @@ const ORDER: [&str; 26] = [
     "client",
     "command",
     "cluster",
+    "transfer",
     "server",
     "service",
     "cli",

@@ -1,6 +1,7 @@
 //! What keys an agent holds. russh asks too, but one entry that it cannot read costs it the whole list.
 
 use std::io;
+use std::path::Path;
 
 use russh::keys::agent::AgentIdentity;
 use russh::keys::key::parse_public_key;
@@ -21,6 +22,26 @@ pub(crate) struct Held {
     pub(crate) identities: Vec<AgentIdentity>,
     /// What was skipped, and why.
     pub(crate) notes: Vec<String>,
+}
+
+/// The way to an agent: a socket in the file system, on Windows a pipe with a name.
+#[cfg(unix)]
+pub(crate) type Stream = tokio::net::UnixStream;
+#[cfg(not(unix))]
+pub(crate) type Stream = tokio::net::windows::named_pipe::NamedPipeClient;
+
+/// Connects to the agent of this path.
+///
+/// # Errors
+/// As the system says it: nothing is there, or nobody listens.
+#[cfg(unix)]
+pub(crate) async fn connect(path: &Path) -> io::Result<Stream> {
+    Stream::connect(path).await
+}
+
+#[cfg(not(unix))]
+pub(crate) async fn connect(path: &Path) -> io::Result<Stream> {
+    tokio::net::windows::named_pipe::ClientOptions::new().open(path)
 }
 
 /// Asks the agent at the other end of `stream`.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey, decode_secret_key};
-use tokio::net::UnixStream;
 
+use crate::system::account;
+use crate::system::rights::Rights;
 use crate::transport::ssh::algorithms;
-use crate::transport::ssh::auth::agent::identities as held_by_agent;
+use crate::transport::ssh::auth::agent::{self as asked, identities as held_by_agent};
 use crate::transport::ssh::auth::key_text;
 use crate::transport::ssh::config::settings::{AgentChoice, Settings};
 
@@ -232,13 +233,14 @@ fn agent_socket(settings: &Settings) -> Option<PathBuf> {
         AgentChoice::Socket(path) => Some(path.clone()),
         AgentChoice::Environment => std::env::var_os("SSH_AUTH_SOCK")
             .filter(|path| !path.is_empty())
-            .map(PathBuf::from),
+            .map(PathBuf::from)
+            .or_else(account::usual_agent),
     }
 }
 
 /// Connects to an agent.
-pub(crate) async fn agent(socket: &Path) -> Result<AgentClient<UnixStream>, String> {
-    let stream = UnixStream::connect(socket)
+pub(crate) async fn agent(socket: &Path) -> Result<AgentClient<asked::Stream>, String> {
+    let stream = asked::connect(socket)
         .await
         .map_err(|error| format!("agent at {}: {error}", socket.display()))?;
     Ok(AgentClient::connect(stream))
@@ -246,7 +248,7 @@ pub(crate) async fn agent(socket: &Path) -> Result<AgentClient<UnixStream>, Stri
 
 async fn agent_identities(socket: &Path, notes: &mut Vec<String>) -> Vec<AgentIdentity> {
     let asking = async {
-        let mut stream = UnixStream::connect(socket).await?;
+        let mut stream = asked::connect(socket).await?;
         held_by_agent(&mut stream).await
     };
     let note = |what: String| format!("agent at {}: {what}", socket.display());
@@ -317,14 +319,12 @@ fn read_files(settings: &Settings, notes: &mut Vec<String>) -> Vec<FileKey> {
 
 /// OpenSSH ignores private keys that others can read; so do we.
 fn permissions_problem(path: &Path) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = std::fs::metadata(path).ok()?;
-    let mine = metadata.uid() == rustix::process::getuid().as_raw();
-    (mine && metadata.mode() & 0o077 != 0).then(|| {
+    let rights = Rights::of(&std::fs::metadata(path).ok()?)?;
+    (rights.mine && rights.is_open_to_others()).then(|| {
         format!(
             "{}: others may read it (mode {:04o}), so it is not used; chmod 600 it",
             path.display(),
-            metadata.mode() & 0o7777
+            rights.mode
         )
     })
 }

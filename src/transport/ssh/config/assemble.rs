@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::spec::{HostKeyPolicy, JumpHost};
+use crate::system::account;
 use crate::transport::ssh::config::keywords::{Collected, File};
 use crate::transport::ssh::config::settings::{
     AddressFamily, AgentChoice, IdentityFile, Override, Rekey, Route, Settings, SshTarget,
@@ -36,6 +37,8 @@ pub(crate) fn assemble(
     collected: &Collected,
     local: &Local,
 ) -> Result<Settings, String> {
+    let global = ["ssh_known_hosts", "ssh_known_hosts2"]
+        .map(|name| account::ssh_folder().join(name).display().to_string());
     let mut tokens = Tokens {
         hostname: target.host.clone(),
         original: target.host.clone(),
@@ -127,7 +130,7 @@ pub(crate) fn assemble(
         global_known_hosts: known_hosts(
             collected,
             "globalknownhostsfile",
-            &["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"],
+            &global.each_ref().map(String::as_str),
             &tokens,
         )?,
         revoked_host_keys: match collected.first("revokedhostkeys") {

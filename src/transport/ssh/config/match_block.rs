@@ -104,11 +104,10 @@ fn split(text: &str) -> Result<Vec<String>, String> {
 /// Runs a `Match exec` command by the user's shell, as OpenSSH does.
 fn succeeds(command: &str, tokens: &Tokens) -> Result<bool, String> {
     let command = tokens.expand_for("match exec", command)?;
-    let shell = process::user_shell();
-    let mut line = process::program(&shell);
-    line.arg("-c").arg(&command);
-    process::succeeds(line)
-        .map_err(|error| format!("Match exec: {}: {error}", shell.to_string_lossy()))
+    process::succeeds(process::user_line(&command)).map_err(|error| {
+        let shell = process::user_shell();
+        format!("Match exec: {}: {error}", shell.to_string_lossy())
+    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Reading `ssh_config` files: which lines apply to a host, and what is beyond this reader.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::system::account;
+use crate::system::rights::Rights;
 use crate::transport::ssh::config::keywords::Collected;
 use crate::transport::ssh::config::match_block::{Facts, Outcome, evaluate};
 use crate::transport::ssh::config::pattern::{matches, matches_list};
@@ -135,7 +136,7 @@ impl Reader<'_> {
                 let own = self.local.home.join(".ssh/config");
                 self.file(&own, file(true, true), &mut true)?;
                 self.file(
-                    Path::new("/etc/ssh/ssh_config"),
+                    &account::ssh_folder().join("ssh_config"),
                     file(false, false),
                     &mut true,
                 )
@@ -374,7 +375,7 @@ impl Reader<'_> {
         } else if from.user {
             self.local.home.join(".ssh").join(pattern)
         } else {
-            Path::new("/etc/ssh").join(pattern)
+            account::ssh_folder().join(pattern)
         };
         let options = glob::MatchOptions {
             case_sensitive: true,
@@ -426,9 +427,10 @@ fn one_value(name: &str) -> bool {
 fn check_owner(path: &Path) -> Result<(), String> {
     let metadata =
         std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let owner = metadata.uid();
-    let mine = owner == 0 || owner == rustix::process::getuid().as_raw();
-    if !mine || metadata.mode() & 0o022 != 0 {
+    let Some(rights) = Rights::of(&metadata) else {
+        return Ok(());
+    };
+    if !(rights.mine || rights.of_root) || rights.mode & 0o022 != 0 {
         return Err(format!(
             "{}: it must belong to you and only you may write it; chmod 600 it",
             path.display()

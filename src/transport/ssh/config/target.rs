@@ -1,11 +1,11 @@
 //! What a connection spec says in place of the configuration files, for the native transport and for an `ssh` program alike.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{ConnectError, Stage};
 use crate::spec::{ConfigChoice, ConnectionSpec, HostKeyPolicy, expand_home, key_variable};
+use crate::system::names;
 use crate::transport::ssh::config::settings::{ConfigSource, Override, SshTarget};
 
 /// The target of a spec whose transport is native SSH.
@@ -103,7 +103,7 @@ pub(crate) fn option_text(option: &Override) -> Result<OsString, String> {
             Err("an ssh program takes keys from files, not from a variable".to_owned())
         }
         Override::Path(keyword, path) => {
-            let name = path.as_os_str().as_bytes();
+            let name = names::bytes(path.as_os_str());
             if name.windows(2).any(|pair| pair == b"${") {
                 return Err(format!(
                     "an ssh program takes ${{ in {} for a variable",
@@ -111,7 +111,7 @@ pub(crate) fn option_text(option: &Override) -> Result<OsString, String> {
                 ));
             }
             let mut text = format!("{keyword}=\"").into_bytes();
-            for byte in name {
+            for byte in name.iter() {
                 match byte {
                     b'\\' | b'"' => text.extend([b'\\', *byte]),
                     b'%' => text.extend(b"%%"),
@@ -119,7 +119,7 @@ pub(crate) fn option_text(option: &Override) -> Result<OsString, String> {
                 }
             }
             text.push(b'"');
-            Ok(OsString::from_vec(text))
+            Ok(names::from_bytes(text))
         }
     }
 }

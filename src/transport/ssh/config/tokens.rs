@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use nix::unistd::{Uid, User};
 use sha1::{Digest, Sha1};
+
+use crate::system::account;
 
 /// What the tokens stand for.
 #[derive(Debug, Clone, Default)]
@@ -42,11 +43,9 @@ impl Local {
     /// Asks the system, by our number and not by `HOME` and `USER`, as OpenSSH does; the environment
     /// only where the system does not know us.
     pub(crate) fn current() -> Self {
-        let uid = Uid::current();
-        // A directory service that does not answer is as good as one that does not know us.
-        let account = User::from_uid(uid).ok().flatten();
-        let (user, home) = match account {
-            Some(account) => (Some(account.name), Some(account.dir)),
+        let uid = account::number();
+        let (user, home) = match account::own() {
+            Some(account) => (Some(account.name), Some(account.home)),
             None => (None, std::env::home_dir()),
         };
         Local {
@@ -54,12 +53,9 @@ impl Local {
                 .or_else(|| std::env::var("USER").ok())
                 .or_else(|| std::env::var("LOGNAME").ok())
                 .unwrap_or_else(|| uid.to_string()),
-            uid: uid.as_raw(),
+            uid,
             home: home.unwrap_or_else(|| PathBuf::from("/")),
-            hostname: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
+            hostname: account::machine_name(),
         }
     }
 }
@@ -155,9 +151,9 @@ impl Local {
             Some(rest) if rest.starts_with('/') => self.home.join(rest.trim_start_matches('/')),
             Some(rest) => {
                 let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
-                match User::from_name(name) {
-                    Ok(Some(account)) => account.dir.join(below),
-                    Ok(None) | Err(_) => PathBuf::from(path),
+                match account::named(name) {
+                    Some(account) => account.home.join(below),
+                    None => PathBuf::from(path),
                 }
             }
             None => PathBuf::from(path),

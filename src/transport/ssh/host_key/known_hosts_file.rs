@@ -1,12 +1,11 @@
 //! Adding a line to a known_hosts file, so that many connections at once lose none and contradict none.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use data_encoding::BASE64;
-use rustix::fs::{FlockOperation, flock};
 
+use crate::system::rights::private_folder;
 use crate::transport::ssh::host_key::known_hosts::{
     Entry, Finding, entries_in, hash_label, judge_key,
 };
@@ -47,15 +46,12 @@ fn append(file: &Path, label: &str, blob: &[u8], line: &str) -> std::io::Result<
     if let Some(folder) = file.parent()
         && !folder.exists()
     {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        private_folder().recursive(true).create(folder)?;
     }
     // A link of the user's own is common here, to a folder under version control.
     let mut handle = crate::files::open_to_append(file, 0o600, true)?;
     // The lock ends with the handle. OpenSSH takes none, but it appends by one write as we do.
-    flock(&handle, FlockOperation::LockExclusive)?;
+    handle.lock()?;
     let mut before = Vec::new();
     handle.read_to_end(&mut before)?;
     match judge_key(&entries_in(label, &before, file), blob) {

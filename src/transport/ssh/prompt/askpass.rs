@@ -36,9 +36,7 @@ fn program(at_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> Op
     match variable("SSH_ASKPASS") {
         Some(program) => Some(program),
         // Where that one is missing too, OpenSSH gets no answer; to say that there is no terminal is clearer.
-        None => Path::new(USUAL_PROGRAM)
-            .exists()
-            .then(|| USUAL_PROGRAM.into()),
+        None => (cfg!(unix) && Path::new(USUAL_PROGRAM).exists()).then(|| USUAL_PROGRAM.into()),
     }
 }
 

@@ -30,13 +30,12 @@ pub(crate) fn through_command(
     let since = Instant::now();
     // A command that asks for a password reads the terminal, where there is one.
     // It is written for the user's own shell, which `ssh` takes too.
-    let shell = process::user_shell();
-    let (mut shell, group) = if stages.asker.available() {
-        (process::ignoring_interrupts(shell), Group::Shared)
+    let group = if stages.asker.available() {
+        Group::Shared
     } else {
-        (process::program(shell), Group::Own)
+        Group::Own
     };
-    shell.arg("-c").arg(format!("exec {command}"));
+    let shell = process::user_command(command, group);
     let spawned = process::spawn(shell, group, ErrorOutput::Inherited).map_err(|error| {
         stages.error(Stage::Connect, format!("ProxyCommand '{command}': {error}"))
     })?;

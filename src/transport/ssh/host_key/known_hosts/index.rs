@@ -1,9 +1,7 @@
 //! A known_hosts file split once a process: plain names are looked up in a map, and only hashed lines are hashed for.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,38 +11,18 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 use super::{Entry, Marker, decode_key, parse_line};
+use crate::system::rights::Stamp;
 use crate::transport::ssh::config::{Verdict, matches_host};
 
 /// A file that was changed this long before it was read or less may be changed again without a sign of it:
 /// times of change are as coarse as the system's clock tick, and some file systems count whole seconds.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let changed = UNIX_EPOCH + Duration::from_secs(self.changed.0.max(0).unsigned_abs());
-        now.duration_since(changed)
-            .is_ok_and(|age| age > SETTLED_AFTER)
-    }
+/// Whether a later change would be seen by the file's stamp.
+fn is_settled(stamp: &Stamp, now: SystemTime) -> bool {
+    let changed = UNIX_EPOCH + Duration::from_secs(stamp.changed());
+    now.duration_since(changed)
+        .is_ok_and(|age| age > SETTLED_AFTER)
 }
 
 /// What a file holds, as far as it is needed to find the lines about a host.
@@ -92,7 +70,7 @@ pub(super) fn of(file: &Path) -> io::Result<Option<Arc<Index>>> {
     let mut bytes = Vec::new();
     opened.read_to_end(&mut bytes)?;
     let index = Arc::new(Index::new(&bytes));
-    if metadata.is_file() && stamp.is_settled(now) {
+    if metadata.is_file() && is_settled(&stamp, now) {
         let kept = (stamp, Arc::clone(&index));
         known()
             .get_or_insert_default()
@@ -261,8 +239,11 @@ mod tests {
         let file = folder.path().join("known_hosts");
         std::fs::write(&file, format!("box {}\n", key(1))).unwrap();
         let stamp = Stamp::of(&std::fs::metadata(&file).unwrap());
-        assert!(!stamp.is_settled(SystemTime::now()));
-        assert!(stamp.is_settled(SystemTime::now() + Duration::from_secs(60)));
+        assert!(!is_settled(&stamp, SystemTime::now()));
+        assert!(is_settled(
+            &stamp,
+            SystemTime::now() + Duration::from_secs(60)
+        ));
         let (one, two) = (of(&file).unwrap().unwrap(), of(&file).unwrap().unwrap());
         assert!(!Arc::ptr_eq(&one, &two), "it may change unseen yet");
         let deadline = SystemTime::now() + Duration::from_secs(60);

@@ -1,8 +1,25 @@
-//! Files that this program writes where others may write too: never through a link that somebody else put there, never half.
+//! Files that this program writes where others may write too: never through a link that somebody else put there, never half; and trees of
+//! files, whose names may be those of others.
+
+#[cfg(unix)]
+pub(crate) mod arriving;
+#[cfg(unix)]
+pub(crate) mod below;
+#[cfg(unix)]
+pub(crate) mod names;
+pub(crate) mod of_host;
+pub(crate) mod problem;
+#[cfg(unix)]
+pub(crate) mod tree;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(unix)]
+use std::path::PathBuf;
+
+#[cfg(unix)]
+use crate::system::rights::Rights;
 
 /// Makes a new file with these permissions. A link is not followed.
 ///
@@ -113,15 +130,18 @@ pub(crate) fn open_to_append(path: &Path, mode: u32, own_links: bool) -> io::Res
 
 #[cfg(not(unix))]
 pub(crate) fn open_to_append(path: &Path, _: u32, _: bool) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)
 }
 
 /// Whether this user or root has made what has this name.
 #[cfg(unix)]
 fn is_trusted(path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let owner = path.symlink_metadata()?.uid();
-    Ok(owner == 0 || owner == rustix::process::geteuid().as_raw())
+    let rights = Rights::of(&path.symlink_metadata()?);
+    Ok(rights.is_some_and(|rights| rights.mine || rights.of_root))
 }
 
 #[cfg(unix)]
