@@ -12,6 +12,7 @@ import warnings
 import pytest
 from easycluster import Cluster, Environment
 from support.interpreters import interpreters
+from support.parts import need
 from support.processes import poll
 
 pytest.importorskip('distributed')
@@ -138,11 +139,9 @@ def test_workers_come_as_there_is_work(client):
 
 
 def test_another_version_is_refused_before_anything_starts():
-    other = next((each for each in interpreters() if each.version[:2] not in (sys.version_info[:2], (2, 7))), None)
-    if other is None:
-        pytest.skip('there is one Python 3 only')
+    other = need('python2', next((each for each in interpreters() if each.version[0] == 2), None))
     with Cluster([':local:rpython=%s:name=old' % other.path], output=None) as cluster:
-        with pytest.raises(RuntimeError, match=r'old runs Python %d\.%d' % other.version[:2]):
+        with pytest.raises(RuntimeError, match=r'old runs Python 2\.\d, and this program 3'):
             cluster.dask()
 
 

@@ -56,7 +56,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         super().__init__(scheduler=scheduler, name=name)
         self.name = name
         self.restarts = 0
-        self._cluster = easycluster
+        self._owner = easycluster
         self._share = share
         self._options = worker_options
         self._running: asyncio.Task[None] | None = None
@@ -77,7 +77,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         """Ends the worker, which the scheduler has asked to close before."""
         self.status = Status.closing
         if self._running is not None and not self._running.done():
-            self._cluster._router.detach(self._number)
+            self._owner._router.detach(self._number)
             await asyncio.wait([self._running], timeout=3 * _PATIENCE)
             self._running.cancel()
         await super().close()
@@ -89,14 +89,14 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         while True:
             begun = loop.time()
             try:
-                host = self._cluster._place()
+                host = self._owner._place()
             except RuntimeError as error:
                 self._told(up, error)
                 break
             try:
                 outcome = await self._run(host, up)
             finally:
-                self._cluster._leave(host)
+                self._owner._leave(host)
             if self.status not in (Status.created, Status.running):
                 break
             if not up.done():
@@ -119,7 +119,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
     async def _run(self, host: Any, up: asyncio.Future[None]) -> Exception:
         """One process, from its start to its end; how it ended."""
         loop = asyncio.get_running_loop()
-        cluster = self._cluster
+        cluster = self._owner
         number = self._number = next(cluster._numbers)
         ended: asyncio.Future[Exception] = loop.create_future()
 
