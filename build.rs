@@ -16,12 +16,13 @@ mod assemble;
 #[path = "src/stub/strip.rs"]
 mod strip;
 
-/// What the program itself sends out, as parts or in a command line, and the file of each.
-const HELPERS: [(&str, &str); 4] = [
-    ("commands", "helpers/commands.py"),
-    ("map_items", "helpers/map_items.py"),
-    ("probe", "helpers/probe.py"),
-    ("terminal", "helpers/terminal.py"),
+/// What the program itself sends out, as parts or in a command line, and the files of each.
+const HELPERS: [(&str, &[&str]); 5] = [
+    ("commands", &["helpers/commands.py"]),
+    ("files", &["helpers/files.py", "helpers/files_arriving.py"]),
+    ("map_items", &["helpers/map_items.py"]),
+    ("probe", &["helpers/probe.py"]),
+    ("terminal", &["helpers/terminal.py"]),
 ];
 
 fn main() {
@@ -33,7 +34,7 @@ fn main() {
         println!("cargo::rustc-link-arg-cdylib=-Wl,--exclude-all-symbols");
     }
     let out = std::env::var_os("OUT_DIR").expect("cargo names a folder for build results");
-    let helpers = HELPERS.map(|(part, file)| (part, vec![file]));
+    let helpers = HELPERS.map(|(part, files)| (part, files.to_vec()));
     for (part, files) in assemble::parts().chain(helpers) {
         let sources: Vec<String> = files.iter().map(|name| source(name)).collect();
         let text = assemble::assemble(part, &files, |name| {

@@ -29,20 +29,25 @@ for user in alice nopass bob; do useradd -m -s /bin/bash $user; echo $user:open-
 printf '%s\\n' 'root ALL=(ALL) ALL' 'alice ALL=(ALL) ALL' 'nopass ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers; chmod 440 /etc/sudoers
 """
 
-# What is measured: the account that logs in, and the users that are become one after the other, with a password or without.
+# What is measured: the account that logs in, and the users that are become one after the other, with a password or without, and
+# on a terminal or without, which Mitogen's always have.
 CASES = {
-    'ssh alone': ('nopass', [], False),
-    'sudo': ('nopass', ['root'], False),
-    'sudo, password': ('alice', ['root'], True),
-    'two by sudo': ('nopass', ['root', 'bob'], False),
-    'two by sudo, password': ('alice', ['root', 'bob'], True),
+    'ssh alone': ('nopass', [], False, False),
+    'sudo': ('nopass', ['root'], False, False),
+    'sudo, password': ('alice', ['root'], True, False),
+    'sudo, terminal': ('nopass', ['root'], False, True),
+    'sudo, both': ('alice', ['root'], True, True),
+    'two by sudo': ('nopass', ['root', 'bob'], False, False),
+    'two by sudo, password': ('alice', ['root', 'bob'], True, False),
 }
 
 OURS = r"""
 import json, os, sys, time
-spec, port, user, key, users, password = json.loads(sys.argv[1])
+spec, port, user, key, users, password, terminal = json.loads(sys.argv[1])
 import easycluster
 steps = [easycluster.Sudo(name, password=password) for name in users]
+if terminal:
+    steps = [step for one in steps for step in (easycluster.Tty(), one)]
 began = time.perf_counter()
 with easycluster.Client.from_spec(spec, then=steps or None) as client:
     uid = client.os.getuid()
@@ -52,7 +57,7 @@ print(json.dumps([took, uid]))
 
 THEIRS = r"""
 import json, os, sys, time
-spec, port, user, key, users, password = json.loads(sys.argv[1])
+spec, port, user, key, users, password, _ = json.loads(sys.argv[1])
 import mitogen.core, mitogen.master, mitogen.utils
 mitogen.utils.log_to_file(path=os.devnull)
 began = time.perf_counter()
@@ -89,10 +94,10 @@ def main() -> int:
         subprocess.run([python, '-m', 'pip', 'install', '-q', options.wheel, MITOGEN], check=True)
         print('%-24s %10s %10s %8s' % ('', 'ours, ms', 'Mitogen', 'ratio'))
         worst = 0.0
-        for name, (user, users, with_password) in CASES.items():
+        for name, (user, users, with_password, terminal) in CASES.items():
             arguments = [
                 machine.spec(user, 'rpython=/usr/bin/python3'), machine.port, user, str(machine.key), users,
-                SESAME if with_password else None,
+                SESAME if with_password else None, terminal,
             ]  # fmt: skip
             times: dict[str, list[float]] = {OURS: [], THEIRS: []}
             for _ in range(options.rounds):

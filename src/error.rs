@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::files::problem::Problem;
 use crate::pickle::{self, Document, Plain};
 // Most of what is shown of others is shown in errors.
 pub(crate) use crate::visible::one_line;
@@ -298,6 +299,14 @@ pub enum Error {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// Not everything could be copied; what could has been.
+    #[error("{host}: {}", not_copied(.problems))]
+    Files {
+        /// The host.
+        host: String,
+        /// What could not, and why.
+        problems: Vec<Problem>,
+    },
     /// An argument could not be turned into a Python value, or a result not into the wanted type.
     #[error("{}", printable(.0))]
     Convert(String),
@@ -323,6 +332,7 @@ impl Error {
             | Error::Key(_)
             | Error::Convert(_)
             | Error::Cancelled { .. }
+            | Error::Files { .. }
             | Error::TooLarge { .. } => Fault::Caller,
             Error::Connect(_) | Error::Lost { .. } => Fault::Connection,
             Error::Remote(_) | Error::Timeout { .. } | Error::Channel { .. } => Fault::RemoteCode,
@@ -339,6 +349,9 @@ impl Error {
             Error::Protocol { .. } => Some(
                 "something else wrote into the pipe, or the two ends have different versions; if it happens again, report it".to_owned(),
             ),
+            Error::Files { problems, .. } if problems.iter().any(|problem| problem.reason.contains("ermission denied")) => {
+                Some("copy as another user (become=root in the spec), or to or from another place".to_owned())
+            }
             Error::TooLarge { .. } => Some("fetch it in parts, take the answers of other calls first, or raise max_result= of the spec".to_owned()),
             _ => None,
         }
@@ -357,6 +370,19 @@ impl Error {
             _ => &[],
         }
     }
+}
+
+/// The first of what could not be copied, and how much more there is.
+fn not_copied(problems: &[Problem]) -> String {
+    const SHOWN: usize = 5;
+    let shown = problems.iter().take(SHOWN);
+    let mut parts: Vec<String> = shown
+        .map(|problem| format!("{}: {}", problem.path, problem.reason))
+        .collect();
+    if problems.len() > SHOWN {
+        parts.push(format!("and {} more", problems.len() - SHOWN));
+    }
+    format!("not everything was copied: {}", parts.join("; "))
 }
 
 /// A time limit for people: seconds, to the millisecond.

@@ -73,6 +73,8 @@ pub mod stub;
 #[cfg(not(feature = "internals"))]
 mod stub;
 mod system;
+#[cfg(unix)]
+mod transfer;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod transport;
@@ -98,11 +100,16 @@ pub use command::{
 };
 pub use connection::{ConnectOptions, Failure, Hello, Output, OutputSink};
 pub use error::{ConnectError, Error, Fault, RemoteError, Stage};
+pub use files::problem::Problem;
 pub use pickle::{Arguments, NoObject, Plain, PyValue};
 pub use process::ExitStatus;
 pub use progress::{StageEvent, StageLimits, StageObserver};
 pub use retry::Retry;
 pub use spec::ConnectionSpec;
+#[cfg(unix)]
+pub use transfer::{
+    Change, Copied, CopyOptions, Difference, Links, Modes, Progress, ProgressSink, Skip,
+};
 pub use transport::{Prompter, Question, TransportOptions};
 
 /// The README's examples, so that they compile.

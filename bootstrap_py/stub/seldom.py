@@ -63,7 +63,8 @@ def lost(self, reading):
 
 def rouse(self):
     """Makes the thread look at its queue; starts it first if need be, and is False if it cannot."""
-    if self.parked:
+    # The main one also if it is about to park: it may have passed the reading on to a thread that has ended since.
+    if self.parked or not self.number:
         self.parked = False
         release(self.wake)
     elif self.unstarted:
@@ -127,9 +128,9 @@ def current(self):
 def wait(self):
     """Waits a little for a file that is on its way (BS-9), and reads if no other thread does."""
     if os.getpid() != self.pid:
-        raise RuntimeError('this process was forked before the stub had arrived')
+        raise RuntimeError('the process was forked before the stub arrived')
     if self.closing:
-        raise RuntimeError('the connection has ended before the stub had arrived')
+        raise RuntimeError('the connection ended before the stub arrived')
     me = self.current()
     if me:
         me.shielded(self.look, me)

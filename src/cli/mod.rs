@@ -17,9 +17,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// To be called before Rust's own start, by programs.
 pub use crate::descriptors::note_closed_output;
-#[cfg(unix)]
-use commands::demo;
 use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
+#[cfg(unix)]
+use commands::{copy, demo};
 use programs::habits::texts;
 use terminal::failure::{self, Failure};
 
@@ -33,6 +33,9 @@ Examples:
     easycluster run admin@web1 admin@web2 -c 'import os; print(os.uname())'
   A shell command; the machines need no Python for it:
     easycluster exec admin@web1 admin@web2 -- uptime
+  Files to both, and a log of each back:
+    easycluster copy admin@web1 admin@web2 -- dist/ :/srv/app
+    easycluster copy admin@web1 admin@web2 -- :/var/log/app.log 'logs/{host}/'
   A script of this machine, on all machines of a file, or of an inventory:
     easycluster run -f hosts.txt -- check.py --fast
     easycluster run -I hosts.ini 'web:!web03' -- check.py --fast
@@ -63,6 +66,8 @@ struct Arguments {
 enum Command {
     Run(Box<run::Arguments>),
     Exec(Box<exec::Arguments>),
+    #[cfg(unix)]
+    Copy(Box<copy::Arguments>),
     Ping(ping::Arguments),
     Hosts(hosts::Arguments),
     #[cfg(unix)]
@@ -111,8 +116,9 @@ where
 }
 
 /// What `-h` shows of commands that work on hosts beside what has a short name, so that it fits a screen. `--help` shows everything.
-const IN_SHORT_HELP: [&str; 8] = [
-    "specs", "script", "command", "timeout", "gather", "json", "fold", "become",
+const IN_SHORT_HELP: [&str; 12] = [
+    "specs", "script", "command", "timeout", "gather", "json", "fold", "become", "paths", "delete",
+    "left_out", "dry_run",
 ];
 /// What it leaves out although it has a short name: the options of the standalone server.
 const NOT_IN_SHORT_HELP: [&str; 2] = ["key_file", "key"];
@@ -125,6 +131,11 @@ fn command() -> clap::Command {
     for option in serve.get_arguments() {
         command = command.mut_arg(option.get_id(), |option| option.hide(true));
     }
+    // There `--exclude` is about files, as everywhere where files are copied.
+    #[cfg(unix)]
+    let command = command.mut_subcommand("copy", |copy| {
+        copy.mut_arg("exclude", |exclude| exclude.long("exclude-host"))
+    });
     command.mut_subcommands(|command| {
         if command
             .get_arguments()
@@ -170,6 +181,8 @@ fn dispatch(arguments: Arguments, mut typed: Vec<String>) -> Result<i32, Failure
             arguments.typed = typed;
             exec::main(*arguments)
         }
+        #[cfg(unix)]
+        Some(Command::Copy(arguments)) => copy::main(*arguments),
         Some(Command::Ping(arguments)) => ping::main(arguments),
         #[cfg(unix)]
         Some(Command::Demo(arguments)) => demo::main(&arguments),

@@ -154,9 +154,24 @@ impl<R> Call<R> {
     }
 }
 
+/// A call that is on its way.
+pub(crate) type Pending<R> = Pin<Box<dyn Future<Output = Result<R, Error>> + Send>>;
+
+impl<R: DeserializeOwned + Send + 'static> Call<R> {
+    /// Sends it now, whether or not somebody waits for it yet.
+    pub(crate) fn submitted(self) -> Pending<R> {
+        let mut pending = self.into_future();
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match pending.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(answer) => Box::pin(std::future::ready(answer)),
+            std::task::Poll::Pending => pending,
+        }
+    }
+}
+
 impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
     type Output = Result<R, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<R, Error>> + Send>>;
+    type IntoFuture = Pending<R>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {

@@ -16,6 +16,7 @@ use crate::session::RequestKind;
 use crate::spec::ConnectionSpec;
 
 pub use call::Call;
+pub(crate) use call::Pending;
 pub use channel::{ByteChannel, ByteReceiver, ByteSender, Channel, Receiver, Sender};
 pub use object::RemoteObject;
 pub use value::Value;
@@ -72,6 +73,15 @@ impl Client {
             connection,
             definitions,
         })
+    }
+
+    /// A client of a connection that somebody else has too.
+    #[cfg_attr(not(feature = "python"), allow(dead_code))]
+    pub(crate) fn of(connection: Connection) -> Client {
+        Client {
+            connection,
+            definitions: String::new(),
+        }
     }
 
     /// Waits until the remote Python is ready and says what it is.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::running::Pipe;
-use crate::client::{Call, Client, Value};
+use crate::client::{Call, Client, Pending, Value};
 use crate::error::Error;
 use crate::process::{ExitStatus, ReadEvent};
 
@@ -25,7 +25,9 @@ pub(super) fn start(client: &Client, line: &str, control: &[u8]) -> Pipe {
     };
     client.send_part_once("commands", crate::stub::commands());
     let control = Value::Bytes(control.to_vec());
-    let starting = submitted(command.call::<()>("start", 0, (number, line, control)));
+    let starting = command
+        .call::<()>("start", 0, (number, line, control))
+        .submitted();
     let reads = [command.read(), command.read()].into();
     let (client, number) = (client.clone(), number);
     Pipe::Client {
@@ -49,7 +51,6 @@ struct Running {
 
 /// What the stub says of a command: standard output, standard error, and how it ended; `None` where it is gone.
 type Told = Option<(Value, Value, Option<i64>)>;
-type Pending<T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 impl Running {
     fn thread(&self, which: u32) -> i32 {
@@ -69,17 +70,7 @@ impl Running {
 
     /// Submits one more read now, so that its answer needs no round trip when it is wanted.
     fn read(&self) -> Pending<Told> {
-        submitted(self.call::<Told>("read", 0, (self.number,)))
-    }
-}
-
-/// A call that is on its way whether or not somebody waits for it.
-fn submitted<R: serde::de::DeserializeOwned + Send + 'static>(call: Call<R>) -> Pending<R> {
-    let mut pending = call.into_future();
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match pending.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(answer) => Box::pin(std::future::ready(answer)),
-        std::task::Poll::Pending => pending,
+        self.call::<Told>("read", 0, (self.number,)).submitted()
     }
 }
 

@@ -239,9 +239,13 @@ impl Wanted<'_> {
         };
         if let Step::Sudo { .. } = step {
             spec.become_step = Some(step);
-        } else {
-            *spec = spec.clone().with_step(step);
+            return Ok(());
         }
+        if matches!(step, Step::Doas { .. }) && step.password().is_some() {
+            // It asks on a terminal alone.
+            *spec = spec.clone().with_step(Step::Tty);
+        }
+        *spec = spec.clone().with_step(step);
         Ok(())
     }
 

@@ -64,6 +64,11 @@ pub fn commands() -> Bytes {
     Bytes::from_static(part!("commands"))
 }
 
+/// The part with the functions of `helpers/files` and `helpers/files_arriving`, which copy files.
+pub fn files() -> Bytes {
+    Bytes::from_static(part!("files"))
+}
+
 /// The program `helpers/terminal.py`, for a command line: its name, NUL, its text, as raw deflate.
 pub fn terminal() -> &'static [u8] {
     part!("terminal")

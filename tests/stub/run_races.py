@@ -327,6 +327,18 @@ def a_chunk_comes_as_its_thread_begins_to_wait():
     assert found == [True] and message.current == b'second', found
 
 
+def a_thread_ends_before_the_one_that_gave_it_the_reading_waits():
+    made = machine()
+    main = made.main
+    # It has passed the reading on, and the other has run its request, read its own end and gone.
+    main.rouse()
+    waiting = threading.Thread(target=lambda: main.park(main.queue, False))
+    waiting.daemon = True
+    waiting.start()
+    waiting.join(10)
+    assert not waiting.is_alive(), 'nobody reads'
+
+
 def two_threads_start_one():
     made = machine()
     started = []
@@ -403,6 +415,7 @@ for race in (
     the_last_request_comes_with_the_end_of_its_thread,
     the_last_chunk_comes_with_the_end_of_its_message,
     a_chunk_comes_as_its_thread_begins_to_wait,
+    a_thread_ends_before_the_one_that_gave_it_the_reading_waits,
     two_threads_start_one,
     two_threads_ask_for_one_export,
     many_cancels_are_noted,

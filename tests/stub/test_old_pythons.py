@@ -6,6 +6,7 @@ of them where there are none.
 
 import os
 import pickle
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from stub_process import CHUNK, HELLO, RUN, Failed, Stub
 from support.interpreters import interpreters
 from support.parts import need
 from test_commands import run_commands
+from test_files import run_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -155,6 +157,8 @@ def exercise(stub):
     generator = stub.call("numbers")
     assert stub.call("next", generator) == 1
     run_commands(stub)
+    with tempfile.TemporaryDirectory() as folder:
+        run_files(stub, folder)
     stub.exec("sys.stdout.write('x' * 300000 + '\\n')")
     assert len(stub.output) == 300001
     assert stub.call("os.system", "echo from a child") == 0

@@ -2,6 +2,8 @@
 
 pub(crate) mod completions;
 #[cfg(unix)]
+pub(crate) mod copy;
+#[cfg(unix)]
 #[doc(hidden)]
 pub mod demo;
 pub(crate) mod exec;

@@ -52,6 +52,11 @@ impl Host {
         self.printer.reached(self.number, Stage::Stub);
     }
 
+    /// Takes words about how far its work is, for whoever watches.
+    pub(crate) fn progress(&self) -> impl Fn(String) + Send + Sync + 'static {
+        self.printer.progress(self.number)
+    }
+
     /// Returns when the command is to stop, and at once where it already is.
     pub(crate) async fn stopping(&mut self) {
         // What could say so has gone with the command itself.

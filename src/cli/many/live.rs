@@ -31,7 +31,16 @@ struct AtWork {
     tally: Tally,
     /// The longest-running first.
     order: BTreeSet<(Instant, usize)>,
-    begun: HashMap<usize, (Instant, Option<Stage>)>,
+    begun: HashMap<usize, (Instant, Doing)>,
+}
+
+/// What a host does.
+#[derive(Default)]
+struct Doing {
+    /// The end of which stage its connection has come to.
+    reached: Option<Stage>,
+    /// How far its work is.
+    progress: Option<String>,
 }
 
 impl AtWork {
@@ -46,12 +55,18 @@ impl AtWork {
 
     fn begin(&mut self, host: usize, now: Instant) {
         self.order.insert((now, host));
-        self.begun.insert(host, (now, None));
+        self.begun.insert(host, (now, Doing::default()));
     }
 
     fn reached(&mut self, host: usize, stage: Stage) {
-        if let Some((_, reached)) = self.begun.get_mut(&host) {
-            *reached = Some(stage);
+        if let Some((_, doing)) = self.begun.get_mut(&host) {
+            doing.reached = Some(stage);
+        }
+    }
+
+    fn progress(&mut self, host: usize, text: &str) {
+        if let Some((_, doing)) = self.begun.get_mut(&host) {
+            doing.progress = Some(text.to_owned());
         }
     }
 
@@ -86,9 +101,12 @@ impl AtWork {
             .iter()
             .take(most)
             .map(|(since, host)| {
-                let stage = self.begun.get(host).and_then(|(_, stage)| *stage);
+                let host_does = self.begun.get(host).map(|(_, doing)| doing);
+                let progress = host_does.and_then(|host_does| host_does.progress.clone());
+                let stage = host_does.and_then(|host_does| host_does.reached);
                 let seconds = now.saturating_duration_since(*since).as_secs();
-                (printable(&self.labels[*host]), seconds, doing(stage))
+                let does = progress.unwrap_or_else(|| doing(stage));
+                (printable(&self.labels[*host]), seconds, does)
             })
             .collect()
     }
@@ -187,6 +205,10 @@ impl View for Live {
         self.at_work.reached(host, stage);
     }
 
+    fn progress(&mut self, host: usize, text: &str) {
+        self.at_work.progress(host, text);
+    }
+
     fn end(&mut self, host: usize, report: &Report) -> io::Result<()> {
         self.at_work.end(host, report.status);
         Ok(())
@@ -243,6 +265,10 @@ impl View for Log {
 
     fn reached(&mut self, host: usize, stage: Stage) {
         self.at_work.reached(host, stage);
+    }
+
+    fn progress(&mut self, host: usize, text: &str) {
+        self.at_work.progress(host, text);
     }
 
     fn end(&mut self, host: usize, report: &Report) -> io::Result<()> {

@@ -140,6 +140,12 @@ impl View for Masked {
             .for_each(|view| view.reached(host, stage));
     }
 
+    fn progress(&mut self, host: usize, text: &str) {
+        self.views
+            .iter_mut()
+            .for_each(|view| view.progress(host, text));
+    }
+
     fn output(&mut self, host: usize, stream: Stream, data: &[u8]) -> io::Result<()> {
         let mut shown = Vec::new();
         let masker = self.streams.entry((host, stream)).or_default();

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::lines::Stream;
 use crate::cli::terminal::printer::{Report, View};
-
-/// The longest name of a file, without what is added to it; every file system takes it.
-const LONGEST_NAME: usize = 200;
+use crate::files::of_host::of_host;
 
 /// The most files that are open at a time, so that connections find file descriptors too.
 const MOST_OPEN: usize = 64;
@@ -39,7 +37,7 @@ impl OutFiles {
             })?;
         Ok(OutFiles {
             folder,
-            names: labels.iter().map(|label| file_name(label)).collect(),
+            names: labels.iter().map(|label| of_host(label)).collect(),
             open: HashMap::new(),
             begun: HashSet::new(),
         })
@@ -163,31 +161,9 @@ impl Folder {
     }
 }
 
-/// A host's name as a file's name: what is not a letter, digit or one of `._-@+` becomes `%` and two hexadecimal digits a byte, and so
-/// does a dot at the start. Different hosts have different names.
-fn file_name(label: &str) -> String {
-    let mut name = String::new();
-    for (place, byte) in label.bytes().enumerate() {
-        let plain = byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
-        if plain && (place > 0 || byte != b'.') {
-            name.push(char::from(byte));
-        } else {
-            name.push_str(&format!("%{byte:02x}"));
-        }
-    }
-    if name.len() > LONGEST_NAME {
-        use sha2::Digest;
-        let digest = sha2::Sha256::digest(label.as_bytes());
-        let digest = data_encoding::HEXLOWER.encode(&digest[..16]);
-        name.truncate(LONGEST_NAME - digest.len() - 1);
-        name.push_str(&format!("%{digest}"));
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
-    use super::file_name;
+    use super::of_host;
 
     #[test]
     fn more_files_than_may_be_open_are_written_whole() {
@@ -221,9 +197,9 @@ mod tests {
             ("50%", "50%25"),
             ("\u{fc}", "%c3%bc"),
         ] {
-            assert_eq!(file_name(label), name);
+            assert_eq!(of_host(label), name);
         }
-        let long = |end: &str| file_name(&format!("{}{end}", "x/".repeat(200)));
+        let long = |end: &str| of_host(&format!("{}{end}", "x/".repeat(200)));
         assert!(long("a").len() <= 200);
         assert_ne!(long("a"), long("b"));
     }

@@ -7,9 +7,11 @@ use crate::cli::terminal::failure::print_error;
 use crate::cli::terminal::printer::Report;
 use crate::inventory::fold;
 
-/// Prints it to stderr. One host alone needs none of it: its output and its exit status say it all.
+const INTERRUPTED: &str = "interrupted";
+
+/// Prints it to stderr. One host alone needs none of it: its output and its exit status say it all, unless it was given up.
 pub(super) fn print(labels: &[String], reports: &[Report], elapsed: Duration) {
-    if labels.len() < 2 {
+    if labels.len() < 2 && !reports.iter().any(|report| report.status == INTERRUPTED) {
         return;
     }
     for (reason, labels) in by_reason(labels, reports) {
@@ -20,7 +22,9 @@ pub(super) fn print(labels: &[String], reports: &[Report], elapsed: Duration) {
         };
         print_error(&format!("{}: {reason}{count}", fold(&labels)), None);
     }
-    eprintln!("{}", line(reports, elapsed));
+    if labels.len() > 1 {
+        eprintln!("{}", line(reports, elapsed));
+    }
 }
 
 /// `20 hosts: 18 ok, 1 failed, 1 unreachable, 3.2 s`.

@@ -86,6 +86,8 @@ pub(crate) trait View: Send {
     fn again(&mut self, _host: usize, _error: &str, _wait: Duration) {}
     /// The connection to the host has come to the end of this stage.
     fn reached(&mut self, _host: usize, _stage: Stage) {}
+    /// The work on the host is so far, in words.
+    fn progress(&mut self, _host: usize, _text: &str) {}
     /// The host has printed this.
     fn output(&mut self, _host: usize, _stream: Stream, _data: &[u8]) -> io::Result<()> {
         Ok(())
@@ -109,6 +111,7 @@ enum Item {
     Begin(usize),
     Again(usize, String, Duration),
     Reached(usize, Stage),
+    Progress(usize, String),
     Output(usize, Output),
     End(usize, Report),
     /// A question begins or ends; what is sent back says that no view is in its way.
@@ -181,6 +184,14 @@ impl Printer {
         let _ = self.items.send(Item::Reached(host, stage));
     }
 
+    /// Tells how far the work on a host is, in words.
+    pub(crate) fn progress(&self, host: usize) -> impl Fn(String) + Send + Sync + 'static {
+        let items = self.items.clone();
+        move |text| {
+            let _ = items.send(Item::Progress(host, text));
+        }
+    }
+
     /// Hears of the stages of the connection to a host.
     pub(crate) fn observer(&self, host: usize) -> StageObserver {
         let items = self.items.clone();
@@ -229,6 +240,7 @@ fn tell(views: &mut [Box<dyn View>], item: Item) -> io::Result<()> {
             Item::Begin(host) => view.begin(*host),
             Item::Again(host, error, wait) => view.again(*host, error, *wait),
             Item::Reached(host, stage) => view.reached(*host, *stage),
+            Item::Progress(host, text) => view.progress(*host, text),
             Item::Output(host, output) => {
                 let stream = if output.stderr {
                     Stream::Stderr

@@ -51,7 +51,12 @@ pub(crate) async fn go_through(
         since: Instant::now(),
     };
     let begun = Instant::now();
-    conversation.run(process).await?;
+    let mut way = Way {
+        process,
+        is_through: false,
+    };
+    conversation.run(way.process).await?;
+    way.is_through = true;
     let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
     options.reached(Stage::Escalation, begun.elapsed(), texts.join(", "));
     let (stderr, stdout) = conversation.dialogue.printed();
@@ -62,6 +67,21 @@ pub(crate) async fn go_through(
     // A child process may be gone before its output is read.
     read.extend(conversation.status.map(ReadEvent::Exit));
     Ok(read)
+}
+
+/// What is on its way. Given up before it is through, it is signalled as well, where the server does that: what reads nothing does
+/// not see the end of its input.
+struct Way<'a> {
+    process: &'a mut Process,
+    is_through: bool,
+}
+
+impl Drop for Way<'_> {
+    fn drop(&mut self) {
+        if !self.is_through {
+            self.process.reader.signal_at_close();
+        }
+    }
 }
 
 struct Conversation<'a> {

@@ -68,13 +68,23 @@ pub(crate) fn behind(
 }
 
 fn check(host: &str, steps: &[Step]) -> Result<(), ConnectError> {
-    for step in steps {
+    for (index, step) in steps.iter().enumerate() {
         if let Err(reason) = step.to_string().parse::<Step>() {
             return Err(ConnectError::new(host, Stage::Configure, reason));
+        }
+        let is_doas = matches!(step, Step::Doas { .. });
+        if is_doas && step.password().is_some() && !command::has_terminal(steps, index) {
+            let reason = "doas takes a password on a terminal alone";
+            let error = ConnectError::new(host, Stage::Configure, reason);
+            return Err(error.with_hint(format!("put the step tty in front: then=tty,{step}")));
         }
     }
     Ok(())
 }
+
+/// For sh: runs the script that is its `$0` in a process group of its own, so that all of it can be signalled. sudo and doas leave
+/// it in theirs, and signalling that would be theirs to do. Where the shell leads its group already, setsid would only fork.
+const OWN_GROUP: &str = "if [ -r /proc/$$/stat ]&&command -v setsid >/dev/null 2>&1;then read -r a b c d g r </proc/$$/stat;[ \"$g\" = $$ ]||exec setsid /bin/sh -c \"$0\";fi;exec /bin/sh -c \"$0\"";
 
 /// A shell command behind steps, which says when it is reached: the line for the login shell, and what that is.
 ///
@@ -99,7 +109,7 @@ pub(crate) fn announced(
         .split_at_checked(marker.len() / 2)
         .unwrap_or((&marker, ""));
     let script = format!("echo {first}\"\"{second};{command}");
-    let shell = ["/bin/sh", "-c", &script].map(str::to_owned);
+    let shell = ["/bin/sh", "-c", OWN_GROUP, &script].map(str::to_owned);
     let line = command::through(steps, &Tokens::new(&marker), shell.into());
     let marker = marker + "\n";
     Ok((line, Passage { marker, script }))

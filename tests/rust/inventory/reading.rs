@@ -44,6 +44,14 @@ fn variables_become_specs() {
             "ansible_become=no ansible_become_user=root",
             "web1:ssh=yes:name=web1",
         ),
+        (
+            "ansible_become=yes ansible_become_method=community.general.doas ansible_become_user=db",
+            "web1:ssh=yes:name=web1:then=doas/db",
+        ),
+        (
+            "ansible_become=yes ansible_become_method=doas ansible_become_password=x",
+            "web1:ssh=yes:name=web1:then=tty,doas/root",
+        ),
         ("rank='{{ x }}'", "web1:ssh=yes:name=web1"),
         (
             "ansible_connection=community.docker.docker ansible_user=www ansible_host=app-1",

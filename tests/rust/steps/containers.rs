@@ -18,6 +18,26 @@ done
 podman stop -t 0 ended
 ";
 
+/// A daemon of the machine's own, without networks, and an image that has its users and shares its programs.
+const DOCKER: &str = "
+command -v dockerd >/dev/null || exit 1
+mkdir /run/dockerd /srv/image /srv/image/etc
+dockerd --data-root /var/lib/dockerd --exec-root /run/dockerd --pidfile /run/dockerd.pid --storage-driver vfs \\
+    --iptables=false --ip6tables=false --bridge=none >/var/log/dockerd 2>&1 </dev/null &
+tries=0
+until docker ps >/dev/null 2>&1; do
+    tries=$((tries + 1)); [ $tries -lt 300 ] || { tail /var/log/dockerd; exit 1; }; sleep 0.1
+done
+for name in bin sbin lib lib64; do ln -s usr/$name /srv/image/$name; done
+cp /etc/passwd /etc/group /etc/ld.so.cache /srv/image/etc
+tar -C /srv/image -c . | docker import - links || exit 1
+for name in box ended; do
+    docker run -d --name $name --network none -v /usr:/usr:ro links sleep 100000 || exit 1
+done
+docker exec box true || exit 1
+docker stop -t 0 ended
+";
+
 /// Starts two containers, one of which has ended.
 fn started(machine: &Machine, script: &str) -> Option<()> {
     let said = machine.run(&format!("({script}) 2>&1 && echo STARTED || :"));
@@ -85,11 +105,8 @@ async fn containers_of_podman() {
 #[tokio::test]
 async fn containers_of_docker() {
     let Some(machine) = machine() else { return };
-    let runs = started(
-        &machine,
-        "docker ps -q && docker run -d --name box busybox sleep 100000",
-    );
-    if parts::need("docker", runs).is_some() {
+    if parts::need("docker", started(&machine, DOCKER)).is_some() {
         enters(&machine, "docker").await;
+        machine.run("docker rm -f box ended; kill $(cat /run/dockerd.pid); rmdir /sys/fs/cgroup/*/docker 2>/dev/null || :");
     }
 }

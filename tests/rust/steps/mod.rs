@@ -3,6 +3,8 @@
 mod commands;
 mod containers;
 mod ending;
+mod files;
+mod pods;
 mod program;
 mod round_trips;
 mod secrets;

@@ -109,6 +109,10 @@ async fn doas_asks_on_its_terminal() {
         assert_eq!(error.stage, Stage::Escalation, "{error}");
         assert!(error.message.starts_with(message), "{error}");
     }
+    let bare = machine.spec("alice", "").parse::<ConnectionSpec>().unwrap();
+    let error = failure(&bare.with_step(doas(SESAME)), options()).await;
+    assert_eq!(error.stage, Stage::Configure, "{error}");
+    assert!(error.hint.unwrap().contains("then=tty,doas/root"));
     machine.idle().await;
 }
 

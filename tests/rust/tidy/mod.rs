@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "visible",
     "system",
     "files",
@@ -31,6 +31,7 @@ const ORDER: [&str; 27] = [
     "client",
     "command",
     "cluster",
+    "transfer",
     "server",
     "service",
     "cli",

@@ -1,4 +1,16 @@
-//! Files that this program writes where others may write too: never through a link that somebody else put there, never half.
+//! Files that this program writes where others may write too: never through a link that somebody else put there, never half; and trees of
+//! files, whose names may be those of others.
+
+#[cfg(unix)]
+pub(crate) mod arriving;
+#[cfg(unix)]
+pub(crate) mod below;
+#[cfg(unix)]
+pub(crate) mod names;
+pub(crate) mod of_host;
+pub(crate) mod problem;
+#[cfg(unix)]
+pub(crate) mod tree;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -1,0 +1,285 @@
+"""Files that arrive for Client::put: each under another name, which it changes for its own when it is whole."""
+import errno
+import fcntl
+import os
+import stat
+import struct
+import sys
+import zlib
+
+compat = load('compat')
+files = load('helpers/files')
+
+take, why, told, temporary, NUMBER, SHORT = files.take, files.why, files.told, files.temporary, files.NUMBER, files.SHORT
+# index, length of path, mode, seconds, nanoseconds, length of content, its CRC-32.
+SMALL = struct.Struct('>IHIqIII')
+# index, length of path, size, bytes to keep of what an earlier attempt left, whose name ends like this.
+LARGE = struct.Struct('>IHQQ8s')
+# index, offset, length, CRC-32.
+PIECE = struct.Struct('>IQII')
+# index, mode, seconds, nanoseconds.
+DONE = struct.Struct('>IIqI')
+# index, lengths of path and target, seconds, nanoseconds.
+LINK = struct.Struct('>IHHqI')
+# index, length of path, mode, seconds, nanoseconds.
+FOLDER = struct.Struct('>IHIqI')
+# index, length of path.
+GONE = struct.Struct('>IH')
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | files.NOFOLLOW
+NO_TIMES = (1 << 32) - 1
+
+
+def set_times(path, seconds, nanoseconds, link=False):
+    """Sets when something was changed last, as exactly as this Python can."""
+    if nanoseconds == NO_TIMES:
+        return
+    whole = seconds * 1000000000 + nanoseconds
+    exactly = {'ns': (whole, whole)}
+    if link:
+        exactly['follow_symlinks'] = False
+    try:
+        os.utime(path, **exactly)
+    except (TypeError, NotImplementedError):
+        if not link:
+            os.utime(path, (whole / 1e9, whole / 1e9))
+
+
+def create(path, ending, other):
+    """Opens a new file that is to become `path`, in the place of what an earlier attempt left there, or with another ending where somebody
+    else is writing that, as it may be where several machines share a folder. The descriptor and the name."""
+    name = temporary(path, ending)
+    try:
+        descriptor = os.open(name, CREATE, 384)
+    except OSError:
+        if sys.exc_info()[1].errno != errno.EEXIST:
+            raise
+        if is_free(name):
+            os.unlink(name)
+        else:
+            name = temporary(path, other)
+        descriptor = os.open(name, CREATE, 384)
+    lock(descriptor)
+    return descriptor, name
+
+
+def lock(descriptor):
+    """Says that this file is being written; whether nobody else has said so."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except EnvironmentError:
+        # Not every file system has locks.
+        return sys.exc_info()[1].errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
+def is_free(name):
+    """Whether nobody writes to a file."""
+    try:
+        descriptor = os.open(name, os.O_WRONLY | os.O_NONBLOCK | files.NOFOLLOW)
+    except OSError:
+        return True
+    try:
+        return lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reopen(path, length):
+    """Opens what an earlier attempt left, cut to `length`."""
+    descriptor = os.open(path, os.O_WRONLY | files.NOFOLLOW)
+    try:
+        status = os.fstat(descriptor)
+        if not files.is_ours(status) or status.st_size < length or not lock(descriptor):
+            raise EnvironmentError(errno.ESTALE, 'what an earlier attempt left has changed, or another copy goes on with it; try again')
+        os.ftruncate(descriptor, length)
+    except:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def write_all(descriptor, data):
+    """Writes all of it."""
+    data = compat.view(data)
+    while len(data):
+        data = data[compat.write(descriptor, data):]
+
+
+def check(data, crc):
+    """Raises where it is not what was sent."""
+    if zlib.crc32(data) & 0xffffffff != crc:
+        raise EnvironmentError(errno.EIO, 'it arrived damaged; try again')
+
+
+def write(number, data):
+    """Does what a block of records says; gives index and reason of what failed."""
+    transfer, answer = files.transfers[number], []
+    data = bytes(data)
+    place = 0
+    while place < len(data):
+        doing = RECORDS[data[place:place + 1]]
+        index = NUMBER.unpack_from(data, place + 1)[0]
+        length, act = doing(transfer, data, place + 1)
+        place = length
+        if index in transfer.failed:
+            continue
+        try:
+            act()
+        except EnvironmentError:
+            reason = why()
+            answer.append(NUMBER.pack(index) + SHORT.pack(len(reason)) + reason)
+            transfer.failed.add(index)
+            try:
+                transfer.drop(index)
+            except EnvironmentError:
+                pass
+    return told(b''.join(answer))
+
+
+def small(transfer, data, place):
+    """A whole file."""
+    _, length, mode, seconds, nanoseconds, size, crc, place = take(SMALL, data, place)
+    name = data[place:place + length]
+    place += length
+    end = place + size
+
+    def act():
+        content = data[place:end]
+        check(content, crc)
+        path = transfer.place(name)
+        arriving = temporary(path, transfer.mark)
+        descriptor = os.open(arriving, CREATE, 384)
+        try:
+            try:
+                write_all(descriptor, content)
+                os.fchmod(descriptor, mode)
+                if transfer.fsync:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            set_times(arriving, seconds, nanoseconds)
+            os.rename(arriving, path)
+        except:
+            os.unlink(arriving)
+            raise
+    return end, act
+
+
+def large(transfer, data, place):
+    """The begin of a file that arrives in pieces."""
+    index, length, size, left, ending, place = take(LARGE, data, place)
+    name = data[place:place + length]
+
+    def act():
+        path = transfer.place(name)
+        arriving = temporary(path, ending)
+        if left:
+            descriptor = reopen(arriving, left)
+        else:
+            descriptor, arriving = create(path, ending, transfer.mark)
+        transfer.opened[index] = descriptor, arriving, path, size
+    return place + length, act
+
+
+def piece(transfer, data, place):
+    """A piece of it."""
+    index, offset, length, crc, place = take(PIECE, data, place)
+
+    def act():
+        content = compat.view(data)[place:place + length]
+        check(content, crc)
+        descriptor = transfer.opened[index][0]
+        os.lseek(descriptor, offset, 0)
+        write_all(descriptor, content)
+    return place + length, act
+
+
+def done(transfer, data, place):
+    """The end of it."""
+    index, mode, seconds, nanoseconds, place = take(DONE, data, place)
+
+    def act():
+        descriptor, arriving, path, size = transfer.opened[index]
+        os.ftruncate(descriptor, size)
+        os.fchmod(descriptor, mode)
+        if transfer.fsync:
+            os.fsync(descriptor)
+        del transfer.opened[index]
+        os.close(descriptor)
+        set_times(arriving, seconds, nanoseconds)
+        os.rename(arriving, path)
+    return place, act
+
+
+def given_up(transfer, data, place):
+    """A file whose rest does not come."""
+    index, place = take(NUMBER, data, place)
+    return place, lambda: transfer.drop(index)
+
+
+def link(transfer, data, place):
+    """A symbolic link."""
+    _, length, longer, seconds, nanoseconds, place = take(LINK, data, place)
+    name, target = data[place:place + length], data[place + length:place + length + longer]
+
+    def act():
+        path = transfer.place(name)
+        arriving = temporary(path, transfer.mark)
+        os.symlink(target, arriving)
+        try:
+            set_times(arriving, seconds, nanoseconds, True)
+            os.rename(arriving, path)
+        except:
+            os.unlink(arriving)
+            raise
+    return place + length + longer, act
+
+
+def folder(transfer, data, place):
+    """A folder that is to be there."""
+    _, length, mode, _, _, place = take(FOLDER, data, place)
+    path = transfer.place(data[place:place + length])
+
+    def act():
+        if path == transfer.folder:
+            if not os.path.isdir(path):
+                # Those in front of it as the account's own habits are.
+                os.makedirs(path)
+            return
+        try:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                return
+            raise EnvironmentError(errno.ENOTDIR, 'it is there and is no folder; remove it first')
+        except OSError:
+            if sys.exc_info()[1].errno != errno.ENOENT:
+                raise
+        # What arrives in it needs this; its own mode comes last.
+        os.mkdir(path, mode | 448)
+    return place + length, act
+
+
+def settled(transfer, data, place):
+    """Mode and time of a folder in which everything has arrived."""
+    _, length, mode, seconds, nanoseconds, place = take(FOLDER, data, place)
+    path = transfer.place(data[place:place + length])
+
+    def act():
+        os.chmod(path, mode)
+        set_times(path, seconds, nanoseconds)
+    return place + length, act
+
+
+def removed(transfer, data, place):
+    """Something that is to be gone."""
+    _, length, place = take(GONE, data, place)
+    path = transfer.place(data[place:place + length])
+
+    def act():
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            os.rmdir(path)
+        else:
+            os.unlink(path)
+    return place + length, act
+
+
+RECORDS = {b'F': small, b'B': large, b'W': piece, b'E': done, b'X': given_up, b'L': link, b'D': folder, b'T': settled, b'R': removed}

@@ -1,0 +1,147 @@
+//! A file that arrives under another name than its own, and takes that when it is whole.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Timestamps};
+use rustix::io::Errno;
+
+use super::tree::Time;
+
+/// A file that arrives under another name than its own.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    folder: Arc<OwnedFd>,
+    file: std::fs::File,
+    name: Vec<u8>,
+    arriving: Vec<u8>,
+    /// Whether what has arrived stays where the rest does not come.
+    keep: bool,
+    whole: bool,
+}
+
+impl Arriving {
+    /// Opens it in a folder; its other name ends with `ending`. Of what an earlier attempt left there `kept` bytes stay.
+    pub(super) fn open(
+        folder: Arc<OwnedFd>,
+        name: &[u8],
+        ending: &str,
+        kept: u64,
+        keep: bool,
+    ) -> io::Result<Arriving> {
+        let mut arriving = arriving(name, ending);
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = if kept > 0 {
+            let file = fs::openat(&*folder, &*arriving, flags, Mode::empty())?;
+            let status = fs::fstat(&file)?;
+            if !is_ours(&status) || status.st_size < i64::try_from(kept).unwrap_or(i64::MAX) {
+                return Err(Errno::STALE.into());
+            }
+            fs::ftruncate(&file, kept)?;
+            file
+        } else {
+            let new = flags | OFlags::CREATE | OFlags::EXCL;
+            match fs::openat(&*folder, &*arriving, new, mode) {
+                Err(Errno::EXIST) => {
+                    if is_free(&folder, &arriving) {
+                        fs::unlinkat(&*folder, &*arriving, AtFlags::empty())?;
+                    } else {
+                        arriving = self::arriving(name, &random()?);
+                    }
+                    fs::openat(&*folder, &*arriving, new, mode)?
+                }
+                opened => opened?,
+            }
+        };
+        if !lock(&file) {
+            return Err(io::Error::other("another copy writes the same file"));
+        }
+        Ok(Arriving {
+            folder,
+            file: file.into(),
+            name: name.to_vec(),
+            arriving,
+            keep,
+            whole: false,
+        })
+    }
+
+    /// Writes a part of it; what is never written is zero.
+    pub(crate) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.file, data, offset)
+    }
+
+    /// Gives it its length, mode, time and name.
+    pub(crate) fn finish(
+        mut self,
+        size: u64,
+        mode: u32,
+        time: Option<Time>,
+        sync: bool,
+    ) -> io::Result<()> {
+        fs::ftruncate(&self.file, size)?;
+        fs::fchmod(&self.file, Mode::from_raw_mode(mode))?;
+        if let Some(time) = time {
+            fs::futimens(&self.file, &timestamps(time))?;
+        }
+        if sync {
+            self.file.sync_all()?;
+        }
+        fs::renameat(&*self.folder, &*self.arriving, &*self.folder, &*self.name)?;
+        self.whole = true;
+        Ok(())
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if !self.whole && !self.keep {
+            let _ = fs::unlinkat(&*self.folder, &*self.arriving, AtFlags::empty());
+        }
+    }
+}
+
+/// The name under which a file arrives.
+pub(super) fn arriving(name: &[u8], ending: &str) -> Vec<u8> {
+    let name = name.get(..200).unwrap_or(name);
+    [b".", name, b".easycluster-", ending.as_bytes()].concat()
+}
+
+/// An ending that no other attempt has.
+pub(super) fn random() -> io::Result<String> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(data_encoding::HEXLOWER.encode(&random))
+}
+
+/// Says that this file is being written; whether nobody else has said so. Not every file system has locks.
+fn lock(file: impl std::os::fd::AsFd) -> bool {
+    let locked = fs::flock(file, fs::FlockOperation::NonBlockingLockExclusive);
+    !matches!(locked, Err(Errno::WOULDBLOCK | Errno::ACCESS))
+}
+
+/// Whether nobody writes to a file.
+fn is_free(folder: &OwnedFd, name: &[u8]) -> bool {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    fs::openat(folder, name, flags, Mode::empty()).map_or(true, lock)
+}
+
+/// Whether what an earlier attempt left is that, and nobody else has a way to it.
+pub(super) fn is_ours(status: &fs::Stat) -> bool {
+    FileType::from_raw_mode(status.st_mode) == FileType::RegularFile
+        && status.st_uid == rustix::process::geteuid().as_raw()
+        && status.st_nlink == 1
+}
+
+pub(super) fn timestamps(time: Time) -> Timestamps {
+    let time = fs::Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanoseconds.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}

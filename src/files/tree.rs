@@ -1,0 +1,361 @@
+//! Trees of files on this machine: what is in them, and patterns of what is left out.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::names::{joined, last};
+use super::problem::Problem;
+
+/// What something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A folder.
+    Folder,
+    /// A file.
+    File,
+    /// A symbolic link.
+    Link,
+    /// A device, a pipe, a socket.
+    Other,
+}
+
+/// When something was changed last: seconds and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Time {
+    pub(crate) seconds: i64,
+    pub(crate) nanoseconds: u32,
+}
+
+impl Time {
+    /// Whether both may be the same moment, as far as what keeps them is exact: some file systems keep whole seconds, and old Pythons
+    /// microseconds.
+    pub(crate) fn is_near(self, other: Time) -> bool {
+        let whole = self.nanoseconds == 0 || other.nanoseconds == 0;
+        self.seconds == other.seconds
+            && (whole || self.nanoseconds.abs_diff(other.nanoseconds) < 2_000)
+            || self.nanos().abs_diff(other.nanos()) < 2_000
+    }
+
+    fn nanos(self) -> i128 {
+        i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanoseconds)
+    }
+}
+
+/// Something in a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Relative, with slashes; empty for what is named itself.
+    pub(crate) path: Vec<u8>,
+    pub(crate) kind: Kind,
+    /// Permissions and the bits in front of them.
+    pub(crate) mode: u32,
+    pub(crate) size: u64,
+    pub(crate) time: Time,
+    /// Where a link leads to.
+    pub(crate) target: Vec<u8>,
+}
+
+impl Entry {
+    pub(crate) fn of(path: Vec<u8>, status: &Metadata, target: Vec<u8>) -> Entry {
+        let kind = if status.is_dir() {
+            Kind::Folder
+        } else if status.is_file() {
+            Kind::File
+        } else if status.is_symlink() {
+            Kind::Link
+        } else {
+            Kind::Other
+        };
+        Entry {
+            path,
+            kind,
+            mode: status.mode() & 0o7777,
+            size: status.size(),
+            time: Time {
+                seconds: status.mtime(),
+                nanoseconds: u32::try_from(status.mtime_nsec()).unwrap_or(0),
+            },
+            target,
+        }
+    }
+}
+
+/// Patterns of what is left out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Exclude {
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    glob: glob::Pattern,
+    /// Of the whole path, and not of a name wherever it is.
+    whole: bool,
+    folders: bool,
+}
+
+impl Exclude {
+    /// A pattern without a slash is that of a name anywhere; one with a slash is that of the path from the top. A slash at the end
+    /// means folders alone. `*`, `?`, `[...]`, and `**` for any folders.
+    ///
+    /// # Errors
+    /// What is wrong with one of them.
+    pub(crate) fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Exclude, String> {
+        let parse = |text: &S| {
+            let text = text.as_ref();
+            let folders = text.len() > 1 && text.ends_with('/');
+            let bare = text.trim_end_matches('/');
+            let whole = bare.contains('/');
+            let glob = glob::Pattern::new(bare.trim_start_matches('/'))
+                .map_err(|error| format!("the pattern {text}: {error}"))?;
+            Ok(Pattern {
+                glob,
+                whole,
+                folders,
+            })
+        };
+        let patterns = patterns.iter().map(parse).collect::<Result<_, String>>()?;
+        Ok(Exclude { patterns })
+    }
+
+    /// Whether it is left out by itself; what is in a folder that is left out does not need to be asked about.
+    pub(crate) fn has(&self, path: &[u8], is_folder: bool) -> bool {
+        const OPTIONS: glob::MatchOptions = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: false,
+        };
+        if self.patterns.is_empty() {
+            return false;
+        }
+        let path = String::from_utf8_lossy(path);
+        let name = path.rsplit('/').next().unwrap_or_default();
+        self.patterns.iter().any(|pattern| {
+            let text = if pattern.whole { path.as_ref() } else { name };
+            (is_folder || !pattern.folders) && pattern.glob.matches_with(text, OPTIONS)
+        })
+    }
+
+    /// Whether it, or a folder that it is in, is left out.
+    pub(crate) fn covers(&self, path: &[u8], is_folder: bool) -> bool {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut above = slashes.filter_map(|(place, _)| path.get(..place));
+        self.has(path, is_folder) || above.any(|folder| self.has(folder, true))
+    }
+}
+
+/// What is done with symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Links {
+    /// They are copied as links.
+    #[default]
+    Copy,
+    /// What they lead to is copied.
+    Follow,
+    /// They are left out.
+    Skip,
+}
+
+/// Something in a tree on this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    pub(crate) entry: Entry,
+    /// Where it is.
+    pub(crate) place: PathBuf,
+}
+
+/// What is to be sent: each folder in front of what is in it.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    pub(crate) entries: Vec<Local>,
+    /// The names at the top, one a source; empty for one that is sent without its own name.
+    pub(crate) tops: Vec<Vec<u8>>,
+    /// What cannot be read.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Tree {
+    /// What is in these: one that ends with a slash gives what is in it, others give themselves.
+    ///
+    /// # Errors
+    /// Where one is not there.
+    pub(crate) fn read(
+        sources: &[PathBuf],
+        links: Links,
+        exclude: &Exclude,
+    ) -> Result<Tree, String> {
+        let mut tree = Tree::default();
+        for source in sources {
+            let text = source.as_os_str().as_bytes();
+            let fail = |error: io::Error| format!("{}: {error}", source.display());
+            let status = source.metadata().map_err(fail)?;
+            let inside = status.is_dir() && (text.ends_with(b"/") || last(text).is_empty());
+            let name = if inside { &b""[..] } else { last(text) };
+            if tree.tops.iter().any(|top| top == name && !name.is_empty()) {
+                let name = String::from_utf8_lossy(name);
+                return Err(format!("two sources are called {name}"));
+            }
+            tree.tops.push(name.to_vec());
+            tree.add(source.clone(), name.to_vec(), &status, Vec::new());
+            tree.descend(
+                source,
+                name,
+                links,
+                exclude,
+                &mut vec![(status.dev(), status.ino())],
+            );
+        }
+        Ok(tree)
+    }
+
+    /// Whether it is one file, which may get another name.
+    pub(crate) fn is_one_file(&self) -> bool {
+        self.tops.len() == 1
+            && matches!(self.entries.as_slice(), [one] if one.entry.kind != Kind::Folder)
+    }
+
+    fn add(&mut self, place: PathBuf, path: Vec<u8>, status: &Metadata, target: Vec<u8>) {
+        let entry = Entry::of(path, status, target);
+        if entry.kind == Kind::Other {
+            let problem = Problem::new(&entry.path, "it is a device, a pipe or a socket");
+            return self.problems.push(problem);
+        }
+        // Two sources may both be sent without their names.
+        if entry.path.is_empty() && self.entries.iter().any(|it| it.entry.path.is_empty()) {
+            return;
+        }
+        self.entries.push(Local { entry, place });
+    }
+
+    fn descend(
+        &mut self,
+        place: &Path,
+        path: &[u8],
+        links: Links,
+        exclude: &Exclude,
+        above: &mut Vec<(u64, u64)>,
+    ) {
+        if !place.is_dir() {
+            return;
+        }
+        let names = std::fs::read_dir(place).and_then(|names| {
+            let names = names.map(|name| Ok(name?.file_name().into_vec()));
+            names.collect::<io::Result<Vec<_>>>()
+        });
+        let mut names = match names {
+            Ok(names) => names,
+            Err(error) => return self.problems.push(Problem::new(path, error.to_string())),
+        };
+        names.sort();
+        for name in names {
+            let place = place.join(std::ffi::OsStr::from_bytes(&name));
+            let path = joined(path, &name);
+            if let Err(error) = self.visit(&place, &path, links, exclude, above) {
+                self.problems.push(Problem::new(&path, error.to_string()));
+            }
+        }
+    }
+
+    fn visit(
+        &mut self,
+        place: &Path,
+        path: &[u8],
+        links: Links,
+        exclude: &Exclude,
+        above: &mut Vec<(u64, u64)>,
+    ) -> io::Result<()> {
+        let mut status = place.symlink_metadata()?;
+        let mut target = Vec::new();
+        if status.is_symlink() {
+            match links {
+                Links::Skip => return Ok(()),
+                Links::Copy => target = std::fs::read_link(place)?.into_os_string().into_vec(),
+                Links::Follow => status = place.metadata()?,
+            }
+        }
+        if exclude.has(path, status.is_dir()) {
+            return Ok(());
+        }
+        self.add(place.to_path_buf(), path.to_vec(), &status, target);
+        if status.is_dir() {
+            let own = (status.dev(), status.ino());
+            if above.contains(&own) {
+                return Err(io::Error::other("it is a link to a folder that it is in"));
+            }
+            above.push(own);
+            self.descend(place, path, links, exclude, above);
+            above.pop();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_those_of_names_or_of_paths() {
+        let exclude = Exclude::new(&["*.pyc", "build/", "/top", "a/*/c", "x/**/y"]).unwrap();
+        for (path, is_folder, left_out) in [
+            ("m.pyc", false, true),
+            ("d/m.pyc", false, true),
+            ("m.py", false, false),
+            ("d/build", true, true),
+            ("d/build", false, false),
+            ("top", false, true),
+            ("d/top", false, false),
+            ("a/b/c", false, true),
+            ("a/b/b/c", false, false),
+            ("x/1/2/y", false, true),
+        ] {
+            assert_eq!(exclude.has(path.as_bytes(), is_folder), left_out, "{path}");
+        }
+        assert!(exclude.covers(b"d/build/x/y", false));
+        assert!(!exclude.covers(b"d/x/y/z", false));
+        assert!(Exclude::new(&["[a"]).is_err());
+    }
+
+    #[test]
+    fn times_are_as_exact_as_what_keeps_them() {
+        let at = |seconds, nanoseconds| Time {
+            seconds,
+            nanoseconds,
+        };
+        assert!(at(5, 123_456_789).is_near(at(5, 123_456_000)));
+        assert!(at(5, 123_456_789).is_near(at(5, 0)));
+        assert!(at(5, 999_999_900).is_near(at(6, 0)));
+        assert!(!at(5, 100_000_000).is_near(at(5, 200_000_000)));
+        assert!(!at(5, 0).is_near(at(6, 0)));
+    }
+
+    #[test]
+    fn a_tree_has_each_folder_in_front_of_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().join("top");
+        std::fs::create_dir_all(top.join("b/c")).unwrap();
+        std::fs::write(top.join("b/c/file"), "x").unwrap();
+        std::fs::write(top.join("a"), "x").unwrap();
+        std::os::unix::fs::symlink("a", top.join("link")).unwrap();
+        std::os::unix::fs::symlink("..", top.join("b/up")).unwrap();
+        let read = |source: PathBuf, links| {
+            let tree = Tree::read(&[source], links, &Exclude::new(&["*.o"]).unwrap()).unwrap();
+            let paths = tree.entries.iter();
+            let paths = paths.map(|it| String::from_utf8(it.entry.path.clone()).unwrap());
+            (paths.collect::<Vec<_>>(), tree.problems)
+        };
+        let (paths, problems) = read(top.clone(), Links::Skip);
+        assert_eq!(paths, ["top", "top/a", "top/b", "top/b/c", "top/b/c/file"]);
+        assert_eq!(problems, []);
+        let (paths, _) = read(top.join(""), Links::Copy);
+        assert_eq!(paths, ["", "a", "b", "b/c", "b/c/file", "b/up", "link"]);
+        let (paths, problems) = read(top.join(""), Links::Follow);
+        assert!(paths.contains(&"link".to_owned()));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(Tree::read(&[top.join("no")], Links::Copy, &Exclude::default()).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! Several hosts at once, and links that are cut.
+
+use std::sync::{Arc, Mutex};
+
+use easycluster::{Client, Cluster, CopyOptions, Error, Progress};
+
+use crate::support::{Sshd, within};
+
+#[tokio::test]
+async fn several_hosts_get_it_from_one_read_and_say_how_far_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().join("here");
+    std::fs::write(&here, vec![7; 5 << 20]).unwrap();
+    let specs: Vec<_> = (0..3)
+        .map(|n| format!(":local:name=host{n}").parse().unwrap())
+        .collect();
+    let cluster = within(Cluster::connect(&specs, &Default::default()))
+        .await
+        .unwrap();
+    let told: Arc<Mutex<Vec<Progress>>> = Arc::default();
+    let sink = Arc::clone(&told);
+    let mut options = CopyOptions::default();
+    options.progress = Some(Arc::new(move |progress| {
+        sink.lock().unwrap().push(progress.clone())
+    }));
+    let there = folder.path().join("there/");
+    let outcomes = within(cluster.put(&here, there.to_str().unwrap(), &options))
+        .await
+        .unwrap();
+    let hosts: Vec<_> = outcomes.iter().map(|(host, _)| host.as_str()).collect();
+    assert_eq!(hosts, ["host0", "host1", "host2"]);
+    assert!(outcomes.iter().all(|(_, it)| it.is_ok()), "{outcomes:?}");
+    assert_eq!(there.join("here").metadata().unwrap().len(), 5 << 20);
+    let told = told.lock().unwrap().clone();
+    for host in hosts {
+        let last = told.iter().rfind(|it| it.host == host).unwrap();
+        assert_eq!(
+            (last.files, last.all_files, last.bytes, last.all_bytes),
+            (1, 1, 5 << 20, 5 << 20)
+        );
+    }
+    within(cluster.close()).await;
+}
+
+#[tokio::test]
+async fn a_large_file_goes_on_where_its_link_was_cut() {
+    let server = Sshd::start();
+    let folder = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..40_000_000_u32).map(|n| (n / 3 % 253) as u8).collect();
+    let spec = server.spec();
+    for get in [false, true] {
+        let (here, there) = (
+            folder.path().join(format!("here{get}")),
+            folder.path().join(format!("there{get}")),
+        );
+        let (from, to) = if get {
+            (&there, &here)
+        } else {
+            (&here, &there)
+        };
+        std::fs::write(from, &content).unwrap();
+        let there_text = there.to_str().unwrap().to_owned();
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let mut options = CopyOptions::default();
+        options.progress = Some(Arc::new(move |progress: &Progress| {
+            _ = sender.send(progress.bytes)
+        }));
+        let client = within(Client::from_spec(&spec)).await.unwrap();
+        let copying = {
+            let (client, here, there, options) = (
+                client.clone(),
+                here.clone(),
+                there_text.clone(),
+                options.clone(),
+            );
+            tokio::spawn(async move {
+                if get {
+                    client.get(&there, &here, &options).await
+                } else {
+                    client.put(&here, &there, &options).await
+                }
+            })
+        };
+        while within(receiver.recv()).await.unwrap() < 2 << 20 {}
+        server.break_sessions();
+        let error = within(copying).await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::Lost { .. }), "{error}");
+        assert!(!to.exists());
+        drop(client);
+        let client = within(Client::from_spec(&spec)).await.unwrap();
+        let copied = if get {
+            within(client.get(&there_text, &here, &options))
+                .await
+                .unwrap()
+        } else {
+            within(client.put(&here, &there_text, &options))
+                .await
+                .unwrap()
+        };
+        assert!(copied.resumed >= 1 << 20, "{copied:?}");
+        assert_eq!(copied.resumed + copied.bytes, content.len() as u64);
+        assert!(std::fs::read(to).unwrap() == content);
+        within(client.close()).await;
+    }
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 4);
+}
