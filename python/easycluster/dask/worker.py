@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # How long a worker that was told to end may take, in seconds.
 _PATIENCE = 5.0
+# How often is looked whether the scheduler has a worker.
+_LOOK = 0.02
 # Seconds between two starts of a worker that has ended by itself: doubled each time up to the second, and forgotten after the third.
 _FIRST, _LONGEST, _FORGET = 0.5, 30.0, 60.0
 _SOURCES = Path(__file__).parent
@@ -63,15 +65,24 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         self._number = 0
 
     async def start(self) -> None:
-        """Starts the worker, and returns when it speaks to the scheduler."""
+        """Starts the worker, and returns when the scheduler has it."""
         up = asyncio.get_running_loop().create_future()
         self._running = asyncio.ensure_future(self._keep_running(up))
         try:
-            await up
+            while not up.done() and not self._is_known():
+                await asyncio.wait([up], timeout=_LOOK)
+            if up.done():
+                up.result()
+            else:
+                up.set_result(None)
         except BaseException:
             self.status = Status.failed
             raise
         await super().start()
+
+    def _is_known(self) -> bool:
+        scheduler = cast(Any, self._owner.scheduler)
+        return any(worker.name == self.name for worker in scheduler.workers.values())
 
     async def close(self) -> None:
         """Ends the worker, which the scheduler has asked to close before."""
@@ -164,7 +175,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
                 onerror=failed,
                 threadid=SINGLE,
             )
-            cluster._router.attach(number, ChannelEnd(channel), lambda: tell(up, None), _ignore)
+            cluster._router.attach(number, ChannelEnd(channel), _ignore, _ignore)
         except Exception as error:
             return error
         try:
