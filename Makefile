@@ -85,6 +85,7 @@ stub: $(VENV)/ready
 
 python: wheel
 	./.ci/again pytest $(PYTEST)
+	./.ci/again pytest $(PYTEST) tests/dask
 
 test-busy:
 	./.ci/busy 4 $(MAKE) test

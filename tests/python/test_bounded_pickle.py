@@ -61,16 +61,3 @@ def test_the_kinds_of_completions_are_those_of_the_extension():
     assert sorted(_native.COMPLETION_KINDS.values()) == list(range(9))
     for name, number in _native.COMPLETION_KINDS.items():
         assert getattr(_kinds, name) == number
-
-
-def test_many_connections_are_opened_by_one_call():
-    local = _native.Spec.for_host()
-    nowhere = _native.Spec.for_host('127.0.0.1', 1).with_option('ssh', True)
-    opening = [(place, 'bounded_definitions', 4, False, None) for place in (local, nowhere, local)]
-    first, failure, second = _native.connect_many(opening, 2)
-    assert isinstance(failure, Exception)
-    for connection in (first, second):
-        assert connection.wait_ready()['pid'] > 0
-        connection.close(True)
-    assert first.number != second.number
-    assert _native.connect_many([]) == []

@@ -164,7 +164,7 @@ def test_a_fault_of_the_stub_itself_ends_the_connection(start):
     compresses."""
     stub = start(compress=True)
     stub.define("import time\ndef broken(seconds):\n    raise RuntimeError('no sleep ' + 'x' * 1000)\n")
-    stub.exec("time.sleep = broken")
+    stub.request(EXEC, ("time.sleep = broken", None))
     stub.start_call("sum", [1] * 10)
     stub.request(EXEC, ("while True: pass", None))
     assert stub.end() != 0

@@ -9,7 +9,8 @@ import functools
 import platform
 import re
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 from . import makers
 
@@ -77,6 +78,23 @@ def is_unnamed(value: Any) -> bool:
     return found is not kind
 
 
+class _Registered(collections.abc.Mapping[type, Any]):
+    """The ways that were registered with copyreg, but for tblib's, with which Dask replaces those of all exceptions: the hosts may
+    have no tblib."""
+
+    def __getitem__(self, kind: type) -> Any:
+        way = copyreg.dispatch_table[kind]
+        if getattr(way, '__module__', '').startswith('tblib.'):
+            raise KeyError(kind)
+        return way
+
+    def __iter__(self) -> Iterator[type]:
+        return iter(copyreg.dispatch_table)
+
+    def __len__(self) -> int:
+        return len(copyreg.dispatch_table)
+
+
 # Asked by the pickler about the types that are in it.
 OWN_WAYS: Any = collections.ChainMap(
     {
@@ -85,5 +103,5 @@ OWN_WAYS: Any = collections.ChainMap(
     },
     # This one's own pickle leaves out what it finds out by itself wherever it is.
     {platform.uname_result: by_its_names},
-    copyreg.dispatch_table,
+    cast(Any, _Registered()),
 )

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import signal
 import sys
-import time
+import threading
 import warnings
 
 import pytest
@@ -85,7 +85,7 @@ def test_workers_are_added_and_retired(client):
 
 
 def test_a_killed_worker_costs_no_task_and_is_started_again(client):
-    futures = client.map(lambda number: time.sleep(0.05) or number, range(60), pure=False)
+    futures = client.map(lambda number: threading.Event().wait(0.05) or number, range(60), pure=False)
     killed = next(iter(pids(client).values()))
     os.kill(killed, signal.SIGKILL)
     assert client.gather(futures) == list(range(60))
@@ -97,7 +97,7 @@ def test_a_killed_worker_costs_no_task_and_is_started_again(client):
 def test_a_lost_host_costs_no_task(sshd):
     specs = [sshd.spec('rpython=%s' % sys.executable, 'name=lost'), HERE % 1]
     with Cluster(specs, output=None) as cluster, cluster.dask(threads=1, dashboard=False) as client:
-        futures = client.map(lambda number: time.sleep(0.05) or number, range(40), pure=False)
+        futures = client.map(lambda number: threading.Event().wait(0.05) or number, range(40), pure=False)
         sshd.break_sessions()
         assert client.gather(futures) == list(range(40))
         # Its worker is started on the other host.
@@ -134,7 +134,7 @@ def test_it_is_a_cluster_of_dask_s_of_its_own_hosts():
 def test_workers_come_as_there_is_work(client):
     client.cluster.scale(1)
     client.cluster.adapt(minimum=1, maximum=3, interval='100ms', wait_count=2)
-    futures = client.map(lambda number: time.sleep(0.2) or number, range(40), pure=False)
+    futures = client.map(lambda number: threading.Event().wait(0.2) or number, range(40), pure=False)
     assert poll(lambda: len(workers_of(client)) == 3, 60), 'workers are added'
     assert client.gather(futures) == list(range(40))
     assert poll(lambda: len(workers_of(client)) == 1, 60), 'they are retired'
