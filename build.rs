@@ -17,10 +17,11 @@ mod assemble;
 mod strip;
 
 /// What the program itself sends out, as parts or in a command line, and the file of each.
-const HELPERS: [(&str, &str); 4] = [
+const HELPERS: [(&str, &str); 5] = [
     ("commands", "helpers/commands.py"),
     ("map_items", "helpers/map_items.py"),
     ("probe", "helpers/probe.py"),
+    ("streams", "helpers/streams.py"),
     ("terminal", "helpers/terminal.py"),
 ];
 

@@ -3,6 +3,7 @@
 mod call;
 mod channel;
 mod object;
+mod stream;
 mod value;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::spec::ConnectionSpec;
 pub use call::Call;
 pub use channel::{ByteChannel, ByteReceiver, ByteSender, Channel, Receiver, Sender};
 pub use object::RemoteObject;
+pub use stream::RemoteStream;
 pub use value::Value;
 
 /// Python on another machine. Clones share the connection; dropping the last one ends the
