@@ -88,8 +88,8 @@ pub mod wire;
 mod wire;
 
 pub use client::{
-    ByteChannel, ByteReceiver, ByteSender, Call, Channel, Client, Receiver, RemoteObject, Sender,
-    Value,
+    ByteChannel, ByteReceiver, ByteSender, Call, Channel, Client, Receiver, RemoteObject,
+    RemoteStream, Sender, Value,
 };
 pub use cluster::{
     AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,

@@ -3,6 +3,7 @@
 mod call;
 mod channel;
 mod object;
+mod stream;
 mod value;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use call::Call;
 pub(crate) use call::Pending;
 pub use channel::{ByteChannel, ByteReceiver, ByteSender, Channel, Receiver, Sender};
 pub use object::RemoteObject;
+pub use stream::RemoteStream;
 pub use value::Value;
 
 /// Python on another machine. Clones share the connection; dropping the last one ends the

@@ -59,6 +59,11 @@ pub fn map_items() -> Bytes {
     Bytes::from_static(part!("map_items"))
 }
 
+/// The part with the function `helpers/streams.pour`, which sends the items of a generator through a channel.
+pub fn streams() -> Bytes {
+    Bytes::from_static(part!("streams"))
+}
+
 /// The part with the functions of `helpers/commands`, which run shell commands.
 pub fn commands() -> Bytes {
     Bytes::from_static(part!("commands"))

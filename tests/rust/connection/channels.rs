@@ -216,3 +216,55 @@ async fn a_lost_link_ends_both_directions() {
     ));
     assert!(client.byte_channel(None).is_err());
 }
+
+#[tokio::test]
+async fn a_generator_is_gone_through_as_it_goes() {
+    const GENERATORS: &str = "
+import threading
+seen = []
+def numbers(count):
+    try:
+        number = 0
+        while number < count:
+            seen.append(number)
+            yield number
+            number += 1
+    finally:
+        seen.append('over')
+def failing():
+    yield 1
+    raise KeyError('behind')
+";
+    for interpreter in interpreters() {
+        println!("{}", interpreter.path.display());
+        let client = client(interpreter).await;
+        client.define(GENERATORS).await.unwrap();
+        let mut stream = client.stream::<u64>("numbers", (100_000,)).unwrap();
+        let mut expected = 0;
+        while let Some(number) = within(stream.next()).await.unwrap() {
+            assert_eq!(number, expected);
+            expected += 1;
+        }
+        assert_eq!(expected, 100_000);
+        assert_eq!(within(stream.next()).await.unwrap(), None);
+        // One that is left ends, and has not gone far.
+        client.exec("del seen[:]").await.unwrap();
+        let mut stream = client.stream::<u64>("numbers", (1_000_000_000,)).unwrap();
+        for _ in 0..10 {
+            within(stream.next()).await.unwrap();
+        }
+        drop(stream);
+        within(async { while !client.eval::<bool>("seen[-1] == 'over'").await.unwrap() {} }).await;
+        let gone: usize = client.eval("len(seen)").await.unwrap();
+        assert!(gone < 500_000, "{gone}");
+        // What it raises comes behind its items.
+        let mut stream = client.stream::<u64>("failing", ()).unwrap();
+        assert_eq!(within(stream.next()).await.unwrap(), Some(1));
+        let Err(Error::Remote(error)) = within(stream.next()).await else {
+            panic!("it raises")
+        };
+        assert_eq!(error.type_name, "KeyError");
+        let mut stream = client.stream::<u64>("no_such_function", ()).unwrap();
+        assert!(matches!(within(stream.next()).await, Err(Error::Remote(_))));
+    }
+}
