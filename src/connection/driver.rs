@@ -19,6 +19,7 @@ use crate::transport::{
 use super::boot::{Boot, Sign};
 use super::completion::Failure;
 use super::hints;
+use super::lifeline::Lifeline;
 use super::shared::Shared;
 use super::start::Starter;
 
@@ -26,7 +27,7 @@ use super::start::Starter;
 /// times over, little enough that a small call gets its turn soon.
 const TRANSMIT: usize = 256 * 1024;
 /// How long the remote process may take to end after the goodbye, or after writing to it failed.
-const END_GRACE: Duration = Duration::from_secs(4);
+pub(super) const END_GRACE: Duration = Duration::from_secs(4);
 
 /// What helps where the account runs something else than it is asked for.
 const NO_COMMANDS: &str = "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand";
@@ -171,6 +172,7 @@ struct Reading {
     since: Instant,
     stderr: Tail,
     exit: Option<ExitStatus>,
+    lifeline: Lifeline,
     /// Nothing more can come of the process.
     ended: bool,
     closing_since: Option<Instant>,
@@ -197,6 +199,7 @@ impl Reading {
             since: Instant::now(),
             stderr: Tail::default(),
             exit: None,
+            lifeline: Lifeline::default(),
             ended: false,
             closing_since: None,
         }
@@ -213,6 +216,7 @@ impl Reading {
             let deadline = self.deadline();
             let event = tokio::select! {
                 event = reader.next() => event,
+                () = self.lifeline.cut(&self.shared) => return self.end(),
                 () = self.shared.timer.notified() => {
                     if self.shared.has_ended() {
                         // It was ended elsewhere, with the reason.
@@ -242,9 +246,17 @@ impl Reading {
 
     fn take(&mut self, event: ReadEvent) -> Result<(), Failure> {
         match event {
-            ReadEvent::Stdout(data) => return self.stdout(data),
+            ReadEvent::Stdout(data) => {
+                self.lifeline.heard();
+                return self.stdout(data);
+            }
             ReadEvent::Stderr(data) => self.stderr(data),
-            ReadEvent::Exit(status) => self.exit = Some(status),
+            ReadEvent::Exit(status) => {
+                self.exit = Some(status);
+                if !self.starting {
+                    self.lifeline.ask(&self.shared);
+                }
+            }
         }
         Ok(())
     }

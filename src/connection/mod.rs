@@ -6,6 +6,7 @@ mod completion;
 mod driver;
 mod hello;
 mod hints;
+mod lifeline;
 mod memory;
 mod options;
 mod output;

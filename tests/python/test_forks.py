@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import textwrap
 
 import pytest
+from easycluster import ConnectionLost
 from support.processes import poll
 
 PROGRAM = """
@@ -101,3 +103,29 @@ def test_no_connection_takes_the_number_of_a_closed_standard_stream(specs, tmp_p
     )
     subprocess.run([sys.executable, '-c', program, specs[way], str(text)], timeout=60, stdin=subprocess.DEVNULL)
     assert text.read_text() == repr(['/dev/null'] * len(closed))
+
+
+FORKING = """
+import os
+def fork_and_tell():
+    if not os.fork():
+        os.read(os.open(%r, os.O_RDONLY), 1)
+        os._exit(0)
+    return os.getpid()
+"""
+
+
+@pytest.mark.parametrize('way', ['local', 'ssh'])
+def test_a_remote_python_that_is_killed_is_lost_though_a_child_of_it_lives_on(connect, tmp_path, way):
+    # The child waits at a named pipe until the test opens it.
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    client = connect(way, output=None)
+    client.execblock(FORKING % str(pipe))
+    remote = client.fork_and_tell()
+    begun = client.call('time.sleep', 600, nonblocking=True)
+    os.kill(remote, signal.SIGKILL)
+    with pytest.raises(ConnectionLost, match='KILL'):
+        begun.wait(timeout=60)
+    # Does not wait for a reader: the child may have been ended with the connection.
+    os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))

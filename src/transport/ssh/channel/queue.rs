@@ -11,8 +11,11 @@ use tokio::sync::{mpsc, watch};
 
 use crate::transport::{ExitStatus, ReadEvent};
 
-/// Unread bytes at which a channel is given up, so that a reader that has stopped cannot fill the memory.
+/// Memory of unread output, in bytes, at which a channel is given up, so that a reader that has stopped cannot fill the memory.
 pub(crate) const UNREAD_LIMIT: usize = 256 * 1024 * 1024;
+
+/// What an event takes besides its bytes. It counts, because output may come byte by byte.
+const EACH: usize = 128;
 
 /// The session's end of a channel's queue.
 pub(crate) struct Inlet {
@@ -64,7 +67,7 @@ impl Outlet {
 
 fn size(event: &ReadEvent) -> usize {
     match event {
-        ReadEvent::Stdout(bytes) | ReadEvent::Stderr(bytes) => bytes.len(),
+        ReadEvent::Stdout(bytes) | ReadEvent::Stderr(bytes) => bytes.len().saturating_add(EACH),
         ReadEvent::Exit(_) => 0,
     }
 }
@@ -147,7 +150,7 @@ mod tests {
         // The same memory over and over, so that the test needs little of it.
         let piece = Bytes::from(vec![0u8; 16 * 1024 * 1024]);
         let pieces = UNREAD_LIMIT / piece.len();
-        for _ in 0..pieces {
+        for _ in 1..pieces {
             assert!(inlet.push(ReadEvent::Stdout(piece.clone())));
         }
         assert!(!inlet.push(ReadEvent::Stdout(piece)));
@@ -160,5 +163,16 @@ mod tests {
             panic!("{last:?}");
         };
         assert!(why.contains("256 MiB of its output were not read"), "{why}");
+    }
+
+    #[test]
+    fn output_byte_by_byte_takes_no_more_memory() {
+        let (inlet, outlet) = queue();
+        let mut taken = 0;
+        while inlet.push(ReadEvent::Stderr(Bytes::from_static(b"y"))) {
+            taken += 1;
+        }
+        assert!(taken <= UNREAD_LIMIT / EACH, "{taken} pieces");
+        drop(outlet);
     }
 }
