@@ -23,6 +23,12 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
+/// A pipe that lies there instead of a file holds nobody up.
+const READING: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
 /// The folder and the name of a path.
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
@@ -136,6 +142,20 @@ impl Below {
         }
     }
 
+    /// Where a file or link of that name is to be made: only in the place of a file or a link.
+    fn place_of<'a>(&mut self, path: &'a [u8], what: &str) -> io::Result<(Arc<OwnedFd>, &'a [u8])> {
+        let (folder, name) = split(path);
+        let folder = self.folder(folder)?;
+        if self
+            .look(path)?
+            .is_some_and(|there| !matches!(there.kind, Kind::File | Kind::Link))
+        {
+            let text = format!("it is there and is no {what}; remove it first");
+            return Err(io::Error::other(text));
+        }
+        Ok((folder, name))
+    }
+
     /// Begins a file under another name, which ends with `ending`; of what an earlier attempt left there `kept` bytes stay.
     pub(crate) fn begin(
         &mut self,
@@ -144,16 +164,7 @@ impl Below {
         kept: u64,
         keep: bool,
     ) -> io::Result<Arriving> {
-        let (folder, name) = split(path);
-        let folder = self.folder(folder)?;
-        if self
-            .look(path)?
-            .is_some_and(|there| !matches!(there.kind, Kind::File | Kind::Link))
-        {
-            return Err(io::Error::other(
-                "it is there and is no file; remove it first",
-            ));
-        }
+        let (folder, name) = self.place_of(path, "file")?;
         Arriving::open(folder, plain(name)?, ending, kept, keep)
     }
 
@@ -161,8 +172,7 @@ impl Below {
     pub(crate) fn left(&mut self, path: &[u8], ending: &str) -> Option<(u64, std::fs::File)> {
         let (folder, name) = split(path);
         let folder = self.folder(folder).ok()?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = fs::openat(&*folder, arriving(name, ending), flags, Mode::empty()).ok()?;
+        let file = fs::openat(&*folder, arriving(name, ending), READING, Mode::empty()).ok()?;
         let status = fs::fstat(&file).ok()?;
         is_ours(&status).then_some((u64::try_from(status.st_size).ok()?, file.into()))
     }
@@ -170,9 +180,8 @@ impl Below {
     /// A file, to read what is in it.
     pub(crate) fn read(&mut self, path: &[u8]) -> io::Result<std::fs::File> {
         let (folder, name) = split(path);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let folder = self.folder(folder)?;
-        Ok(fs::openat(&*folder, plain(name)?, flags, Mode::empty())?.into())
+        Ok(fs::openat(&*folder, plain(name)?, READING, Mode::empty())?.into())
     }
 
     /// Makes a symbolic link in the place of a file or link of that name.
@@ -182,16 +191,7 @@ impl Below {
         target: &[u8],
         time: Option<Time>,
     ) -> io::Result<()> {
-        let (folder, name) = split(path);
-        let folder = self.folder(folder)?;
-        if self
-            .look(path)?
-            .is_some_and(|there| !matches!(there.kind, Kind::File | Kind::Link))
-        {
-            return Err(io::Error::other(
-                "it is there and is no link; remove it first",
-            ));
-        }
+        let (folder, name) = self.place_of(path, "link")?;
         let arriving = arriving(plain(name)?, &random()?);
         fs::symlinkat(target, &*folder, &*arriving)?;
         let set = time.map_or(Ok(()), |time| {
@@ -217,8 +217,7 @@ impl Below {
         } else {
             let (folder, name) = split(path);
             let folder = self.folder(folder)?;
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            Arc::new(fs::openat(&*folder, plain(name)?, flags, Mode::empty())?)
+            Arc::new(fs::openat(&*folder, plain(name)?, READING, Mode::empty())?)
         };
         if let Some(mode) = mode {
             fs::fchmod(&*there, Mode::from_raw_mode(mode))?;
