@@ -13,7 +13,7 @@ from .._commands import Line
 from .._shipping.functions import By, Function
 from .connecting import Connecting
 from .mapping import Run
-from .members import Host, Members
+from .members import Chosen, Members
 from .outcomes import Inbox, Outcomes, Sorted
 
 if TYPE_CHECKING:
@@ -113,19 +113,8 @@ class AsyncCalls(Members[AsyncClient, 'AsyncPart']):
             run.stop()
 
 
-class AsyncPart(AsyncCalls):
+class AsyncPart(Chosen[AsyncClient, 'AsyncPart'], AsyncCalls):
     """Some hosts of a cluster. It shares their clients, and closing the cluster closes them."""
-
-    def __init__(self, root: Connecting[AsyncClient, AsyncPart], names: Iterable[str]) -> None:
-        """The hosts of these names."""
-        self._root = root
-        self._names = frozenset(names)
-
-    def _hosts_now(self) -> list[Host[AsyncClient]]:
-        return [host for host in self._root._hosts_now() if host.name in self._names]
-
-    def _has(self, name: str) -> bool:
-        return name in self._names
 
     def __repr__(self) -> str:
         return '<Part of an AsyncCluster: %d hosts>' % len(self._names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import _kinds
 from .._client import Client
@@ -12,11 +12,8 @@ from .._commands import Line
 from .._shipping.functions import By, Function
 from .executor import Executor
 from .mapping import Run
-from .members import Host, Members
+from .members import Chosen, Members
 from .outcomes import Inbox, Outcomes, Sorted
-
-if TYPE_CHECKING:
-    from .connecting import Connecting
 
 
 class Calls(Members[Client, 'Part']):
@@ -143,19 +140,8 @@ class Calls(Members[Client, 'Part']):
             run.stop()
 
 
-class Part(Calls):
+class Part(Chosen[Client, 'Part'], Calls):
     """Some hosts of a cluster. It shares their clients, and closing the cluster closes them."""
-
-    def __init__(self, root: Connecting[Client, Part], names: Iterable[str]) -> None:
-        """The hosts of these names."""
-        self._root = root
-        self._names = frozenset(names)
-
-    def _hosts_now(self) -> list[Host[Client]]:
-        return [host for host in self._root._hosts_now() if host.name in self._names]
-
-    def _has(self, name: str) -> bool:
-        return name in self._names
 
     def __repr__(self) -> str:
         return '<Part of a Cluster: %d hosts>' % len(self._names)

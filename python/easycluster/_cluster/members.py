@@ -238,3 +238,18 @@ class Members(Generic[_C, _P]):
 
 def _bound(request: Callable[[Slot, Any, Any], Any], slot: Slot) -> Callable[[Any, Any], Any]:
     return lambda done, failed: request(slot, done, failed)
+
+
+class Chosen(Members[_C, _P]):
+    """Some hosts of a cluster. Part and AsyncPart are derived from it."""
+
+    def __init__(self, root: Connecting[_C, _P], names: Iterable[str]) -> None:
+        """The hosts of these names."""
+        self._root = root
+        self._names = frozenset(names)
+
+    def _hosts_now(self) -> list[Host[_C]]:
+        return [host for host in self._root._hosts_now() if host.name in self._names]
+
+    def _has(self, name: str) -> bool:
+        return name in self._names
