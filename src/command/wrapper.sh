@@ -12,11 +12,12 @@ q() { if [ -r /proc/$$/stat ]; then read -r ec_l ec_l ec_l ec_p ec_g ec_l </proc
 else set -- $(ps -o ppid= -o pgid= -p $$); ec_p=$1; ec_g=$2; fi 2>/dev/null; };
 # Whom signals are sent to: the process group, if it is all ours; a server may run commands in its own.
 q; ec_t=$$; [ "$ec_g" -eq $$ ] 2>/dev/null && ec_t=0;
-# The watcher. After an ordinary end the command is gone when the control stream ends; what it left in the background goes on.
-w() { while read -r ec_l; do kill -s "$ec_l" $ec_t; done <&3; kill -0 $$ && kill -s TERM $ec_t && sleep 2 && kill -s KILL $ec_t; };
+# The watcher. After an ordinary end the command is gone when the control stream ends; what it left in the background goes on,
+# unless it ended because it was signalled.
+w() { while read -r ec_l; do ec_k=1; kill -s "$ec_l" $ec_t; done <&3; { [ "$ec_k" ] || kill -0 $$; } && kill -s TERM $ec_t && sleep 2 && kill -s KILL $ec_t; };
 # The same, and the standard input of the command, which the watcher writes. Where the command does not take it, what is left of
 # it must not be taken for signals.
-r() { while read -r ec_l; do case $ec_l in 0) break;; [1-9]*) n "$ec_l" || { cat >/dev/null; break; };; *) kill -s "$ec_l" $ec_t;; esac; done <&3;
+r() { while read -r ec_l; do case $ec_l in 0) break;; [1-9]*) n "$ec_l" || { cat >/dev/null; break; };; *) ec_k=1; kill -s "$ec_l" $ec_t;; esac; done <&3;
 exec >/dev/null; w; };
 # For a command with an input: where it does not take that, the watcher does not come to the end of the control stream. That the
 # server's process is gone, which was our parent, says that the connection is.

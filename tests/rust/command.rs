@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use easycluster::spec::KeySource;
 use easycluster::{
     Client, Command, CommandEvent, CommandOutput, ConnectionSpec, Error, ExitStatus,
 };
 
-use crate::support::{Sshd, SshdOptions};
-use crate::support::{until, within};
+use crate::server::harness;
+use crate::support::{Sshd, SshdOptions, program, until, within};
 
 fn spec(server: &Sshd) -> ConnectionSpec {
     format!("{}:name=web1", server.spec()).parse().unwrap()
@@ -26,6 +27,9 @@ async fn idle(server: &Sshd) {
     .await;
 }
 
+/// The way that cannot tell a signal: ssh itself says 255 then.
+const OPENSSH: &str = "ssh";
+
 /// Each way to run a command on a server's machine, by its name.
 async fn ways(spec: &ConnectionSpec) -> Vec<(&'static str, Box<dyn Fn(&[&str]) -> Command>)> {
     fn line(words: &[&str]) -> easycluster::CommandLine {
@@ -35,14 +39,30 @@ async fn ways(spec: &ConnectionSpec) -> Vec<(&'static str, Box<dyn Fn(&[&str]) -
         }
     }
     let client = Client::connect(spec, Default::default()).await.unwrap();
-    let (over_ssh, spec) = (spec.clone(), spec);
+    let over_ssh = spec.clone();
+    let program = program("ssh").display().to_string();
+    let by_ssh = spec.clone().with_option("ssh", &program).unwrap();
+    let standalone = harness::start(harness::loopback());
+    let mut by_tcp: ConnectionSpec = format!("127.0.0.1:{}", standalone.port).parse().unwrap();
+    by_tcp.key = Some(KeySource::Given(harness::KEY.into()));
     let local: ConnectionSpec = ":local".parse().unwrap();
     let local_client = Client::connect(&local, Default::default()).await.unwrap();
-    _ = spec;
     vec![
         (
             "sshd",
             Box::new(move |words| Command::on(&over_ssh, line(words))),
+        ),
+        (
+            OPENSSH,
+            Box::new(move |words| Command::on(&by_ssh, line(words))),
+        ),
+        (
+            "standalone server",
+            Box::new(move |words| {
+                // It serves as long as this is there.
+                _ = &standalone;
+                Command::on(&by_tcp, line(words))
+            }),
         ),
         ("client", Box::new(move |words| client.command(line(words)))),
         (
@@ -87,7 +107,11 @@ async fn a_line_is_the_shells_and_words_are_nobodys() {
         let said = output(command(&["printf 'a\\tb!\\n'\necho second"])).await;
         assert_eq!(said.stdout_text(), "a\tb!\nsecond\n", "{name}");
         let said = output(command(&["kill -9 $$"])).await;
-        assert_eq!(said.status, ExitStatus::Signal("KILL".into()), "{name}");
+        let signal = match name {
+            OPENSSH => ExitStatus::Code(255),
+            _ => ExitStatus::Signal("KILL".into()),
+        };
+        assert_eq!(said.status, signal, "{name}");
         let error = output(command(&["no-such-program", "x"])).await.check();
         let error = error.unwrap_err().to_string();
         assert!(error.contains("exit status 127"), "{name}: {error}");
@@ -254,6 +278,26 @@ async fn an_interrupt_is_the_commands_own_and_its_last_words_are_heard() {
 }
 
 #[tokio::test]
+async fn an_interrupt_ends_what_the_command_leaves_behind() {
+    let server = Sshd::start();
+    let line = "trap 'echo cleaned up; exit 9' INT; sleep 4716 & echo begun; wait";
+    for (name, command) in ways(&spec(&server)).await {
+        for input in [true, false] {
+            let asked = command(&[line]);
+            let mut running = begun(if input { asked.stdin("x") } else { asked }).await;
+            running.interrupt();
+            let event = within(running.next()).await.unwrap();
+            let expected = CommandEvent::Stdout("cleaned up\n".into());
+            assert_eq!(event, Some(expected), "{name}");
+            // It has ended, but for what holds its output open.
+            drop(running);
+            until_gone(name, 4716).await;
+        }
+    }
+    idle(&server).await;
+}
+
+#[tokio::test]
 async fn what_takes_no_input_is_ended_all_the_same() {
     let server = Sshd::start();
     let spec = spec(&server);
@@ -268,7 +312,9 @@ async fn what_it_leaves_in_the_background_goes_on() {
     let server = Sshd::start();
     let line = "sleep 4715 >/dev/null 2>&1 & echo $!";
     let pid = output(Command::on(&spec(&server), line)).await;
-    assert!(pid.success() && sleeping(4715));
+    assert!(pid.success());
+    // The shell may not have become it yet.
+    until(|| sleeping(4715).then_some(()).ok_or("it has ended")).await;
     let pid: i32 = pid.stdout_text().trim().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
