@@ -1,6 +1,8 @@
 """The program on many hosts at once, beside parallel-ssh, asyncssh and ssh by xargs, in one run over the same servers.
 
     python benches/many_hosts_program.py PROGRAM [--hosts 200] [--rounds 3] [--only NAME] [--at-once 200]
+    python benches/many_hosts_program.py PROGRAM --hold [--hosts 200]
+    python benches/many_hosts_program.py PROGRAM --stand-in [--hosts 5000]
 
 PROGRAM is a release build of `easycluster`. Starts sshds of its own on the loopback, 16 addresses each, so that each host is an
 address of its own; makes a temporary virtual environment for the others from PyPI. Each subject has `print(1)` printed by a Python on
@@ -12,6 +14,9 @@ the hosts. Prints a table and the ratios to each of the others.
 - memory: the most that the program and what it starts here had at once, in MiB, each page that they share counted once
 
 `--hold` has every host wait until all are there, and prints the program's memory at that moment and how much each host adds.
+
+`--stand-in` has `exec` work on 200 and on 5,000 hosts, which one server of ours plays (benches/stand_in.rs, built by cargo): all
+connected at once, 200 at once, and as many as without `-j`. Prints processor time and memory for each host.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -246,15 +252,64 @@ def hold(arguments: argparse.Namespace, hosts: Hosts, folder: Path) -> None:
     print('each host more: %.0f KiB' % ((figures[last] - figures[first]) * 1024 / (last - first)))
 
 
+class StandIn:
+    """A server that plays any number of hosts."""
+
+    def __init__(self, folder: Path, together: int) -> None:
+        self.key = folder / 'key'
+        if not self.key.exists():
+            subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(self.key)], check=True)
+        command = ['cargo', 'bench', '-q', '--locked', '--bench', 'stand_in', '--', str(self.key), str(together)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def __enter__(self) -> StandIn:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def spec(self, number: int) -> str:
+        options = 'identity=%s:hostkey=off:config=none:batch=yes' % self.key
+        return 'me%d@127.0.0.1:%d:%s:name=host%04d' % (number, self.port, options, number)
+
+
+def with_stand_in(arguments: argparse.Namespace, folder: Path) -> None:
+    most = arguments.hosts
+    # The server needs a descriptor for each.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for at_once in (32, 200, most):
+        for count in (200, most):
+            # Where all may be there at once, nobody answers before they are.
+            with StandIn(folder, count if at_once >= count else 1) as server:
+                hosts = folder / 'hosts'
+                hosts.write_text(''.join(server.spec(number) + '\n' for number in range(count)))
+                command = [arguments.program, 'exec', '-f', str(hosts), '-j', str(at_once), '--', 'echo 1']
+                done = Measured(command, count)
+                now = {'wall': done.wall, 'processor': done.processor, 'memory': done.memory}
+                each = 'each %5.2f ms, %6.1f KiB' % (done.processor * 1000 / count, done.memory * 1024 / count)
+                print('%5d hosts, %5d at once: %s  %s' % (count, at_once, shown(now), each), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('program')
-    parser.add_argument('--hosts', type=int, default=200)
+    parser.add_argument('--hosts', type=int)
     parser.add_argument('--at-once', type=int, default=200)
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--only', action='append')
     parser.add_argument('--hold', action='store_true')
+    parser.add_argument('--stand-in', action='store_true')
     arguments = parser.parse_args()
+    arguments.hosts = arguments.hosts or (5000 if arguments.stand_in else 200)
+    if arguments.stand_in:
+        with tempfile.TemporaryDirectory() as name:
+            with_stand_in(arguments, Path(name))
+        return
     with tempfile.TemporaryDirectory() as name, Hosts(arguments.hosts, Path(name)) as hosts:
         if arguments.hold:
             hold(arguments, hosts, Path(name))

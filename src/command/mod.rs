@@ -236,9 +236,9 @@ impl Command {
                 if let Some(limit) = spec.timeout {
                     options.limits = options.limits.in_all(since, limit);
                 }
-                running::Pipe::of_transport(
-                    transport::open(spec, &wrapped.command, &options).await?,
-                )
+                // What connecting needs is given back when it has connected.
+                let opening = Box::pin(transport::open(spec, &wrapped.command, &options));
+                running::Pipe::of_transport(opening.await?)
             }
             Way::Client(client) => {
                 let control = std::mem::take(&mut wrapped.control);

@@ -30,7 +30,8 @@ impl Starter {
     /// The stage that failed, or that the deadline met.
     pub(super) async fn start(&self) -> Result<Started, Error> {
         let bootstrap = Bootstrap::new(self.spec.rpython.as_deref())?;
-        let starting = transport::start_stub(&self.spec, bootstrap, &self.options);
+        // On the heap of its own, where it needs its tens of kilobytes for as long as it connects, and not in the task of the caller.
+        let starting = Box::pin(transport::start_stub(&self.spec, bootstrap, &self.options));
         let Some(deadline) = self.options.limits.deadline else {
             return Ok(starting.await?);
         };

@@ -14,6 +14,7 @@ pub mod relay;
 pub mod remote;
 pub mod sshd;
 mod sshd_config;
+pub mod stand_in;
 pub mod suite;
 mod waiting;
 

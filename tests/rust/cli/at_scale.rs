@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::cli::scene::{Scene, easycluster, program, said};
+use crate::support::{KeyPair, stand_in};
 
 #[tokio::test]
 async fn thousands_of_hosts_that_are_not_there_are_a_few_lines_at_the_end() {
@@ -73,4 +74,38 @@ async fn hosts_wait_for_file_descriptors_and_none_fails_for_want_of_them() {
     );
     assert_eq!(std::fs::read_dir(&out).expect("folder").count(), 80);
     scene.end().await;
+}
+
+/// Each has a connection of its own, and none is answered before all are there.
+#[tokio::test]
+async fn hundreds_of_hosts_are_served_at_once() {
+    const HOSTS: usize = 200;
+    let folder = tempfile::tempdir().expect("folder");
+    let key = KeyPair::make(&folder.path().join("key"), "ed25519", "");
+    let host_key = russh::keys::load_secret_key(&key.private, None).expect("key");
+    let port = stand_in::start(host_key, HOSTS).expect("it listens");
+    let mut text = String::new();
+    for number in 0..HOSTS {
+        let _ = writeln!(
+            text,
+            "me{number}@127.0.0.1:{port}:identity={}:hostkey=off:config=none:batch=yes:timeout=300:name=web{number:03}",
+            key.private.display()
+        );
+    }
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, text).expect("hosts");
+    let hosts = hosts.display().to_string();
+    let all = HOSTS.to_string();
+    let output = easycluster(&["exec", "-j", &all, "-f", &hosts, "--gather", "--", "echo 1"]).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(
+        output.stdout.contains("\nweb[000-199] (200 hosts)\n") && output.stdout.ends_with("\n1\n"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output.stderr.starts_with("200 hosts: 200 ok, "),
+        "{}",
+        output.stderr
+    );
 }
