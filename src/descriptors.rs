@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 #[cfg(feature = "cli")]
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::fstat;
@@ -35,15 +35,39 @@ pub(crate) fn raise_limit(most: u64) {
     }
 }
 
-/// Connections that are coming about.
-static COMING: Mutex<u64> = Mutex::new(0);
+/// Connections that are coming about, and what was seen last.
+struct Seen {
+    coming: u64,
+    /// When the last of them came about or failed.
+    idle_since: Option<Instant>,
+    /// How many descriptors were open, and when.
+    open: Option<(u64, Instant)>,
+    /// Connections that were admitted since.
+    admitted: u64,
+}
+
+static SEEN: Mutex<Seen> = Mutex::new(Seen {
+    coming: 0,
+    idle_since: None,
+    open: None,
+    admitted: 0,
+});
+
+/// Who waits for descriptors looks for them; the others wait behind, because a look takes time for each open one.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn seen() -> MutexGuard<'static, Seen> {
+    SEEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Leave to connect; what a connection needs only while it is established is free again when it is dropped.
 pub(crate) struct Admission(());
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        *COMING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        let mut seen = seen();
+        seen.coming -= 1;
+        seen.idle_since = Some(Instant::now());
     }
 }
 
@@ -53,42 +77,64 @@ impl Drop for Admission {
 /// # Errors
 /// A sentence, when none became free.
 pub(crate) async fn admit(deadline: Option<Instant>) -> Result<Admission, String> {
-    let mut idle_since = Instant::now();
+    let begun = Instant::now();
+    // Not for ever: in a forked child it may be a turn of the parent's.
+    let patience = deadline.unwrap_or(begun + WAIT_LIMIT);
+    let _turn = tokio::time::timeout_at(patience.into(), TURN.lock()).await;
     loop {
-        let message = match admit_now() {
+        let message = match seen().admit() {
             Ok(admission) => return Ok(admission),
             Err(message) => message,
         };
-        if *COMING.lock().unwrap_or_else(PoisonError::into_inner) > 0 {
-            idle_since = Instant::now();
-        }
         let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if late || idle_since.elapsed() >= WAIT_LIMIT {
+        if late || seen().idle(begun) >= WAIT_LIMIT {
             return Err(message);
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
 
-fn admit_now() -> Result<Admission, String> {
-    let mut coming = COMING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(limit) = getrlimit(Resource::Nofile).current {
-        let open = open_now();
-        // The first of all is let in with little left: waiting would change nothing.
-        let needed = if *coming == 0 {
-            EACH
-        } else {
-            (*coming + 1) * EACH + RESERVE
-        };
-        if open.is_none_or(|open| open + needed > limit) {
-            let count = open.map_or_else(|| "all".to_owned(), |open| open.to_string());
-            return Err(format!(
-                "file descriptors are short: {count} of {limit} are open, and none became free in time"
-            ));
+impl Seen {
+    /// How long there has been none that is coming, for one who waits since `begun`.
+    fn idle(&self, begun: Instant) -> Duration {
+        match self.idle_since {
+            _ if self.coming > 0 => Duration::ZERO,
+            Some(since) => begun.max(since).elapsed(),
+            None => begun.elapsed(),
         }
     }
-    *coming += 1;
-    Ok(Admission(()))
+
+    fn admit(&mut self) -> Result<Admission, String> {
+        if let Some(limit) = getrlimit(Resource::Nofile).current {
+            // The first of all is let in with little left: waiting would change nothing.
+            let needed = if self.coming == 0 {
+                EACH
+            } else {
+                (self.coming + 1) * EACH + RESERVE
+            };
+            if !self.is_enough(needed, limit) {
+                let open = open_now();
+                self.open = open.map(|open| (open, Instant::now()));
+                self.admitted = 0;
+                if open.is_none_or(|open| open + needed > limit) {
+                    let count = open.map_or_else(|| "all".to_owned(), |open| open.to_string());
+                    return Err(format!(
+                        "file descriptors are short: {count} of {limit} are open, and none became free in time"
+                    ));
+                }
+            }
+        }
+        self.coming += 1;
+        self.admitted += 1;
+        Ok(Admission(()))
+    }
+
+    /// Whether there are enough by what was seen a moment ago, whatever was admitted since.
+    fn is_enough(&self, needed: u64, limit: u64) -> bool {
+        self.open.is_some_and(|(open, when)| {
+            when.elapsed() < LOOK_INTERVAL && open + self.admitted * EACH + needed <= limit
+        })
+    }
 }
 
 /// How many are open; `None` where there are too few to look, or no way to.
