@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import tempfile
 
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from support import parts
+
+SECONDS_TO_END = 120
+"""Far more than a process of the run takes from its last test to its end."""
 
 
 def pytest_configure(config):
@@ -14,6 +19,12 @@ def pytest_configure(config):
         handle, os.environ[parts.RECORD] = tempfile.mkstemp(prefix="tests-record")
         os.close(handle)
         config.add_cleanup(lambda: os.unlink(os.environ.pop(parts.RECORD)))
+
+
+def pytest_sessionfinish(session):
+    # No limit of a test holds any more: what stands still now ends its process, with every thread's stack.
+    told = os.dup(session.config.stash[fault_handler_stderr_fd_key])
+    faulthandler.dump_traceback_later(SECONDS_TO_END, exit=True, file=told)
 
 
 def pytest_terminal_summary(terminalreporter):
