@@ -1,14 +1,18 @@
 # Runs a process of another library here, such as a worker of Dask, whose bytes go over a channel. Python 3 only.
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
 # Reads the program from the socket, and gives it the socket.
 BOOT = ('import socket,sys;s=socket.socket(fileno=int(sys.argv[1]));n=int(sys.argv[2]);d=b""\n'
         'while len(d)<n:d+=s.recv(n-len(d)) or sys.exit(1)\n'
         'exec(compile(d,"<easycluster>/worker.py","exec"),{"__name__":"__main__","descriptor":s.detach()})')
+# Names the folder for files of the process, which goes with it however it ends.
+FOLDER = 'EASYCLUSTER_WORKER_FOLDER'
 PIECE = 262144
 TAIL = 4096
 
@@ -20,6 +24,14 @@ def run(channel, program, variables, patience):
     for name in variables:
         before = environment.get(name)
         environment[name] = variables[name] + os.pathsep + before if name == 'PYTHONPATH' and before else variables[name]
+    environment[FOLDER] = tempfile.mkdtemp(prefix='easycluster-worker-')
+    try:
+        return run_in(environment, channel, program, patience)
+    finally:
+        shutil.rmtree(environment[FOLDER], ignore_errors=True)
+
+
+def run_in(environment, channel, program, patience):
     near, far = socket.socketpair()
     process = subprocess.Popen(
         [sys.executable, '-c', BOOT, str(far.fileno()), str(len(program))],

@@ -31,6 +31,9 @@ def main(
     dask.config.set({'distributed.worker.http.routes': []})
     if options.get('nthreads') is None:
         options = dict(options, nthreads=max(dask.system.CPU_COUNT // share, 1))
+    if options.get('local_directory') is None and dask.config.get('temporary-directory', None) is None:
+        # Dask's own choice would stay behind.
+        options = dict(options, local_directory=os.environ['EASYCLUSTER_WORKER_FOLDER'])
     asyncio.run(_work(descriptor, number, scheduler, dict(options, name=name, host=address)))
 
 
