@@ -1,4 +1,5 @@
 """Files that arrive for Client::put: each under another name, which it changes for its own when it is whole."""
+import atexit
 import errno
 import fcntl
 import os
@@ -47,19 +48,32 @@ def set_times(path, seconds, nanoseconds, link=False):
 def create(path, ending, other):
     """Opens a new file that is to become `path`, in the place of what an earlier attempt left there, or with another ending where somebody
     else is writing that, as it may be where several machines share a folder. The descriptor and the name."""
-    name = temporary(path, ending)
+    for name in (temporary(path, ending), temporary(path, other)):
+        descriptor = begun(name)
+        if descriptor is not None:
+            return descriptor, name
+    raise EnvironmentError(errno.EEXIST, 'another copy is writing it; try again')
+
+
+def begun(name):
+    """Opens a new file of this name, for nobody else; None where somebody else is writing one."""
     try:
         descriptor = os.open(name, CREATE, 384)
     except OSError:
         if sys.exc_info()[1].errno != errno.EEXIST:
             raise
-        if is_free(name):
-            os.unlink(name)
-        else:
-            name = temporary(path, other)
-        descriptor = os.open(name, CREATE, 384)
-    lock(descriptor)
-    return descriptor, name
+        clear(name)
+        try:
+            descriptor = os.open(name, CREATE, 384)
+        except OSError:
+            if sys.exc_info()[1].errno != errno.EEXIST:
+                raise
+            return None
+    # Before it was locked, somebody else may have taken it for what an earlier attempt left.
+    if lock(descriptor) and has_name(descriptor, name):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def lock(descriptor):
@@ -72,16 +86,33 @@ def lock(descriptor):
     return True
 
 
-def is_free(name):
-    """Whether nobody writes to a file."""
+def has_name(descriptor, name):
+    """Whether an open file is still what has this name."""
+    mine = os.fstat(descriptor)
+    try:
+        there = os.lstat(name)
+    except OSError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def clear(name):
+    """Removes what has this name, if nobody writes to it."""
     try:
         descriptor = os.open(name, os.O_WRONLY | os.O_NONBLOCK | files.NOFOLLOW)
     except OSError:
-        return True
+        # A link, or nothing of ours.
+        descriptor = None
     try:
-        return lock(descriptor)
+        # It goes while it is locked, so that its name cannot have become somebody else's.
+        if descriptor is None or lock(descriptor) and has_name(descriptor, name):
+            os.unlink(name)
+    except OSError:
+        if sys.exc_info()[1].errno != errno.ENOENT:
+            raise
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def reopen(path, length):
@@ -89,7 +120,8 @@ def reopen(path, length):
     descriptor = os.open(path, os.O_WRONLY | files.NOFOLLOW)
     try:
         status = os.fstat(descriptor)
-        if not files.is_ours(status) or status.st_size < length or not lock(descriptor):
+        if not files.is_ours(status) or status.st_size < length or not (
+                lock(descriptor) and has_name(descriptor, path)):
             raise EnvironmentError(errno.ESTALE, 'what an earlier attempt left has changed, or another copy goes on with it; try again')
         os.ftruncate(descriptor, length)
     except:
@@ -283,3 +315,17 @@ def removed(transfer, data, place):
 
 
 RECORDS = {b'F': small, b'B': large, b'W': piece, b'E': done, b'X': given_up, b'L': link, b'D': folder, b'T': settled, b'R': removed}
+
+
+def leave():
+    """At the end of the process, removes what arrived in part where that was not wanted. Another thread may still be writing to it."""
+    for transfer in list(files.transfers.values()):
+        for arriving in list(transfer.opened.values()):
+            if not transfer.keep:
+                try:
+                    os.unlink(arriving[1])
+                except EnvironmentError:
+                    pass
+
+
+atexit.register(leave)

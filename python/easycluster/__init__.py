@@ -37,6 +37,7 @@ from ._errors import (
     ConnectTimeoutError,
     Refused,
 )
+from ._files import Copied, Difference, FilesError, Progress
 from ._group import ClientGroup
 
 # Reached by their full names only: `from easycluster import *` gives no names as short as these.
@@ -117,6 +118,10 @@ __all__ = [
     'ClusterError',
     'CommandError',
     'CommandResult',
+    'Copied',
+    'Difference',
+    'FilesError',
+    'Progress',
     'ConnectError',
     'ConnectRefusedError',
     'ConnectReport',

@@ -6,13 +6,24 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 from . import _kinds, _native, _timeouts
 from ._caller import Caller
 from ._channels import WINDOW, AsyncChannel, Channel
 from ._commands import CommandResult, Line, Request
-from ._global_proxy import GlobalProxy, client_of, name_of
+from ._files import (
+    Copied,
+    CopyOptions,
+    Difference,
+    GetOptions,
+    Local,
+    LocalPlace,
+    Remote,
+    RemotePlace,
+    Work,
+)
+from ._global_proxy import GlobalProxy, client_of, name_of, unless_defined
 from ._native import Connection as Native
 from ._options import AwaitedOptions, split_options
 from ._responses import RemoteException
@@ -210,6 +221,16 @@ class AsyncClient(Caller):
         request = Request(line, input, cwd, env, check, encoding)
         return request.result(self.peername, await self._send_command(request, timeout))
 
+    @unless_defined
+    def put(self, source: Local, dest: RemotePlace, **options: Unpack[CopyOptions]) -> Awaitable[Copied]:
+        """As Client.put(), awaited. One whose task is cancelled is given up. `progress` is called in the event loop."""
+        return awaited(self._put(False, source, dest, options), Work.one)
+
+    @unless_defined
+    def compare(self, source: Local, dest: RemotePlace, **options: Unpack[CopyOptions]) -> Awaitable[list[Difference]]:
+        """As Client.compare(), awaited."""
+        return awaited(self._put(True, source, dest, options), Work.one)
+
     def update_definitions(self, **options: Unpack[AwaitedOptions]) -> Awaitable[None]:
         """As Client.update_definitions(), awaited."""
         sent = [self._define(block, **options) for block in self._new_definitions()]
@@ -219,9 +240,17 @@ class AsyncClient(Caller):
         """As Client.get_root(); its methods are awaited."""
         return objects.RootProxy(self, 0)
 
-    async def get(self, name: str) -> Any:
-        """The value of a remote global by its dotted name."""
-        return await self.send_request(0, 'get_global', (name,))
+    @overload
+    async def get(self, source: str) -> Any: ...
+
+    @overload
+    async def get(self, source: Remote, dest: LocalPlace, **options: Unpack[GetOptions]) -> Copied: ...
+
+    async def get(self, source: Any, dest: Any = None, **options: Any) -> Any:
+        """The value of a remote global by its dotted name. With a destination, copies files from there, as Client.get() does."""
+        if dest is None and not options:
+            return await self.send_request(0, 'get_global', (source,))
+        return await awaited(self._get(source, dest, cast('GetOptions', options)), Work.one)
 
     async def set(self, name: str, value: Any) -> None:
         """Sets a remote global by its dotted name."""
@@ -235,6 +264,17 @@ class AsyncClient(Caller):
 
     async def __aexit__(self, *info: object) -> None:
         self.close()
+
+
+async def awaited(work: Work, wait: Callable[[Work], Any]) -> Any:
+    """What a copy comes to; a thread waits for it."""
+    loop = asyncio.get_running_loop()
+    work.tell_by(loop.call_soon_threadsafe)
+    try:
+        return await loop.run_in_executor(None, wait, work)
+    except asyncio.CancelledError:
+        work.give_up()
+        raise
 
 
 async def _all_of(sent: list[Awaitable[None]]) -> None:

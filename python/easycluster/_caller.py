@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import _commands, _kinds, _timeouts
+from . import _commands, _files, _kinds, _timeouts
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
@@ -185,6 +185,16 @@ class Caller(Receiver):
         """Whether definitions have a global of this name, which the method of that name then stands for."""
         return name in vars(self._defmod)
 
+    def _put(
+        self, compare: bool, source: _files.Local, dest: _files.RemotePlace, options: _files.CopyOptions
+    ) -> _files.Work:
+        """Begins to copy files there, or to compare."""
+        return _files.put([(self.peername, self._connected_native())], compare, source, dest, options)
+
+    def _get(self, source: _files.Remote, dest: _files.LocalPlace, options: _files.GetOptions) -> _files.Work:
+        """Begins to copy files from there."""
+        return _files.get([(self.peername, self._connected_native())], source, dest, options)
+
     def _send_command(
         self,
         request: _commands.Request,
@@ -321,6 +331,10 @@ class Caller(Receiver):
             self._submit(native, kind, threadid, content, call_timeout, keeps, response)
             return response
         return self._wait_for_call(native, kind, threadid, content, call_timeout, keeps, origexc)
+
+    def call(self, _func: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls a global by its dotted name."""
+        raise NotImplementedError
 
     def _wait_for_call(
         self, native: Native, kind: int, threadid: Any, content: Any, limit: float | None, keeps: Any, origexc: Any

@@ -7,18 +7,23 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _kinds, _process, _timeouts
 from ._caller import Caller
 from ._channels import WINDOW, Channel
 from ._commands import Line, Request
 from ._connection import Completion
+from ._files import Copied, CopyOptions, Difference, GetOptions, Local, LocalPlace, Remote, RemotePlace
+from ._global_proxy import unless_defined
 from ._native import Connection as Native
 from ._options import CompletionFunction, split_options
 from ._pickling.encode import encode
 from ._responses import Failed, NonblockingResponse
 from ._shared import objects
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _NOTHING: Any = object()
@@ -271,6 +276,42 @@ class Client(Caller):
             raise TypeError("command() takes one line or one list of words: command('ls -l') or command(['ls', '-l'])")
         request = Request(line, input, cwd, env, check, encoding)
         return request.result(self.peername, self._send_command(request, timeout))
+
+    @unless_defined
+    def put(self, source: Local, dest: RemotePlace, **options: Unpack[CopyOptions]) -> Copied:
+        """Copies files and folders of this machine to the server's.
+
+        source: a path, or several. As with rsync, a folder with a slash at its end means what is in it. dest: where to; a single file
+            gets this name, unless it is a folder or ends with a slash. Folders on the way are made.
+        mode: permissions of files, such as 0o640 (folders get x where r is), or 'all' for what they have with set-user-ID and the like.
+        times: whether times are those of here. links: 'copy' links as such, 'follow' them, or 'skip' them.
+        skip: files that are not sent again: of the 'same' size and time, of the same 'content' (by SHA-256), or 'never' any.
+        delete: remove what is in copied folders there and not here. exclude: patterns of what is left out, which stays there, too.
+        resume: leave a large file that was cut off, so that the next attempt goes on. fsync: have each file on the disk first.
+        progress: a function that is called with a Progress in this thread, several times a second. What it raises ends the copy.
+
+        Each file takes its name when it is whole. Raises FilesError where something could not be copied; the rest was then. Where
+        definitions have a `put` of their own, that is called; so with `get` and `compare`.
+        """
+        copied: Copied = self._put(False, source, dest, options).one()
+        return copied
+
+    @unless_defined
+    def get(self, source: Remote, dest: LocalPlace, **options: Unpack[GetOptions]) -> Copied:
+        """Copies files and folders of the server's machine to this one. As put(), the other way round.
+
+        max_bytes, max_files: the most that is taken. {host} in `dest` becomes the host's name.
+
+        Nothing that the server names is written outside of `dest`, and no link is followed or made that leads out of it.
+        """
+        copied: Copied = self._get(source, dest, options).one()
+        return copied
+
+    @unless_defined
+    def compare(self, source: Local, dest: RemotePlace, **options: Unpack[CopyOptions]) -> list[Difference]:
+        """What put() would change; nothing is changed. Takes the same keywords."""
+        differences: list[Difference] = self._put(True, source, dest, options).one()
+        return differences
 
     def update_definitions(
         self,

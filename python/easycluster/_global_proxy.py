@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from ._options import split_options
 
 if TYPE_CHECKING:
     from ._caller import Caller
+
+_F = TypeVar('_F', bound=Callable[..., Any])
+
+
+def unless_defined(method: _F) -> _F:
+    """A method of clients that came later than programs, whose definitions may have a global of its name: then that is called."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def either(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if self._is_own(name):
+            return self.call(name, *args, **kwargs)
+        return method(self, *args, **kwargs)
+
+    return cast(_F, either)
 
 
 class GlobalProxy:

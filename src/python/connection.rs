@@ -99,6 +99,12 @@ impl Connection {
         }
     }
 
+    /// The connection itself.
+    pub(super) fn core(&self) -> PyResult<Core> {
+        runtime::check(self.process)?;
+        Ok(Core::clone(&self.core))
+    }
+
     fn reading(&self) -> Reading {
         Reading {
             trusted: self.trusted,

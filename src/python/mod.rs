@@ -25,6 +25,8 @@ mod output;
 mod queue;
 mod runtime;
 mod spec;
+#[cfg(unix)]
+mod transfer;
 
 use std::ffi::OsString;
 
@@ -174,6 +176,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(hosts::hosts_in, module)?,
     ] {
         module.add_function(function)?;
+    }
+    #[cfg(unix)]
+    {
+        module.add_class::<transfer::Transfer>()?;
+        module.add_function(wrap_pyfunction!(transfer::put, module)?)?;
+        module.add_function(wrap_pyfunction!(transfer::get, module)?)?;
     }
     // Nothing but the package looks in here.
     module.add("__all__", PyList::empty(py))?;

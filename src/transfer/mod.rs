@@ -2,6 +2,7 @@
 
 mod get;
 mod listing;
+mod many;
 mod options;
 mod plan;
 mod put;
@@ -16,13 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::client::Client;
-use crate::cluster::{Cluster, fan_out};
 use crate::error::Error;
 use crate::files::tree::{Exclude, Tree};
 use get::Get;
 use put::{Put, blocking};
 use source::{Reader, Source};
 
+#[cfg(feature = "python")]
+pub(crate) use many::Many;
 pub(crate) use options::size;
 pub use options::{
     Change, Copied, CopyOptions, Difference, Links, Modes, Progress, ProgressSink, Skip,
@@ -177,36 +179,5 @@ impl Client {
         let sources = vec![source.as_ref().to_owned()];
         let sending = Sending::new(sources, options, 1).await?;
         sending.to_host().compare(self, dest.as_bytes()).await
-    }
-}
-
-impl Cluster {
-    /// Copies to every machine, as [`Client::put`] does; each file is read once for all machines that keep up with each other. Each
-    /// machine's outcome in order.
-    ///
-    /// # Errors
-    /// Where the source is not there, or a pattern is none.
-    pub async fn put(
-        &self,
-        source: impl AsRef<Path>,
-        dest: &str,
-        options: &CopyOptions,
-    ) -> Result<Vec<(String, Result<Copied, Error>)>, Error> {
-        let members = self.members();
-        let count = members.len();
-        let sources = vec![source.as_ref().to_owned()];
-        let sending = Sending::new(sources, options, count).await?;
-        let dest: Arc<[u8]> = dest.as_bytes().into();
-        let copies = members.into_iter().map(|(host, client)| {
-            let (to_host, dest) = (sending.to_host(), Arc::clone(&dest));
-            async move { (host, to_host.copy(&client, &dest).await) }
-        });
-        let copies: Vec<_> = copies.collect();
-        Ok(fan_out(copies, count.max(1))
-            .in_order()
-            .await
-            .into_iter()
-            .flatten()
-            .collect())
     }
 }

@@ -52,6 +52,7 @@ ORDER = [
     '_channels',
     '_timeouts',
     '_commands',
+    '_files',
     '_global_proxy',
     '_connection',
     '_receiver',

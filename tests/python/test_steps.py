@@ -88,6 +88,17 @@ def test_steps_are_written_as_specs_write_them():
         easycluster._native.Spec.for_host("h").with_option("then", [step])
 
 
+def test_files_behind_sudo_are_roots(machine, tmp_path):
+    here = tmp_path / "here"
+    here.write_text("secret", "utf-8")
+    with easycluster.Client.from_spec(machine.spec("alice"), then=[easycluster.Sudo(password=SESAME)]) as client:
+        assert client.put(here, "/root/copied/").files == 1
+        assert client.eval("__import__('os').stat('/root/copied/here').st_uid") == 0
+        assert client.compare(here, "/root/copied/") == []
+        client.get("/root/copied/here", tmp_path / "back")
+    assert (tmp_path / "back").read_text("utf-8") == "secret"
+
+
 def test_a_client_behind_sudo_does_what_one_without_does(machine):
     for interpreter in (interpreters()[0], interpreters()[-1]):
         printed = []

@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _kinds, _native
-from .._async import AsyncClient, Done, readable
+from .._async import AsyncClient, Done, awaited, readable
 from .._commands import Line
+from .._files import CopyOptions, GetOptions, Local, LocalPlace, Remote, RemotePlace, Work
 from .._shipping.functions import By, Function
 from .connecting import Connecting
 from .mapping import Run
@@ -17,7 +18,7 @@ from .members import Chosen, Members
 from .outcomes import Inbox, Outcomes, Sorted
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 
 class AsyncCalls(Members[AsyncClient, 'AsyncPart']):
@@ -66,6 +67,27 @@ class AsyncCalls(Members[AsyncClient, 'AsyncPart']):
         """As Cluster.command(), awaited."""
         sent = self._sent_command(line, input, timeout, cwd, env, check, encoding)
         return await self._all(sent, return_exceptions)
+
+    async def put(
+        self, source: Local, dest: RemotePlace, return_exceptions: bool = False, **options: Unpack[CopyOptions]
+    ) -> dict[str, Any]:
+        """As Cluster.put(), awaited."""
+        work = self._put(False, source, dest, options)
+        return self._copied(await awaited(work, Work.wait), work, return_exceptions)
+
+    async def get(
+        self, source: Remote, dest: LocalPlace, return_exceptions: bool = False, **options: Unpack[GetOptions]
+    ) -> dict[str, Any]:
+        """As Cluster.get(), awaited."""
+        work = self._get(source, dest, options)
+        return self._copied(await awaited(work, Work.wait), work, return_exceptions)
+
+    async def compare(
+        self, source: Local, dest: RemotePlace, return_exceptions: bool = False, **options: Unpack[CopyOptions]
+    ) -> dict[str, Any]:
+        """As Cluster.compare(), awaited."""
+        work = self._put(True, source, dest, options)
+        return self._copied(await awaited(work, Work.wait), work, return_exceptions)
 
     async def barrier(self) -> None:
         """As Cluster.barrier(), awaited."""

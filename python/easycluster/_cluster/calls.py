@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _kinds
 from .._client import Client
 from .._commands import Line
+from .._files import CopyOptions, GetOptions, Local, LocalPlace, Remote, RemotePlace
 from .._shipping.functions import By, Function
 from .executor import Executor
 from .mapping import Run
 from .members import Chosen, Members
 from .outcomes import Inbox, Outcomes, Sorted
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Calls(Members[Client, 'Part']):
@@ -74,6 +78,28 @@ class Calls(Members[Client, 'Part']):
         for call()."""
         sent = self._sent_command(line, input, timeout, cwd, env, check, encoding)
         return self._together(sent, return_exceptions)
+
+    def put(
+        self, source: Local, dest: RemotePlace, return_exceptions: bool = False, **options: Unpack[CopyOptions]
+    ) -> dict[str, Any]:
+        """Copies files to every host, as Client.put() does; each is read once for all hosts that keep up with each other. A dict of hosts
+        and what was Copied; failures as for call()."""
+        work = self._put(False, source, dest, options)
+        return self._copied(work.wait(), work, return_exceptions)
+
+    def get(
+        self, source: Remote, dest: LocalPlace, return_exceptions: bool = False, **options: Unpack[GetOptions]
+    ) -> dict[str, Any]:
+        """Copies files from every host, as Client.get() does; the destination has {host} in it: 'logs/{host}/'."""
+        work = self._get(source, dest, options)
+        return self._copied(work.wait(), work, return_exceptions)
+
+    def compare(
+        self, source: Local, dest: RemotePlace, return_exceptions: bool = False, **options: Unpack[CopyOptions]
+    ) -> dict[str, Any]:
+        """What put() would change on each host: a dict of hosts and lists of Differences."""
+        work = self._put(True, source, dest, options)
+        return self._copied(work.wait(), work, return_exceptions)
 
     def barrier(self) -> None:
         """Waits until every process of every host has done what was called in its main thread so far."""

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .. import _kinds, _native
+from .. import _files, _kinds, _native
 from .._caller import Caller
 from .._commands import Line, Request
 from .._shipping.functions import By, Function, Portable
@@ -185,6 +185,26 @@ class Members(Generic[_C, _P]):
         if return_exceptions or not errors:
             return {host: errors.get(host, value) for host, value in outcomes.items()}
         raise cluster_error(errors, {host: value for host, value in outcomes.items() if host not in errors})
+
+    # -- files
+
+    def _put(
+        self, compare: bool, source: _files.Local, dest: _files.RemotePlace, options: _files.CopyOptions
+    ) -> _files.Work:
+        """Begins to copy files to every host, or to compare."""
+        return _files.put(self._natives(), compare, source, dest, options)
+
+    def _get(self, source: _files.Remote, dest: _files.LocalPlace, options: _files.GetOptions) -> _files.Work:
+        """The same from every host."""
+        return _files.get(self._natives(), source, dest, options)
+
+    def _natives(self) -> list[tuple[str, _native.Connection]]:
+        return [(name, client._connected_native()) for name, client in self._connected()]
+
+    def _copied(self, outcomes: list[Any], work: _files.Work, return_exceptions: bool) -> dict[str, Any]:
+        """What a copy came to, by host."""
+        came = [(host, Failure(it) if isinstance(it, Exception) else it) for host, it in zip(work.hosts, outcomes)]
+        return self._together(came, return_exceptions)
 
     # -- values, and one function on many items
 

@@ -1,7 +1,7 @@
 //! `easycluster copy`: files to many machines, or from them.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::cli::many::{self, Host, ManyOptions, Outcome, Secrets};
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::hosts::HostOptions;
 use crate::connection::Output;
-use crate::files::of_host::of_host;
+use crate::files::of_host::{has_place, path_of};
 use crate::transfer::{self, Sending, ToHost, size};
 use crate::{Client, CopyOptions, Error, Links, Modes, Progress, ProgressSink, Skip};
 
@@ -228,7 +228,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
                 &arguments.many,
                 &Secrets::default(),
                 move |host| {
-                    let dest = destination(&dest, &host.target.label);
+                    let dest = path_of(&dest, &host.target.label);
                     receive(host, Arc::clone(&sources), dest, options.clone())
                 },
             )
@@ -260,31 +260,6 @@ impl Arguments {
             progress: None,
         }
     }
-}
-
-const PLACE: &str = "{host}";
-
-fn has_place(dest: &OsStr) -> bool {
-    dest.as_bytes()
-        .windows(PLACE.len())
-        .any(|part| part == PLACE.as_bytes())
-}
-
-/// The destination for a host, whose name is made one of a file.
-fn destination(dest: &OsStr, label: &str) -> PathBuf {
-    let name = of_host(label);
-    let mut path = Vec::new();
-    let mut rest = dest.as_bytes();
-    while let Some((first, others)) = rest.split_first() {
-        if let Some(behind) = rest.strip_prefix(PLACE.as_bytes()) {
-            path.extend_from_slice(name.as_bytes());
-            rest = behind;
-        } else {
-            path.push(*first);
-            rest = others;
-        }
-    }
-    OsString::from_vec(path).into()
 }
 
 /// Tells the command's own view.
@@ -368,15 +343,6 @@ mod tests {
             let failure = way(&paths(bad)).expect_err("no way");
             assert!(failure.hint.is_some(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_host_has_a_place_of_its_own() {
-        let dest = |text: &str, label| destination(OsStr::new(text), label).display().to_string();
-        assert_eq!(dest("logs/{host}/", "web1"), "logs/web1/");
-        assert_eq!(dest("{host}{host}.{hos", "a"), "aa.{hos");
-        // However a host is called, it stays one name.
-        assert_eq!(dest("logs/{host}/", "../x"), "logs/%2e.%2fx/");
     }
 
     #[test]

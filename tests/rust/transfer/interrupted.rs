@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use easycluster::{Client, Cluster, CopyOptions, Error, Progress};
+use easycluster::{Change, Client, Cluster, CopyOptions, Error, Progress};
 
 use crate::support::{Sshd, within};
 
@@ -38,6 +38,37 @@ async fn several_hosts_get_it_from_one_read_and_say_how_far_they_are() {
             (last.files, last.all_files, last.bytes, last.all_bytes),
             (1, 1, 5 << 20, 5 << 20)
         );
+    }
+    within(cluster.close()).await;
+}
+
+#[tokio::test]
+async fn many_hosts_are_compared_with_and_copied_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().join("here");
+    std::fs::write(&here, "some").unwrap();
+    let specs = [":local:name=a/b", ":local:name=c"].map(|spec| spec.parse().unwrap());
+    let cluster = within(Cluster::connect(&specs, &Default::default()))
+        .await
+        .unwrap();
+    let (here_text, there) = (here.to_str().unwrap(), folder.path().join("there/"));
+    let options = CopyOptions::default();
+    let compared = within(cluster.compare(&here, there.to_str().unwrap(), &options)).await;
+    for (host, differences) in compared.unwrap() {
+        let differences = differences.unwrap();
+        assert_eq!(differences.len(), 1, "{host}");
+        assert_eq!(differences[0].change, Change::New);
+    }
+    assert!(!there.exists());
+    let error = within(cluster.get(here_text, &there, &options)).await;
+    assert!(error.unwrap_err().to_string().contains("/there/{host}/"));
+    let place = there.join("{host}/");
+    let outcomes = within(cluster.get(here_text, &place, &options)).await;
+    assert!(outcomes.unwrap().iter().all(|(_, it)| it.is_ok()));
+    // However a host is called, it stays one name.
+    for name in ["a%2fb", "c"] {
+        let content = std::fs::read_to_string(there.join(name).join("here"));
+        assert_eq!(content.unwrap(), "some");
     }
     within(cluster.close()).await;
 }
