@@ -54,10 +54,12 @@ class Environment:
             if found is not None:
                 return found
         packed = self._built(host, platform)
+        # One write for a line: hosts get theirs at the same time.
         print(
-            '%s: sends %s, %.1f MB, %s' % (
+            '%s: sends %s, %.1f MB, %s\n' % (
                 host, ' '.join(self.requirements), len(packed) / 1e6, 'to be kept' if self.keep else 'for this connection'
             ),
+            end='',
             file=sys.stderr,
         )  # fmt: skip
         folder: str = client.call(_HELPERS + 'unpack', key, packed, self.keep)

@@ -326,5 +326,5 @@ class Receiver(Connection):
         if isinstance(exc.orig, (StopIteration, StopAsyncIteration)):
             return
         if exc.text:
-            print('*** Remote exception from %s:' % self._peername, file=sys.stderr)
-            print(''.join(exc.text), file=sys.stderr)
+            # One write: several threads may have one to report.
+            print('*** Remote exception from %s:\n%s\n' % (self._peername, ''.join(exc.text)), end='', file=sys.stderr)
