@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import os
 import tempfile
 
+import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from support import parts
 
+SECONDS_BETWEEN = 600
+"""Far more than a process of the run has nothing to do, while others have."""
 SECONDS_TO_END = 120
 """Far more than a process of the run takes from its last test to its end."""
+
+
+def watch(config, seconds):
+    """Ends this process after so long, with every thread's stack, unless the next test or call of this comes first."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=told(config))
+
+
+@functools.cache
+def told(config):
+    """Where the stacks go, for as long as this process runs: what pytest has is closed before its end."""
+    return os.dup(config.stash[fault_handler_stderr_fd_key])
 
 
 def pytest_configure(config):
@@ -21,10 +36,17 @@ def pytest_configure(config):
         config.add_cleanup(lambda: os.unlink(os.environ.pop(parts.RECORD)))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    try:
+        return (yield)
+    finally:
+        watch(item.config, SECONDS_BETWEEN)
+
+
 def pytest_sessionfinish(session):
-    # No limit of a test holds any more: what stands still now ends its process, with every thread's stack.
-    told = os.dup(session.config.stash[fault_handler_stderr_fd_key])
-    faulthandler.dump_traceback_later(SECONDS_TO_END, exit=True, file=told)
+    # No limit of a test holds any more.
+    watch(session.config, SECONDS_TO_END)
 
 
 def pytest_terminal_summary(terminalreporter):
