@@ -110,7 +110,11 @@ def pickled(machine, error):
     made = error
     for attempt in range(3):
         try:
-            if attempt:
+            if hasattr(error, 'fp') and hasattr(error, 'code'):
+                # An HTTPError, which is a file too.
+                headers = [(text_of(name), text_of(value)) for name, value in (error.hdrs or {}).items()]
+                made = Parts(type(error), (error.filename, error.code, error.msg, tuple(headers)))
+            elif attempt:
                 args, state = getattr(error, 'args', ()), dict(getattr(error, '__dict__', None) or {})
                 if attempt > 1:
                     args = tuple([crossing(machine, value) for value in args])

@@ -32,6 +32,8 @@ pub(crate) use exact::Object;
 #[cfg(any(feature = "server", feature = "internals", test))]
 pub(crate) use first_text::first_text;
 #[cfg(feature = "python")]
+pub(crate) use names::Work;
+#[cfg(feature = "python")]
 pub(crate) use opcodes::{Action, Container, Literal};
 #[cfg(feature = "python")]
 pub(crate) use pieces::Pieces;

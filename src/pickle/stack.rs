@@ -46,6 +46,14 @@ impl<S: Clone> Stack<S> {
         self.slots.last_mut().ok_or(UNDERFLOW)
     }
 
+    /// The place from which on there are `count` values, [`above`](Self::above) the innermost mark.
+    pub(crate) fn top_place(&self, count: u8) -> Result<usize, Refused> {
+        let place = self.slots.len().checked_sub(usize::from(count));
+        place
+            .filter(|place| *place >= self.marks.last().copied().unwrap_or(0))
+            .ok_or(UNDERFLOW)
+    }
+
     /// Drops the top, or the mark that is there.
     pub(crate) fn pop_any(&mut self) -> Result<(), Refused> {
         if self.marks.last() == Some(&self.slots.len()) {

@@ -155,6 +155,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(stub_source, module)?,
         wrap_pyfunction!(scan_pickle, module)?,
         wrap_pyfunction!(decode::decode_pickle, module)?,
+        wrap_pyfunction!(decode::spend_work, module)?,
         wrap_pyfunction!(printable, module)?,
         wrap_pyfunction!(wrap_command, module)?,
         wrap_pyfunction!(main, module)?,

@@ -13,6 +13,8 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
+import urllib.error
 import urllib.parse
 
 import pytest
@@ -122,6 +124,28 @@ def test_what_a_library_exception_is_made_of_is_kept(there):
         assert (error.doc, error.pos, error.lineno) == ('[1,', 3, 1)
     error = raised(there, 'open("/nonexistent/file")')
     assert isinstance(error, OSError) and error.errno == 2 and error.filename == '/nonexistent/file'
+
+
+HTTP_ERROR = '''
+try:
+    from urllib.error import HTTPError
+    from http.client import HTTPMessage
+except ImportError:
+    from urllib2 import HTTPError
+    HTTPMessage = dict
+headers = HTTPMessage()
+headers['Retry-After'] = '7'
+raise HTTPError('http://h/x', 503, 'Busy', headers, None)
+'''
+
+
+def test_an_error_of_http_is_whole_and_can_be_printed(there):
+    """It is a file too, of which whatever looks for an attribute asks: also what prints a traceback."""
+    error = raised(there, HTTP_ERROR)
+    assert type(error) is urllib.error.HTTPError
+    assert (error.code, error.filename, error.headers['Retry-After']) == (503, 'http://h/x', '7')
+    assert getattr(error, 'anything', None) is None
+    assert '503' in ''.join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
 DEFINED = '''

@@ -10,7 +10,8 @@ import datetime
 import importlib
 import math
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import _errors, _native
@@ -156,6 +157,38 @@ def _laid_over(numpy: Any, shape: Any, dtype: Any, data: Any, order: str) -> Any
     return numpy.ndarray(shape, dtype, data, 0, None, order)
 
 
+def _check_items(numpy: Any, dtype: Any, data: Any) -> None:
+    """Refuses characters that there are not, and truth values that are neither: NumPy makes strings of the first, and counts the
+    others as more than one."""
+    kinds = [(place, kind) for place, kind in _parts_of(dtype) if kind.kind in 'Ub' and kind.itemsize]
+    if not kinds:
+        return
+    rows = numpy.frombuffer(data, numpy.uint8).reshape(-1, dtype.itemsize)
+    for place, kind in kinds:
+        column = rows[:, place : place + kind.itemsize]
+        if kind.kind == 'b':
+            if column.size and column.max() > 1:
+                raise ValueError('a truth value in it is none')
+            continue
+        letters = numpy.ascontiguousarray(column).view(kind.byteorder.replace('|', '=') + 'u4')
+        if letters.size and letters.max() > sys.maxunicode:
+            raise ValueError('a character in it is none')
+
+
+def _parts_of(dtype: Any, place: int = 0) -> Iterator[tuple[int, Any]]:
+    """The simple types in a type, each with its place."""
+    if dtype.names is not None:
+        for name in dtype.names:
+            yield from _parts_of(dtype.fields[name][0], place + dtype.fields[name][1])
+    elif dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        if base.kind in 'UbV':
+            for step in range(_count(shape)):
+                yield from _parts_of(base, place + step * base.itemsize)
+    else:
+        yield place, dtype
+
+
 def _order(fortran: Any) -> str:
     return 'F' if _typed(fortran, bool, int) else 'C'
 
@@ -169,6 +202,7 @@ def _assembled(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
         return _of_objects(numpy, _shape(shape), dtype, order, data)
     data = raw(data)
     shape = _fitting(dtype, shape, len(data))
+    _check_items(numpy, dtype, data)
     if dtype.kind == 'V':
         # NumPy copies items with fields field by field, and would leave unset what is between them.
         array = _laid_over(numpy, shape, dtype, bytearray(data), order)
@@ -252,6 +286,7 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axis: Any = None
     if _checked(numpy, dtype).hasobject:
         raise ValueError('its type holds objects')
     shape = _fitting(dtype, shape, len(data) if type(data) is not memoryview else data.nbytes)
+    _check_items(numpy, dtype, data)
     return _laid_over(numpy, shape, dtype, data, 'F' if order == 'F' else 'C')
 
 
@@ -261,6 +296,7 @@ def _scalar(dtype: Any, data: Any = b'') -> Any:
         raise ValueError('its type holds objects')
     data = raw(data)
     _fitting(dtype, (), len(data))
+    _check_items(numpy, dtype, data)
     return _laid_over(numpy, (), dtype, data, 'C').copy()[()]
 
 

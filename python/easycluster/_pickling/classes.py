@@ -155,7 +155,10 @@ def date_parts(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _date(base: Any) -> Callable[..., Any]:
     def make(kind: type, *args: Any) -> Any:
-        return base.__new__(kind, *date_parts(args))
+        parts = date_parts(args)
+        # Of bytes C takes days and hours that there are not; replace() of an instance would run methods of its class.
+        base(*parts).replace()
+        return base.__new__(kind, *parts)
 
     return make
 

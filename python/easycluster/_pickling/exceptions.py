@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import importlib
+import io
 import pathlib
 import types
 from typing import Any
@@ -17,6 +19,8 @@ _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 
 # What a constructor of C may look into, or ask for its number or hash.
 _TAME = _PLAIN | {tuple, list, dict, complex, bytearray}
+# Modules of classes that only say what others have.
+_ABSTRACT = frozenset(('abc', 'collections.abc', '_collections_abc', 'typing', 'numbers'))
 _LOOKING: Any = (OSError, UnicodeError, SyntaxError, getattr(builtins, 'BaseExceptionGroup', SyntaxError))
 
 
@@ -52,6 +56,32 @@ def _text_arguments(base: type, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return args
 
 
+def _holds_more(base: type) -> bool:
+    """Whether a base of an exception is a class of the library that is none, and needs what its own constructor sets."""
+    return (
+        not issubclass(base, BaseException)
+        and bool(base.__flags__ & trust.HEAP_TYPE)
+        and standard.is_standard_class(base)
+        and base.__module__ not in _ABSTRACT
+    )
+
+
+def _error_of_http(
+    kind: Any, url: Any = None, code: Any = None, message: Any = None, headers: Any = (), *_: Any
+) -> Made:
+    """An HTTPError, which is a file too: without one, whatever looks for an attribute of it fails, as printing it does."""
+    if (kind.__module__, kind.__qualname__) != ('urllib.error', 'HTTPError') or any(
+        type(part) not in _PLAIN for part in (url, code, message)
+    ):
+        raise TypeError('it is made of other things than an address, a number and a text')
+    made = importlib.import_module('http.client').HTTPMessage()
+    for name, value in headers if type(headers) is tuple else ():
+        if type(name) is not str or type(value) is not str:
+            raise TypeError('a header of it is no text')
+        made[name] = value
+    return Made(kind(url, code, message, made, io.BytesIO()), lambda made, _: made)
+
+
 def exception(kind: Any, *args: Any) -> Any:
     """The exception of a class. A constructor written in Python runs only if it is one of the library's that says what it is given,
     and that is plain: others could be asked for attributes by it, or print themselves."""
@@ -59,6 +89,8 @@ def exception(kind: Any, *args: Any) -> Any:
     if hook is not None:
         raise _errors.Refused('the server sent a %s, which has a %s of its own. %s' % (
             kind.__name__, hook, trust.OPT_IN_HINT))  # fmt: skip
+    if any(map(_holds_more, trust.bases(kind))):
+        return _error_of_http(kind, *args)
     base = _of_c(kind)
     made = None
     if base is not kind and not any(map(trust.is_foreign, trust.bases(kind))) and _says_how(kind):

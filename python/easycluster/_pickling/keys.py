@@ -19,6 +19,12 @@ from . import trust
 
 # Of these, hash and comparison look at what they are made of.
 _HOLDERS = frozenset((tuple,))
+# So many values are looked at before they are counted, and fewer are not worth it.
+_COUNTED = 4096
+_UNCOUNTED = 8
+# Bits of a whole number whose hash takes as long as that of a small one; bytes of a text where it is compared.
+_BITS = 128
+_LETTERS = 512
 _TIMES = frozenset((datetime.datetime, datetime.time))
 _ZONES = frozenset((type(None), datetime.timezone))
 # Classes whose own __hash__ and __eq__ look at numbers and text only.
@@ -34,12 +40,23 @@ for _holder in (ipaddress.IPv4Address, ipaddress.IPv4Network, ipaddress.IPv6Addr
 
 
 def check_key(key: Any) -> None:
-    """Raises Refused for a key whose hash or comparison is not built in."""
+    """Raises Refused for a key whose hash or comparison is not built in, or takes far more work than what was received."""
     left = [key]
+    work = 0
     while left:
         value = left.pop()
         kind = type(value)
-        if kind in _HOLDERS:
+        work += 1
+        if work >= _COUNTED:
+            _native.spend_work(work)
+            work = 0
+        if kind is str or kind is bytes:
+            work += len(value) // _LETTERS
+        elif kind is int:
+            work += value.bit_length() // _BITS
+        elif kind is frozenset:
+            work += _weight(value)
+        elif kind in _HOLDERS:
             left.extend(value)
         elif kind in _TIMES:
             zone = value.tzinfo
@@ -49,6 +66,24 @@ def check_key(key: Any) -> None:
             _refuse(kind)
         elif isinstance_of(kind, tuple) and kind is not tuple:
             left.extend(tuple.__iter__(value))
+        elif kind is fractions.Fraction:
+            left += (value.numerator, value.denominator)
+    if work > _UNCOUNTED:
+        _native.spend_work(work)
+
+
+def _weight(held: frozenset[Any]) -> int:
+    """How many values are in a frozenset, which were checked when it was made."""
+    left: list[Any] = [held]
+    work = 0
+    while left:
+        value = left.pop()
+        work += len(value)
+        if work >= _COUNTED:
+            _native.spend_work(work)
+            work = 0
+        left += [item for item in value if type(item) is frozenset or type(item) is tuple]
+    return work
 
 
 def isinstance_of(kind: type, base: type) -> bool:

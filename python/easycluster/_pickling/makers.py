@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from .. import _native
 from . import classes, iterators, standard, tables, trust
 from .keys import check_key
 from .made import UNFINISHED, Made, put_by, raw, taking
@@ -24,6 +25,10 @@ _NUMBERS = (int, float, bool)
 _LISTS = (list, tuple)
 # The longest number in a text: reading one takes the square of its length.
 _MAX_DIGITS = 4300
+_MAX_BITS = 1 << 14
+# For spend_work(): reading a zone takes some 100 us, compiling a regular expression 2 us a character.
+_WORK_OF_ZONE = 10_000
+_WORK_OF_LETTER = 200
 _LATIN_1 = ('latin1', 'latin-1', 'iso-8859-1')
 
 
@@ -72,14 +77,15 @@ def _fraction(*args: Any) -> fractions.Fraction:
 
 
 def _date(base: Any, sizes: tuple[int, ...]) -> Callable[..., Any]:
+    # From bytes C takes days and hours that there are not; replace() checks them.
     def make(*args: Any) -> Any:
         # Most have no zone, and there may be many.
         if len(args) == 1 and type(args[0]) is bytes and len(args[0]) in sizes:
-            return base(args[0])
+            return base(args[0]).replace()
         content, *zone = classes.date_parts(args)
         if len(content) not in sizes:
             raise ValueError('its state has %d bytes' % len(content))
-        return base(content, *zone)
+        return base(content, *zone).replace()
 
     return make
 
@@ -134,13 +140,20 @@ def _array(code: Any, content: Any = ()) -> Any:
         content = raw(content)
     elif type(content) not in (str, bytes, tuple) or type(content) is tuple and content:
         raise TypeError('its content is a %s' % type(content).__name__)
-    return array.array(code, content)
+    return _sound_text(array.array(code, content))
+
+
+def _sound_text(made: array.array[Any]) -> array.array[Any]:
+    """An array of characters only of those that there are: of bytes, C makes it of any numbers."""
+    if made.typecode in ('u', 'w'):
+        made.tounicode().encode('utf-32-le', 'surrogatepass')
+    return made
 
 
 def _array_reconstructor(kind: Any, code: Any, layout: Any, content: Any) -> Any:
     if kind is not array.array or type(code) is not str or type(layout) is not int or type(content) is not bytes:
         raise TypeError('it is made of other things than bytes')
-    return array._array_reconstructor(kind, code, layout, content)  # type: ignore[attr-defined]
+    return _sound_text(array._array_reconstructor(kind, code, layout, content))  # type: ignore[attr-defined]
 
 
 _UUID_NUMBER = 1 << 128
@@ -162,10 +175,18 @@ def _uuid(*args: Any) -> Made:
     return Made(None, build, waits=UNFINISHED)
 
 
+def _range(*args: Any) -> range:
+    # Of its parts its length is found by division, which takes the square of theirs.
+    if any(arg.bit_length() > _MAX_BITS for arg in args):
+        raise ValueError('a part of it is too large')
+    return range(*args)
+
+
 def _zone(key: Any, *_: Any) -> Any:
     if type(key) is not str or len(key) > 255:
         raise TypeError('its name is not text')
     # One for each name, because each takes memory and a file is read for it.
+    _native.spend_work(_WORK_OF_ZONE)
     return importlib.import_module('zoneinfo').ZoneInfo(key)
 
 
@@ -218,7 +239,7 @@ CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ('builtins', 'dict'): lambda *args: Made(taking(dict, dict, least=0)(*args), put=put_by(dict.__setitem__)),
     ('builtins', 'set'): taking(lambda items=(): set(_keys(items)), _LISTS, least=0),
     ('builtins', 'frozenset'): taking(lambda items=(): frozenset(_keys(items)), _LISTS, least=0),
-    ('builtins', 'range'): taking(range, int, int, int, least=1),
+    ('builtins', 'range'): taking(_range, int, int, int, least=1),
     ('builtins', 'slice'): slice,
     ('builtins', 'object'): lambda: object(),
     ('_codecs', 'encode'): latin1,
@@ -320,6 +341,7 @@ def _pattern(source: Any, flags: Any = 0) -> Any:
         raise TypeError('it is made of other things than text and flags')
     if len(source) > _MAX_PATTERN:
         raise ValueError('it is longer than %d characters' % _MAX_PATTERN)
+    _native.spend_work((1 + len(source)) * _WORK_OF_LETTER)
     return re.compile(source, int(flags) & _FLAGS)
 
 

@@ -9,6 +9,12 @@ from .. import _errors, _native
 from . import trust
 from .keys import check_key
 
+# Flags together are kept by the enumeration for ever, so there is a limit; and bits beyond those of a word are taken one by one.
+_MOST_BITS = 64
+_MOST_TOGETHER = 4096
+# For spend_work(): some 50 us.
+_WORK_OF_FLAGS = 5_000
+
 
 def member(kind: Any, name: Any) -> Any:
     """A member of an enumeration, for which some releases of Python 3.11 ask by getattr(); None if it is none."""
@@ -45,5 +51,11 @@ def by_value(kind: Any, *args: Any) -> Any:
     if issubclass(kind, enum.Flag) and type(value) is int and not trust.is_foreign(type(kind)):
         # Of no enumeration that decides by itself what it takes for a member.
         if trust.own_hook(kind, '_missing_', '_create_pseudo_member_') is None:
+            together = kind._value2member_map_
+            if value in together:
+                return together[value]
+            if value.bit_length() > _MOST_BITS or len(together) >= _MOST_TOGETHER:
+                raise ValueError('there are no flags with this value')
+            _native.spend_work(_WORK_OF_FLAGS)
             return kind(value)
     raise ValueError('there is no member with this value')

@@ -12,8 +12,11 @@ import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
+from .. import _native
 from . import makers
 
+# For spend_work(): making a class takes some 300 us.
+_WORK_OF_CLASS = 30_000
 # Names in one of them, and letters in a name.
 _MOST = 256
 _FIELD = re.compile(r'[A-Za-z_][A-Za-z0-9_]*\Z', re.ASCII)
@@ -22,6 +25,7 @@ _UNAME = ('system', 'node', 'release', 'version', 'machine', 'processor')
 
 @functools.lru_cache(maxsize=256)
 def _class(name: str, fields: tuple[str, ...]) -> Any:
+    _native.spend_work(_WORK_OF_CLASS)
     return collections.namedtuple(name, fields, rename=True, module='easycluster')
 
 

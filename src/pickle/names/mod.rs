@@ -6,11 +6,15 @@
 //! certain it refuses.
 
 use super::error::{EXTENSION, Refused, UNDERFLOW};
-use super::opcodes::{Action, Literal};
+use super::opcodes::{Action, Container, Literal};
 use super::pieces::Pieces;
 use super::reader::{Budget, Reader};
 use super::scalars::MAX_DIGITS;
 use super::stack::Stack;
+use work::Shape;
+pub(crate) use work::Work;
+
+mod work;
 
 /// A name that is only handed on, as a value.
 pub(crate) const USED_AS_VALUE: u8 = 0;
@@ -31,7 +35,7 @@ pub(crate) enum Scan {
 /// What stands in one place of the unpickler's stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
-    /// A value that this pickle made, with its place in `Machine::depths`, so that it is known by all its names when it grows.
+    /// A value that this pickle made, with its place in `Machine::shapes`, so that it is known by all its names when it grows.
     Made(u32),
     /// The same, and a call gave it: what it gives may be a method of a class, by which newer versions of Python make values.
     Given(u32),
@@ -41,15 +45,16 @@ enum Slot {
     Name(u32),
 }
 
-/// A value without parts, which has no place in `Machine::depths`.
+/// A value that is small and without parts, which has no place in `Machine::shapes`.
 const LEAF: Slot = Slot::Made(u32::MAX);
 
 struct Machine<'a> {
     reader: Reader<'a>,
     budget: Budget,
     stack: Stack<Slot>,
-    /// How deep values are nested in each value with parts.
-    depths: Vec<u32>,
+    /// What is known of each value that is large or has parts.
+    shapes: Vec<Shape>,
+    work: Work,
     names: Vec<u8>,
     plain: bool,
 }
@@ -65,7 +70,8 @@ pub(crate) fn scan(pickle: &[u8], budget: Budget) -> Result<Scan, Refused> {
         reader: Reader::new(Pieces::from(pickle), budget),
         budget,
         stack: Stack::new(),
-        depths: Vec::new(),
+        shapes: Vec::new(),
+        work: Work::of(pickle.len()),
         names: Vec::new(),
         plain: true,
     };
@@ -78,51 +84,54 @@ pub(crate) fn scan(pickle: &[u8], budget: Budget) -> Result<Scan, Refused> {
 }
 
 impl Machine<'_> {
-    fn depth(&self, slot: Slot) -> u32 {
+    fn shape(&self, slot: Slot) -> Shape {
         match slot {
-            Slot::Made(shape) | Slot::Given(shape) => {
-                self.depths.get(shape as usize).copied().unwrap_or_default()
-            }
-            Slot::Reference | Slot::Name(_) => 0,
+            Slot::Made(place) | Slot::Given(place) => self
+                .shapes
+                .get(place as usize)
+                .copied()
+                .unwrap_or(Shape::LEAF),
+            Slot::Reference | Slot::Name(_) => Shape::LEAF,
         }
     }
 
-    /// One more than the deepest of the values from a place of the stack on.
-    fn depth_above(&self, place: usize) -> Result<u32, Refused> {
+    /// A value that holds what is on the stack from a place on.
+    fn shape_above(&self, place: usize) -> Result<Shape, Refused> {
         let parts = self.stack.above(place).iter();
-        self.deeper(parts.map(|slot| self.depth(*slot)).max().unwrap_or(0))
+        let inner = parts.fold(Shape::NOTHING, |inner, slot| inner.with(self.shape(*slot)));
+        self.deeper(inner)
     }
 
-    fn deeper(&self, inner: u32) -> Result<u32, Refused> {
-        if inner >= self.budget.depth {
+    fn deeper(&self, inner: Shape) -> Result<Shape, Refused> {
+        if inner.depth >= self.budget.depth {
             return Err(Refused::TooMuch("nests values too deep"));
         }
-        Ok(inner + 1)
+        Ok(inner.held())
     }
 
-    fn made(&mut self, depth: u32) -> Result<Slot, Refused> {
-        let shape = u32::try_from(self.depths.len())
+    fn made(&mut self, shape: Shape) -> Result<Slot, Refused> {
+        let place = u32::try_from(self.shapes.len())
             .ok()
-            .filter(|shape| *shape != u32::MAX)
+            .filter(|place| *place != u32::MAX)
             .ok_or(Refused::TooMuch("has too many parts"))?;
-        self.depths.push(depth);
-        Ok(Slot::Made(shape))
+        self.shapes.push(shape);
+        Ok(Slot::Made(place))
     }
 
-    /// Pushes a value that this pickle made of others, so deep in all.
-    fn push_made(&mut self, depth: u32) -> Result<(), Refused> {
-        let slot = self.made(depth)?;
+    /// Pushes a value that this pickle made of others.
+    fn push_made(&mut self, shape: Shape) -> Result<(), Refused> {
+        let slot = self.made(shape)?;
         self.stack.push(slot);
         Ok(())
     }
 
-    /// The value on top gets parts that are so deep with it.
-    fn grow(&mut self, depth: u32) -> Result<(), Refused> {
+    /// The value on top gets parts that are so with it.
+    fn grow(&mut self, shape: Shape) -> Result<(), Refused> {
         match *self.stack.top()? {
-            Slot::Made(shape) | Slot::Given(shape) => match self.depths.get_mut(shape as usize) {
-                Some(known) => *known = (*known).max(depth),
+            Slot::Made(place) | Slot::Given(place) => match self.shapes.get_mut(place as usize) {
+                Some(known) => *known = known.with(shape),
                 None => {
-                    let slot = self.made(depth)?;
+                    let slot = self.made(shape)?;
                     *self.stack.top()? = slot;
                 }
             },
@@ -134,6 +143,18 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Counts what is hashed and compared of the values from a place of the stack on, which go into a container.
+    fn count_keys(&mut self, container: Container, place: usize) -> Result<(), Refused> {
+        let every = match container {
+            Container::Dict => 2,
+            Container::Set | Container::FrozenSet => 1,
+            Container::List | Container::Tuple => return Ok(()),
+        };
+        let keys = self.stack.above(place).iter().step_by(every);
+        let weight = keys.map(|slot| u64::from(self.shape(*slot).weight)).sum();
+        self.work.spend(weight)
     }
 
     fn look_up(&mut self, used: u8) -> Result<Slot, Refused> {
@@ -162,44 +183,64 @@ impl Machine<'_> {
 
     /// Takes `count` values and the callee below them, and pushes what it makes of them.
     fn make(&mut self, count: u8, used: u8) -> Result<(), Refused> {
-        let depth = self.pop_parts(count)?;
+        let shape = self.pop_parts(count)?;
         let callee = self.stack.pop()?;
         self.call(callee, used)?;
-        let made = self.made(depth)?;
+        let made = self.made(shape)?;
         self.stack.push(match made {
-            Slot::Made(shape) if used == USED_BY_CALL => Slot::Given(shape),
+            Slot::Made(place) if used == USED_BY_CALL => Slot::Given(place),
             other => other,
         });
         Ok(())
     }
 
-    /// Takes `count` values; gives one more than the deepest of them.
-    fn pop_parts(&mut self, count: u8) -> Result<u32, Refused> {
-        let mut inner = 0;
+    /// Takes `count` values; gives what holds them.
+    fn pop_parts(&mut self, count: u8) -> Result<Shape, Refused> {
+        let mut inner = Shape::NOTHING;
         for _ in 0..count {
             let slot = self.stack.pop()?;
-            inner = inner.max(self.depth(slot));
+            inner = inner.with(self.shape(slot));
         }
         self.deeper(inner)
     }
 
-    /// Takes what is above the innermost mark; gives one more than the deepest of it.
-    fn pop_marked(&mut self) -> Result<u32, Refused> {
+    /// Takes what is above the innermost mark for a container; gives what holds it.
+    fn pop_marked(&mut self, container: Container) -> Result<Shape, Refused> {
         let mark = self.stack.pop_mark()?;
-        let depth = self.depth_above(mark)?;
+        let shape = self.shape_above(mark)?;
+        self.count_keys(container, mark)?;
         self.stack.truncate(mark);
-        Ok(depth)
+        Ok(shape)
+    }
+
+    /// A value that stands in the pickle.
+    fn literal(&mut self, literal: Literal) -> Result<(), Refused> {
+        let shape = match literal {
+            Literal::WrittenInt => {
+                if self.reader.bytes()?.len() > MAX_DIGITS {
+                    return Err(Refused::TooMuch("has a number of too many digits"));
+                }
+                Shape::LEAF
+            }
+            Literal::Long => Shape::number(self.reader.bytes()?.len()),
+            Literal::Bytes
+            | Literal::Text
+            | Literal::ByteString
+            | Literal::WrittenByteString
+            | Literal::WrittenText => Shape::text(self.reader.bytes()?.len()),
+            _ => Shape::LEAF,
+        };
+        if shape == Shape::LEAF {
+            self.stack.push(LEAF);
+            return Ok(());
+        }
+        self.push_made(shape)
     }
 
     /// One instruction. False after the last one.
     fn step(&mut self) -> Result<bool, Refused> {
         match self.reader.next()? {
-            Action::Push(literal) => {
-                if literal == Literal::WrittenInt && self.reader.bytes()?.len() > MAX_DIGITS {
-                    return Err(Refused::TooMuch("has a number of too many digits"));
-                }
-                self.stack.push(LEAF);
-            }
+            Action::Push(literal) => self.literal(literal)?,
             Action::NextBuffer => self.stack.push(LEAF),
             Action::Memoize => self.stack.memoize()?,
             Action::Put => self.stack.remember(self.reader.number()?)?,
@@ -208,24 +249,26 @@ impl Machine<'_> {
             }
             Action::Mark => self.stack.mark(),
             Action::Empty(_) => {
-                let depth = self.deeper(0)?;
-                self.push_made(depth)?;
+                let shape = self.deeper(Shape::NOTHING)?;
+                self.push_made(shape)?;
             }
             Action::Tuple(count) => {
-                let depth = self.pop_parts(count)?;
-                self.push_made(depth)?;
+                let shape = self.pop_parts(count)?;
+                self.push_made(shape)?;
             }
-            Action::Gather(_) => {
-                let depth = self.pop_marked()?;
-                self.push_made(depth)?;
+            Action::Gather(container) => {
+                let shape = self.pop_marked(container)?;
+                self.push_made(shape)?;
             }
-            Action::Add(_, count) => {
-                let depth = self.pop_parts(count)?;
-                self.grow(depth)?;
+            Action::Add(container, count) => {
+                let parts = self.stack.top_place(count)?;
+                self.count_keys(container, parts)?;
+                let shape = self.pop_parts(count)?;
+                self.grow(shape)?;
             }
-            Action::AddMarked(_) => {
-                let depth = self.pop_marked()?;
-                self.grow(depth)?;
+            Action::AddMarked(container) => {
+                let shape = self.pop_marked(container)?;
+                self.grow(shape)?;
             }
             Action::Nothing => {}
             Action::Stop => {
@@ -261,23 +304,23 @@ impl Machine<'_> {
             }
             Action::Instance => {
                 self.look_up(USED_BY_CALL)?;
-                let depth = self.pop_marked()?;
-                self.push_made(depth)?;
+                let shape = self.pop_marked(Container::Tuple)?;
+                self.push_made(shape)?;
             }
             Action::Object => {
                 let mark = self.stack.pop_mark()?;
-                let depth = self.depth_above(mark)?;
+                let shape = self.shape_above(mark)?;
                 let class = *self.stack.above(mark).first().ok_or(UNDERFLOW)?;
                 self.stack.truncate(mark);
                 self.call(class, USED_BY_CALL)?;
-                self.push_made(depth)?;
+                self.push_made(shape)?;
             }
             Action::Reduce => self.make(1, USED_BY_CALL)?,
             Action::New => self.make(1, USED_BY_NEW)?,
             Action::NewWithKeywords => self.make(2, USED_BY_NEW)?,
             Action::Build => {
-                let depth = self.pop_parts(1)?;
-                self.grow(depth)?;
+                let shape = self.pop_parts(1)?;
+                self.grow(shape)?;
             }
             Action::Extension => return Err(EXTENSION),
             Action::ReadOnlyBuffer => {

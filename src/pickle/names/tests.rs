@@ -178,6 +178,29 @@ fn wide_values_are_not_deep() {
 }
 
 #[test]
+fn keys_are_counted_as_often_as_they_are_hashed() {
+    let doubled = |end: &[u8]| [b"\x80\x04}(K\x01N)", b"2\x86".repeat(60).as_slice(), end].concat();
+    for end in [&b"Nu."[..], b"\x85Nu.", b"N\x86\x85Nu."] {
+        let scanned = scan(&doubled(end));
+        assert!(matches!(scanned, Err(Refused::TooMuch(_))), "{end:?}");
+    }
+    let as_value = [
+        b"\x80\x04}(K\x01)".as_slice(),
+        b"2\x86".repeat(60).as_slice(),
+        b"u.",
+    ]
+    .concat();
+    assert_eq!(scan(&as_value), Ok(Scan::Plain), "no key");
+    // A tuple of 1,000 as a key 10,000 times.
+    let mut shared = b"\x80\x04(".to_vec();
+    shared.extend(b"N".repeat(1_000));
+    shared.extend(b"tq\0(");
+    shared.extend(b"}h\0Ns".repeat(10_000));
+    shared.extend(b"t.");
+    assert_eq!(scan(&shared), Ok(Scan::Plain));
+}
+
+#[test]
 fn places_in_the_memo_are_in_order_and_no_more_than_instructions() {
     for pickle in [
         &b"\x80\x04Nr\x00\x00\x00\x08."[..],

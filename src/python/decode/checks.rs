@@ -6,11 +6,30 @@ use pyo3::types::{
     PyTuple,
 };
 
+use std::cell::RefCell;
+
 use super::{Decoder, refuse};
-use crate::pickle::Container;
+use crate::pickle::{Container, Work};
 
 /// Bytes that an item of a list takes.
 const PER_ITEM: usize = 8;
+
+thread_local! {
+    /// What the package's constructors may still do for the pickle that this thread decodes.
+    static LEFT: RefCell<Work> = RefCell::new(Work::of(0));
+}
+
+pub(super) fn begin_work(received: usize) {
+    LEFT.with_borrow_mut(|left| *left = Work::of(received));
+}
+
+/// Counts work of a constructor, in small values that are hashed or compared: about 10 ns each. Raises Refused where it is far more
+/// than what was received.
+#[pyfunction]
+pub(in super::super) fn spend_work(py: Python<'_>, values: u64) -> PyResult<()> {
+    LEFT.with_borrow_mut(|left| left.spend(values))
+        .map_err(|refused| refuse(py, &format!("is not decoded: {refused}")))
+}
 
 impl<'py> Decoder<'py, '_> {
     /// Refuses a key whose hash or comparison is anything but a built-in one.

@@ -6,6 +6,8 @@
 mod checks;
 mod literals;
 
+pub(super) use checks::spend_work;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
@@ -64,6 +66,7 @@ pub(super) fn decode_pickle<'py>(
     for buffer in buffers.try_iter()? {
         received = received.saturating_add(buffer?.len()?);
     }
+    checks::begin_work(received);
     let mut decoder = Decoder {
         py,
         reader: Reader::new(Pieces::from(data), Budget::PYTHON),
