@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .machine import as_root
+from .machine import CONFIGURATION, as_root
 from .parts import need
 from .processes import PATIENCE
 from .sshd import make_key, program, public
@@ -27,7 +27,7 @@ ip link set lo up; ip link add bridge type bridge; ip link set bridge up; ip add
 for n in $(seq %(count)d); do
  ip netns add m$n; ip link add v$n type veth peer name eth0 netns m$n; ip link set v$n master bridge up
  ip -n m$n link set lo up; ip -n m$n addr add 10.77.0.$n/24 dev eth0; ip -n m$n link set eth0 up
- ip netns exec m$n sh -c 'mount -t tmpfs tmpfs /tmp; exec "$@"' sh %(sshd)s -D -e -f %(at)s/sshd_config -o ListenAddress=10.77.0.$n 2>%(at)s/log$n &
+ ip netns exec m$n sh -c 'mount -t tmpfs tmpfs /tmp; exec "$@"' sh %(sshd)s -D -e -f %(at)s/sshd_config -o ListenAddress=10.77.0.$n:22 2>%(at)s/log$n &
 done
 for n in $(seq %(count)d); do
  until ssh-keyscan -T 1 -t ed25519 10.77.0.$n 2>/dev/null | grep -q ed25519; do :; done
@@ -36,21 +36,6 @@ exec "$@"
 """
 """The first process of the namespaces; everything ends with it."""
 
-CONFIGURATION = """Port 22
-HostKey %(at)s/host_key
-PidFile none
-AuthorizedKeysFile %(at)s/authorized_keys
-StrictModes no
-UsePAM no
-PermitRootLogin yes
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UseDNS no
-PrintMotd no
-PrintLastLog no
-MaxStartups 500
-MaxSessions 100
-"""
 UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c")
 
 
@@ -73,7 +58,7 @@ def run_beside(count: int, source: str, *arguments: str, timeout: float = 300, *
         key = make_key(at / "key")
         make_key(at / "host_key")
         (at / "authorized_keys").write_text(public(key))
-        (at / "sshd_config").write_text(CONFIGURATION % {"at": at})
+        (at / "sshd_config").write_text(CONFIGURATION % {"at": at, "port": 22})
         known = "".join("10.77.0.%d %s\n" % (number, public(at / "host_key")) for number in range(1, count + 1))
         (at / "known_hosts").write_text(known)
         (at / "program.py").write_text(source)
