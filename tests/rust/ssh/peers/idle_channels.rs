@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use easycluster::Stage;
-use easycluster::transport::ssh::{Connector, SshTarget, open};
+use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
 use easycluster::transport::{ReadEvent, StageLimits, TransportOptions};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
 use russh::{Channel, ChannelId, ChannelOpenFailure};
@@ -108,10 +108,17 @@ async fn peer(second: Second) -> (SshTarget, Arc<AtomicUsize>, Arc<AtomicUsize>)
         ..Config::default()
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = super::target(listener.local_addr().unwrap().port(), folder.path())
-        .with_option("IdentityFile", "none")
-        .with_option("StrictHostKeyChecking", "no")
-        .with_option("UserKnownHostsFile", "none");
+    // Of an option said twice the first counts, and nothing is to be recorded in the folder, which is gone by then.
+    let target = SshTarget {
+        port: Some(listener.local_addr().unwrap().port()),
+        config: ConfigSource::None,
+        ..SshTarget::new("127.0.0.1")
+    }
+    .with_option("UserKnownHostsFile", "none")
+    .with_option("GlobalKnownHostsFile", "none")
+    .with_option("StrictHostKeyChecking", "no")
+    .with_option("IdentityAgent", "none")
+    .with_option("IdentityFile", "none");
     let (all, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let peer = Peer {
         second,
