@@ -148,13 +148,16 @@ def wait_for(child, report):
 
 def become_program(own):
     """Leaves nothing of the connection in the program's process: no descriptor but `own`, no handler, no stream."""
-    import fcntl
     import io
     import os
-    import signal
     import sys
+    # Where there is this one, the other makes enumerations of it, which takes longer than the rest.
+    signal = sys.modules.get('_signal') or __import__('signal')
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    fcntl.fcntl(own, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    if not hasattr(os, 'get_inheritable'):
+        # From 3.4 on pipes are so from the start.
+        import fcntl
+        fcntl.fcntl(own, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
     try:
         opened = [int(name) for name in os.listdir('/dev/fd')]
     except (EnvironmentError, ValueError):
@@ -200,9 +203,7 @@ def byte_stream(opened):
 def execute(source, filename, argv, end_threads):
     """Runs the program and gives its status, and where it stood if it was interrupted; any other exception is printed as
     Python prints it."""
-    import linecache
     import sys
-    import traceback
     filename = native(filename)
     main = type(sys)('__main__')
     main.__file__ = filename
@@ -219,7 +220,7 @@ def execute(source, filename, argv, end_threads):
         lines = source
     else:
         lines = source.decode('utf-8', 'replace')
-    linecache.cache[filename] = (len(lines), None, lines.splitlines(True), filename)
+    tell_linecache(filename, (len(lines), None, lines.splitlines(True), filename))
     if source is not None and sys.version_info < (2, 7):
         # Which takes no other end of a line, and none that is missing.
         source = source.replace(b'\r\n', b'\n') + b'\n'
@@ -246,10 +247,51 @@ def execute(source, filename, argv, end_threads):
     except KeyboardInterrupt:
         kind, value, trace = sys.exc_info()
         if sys.excepthook is sys.__excepthook__:
+            import traceback
             return 130, ''.join(traceback.format_exception(kind, value, trace.tb_next))
         show(kind, value, trace.tb_next)
         status = 130
     return status, ''
+
+
+def tell_linecache(filename, entry):
+    """Gives linecache a source that is in no file, now or when it is loaded: that takes longer than most of what is run."""
+    import sys
+    if 'linecache' not in sys.modules and [finder for finder in sys.meta_path if hasattr(finder, 'find_spec')]:
+        sys.meta_path.insert(0, Telling(filename, entry))
+    else:
+        __import__('linecache').cache[filename] = entry
+
+
+class Telling(object):
+    """Finds linecache, once, as the other finders do, and adds an entry to its cache."""
+
+    def __init__(self, filename, entry):
+        self.filename = filename
+        self.entry = entry
+
+    def find_spec(self, name, path=None, target=None):
+        """What the import system asks."""
+        if name != 'linecache':
+            return None
+        import sys
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec:
+                self.loader = spec.loader
+                spec.loader = self
+                return spec
+
+    def create_module(self, spec):
+        """As the module's own loader."""
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        """The same, and the entry."""
+        module.__loader__ = module.__spec__.loader = self.loader
+        self.loader.exec_module(module)
+        module.cache[self.filename] = self.entry
 
 
 class Loader(object):

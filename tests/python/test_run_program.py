@@ -33,6 +33,11 @@ PROGRAMS = {
         'child\n5\n',
         '',
     ),
+    # Its own lines, although a file of that name is there.
+    b'import os, shutil, sys, tempfile, traceback\nhere = tempfile.mkdtemp()\nos.chdir(here)\n'
+    b'open("x.py", "w").write("wrong\\n" * 9)\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n'
+    b'    print("    1 / 0\\n" in traceback.format_exc())\nshutil.rmtree(here)\n'
+    b'import linecache\nprint(linecache.getline("x.py", 6))\n': (0, 'True\n    1 / 0\n\n', ''),
     b'raise KeyboardInterrupt': (
         130,
         '',
