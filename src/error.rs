@@ -129,7 +129,7 @@ impl ConnectError {
     /// Adds what the other side printed; control characters are made visible.
     #[must_use]
     pub fn with_output(mut self, output: &[u8]) -> Self {
-        self.output = printable(&String::from_utf8_lossy(output))
+        self.output = printable(&String::from_utf8_lossy(output).replace("\r\n", "\n"))
             .trim()
             .to_owned();
         self

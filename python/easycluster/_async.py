@@ -23,7 +23,7 @@ from ._files import (
     RemotePlace,
     Work,
 )
-from ._global_proxy import GlobalProxy, client_of, name_of, unless_defined
+from ._global_proxy import GlobalProxy, client_of, name_of, not_a_name, unless_defined
 from ._native import Connection as Native
 from ._options import AwaitedOptions, split_options
 from ._responses import RemoteException
@@ -163,6 +163,8 @@ class AsyncClient(Caller):
 
     def call(self, _func: str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
         """As Client.call(), awaited."""
+        if not isinstance(_func, str):
+            raise not_a_name(_func)
         options = split_options(kwargs)
         called: Awaitable[Any]
         if 'timeout' in kwargs:

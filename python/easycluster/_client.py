@@ -15,7 +15,7 @@ from ._channels import WINDOW, Channel
 from ._commands import Line, Request
 from ._connection import Completion
 from ._files import Copied, CopyOptions, Difference, GetOptions, Local, LocalPlace, Remote, RemotePlace
-from ._global_proxy import unless_defined
+from ._global_proxy import not_a_name, unless_defined
 from ._native import Connection as Native
 from ._options import CompletionFunction, split_options
 from ._pickling.encode import encode
@@ -132,6 +132,8 @@ class Client(Caller):
     def call(self, _func: str, *args: Any, **kwargs: Any) -> Any:
         """Calls a global by its dotted name. A simple name is looked up in the definitions module first, then among the built-ins;
         modules on the way are imported."""
+        if not isinstance(_func, str):
+            raise not_a_name(_func)
         options = split_options(kwargs)
         if 'timeout' in kwargs:
             return self._send_timed(None, _func, args, kwargs, options)

@@ -27,6 +27,13 @@ def unless_defined(method: _F) -> _F:
     return cast(_F, either)
 
 
+def not_a_name(given: object) -> TypeError:
+    """The exception for a function that is given in place of its name."""
+    other = '; run() takes a function' if callable(given) else ''
+    return TypeError('call() takes the name of a function there, such as %r, and not a %s%s' % (
+        'os.getcwd', type(given).__name__, other))  # fmt: skip
+
+
 class GlobalProxy:
     """A global of the server. Call it to call the function or class, chain it for attributes and modules in it, read or set
     `value` for the global itself."""
@@ -77,16 +84,39 @@ class GlobalProxy:
     def __format__(self, spec: str) -> str:
         raise _no_value(self, 'text')
 
-    def __eq__(self, other: object) -> bool:
-        raise _no_value(self, 'comparison')
-
-    def __ne__(self, other: object) -> bool:
-        raise _no_value(self, 'comparison')
+    def __str__(self) -> str:
+        raise _no_value(self, 'text')
 
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return '<global %s on %s>' % (name_of(self), client_of(self).peername)
+
+
+# By what they are called in the error.
+_OF_VALUES = {
+    'comparison': 'eq ne lt le gt ge',
+    'items': 'iter next len getitem setitem delitem contains reversed length_hint',
+    'number': 'int float complex index neg pos abs invert round trunc floor ceil',
+    'arithmetic': ' '.join(
+        '%s r%s i%s' % (name, name, name)
+        for name in 'add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor'.split()
+    ),
+    'text': 'bytes fspath',
+    'content': 'enter exit aenter aexit aiter anext await copy deepcopy reduce_ex',
+}
+
+
+def _without_value(what: str) -> Callable[..., Any]:
+    def refuse(self: GlobalProxy, *_: Any) -> Any:
+        raise _no_value(self, what)
+
+    return refuse
+
+
+for _what, _names in _OF_VALUES.items():
+    for _name in _names.split():
+        setattr(GlobalProxy, '__%s__' % _name, _without_value(_what))
 
 
 def _no_value(proxy: GlobalProxy, what: str) -> TypeError:

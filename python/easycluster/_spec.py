@@ -69,6 +69,8 @@ def _warn() -> None:
 def parse(text: str, warn: bool = True, custom_options: Iterable[str] | Literal[True] = ()) -> _native.Spec:
     """The spec of a text, as parse_connection_spec() has it."""
     custom: list[str] | bool | None = True if custom_options is True else (list(custom_options) or None)
+    if not isinstance(text, str):
+        raise TypeError('a connection spec is text, such as user@host, and not %r' % type(text).__name__)
     spec = _native.Spec.parse(text, custom)
     if spec.key_in_spec and warn:
         _warn()

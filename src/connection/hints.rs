@@ -46,6 +46,39 @@ const BY_WORDS: &[(&[&str], &str)] = &[
         &["resource temporarily unavailable"],
         "the account there may start no more processes: look at `ulimit -u`",
     ),
+    // Of an ssh program, which may be the transport or a step.
+    (
+        &["could not resolve hostname"],
+        "check the spelling, the HostName in your ssh_config and your name server",
+    ),
+    (
+        &["host key verification failed"],
+        "compare the host's key with what is recorded; hostkey=accept-new records a new one",
+    ),
+    (
+        &["permission denied ("],
+        "no key or password was taken: name the key with identity=FILE, or see `ssh-add -l`",
+    ),
+    (
+        &["connection refused"],
+        "nothing listens there: check that sshd runs and the port is right",
+    ),
+    (
+        &["connection timed out"],
+        "nothing answers there: check the address, the route and firewalls on the way",
+    ),
+    (
+        &["no route to host"],
+        "nothing answers there: check the address, the route and firewalls on the way",
+    ),
+    (
+        &["bad configuration option"],
+        "fix the ssh_config, or leave it out with config=none",
+    ),
+    (
+        &["unknown option --"],
+        "that ssh program does not take an argument of ours or one of extra=: see what it says to `ssh -V`",
+    ),
 ];
 
 /// What to do, as far as the text suggests it.
@@ -85,6 +118,15 @@ mod tests {
                 "zlib.error: Error -3 while decompressing data: invalid stored block lengths",
                 "standard input",
             ),
+            (
+                "ssh: Could not resolve hostname web1: Name or service not known\r\n",
+                "spelling",
+            ),
+            (
+                "root@web1: Permission denied (publickey,password).\r\n",
+                "identity=",
+            ),
+            ("Host key verification failed.\r\n", "hostkey="),
         ] {
             let hint = for_printed(printed.as_bytes()).unwrap_or_default();
             assert!(hint.contains(word), "{printed}: {hint}");

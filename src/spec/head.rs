@@ -37,6 +37,9 @@ pub(super) fn parse_port(text: &str) -> Result<u16, String> {
         .ok_or_else(|| format!("{text:?} is not a valid port: a port is a number from 1 to 65535"))
 }
 
+/// Lists and ranges are for those that expand them first.
+const SEVERAL: &str = "this is not one host: a list or a range is made into specs by `easycluster hosts`, and by hosts() of the Python package";
+
 type HeadError = (Range<usize>, String);
 
 /// `[user@]host`; an error's place is in bytes of `head`.
@@ -75,7 +78,11 @@ pub(super) fn parse_user(user: &str) -> Result<String, String> {
             character.is_whitespace() || "'\"`$;&|<>(){}[]*?!#,/=:".contains(character)
         })
     {
-        return Err("this is not a valid user name".to_string());
+        return Err(if user.contains([',', '[']) {
+            SEVERAL.to_string()
+        } else {
+            "this is not a valid user name".to_string()
+        });
     }
     Ok(user.to_string())
 }
@@ -110,7 +117,11 @@ pub(super) fn parse_host(host: &str) -> Result<Host, String> {
     }
     let allowed = |character: char| character.is_alphanumeric() || "._-%+~".contains(character);
     if host.starts_with('-') || !host.chars().all(allowed) {
-        return Err("this is not a valid host name".to_string());
+        return Err(match host {
+            host if host.contains([',', '[']) => SEVERAL.to_string(),
+            host if host.contains('/') => "this is not a valid host name, and a path has no place in a connection spec".to_string(),
+            _ => "this is not a valid host name".to_string(),
+        });
     }
     Ok(Host::Name(host.to_string()))
 }
@@ -142,7 +153,10 @@ pub(super) fn parse_ipv6(text: &str) -> Result<Host, String> {
 /// Where a whole IPv6 address stands without its brackets. Cut at colons it could even pass for a host and a port.
 pub(super) fn bare_ipv6(spec: &str) -> Option<Range<usize>> {
     let start = spec.rfind('@').map_or(0, |at| at + 1);
-    spec.get(start..)?
+    let address = spec.get(start..)?;
+    address
+        .split_once('%')
+        .map_or(address, |(address, _)| address)
         .parse::<Ipv6Addr>()
         .is_ok()
         .then_some(start..spec.len())

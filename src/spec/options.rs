@@ -299,7 +299,7 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
         name: "become",
         elsewhere: &["sudo", "becomeuser", "sudouser"],
         parse: Parse::Text(|spec, value| {
-            set(&mut spec.become_step, parse_user(value).map(Step::sudo))
+            set(&mut spec.become_step, user_to_become(value).map(Step::sudo))
         }),
         show: |spec| match &spec.become_step {
             Some(Step::Sudo { user, .. }) => Some(Text(user.clone())),
@@ -308,6 +308,16 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
         ..PLAIN
     },
 ];
+
+/// Other programs turn this on by a switch; a user who is called so can still be named by `then=sudo/USER`.
+fn user_to_become(value: &str) -> Result<String, String> {
+    match values::switch(value) {
+        Ok(_) => Err(format!(
+            "{value:?} is no user: become=root, or no become= at all"
+        )),
+        Err(_) => parse_user(value),
+    }
+}
 
 fn set<T>(field: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
     *field = Some(value?);

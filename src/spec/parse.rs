@@ -308,7 +308,7 @@ impl Reader<'_> {
         is_number: bool,
     ) -> Result<(), SpecError> {
         let Some((name, value)) = item.name_and_value() else {
-            let reason = no_equals_sign(item, is_number);
+            let reason = no_equals_sign(self.spec, item, is_number);
             return Err(self.error(Malformed, item.place.clone(), reason));
         };
         let known = options::find(name);
@@ -385,12 +385,23 @@ fn slot(option: Option<&SpecOption>, name: &str) -> String {
     }
 }
 
-fn no_equals_sign(item: &Item, is_number: bool) -> &'static str {
-    if is_number {
+fn no_equals_sign(spec: &str, item: &Item, is_number: bool) -> String {
+    let text = item.text.as_str();
+    let scheme = spec.split_once("://").map_or("", |(scheme, _)| scheme);
+    if let Some(option) = options::find(text).map(|option| option.name) {
+        return format!("option {text:?} has no value: it is written {option}=VALUE");
+    }
+    if text.starts_with("//") && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return format!("{scheme}:// is not understood; only {URL_SCHEME} may stand in front of a host");
+    }
+    let reason = if is_number {
         "a port follows the host directly"
-    } else if item.text.contains('@') {
+    } else if text.starts_with('/') || text.starts_with('~') || text.starts_with('.') {
+        "a path has no place in a connection spec: `easycluster copy` takes HOST:PATH"
+    } else if text.contains('@') {
         "neither a port nor an option; a password has no place in a connection spec, use a key or an agent"
     } else {
         "neither a port nor an option: an option is written name=value, and a colon inside a value is written \\:"
-    }
+    };
+    reason.to_owned()
 }

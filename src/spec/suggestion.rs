@@ -6,7 +6,7 @@ use crate::spec::options::{OPTIONS, SpecOption};
 pub(super) fn unknown(name: &str) -> String {
     let plain = |name: &str| name.to_lowercase().replace(['_', '-', ' '], "");
     let wanted = plain(name);
-    if wanted == "port" {
+    if wanted == "port" || wanted == "p" {
         return "a port is not an option: it follows the host directly, as in host:2222"
             .to_string();
     }

@@ -216,6 +216,9 @@ pub(super) fn allow(value: &str) -> Result<Vec<String>, String> {
         .map(|name| is_name(name).then(|| name.to_string()))
         .collect();
     names.ok_or_else(|| {
+        if value == "*" {
+            return "a spec cannot trust a server wholly; in Python, allow='*' beside the spec does".to_owned();
+        }
         format!("{value:?} is not a list of Python names such as decimal.Decimal,numpy.*")
     })
 }

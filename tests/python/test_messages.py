@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import copy
 import os
+import pickle
 import sys
 import time
 import traceback
@@ -120,11 +122,54 @@ def test_a_name_on_the_server_is_no_value_of_it(client):
         lambda: 'linux' == platform,
         lambda: bool(client.sys.flags.debug),
         lambda: not platform,
+        lambda: '%s' % platform,
+        lambda: str(platform),
+        lambda: platform < 'm',
+        lambda: 'system: ' + platform,
+        lambda: platform + 1,
+        lambda: client.sys.maxsize // 2,
+        lambda: -client.sys.maxsize,
+        lambda: int(client.sys.maxsize),
+        lambda: [1, 2][client.sys.dont_write_bytecode],
+        lambda: list(client.sys.path),
+        lambda: len(client.sys.path),
+        lambda: '/' in client.sys.path,
+        lambda: client.sys.path[0],
+        lambda: client.sys.modules.__setitem__('a', 1),
+        lambda: next(client.sys.path),
+        lambda: open(client.sys.executable),
+        lambda: os.path.join(client.sys.prefix, 'bin'),
+        lambda: copy.deepcopy(client.sys.path),
+        lambda: pickle.dumps(client.sys.path),
+        lambda: client.len(client.sys.path),
+        lambda: client.len([client.sys.path]),
     ):
-        with pytest.raises(TypeError, match=r'its value is client\.sys\.[a-z.]+\.value'):
+        with pytest.raises(TypeError, match=r'its value is client\.sys\.[a-z._]+\.value'):
             use()
     assert client.sys.platform.value == sys.platform
     assert {platform: 1}[platform] == 1 and repr(platform).startswith('<global sys.platform')
+
+
+@pytest.mark.parametrize('given, told', [
+    (7, "such as 'os.getcwd', and not a int"), (len, 'run\\(\\) takes a function'), (None, 'and not a NoneType'),
+])  # fmt: skip
+def test_what_is_called_has_a_name(client, given, told):
+    with pytest.raises(TypeError, match='call\\(\\) takes the name of a function there.*' + told):
+        client.call(given, 1)
+
+
+@pytest.mark.parametrize('spec', [7, None, b':local', [':local']])
+def test_a_spec_is_text(spec):
+    with pytest.raises(
+        TypeError, match="a connection spec is text, such as user@host, and not '%s'" % type(spec).__name__
+    ):
+        Client.from_spec(spec)
+
+
+def test_a_spec_of_several_hosts_names_what_takes_them():
+    for spec in ('web[1-3]', 'u@web[1-3]', 'u@a,u@b', 'a,b'):
+        with pytest.raises(ValueError, match=r'not one host: .*hosts\(\) of the Python package'):
+            Client.from_spec(spec)
 
 
 def test_an_awaited_client(sshd):
