@@ -119,7 +119,10 @@ pub(super) fn parse_host(host: &str) -> Result<Host, String> {
     if host.starts_with('-') || !host.chars().all(allowed) {
         return Err(match host {
             host if host.contains([',', '[']) => SEVERAL.to_string(),
-            host if host.contains('/') => "this is not a valid host name, and a path has no place in a connection spec".to_string(),
+            host if host.contains('/') => {
+                "this is not a valid host name, and a path has no place in a connection spec"
+                    .to_string()
+            }
             _ => "this is not a valid host name".to_string(),
         });
     }

@@ -392,7 +392,9 @@ fn no_equals_sign(spec: &str, item: &Item, is_number: bool) -> String {
         return format!("option {text:?} has no value: it is written {option}=VALUE");
     }
     if text.starts_with("//") && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return format!("{scheme}:// is not understood; only {URL_SCHEME} may stand in front of a host");
+        return format!(
+            "{scheme}:// is not understood; only {URL_SCHEME} may stand in front of a host"
+        );
     }
     let reason = if is_number {
         "a port follows the host directly"

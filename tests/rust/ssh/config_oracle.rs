@@ -223,7 +223,7 @@ fn block(dice: &mut Dice, local_user: &str) -> String {
         };
     }
     if dice.one_in(6) {
-        line = "Match all".to_owned();
+        line = dice.pick(&["Match all", "Match final all"]).to_owned();
     }
     line + "\n"
 }
@@ -475,6 +475,42 @@ fn awkward_files_mean_what_openssh_says_they_mean() {
         "Port 70000\n",
         "IdentityFile none\n",
         "UserKnownHostsFile /a\\ b /c\n",
+        "Match final all\nPort 5\n",
+        "Match canonical all\nPort 5\n",
+        "Match !final all # x\nPort 5\n",
+        "Match user root all\nPort 5\n",
+        "Match final canonical all\nPort 5\n",
+        "Match final !all\nPort 5\n",
+        "Match all # all\nPort 5\n",
+        "Match host \"\"\nPort 5\n",
+        "Match exec \"\"\nPort 5\n",
+        "User \"\"\n",
+        "HostName \"\"\n",
+        "BindAddress \"\"\n",
+        "Ciphers \"\"\n",
+        "IdentityFile \"\"\n",
+        "UserKnownHostsFile \"\"\n",
+        "PreferredAuthentications \"\"\n",
+        "ProxyCommand NONE\nProxyJump gate\n",
+        "ProxyJump None\nProxyCommand nc\n",
+        "UserKnownHostsFile none /a\n",
+        "HostKeyAlias MixedCase\n",
+        "Port ssh\n",
+        "ProxyJump gate:ssh\n",
+        "RekeyLimit 15\n",
+        "RekeyLimit 16\n",
+        "RekeyLimit 1T\n",
+        "PubkeyAuthentication maybe\n",
+        "Port 22#x\n",
+        "IdentityFile /a\\ b\n",
+        "IdentityFile '/a b'\n",
+        "IdentityFile \"/a b\"/c\n",
+        "Host 'box'\nPort 5\n",
+        "Host box#x\nPort 5\n",
+        "ConnectTimeout 1m30\n",
+        "ConnectTimeout 1.5\n",
+        "SendEnv LANG -LANG\n",
+        "User a%b\n",
     ];
     let folder = tempfile::tempdir().unwrap();
     let wrong: Vec<String> = cases

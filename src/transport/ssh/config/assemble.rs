@@ -66,7 +66,8 @@ pub(crate) fn assemble(
         (None, None) => local.user.clone(),
     };
     tokens.user.clone_from(&user);
-    let host_key_alias = collected.first("hostkeyalias").map(str::to_owned);
+    // OpenSSH goes on with the lower-case one.
+    let host_key_alias = lower(collected, "hostkeyalias");
     tokens.key_alias.clone_from(&host_key_alias);
     let route = route(collected, &mut tokens)?;
 
@@ -163,7 +164,11 @@ fn rekey(collected: &Collected) -> Result<Rekey, String> {
     let mut words = collected.all("rekeylimit");
     let bytes = match words.next() {
         None | Some("default" | "none" | "0") => None,
-        Some(text) => Some(parse_size("RekeyLimit", text)?),
+        Some(text) => match parse_size("RekeyLimit", text)? {
+            // As OpenSSH: a connection that does nothing but renew its keys.
+            1..16 => return Err(format!("RekeyLimit '{text}' is too small")),
+            bytes => (bytes > 0).then_some(bytes),
+        },
     };
     let time = match words.next() {
         None | Some("none" | "0") => None,

@@ -37,11 +37,11 @@ pub(crate) fn evaluate(text: &str, facts: &Facts<'_>) -> Result<Outcome, String>
             Some(rest) => (true, rest.to_lowercase()),
             None => (false, word.to_lowercase()),
         };
-        count += 1;
         let holds = match criterion.as_str() {
             "all" => {
+                // The manual takes it alone or behind `final` and `canonical`; OpenSSH behind any single one.
                 if count > 1 || words.next().is_some() {
-                    return Err("'all' stands alone in Match".to_owned());
+                    return Err("'all' stands alone in Match, or behind 'final'".to_owned());
                 }
                 true
             }
@@ -52,6 +52,7 @@ pub(crate) fn evaluate(text: &str, facts: &Facts<'_>) -> Result<Outcome, String>
             "host" | "originalhost" | "user" | "localuser" | "exec" => {
                 let value = words
                     .next()
+                    .filter(|value| !value.is_empty())
                     .ok_or_else(|| format!("Match {criterion} lacks its value"))?;
                 match criterion.as_str() {
                     "host" => matches_host(&facts.host, value) == Verdict::Match,
@@ -69,6 +70,7 @@ pub(crate) fn evaluate(text: &str, facts: &Facts<'_>) -> Result<Outcome, String>
             }
             other => return Err(format!("Match does not know '{other}'")),
         };
+        count += 1;
         if holds == negated {
             outcome.applies = false;
         }
@@ -158,12 +160,24 @@ mod tests {
             ("!exec false", true),
             ("final", false),
             ("!final", true),
+            ("final all", false),
+            ("!final all # all", true),
+            ("final !all", false),
+            ("host box* all", true),
             ("host box* # all", true),
         ] {
             assert_eq!(applies(text, false), Ok(expected), "{text}");
         }
         assert_eq!(applies("final", true), Ok(true));
-        for bad in ["", "host", "all host box", "host box all", "nonsense x"] {
+        for bad in [
+            "",
+            "host",
+            "host \"\"",
+            "all host box",
+            "host box user alice all",
+            "final canonical all",
+            "nonsense x",
+        ] {
             assert!(applies(bad, false).is_err(), "{bad}");
         }
     }

@@ -234,6 +234,19 @@ impl Reader<'_> {
         if one_value(known) && values.len() > 1 {
             return Err(format!("{name} takes one value"));
         }
+        if values.iter().any(String::is_empty) && !kind.is_raw() {
+            return Err(format!("{name} lacks its value"));
+        }
+        let values = with_none(known, values);
+        if values.len() > 1 && takes_none(known) && values.iter().any(|value| value == NONE) {
+            return Err(format!("{name}: {NONE} stands alone"));
+        }
+        if matches!(known, "user" | "setenv")
+            && values.iter().any(|value| value.contains(['%', '$']))
+        {
+            // Releases from 10.0 on expand them.
+            self.beyond.insert(name.clone());
+        }
         self.apply(known, kind, values);
         Ok(())
     }
@@ -348,6 +361,10 @@ impl Reader<'_> {
     ) -> Result<(), String> {
         let before = *active;
         for pattern in patterns {
+            if before && !from.never && (pattern.contains('%') || pattern.contains("${")) {
+                // Newer releases expand them, and what they name may restrict.
+                self.beyond.insert("include".to_owned());
+            }
             if pattern.is_empty() || pattern.starts_with('~') && !from.user {
                 return Err(format!(
                     "Include '{pattern}' is not a path that can be used here"
@@ -407,6 +424,37 @@ pub(crate) fn raw_value(name: &str, rest: &str) -> String {
         _ => rest,
     };
     value.trim().to_owned()
+}
+
+/// In place of a file, command or host: there is none.
+const NONE: &str = "none";
+
+/// The keywords that take [`NONE`], in whatever case.
+fn takes_none(name: &str) -> bool {
+    matches!(
+        name,
+        "certificatefile"
+            | "globalknownhostsfile"
+            | "identityagent"
+            | "identityfile"
+            | "knownhostscommand"
+            | "pkcs11provider"
+            | "proxycommand"
+            | "proxyjump"
+            | "revokedhostkeys"
+            | "userknownhostsfile"
+    )
+}
+
+fn with_none(name: &str, mut values: Vec<String>) -> Vec<String> {
+    if takes_none(name) {
+        for value in &mut values {
+            if value.eq_ignore_ascii_case(NONE) {
+                NONE.clone_into(value);
+            }
+        }
+    }
+    values
 }
 
 /// Whether more than one word on the line is an error.

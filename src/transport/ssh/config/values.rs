@@ -34,6 +34,8 @@ pub(crate) fn number(collected: &Collected, name: &str, default: u32) -> Result<
 pub(crate) fn parse_port(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
+        // The one service that such a line names.
+        Err(_) if text == "ssh" => Ok(22),
         _ => Err(unsupported("Port", text)),
     }
 }
@@ -71,15 +73,19 @@ pub(crate) fn parse_time(keyword: &str, text: &str) -> Result<u64, String> {
     Ok(total)
 }
 
-/// Bytes, with the units K, M, G.
+/// Bytes, with the units K, M, G, T, P and E.
 pub(crate) fn parse_size(keyword: &str, text: &str) -> Result<u64, String> {
     let bad = || unsupported(keyword, text);
-    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']);
-    let factor: u64 = match text.get(digits.len()..).unwrap_or_default() {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let factor = match unit.to_ascii_lowercase().as_str() {
         "" => 1,
-        "k" | "K" => 1 << 10,
-        "m" | "M" => 1 << 20,
-        "g" | "G" => 1 << 30,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        "p" => 1 << 50,
+        "e" => 1_u64 << 60,
         _ => return Err(bad()),
     };
     let count: u64 = digits.parse().map_err(|_| bad())?;
@@ -154,7 +160,7 @@ mod tests {
         assert_eq!(parse_size("X", "90"), Ok(90));
         assert_eq!(parse_size("X", "512K"), Ok(512 << 10));
         assert_eq!(parse_size("X", "1g"), Ok(1 << 30));
-        for bad in ["", "K", "1KK", "1T", "99999999999999999999"] {
+        for bad in ["", "K", "1KK", "1Z", "99999999999999999999"] {
             assert!(parse_size("X", bad).is_err(), "{bad}");
         }
     }
