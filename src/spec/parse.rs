@@ -399,7 +399,7 @@ fn no_equals_sign(spec: &str, item: &Item, is_number: bool) -> String {
     let reason = if is_number {
         "a port follows the host directly"
     } else if text.starts_with('/') || text.starts_with('~') || text.starts_with('.') {
-        "a path has no place in a connection spec: `easycluster copy` takes HOST:PATH"
+        "a path has no place in a connection spec; files are copied by `easycluster copy HOST -- FILE :PATH`"
     } else if text.contains('@') {
         "neither a port nor an option; a password has no place in a connection spec, use a key or an agent"
     } else {

@@ -188,6 +188,13 @@ def test_no_exception_lacks_what_printing_it_needs():
         assert 'HTTPError' in ''.join(traceback.format_exception(type(error), error, None))
 
 
+def test_notes_are_text_that_is_safe_to_show():
+    note = b'X' + struct.pack('<I', 5) + b'a\x1b[2J'
+    for notes, got in [(b'](' + note + b'K\x05e', ['a\\u{1b}[2J']), (b'K\x05', []), (note, [])]:
+        error = unpickle(b'\x80\x04cbuiltins\nValueError\n)R}' + text('__notes__') + notes + b'sb.')
+        assert error.__notes__ == got
+
+
 def test_a_named_tuple_of_many_names_arrives():
     kinds = [collections.namedtuple('Row', ['c%d' % number]) for number in range(200)]
     assert len(kinds) == 200

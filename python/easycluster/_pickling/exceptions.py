@@ -125,6 +125,11 @@ def _by_c(base: Any, kind: Any, args: tuple[Any, ...]) -> Any:
         raise unreadable.error from None
 
 
+def _notes(notes: Any) -> list[str]:
+    """Notes are for people alone, and printed as they are."""
+    return [_native.printable(note) for note in notes if type(note) is str] if type(notes) in (list, tuple) else []
+
+
 def set_state(target: BaseException, state: Any) -> BaseException:
     """Sets the attributes of an exception; those that C keeps are set by C, which checks them."""
     kind = type(target)
@@ -135,6 +140,8 @@ def set_state(target: BaseException, state: Any) -> BaseException:
     for part in classes.states(state):
         for name, value in part.items():
             name = standard.moved.ATTRIBUTES.get(name, name)
+            if name == '__notes__':
+                value = _notes(value)
             kept: Any = next(
                 (trust.members(base)[name] for base in trust.bases(kind) if name in trust.members(base)), None
             )
