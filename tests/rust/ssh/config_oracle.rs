@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use easycluster::transport::ssh::{ConfigSource, SshTarget, explain};
 
+use super::config_cases::AWKWARD;
+
 /// A small generator of numbers, so that every run sees the same files.
 struct Dice(u64);
 
@@ -434,86 +436,8 @@ fn generated_files_mean_what_openssh_says_they_mean() {
 
 #[test]
 fn awkward_files_mean_what_openssh_says_they_mean() {
-    let cases = [
-        "Match host box\n  Port 1\nHost other\n  User x\n",
-        "Include /no/such/file\nPort 7\n",
-        "Host *\nPort=7\nUser = bob\n",
-        "Port 7 8\n",
-        "Port\n",
-        "Host \"box\"\n  User \"al ice\"\n",
-        "Host box\n  IdentityFile /a\nHost *\n  IdentityFile /b\n  IdentityFile /a\n",
-        "Match all\nPort 5\nMatch host nothing\nPort 6\n",
-        "Match\n",
-        "Match host\n",
-        "Match all host box\n",
-        "Match bogus x\n",
-        "NoSuchKeyword yes\n",
-        "IgnoreUnknown NoSuch*\nNoSuchKeyword yes\nPort 5\n",
-        "Host other\nNoSuchKeyword yes\n",
-        "User \"open\n",
-        "ProxyCommand none\nProxyJump gate\n",
-        "ProxyJump none\nProxyCommand nc\n",
-        "ProxyJump gate\nProxyCommand nc\n",
-        "ProxyCommand nc %h %p\nProxyJump gate\n",
-        "Host !box\nPort 5\n",
-        "Host * !box\nPort 5\n",
-        "Host !other *\nPort 5\n",
-        "SetEnv A=1 B=2\nSetEnv C=3\n",
-        "\u{feff}Port 5\n",
-        "Port 5\r\nUser bob\r\n",
-        "Match final\nPort 5\n",
-        "HostName real\nMatch final host real\nPort 5\nMatch host box\nPort 6\n",
-        "Match final\nUser late\nHost real\nPort 9\n",
-        "HostName real\nHost real\nPort 9\nMatch final\nUser late\n",
-        "CanonicalizeHostname no\nPort 5\n",
-        "Tag x\nPort 5\n",
-        "StrictHostKeyChecking maybe\n",
-        "PubkeyAcceptedKeyTypes ssh-ed25519\n",
-        "ChallengeResponseAuthentication no\n",
-        "Hostname %h.example\nMatch host box.example\nPort 5\n",
-        "Port 0\n",
-        "Port 70000\n",
-        "IdentityFile none\n",
-        "UserKnownHostsFile /a\\ b /c\n",
-        "Match final all\nPort 5\n",
-        "Match canonical all\nPort 5\n",
-        "Match !final all # x\nPort 5\n",
-        "Match user root all\nPort 5\n",
-        "Match final canonical all\nPort 5\n",
-        "Match final !all\nPort 5\n",
-        "Match all # all\nPort 5\n",
-        "Match host \"\"\nPort 5\n",
-        "Match exec \"\"\nPort 5\n",
-        "User \"\"\n",
-        "HostName \"\"\n",
-        "BindAddress \"\"\n",
-        "Ciphers \"\"\n",
-        "IdentityFile \"\"\n",
-        "UserKnownHostsFile \"\"\n",
-        "PreferredAuthentications \"\"\n",
-        "ProxyCommand NONE\nProxyJump gate\n",
-        "ProxyJump None\nProxyCommand nc\n",
-        "UserKnownHostsFile none /a\n",
-        "HostKeyAlias MixedCase\n",
-        "Port ssh\n",
-        "ProxyJump gate:ssh\n",
-        "RekeyLimit 15\n",
-        "RekeyLimit 16\n",
-        "RekeyLimit 1T\n",
-        "PubkeyAuthentication maybe\n",
-        "Port 22#x\n",
-        "IdentityFile /a\\ b\n",
-        "IdentityFile '/a b'\n",
-        "IdentityFile \"/a b\"/c\n",
-        "Host 'box'\nPort 5\n",
-        "Host box#x\nPort 5\n",
-        "ConnectTimeout 1m30\n",
-        "ConnectTimeout 1.5\n",
-        "SendEnv LANG -LANG\n",
-        "User a%b\n",
-    ];
     let folder = tempfile::tempdir().unwrap();
-    let wrong: Vec<String> = cases
+    let wrong: Vec<String> = AWKWARD
         .iter()
         .filter_map(|text| compare(folder.path(), text, "box", None))
         .collect();
@@ -521,7 +445,7 @@ fn awkward_files_mean_what_openssh_says_they_mean() {
         wrong.is_empty(),
         "{} of {} differ:\n{}",
         wrong.len(),
-        cases.len(),
+        AWKWARD.len(),
         wrong.join("\n")
     );
 }

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod auth;
+mod config_cases;
 mod config_oracle;
 mod connect;
 mod descriptors;
