@@ -17,7 +17,8 @@ mod assemble;
 mod strip;
 
 /// What the program itself sends out, as parts or in a command line, and the files of each.
-const HELPERS: [(&str, &[&str]); 8] = [
+const HELPERS: [(&str, &[&str]); 9] = [
+    ("asks", &["helpers/asks.py", "helpers/forward.py"]),
     ("commands", &["helpers/commands.py"]),
     ("environments", &["helpers/environments.py"]),
     ("files", &["helpers/files.py", "helpers/files_arriving.py"]),

@@ -88,8 +88,9 @@ class Line(object):
             else:
                 load('seldom').release(waiter)
 
-    def wait(self, ready, end=None):
-        """Waits until `ready()`; False where time is up first."""
+    def wait(self, ready, end=None, near=False):
+        """Waits until `ready()`; False where time is up first. With `near` for another thread here: who is reading is not
+        told of what that does."""
         machine = self.machine
         me = machine.current()
         while not ready():
@@ -99,7 +100,7 @@ class Line(object):
             if left is not None and left <= 0:
                 return False
             if me:
-                me.shielded(self.attend, me, ready, left)
+                me.shielded(self.attend, me, ready, left, near)
                 if me.running and me.cancelled == me.running:
                     interrupted(me)
             else:
@@ -117,15 +118,15 @@ class Line(object):
         finally:
             self.waiting.remove(lock)
 
-    def attend(self, me, ready, left):
-        """Waits for one sign of whatever it is, and reads meanwhile if no other thread does."""
+    def attend(self, me, ready, left, near):
+        """Waits for one sign of whatever it is, and reads meanwhile if no other thread does, unless that is near."""
         machine = self.machine
         reading = machine.link.reading
         if me.held:
             me.release(False)
         self.waiting.append(me)
         try:
-            if reading.acquire(False):
+            if not near and reading.acquire(False):
                 if ready() or me.cancelled == me.running or left is not None and not compat.select(
                         [machine.link.frames_in], (), (), left)[0]:
                     reading.release()
@@ -133,7 +134,7 @@ class Line(object):
                     machine.read(me)
                 return
             me.parked = True
-            if not ready() and me.cancelled != me.running and reading.locked():
+            if not ready() and me.cancelled != me.running and (near or reading.locked()):
                 acquire(me.wake, left)
             me.parked = False
         finally:
@@ -142,7 +143,7 @@ class Line(object):
     def turn(self, lock):
         """Waits until this thread may send or take, which it then does alone."""
         while not lock.acquire(False):
-            self.wait(lambda: not lock.locked())
+            self.wait(lambda: not lock.locked(), None, True)
 
     def over(self, lock):
         """Ends what turn() began."""

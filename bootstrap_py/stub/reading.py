@@ -13,6 +13,8 @@ def unpickle(machine, flags, payload):
         kind, number = identity[:2]
         if kind == 'c':
             return load('channels').named(machine, *identity[1:])
+        if kind == 'k':
+            return load('helpers/asks').function(machine, *identity[1:])
         if kind != 'o':
             raise compat.pickle.UnpicklingError('unknown persistent id %r' % (identity,))
         return references.of(machine).held(number)
@@ -64,6 +66,8 @@ def put_in(held, value):
         return held.held(value[1])
     if kind is tuple and len(value) == 3 and value[0] == '\0easycluster.channel':
         return load('channels').named(held.machine, *value[1:])
+    if kind is tuple and len(value) == 5 and value[0] == '\0easycluster.function':
+        return load('helpers/asks').function(held.machine, *value[1:])
     if kind in (list, tuple, set, frozenset):
         return kind([put_in(held, item) for item in value])
     if kind is dict:

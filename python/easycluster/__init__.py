@@ -18,6 +18,7 @@ from typing import Any as _Any
 
 from . import _native
 from ._async import AsyncClient
+from ._callbacks import callback as callback
 from ._channels import AsyncChannel as AsyncChannel
 from ._channels import Channel as Channel
 from ._client import Client

@@ -28,6 +28,7 @@ from ._native import Connection as Native
 from ._options import AwaitedOptions, split_options
 from ._responses import RemoteException
 from ._shared import objects
+from ._shipping.functions import forwarded_name
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -50,6 +51,8 @@ class AsyncClient(Caller):
     _own_methods: ClassVar[frozenset[str]] = frozenset(
         ('__repr__', '__str__', '__hash__', '__eq__', '__ne__', '__contains__')
     )
+
+    _takes_coroutines: ClassVar[bool] = True
 
     # The loop that the client is used from, and what it watches there.
     _loop: asyncio.AbstractEventLoop | None = None
@@ -102,6 +105,9 @@ class AsyncClient(Caller):
             if taken and self._loop is not None:
                 # A completion function has raised, which the loop reports; the others are due all the same.
                 self._loop.call_soon(self._readable)
+
+    def _ask_loop(self) -> asyncio.AbstractEventLoop | None:
+        return self._loop
 
     def close(self, message: str | RemoteException = 'Connection closed') -> Any:
         """As Client.close(). What it gives may be awaited and need not be."""
@@ -197,6 +203,9 @@ class AsyncClient(Caller):
         """As Client.run(), awaited."""
         if not callable(func) or 'run' in vars(self._defmod):
             return self.call('run', func, *args, **kwargs)
+        name = forwarded_name(self._forwarding, func)
+        if name is not None:
+            return self.call(name, *args, **kwargs)
         message, options = self._shipped_call(func, args, kwargs)
         called: Awaitable[Any] = self._request(_kinds.RUN, message, False, **options)
         return called

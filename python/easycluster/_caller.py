@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import _commands, _files, _kinds, _timeouts
+from ._asker import Asker
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
@@ -17,9 +18,9 @@ from ._options import CallOptions, CompletionFunction, Limit, split_options
 from ._pickling.encode import encode, is_short
 from ._pickling.policy import Allowed
 from ._pickling.references import Receipts
-from ._receiver import Receiver
 from ._responses import NonblockingResponse, RemoteException, Target, Ticket, all_of, with_limit
 from ._shipping.definitions import definitions_module
+from ._shipping.forwarding import Forwarding
 from ._shipping.source import shipped
 from ._spec import Path, parse
 from ._steps import Step
@@ -53,7 +54,7 @@ class SpecOptions(TypedDict, total=False):
     become: str | None
 
 
-class Caller(Receiver):
+class Caller(Asker):
     """What blocking and awaited clients have in common. `_wait_for_call` is what they differ in."""
 
     _response_class: type[NonblockingResponse] = NonblockingResponse
@@ -73,6 +74,7 @@ class Caller(Receiver):
         allow: Allowed | Sequence[Allowed] = (),
         output: str | Callable[[str, str], object] | None = 'prefix',
         call_timeout: float | None = None,
+        forward: Sequence[str] | Forwarding = (),
         **options: Unpack[SpecOptions],
     ) -> None:
         """Makes a client, and connects if `host` is given.
@@ -87,6 +89,8 @@ class Caller(Receiver):
         output: what becomes of what remote code prints: 'prefix' writes it to stdout and stderr with the peer's name in front,
             'plain' without, None throws it away, a function is called as `output('stdout' or 'stderr', text)`.
         call_timeout: the time limit in seconds of calls that give none.
+        forward: names of packages and modules of this program that remote code may import from here where it does not have them; with `!`
+            behind a name also where it does.
         options: SpecOptions, which are those of a connection spec.
         """
         if key is None and ssh is None:
@@ -102,6 +106,7 @@ class Caller(Receiver):
         self._allow = allow
         self._output = output
         self._call_timeout = call_timeout
+        self._forwarding = forward if isinstance(forward, Forwarding) else Forwarding(forward) if forward else None
         if host is not None:
             self.connect(host, port, ssh=ssh, rpython=rpython, user=user, extra_args=extra_args)
 
@@ -149,6 +154,8 @@ class Caller(Receiver):
         options.setdefault('enable_compression', spec.compress)
         if spec.allow:
             options.setdefault('allow', spec.allow)
+        if spec.forward:
+            options.setdefault('forward', spec.forward)
         if 'key' not in options:
             key = spec.key()
             options['key'] = default_key if key is None else key
@@ -167,6 +174,11 @@ class Caller(Receiver):
             self._connected_native().stop_thread(number)
 
     def _thread_id(self) -> Hashable:
+        """The server's thread for calls that name none."""
+        if self._asked is not None:
+            running = self._asked.thread()
+            if running is not None:
+                return running
         return self._default_thread  # type: ignore[no-any-return]
 
     def _wire_thread(self, threadid: Hashable) -> int | None:
@@ -388,6 +400,8 @@ class Caller(Receiver):
     # -- definitions
 
     def _send_first(self) -> None:
+        if self._forwarding is not None:
+            self._send_forwarding(self._forwarding)
         if self._defmod._source_code:
             self._own_tickets.add(
                 self._send_definitions(False, self._ignore, self._definitions_failed, None, True, None, None)

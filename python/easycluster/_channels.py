@@ -43,9 +43,13 @@ class Channel:
     def __reduce__(self) -> Any:
         raise pickle.PicklingError('a channel can only be an argument of a call on its own client')
 
-    def proxy_channel(self) -> tuple[Any, Native, bool]:
-        """What names it in a call."""
-        return self._client, self._native, self._raw
+    def _named_in(self, pickler: Any) -> tuple[str, int, bool]:
+        """What names it in a request of the pickler's client."""
+        client = pickler.client
+        if client is not self._client:
+            raise TypeError('the channel belongs to %s and not to %s' % (self._client.peername, client.peername))
+        pickler.channels.append(self._native)
+        return ('c', self._native.number, self._raw)
 
     def send(self, item: Any, timeout: float | None = None) -> None:
         """Sends an item, or bytes; waits while the other end has too much unread. Raises BrokenPipeError if it reads no more, and
@@ -115,9 +119,9 @@ class AsyncChannel:
     def __reduce__(self) -> Any:
         return self._channel.__reduce__()
 
-    def proxy_channel(self) -> tuple[Any, Native, bool]:
-        """What names it in a call."""
-        return self._channel.proxy_channel()
+    def _named_in(self, pickler: Any) -> tuple[str, int, bool]:
+        """As Channel._named_in()."""
+        return self._channel._named_in(pickler)
 
     async def send(self, item: Any, timeout: float | None = None) -> None:
         """As Channel.send()."""

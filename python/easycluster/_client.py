@@ -21,6 +21,7 @@ from ._options import CompletionFunction, split_options
 from ._pickling.encode import encode
 from ._responses import Failed, NonblockingResponse
 from ._shared import objects
+from ._shipping.functions import forwarded_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -244,6 +245,9 @@ class Client(Caller):
         """
         if not callable(func) or 'run' in vars(self._defmod):
             return self.call('run', *(() if func is _NOTHING else (func,)), *args, **kwargs)
+        name = forwarded_name(self._forwarding, func)
+        if name is not None:
+            return self.call(name, *args, **kwargs)
         message, options = self._shipped_call(func, args, kwargs)
         return self._request(_kinds.RUN, message, False, **options)
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NoReturn
 
 from . import _errors, _native, _process
 from ._answers import Answers
+from ._callbacks import Asked
 from ._kinds import EASYCLUSTER
 from ._native import Connection as Native
 from ._native import Spec
@@ -20,6 +21,7 @@ from ._output import Printer, Sink, Taker, register
 from ._pickling.policy import Allowed, Policy
 from ._pickling.references import References
 from ._responses import RemoteException, Target, Ticket
+from ._shipping.forwarding import Forwarding
 
 # A completion as the extension gives it: whose it is, what it holds (`_kinds`), and that.
 Completion = tuple[Ticket, int, Any]
@@ -43,6 +45,8 @@ class Connection:
     _options: dict[str, Any]
     _definitions_name: str
     _defmod: Any
+    # The modules that the other side may import from here.
+    _forwarding: Forwarding | None
     _allow: Allowed | Sequence[Allowed]
     _output: str | Callable[[str, str], object] | None
     _keep_alive: tuple[float, float] | None
@@ -58,6 +62,8 @@ class Connection:
     _references: References
     _policy: Policy
     _answers: Answers
+    # What the other side may call; made when it is first handed a function.
+    _asked: Asked | None
     _sink: Sink
     _hello: dict[str, Any] | None
     _protocol: int
@@ -100,6 +106,7 @@ class Connection:
         self._options = {}
         self._definitions_name = 'easycluster.remote_code'
         self._defmod = None
+        self._forwarding = None
         self._allow = ()
         self._output = 'prefix'
         self._keep_alive = None
@@ -108,6 +115,7 @@ class Connection:
         self._remote_port = None
         self._target = None
         self._native = None
+        self._asked = None
         self._hello = None
         self._protocol = 2
         self._python2 = None
@@ -269,6 +277,7 @@ class Connection:
             raise
 
     def _reset(self) -> None:
+        self._asked = None
         self._hello = None
         self._protocol = 2
         self._python2 = None
@@ -319,6 +328,7 @@ class Connection:
             self._closing_error = lambda: RemoteException(_anew(given.orig), given.text)
         else:
             self._closing_error = lambda: RemoteException(IOError(message), '')
+        self._asked = None
         self._references.close()
         native.close()
         _process.open_connections.pop(native.number, None)

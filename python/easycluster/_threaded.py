@@ -109,6 +109,10 @@ class ThreadedClient(Client):
         return super()._opening()
 
     def _thread_id(self) -> Hashable:
+        if self._asked is not None:
+            running = self._asked.thread()
+            if running is not None:
+                return running
         own = self._own
         try:
             if own.doubtful:

@@ -1,5 +1,6 @@
 //! One connection to one remote Python: the only place that moves bytes between transport, stub and session.
 
+mod asks;
 mod boot;
 mod channel;
 mod completion;
@@ -16,6 +17,7 @@ mod start;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use asks::{Ask, Asks, Outcome as AskOutcome};
 pub use channel::{Channel, ChannelError};
 pub use completion::{Completion, Failure, Sink};
 pub use hello::Hello;

@@ -14,7 +14,7 @@ use crate::connection::{ConnectOptions, Connection as Core, Peer};
 use crate::error::Error;
 use crate::spec::ConnectionSpec;
 
-use super::connection::Connection;
+use super::connection::{Connection, LONG};
 use super::queue::Queue;
 use super::runtime::Engine;
 use super::spec::Spec;
@@ -131,7 +131,7 @@ impl Plan {
         core.on_lost(move |_| lost.lost());
         if let Some((interval, limit)) = self.keep_alive {
             let watched = core.downgrade();
-            engine.spawn(super::connection::keep_alive(watched, interval, limit));
+            engine.spawn(keep_alive(watched, interval, limit));
         }
         let engine = Arc::clone(engine);
         Ok(Connection::new(
@@ -245,5 +245,24 @@ impl Opening {
 impl Drop for Opening {
     fn drop(&mut self) {
         self.abort();
+    }
+}
+
+/// Asks for a sign of life every `interval` seconds, and closes the connection when none came for `limit` seconds.
+async fn keep_alive(connection: crate::connection::WeakConnection, interval: f64, limit: f64) {
+    let every = Duration::try_from_secs_f64(interval.max(0.01)).unwrap_or(LONG);
+    let limit = Duration::try_from_secs_f64(limit.max(0.01)).unwrap_or(LONG);
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(connection) = connection.upgrade() else {
+            return;
+        };
+        if !connection.is_connected() {
+            return;
+        }
+        if let Err(_elapsed) = tokio::time::timeout(limit, connection.ping()).await {
+            connection.abandon("Remote server not responding");
+            return;
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::connection::request::{Payload, Request, RequestKind, ThreadTarget};
 use crate::connection::{Connection as Core, Sink};
 use crate::wire::{Kind, Segments, Sender};
 
+use super::asks::{AskQueue, Asking};
 use super::channel::Channel;
 use super::connect::{SIGNAL_CHECK, wait_for};
 use super::convert::{self, Reading};
@@ -131,6 +132,7 @@ impl Connection {
         timeout: Option<f64>,
         keeps: Option<Keeps<'_>>,
         hold: bool,
+        barrier: bool,
     ) -> PyResult<Request> {
         runtime::check(self.process)?;
         buffer::release_done(py);
@@ -147,7 +149,7 @@ impl Connection {
             request.keeps = oids;
             request.channels = channels.iter().map(|channel| channel.get().id()).collect();
         }
-        request.barrier = request.kind == RequestKind::Define;
+        request.barrier = request.kind == RequestKind::Define || barrier;
         Ok(request)
     }
 
@@ -203,8 +205,9 @@ impl Connection {
     /// Hands in a request under a ticket of the caller's, never used before. Its completion goes to the queue, or with `slot`
     /// waits under its ticket.
     ///
-    /// `thread` None is a thread of its own. `content` is a pickle as bytes, or `(pieces, buffers)`.
-    #[pyo3(signature = (ticket, code, thread, content, timeout=None, keeps=None, slot=false))]
+    /// `thread` None is a thread of its own. `content` is a pickle as bytes, or `(pieces, buffers)`. With `barrier`, requests for
+    /// other threads that are handed in later wait for its answer.
+    #[pyo3(signature = (ticket, code, thread, content, timeout=None, keeps=None, slot=false, barrier=false))]
     // Python's call, whose arguments a struct would only be made of and taken apart again.
     #[allow(clippy::too_many_arguments)]
     fn submit(
@@ -217,8 +220,9 @@ impl Connection {
         timeout: Option<f64>,
         keeps: Option<Keeps<'_>>,
         slot: bool,
+        barrier: bool,
     ) -> PyResult<()> {
-        let request = self.prepare(py, code, thread, content, timeout, keeps, false)?;
+        let request = self.prepare(py, code, thread, content, timeout, keeps, false, barrier)?;
         self.hand_in(ticket, route(slot), request);
         self.engine.nudge();
         Ok(())
@@ -242,7 +246,7 @@ impl Connection {
         slot: bool,
         main: bool,
     ) -> PyResult<()> {
-        let request = self.prepare(py, code, thread, content, timeout, keeps, true)?;
+        let request = self.prepare(py, code, thread, content, timeout, keeps, true, false)?;
         let alone = self.queue.outstanding() == 0;
         if alone {
             // Nothing else is on its way here, so this thread writes the call and reads the answer itself.
@@ -388,6 +392,12 @@ impl Connection {
         Channel::open(py, &self.core, &self.engine, window)
     }
 
+    /// Opens the channel that the other side asks through; what it asks comes to the queue under `number`. Takes no round trip.
+    fn take_asks(&self, py: Python<'_>, queue: &AskQueue, number: u64) -> PyResult<Asking> {
+        runtime::check(self.process)?;
+        Asking::open(py, &self.core, &self.engine, queue, number)
+    }
+
     /// Has the functions of `helpers/commands` sent, once a connection.
     fn send_commands(&self) {
         if self.process == runtime::process() {
@@ -471,28 +481,5 @@ impl Connection {
     #[getter]
     fn number(&self) -> u64 {
         self.number
-    }
-}
-
-/// Asks for a sign of life every `interval` seconds, and closes the connection when none came for `limit` seconds.
-pub(super) async fn keep_alive(
-    connection: crate::connection::WeakConnection,
-    interval: f64,
-    limit: f64,
-) {
-    let every = Duration::try_from_secs_f64(interval.max(0.01)).unwrap_or(LONG);
-    let limit = Duration::try_from_secs_f64(limit.max(0.01)).unwrap_or(LONG);
-    loop {
-        tokio::time::sleep(every).await;
-        let Some(connection) = connection.upgrade() else {
-            return;
-        };
-        if !connection.is_connected() {
-            return;
-        }
-        if let Err(_elapsed) = tokio::time::timeout(limit, connection.ping()).await {
-            connection.abandon("Remote server not responding");
-            return;
-        }
     }
 }

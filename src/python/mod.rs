@@ -6,6 +6,7 @@
 // The interface to CPython is C.
 #![allow(unsafe_code)]
 
+mod asks;
 mod balancer;
 mod buffer;
 mod channel;
@@ -143,6 +144,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "COMPLETION_KINDS",
         PyDict::from_sequence(convert::KINDS.into_pyobject(py)?.as_any())?,
     )?;
+    module.add_class::<asks::Ask>()?;
+    module.add_class::<asks::AskQueue>()?;
+    module.add_class::<asks::Asking>()?;
     module.add_class::<channel::Channel>()?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<OutputFilter>()?;

@@ -146,6 +146,11 @@ impl Spec {
         self.spec.allow.clone()
     }
 
+    #[getter]
+    fn forward(&self) -> Vec<String> {
+        self.spec.forward.clone()
+    }
+
     /// Whether what crosses is compressed.
     #[getter]
     fn compress(&self) -> bool {

@@ -32,7 +32,8 @@ use call::{Call, Stage};
 pub use cancel::{CANCEL_GRACE, CancelReason};
 use channels::Channels;
 pub use channels::{
-    CHANNEL_WINDOW, ChannelEvent, ChannelId, MAX_CHANNEL_WINDOW, MAX_REASON, MIN_CHANNEL_WINDOW,
+    CHANNEL_WINDOW, ChannelEvent, ChannelId, MAX_ASK, MAX_ASKS, MAX_CHANNEL_WINDOW, MAX_REASON,
+    MIN_CHANNEL_WINDOW,
 };
 pub use event::{Answer, Event, Outcome};
 use numbers::Calls;

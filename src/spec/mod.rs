@@ -112,6 +112,8 @@ pub struct ConnectionSpec {
     pub jump: Option<Vec<JumpHost>>,
     /// Further global names that a Python master may unpickle from this host (`allow`).
     pub allow: Vec<String>,
+    /// Modules of a Python master's own that this host may import from it (`forward`).
+    pub forward: Vec<String>,
     /// The name to show for this connection (`name`).
     pub name: Option<String>,
     /// How many interpreters are kept started on the connection for clients to come (`ahead`).

@@ -262,6 +262,15 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
         ..PLAIN
     },
     SpecOption {
+        name: "forward",
+        parse: Parse::Text(|spec, value| {
+            spec.forward = values::forward(value)?;
+            Ok(())
+        }),
+        show: |spec| (!spec.forward.is_empty()).then(|| Names(spec.forward.clone())),
+        ..PLAIN
+    },
+    SpecOption {
         name: "name",
         elsewhere: &["label", "alias"],
         parse: Parse::Text(|spec, value| set(&mut spec.name, Ok(value.to_string()))),

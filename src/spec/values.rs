@@ -198,6 +198,21 @@ pub(super) fn show_jump(hosts: &[JumpHost]) -> String {
 
 /// Dotted names of Python, with commas between: letters, digits, `_`, and a final `.*` for a whole module (CS-22).
 pub(super) fn allow(value: &str) -> Result<Vec<String>, String> {
+    if value == "*" {
+        return Err(
+            "a spec cannot trust a server wholly; in Python, allow='*' beside the spec does"
+                .to_owned(),
+        );
+    }
+    names(value, ".*", "decimal.Decimal,numpy.*")
+}
+
+pub(super) fn forward(value: &str) -> Result<Vec<String>, String> {
+    names(value, "!", "mypkg,tool")
+}
+
+/// Dotted names, each perhaps with the ending behind it.
+fn names(value: &str, ending: &str, such_as: &str) -> Result<Vec<String>, String> {
     let is_identifier = |part: &str| {
         let mut characters = part.chars();
         characters
@@ -206,7 +221,7 @@ pub(super) fn allow(value: &str) -> Result<Vec<String>, String> {
             && characters.all(|character| character.is_alphanumeric() || character == '_')
     };
     let is_name = |name: &str| {
-        name.strip_suffix(".*")
+        name.strip_suffix(ending)
             .unwrap_or(name)
             .split('.')
             .all(is_identifier)
@@ -215,10 +230,5 @@ pub(super) fn allow(value: &str) -> Result<Vec<String>, String> {
         .split(',')
         .map(|name| is_name(name).then(|| name.to_string()))
         .collect();
-    names.ok_or_else(|| {
-        if value == "*" {
-            return "a spec cannot trust a server wholly; in Python, allow='*' beside the spec does".to_owned();
-        }
-        format!("{value:?} is not a list of Python names such as decimal.Decimal,numpy.*")
-    })
+    names.ok_or_else(|| format!("{value:?} is not a list of Python names such as {such_as}"))
 }

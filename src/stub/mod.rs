@@ -69,6 +69,11 @@ pub fn commands() -> Bytes {
     Bytes::from_static(part!("commands"))
 }
 
+/// The part with `helpers/asks`, by which the other side calls functions of this one, and `helpers/forward`, which imports modules so.
+pub fn asks() -> Bytes {
+    Bytes::from_static(part!("asks"))
+}
+
 /// The part with the functions of `helpers/environments`, which unpack packages for worker processes.
 #[cfg(feature = "python")]
 pub fn environments() -> Bytes {
@@ -213,7 +218,7 @@ mod tests {
         let most = [
             ("core", 7_110),
             ("requests", 3_400),
-            ("calls", 15_400),
+            ("calls", 15_460),
             ("control", 1_850),
             ("channels", 4_000),
             ("control", 1_850),

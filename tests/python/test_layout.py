@@ -47,15 +47,18 @@ ORDER = [
     '_shipping.globals',
     '_shipping.source',
     '_shipping.definitions',
+    '_shipping.forwarding',
     '_shipping.functions',
     '_answers',
     '_channels',
+    '_callbacks',
     '_timeouts',
     '_commands',
     '_files',
     '_global_proxy',
     '_connection',
     '_receiver',
+    '_asker',
     '_caller',
     '_client',
     '_threaded',
@@ -178,7 +181,7 @@ def test_every_attribute_of_a_client_is_declared():
             if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
                 if isinstance(part.value, ast.Name) and part.value.id == 'self' and part.attr not in declared:
                     wrong.append('%s:%d sets %s' % (name, part.lineno, part.attr))
-    assert not wrong and len(kinds) == 6
+    assert not wrong and len(kinds) == 7
 
 
 @pytest.mark.parametrize('kind', [Client, ThreadedClient, AsyncClient])

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import _kinds
+from .._callbacks import Running
 from .._caller import Caller
 from .._errors import ConnectionLost
 from .._responses import RemoteException
@@ -71,9 +72,14 @@ class Slot:
         self.host = host
         self.client = client
         self._lock = threading.Lock()
-        self._known: dict[Sent, int] = {}
+        self._known: dict[tuple[Sent, int | None], int] = {}
         self._has_helpers = False
         self._has_cloudpickle = False
+
+    def _running(self) -> Running | None:
+        """What a call of the process is made in, if that is a function which remote code has called."""
+        asked = self.client._asked
+        return None if asked is None else asked.thread()
 
     def ask(self, name: str, args: tuple[Any, ...], done: Any, failed: Any, limit: float | None = None) -> int:
         """Calls a function of `helpers/map_items.py`; gives the call's number."""
@@ -81,8 +87,10 @@ class Slot:
         if not self._has_helpers:
             client._connected_native().send_map_items()
             self._has_helpers = True
+        # In a function that the process has called, its main thread waits for that.
+        thread = self._running() or 0
         number: int = client._call(
-            _HELPERS + name, args, {}, oncomplete=done, onerror=failed, threadid=0, call_timeout=limit
+            _HELPERS + name, args, {}, oncomplete=done, onerror=failed, threadid=thread, call_timeout=limit
         )
         return number
 
@@ -94,15 +102,18 @@ class Slot:
 
     def provide_cloudpickle(self) -> None:
         """Sends cloudpickle, in front of the first pickle that needs it."""
-        if not self._has_cloudpickle:
+        if not self._has_cloudpickle or self._running():
             self._has_cloudpickle = True
             self.ask('provide', (cloudpickle_source(),), _ignore, _ignore)
 
     def number_of(self, function: Portable) -> int:
         """The number by which the process knows a function, which is sent first if need be. Raises TypeError if it cannot be."""
-        sent = function.sent_to(self.host, *self.python)
+        sent = function.sent_to(self.host, *self.python, self.client._forwarding)
+        running = self._running()
+        # What was sent in another thread there may not have arrived in this one.
+        known = (sent, None if running is None else running.number)
         with self._lock:
-            number = self._known.get(sent)
+            number = self._known.get(known)
             if number is not None:
                 return number
             number = next(Slot._numbers)
@@ -115,7 +126,7 @@ class Slot:
                     stacklevel=4,
                 )
             self.ask('install', (number, *sent), _ignore, _ignore)
-            self._known[sent] = number
+            self._known[known] = number
             if len(self._known) > _KNOWN:
                 oldest = next(iter(self._known))
                 self.ask('forget', (self._known.pop(oldest),), _ignore, _ignore)

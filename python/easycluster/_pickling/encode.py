@@ -65,7 +65,7 @@ def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, Keeps | N
     )
     pickler.dispatch_table = OWN_WAYS
     pickler.dump(message)
-    named = pickler.oids or pickler.channels
+    named = pickler.oids or pickler.channels or pickler.functions
     return _payload(file.pieces, buffers), (True, pickler.oids, pickler.channels) if named else None
 
 

@@ -290,32 +290,26 @@ class ReferencePickler(pickle.Pickler):
 
     def __init__(self, file: Any, client: Any, **options: Any) -> None:
         super().__init__(file, **options)
-        self._client = client
+        self.client = client
         self.oids: list[int] = []
         self.channels: list[_native.Channel] = []
+        # Whether functions are named.
+        self.functions = False
 
     def reducer_override(self, value: Any) -> Any:
         """Tuples of classes that cannot be named; all else in its own way."""
         return named_tuples.by_its_names(value) if named_tuples.is_unnamed(value) else NotImplemented
 
     def persistent_id(self, value: Any) -> tuple[Any, ...] | None:
-        """Proxies by number (ME-7), and channels (ME-33); all else as it is."""
+        """Proxies by number (ME-7), channels (ME-33) and functions (ME-39) by their names; all else as it is."""
         if not isinstance(value, RemoteProxy):
-            channel = getattr(type(value), 'proxy_channel', None)
-            return None if channel is None else self._channel(*channel(value))
+            named = getattr(type(value), '_named_in', None)
+            return None if named is None else named(value, self)
         connection = value.__dict__.get('_connection')
-        if connection is self._client:
+        if connection is self.client:
             oid: int = value.__dict__['_oid']
             self.oids.append(oid)
             return ('o', oid)
         if getattr(connection, 'proxy_closed', False):
-            raise IOError(
-                'cannot send %s to %s: its connection has been closed' % (shown(value), self._client.peername)
-            )
-        raise TypeError('cannot send %s to remote connection %s' % (shown(value), self._client.peername))
-
-    def _channel(self, client: Any, channel: _native.Channel, raw: bool) -> tuple[str, int, bool]:
-        if client is not self._client:
-            raise TypeError('the channel belongs to %s and not to %s' % (client.peername, self._client.peername))
-        self.channels.append(channel)
-        return ('c', channel.number, raw)
+            raise IOError('cannot send %s to %s: its connection has been closed' % (shown(value), self.client.peername))
+        raise TypeError('cannot send %s to remote connection %s' % (shown(value), self.client.peername))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Literal, Union
 
+from .forwarding import Forwarding
 from .globals import global_names, is_plain
 from .source import shipped
 
@@ -68,6 +69,16 @@ def _dotted(func: Callable[..., Any]) -> str:
     if hasattr(home, '_source_code') or module == builtins.__name__:
         return str(name)
     return '%s.%s' % (module, name)
+
+
+def forwarded_name(forwarding: Forwarding | None, func: Callable[..., Any]) -> str | None:
+    """The name of a function that machines import from here; None for any other."""
+    if forwarding is None or not forwarding.covers(getattr(func, '__module__', None)):
+        return None
+    try:
+        return _dotted(func)
+    except TypeError:
+        return None
 
 
 def _is_installed(func: Callable[..., Any]) -> bool:
@@ -184,10 +195,17 @@ class Portable:
             return ['value', 'source', 'name']
         return ['source', 'value', 'name']
 
-    def sent_to(self, host: str, python: tuple[int, ...], implementation: str) -> Sent:
-        """What is sent to a machine with this Python. Raises TypeError that says what failed each way."""
+    def sent_to(
+        self, host: str, python: tuple[int, ...], implementation: str, forwarding: Forwarding | None = None
+    ) -> Sent:
+        """What is sent to a machine with this Python, which may import some modules from here. Raises TypeError that says what failed
+        each way."""
         reasons = []
-        for way in self._ways():
+        ways = self._ways()
+        forwarded = forwarding is not None and forwarding.covers(getattr(self.func, '__module__', None))
+        if forwarded and self.by == 'auto':
+            ways = ['name', 'source', 'value']
+        for way in ways:
             try:
                 if way == 'value':
                     check_same(host, python, implementation)
@@ -195,6 +213,7 @@ class Portable:
                 if (
                     way == 'name'
                     and self.by == 'auto'
+                    and not forwarded
                     and not isinstance(self.func, str)
                     and not _is_installed(self.func)
                 ):

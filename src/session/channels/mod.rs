@@ -19,6 +19,10 @@ pub const MIN_CHANNEL_WINDOW: u32 = 16_384;
 pub const MAX_CHANNEL_WINDOW: u32 = 67_108_864;
 /// How long the text may be that says why a direction broke, in bytes.
 pub const MAX_REASON: usize = 4096;
+/// How many asks C has in hand at once (ME-41).
+pub const MAX_ASKS: usize = 64;
+/// The longest ask in bytes, and how many bytes are in hand at the most when C takes another one.
+pub const MAX_ASK: u64 = 8 << 20;
 
 /// Names a channel; never used twice by one session. Its low 32 bits are the number on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

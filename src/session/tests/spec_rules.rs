@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::session::{
-    CANCEL_GRACE, CHANNEL_WINDOW, MAX_CHANNEL_WINDOW, MAX_CLASS_BYTES, MAX_CLASSES, MAX_ERROR,
-    MAX_FATAL, MAX_HELLO, MAX_ONE_SHOT, MAX_REASON, MIN_CHANNEL_WINDOW, OUTPUT_WINDOW, PROTOCOL,
-    RAW_STDERR, SMALL_ANSWER, THREAD_WINDOW,
+    CANCEL_GRACE, CHANNEL_WINDOW, MAX_ASK, MAX_ASKS, MAX_CHANNEL_WINDOW, MAX_CLASS_BYTES,
+    MAX_CLASSES, MAX_ERROR, MAX_FATAL, MAX_HELLO, MAX_ONE_SHOT, MAX_REASON, MIN_CHANNEL_WINDOW,
+    OUTPUT_WINDOW, PROTOCOL, RAW_STDERR, SMALL_ANSWER, THREAD_WINDOW,
 };
 use crate::wire::tests::vector::load;
 use crate::wire::{
@@ -183,6 +183,8 @@ fn the_numbers_of_the_pages_are_those_of_the_code() {
         ("MIN_CHANNEL_WINDOW", u64::from(MIN_CHANNEL_WINDOW)),
         ("MAX_CHANNEL_WINDOW", u64::from(MAX_CHANNEL_WINDOW)),
         ("MAX_REASON", MAX_REASON as u64),
+        ("MAX_ASKS", MAX_ASKS as u64),
+        ("MAX_ASK", MAX_ASK),
     ]);
     let mut seen = BTreeSet::new();
     let errors = page("errors.md");

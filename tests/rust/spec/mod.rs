@@ -146,6 +146,10 @@ fn fields(spec: &ConnectionSpec) -> BTreeMap<String, String> {
             "allow",
             (!spec.allow.is_empty()).then(|| spec.allow.join(",")),
         ),
+        (
+            "forward",
+            (!spec.forward.is_empty()).then(|| spec.forward.join(",")),
+        ),
         ("name", spec.name.clone()),
         ("ahead", spec.ahead.map(|count| count.to_string())),
         ("max_result", spec.max_result.map(|bytes| bytes.to_string())),
