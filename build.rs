@@ -17,13 +17,14 @@ mod assemble;
 mod strip;
 
 /// What the program itself sends out, as parts or in a command line, and the files of each.
-const HELPERS: [(&str, &[&str]); 9] = [
+const HELPERS: [(&str, &[&str]); 10] = [
     ("asks", &["helpers/asks.py", "helpers/forward.py"]),
     ("commands", &["helpers/commands.py"]),
     ("environments", &["helpers/environments.py"]),
     ("files", &["helpers/files.py", "helpers/files_arriving.py"]),
     ("map_items", &["helpers/map_items.py"]),
     ("probe", &["helpers/probe.py"]),
+    ("reports", &["helpers/reports.py"]),
     ("streams", &["helpers/streams.py"]),
     ("terminal", &["helpers/terminal.py"]),
     ("workers", &["helpers/workers.py"]),

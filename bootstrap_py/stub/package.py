@@ -1,4 +1,6 @@
 # The module `easycluster` on this side, and what definitions get of it.
+import itertools
+
 compat = load('compat')
 calls = load('calls')
 names = load('names')
@@ -13,8 +15,52 @@ class RemoteProxy(object):
     __module__ = 'easycluster'
 
 
+class progress(object):
+    """How far something is, for a client that shows it: goes through items, or is told by update()."""
+
+    count = itertools.count(1)
+
+    def __init__(self, items=None, total=None, desc=''):
+        self.items = items
+        if total is None and hasattr(items, '__len__'):
+            total = len(items)
+        self.total, self.desc = total, desc
+        self.number, self.done, self.due = next(self.count), 0, 0
+
+    def __iter__(self):
+        try:
+            for item in self.items:
+                yield item
+                self.update()
+        finally:
+            self.close()
+
+    def update(self, count=1):
+        """So many more are done."""
+        self.done += count
+        self.tell()
+
+    def tell(self, last=False):
+        """Tells the client, if it listens."""
+        if load.__self__.there('helpers/reports'):
+            load('helpers/reports').report(self, last)
+
+    def close(self):
+        """It is over."""
+        self.tell(True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        self.close()
+
+
 def find(package, name):
     """A name of the package that has not been asked for yet."""
+    if name == 'progress':
+        # Not among those that definitions get by themselves.
+        return progress
     if name not in PROVIDED and name != '__all__':
         raise AttributeError(name)
     with load.__self__.locked():

@@ -38,7 +38,7 @@ from ._errors import (
     ConnectTimeoutError,
     Refused,
 )
-from ._files import Copied, Difference, FilesError, Progress
+from ._files import Copied, CopyProgress, Difference, FilesError
 from ._group import ClientGroup
 
 # Reached by their full names only: `from easycluster import *` gives no names as short as these.
@@ -47,6 +47,8 @@ from ._hosts import hosts as hosts
 from ._kinds import EASYCLUSTER as _EASYCLUSTER
 from ._multi import call_method_multi, call_multi, command_multi, connect_multi, eval_multi, execblock_multi
 from ._read_ahead import read_ahead
+from ._reports import RemoteProgress as RemoteProgress
+from ._reports import progress as progress
 from ._responses import NonblockingResponse, RemoteException
 from ._shared import names as _names
 from ._shared import objects as _objects
@@ -77,6 +79,8 @@ from ._steps import Step as Step
 from ._steps import Su as Su
 from ._steps import Sudo as Sudo
 from ._steps import Tty as Tty
+from ._streams import AsyncStream as AsyncStream
+from ._streams import Stream as Stream
 from ._threaded import AutoThreadingClient, ThreadedClient
 
 RemoteProxy = _objects.RemoteProxy
@@ -122,7 +126,7 @@ __all__ = [
     'Copied',
     'Difference',
     'FilesError',
-    'Progress',
+    'CopyProgress',
     'ConnectError',
     'ConnectRefusedError',
     'ConnectReport',

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
-from . import _kinds, _native, _timeouts
+from . import _kinds, _native, _reports, _timeouts
 from ._caller import Caller
 from ._channels import WINDOW, AsyncChannel, Channel
 from ._commands import CommandResult, Line, Request
@@ -26,9 +26,12 @@ from ._files import (
 from ._global_proxy import GlobalProxy, client_of, name_of, not_a_name, unless_defined
 from ._native import Connection as Native
 from ._options import AwaitedOptions, split_options
+from ._reports import ShowProgress
 from ._responses import RemoteException
 from ._shared import objects
 from ._shipping.functions import forwarded_name
+from ._streams import AHEAD, AsyncStream, begin
+from ._waiting import readable
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -242,6 +245,27 @@ class AsyncClient(Caller):
         """As Client.compare(), awaited."""
         return awaited(self._put(True, source, dest, options), Work.one)
 
+    @unless_defined
+    def stream(self, func: str | Callable[..., Any], /, *args: Any, ahead: int = AHEAD, **kwargs: Any) -> AsyncStream:
+        """As Client.stream(), for `async for`. A loop that is left by `break` ends the generator when the stream is dropped; `async with`,
+        or aclose(), at once."""
+        channel, future = begin(self, func, args, kwargs, ahead)
+        return AsyncStream(AsyncChannel(channel), future)
+
+    @unless_defined
+    def forward_logs(self, level: int | str = 'INFO') -> Awaitable[None]:
+        """As Client.forward_logs(), awaited."""
+        called: Awaitable[None] = _reports.forward_logs(self, level)
+        return called
+
+    @unless_defined
+    def show_progress(self, show: ShowProgress | None = None) -> Awaitable[None]:
+        """As Client.show_progress(), awaited. `show` is called in the event loop."""
+        call = self._attach().call_soon_threadsafe
+        function = _reports.shown_by(show)
+        called: Awaitable[None] = _reports.show_progress(self, lambda progress: call(function, progress))
+        return called
+
     def update_definitions(self, **options: Unpack[AwaitedOptions]) -> Awaitable[None]:
         """As Client.update_definitions(), awaited."""
         sent = [self._define(block, **options) for block in self._new_definitions()]
@@ -344,25 +368,6 @@ class _Waiting:
             self._future.set_exception(StopAsyncIteration(*error.args))
         except Exception as error:
             self._future.set_exception(error)
-
-
-async def readable(descriptor: int, limit: float | None = None) -> None:
-    """Waits until a descriptor is readable, or for so many seconds."""
-    loop = asyncio.get_running_loop()
-    settled = loop.create_future()
-
-    def settle() -> None:
-        if not settled.done():
-            settled.set_result(None)
-
-    timer = None if limit is None else loop.call_later(limit, settle)
-    loop.add_reader(descriptor, settle)
-    try:
-        await settled
-    finally:
-        loop.remove_reader(descriptor)
-        if timer is not None:
-            timer.cancel()
 
 
 async def _opened(opening: _native.Opening) -> Native:

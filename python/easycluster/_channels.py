@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import pickle
 from collections.abc import AsyncIterator, Iterator
 from threading import get_ident as _get_ident
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import _process
 from ._native import Channel as Native
 from ._pickling.encode import encode_item
+from ._waiting import readable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -125,13 +125,28 @@ class AsyncChannel:
 
     async def send(self, item: Any, timeout: float | None = None) -> None:
         """As Channel.send()."""
-        await _aside(self._channel.send, item, timeout)
+        channel, until = self._channel, _until(timeout)
+        packed = channel._packed(item)
+        while True:
+            try:
+                return channel._native.send(packed, 0.0, False)
+            except TimeoutError:
+                if _is_over(until):
+                    raise
+            waiting = channel._native.room()
+            await readable(waiting.fileno(), _left(until))
 
     async def receive(self, timeout: float | None = None) -> Any:
         """As Channel.receive(). Nothing is lost if it is cancelled."""
-        if not self._channel._taken:
-            await _aside(self._channel._native.wait_readable, timeout, False)
-        return self._channel.receive(timeout)
+        channel, until = self._channel, _until(timeout)
+        while True:
+            try:
+                return channel.receive(0.0)
+            except TimeoutError:
+                if _is_over(until):
+                    raise
+            waiting = channel._native.readable()
+            await readable(waiting.fileno(), _left(until))
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """All that comes, until the end."""
@@ -161,6 +176,13 @@ class AsyncChannel:
         self._channel.__exit__(kind, error, trace)
 
 
-async def _aside(function: Any, *args: Any) -> Any:
-    """Waits in a thread of its own, so that any number of channels may be waited for."""
-    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *args))
+def _until(timeout: float | None) -> float | None:
+    return None if timeout is None else monotonic() + timeout
+
+
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(0.0, until - monotonic())
+
+
+def _is_over(until: float | None) -> bool:
+    return until is not None and monotonic() >= until

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from . import _kinds, _process, _timeouts
+from . import _kinds, _process, _reports, _timeouts
 from ._caller import Caller
 from ._channels import WINDOW, Channel
 from ._commands import Line, Request
@@ -19,9 +19,11 @@ from ._global_proxy import not_a_name, unless_defined
 from ._native import Connection as Native
 from ._options import CompletionFunction, split_options
 from ._pickling.encode import encode
+from ._reports import ShowProgress
 from ._responses import Failed, NonblockingResponse
 from ._shared import objects
 from ._shipping.functions import forwarded_name
+from ._streams import AHEAD, Stream, begin
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -294,7 +296,7 @@ class Client(Caller):
         skip: files that are not sent again: of the 'same' size and time, of the same 'content' (by SHA-256), or 'never' any.
         delete: remove what is in copied folders there and not here. exclude: patterns of what is left out, which stays there, too.
         resume: leave a large file that was cut off, so that the next attempt goes on. fsync: have each file on the disk first.
-        progress: a function that is called with a Progress in this thread, several times a second. What it raises ends the copy.
+        progress: a function that is called with a CopyProgress in this thread, several times a second. What it raises ends the copy.
 
         Each file takes its name when it is whole. Raises FilesError where something could not be copied; the rest was then. Where
         definitions have a `put` of their own, that is called; so with `get` and `compare`.
@@ -318,6 +320,35 @@ class Client(Caller):
         """What put() would change; nothing is changed. Takes the same keywords."""
         differences: list[Difference] = self._put(True, source, dest, options).one()
         return differences
+
+    @unless_defined
+    def stream(self, func: str | Callable[..., Any], /, *args: Any, ahead: int = AHEAD, **kwargs: Any) -> Stream:
+        """Goes through what a function gives, such as a generator, as its items are made: `for item in client.stream(...)`.
+
+        func: a name, or a function of this program as for run(). It runs on a server thread of its own.
+        ahead: about how many bytes of items it may be ahead of who reads, 16384 to 67108864; a reader that stops, stops it.
+
+        What is raised there is raised here behind the items before it. Leaving the loop, or close(), ends the generator.
+        """
+        return Stream(*begin(self, func, args, kwargs, ahead, nonblocking=True))
+
+    @unless_defined
+    def forward_logs(self, level: int | str = 'INFO') -> None:
+        """Has what remote code logs from now on, from this level on, logged here as well: by `easycluster.HOST.NAME`.
+
+        Records have the attribute `host`. They are never waited for: where too many are on their way, the next one says how many
+        were dropped. The level of the root logger there is lowered to this one, if it has no handlers.
+        """
+        _reports.forward_logs(self, level)
+
+    @unless_defined
+    def show_progress(self, show: ShowProgress | None = None) -> None:
+        """Shows how far remote code is, which says so by `easycluster.progress`.
+
+        show: a function that is called with a RemoteProgress, at most ten times a second for each, in a thread of the package; bars
+            of tqdm otherwise.
+        """
+        _reports.show_progress(self, _reports.shown_by(show))
 
     def update_definitions(
         self,

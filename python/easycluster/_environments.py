@@ -78,7 +78,7 @@ class Environment:
 
     @staticmethod
     def _platform(client: Client) -> Platform:
-        client._connected_native().send_workers()
+        client._connected_native().send_part('workers')
         told = client.call(_HELPERS + 'platform')
         return tuple(told[0]), *told[1:]
 

@@ -49,7 +49,7 @@ class Difference(NamedTuple):
     path: str
 
 
-class Progress(NamedTuple):
+class CopyProgress(NamedTuple):
     """How far a copy with one host is: files and bytes that are there, of all that are to be copied."""
 
     host: str
@@ -81,7 +81,7 @@ class CopyOptions(TypedDict, total=False):
     exclude: str | Iterable[str]
     resume: bool
     fsync: bool
-    progress: Callable[[Progress], Any] | None
+    progress: Callable[[CopyProgress], Any] | None
 
 
 class GetOptions(CopyOptions, total=False):
@@ -95,7 +95,7 @@ class Work:
     """A copy with some hosts that is on its way."""
 
     def __init__(
-        self, hosts: Sequence[str], native: _native.Transfer, progress: Callable[[Progress], Any] | None
+        self, hosts: Sequence[str], native: _native.Transfer, progress: Callable[[CopyProgress], Any] | None
     ) -> None:
         self.hosts = hosts
         self._native = native
@@ -134,7 +134,7 @@ class Work:
     def _tell(self) -> None:
         if self._progress is not None:
             for place, *numbers in self._native.progress():
-                self._progress(Progress(self.hosts[place], *numbers))
+                self._progress(CopyProgress(self.hosts[place], *numbers))
 
 
 def _outcome(host: str, kind: str, *given: Any) -> Any:

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyBrokenPipeError, PyConnectionAbortedError, PyOSError, PyTimeoutError};
@@ -17,13 +17,14 @@ use crate::wire::Segments;
 use super::connect::SIGNAL_CHECK;
 use super::connection::LONG;
 use super::runtime::Engine;
+use super::waiting::Waiting;
 use super::{buffer, errors, runtime};
 
 /// One channel of a connection.
 #[pyclass(frozen, module = "easycluster._native")]
 pub(super) struct Channel {
     // Not dropped in a forked child: the tasks behind it run in the parent only.
-    core: ManuallyDrop<Core>,
+    core: ManuallyDrop<Arc<Core>>,
     engine: ManuallyDrop<Arc<Engine>>,
     process: u64,
 }
@@ -51,7 +52,7 @@ impl Channel {
             .open_channel(window)
             .map_err(|failure| errors::from_error(py, failure.into_error(connection.host())))?;
         Ok(Channel {
-            core: ManuallyDrop::new(core),
+            core: ManuallyDrop::new(Arc::new(core)),
             engine: ManuallyDrop::new(Arc::clone(engine)),
             process: runtime::process(),
         })
@@ -70,6 +71,15 @@ impl Channel {
         mut ask: impl FnMut(&Core, &mut Context<'_>) -> Poll<T> + Send,
     ) -> PyResult<T> {
         runtime::check(self.process)?;
+        // Most that comes in a stream is there already.
+        let mut nobody = Context::from_waker(Waker::noop());
+        if let Poll::Ready(answer) = ask(&self.core, &mut nobody) {
+            return Ok(answer);
+        }
+        if timeout.is_some_and(|seconds| seconds <= 0.0) {
+            self.engine.nudge();
+            return Err(self.in_vain());
+        }
         let end = timeout
             .and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
             .and_then(|limit| Instant::now().checked_add(limit));
@@ -89,15 +99,19 @@ impl Channel {
                 return Ok(answer);
             }
             if end.is_some_and(|end| Instant::now() >= end) {
-                return Err(PyTimeoutError::new_err(format!(
-                    "{}: the channel has been waited for in vain",
-                    self.core.connection().host()
-                )));
+                return Err(self.in_vain());
             }
             if main {
                 py.check_signals()?;
             }
         }
+    }
+
+    fn in_vain(&self) -> PyErr {
+        PyTimeoutError::new_err(format!(
+            "{}: the channel has been waited for in vain",
+            self.core.connection().host()
+        ))
     }
 
     fn error(&self, py: Python<'_>, error: ChannelError) -> PyErr {
@@ -170,10 +184,27 @@ impl Channel {
         }
     }
 
-    /// Waits until `receive` would not wait.
-    #[pyo3(signature = (timeout, main))]
-    fn wait_readable(&self, py: Python<'_>, timeout: Option<f64>, main: bool) -> PyResult<()> {
-        self.wait(py, timeout, main, Core::poll_readable)
+    /// Whether something has come, if only a part of an item, or nothing more will.
+    fn is_readable(&self) -> bool {
+        self.core.is_readable()
+    }
+
+    /// What tells when something has come, or nothing more will.
+    fn readable(&self) -> PyResult<Waiting> {
+        runtime::check(self.process)?;
+        let core = Arc::clone(&self.core);
+        Waiting::new(&self.engine, async move {
+            poll_fn(|context| core.poll_readable(context)).await
+        })
+    }
+
+    /// What tells when there is room to send, or nothing more can be sent.
+    fn room(&self) -> PyResult<Waiting> {
+        runtime::check(self.process)?;
+        let core = Arc::clone(&self.core);
+        Waiting::new(&self.engine, async move {
+            _ = core.room().await;
+        })
     }
 
     /// Sends nothing more: behind all that was sent, or at once, for a reason that the other end is told.

@@ -24,6 +24,9 @@ use super::{buffer, errors, runtime};
 /// Whether the pickle holds references; the server objects and the channels that the request names.
 type Keeps<'py> = (bool, Vec<u64>, Vec<Bound<'py, Channel>>);
 
+/// A part of the stub: its name and its text.
+type Part = (&'static str, fn() -> bytes::Bytes);
+
 /// How long one wait lasts in a thread that signals do not concern.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
 
@@ -369,21 +372,26 @@ impl Connection {
         }
     }
 
-    /// Has the functions of `helpers/map_items` sent, which run batches of a map, once a connection.
-    fn send_map_items(&self) {
+    /// Has functions sent, once a connection, which requests handed in later may call: a part of the stub by its name.
+    fn send_part(&self, name: &str) -> PyResult<()> {
+        use crate::stub;
+        let parts: &[Part] = match name {
+            "commands" => &[("commands", stub::commands)],
+            "map_items" => &[("map_items", stub::map_items)],
+            "reports" => &[("reports", stub::reports)],
+            "streams" => &[("streams", stub::streams)],
+            "workers" => &[
+                ("environments", stub::environments),
+                ("workers", stub::workers),
+            ],
+            _ => return Err(PyKeyError::new_err(name.to_owned())),
+        };
         if self.process == runtime::process() {
-            self.core
-                .send_part_once("map_items", crate::stub::map_items());
+            for (name, part) in parts {
+                self.core.send_part_once(name, part());
+            }
         }
-    }
-
-    /// Has the functions of `helpers/environments` and `helpers/workers` sent, once a connection.
-    fn send_workers(&self) {
-        if self.process == runtime::process() {
-            self.core
-                .send_part_once("environments", crate::stub::environments());
-            self.core.send_part_once("workers", crate::stub::workers());
-        }
+        Ok(())
     }
 
     /// A channel with windows of so many bytes, which a request handed in later may name. Takes no round trip.
@@ -396,14 +404,6 @@ impl Connection {
     fn take_asks(&self, py: Python<'_>, queue: &AskQueue, number: u64) -> PyResult<Asking> {
         runtime::check(self.process)?;
         Asking::open(py, &self.core, &self.engine, queue, number)
-    }
-
-    /// Has the functions of `helpers/commands` sent, once a connection.
-    fn send_commands(&self) {
-        if self.process == runtime::process() {
-            self.core
-                .send_part_once("commands", crate::stub::commands());
-        }
     }
 
     /// Pickled descriptions of classes that came since the last time.

@@ -28,6 +28,7 @@ mod runtime;
 mod spec;
 #[cfg(unix)]
 mod transfer;
+mod waiting;
 
 use std::ffi::OsString;
 
@@ -148,6 +149,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<asks::AskQueue>()?;
     module.add_class::<asks::Asking>()?;
     module.add_class::<channel::Channel>()?;
+    module.add_class::<waiting::Waiting>()?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<OutputFilter>()?;
     module.add_class::<connect::Opening>()?;

@@ -64,6 +64,12 @@ pub fn streams() -> Bytes {
     Bytes::from_static(part!("streams"))
 }
 
+/// The part with the functions of `helpers/reports`, which tell what remote code logs and how far it is.
+#[cfg(feature = "python")]
+pub fn reports() -> Bytes {
+    Bytes::from_static(part!("reports"))
+}
+
 /// The part with the functions of `helpers/commands`, which run shell commands.
 pub fn commands() -> Bytes {
     Bytes::from_static(part!("commands"))

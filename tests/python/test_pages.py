@@ -33,6 +33,7 @@ BEFORE = {
     "sys.modules['otherpackage'] = types.ModuleType('otherpackage')\n",
 }
 SHOWN = {
+    'files': 'tests/python/test_files.py',
     'for-sysadmins': 'tests/rust/steps/terminal.rs',
     'steps': 'tests/rust/steps/terminal.rs',
     'hosts': 'tests/rust/cli/ci_page.rs',

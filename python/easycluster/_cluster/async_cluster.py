@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .. import _kinds, _native
-from .._async import AsyncClient, Done, awaited, readable
+from .. import _kinds, _native, _reports
+from .._async import AsyncClient, Done, awaited
 from .._commands import Line
 from .._files import CopyOptions, GetOptions, Local, LocalPlace, Remote, RemotePlace, Work
+from .._reports import ShowProgress
 from .._shipping.functions import By, Function
+from .._waiting import readable
 from .connecting import Connecting
 from .mapping import Run
 from .members import Chosen, Members
@@ -88,6 +90,15 @@ class AsyncCalls(Members[AsyncClient, 'AsyncPart']):
         """As Cluster.compare(), awaited."""
         work = self._put(True, source, dest, options)
         return self._copied(await awaited(work, Work.wait), work, return_exceptions)
+
+    async def forward_logs(self, level: int | str = 'INFO') -> None:
+        """As Cluster.forward_logs(), awaited."""
+        await asyncio.gather(*[_reports.forward_logs(client, level) for client in self._processes()])
+
+    async def show_progress(self, show: ShowProgress | None = None) -> None:
+        """As Cluster.show_progress(), awaited. `show` is called in the event loop."""
+        function = _reports.shown_by(show)
+        await asyncio.gather(*[client.show_progress(function) for client in self._processes()])
 
     async def barrier(self) -> None:
         """As Cluster.barrier(), awaited."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .. import _kinds
+from .. import _kinds, _reports
 from .._client import Client
 from .._commands import Line
 from .._files import CopyOptions, GetOptions, Local, LocalPlace, Remote, RemotePlace
+from .._reports import ShowProgress
 from .._shipping.functions import By, Function
 from .executor import Executor
 from .mapping import Run
@@ -100,6 +101,17 @@ class Calls(Members[Client, 'Part']):
         """What put() would change on each host: a dict of hosts and lists of Differences."""
         work = self._put(True, source, dest, options)
         return self._copied(work.wait(), work, return_exceptions)
+
+    def forward_logs(self, level: int | str = 'INFO') -> None:
+        """Has what remote code logs on each process of each host logged here; as Client.forward_logs()."""
+        for client in self._processes():
+            _reports.forward_logs(client, level)
+
+    def show_progress(self, show: ShowProgress | None = None) -> None:
+        """Shows how far remote code is on each host; as Client.show_progress()."""
+        function = _reports.shown_by(show)
+        for client in self._processes():
+            _reports.show_progress(client, function)
 
     def barrier(self) -> None:
         """Waits until every process of every host has done what was called in its main thread so far."""

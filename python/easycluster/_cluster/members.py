@@ -71,6 +71,10 @@ class Members(Generic[_C, _P]):
         """The hosts that are connected, with one client each."""
         return [(host.name, host.client) for host in self._hosts_now() if host.client is not None]
 
+    def _processes(self) -> list[Any]:
+        """The clients of all processes of the hosts that are connected."""
+        return [slot.client for slot in self._slots_now(None)]
+
     def _part(self, names: Iterable[str]) -> _P:
         """The hosts of these names."""
         raise NotImplementedError

@@ -85,7 +85,7 @@ class Slot:
         """Calls a function of `helpers/map_items.py`; gives the call's number."""
         client = self.client
         if not self._has_helpers:
-            client._connected_native().send_map_items()
+            client._connected_native().send_part('map_items')
             self._has_helpers = True
         # In a function that the process has called, its main thread waits for that.
         thread = self._running() or 0

@@ -24,7 +24,7 @@ def direct_addresses(cluster: Cluster) -> tuple[str, dict[str, str]]:
     ours: dict[str, list[str]] = {}
     theirs: dict[str, str] = {}
     for name, client in hosts:
-        client._connected_native().send_workers()
+        client._connected_native().send_part('workers')
         told = client.call(_HELPERS + 'connection')
         if len(told) != 4:
             raise Unreachable('%s was not reached by SSH, so its address for the other hosts is not known' % name)

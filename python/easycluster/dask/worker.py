@@ -166,7 +166,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         variables = cluster._variables(host)
         client = host.client
         try:
-            client._connected_native().send_workers()
+            client._connected_native().send_part('workers')
             channel = client.channel(raw=True)
             client.raw_call(
                 'helpers/workers.run',
