@@ -14,6 +14,7 @@ import easycluster
 import pytest
 from easycluster import Cluster, ClusterError, HostLost
 from support.interpreters import interpreters
+from support.processes import poll
 
 FACTOR = 7
 
@@ -135,6 +136,26 @@ def test_a_host_that_comes_late_joins(sshd):
         passing.join()
 
 
+@pytest.mark.parametrize("slots", [3, "cpus"])
+def test_a_host_that_comes_late_has_as_many_processes(sshd, slots):
+    wanted = 3 if slots == 3 else len(os.sched_getaffinity(0))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        late = sshd.spec("name=late", "hostkey=off").replace(":%d" % sshd.port, ":%d" % port, 1)
+        early = ":local:rpython=%s:name=early" % sys.executable
+        with Cluster([early, late], quorum="any", deadline=1.5, slots=slots) as cluster:
+            passing = threading.Thread(target=pass_on, args=(listener, sshd.port))
+            passing.start()
+            assert poll(lambda: len(cluster._slots_now(None)) == len(cluster["early"]._slots_now(None)) + wanted)
+            cluster["late"].define("import os\ndef process(n):\n    return os.getpid()")
+            assert set(cluster["late"].map("process", range(200), batch=1)) == {
+                slot.client.server_info["pid"] for slot in cluster["late"]._slots_now(None)
+            }
+        passing.join()
+
+
 def pass_on(listener, port):
     """Passes on one connection."""
     accepted, _ = listener.accept()
@@ -171,6 +192,33 @@ def test_a_map_gives_results_in_order_from_every_python():
         assert list(cluster.map(square, range(1000))) == [n * n for n in range(1000)]
         assert sorted(cluster.map(square, range(50), ordered=False)) == [(n, n * n) for n in range(50)]
         assert list(cluster.map("pow", [2, 3], [3, 2])) == [8, 9]
+
+
+@pytest.mark.parametrize("outstanding", [1, 5])
+def test_so_many_batches_are_at_a_process_at_once(outstanding):
+    with local(1) as cluster:
+        (slot,) = cluster._slots_now(None)
+        there = []
+        most = []
+        plain = slot.ask
+
+        def ask(name, args, done, failed, limit=None):
+            if name == "batch":
+                there.append(args[1])
+                most.append(len(there))
+
+                def arrived(value):
+                    there.remove(args[1])
+                    done[0](value, *done[1:])
+
+                return plain(name, args, (arrived,), failed, limit)
+            return plain(name, args, done, failed, limit)
+
+        slot.ask = ask
+        assert list(cluster.map(square, range(100), batch=2, outstanding=outstanding)) == [n * n for n in range(100)]
+        assert max(most) == outstanding
+        with pytest.raises(ValueError, match="outstanding"):
+            cluster.map(square, [1], outstanding=0)
 
 
 def test_an_item_that_raises_is_raised_or_given():

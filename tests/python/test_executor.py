@@ -51,6 +51,25 @@ def test_futures_give_values_and_exceptions(cluster):
         assert {future.result() for future in futures.as_completed(many, timeout=60)} == {n * n for n in range(200)}
 
 
+def made(x):
+    import statistics
+
+    return statistics.NormalDist(x, 1)
+
+
+def test_results_of_any_type_where_hosts_are_trusted(cluster):
+    with cluster.executor() as executor:
+        with pytest.raises(Exception, match='NormalDist'):
+            executor.submit(made, 2).result(60)
+    with cluster.executor(trust=True) as executor:
+        assert executor.submit(made, 2).result(60) == made(2)
+        assert list(executor.map(made, range(10), chunksize=3)) == [made(x) for x in range(10)]
+        with pytest.raises(ZeroDivisionError):
+            executor.submit(divmod, 1, 0).result(60)
+        with pytest.raises(Exception, match='pickle'):
+            executor.submit(eval, '(n for n in [1])').result(60)
+
+
 def test_map_is_that_of_the_standard_library(cluster):
     with cluster.executor() as executor:
         assert list(executor.map(pow, range(10), range(10))) == list(map(pow, range(10), range(10)))

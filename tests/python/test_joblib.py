@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import sys
+import threading
 import warnings
 
 import joblib
@@ -86,6 +89,67 @@ def test_a_large_array_is_sent_once_to_each_process(cluster):
     # They are forgotten at the end.
     kept = cluster.eval("len(__import__('sys').modules['easycluster_values'].value.__globals__['values'])")
     assert set(kept.values()) == {0}
+
+
+class Counted:
+    """Passes connections on to a server, and counts what goes there."""
+
+    def __init__(self, port):
+        self.sent = 0
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            behind = socket.create_connection(("127.0.0.1", self._port))
+            threading.Thread(target=self._copy, args=(accepted, behind, True), daemon=True).start()
+            threading.Thread(target=self._copy, args=(behind, accepted, False), daemon=True).start()
+
+    def _copy(self, source, sink, counts):
+        try:
+            while data := source.recv(1 << 20):
+                self.sent += len(data) if counts else 0
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self._listener.close()
+
+
+def test_fifty_megabytes_cross_once_a_host(sshd):
+    """Counted in bytes at the connection."""
+    X = numpy.random.default_rng(0).random(((50 << 20) // 400, 50))
+    relays = [Counted(sshd.port) for _ in range(3)]
+    specs = [
+        sshd.spec("rpython=" + sys.executable, "name=host%d" % n, "hostkey=off").replace(
+            ":%d" % sshd.port, ":%d" % each.port, 1
+        )
+        for n, each in enumerate(relays)
+    ]
+    try:
+        with Cluster(specs, output=None) as cluster:
+            before = [each.sent for each in relays]
+            with cluster.joblib():
+                sums = Parallel(batch_size=1)(delayed(numpy.sum)(X) for _ in range(60))
+            crossed = [each.sent - start for each, start in zip(relays, before)]
+    finally:
+        for each in relays:
+            each.close()
+    assert numpy.allclose(sums, X.sum())
+    for size in crossed:
+        # A tenth for the protocol of SSH, and for the rest of it all.
+        assert X.nbytes <= size < 1.1 * X.nbytes or size < 0.1 * X.nbytes, (crossed, X.nbytes)
+    assert max(crossed) >= X.nbytes
 
 
 def test_scikit_learn_runs_unchanged(cluster):

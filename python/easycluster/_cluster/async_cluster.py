@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -112,13 +112,14 @@ class AsyncCalls(Members[AsyncClient, 'AsyncPart']):
         batch: int | str = 'auto',
         retries: int = 0,
         per_host: int | None = None,
+        outstanding: int = 2,
         timeout: float | None = None,
         deadline: float | None = None,
         return_exceptions: bool = False,
         by: By = 'auto',
     ) -> AsyncIterator[Any]:
         """As Cluster.map(), for `async for`."""
-        run = self._begun(func, iterables, ordered, batch, retries, per_host, timeout, deadline, by)
+        run = self._begun(func, iterables, ordered, batch, retries, per_host, outstanding, timeout, deadline, by)
         return self._results(run, ordered, return_exceptions)
 
     async def _all(self, outcomes: Outcomes, return_exceptions: bool) -> dict[str, Any]:
@@ -195,21 +196,21 @@ class AsyncCluster(AsyncCalls, Connecting[AsyncClient, AsyncPart]):
         client._when_lost = partial(self._client_lost, client)
         client._attach()
 
-    def _watch(self, joining: _native.Joining, clients: list[AsyncClient]) -> None:
+    def _watch(self, joining: _native.Joining, take: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
         descriptor = joining.fileno()
 
-        def take() -> None:
-            if not self._late(joining, clients):
+        def take_in() -> None:
+            if not take():
                 loop.remove_reader(descriptor)
 
-        loop.add_reader(descriptor, take)
+        loop.add_reader(descriptor, take_in)
 
     def close(self) -> Done:
         """Closes all connections. What is on its way ends with an exception. What it gives may be awaited and need not be."""
         if not self._closed:
-            if self._joining is not None:
-                self._unwatch(self._joining)
+            for joining in self._joinings():
+                self._unwatch(joining)
             self._end()
         return Done()
 

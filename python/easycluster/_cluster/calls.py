@@ -133,13 +133,16 @@ class Calls(Members[Client, 'Part']):
         initargs: Iterable[Any] = (),
         retries: int = 0,
         by: By = 'auto',
+        trust: bool = False,
     ) -> Executor:
         """An executor as in concurrent.futures, whose functions run on these hosts.
 
         max_workers: use at most so many processes. initializer, initargs: called in each process first. retries: how often a call is
-        made again whose host was lost; only for functions that may run twice. by: as for map(). Shutting it down leaves the cluster.
+        made again whose host was lost; only for functions that may run twice. by: as for map(). trust: whether results may be of any
+        type that can be pickled there and found here; that lets the hosts run code in this program. Shutting it down leaves the
+        cluster.
         """
-        return Executor(self, max_workers, initializer, initargs, retries, by)
+        return Executor(self, max_workers, initializer, initargs, retries, by, trust)
 
     def map(
         self,
@@ -149,6 +152,7 @@ class Calls(Members[Client, 'Part']):
         batch: int | str = 'auto',
         retries: int = 0,
         per_host: int | None = None,
+        outstanding: int = 2,
         timeout: float | None = None,
         deadline: float | None = None,
         return_exceptions: bool = False,
@@ -158,13 +162,13 @@ class Calls(Members[Client, 'Part']):
 
         ordered: False gives `(position, result)` as they come. batch: how many items are sent together, 'auto' for as many as take
         a tenth of a second. retries: how often an item is sent again whose host was lost; only for functions that may run twice.
-        per_host: at most so many processes of each host. timeout: how long an item may take, in seconds; its CallTimeout has the
+        per_host: at most so many processes of each host. outstanding: how many batches are at each process at once. timeout: how long an item may take, in seconds; its CallTimeout has the
         remote stack. deadline: how long all may take. return_exceptions: an item that failed gives its exception, which is raised
         otherwise, and ends the map. by: how the function is sent: 'name', 'source', 'value' (cloudpickle), or as it can be.
 
         Items are taken from the iterables as they are needed, so these may have no end. Leaving the loop gives up what is on its way.
         """
-        run = self._begun(func, iterables, ordered, batch, retries, per_host, timeout, deadline, by)
+        run = self._begun(func, iterables, ordered, batch, retries, per_host, outstanding, timeout, deadline, by)
         return self._results(run, ordered, return_exceptions)
 
     @staticmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _native
@@ -49,8 +49,8 @@ class Cluster(Calls, Connecting[Client, Part]):
         if needs_pump(client):
             self._pump.add(client)
 
-    def _watch(self, joining: _native.Joining, clients: list[Client]) -> None:
-        self._pump.watch(joining.fileno(), partial(self._late, joining, clients))
+    def _watch(self, joining: _native.Joining, take: Callable[[], bool]) -> None:
+        self._pump.watch(joining.fileno(), take)
 
     # -- other libraries
 

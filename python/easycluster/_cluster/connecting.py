@@ -7,6 +7,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import Any, ClassVar, TypeVar, Union, cast
 
 from .. import _native
@@ -27,6 +28,8 @@ _P = TypeVar('_P')
 Quorum = Union[int, float, str]
 # What is waited for on the way: the next connection, for so many seconds, or outcomes.
 Awaited = Union[tuple[_native.Joining, Union[float, None]], Outcomes]
+# By host how many processes are missing, and why the last one is.
+_Missing = dict[str, tuple[int, Exception]]
 Steps = Generator[Awaited, Any, None]
 
 
@@ -97,6 +100,8 @@ class Connecting(Members[_C, _P]):
         self._runs: weakref.WeakKeyDictionary[Run, Callable[[str], bool]] = weakref.WeakKeyDictionary()
         self._listeners: list[Callable[[Slot], None]] = []
         self._joining: _native.Joining | None = None
+        # Further processes of hosts that have come late.
+        self._later: list[_native.Joining] = []
         self._hosts: list[Host[_C]] = []
         if slots != 'cpus' and (not isinstance(slots, int) or slots < 1):
             raise ValueError("slots is a number from 1 on or 'cpus', not %r" % (slots,))
@@ -115,8 +120,8 @@ class Connecting(Members[_C, _P]):
         """Has the client's responses read from now on, and `_client_lost` called when it is lost."""
         raise NotImplementedError
 
-    def _watch(self, joining: _native.Joining, clients: list[_C]) -> None:
-        """Has `_late` called for what still connects, while it gives true."""
+    def _watch(self, joining: _native.Joining, take: Callable[[], bool]) -> None:
+        """Has `take` called for what still connects, while it gives true."""
         raise NotImplementedError
 
     def _aim(self, specs: list[HostSpec], allow_duplicates: bool) -> list[_C]:
@@ -161,7 +166,7 @@ class Connecting(Members[_C, _P]):
         if joining.is_done():
             self._joining = None
         else:
-            self._watch(joining, clients)
+            self._watch(joining, partial(self._late, joining, clients))
 
     @staticmethod
     def _join(clients: list[_C], at_once: int, retries: int) -> _native.Joining:
@@ -204,6 +209,48 @@ class Connecting(Members[_C, _P]):
             if self._closed:
                 return False
             self._take(clients, *arrived)
+            host = self._hosts[arrived[0]]
+            if host.client is None or self._slots == 1:
+                continue
+            if self._slots == 'cpus':
+                host.slots[0].ask('processors', (), (self._start_later, host), _ignore)
+            else:
+                self._start_later(int(self._slots), host)
+
+    def _start_later(self, count: Any, host: Host[_C]) -> None:
+        """Starts further processes on a host that has come late, so that there are `count`; waits for none of them."""
+        if self._closed or not isinstance(count, int):
+            return
+        more = [(host, self._make_client._aimed(host.spec, **self._options)) for _ in range(count - 1)]
+        if more:
+            joining = self._join([client for _, client in more], AT_ONCE, 0)
+            self._later.append(joining)
+            self._watch(joining, partial(self._late_slots, joining, more, {}))
+
+    def _late_slots(self, joining: _native.Joining, more: list[tuple[Host[_C], _C]], missing: _Missing) -> bool:
+        """Takes in further processes of a host that has come late; False when no more will come."""
+        while not self._closed:
+            arrived = joining.next(0.0)
+            if arrived is not None:
+                self._take_slot(more, arrived, missing)
+            elif joining.is_done():
+                self._later.remove(joining)
+                _warn_of(missing)
+                break
+            else:
+                return True
+        return False
+
+    def _take_slot(self, more: list[tuple[Host[_C], _C]], arrived: tuple[Any, ...], missing: _Missing) -> None:
+        """Takes in a further process of a host, or why there is none."""
+        host, client = more[arrived[0]]
+        try:
+            if isinstance(arrived[1], BaseException):
+                raise arrived[1]
+            client._use(arrived[1])
+            self._add_slot(host, client)
+        except Exception as error:
+            missing[host.name] = (missing.get(host.name, (0,))[0] + 1, error)
 
     def _add_slots(self) -> Steps:
         """Starts further processes on each host, as many as `slots` says."""
@@ -220,24 +267,12 @@ class Connecting(Members[_C, _P]):
         if not more:
             return
         joining = self._join([client for _, client in more], AT_ONCE, 0)
-        missing: dict[str, int] = {}
-        reason: Any = None
+        missing: _Missing = {}
         while not joining.is_done():
             arrived = yield joining, None
-            if arrived is None:
-                continue
-            host, client = more[arrived[0]]
-            try:
-                if isinstance(arrived[1], BaseException):
-                    raise arrived[1]
-                client._use(arrived[1])
-                self._add_slot(host, client)
-            except Exception as error:
-                missing[host.name] = missing.get(host.name, 0) + 1
-                reason = error
-        if missing:
-            counts = ', '.join('%s: %d' % each for each in missing.items())
-            warnings.warn('fewer processes than wanted (%s missing): %s' % (counts, reason), stacklevel=6)
+            if arrived is not None:
+                self._take_slot(more, arrived, missing)
+        _warn_of(missing)
 
     # -- hosts
 
@@ -265,11 +300,15 @@ class Connecting(Members[_C, _P]):
         """The hosts whose connections have ended since."""
         return [host.host for host in self.report.hosts if host.lost]
 
+    def _joinings(self) -> list[_native.Joining]:
+        """Where hosts and processes may still come from."""
+        return [*self._later, *([] if self._joining is None else [self._joining])]
+
     def _end(self) -> None:
         """Closes all connections."""
         self._closed = True
-        if self._joining is not None:
-            self._joining.abort()
+        for joining in self._joinings():
+            joining.abort()
         for host in self._hosts:
             for slot in host.slots:
                 slot.client.close()
@@ -290,6 +329,18 @@ def _expanded(
     for each in given:
         specs.extend([each] if isinstance(each, HostSpec) else expand(each, exclude=exclude))
     return specs
+
+
+def _ignore(value: Any) -> None:
+    pass
+
+
+def _warn_of(missing: _Missing) -> None:
+    """Says which hosts have fewer processes than wanted."""
+    if missing:
+        counts = ', '.join('%s: %d' % (host, count) for host, (count, _) in missing.items())
+        reason = list(missing.values())[-1][1]
+        warnings.warn('fewer processes than wanted (%s missing): %s' % (counts, reason), stacklevel=7)
 
 
 def _not_yet(host: HostReport) -> TimeoutError:

@@ -51,6 +51,7 @@ class Run:
         left: int | None,
         batch: int | None,
         retries: int,
+        outstanding: int,
         timeout: float | None,
         deadline: float | None,
         ordered: bool,
@@ -70,7 +71,7 @@ class Run:
         self._deadline = None if deadline is None else time.monotonic() + deadline
         self._ordered = ordered
         # The limit of an item begins when it is sent, so it must not wait there behind another.
-        self._balancer = Balancer(2, batch, retries) if timeout is None else Balancer(1, 1, retries)
+        self._balancer = Balancer(outstanding, batch, retries) if timeout is None else Balancer(1, 1, retries)
         self._slots: list[Slot] = []
         self._numbers: dict[int, int] = {}
         self._received: dict[int, list[int]] = {}

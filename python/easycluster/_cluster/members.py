@@ -243,6 +243,7 @@ class Members(Generic[_C, _P]):
         batch: int | str,
         retries: int,
         per_host: int | None,
+        outstanding: int,
         timeout: float | None,
         deadline: float | None,
         by: By,
@@ -252,8 +253,12 @@ class Members(Generic[_C, _P]):
         size = None if batch == 'auto' else int(batch)
         if size is not None and size < 1:
             raise ValueError("batch is 'auto' or a number of items from 1 on, not %r" % (batch,))
+        if not isinstance(outstanding, int) or outstanding < 1:
+            raise ValueError('outstanding is a number of batches from 1 on, not %r' % (outstanding,))
         items = zip(*iterables)
-        run = Run(portable, items, length_of(iterables), size, retries, timeout, deadline, ordered, self._inbox())
+        run = Run(
+            portable, items, length_of(iterables), size, retries, outstanding, timeout, deadline, ordered, self._inbox()
+        )
         for slot in self._slots_now(per_host):
             run.add(slot)
         self._root._runs[run] = self._has

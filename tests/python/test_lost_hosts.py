@@ -1,0 +1,84 @@
+"""Hosts that are killed in the middle of a long map: which items that costs, and none that it does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+from easycluster import Cluster, HostLost
+from support.processes import poll
+
+COUNT = 10_000
+KILLED = ('host2', 'host5')
+SOURCE = 'import time\ndef work(n):\n    time.sleep(0.001)\n    return n\n'
+
+
+class Watched:
+    """What a slot was sent and has not answered."""
+
+    def __init__(self, slot):
+        self.slot = slot
+        self.open = {}
+        slot.ask = self.ask
+
+    def ask(self, name, args, done, failed, limit=None):
+        if name == 'batch':
+            batch = args[1]
+            self.open[batch] = [n for (n,) in args[2]]
+            inner = done
+
+            def arrived(value):
+                self.open.pop(batch, None)
+                function, *rest = inner
+                function(value, *rest)
+
+            done = (arrived,)
+        return type(self.slot).ask(self.slot, name, args, done, failed, limit)
+
+    @property
+    def items(self):
+        return {n for items in self.open.values() for n in items}
+
+
+@pytest.mark.parametrize('retries', [1, 0])
+def test_two_of_eight_hosts_are_killed_half_way(retries):
+    hosts = [':local:rpython=%s:name=host%d' % (sys.executable, n) for n in range(8)]
+    with Cluster(hosts, output=None) as cluster:
+        cluster.define(SOURCE)
+        watched = {slot.host: Watched(slot) for slot in cluster._slots_now(None)}
+        pids = cluster.call('os.getpid')
+        results = {}
+        # Without an order, so that it is known how far it is.
+        for place, value in cluster.map('work', range(COUNT), retries=retries, ordered=False, return_exceptions=True):
+            assert place not in results
+            results[place] = value
+            if len(results) == COUNT // 2:
+                for host in KILLED:
+                    os.kill(pids[host], signal.SIGKILL)
+        assert sorted(results) == list(range(COUNT))
+        failed = {place for place, value in results.items() if isinstance(value, HostLost)}
+        assert {place: value for place, value in results.items() if place not in failed} == {
+            place: place for place in range(COUNT) if place not in failed
+        }
+        sent = watched[KILLED[0]].items | watched[KILLED[1]].items
+        assert sent
+        assert failed == (set() if retries else sent)
+        for place in failed:
+            assert set(results[place].hosts) <= set(KILLED)
+        assert poll(lambda: sorted(cluster.lost) == sorted(KILLED))
+
+
+def test_a_host_killed_in_the_middle_costs_no_order():
+    hosts = [':local:rpython=%s:name=host%d' % (sys.executable, n) for n in range(8)]
+    with Cluster(hosts, output=None) as cluster:
+        cluster.define(SOURCE)
+        pids = cluster.call('os.getpid')
+        results = []
+        for value in cluster.map('work', range(COUNT), retries=1):
+            results.append(value)
+            if len(results) == COUNT // 2:
+                for host in KILLED:
+                    os.kill(pids[host], signal.SIGKILL)
+        assert results == list(range(COUNT))
