@@ -21,6 +21,8 @@ pub use asks::{Ask, Asks, Outcome as AskOutcome};
 pub use channel::{Channel, ChannelError};
 pub use completion::{Completion, Failure, Sink};
 pub use hello::Hello;
+#[cfg(feature = "python")]
+pub(crate) use memory::allowed as allowed_memory;
 pub use options::{ClassSink, ConnectOptions, Peer};
 #[cfg(feature = "python")]
 pub(crate) use output::Receipt;

@@ -12,6 +12,9 @@ pub(crate) struct Budget {
     pub(crate) depth: u32,
     /// How many instructions there may be. The largest object that one makes takes some 200 bytes of memory.
     pub(crate) instructions: u64,
+    /// How much memory its values may take where they are Python's, in bytes.
+    #[cfg(any(feature = "python", feature = "internals", test))]
+    pub(crate) memory: u64,
 }
 
 impl Budget {
@@ -22,12 +25,15 @@ impl Budget {
     pub(crate) const PYTHON: Budget = Budget {
         depth: 1_000,
         instructions: 1 << 32,
+        memory: u64::MAX,
     };
     /// For what is decoded into Rust values, by functions that recurse.
     pub(crate) const RUST: Budget = Budget {
         depth: 128,
         // Nodes are numbered with 32 bits.
         instructions: u32::MAX as u64,
+        #[cfg(any(feature = "python", feature = "internals", test))]
+        memory: u64::MAX,
     };
 }
 
@@ -134,6 +140,7 @@ mod tests {
         let budget = Budget {
             depth: 1,
             instructions: 2,
+            memory: u64::MAX,
         };
         let mut reader = Reader::new(Pieces::from(&b"NK\x01."[..]), budget);
         assert_eq!(reader.next(), Ok(Action::Push(Literal::None)));

@@ -112,6 +112,18 @@ fn value<'py>(
     })
 }
 
+/// What decoding a pickle may take. What small ones take, no machine lacks.
+pub(super) fn budget(pickle: &[u8]) -> Budget {
+    const SMALL: usize = 1 << 16;
+    match pickle.len() {
+        0..SMALL => Budget::PYTHON,
+        _ => Budget {
+            memory: crate::connection::allowed_memory(),
+            ..Budget::PYTHON
+        },
+    }
+}
+
 fn optional<'py>(py: Python<'py>, answer: Option<Answer>) -> PyResult<Bound<'py, PyAny>> {
     match answer {
         Some(answer) => Ok(joined::bytes(py, &answer.pickle)?.into_any()),
@@ -131,7 +143,7 @@ fn result<'py>(
         return Ok((VALUE, value));
     }
     let pickle = joined::bytes(py, &answer.pickle)?;
-    let uses = match scan(pickle.as_bytes(), Budget::PYTHON) {
+    let uses = match scan(pickle.as_bytes(), budget(pickle.as_bytes())) {
         Ok(Scan::Plain) if answer.buffers.is_empty() && !reading.python2 => {
             // Nothing in it can call or find anything, so the plain unpickler does.
             return Ok(match loads(py)?.call1((&pickle,)) {

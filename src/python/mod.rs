@@ -35,7 +35,7 @@ use std::ffi::OsString;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use crate::pickle::{Budget, names};
+use crate::pickle::names;
 use crate::session::RequestKind;
 use crate::wire::Kind;
 
@@ -51,7 +51,7 @@ fn stub_source(path: &str) -> PyResult<String> {
 /// Raises ValueError for a pickle that is malformed or does what no pickle of a value does.
 #[pyfunction]
 fn scan_pickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    match names::scan(pickle, Budget::PYTHON) {
+    match names::scan(pickle, convert::budget(pickle)) {
         Ok(names::Scan::Plain) => Ok(None),
         Ok(names::Scan::Names(uses)) => Ok(Some(PyBytes::new(py, &uses))),
         Err(refused) => Err(pyo3::exceptions::PyValueError::new_err(refused.to_string())),

@@ -9,6 +9,8 @@ import datetime
 import pickle
 import re
 import struct
+import subprocess
+import sys
 import time
 import traceback
 import zoneinfo
@@ -103,6 +105,25 @@ def test_enumerations_keep_no_more_flags_than_there_may_be():
         unpickle(WORK['many flags'])
     assert len(re.RegexFlag._value2member_map_) <= 5_000
     assert unpickle(pickle.dumps(re.I | re.M)) == re.I | re.M
+
+
+MEMORY = """
+import resource
+from easycluster import Refused
+from easycluster._pickling import policy, unpickler
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+for one, count in [(b'\\x8f', 6_000_000), (b')\\x85', 12_000_000), (b'}', 16_000_000)]:
+    try:
+        unpickler.unpickle_scanned(b'\\x80\\x04](' + one * count + b'e.', policy.Policy(), None)
+    except Refused as refused:
+        print('memory' in str(refused))
+print(len(unpickler.unpickle_scanned(b'\\x80\\x04](' + b'\\x8f' * 500_000 + b'e.', policy.Policy(), None)))
+"""
+
+
+def test_what_takes_more_memory_than_there_is_is_refused_before_it_is_made():
+    done = subprocess.run([sys.executable, '-c', MEMORY], capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ['True'] * 3 + ['500000'], done.stderr[-1000:]
 
 
 def test_keys_in_proportion_pass():

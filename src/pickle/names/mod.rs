@@ -11,9 +11,11 @@ use super::pieces::Pieces;
 use super::reader::{Budget, Reader};
 use super::scalars::MAX_DIGITS;
 use super::stack::Stack;
+use memory::Memory;
 use work::Shape;
 pub(crate) use work::Work;
 
+mod memory;
 mod work;
 
 /// A name that is only handed on, as a value.
@@ -55,6 +57,7 @@ struct Machine<'a> {
     /// What is known of each value that is large or has parts.
     shapes: Vec<Shape>,
     work: Work,
+    memory: Memory,
     names: Vec<u8>,
     plain: bool,
 }
@@ -72,6 +75,7 @@ pub(crate) fn scan(pickle: &[u8], budget: Budget) -> Result<Scan, Refused> {
         stack: Stack::new(),
         shapes: Vec::new(),
         work: Work::of(pickle.len()),
+        memory: Memory(budget.memory),
         names: Vec::new(),
         plain: true,
     };
@@ -145,8 +149,10 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Counts what is hashed and compared of the values from a place of the stack on, which go into a container.
-    fn count_keys(&mut self, container: Container, place: usize) -> Result<(), Refused> {
+    /// Counts what the values from a place of the stack on take in a container, and what is hashed and compared of them.
+    fn count_items(&mut self, container: Container, place: usize) -> Result<(), Refused> {
+        let items = self.stack.above(place).len();
+        self.memory.spend(memory::of_items(container, items))?;
         let every = match container {
             Container::Dict => 2,
             Container::Set | Container::FrozenSet => 1,
@@ -208,7 +214,7 @@ impl Machine<'_> {
     fn pop_marked(&mut self, container: Container) -> Result<Shape, Refused> {
         let mark = self.stack.pop_mark()?;
         let shape = self.shape_above(mark)?;
-        self.count_keys(container, mark)?;
+        self.count_items(container, mark)?;
         self.stack.truncate(mark);
         Ok(shape)
     }
@@ -223,11 +229,19 @@ impl Machine<'_> {
                 Shape::LEAF
             }
             Literal::Long => Shape::number(self.reader.bytes()?.len()),
+            Literal::Text => {
+                let text = self.reader.bytes()?.joined();
+                self.memory.spend(memory::of_text(&text))?;
+                Shape::text(text.len())
+            }
             Literal::Bytes
-            | Literal::Text
             | Literal::ByteString
             | Literal::WrittenByteString
-            | Literal::WrittenText => Shape::text(self.reader.bytes()?.len()),
+            | Literal::WrittenText => {
+                let length = self.reader.bytes()?.len();
+                self.memory.spend(length as u64)?;
+                Shape::text(length)
+            }
             _ => Shape::LEAF,
         };
         if shape == Shape::LEAF {
@@ -239,7 +253,9 @@ impl Machine<'_> {
 
     /// One instruction. False after the last one.
     fn step(&mut self) -> Result<bool, Refused> {
-        match self.reader.next()? {
+        let action = self.reader.next()?;
+        self.memory.spend(memory::of(action))?;
+        match action {
             Action::Push(literal) => self.literal(literal)?,
             Action::NextBuffer => self.stack.push(LEAF),
             Action::Memoize => self.stack.memoize()?,
@@ -262,7 +278,7 @@ impl Machine<'_> {
             }
             Action::Add(container, count) => {
                 let parts = self.stack.top_place(count)?;
-                self.count_keys(container, parts)?;
+                self.count_items(container, parts)?;
                 let shape = self.pop_parts(count)?;
                 self.grow(shape)?;
             }

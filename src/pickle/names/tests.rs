@@ -201,6 +201,39 @@ fn keys_are_counted_as_often_as_they_are_hashed() {
 }
 
 #[test]
+fn memory_is_counted_as_python_takes_it() {
+    let with = |memory, pickle: &[u8]| {
+        super::scan(
+            pickle,
+            Budget {
+                memory,
+                ..Budget::PYTHON
+            },
+        )
+    };
+    let many = |one: &[u8]| [b"\x80\x04](", one.repeat(10_000).as_slice(), b"e."].concat();
+    // Without the space that CPython itself keeps free, an empty set takes 216 bytes, a dict 64, a tuple of one 48.
+    for (one, least) in [
+        (&b"\x8f"[..], 216),
+        (b"}", 64),
+        (b"]", 56),
+        (b"N\x85", 48),
+        (b"M\x01\x01", 28),
+    ] {
+        assert!(with(least * 10_000, &many(one)).is_err(), "{one:?}");
+        assert!(with(least * 20_000, &many(one)).is_ok(), "{one:?}");
+    }
+    let text = |last: &str| {
+        let text = "x".repeat(100_000) + last;
+        let length = (text.len() as u32).to_le_bytes();
+        [b"\x80\x04X", &length[..], text.as_bytes(), b"."].concat()
+    };
+    assert!(with(110_000, &text("y")).is_ok());
+    assert!(with(210_000, &text("\u{20ac}")).is_ok());
+    assert!(with(310_000, &text("\u{1f600}")).is_err());
+}
+
+#[test]
 fn places_in_the_memo_are_in_order_and_no_more_than_instructions() {
     for pickle in [
         &b"\x80\x04Nr\x00\x00\x00\x08."[..],
