@@ -224,7 +224,7 @@ mod tests {
         let most = [
             ("core", 7_110),
             ("requests", 3_400),
-            ("calls", 15_460),
+            ("calls", 15_700),
             ("control", 1_850),
             ("channels", 4_000),
             ("control", 1_850),
