@@ -1,6 +1,9 @@
 //! From completions to what the Python package takes: `(ticket, tag, value)`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyNone, PyString, PyTuple};
@@ -76,14 +79,28 @@ pub(super) fn append(
         list.append((0u64, OUTPUT, PyNone::get(py)))?;
     }
     for (ticket, completion) in completions {
-        let (tag, value) = value(py, host, reading, completion)
-            .unwrap_or_else(|error| (FAILED, error.into_value(py).into_bound(py).into_any()));
-        list.append((ticket, tag, value))?;
+        let made = caught(py, || {
+            let (tag, value) = value(py, host, reading, completion)?;
+            list.append((ticket, tag, value))
+        });
+        if let Err(error) = made {
+            list.append((ticket, FAILED, error.into_value(py)))?;
+        }
     }
     if own.is_none() {
         into.call_method1(pyo3::intern!(py, "extend"), (list,))?;
     }
     Ok(())
+}
+
+/// Does it, and has a panic as an error: PyO3 panics where Python has no memory left for a small object.
+fn caught<T>(py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
+        Err(PyErr::take(py).unwrap_or_else(|| {
+            let why = panic.downcast_ref::<&str>().copied().unwrap_or_default();
+            PyMemoryError::new_err(format!("the answer could not be taken: {why}"))
+        }))
+    })
 }
 
 fn value<'py>(
