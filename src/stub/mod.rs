@@ -19,7 +19,7 @@ pub const BOOTSTRAP_LIMIT: usize = 9_000;
 
 /// The words behind the script's `set --` where no interpreter is named: what is tried, best
 /// first (BS-3). A loop counts the versions down, because every byte of the command counts.
-const CANDIDATES: &str = r#"python3 python;for m in 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2;do set -- "$@" python3.$m;done;set -- "$@" python2 python2.7 python2.6 /usr/libexec/platform-python"#;
+const CANDIDATES: &str = r#"python3 python;for m in 15 14 13 12 11 10 9 8 7 6 5 4 3 2;do set -- "$@" python3.$m;done;set -- "$@" python2 python2.7 python2.6 /usr/libexec/platform-python"#;
 
 static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/bootstrap_py");
 /// A part of the stub as the build script made it from these files.

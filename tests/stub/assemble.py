@@ -6,7 +6,7 @@ import zlib
 
 SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bootstrap_py")
 CANDIDATES = (
-    'python3 python;for m in 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2;do set -- "$@" python3.$m;done;'
+    'python3 python;for m in 15 14 13 12 11 10 9 8 7 6 5 4 3 2;do set -- "$@" python3.$m;done;'
     'set -- "$@" python2 python2.7 python2.6 /usr/libexec/platform-python'
 )
 
