@@ -10,7 +10,6 @@ use super::super::opcodes::{Action, Container, Literal};
 const LONG_TEXT: usize = 1 << 16;
 
 /// Bytes that the value of an instruction takes, without its items and the content of texts.
-#[inline]
 pub(super) fn of(action: Action) -> u64 {
     match action {
         Action::Push(Literal::None | Literal::True | Literal::False) => 16,

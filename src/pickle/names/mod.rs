@@ -101,12 +101,9 @@ impl Machine<'_> {
 
     /// A value that holds what is on the stack from a place on.
     fn shape_above(&self, place: usize) -> Result<Shape, Refused> {
-        let parts = self.stack.above(place);
-        let others = parts.iter().filter(|slot| **slot != LEAF);
-        let (count, inner) = others.fold((0, Shape::NOTHING), |(count, inner), slot| {
-            (count + 1, inner.with(self.shape(*slot)))
-        });
-        self.deeper(inner.with(Shape::leaves(parts.len() - count)))
+        let parts = self.stack.above(place).iter();
+        let inner = parts.fold(Shape::NOTHING, |inner, slot| inner.with(self.shape(*slot)));
+        self.deeper(inner)
     }
 
     fn deeper(&self, inner: Shape) -> Result<Shape, Refused> {
@@ -259,8 +256,6 @@ impl Machine<'_> {
         let action = self.reader.next()?;
         self.memory.spend(memory::of(action))?;
         match action {
-            // Most of a list of numbers is this.
-            Action::Push(Literal::Int | Literal::Float | Literal::None) => self.stack.push(LEAF),
             Action::Push(literal) => self.literal(literal)?,
             Action::NextBuffer => self.stack.push(LEAF),
             Action::Memoize => self.stack.memoize()?,
