@@ -23,7 +23,7 @@ from ._files import (
     RemotePlace,
     Work,
 )
-from ._global_proxy import GlobalProxy, client_of, name_of, not_a_name, unless_defined
+from ._global_proxy import GlobalProxy, client_of, made_by, name_of, not_a_name, unless_defined
 from ._native import Connection as Native
 from ._options import AwaitedOptions, split_options
 from ._reports import ShowProgress
@@ -190,6 +190,7 @@ class AsyncClient(Caller):
     def execblock(self, code: str, **options: Unpack[AwaitedOptions]) -> Awaitable[Any]:
         """As Client.execblock(), awaited."""
         self._timeouts.clear()
+        self._made |= made_by(code)
         called: Awaitable[Any] = self._request(_kinds.EXEC, (code, None), True, **options)
         return called
 

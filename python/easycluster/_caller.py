@@ -194,8 +194,8 @@ class Caller(Asker):
         return number
 
     def _is_own(self, name: str) -> bool:
-        """Whether definitions have a global of this name, which the method of that name then stands for."""
-        return name in vars(self._defmod)
+        """Whether definitions or blocks have a global of this name, which the method of that name then stands for."""
+        return name in vars(self._defmod) or name in self._made
 
     def _put(
         self, compare: bool, source: _files.Local, dest: _files.RemotePlace, options: _files.CopyOptions

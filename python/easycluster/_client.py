@@ -15,7 +15,7 @@ from ._channels import WINDOW, Channel
 from ._commands import Line, Request
 from ._connection import Completion
 from ._files import Copied, CopyOptions, Difference, GetOptions, Local, LocalPlace, Remote, RemotePlace
-from ._global_proxy import not_a_name, unless_defined
+from ._global_proxy import made_by, not_a_name, unless_defined
 from ._native import Connection as Native
 from ._options import CompletionFunction, split_options
 from ._pickling.encode import encode
@@ -183,6 +183,7 @@ class Client(Caller):
     ) -> Any:
         """Runs statements in the definitions module. Gives what they pass to exec_return(), else None."""
         self._timeouts.clear()
+        self._made |= made_by(code)
         return self._request(
             _kinds.EXEC,
             (code, None),

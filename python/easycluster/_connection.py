@@ -45,6 +45,8 @@ class Connection:
     _options: dict[str, Any]
     _definitions_name: str
     _defmod: Any
+    # Of its methods those of whose name execblock() has made a global.
+    _made: set[str]
     # The modules that the other side may import from here.
     _forwarding: Forwarding | None
     _allow: Allowed | Sequence[Allowed]
@@ -106,6 +108,7 @@ class Connection:
         self._options = {}
         self._definitions_name = 'easycluster.remote_code'
         self._defmod = None
+        self._made = set()
         self._forwarding = None
         self._allow = ()
         self._output = 'prefix'

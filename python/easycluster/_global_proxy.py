@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -13,10 +14,27 @@ if TYPE_CHECKING:
 
 _F = TypeVar('_F', bound=Callable[..., Any])
 
+# Methods of clients that came later than programs, by name.
+_later = {'command'}
+# The beginnings of statements that make globals, with their names and few other words.
+_MAKES = re.compile(
+    r'^(?:(?:async[ \t]+)?(?:def|class)[ \t]+\w+|(?:from|import)[ \t].*|\w+(?:[ \t]*,[ \t]*\w+)*[ \t]*=(?!=))',
+    re.MULTILINE,
+)
+
+
+def made_by(block: object) -> set[str]:
+    """Of the methods that came later than programs those of whose name a block of statements makes a global."""
+    if not isinstance(block, str):
+        return set()
+    return {word for head in _MAKES.findall(block) for word in re.findall(r'\w+', head)} & _later
+
 
 def unless_defined(method: _F) -> _F:
-    """A method of clients that came later than programs, whose definitions may have a global of its name: then that is called."""
+    """A method of clients that came later than programs, whose definitions or blocks may have a global of its name: then that is
+    called."""
     name = method.__name__
+    _later.add(name)
 
     @functools.wraps(method)
     def either(self: Any, /, *args: Any, **kwargs: Any) -> Any:

@@ -195,3 +195,11 @@ def test_after_the_end_of_the_connection_it_says_so(here, tmp_path):
     client.close()
     with pytest.raises(OSError, match='Not connected'):
         client.put(here, tmp_path / 'there')
+
+
+def test_globals_that_a_block_makes_come_before_methods_of_their_names(connect):
+    client = connect()
+    client.execblock('def put(a, b):\n    return a + b\nfrom os import getpid as command\ncompare = len\n')
+    assert client.put(1, 2) == 3
+    assert client.command() == client.server_info['pid']
+    assert client.compare([1, 2]) == 2
