@@ -205,7 +205,7 @@ class AsyncClient(Caller):
 
     def run(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Awaitable[Any]:
         """As Client.run(), awaited."""
-        if not callable(func) or 'run' in vars(self._defmod):
+        if not callable(func) or self._is_own('run'):
             return self.call('run', func, *args, **kwargs)
         name = forwarded_name(self._forwarding, func)
         if name is not None:

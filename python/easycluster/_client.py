@@ -246,7 +246,7 @@ class Client(Caller):
         Annotations and decorators stay here.
         Where definitions have a `run` of their own, or `func` is nothing to call, the server's global `run` is called.
         """
-        if not callable(func) or 'run' in vars(self._defmod):
+        if not callable(func) or self._is_own('run'):
             return self.call('run', *(() if func is _NOTHING else (func,)), *args, **kwargs)
         name = forwarded_name(self._forwarding, func)
         if name is not None:
