@@ -86,21 +86,17 @@ class Pouring(object):
 
     def send(self):
         """Sends what there is, after whoever is at it."""
-        line, batch = self.line, self.batch
-        line.turn(line.sending)
-        whole = False
-        try:
-            self.taken = 0
-            some = batch[:]
-            if some:
-                data = channels.encoded(line.machine, some)
-                del batch[:len(some)]
-                line.send(data)
-            whole = True
-        finally:
-            line.over(line.sending)
-            if not whole and not line.done:
-                line.finish_sending('it was interrupted in the middle of an item')
+        self.line.send_item(self.pickled)
+
+    def pickled(self):
+        """Takes what there is out of the batch, as one item."""
+        self.taken = 0
+        some = self.batch[:]
+        if not some:
+            return None
+        data = channels.encoded(self.line.machine, some)
+        del self.batch[:len(some)]
+        return data
 
     def look_after(self):
         """Runs in a thread of its own: sends what the other has not sent in time."""

@@ -38,19 +38,7 @@ class Channel(object):
         """Sends an item; waits while the window is used up. OSError of EPIPE where the other end reads no more."""
         line = self._line
         data = encoded(line.machine, item)
-        self._send(data)
-
-    def _send(self, data):
-        line = self._line
-        line.turn(line.sending)
-        whole = False
-        try:
-            line.send(data)
-            whole = True
-        finally:
-            line.over(line.sending)
-            if not whole and not line.done:
-                line.finish_sending('it was interrupted in the middle of an item')
+        line.send_item(lambda: data)
 
     def receive(self, timeout=None):
         """The next item. EOFError at the end, OSError of ETIMEDOUT after so many seconds, of ECONNABORTED where the other

@@ -151,6 +151,21 @@ class Line(object):
         if self.waiting:
             self.notify()
 
+    def send_item(self, make):
+        """Sends the item that make() gives in this thread's turn, unless it gives nothing. An interruption in the middle ends the
+        direction."""
+        self.turn(self.sending)
+        whole = False
+        try:
+            data = make()
+            if data:
+                self.send(data)
+            whole = True
+        finally:
+            self.over(self.sending)
+            if not whole and not self.done:
+                self.finish_sending('it was interrupted in the middle of an item')
+
     def take(self, timeout=None):
         """The next chunk and whether more of its item follows. EOFError at the end."""
         end = None if timeout is None else clock() + timeout
