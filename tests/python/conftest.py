@@ -63,3 +63,11 @@ _numbers = itertools.count(1)
 def definitions():
     """The name of a definitions module of the test's own."""
     return "test_definitions_%d" % next(_numbers)
+
+
+@pytest.fixture(params=[easycluster.Client, easycluster.ThreadedClient])
+def prepared(connect, interpreter, request):
+    """A client of each kind under every interpreter, which has run the SOURCE of the test's module."""
+    made = connect(clientclass=request.param, rpython=interpreter.path)
+    made.execblock(request.module.SOURCE)
+    return made

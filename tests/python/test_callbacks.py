@@ -10,7 +10,7 @@ import weakref
 
 import easycluster
 import pytest
-from easycluster import AsyncClient, AsyncCluster, Client, Cluster, ThreadedClient, callback
+from easycluster import AsyncClient, AsyncCluster, Client, Cluster, callback
 from easycluster.server import spawn_local
 from support.processes import poll as until
 
@@ -70,11 +70,9 @@ class Thing(object):
 '''
 
 
-@pytest.fixture(params=[Client, ThreadedClient])
-def client(connect, interpreter, request):
-    made = connect(clientclass=request.param, rpython=interpreter.path)
-    made.execblock(SOURCE)
-    return made
+@pytest.fixture
+def client(prepared):
+    return prepared
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pickle
 import threading
 
 import pytest
-from easycluster import AsyncClient, Client, ThreadedClient
+from easycluster import AsyncClient
 from easycluster.server import spawn_local
 
 SOURCE = '''
@@ -39,11 +39,9 @@ def told(channel):
 '''
 
 
-@pytest.fixture(params=[Client, ThreadedClient])
-def client(connect, interpreter, request):
-    made = connect(clientclass=request.param, rpython=interpreter.path)
-    made.execblock(SOURCE)
-    return made
+@pytest.fixture
+def client(prepared):
+    return prepared
 
 
 def test_items_go_both_ways(client):

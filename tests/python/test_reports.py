@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from easycluster import AsyncClient, Client, Cluster, ThreadedClient, progress
+from easycluster import AsyncClient, Client, Cluster, progress
 from easycluster.server import spawn_local
 from support.processes import poll
 
@@ -36,11 +36,9 @@ def unknown():
 '''
 
 
-@pytest.fixture(params=[Client, ThreadedClient])
-def client(connect, interpreter, request):
-    made = connect(clientclass=request.param, rpython=interpreter.path)
-    made.execblock(SOURCE)
-    return made
+@pytest.fixture
+def client(prepared):
+    return prepared
 
 
 def test_records_are_logged_here(client, caplog):

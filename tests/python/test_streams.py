@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from easycluster import AsyncClient, Client, ConnectionLost, ThreadedClient, define_common
+from easycluster import AsyncClient, Client, ConnectionLost, define_common
 from easycluster.server import spawn_local
 from support.processes import poll
 
@@ -34,11 +34,9 @@ def hangs():
 '''
 
 
-@pytest.fixture(params=[Client, ThreadedClient])
-def client(connect, interpreter, request):
-    made = connect(clientclass=request.param, rpython=interpreter.path)
-    made.execblock(SOURCE)
-    return made
+@pytest.fixture
+def client(prepared):
+    return prepared
 
 
 def test_items_come_in_order_beside_calls(client):
