@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from . import _process
 from ._native import Channel
 
 
@@ -41,7 +42,6 @@ class _Watcher(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name='easycluster reports', daemon=True)
-        self.process = os.getpid()
         self.waiting: deque[tuple[Channel, Take]] = deque()
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = os.pipe()
@@ -98,7 +98,7 @@ def watch(channel: Channel, take: Take) -> None:
     """Has `take` called in a thread whenever something has come on a channel, until it gives False."""
     global _watcher
     with _lock:
-        if _watcher is None or _watcher.process != os.getpid():
+        if _watcher is None:
             _watcher = _Watcher()
             _watcher.add(channel, take)
             _watcher.start()
@@ -113,5 +113,4 @@ def _forked() -> None:
     _watcher = None
 
 
-if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(after_in_child=_forked)
+_process.after_fork(_forked)
