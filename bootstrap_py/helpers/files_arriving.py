@@ -273,20 +273,24 @@ def folder(transfer, data, place):
     path = transfer.place(data[place:place + length])
 
     def act():
-        if path == transfer.folder:
-            if not os.path.isdir(path):
+        # Made first and looked at then: where several machines share a folder, another may make it in between.
+        try:
+            if path == transfer.folder:
                 # Those in front of it as the account's own habits are.
                 os.makedirs(path)
-            return
-        try:
-            if stat.S_ISDIR(os.lstat(path).st_mode):
+            else:
+                # What arrives in it needs this; its own mode comes last.
+                os.mkdir(path, mode | 448)
+        except OSError:
+            error = sys.exc_info()[1]
+            try:
+                status = path == transfer.folder and os.stat(path) or os.lstat(path)
+            except OSError:
+                raise error
+            if stat.S_ISDIR(status.st_mode):
+                # Some file systems look at rights first and so say something else of what is there.
                 return
             raise EnvironmentError(errno.ENOTDIR, 'it is there and is no folder; remove it first')
-        except OSError:
-            if sys.exc_info()[1].errno != errno.ENOENT:
-                raise
-        # What arrives in it needs this; its own mode comes last.
-        os.mkdir(path, mode | 448)
     return place + length, act
 
 
@@ -307,10 +311,15 @@ def removed(transfer, data, place):
     path = transfer.place(data[place:place + length])
 
     def act():
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            os.rmdir(path)
-        else:
-            os.unlink(path)
+        try:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                os.rmdir(path)
+            else:
+                os.unlink(path)
+        except OSError:
+            # Another machine that shares the folder may have removed it.
+            if sys.exc_info()[1].errno != errno.ENOENT:
+                raise
     return place + length, act
 
 

@@ -178,6 +178,23 @@ def test_a_cluster_copies_to_all_and_from_all(here, tmp_path):
         assert isinstance(found['two'], FilesError)
 
 
+def test_hosts_that_share_a_folder_make_it_together(tmp_path):
+    source = tmp_path / 'source'
+    for name in range(20):
+        (source / str(name) / 'below').mkdir(parents=True)
+    with Cluster([':local:name=%d' % number for number in range(4)]) as cluster:
+        for attempt in range(8):
+            copied = cluster.put(source, tmp_path / 'made' / str(attempt))
+            assert len(copied) == 4
+            assert cluster.compare(source, tmp_path / 'made' / str(attempt))['0'] == []
+        # Each removes what all of them find there.
+        empty = tmp_path / 'empty' / 'source'
+        empty.mkdir(parents=True)
+        for attempt in range(8):
+            cluster.put(empty, tmp_path / 'made' / str(attempt), delete=True)
+            assert list((tmp_path / 'made' / str(attempt) / 'source').iterdir()) == []
+
+
 def test_an_awaited_cluster_too(here, tmp_path):
     async def run():
         async with AsyncCluster(HOSTS) as cluster:
