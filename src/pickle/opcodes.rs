@@ -145,6 +145,20 @@ pub(crate) fn opcode(code: u8) -> Option<Opcode> {
     TABLE.get(usize::from(code)).copied().flatten()
 }
 
+/// How many bytes an instruction takes that pushes a small value without parts; `None` for all others.
+#[inline]
+pub(crate) fn small_value(code: u8) -> Option<usize> {
+    // The most frequent first.
+    match code {
+        b'K' => Some(2),
+        b'J' => Some(5),
+        b'M' => Some(3),
+        b'G' => Some(9),
+        NONE | 0x88 | 0x89 => Some(1),
+        _ => None,
+    }
+}
+
 static TABLE: [Option<Opcode>; 256] = table();
 
 // Indexed while compiling, where an index out of range is an error of the compiler.
@@ -237,6 +251,26 @@ const fn row(code: u8) -> Option<Opcode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_values_are_those_of_the_table() {
+        for code in 0..=u8::MAX {
+            let small = opcode(code).and_then(|row| match (row.action, row.operand) {
+                (
+                    Action::Push(
+                        Literal::None
+                        | Literal::True
+                        | Literal::False
+                        | Literal::Int
+                        | Literal::Float,
+                    ),
+                    Operand::Fixed(width),
+                ) => Some(usize::from(width) + 1),
+                _ => None,
+            });
+            assert_eq!(small_value(code), small, "{code:#x}");
+        }
+    }
 
     #[test]
     fn every_instruction_of_python_is_known() {

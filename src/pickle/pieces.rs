@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::opcodes::small_value;
 use crate::wire::Segments;
 
 /// A place in a run of bytes.
@@ -18,6 +19,15 @@ pub(crate) enum Span<'a> {
     /// In a box, because it is rare and spans are many: a vector alone would make each of them larger.
     #[allow(clippy::box_collection)]
     Cut(Box<Vec<&'a [u8]>>),
+}
+
+/// How many small values were passed over.
+#[derive(Default)]
+pub(crate) struct SmallValues {
+    /// All of them.
+    pub(crate) count: usize,
+    /// Those of which Python has one object: None and the truth values.
+    pub(crate) constants: usize,
 }
 
 impl<'a> Span<'a> {
@@ -109,6 +119,21 @@ impl<'a> Pieces<'a> {
             return Some(*byte);
         }
         self.take(1).first().copied()
+    }
+
+    /// Passes up to `most` instructions over that push a small value without parts and lie in one piece.
+    #[inline]
+    pub(crate) fn small_values(&mut self, most: usize) -> SmallValues {
+        let mut found = SmallValues::default();
+        while found.count < most
+            && let Some(length) = self.current.first().and_then(|code| small_value(*code))
+            && let Some((_, rest)) = self.current.split_at_checked(length)
+        {
+            self.current = rest;
+            found.count += 1;
+            found.constants += usize::from(length == 1);
+        }
+        found
     }
 
     /// The next `count` bytes; `None` where there are fewer.

@@ -2,7 +2,7 @@
 
 use super::error::{CUT_OFF, Refused};
 use super::opcodes::{Action, NOTHING, Operand, opcode};
-use super::pieces::{Pieces, Span};
+use super::pieces::{Pieces, SmallValues, Span};
 
 /// What decoding one pickle may take. Its memo is bounded without a limit of its own: places are filled in order, so there are
 /// no more of them than instructions.
@@ -71,6 +71,20 @@ impl<'a> Reader<'a> {
         let row = opcode(code).ok_or(Refused::Malformed("it holds an unknown instruction"))?;
         self.operand = row.operand;
         Ok(row.action)
+    }
+
+    /// Passes over small values without parts that stand one after another, as in a list of numbers. What stands behind them, and
+    /// what lies in two pieces, [`next`](Self::next) reads.
+    #[inline]
+    pub(crate) fn small_values(&mut self) -> Result<SmallValues, Refused> {
+        // Theirs is of a fixed width, and the first is not passed over yet.
+        if let Operand::Fixed(width) = std::mem::replace(&mut self.operand, NOTHING) {
+            self.input.skip(u64::from(width)).ok_or(CUT_OFF)?;
+        }
+        let most = usize::try_from(self.instructions).unwrap_or(usize::MAX);
+        let found = self.input.small_values(most);
+        self.instructions -= found.count as u64;
+        Ok(found)
     }
 
     #[inline]

@@ -18,8 +18,25 @@ impl<S: Clone> Stack<S> {
         }
     }
 
+    /// Forgets everything, and keeps its memory for the next pickle.
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.marks.clear();
+        self.memo.clear();
+    }
+
+    /// How many entries it has memory for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.capacity() + self.marks.capacity() + self.memo.capacity()
+    }
+
     pub(crate) fn push(&mut self, slot: S) {
         self.slots.push(slot);
+    }
+
+    /// Pushes the same `count` times.
+    pub(crate) fn push_many(&mut self, slot: S, count: usize) {
+        self.slots.resize(self.slots.len() + count, slot);
     }
 
     pub(crate) fn mark(&mut self) {

@@ -5,15 +5,29 @@
 
 use super::super::error::Refused;
 use super::super::opcodes::{Action, Container, Literal};
+use super::super::pieces::SmallValues;
 
 /// From this length on a text is looked through for characters that take two or four bytes each.
 const LONG_TEXT: usize = 1 << 16;
 
+/// What None or a truth value takes, and what a number does.
+const CONSTANT: u64 = 16;
+const NUMBER: u64 = 40;
+
+/// Bytes that small values take.
+pub(super) fn of_small_values(values: &SmallValues) -> u64 {
+    let numbers = values.count.saturating_sub(values.constants);
+    let constants = CONSTANT.saturating_mul(values.constants as u64);
+    NUMBER
+        .saturating_mul(numbers as u64)
+        .saturating_add(constants)
+}
+
 /// Bytes that the value of an instruction takes, without its items and the content of texts.
 pub(super) fn of(action: Action) -> u64 {
     match action {
-        Action::Push(Literal::None | Literal::True | Literal::False) => 16,
-        Action::Push(_) => 40,
+        Action::Push(Literal::None | Literal::True | Literal::False) => CONSTANT,
+        Action::Push(_) => NUMBER,
         Action::Empty(container) | Action::Gather(container) => match container {
             Container::List | Container::Dict => 72,
             Container::Tuple => 40,

@@ -234,6 +234,41 @@ fn memory_is_counted_as_python_takes_it() {
 }
 
 #[test]
+fn values_in_a_row_count_as_each_by_itself() {
+    let values: [&[u8]; 7] = [
+        b"K\x01",
+        b"M\x01\x02",
+        b"J\x01\x02\x03\x04",
+        b"G\0\0\0\0\0\0\0\0",
+        b"N",
+        b"\x88",
+        b"\x89",
+    ];
+    let row = values.concat();
+    let pickle = [b"](", &row[..], &row[..], b"e."].concat();
+    // Four numbers and three constants, twice; a list with its items, and a mark.
+    let memory = 2 * (4 * 40 + 3 * 16) + 72 + 14 * 8 + 16 + 2 * 8;
+    let budget = |instructions, memory| Budget {
+        instructions,
+        memory,
+        ..Budget::PYTHON
+    };
+    assert_eq!(super::scan(&pickle, budget(18, memory)), Ok(Scan::Plain));
+    for (instructions, memory) in [(17, memory), (9, memory), (2, memory), (18, memory - 1)] {
+        assert!(matches!(
+            super::scan(&pickle, budget(instructions, memory)),
+            Err(Refused::TooMuch(_))
+        ));
+    }
+    for end in 0..pickle.len() {
+        assert!(scan(&pickle[..end]).is_err(), "cut off at {end}");
+    }
+    // What one scan left behind is nothing to the next.
+    assert!(scan(b"K\x01K\x02t.").is_err());
+    assert!(scan(b"h\0.").is_err());
+}
+
+#[test]
 fn places_in_the_memo_are_in_order_and_no_more_than_instructions() {
     for pickle in [
         &b"\x80\x04Nr\x00\x00\x00\x08."[..],

@@ -31,6 +31,14 @@ impl Shape {
         weight: 1,
     };
 
+    /// So many small values.
+    pub(super) fn leaves(count: usize) -> Shape {
+        Shape {
+            depth: 0,
+            weight: u32::try_from(count).unwrap_or(u32::MAX),
+        }
+    }
+
     /// A whole number of so many bytes.
     pub(super) fn number(length: usize) -> Shape {
         Shape::long(length / NUMBER_PER_VALUE)
