@@ -12,6 +12,11 @@ impl Style {
         self.set.is_empty()
     }
 
+    /// Whether text in this style does not show.
+    pub(super) fn hides(&self) -> bool {
+        self.set.iter().any(|(kind, _)| *kind == CONCEAL)
+    }
+
     /// The sequence that sets all of it, from the usual.
     pub(super) fn sequence(&self) -> String {
         let all: Vec<&str> = self
@@ -149,6 +154,19 @@ mod tests {
         }
         assert_eq!(after(&["0;31"]), "31");
         assert_eq!(after(&["31", ";1"]), "1");
+    }
+
+    #[test]
+    fn hidden_text_is_known() {
+        let hides = |sequences: &[&str]| {
+            let mut style = Style::default();
+            sequences
+                .iter()
+                .for_each(|parameters| style.apply(parameters));
+            style.hides()
+        };
+        assert!(hides(&["8"]) && hides(&["1;08;31"]) && hides(&["8:1"]));
+        assert!(!hides(&["8", "28"]) && !hides(&["8;0"]) && !hides(&["38;5;8"]));
     }
 
     #[test]

@@ -164,6 +164,10 @@ fn what(
     }
     match command {
         [] => Err(missing(named)),
+        [line] if line.as_encoded_bytes().trim_ascii().is_empty() => {
+            Err(Failure::usage("the command behind `--` is empty")
+                .with_hint("a variable in it may be unset here"))
+        }
         [word] if is_file(word) && word.to_string_lossy().contains(['/', '.']) => {
             // Most often it is not there; where it is, the hint does no harm, so only a relative name counts.
             let path = std::path::Path::new(word);

@@ -281,9 +281,19 @@ const SIGNS: &[Sign] = &[
     Sign {
         steps: &["machinectl"],
         printed: &[
+            "booted with systemd",
+            "bus: no such file or directory",
+            "transport: no such file or directory",
+            "host is down",
+        ],
+        means: "systemd does not run on the machine, or its bus does not answer",
+        hint: "look at `systemctl status systemd-machined` there",
+    },
+    Sign {
+        steps: &["machinectl"],
+        printed: &[
             "no machine",
             "not known",
-            "host is down",
             "interactive authentication required",
             "access denied",
         ],

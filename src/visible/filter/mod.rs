@@ -196,9 +196,16 @@ impl Filter {
     fn colour(&mut self, sequence: &[u8], shown: &mut Vec<u8>) {
         let parameters = String::from_utf8_lossy(sequence);
         let parameters = parameters.trim_start_matches("\x1b[").trim_end_matches('m');
+        let mut style = self.style.clone();
+        style.apply(parameters);
+        if style.hides() {
+            // Text that is there and is not seen is no colour.
+            self.escape(sequence, shown);
+            return;
+        }
         // What this line does not show yet begins with it, or not at all.
         let verbatim = self.applied || self.style.is_usual();
-        self.style.apply(parameters);
+        self.style = style;
         if verbatim {
             shown.extend_from_slice(sequence);
             self.applied = !self.style.is_usual();

@@ -41,7 +41,7 @@ fn text_and_colours_stay() {
 
 #[test]
 fn what_acts_becomes_visible() {
-    let cases: [(&[u8], &str); 22] = [
+    let cases: [(&[u8], &str); 24] = [
         (b"\x1b[2J\x1b[H", "\\u{1b}[2J\\u{1b}[H"),
         (b"\x1b[1A\x1b[2Kforged", "\\u{1b}[1A\\u{1b}[2Kforged"),
         (b"\x1b]0;title\x07", "\\u{1b}]0;title\\u{7}"),
@@ -55,6 +55,9 @@ fn what_acts_becomes_visible() {
         // The sequences that end in m and set no colours.
         (b"\x1b[>4;2m\x1b[?4m", "\\u{1b}[>4;2m\\u{1b}[?4m"),
         (b"\x1b[3 m\x1b[31\nm", "\\u{1b}[3 m\\u{1b}[31\nm"),
+        // Text that would not be seen.
+        (b"\x1b[8mhidden\x1b[28m", "\\u{1b}[8mhidden\x1b[28m"),
+        (b"\x1b[31mx\x1b[1;8my", "\x1b[31mx\\u{1b}[1;8my\x1b[0m"),
         // A second begins where the first is cut short.
         (b"\x1b[3\x1b[31mred", "\\u{1b}[3\x1b[31mred\x1b[0m"),
         (b"\x1b\x1b[1mx", "\\u{1b}\x1b[1mx\x1b[0m"),
@@ -80,7 +83,7 @@ fn colours_end_with_the_line_and_begin_again_with_the_next() {
         shown(b"\x1b[31mone\ntwo\x1b[0m\nthree\n"),
         "\x1b[31mone\x1b[0m\n\x1b[31mtwo\x1b[0m\nthree\n"
     );
-    assert_eq!(shown(b"\x1b[1;8mone\r\n\n"), "\x1b[1;8mone\x1b[0m\r\n\n");
+    assert_eq!(shown(b"\x1b[1;7mone\r\n\n"), "\x1b[1;7mone\x1b[0m\r\n\n");
     // What ends them at the beginning of the next line has nothing left to end.
     assert_eq!(
         shown(b"\x1b[31mone\n\x1b[0mtwo\n"),

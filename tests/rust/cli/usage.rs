@@ -73,6 +73,19 @@ async fn a_script_without_the_separator_is_explained() {
 }
 
 #[tokio::test]
+async fn a_command_that_is_empty_is_said_to_be() {
+    for empty in ["", " \t"] {
+        assert_eq!(
+            easycluster(&["exec", "me@web1", "--", empty]).await,
+            usage_error(
+                "error: the command behind `--` is empty\n \
+                 hint: a variable in it may be unset here\n"
+            )
+        );
+    }
+}
+
+#[tokio::test]
 async fn files_that_are_not_there_are_named() {
     assert_eq!(
         easycluster(&["run", "me@web1", "--", "/nonexistent/check.py"]).await,

@@ -147,7 +147,7 @@ async fn containers_whose_programs_are_played() {
         ("incus/ended", "the container ended does not run"),
         (
             "sudo,machinectl/none",
-            "systemd does not let the account into none",
+            "systemd does not run on the machine, or its bus does not answer",
         ),
     ] {
         let error = failure(&spec(&machine, "nopass", then), options()).await;
