@@ -63,7 +63,7 @@ advisories:
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
 	cargo deny --locked check
 
-# All comparisons with others, their changes since those in benches/figures.json, and the chart. About half an hour.
+# All comparisons, their changes since those in benches/figures.json, and the chart: an hour and more (FIGURES="--only files" takes one).
 figures: $(VENV)/ready
 	$(BIN)/maturin build --locked --release --out $(TARGET)/figures/wheel
 	cargo build --locked --release --bin easycluster

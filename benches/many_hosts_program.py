@@ -39,6 +39,8 @@ from support.processes import poll
 from support.sshd import Sshd
 
 OTHERS = ['parallel-ssh', 'asyncssh']
+# The program's own subjects.
+OWN = ('easycluster', 'exec')
 
 # How many addresses one server listens on; sshd has 16 at most.
 ADDRESSES = 16
@@ -197,7 +199,7 @@ def measure(arguments: argparse.Namespace, hosts: Hosts, python: str) -> None:
     for round_number in range(arguments.rounds):
         for name, command in subjects.items():
             # The others count them by themselves.
-            count_lines = name in ('easycluster', 'exec', 'xargs ssh')
+            count_lines = name in (*OWN, 'xargs ssh')
             done = Measured(command, len(hosts.targets) if count_lines else 0)
             now = {'wall': done.wall, 'processor': done.processor, 'memory': done.memory}
             known = best.setdefault(name, now)
@@ -206,10 +208,11 @@ def measure(arguments: argparse.Namespace, hosts: Hosts, python: str) -> None:
     print('\n%d hosts, %d at once, best of %d' % (len(hosts.targets), arguments.at_once, arguments.rounds))
     for name, figures in best.items():
         print('%-13s %s' % (name, shown(figures)))
-    others = {name: figures for name, figures in best.items() if name != 'easycluster'}
-    for name, figures in others.items():
-        ratios = {key: best['easycluster'][key] / figures[key] for key in figures}
-        print('easycluster / %-13s %s' % (name, '  '.join('%s %.2f' % item for item in ratios.items())))
+    for own in OWN:
+        for name in best:
+            if own in best and name not in OWN:
+                ratios = ('%s %.2f' % (key, best[own][key] / value) for key, value in best[name].items())
+                print('%s / %-13s %s' % (own, name, '  '.join(ratios)))
 
 
 def shown(figures: dict[str, float]) -> str:
