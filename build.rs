@@ -22,7 +22,7 @@ const HELPERS: [(&str, &[&str]); 10] = [
     ("commands", &["helpers/commands.py"]),
     ("environments", &["helpers/environments.py"]),
     ("files", &["helpers/files.py", "helpers/files_arriving.py"]),
-    ("map_items", &["helpers/map_items.py"]),
+    ("map_items", &["helpers/map_items.py", "helpers/values.py"]),
     ("probe", &["helpers/probe.py"]),
     ("reports", &["helpers/reports.py"]),
     ("streams", &["helpers/streams.py"]),

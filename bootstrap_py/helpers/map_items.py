@@ -15,21 +15,6 @@ functions = {}
 # Outcomes of batches by what the client calls them, until the client has them all. Those of a batch whose answer did not arrive
 # are fetched one by one.
 kept = {}
-# Values that the client has sent ahead of the calls that use them, by its numbers.
-values = {}
-
-
-class Values(type(sys)):
-    """The module by whose name arguments refer to values that were sent ahead."""
-
-    def value(self, number):
-        """One of them."""
-        return values[number]
-
-
-ahead = Values('easycluster_values')
-ahead.value = ahead.value
-sys.modules[ahead.__name__] = ahead
 
 
 class Missing(object):
@@ -130,7 +115,7 @@ def by_value(data):
         """Takes cloudpickle's own functions from the client's cloudpickle, and large arrays from what was sent ahead."""
 
         def persistent_load(self, number):
-            return values[number]
+            return load('helpers/values').value(number)
 
         def find_class(self, module, name):
             if module.split('.')[0] == 'cloudpickle':
@@ -138,16 +123,6 @@ def by_value(data):
             return pickle.Unpickler.find_class(self, module, name)
 
     return Loader(io.BytesIO(data)).load()
-
-
-def hold(number, value):
-    """Takes a value that later calls use."""
-    values[number] = value
-
-
-def drop(number):
-    """Forgets a value."""
-    values.pop(number, None)
 
 
 def pickled(data, as_bytes):

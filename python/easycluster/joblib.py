@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import pickle
 import sys
 import threading
@@ -25,51 +24,46 @@ import joblib
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, ThreadingBackend
 
 from . import Cluster
+from ._cluster.ahead import Ahead
 from ._cluster.executor import Executor, Future
 from ._cluster.slots import Slot
 from ._shipping.functions import check_same, own_modules_by_value
 
-# Arrays from this many bytes on are sent once to each process, and not with each call.
+# Arrays from this many bytes on are sent once to each host, and not with each call.
 LARGE_ARRAY = 1 << 20
 _PACKAGES = ('joblib', 'numpy', 'sklearn', 'scipy')
 
 
 class _Arrays:
-    """The large arrays of the calls of one Parallel, each by a number, and which process has which."""
+    """The large arrays of the calls of one Parallel, each by a number."""
 
-    _numbers: Iterator[int] = itertools.count(-1, -1)
-
-    def __init__(self) -> None:
+    def __init__(self, several: bool) -> None:
+        """`several` says that hosts have several processes."""
+        self._several = several
         self._lock = threading.Lock()
         # By identity; the array is kept, so that no other one gets its identity.
-        self._known: dict[int, tuple[int, Any]] = {}
-        self._sent: dict[Slot, set[int]] = {}
+        self._known: dict[int, tuple[Ahead, Any]] = {}
 
     def number_of(self, array: Any) -> int:
         with self._lock:
             known = self._known.get(id(array))
             if known is None:
-                known = self._known[id(array)] = next(_Arrays._numbers), array
-            return known[0]
+                known = self._known[id(array)] = Ahead(array, self._several), array
+            return known[0].number
 
     def send(self, slot: Slot, numbers: set[int]) -> None:
-        """Sends those that a process lacks."""
+        """Sees to it that a process has these."""
         with self._lock:
-            sent = self._sent.setdefault(slot, set())
-            missing = numbers - sent
-            sent |= missing
-            arrays = [(number, array) for number, array in self._known.values() if number in missing]
-        for number, array in arrays:
-            slot.hold(number, array)
+            wanted = [ahead for ahead, _ in self._known.values() if ahead.number in numbers]
+        for ahead in wanted:
+            ahead.send(slot)
 
     def drop(self) -> None:
         """Has them forgotten everywhere."""
         with self._lock:
-            sent, self._sent = self._sent, {}
-            self._known = {}
-        for slot, numbers in sent.items():
-            for number in numbers:
-                slot.drop(number)
+            known, self._known = self._known, {}
+        for ahead, _ in known.values():
+            ahead.drop()
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -106,7 +100,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
         self._cluster = cluster
         self._trust = trust
         self._executor: Executor | None = None
-        self._arrays = _Arrays()
+        self._arrays = _Arrays(cluster._root._slots != 1)
 
     def __reduce__(self) -> Any:
         # What is nested runs in threads there.

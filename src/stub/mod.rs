@@ -54,7 +54,7 @@ pub fn probe() -> Bytes {
     Bytes::from_static(part!("probe"))
 }
 
-/// The part with the functions `helpers/map_items.*`, which run batches of a map.
+/// The part with the functions `helpers/map_items.*`, which run batches of a map, and `helpers/values.*`, which keep what was sent ahead.
 pub fn map_items() -> Bytes {
     Bytes::from_static(part!("map_items"))
 }

@@ -72,6 +72,7 @@ ORDER = [
     '_environments',
     '_cluster.report',
     '_cluster.slots',
+    '_cluster.ahead',
     '_cluster.outcomes',
     '_cluster.mapping',
     '_cluster.pump',

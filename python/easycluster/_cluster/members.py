@@ -11,6 +11,7 @@ from .. import _files, _kinds, _native
 from .._caller import Caller
 from .._commands import Line, Request
 from .._shipping.functions import By, Function, Portable
+from .ahead import Ahead
 from .mapping import Run, length_of
 from .outcomes import Failure, Inbox, Outcomes
 from .report import cluster_error
@@ -213,21 +214,21 @@ class Members(Generic[_C, _P]):
     # -- values, and one function on many items
 
     def scatter(self, value: Any) -> Scattered:
-        """Sends a value to every process of every host, once, also to those that join later. What it gives stands for the value in
-        the arguments of calls and maps on the cluster."""
-        scattered = Scattered()
-        number = scattered.number
+        """Gives a value to every process of every host, also to those that join later. What this gives stands for the value in the
+        arguments of calls and maps on the cluster. Where hosts have several processes, a value from 1 MiB on crosses once a host, and
+        its processes share the memory of its arrays until they change them."""
         root = self._root
+        ahead = Ahead(value, root._slots != 1)
+        scattered = Scattered(ahead.number)
 
         def send(slot: Slot) -> None:
             if self._has(slot.host):
-                slot.hold(number, value)
+                ahead.send(slot)
 
         def forget() -> None:
             if send in root._listeners:
                 root._listeners.remove(send)
-            for slot in self._slots_now(None):
-                slot.drop(number)
+            ahead.drop()
 
         root._listeners.append(send)
         for slot in self._slots_now(None):

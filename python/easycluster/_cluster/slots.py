@@ -6,7 +6,7 @@ import itertools
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -18,10 +18,11 @@ from .._responses import RemoteException
 from .._shipping.functions import Portable, Sent, cloudpickle_source, is_large, size_of
 
 _ERROR = _kinds.ERROR
-# The module by whose name arguments refer to values that were sent ahead; `helpers/map_items.py` has the other one.
+# The module by whose name arguments refer to values that were sent ahead; `helpers/values.py` has the other one.
 _values = ModuleType('easycluster_values')
 sys.modules[_values.__name__] = _values
-_HELPERS = 'helpers/map_items.'
+_ITEMS = 'helpers/map_items.'
+_VALUES = 'helpers/values.'
 # So many functions stay known to a process; the oldest are forgotten.
 _KNOWN = 256
 
@@ -50,10 +51,8 @@ class Scattered:
 
     __slots__ = ('number', '__weakref__')
 
-    _numbers: Iterator[int] = itertools.count(1)
-
-    def __init__(self) -> None:
-        self.number = next(Scattered._numbers)
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def __reduce__(self) -> Any:
         return _value, (self.number,)
@@ -83,15 +82,20 @@ class Slot:
 
     def ask(self, name: str, args: tuple[Any, ...], done: Any, failed: Any, limit: float | None = None) -> int:
         """Calls a function of `helpers/map_items.py`; gives the call's number."""
+        return self._call(_ITEMS + name, args, done, failed, limit)
+
+    def _call(self, name: str, args: tuple[Any, ...], done: Any, failed: Any, limit: float | None = None) -> int:
+        # In a function that the process has called, its main thread waits for that.
+        return self._call_in(self._running() or 0, name, args, done, failed, limit)
+
+    def _call_in(
+        self, thread: Hashable, name: str, args: tuple[Any, ...], done: Any, failed: Any, limit: float | None = None
+    ) -> int:
         client = self.client
         if not self._has_helpers:
             client._connected_native().send_part('map_items')
             self._has_helpers = True
-        # In a function that the process has called, its main thread waits for that.
-        thread = self._running() or 0
-        number: int = client._call(
-            _HELPERS + name, args, {}, oncomplete=done, onerror=failed, threadid=thread, call_timeout=limit
-        )
+        number: int = client._call(name, args, {}, oncomplete=done, onerror=failed, threadid=thread, call_timeout=limit)
         return number
 
     @property
@@ -132,14 +136,44 @@ class Slot:
                 self.ask('forget', (self._known.pop(oldest),), _ignore, _ignore)
             return number
 
+    # -- values that are sent ahead, see `ahead.py`
+
     def hold(self, number: int, value: Any) -> None:
         """Sends a value ahead of the calls that use it."""
-        self.ask('hold', (number, value), _ignore, _ignore)
+        self._call(_VALUES + 'hold', (number, value), _ignore, _ignore)
+
+    def expect(self, number: int) -> None:
+        """Has the calls that are sent from now on wait for a value that aside() brings."""
+        self._call(_VALUES + 'expect', (number,), _ignore, _ignore)
+
+    def aside(self, name: str, args: tuple[Any, ...], done: Any, failed: Any) -> None:
+        """Calls a function of `helpers/values.py` beside what runs there, in a thread of its own."""
+        self._call_in(_kinds.SINGLE, _VALUES + name, args, done, failed)
+
+    def lack(self, number: int, reason: str) -> None:
+        """Says that a value does not come, to the calls that wait for it."""
+        try:
+            self.aside('fail', (number, reason), _ignore, self._stuck)
+        except OSError:
+            # It is lost, and with it those calls.
+            pass
+
+    def _stuck(self, exc: RemoteException) -> None:
+        """Gives the process up: it starts no more threads, so the calls would wait for ever."""
+        if not is_lost(exc):
+            self.client.close(exc)
 
     def drop(self, number: int) -> None:
-        """Has a value that was sent ahead forgotten."""
+        """Has a value that was sent ahead forgotten, behind the calls that were sent before."""
+        self._tell('drop', number)
+
+    def unshare(self, number: int) -> None:
+        """Has a value no longer kept for other processes of the host."""
+        self._tell('unshare', number)
+
+    def _tell(self, name: str, number: int) -> None:
         try:
-            self.ask('drop', (number,), _ignore, _ignore)
+            self._call(_VALUES + name, (number,), _ignore, _ignore)
         except OSError:
             # It is lost, and with it the value.
             pass

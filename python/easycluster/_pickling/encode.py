@@ -47,19 +47,27 @@ def is_short(values: Iterable[Any]) -> bool:
     return True
 
 
-def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, Keeps | None]:
-    """A request's content: bytes, or pieces and buffers; and the objects and channels that it names."""
+def encode_plain(value: Any, protocol: int) -> tuple[list[Any], list[memoryview]] | None:
+    """The pieces and the buffers of a pickle that means the same to every connection. None if it holds proxies, or tuples of a class
+    that cannot be named; what else is wrong shows in encode()."""
     file = _Pieces()
     buffers: list[memoryview] = []
     try:
         pickler = pickle.Pickler(file, protocol, buffer_callback=_taking(buffers) if protocol >= 5 else None)
         pickler.dispatch_table = OWN_WAYS
-        pickler.dump(message)
-        return _payload(file.pieces, buffers), None
+        pickler.dump(value)
+        return file.pieces, buffers
     except (ProxyPickled, pickle.PicklingError, AttributeError):
-        # It holds proxies, or tuples of a class that cannot be named; what else is wrong shows again below.
-        pass
-    file, buffers = _Pieces(), []
+        return None
+
+
+def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, Keeps | None]:
+    """A request's content: bytes, or pieces and buffers; and the objects and channels that it names."""
+    plain = encode_plain(message, protocol)
+    if plain is not None:
+        return _payload(*plain), None
+    file = _Pieces()
+    buffers: list[memoryview] = []
     pickler = ReferencePickler(
         file, client, protocol=protocol, buffer_callback=_taking(buffers) if protocol >= 5 else None
     )

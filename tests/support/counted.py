@@ -1,0 +1,48 @@
+"""A relay in front of a server, which counts what goes there and cuts its connections."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+
+class Counted:
+    """Passes connections on to a server, and counts what goes there."""
+
+    def __init__(self, port):
+        self.sent = 0
+        self._port = port
+        self._open = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            behind = socket.create_connection(("127.0.0.1", self._port))
+            self._open += [accepted, behind]
+            threading.Thread(target=self._copy, args=(accepted, behind, True), daemon=True).start()
+            threading.Thread(target=self._copy, args=(behind, accepted, False), daemon=True).start()
+
+    def _copy(self, source, sink, counts):
+        try:
+            while data := source.recv(1 << 20):
+                self.sent += len(data) if counts else 0
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        """Cuts what is open, and takes no more."""
+        self._listener.close()
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
