@@ -1,6 +1,6 @@
 # Targets beside the tests: other systems, what is handed out, the documentation, the figures. Part of the Makefile.
 
-.PHONY: check-windows test-windows check-platforms check-msrv check-here check-semver check-version lint-quick lint-workflows \
+.PHONY: check-windows test-windows check-platforms check-msrv check-vendored check-here check-semver check-version lint-quick lint-workflows \
         advisories dist test-dist wheel-universal publish-crate figures
 
 PLATFORMS := $(TARGET)/platforms
@@ -37,6 +37,12 @@ MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
 check-msrv:
 	rustup toolchain list | grep -q '^$(MSRV)' || rustup toolchain install --profile minimal $(MSRV)
 	CARGO_TARGET_DIR=$(TARGET)/msrv cargo +$(MSRV) check --locked --lib --bins
+
+# The program from vendored sources, where no network is.
+check-vendored:
+	cargo vendor --locked --quiet $(TARGET)/vendor >$(TARGET)/vendored.toml
+	CARGO_TARGET_DIR=$(TARGET)/vendored unshare --map-root-user --net \
+	    cargo --config $(TARGET)/vendored.toml build --locked --offline --bins
 
 # On a system that is neither Debian nor Windows: the library's own tests, and the program as far as it needs no sshd of a test.
 check-here:

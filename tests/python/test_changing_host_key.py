@@ -1,4 +1,5 @@
-"""A server that goes on with another host key where the keys of a connection are renewed."""
+"""Servers that only asyncssh plays: one that goes on with another host key where the keys of a connection are renewed, and one that
+sends data of no bytes."""
 
 from __future__ import annotations
 
@@ -60,3 +61,22 @@ def test_a_host_key_of_another_type_ends_the_connection(server, tmp_path):
     with pytest.raises(ConnectionError, match='another type'):
         call_for_seconds(client, 60)
     client.close()
+
+
+def test_data_of_no_bytes_takes_no_memory(server, tmp_path):
+    # What a process needs for its first connection is no matter here.
+    connect(server('none'), tmp_path).close()
+    port = server('empty')
+    Path('/proc/self/clear_refs').write_text('5')
+    before = peak()
+    client = connect(port, tmp_path)
+    call_for_seconds(client, 0.5)
+    client.close()
+    # Kept, each would take more than a hundred bytes.
+    assert peak() - before < 10 << 20
+
+
+def peak():
+    """The most memory that this process had since that was cleared, in bytes."""
+    lines = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
+    return int(lines['VmHWM'].split()[0]) << 10

@@ -1,4 +1,5 @@
-"""An SSH server that renews the keys of its connections every second, from the first renewal on with another host key."""
+"""An SSH server that renews the keys of its connections every second, from the first renewal on with another host key; or one that
+sends data of no bytes in front of all other data."""
 
 from __future__ import annotations
 
@@ -6,6 +7,12 @@ import asyncio
 import sys
 
 import asyncssh
+from asyncssh.constants import MSG_CHANNEL_DATA
+from asyncssh.packet import String
+
+# How many messages without data, and how many of them at once.
+EMPTY = 150_000
+AT_ONCE = 1000
 
 
 class Server(asyncssh.SSHServer):
@@ -32,7 +39,17 @@ async def _pump(read, write):
         write(data)
 
 
-async def _serve(process, key):
+async def _send_nothing(process):
+    """What a window does not count, and takes memory all the same where it is kept."""
+    for sent in range(EMPTY):
+        process.channel.send_packet(MSG_CHANNEL_DATA, String(b''))
+        if sent % AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+async def _serve(process, key, empty):
+    if empty:
+        await _send_nothing(process)
     if key is not None:
         _show(process.channel.get_connection(), key)
     pipe = asyncio.subprocess.PIPE
@@ -49,12 +66,13 @@ async def _serve(process, key):
 
 
 async def main(kind):
-    """Says its port, and serves until its input ends. `kind` is the second host key's type, or 'none' to keep the first."""
+    """Says its port, and serves until its input ends. `kind` is the second host key's type, or 'none' to keep the first; with 'empty'
+    data of no bytes comes first."""
     first = asyncssh.generate_private_key('ssh-ed25519')
-    second = None if kind == 'none' else asyncssh.generate_private_key(kind)
+    second = None if kind in ('none', 'empty') else asyncssh.generate_private_key(kind)
     server = await asyncssh.create_server(
-        Server, '127.0.0.1', 0, server_host_keys=[first], process_factory=lambda process: _serve(process, second),
-        encoding=None, line_editor=False, rekey_seconds='1s',
+        Server, '127.0.0.1', 0, server_host_keys=[first], process_factory=lambda process: _serve(process, second, kind == 'empty'),
+        encoding=None, line_editor=False, rekey_seconds='1h' if kind == 'empty' else '1s',
     )  # fmt: skip
     print(server.get_port(), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
