@@ -96,6 +96,13 @@ async fn files_that_are_not_there_are_named() {
         )
     );
     assert_eq!(
+        easycluster(&["run", "me@web1", "--", "-c", "print(1)", "a"]).await,
+        usage_error(
+            "error: cannot read the script -c: No such file or directory (os error 2)\n \
+             hint: -c stands before `--`: easycluster run me@web1 -c 'print(1)' -- a\n"
+        )
+    );
+    assert_eq!(
         easycluster(&["ping", "-f", "/nonexistent/hosts"]).await,
         usage_error(
             "error: cannot read the hosts file /nonexistent/hosts: No such file or directory (os error 2)\n \

@@ -151,6 +151,20 @@ fn from_file(specs: &[String], path: &OsStr, arguments: &[OsString]) -> Result<W
     let script = Script::read(path, || {
         let mut words = vec![path.to_string_lossy().into_owned()];
         words.extend(texts(arguments));
+        if let ("-c" | "-m", [option, value, more @ ..]) = (path.to_str().unwrap_or(""), &words[..])
+        {
+            let hosts = habits::named(specs);
+            let before = ["easycluster", "run"].into_iter();
+            let before = before
+                .chain(hosts.iter().map(String::as_str))
+                .chain([&**option, value]);
+            let separator = (!more.is_empty()).then_some("--");
+            let after = separator.into_iter().chain(more.iter().map(String::as_str));
+            return format!(
+                "{option} stands before `--`: {}",
+                habits::line(before.chain(after))
+            );
+        }
         format!(
             "the script is a file of this machine; a shell command is run by: {}",
             exec_line(specs, &words)
