@@ -88,8 +88,8 @@ pub mod wire;
 mod wire;
 
 pub use client::{
-    ByteChannel, ByteReceiver, ByteSender, Call, Channel, Client, Receiver, RemoteObject,
-    RemoteStream, Sender, Value,
+    ByteChannel, ByteReceiver, ByteSender, Call, Callback, CallbackError, Channel, Client,
+    Receiver, RemoteObject, RemoteStream, Sender, Value,
 };
 pub use cluster::{
     AT_ONCE, Cluster, ClusterOptions, ConnectReport, Each, FanOut, HostOutcome, HostReport, Map,
@@ -116,3 +116,8 @@ pub use transport::{Prompter, Question, TransportOptions};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The page on callbacks, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/callbacks.md")]
+struct Callbacks;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::object::{RemoteObject, receiving, sending};
+use super::running;
 use super::value::Value;
 use crate::connection::request::{Answer, Request};
 use crate::connection::{Completion, Connection};
@@ -49,6 +50,7 @@ pub struct Call<R> {
 
 impl<R> Call<R> {
     pub(crate) fn new(connection: &Connection, kind: RequestKind) -> Call<R> {
+        let thread = running::thread(connection);
         Call {
             connection: connection.clone(),
             kind,
@@ -57,11 +59,11 @@ impl<R> Call<R> {
             keeps: Vec::new(),
             channels: Vec::new(),
             references: false,
-            thread: ThreadTarget::Id(0),
+            thread: thread.unwrap_or(ThreadTarget::Id(0)),
             timeout: None,
             barrier: false,
             plain: false,
-            error: None,
+            error: thread.err().map(str::to_owned),
             result: PhantomData,
         }
     }
@@ -95,7 +97,8 @@ impl<R> Call<R> {
     /// Writes to the payload, and keeps the objects that are named there.
     fn write(&mut self, write: impl FnOnce(&mut TupleWriter) -> Result<(), crate::pickle::Error>) {
         let (written, named) = sending(&self.connection, || write(&mut self.payload));
-        self.references |= !named.channels.is_empty() || !named.objects.is_empty();
+        self.references |=
+            named.functions || !named.channels.is_empty() || !named.objects.is_empty();
         self.keeps.extend(named.objects);
         self.channels.extend(named.channels);
         if let Err(error) = written {

@@ -1,11 +1,16 @@
 //! The async API for one machine: define code, call it, evaluate expressions.
 
 mod call;
+mod callback;
+mod callback_error;
 mod channel;
 mod object;
+mod running;
+mod serving;
 mod stream;
 mod value;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -18,6 +23,8 @@ use crate::spec::ConnectionSpec;
 
 pub use call::Call;
 pub(crate) use call::Pending;
+pub use callback::Callback;
+pub use callback_error::CallbackError;
 pub use channel::{ByteChannel, ByteReceiver, ByteSender, Channel, Receiver, Sender};
 pub use object::RemoteObject;
 pub use stream::RemoteStream;
@@ -41,6 +48,7 @@ pub use value::Value;
 pub struct Client {
     connection: Connection,
     definitions: String,
+    callbacks: Arc<Mutex<Option<Arc<callback::Callbacks>>>>,
 }
 
 impl Client {
@@ -74,6 +82,7 @@ impl Client {
         Ok(Client {
             connection,
             definitions,
+            callbacks: Arc::default(),
         })
     }
 
@@ -83,6 +92,7 @@ impl Client {
         Client {
             connection,
             definitions: String::new(),
+            callbacks: Arc::default(),
         }
     }
 

@@ -188,7 +188,7 @@ impl Serialize for RemoteObject {
                 "the remote object belongs to another connection",
             )),
             Some(scope) => {
-                scope.objects.push(self.clone());
+                scope.named.objects.push(self.clone());
                 Ok(())
             }
         })?;
@@ -201,8 +201,7 @@ impl Serialize for RemoteObject {
 
 struct Sending {
     connection: Connection,
-    objects: Vec<RemoteObject>,
-    channels: Vec<ChannelId>,
+    named: Named,
 }
 
 struct Receiving {
@@ -222,21 +221,19 @@ thread_local! {
 pub(crate) struct Named {
     pub(crate) objects: Vec<RemoteObject>,
     pub(crate) channels: Vec<ChannelId>,
+    /// Whether functions of this side are among them. Their channel does not end with the call.
+    pub(crate) functions: bool,
 }
 
 /// Serializes arguments for `connection`; gives what they name beside the result.
 pub(crate) fn sending<T>(connection: &Connection, serialize: impl FnOnce() -> T) -> (T, Named) {
     let before = SENDING.replace(Some(Sending {
         connection: connection.clone(),
-        objects: Vec::new(),
-        channels: Vec::new(),
+        named: Named::default(),
     }));
     let result = serialize();
     let scope = SENDING.replace(before);
-    let named = scope.map(|scope| Named {
-        objects: scope.objects,
-        channels: scope.channels,
-    });
+    let named = scope.map(|scope| scope.named);
     (result, named.unwrap_or_default())
 }
 
@@ -248,7 +245,21 @@ pub(super) fn name_channel(connection: &Connection, id: ChannelId) -> Result<(),
             Err("the channel belongs to another connection")
         }
         Some(scope) => {
-            scope.channels.push(id);
+            scope.named.channels.push(id);
+            Ok(())
+        }
+    })
+}
+
+/// Notes that arguments that are being serialized name a function of this connection.
+pub(super) fn name_function(connection: &Connection) -> Result<(), &'static str> {
+    SENDING.with_borrow_mut(|scope| match scope {
+        None => Err("a callback can only be an argument of a call"),
+        Some(scope) if scope.connection != *connection => {
+            Err("the callback belongs to another connection")
+        }
+        Some(scope) => {
+            scope.named.functions = true;
             Ok(())
         }
     })

@@ -1,6 +1,7 @@
 //! What the other side asks of this one: calls of functions that it was handed (ME-39 to ME-41), so many at once and no more.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -29,6 +30,7 @@ pub enum Outcome {
 pub struct Asks {
     channel: Channel,
     in_hand: Mutex<InHand>,
+    numbers: AtomicU32,
     /// Something was answered.
     freed: Notify,
 }
@@ -49,6 +51,7 @@ impl Asks {
         Ok(Arc::new(Asks {
             channel: connection.open_channel(CHANNEL_WINDOW)?,
             in_hand: Mutex::default(),
+            numbers: AtomicU32::new(1),
             freed: Notify::new(),
         }))
     }
@@ -56,6 +59,11 @@ impl Asks {
     /// The channel, which requests name that hand a function over.
     pub fn channel(&self) -> &Channel {
         &self.channel
+    }
+
+    /// A number for a function that is to be handed over; each is given once.
+    pub fn number(&self) -> u32 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Takes no more. The other side's next ask fails there.

@@ -55,6 +55,11 @@ impl WeakConnection {
     pub fn upgrade(&self) -> Option<Connection> {
         self.handle.upgrade().map(|handle| Connection { handle })
     }
+
+    /// Whether this is a handle on that connection.
+    pub fn is(&self, connection: &Connection) -> bool {
+        std::ptr::eq(self.handle.as_ptr(), Arc::as_ptr(&connection.handle))
+    }
 }
 
 /// Closes the connection when the last user's handle goes; the tasks hold only `Shared`.
