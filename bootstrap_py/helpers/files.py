@@ -3,6 +3,7 @@ client chooses a number for each transfer and calls its functions one after the 
 files_arriving.py. All numbers in records are big-endian."""
 import binascii
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -24,6 +25,26 @@ ZEROS = b'\0' * 65536
 # Roughly the longest answer of a walk.
 ENOUGH = 262144
 NOFOLLOW = getattr(os, 'O_NOFOLLOW', 0)
+# What is larger than a small file comes and goes in pieces of about so many bytes.
+LARGE = 1 << 18
+
+
+def prepare(done=[]):
+    """Once, before the first large piece: has this process keep the memory of a piece for the next one, and the pipes to the SSH server
+    hold more, so that neither end waits for the other as often."""
+    if done:
+        return
+    done.append(True)
+    # The C library of Linux gives what is freed back to the system at once, and asks for it anew with each piece, which costs more than
+    # writing it. It keeps as much as the largest single part that was ever freed.
+    len(bytes(1 << 22) if compat.PY3 else '\0' * (1 << 22))
+    link = load.__self__.machine.link
+    for descriptor in (link.frames_in, link.frames_out):
+        try:
+            # F_SETPIPE_SZ of Linux; other systems refuse it, and so does a user's limit.
+            fcntl.fcntl(descriptor, 1031, LARGE)
+        except EnvironmentError:
+            pass
 
 
 def told(data):
@@ -289,6 +310,8 @@ def read(number, data):
     while place < len(data):
         flags, length, offset, size, place = take(READ, data, place)
         path, place = data[place:place + length], place + length
+        if size >= LARGE:
+            prepare()
         try:
             answer.extend(content(transfer.open_to_read(path, flags & 1), offset, size))
         except EnvironmentError:

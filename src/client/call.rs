@@ -15,6 +15,7 @@ use super::value::Value;
 use crate::connection::request::{Answer, Request};
 use crate::connection::{Completion, Connection};
 use crate::error::{Error, RemoteError};
+use crate::pickle::bytes::plain_bytes;
 use crate::pickle::{Arguments, Document, NONE_PICKLE, TupleWriter};
 use crate::session::{ChannelId, Payload, RequestKind, ThreadTarget};
 use crate::wire::Segments;
@@ -76,6 +77,12 @@ impl<R> Call<R> {
     /// Appends positional arguments, and makes room for keyword arguments.
     pub(crate) fn push_call_arguments(&mut self, args: impl Arguments) {
         self.push(&args.into_tuple());
+        self.payload.begin_dict();
+    }
+
+    /// Appends a number and bytes, which are not copied, as positional arguments.
+    pub(crate) fn push_with_bytes(&mut self, number: u32, data: Bytes) {
+        self.write(|payload| payload.push_with_bytes(number, data));
         self.payload.begin_dict();
     }
 
@@ -157,18 +164,76 @@ impl<R> Call<R> {
     }
 }
 
+impl<R> Call<R> {
+    /// Runs it; its result as it came.
+    async fn answer(mut self) -> Result<(Connection, Answer), Error> {
+        let (request, limit) = self.take_request()?;
+        let connection = self.connection.clone();
+        let completion = connection.request(request).await;
+        let host = connection.host();
+        let stack = |answer: Option<Answer>| match answer {
+            Some(answer) => error_of(host, answer).traceback().to_vec(),
+            None => Vec::new(),
+        };
+        let host = || connection.host().to_owned();
+        Err(match completion {
+            Completion::Result(answer) => return Ok((connection, answer)),
+            Completion::Sent => return Ok((connection, none())),
+            Completion::Error(answer) => error_of(connection.host(), answer),
+            Completion::Cancelled(_) => Error::Cancelled { host: host() },
+            Completion::TimedOut(answer) => Error::Timeout {
+                limit: limit.unwrap_or_default(),
+                stack: stack(answer),
+                host: host(),
+            },
+            Completion::TooLarge(limit) => Error::TooLarge {
+                limit,
+                host: host(),
+            },
+            Completion::Lost(failure) => failure.into_error(connection.host()),
+            Completion::Refused(reason) => Error::Convert(format!("{}: {reason}", host())),
+        })
+    }
+}
+
 /// A call that is on its way.
 pub(crate) type Pending<R> = Pin<Box<dyn Future<Output = Result<R, Error>> + Send>>;
 
 impl<R: DeserializeOwned + Send + 'static> Call<R> {
     /// Sends it now, whether or not somebody waits for it yet.
     pub(crate) fn submitted(self) -> Pending<R> {
-        let mut pending = self.into_future();
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match pending.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(answer) => Box::pin(std::future::ready(answer)),
-            std::task::Poll::Pending => pending,
-        }
+        begun(self.into_future())
+    }
+}
+
+/// Runs it as far as it goes by itself.
+fn begun<T: Send + 'static>(mut pending: Pending<T>) -> Pending<T> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match pending.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(answer) => Box::pin(std::future::ready(answer)),
+        std::task::Poll::Pending => pending,
+    }
+}
+
+impl Call<Value> {
+    /// The same for a function that gives bytes, which are not copied; what Python 2 has for bytes arrives as text. `None` for
+    /// all else.
+    pub(crate) fn submitted_for_bytes(self) -> Pending<Option<Segments>> {
+        begun(Box::pin(async move {
+            let (connection, mut answer) = self.answer().await?;
+            if let Some(found) = plain_bytes(&answer.pickle).filter(|it| !it.mutable) {
+                answer.pickle.split_to(found.start);
+                return Ok(Some(answer.pickle.split_to(found.length)));
+            }
+            Ok(match result_of(&connection, answer)? {
+                Value::Bytes(bytes) => Some(bytes.into()),
+                Value::Str(text) => {
+                    let bytes = text.chars().map(|c| u8::try_from(c).ok());
+                    bytes.collect::<Option<Vec<u8>>>().map(Segments::from)
+                }
+                _ => None,
+            })
+        }))
     }
 }
 
@@ -178,37 +243,11 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let mut call = self;
-            let (request, limit) = call.take_request()?;
-            let connection = &call.connection;
-            let completion = connection.request(request).await;
-            let host = connection.host();
-            let stack = |answer: Option<Answer>| match answer {
-                Some(answer) => error_of(host, answer).traceback().to_vec(),
-                None => Vec::new(),
-            };
-            match completion {
-                Completion::Result(answer) if answer.pickle.len() > LARGE => {
-                    decode_aside(connection.clone(), answer).await
-                }
-                Completion::Result(answer) => result_of(connection, answer),
-                Completion::Error(answer) => Err(error_of(host, answer)),
-                Completion::Sent => result_of(connection, none()),
-                Completion::Cancelled(_) => Err(Error::Cancelled {
-                    host: host.to_owned(),
-                }),
-                Completion::TimedOut(answer) => Err(Error::Timeout {
-                    host: host.to_owned(),
-                    limit: limit.unwrap_or_default(),
-                    stack: stack(answer),
-                }),
-                Completion::TooLarge(limit) => Err(Error::TooLarge {
-                    host: host.to_owned(),
-                    limit,
-                }),
-                Completion::Lost(failure) => Err(failure.into_error(host)),
-                Completion::Refused(reason) => Err(Error::Convert(format!("{host}: {reason}"))),
+            let (connection, answer) = self.answer().await?;
+            if answer.pickle.len() > LARGE {
+                return decode_aside(connection, answer).await;
             }
+            result_of(&connection, answer)
         })
     }
 }

@@ -145,6 +145,19 @@ impl Client {
         call
     }
 
+    /// As [`call`](Self::call) with a number and bytes as arguments, which are not copied.
+    pub(crate) fn call_with_bytes(
+        &self,
+        name: &str,
+        number: u32,
+        data: bytes::Bytes,
+    ) -> Call<Value> {
+        let mut call = Call::new(&self.connection, RequestKind::Call);
+        call.push(name);
+        call.push_with_bytes(number, data);
+        call
+    }
+
     /// Sends one more part of the stub, whose functions later calls may call (BS-9).
     pub(crate) fn send_part(&self, payload: bytes::Bytes) {
         self.connection.send_part(payload);

@@ -1,13 +1,17 @@
 //! A file that arrives under another name than its own, and takes that when it is whole.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Timestamps};
 use rustix::io::Errno;
 
 use super::tree::Time;
+
+/// How many pieces are written at once, which is far below the least limit of any system.
+const AT_ONCE: usize = 64;
 
 /// A file that arrives under another name than its own.
 #[derive(Debug)]
@@ -68,9 +72,29 @@ impl Arriving {
         })
     }
 
-    /// Writes a part of it; what is never written is zero.
-    pub(crate) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(&self.file, data, offset)
+    /// Writes a part of it, which is in pieces; what is never written is zero.
+    pub(crate) fn write<'a>(
+        &self,
+        offset: u64,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> io::Result<()> {
+        let pieces: Vec<IoSlice<'_>> = pieces.into_iter().map(IoSlice::new).collect();
+        let mut place = offset;
+        for some in pieces.chunks(AT_ONCE) {
+            let mut written = match rustix::io::pwritev(&self.file, some, place) {
+                Err(Errno::INTR) => 0,
+                written => written?,
+            };
+            for piece in some {
+                let there = written.min(piece.len());
+                written -= there;
+                // Nothing, but where a signal came or the disk is full.
+                let rest = piece.get(there..).unwrap_or_default();
+                self.file.write_all_at(rest, place + there as u64)?;
+                place += piece.len() as u64;
+            }
+        }
+        Ok(())
     }
 
     /// Gives it its length, mode, time and name.

@@ -314,7 +314,7 @@ mod tests {
         let place = folder.path().join("a/b");
         below.make_folder(b"d").unwrap();
         let file = below.begin(b"d/file", "0", 0, false).unwrap();
-        file.write(70_000, b"end").unwrap();
+        file.write(70_000, [b"end".as_slice()]).unwrap();
         assert_eq!(names(&place.join("d")), [".file.easycluster-0"]);
         file.finish(80_000, 0o640, TIME, true).unwrap();
         assert_eq!(names(&place.join("d")), ["file"]);
@@ -357,7 +357,7 @@ mod tests {
         assert!(below.read(b"file").is_err());
         // The link goes, and what it led to stays.
         let file = below.begin(b"file", "0", 0, false).unwrap();
-        file.write(0, b"new").unwrap();
+        file.write(0, [b"new".as_slice()]).unwrap();
         file.finish(3, 0o600, None, false).unwrap();
         assert!(!place.join("file").is_symlink());
         assert_eq!(
@@ -377,13 +377,13 @@ mod tests {
         let (folder, mut below) = folder();
         let place = folder.path().join("a/b");
         let file = below.begin(b"file", "1", 0, true).unwrap();
-        file.write(0, b"12345").unwrap();
+        file.write(0, [b"12345".as_slice()]).unwrap();
         drop(file);
         assert_eq!(below.left(b"file", "1").unwrap().0, 5);
         assert!(below.left(b"file", "2").is_none());
         assert!(below.begin(b"file", "1", 6, true).is_err());
         let file = below.begin(b"file", "1", 3, true).unwrap();
-        file.write(3, b"678").unwrap();
+        file.write(3, [b"678".as_slice()]).unwrap();
         file.finish(6, 0o600, None, false).unwrap();
         assert_eq!(
             std::fs::read_to_string(place.join("file")).unwrap(),
@@ -397,14 +397,14 @@ mod tests {
         below
             .begin(b"file", "1", 0, false)
             .unwrap()
-            .write(0, b"x")
+            .write(0, [b"x".as_slice()])
             .unwrap();
         symlink(place.join("mine"), &planted).unwrap();
         assert!(below.left(b"file", "1").is_none());
         below
             .begin(b"file", "1", 0, false)
             .unwrap()
-            .write(0, b"x")
+            .write(0, [b"x".as_slice()])
             .unwrap();
         assert_eq!(std::fs::read_to_string(place.join("mine")).unwrap(), "mine");
     }

@@ -22,7 +22,7 @@ pub(crate) fn plain_bytes(pickle: &Segments) -> Option<PlainBytes> {
     if pickle.len() < WORTH_A_LOOK {
         return None;
     }
-    let mut reader = Reader::new(Pieces::from(pickle), Budget::PYTHON);
+    let mut reader = Reader::new(Pieces::from(pickle), Budget::RUST);
     // In protocol 2 these are another Python's idea of bytes.
     let (Action::Nothing, 3..=5) = (reader.next().ok()?, reader.number().ok()?) else {
         return None;

@@ -4,7 +4,6 @@
 //! plain data for Rust (`de`), `names` looks through what CPython is to unpickle, `bytes` and `first_text` know simple pickles
 //! at their beginning. `ser` writes.
 
-#[cfg(any(feature = "python", feature = "internals", test))]
 pub(crate) mod bytes;
 mod de;
 mod error;

@@ -131,6 +131,7 @@ pub(crate) const PROTO: u8 = 0x80;
 pub(crate) const MARK: u8 = b'(';
 /// Makes a tuple of what is above the last mark.
 pub(crate) const TUPLE: u8 = b't';
+pub(crate) const BINBYTES: u8 = b'B';
 /// Pushes an empty dict.
 pub(crate) const EMPTY_DICT: u8 = b'}';
 /// Adds a key and its value to a dict.

@@ -6,7 +6,8 @@ use serde_pickle::error::ErrorCode;
 use serde_pickle::{Error as Unpicklable, SerOptions};
 
 use super::error::Error;
-use super::opcodes::{EMPTY_DICT, MARK, NONE, PROTO, SETITEM, STOP, TUPLE};
+use super::opcodes::{BINBYTES, EMPTY_DICT, MARK, NONE, PROTO, SETITEM, STOP, TUPLE};
+use super::plain::Plain;
 use crate::deferred_free::with_deferred_free;
 use crate::wire::Segments;
 
@@ -110,6 +111,22 @@ impl TupleWriter {
         Ok(())
     }
 
+    /// Adds a tuple of a number and bytes, which are not copied where the other side reads them as they are.
+    pub(crate) fn push_with_bytes(&mut self, number: u32, data: Bytes) -> Result<(), Error> {
+        let length = match u32::try_from(data.len()) {
+            Ok(length) if self.protocol >= 3 => length,
+            _ => return self.push(&(number, Plain::Bytes(data.to_vec()))),
+        };
+        let mut head = vec![MARK];
+        head.extend_from_slice(&self.pickled(&number)?);
+        head.push(BINBYTES);
+        head.extend_from_slice(&length.to_le_bytes());
+        self.items.push(head.into());
+        self.items.push(data);
+        self.items.push(Bytes::from_static(&[TUPLE]));
+        Ok(())
+    }
+
     /// Adds an empty dict behind all items.
     pub(crate) fn begin_dict(&mut self) {
         self.dict = Some(vec![EMPTY_DICT]);
@@ -157,6 +174,22 @@ mod tests {
         let pickle = writer.finish();
         let tuple: Plain = Document::read(&pickle).unwrap().decode().unwrap();
         assert_eq!(tuple.to_string(), "(\"name\", (1, 2), {\"key\": 2.5})");
+    }
+
+    #[test]
+    fn bytes_in_a_tuple_are_the_same_in_every_protocol() {
+        let data = Bytes::from_static(b"some bytes");
+        for protocol in [2, 3, 5] {
+            let mut writer = TupleWriter::new(protocol);
+            writer.push_with_bytes(70_000, data.clone()).unwrap();
+            let pickle = writer.finish();
+            assert_eq!(
+                protocol > 2,
+                pickle.pieces().any(|it| it.as_ptr() == data.as_ptr())
+            );
+            let tuple: ((u32, Plain),) = Document::read(&pickle).unwrap().decode().unwrap();
+            assert_eq!(tuple, ((70_000, Plain::Bytes(data.to_vec())),));
+        }
     }
 
     #[test]

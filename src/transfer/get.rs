@@ -4,8 +4,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-
 use super::listing::{Listing, Wanted};
 use super::options::{Change, Copied, CopyOptions, Links};
 use super::plan::{self, Verdict};
@@ -13,9 +11,9 @@ use super::put::blocking;
 use super::records::{self, Given};
 use super::report::Report;
 use super::source::{PIECE, SMALL, digest_of, ending_of};
-use super::steps::Steps;
+use super::steps::{Step, Steps};
 use super::writer::{Part, Writer};
-use crate::client::{Client, Pending, Value};
+use crate::client::Client;
 use crate::error::Error;
 use crate::files::below::Below;
 use crate::files::names::joined;
@@ -39,7 +37,7 @@ pub(super) struct Get {
 }
 
 /// What is asked for at a time.
-type Asked = (Pending<Value>, Vec<Part>);
+type Asked = (Step, Vec<Part>);
 
 impl Get {
     pub(super) fn new(client: &Client, options: CopyOptions, exclude: Exclude) -> Get {
@@ -343,7 +341,7 @@ impl Get {
         let Some((pending, parts)) = asked else {
             return Ok((writer, below));
         };
-        let answer: Bytes = self.steps.answer(pending).await?;
+        let answer = self.steps.long_answer(pending).await?;
         let (writer, below, taken) = blocking(move || {
             let taken = writer.take(&mut below, &parts, answer);
             (writer, below, taken)

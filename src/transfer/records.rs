@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes};
 
 use crate::files::problem::Problem;
 use crate::files::tree::{Entry, Kind, Time};
+use crate::wire::Segments;
 
 /// The time that means that none is set.
 const NO_TIME: u32 = u32::MAX;
@@ -101,27 +102,30 @@ pub(super) fn failures(mut data: Bytes) -> Result<Vec<(u32, String)>, Malformed>
 
 /// What `read` gives of a part of a file: its pieces, each at its place; or why not.
 pub(super) fn content(
-    data: &mut Bytes,
+    data: &mut Segments,
     size: u32,
-) -> Result<Result<Vec<(u64, Bytes)>, String>, Malformed> {
-    if data.try_get_u8()? != 0 {
-        let length = data.try_get_u16()?;
-        return Ok(Err(reason(&split(data, length.into())?)));
+) -> Result<Result<Vec<(u64, Segments)>, String>, Malformed> {
+    let [failed] = data.take_array().ok_or(Malformed)?;
+    if failed != 0 {
+        let length = u16::from_be_bytes(data.take_array().ok_or(Malformed)?);
+        return Ok(Err(reason(&taken(data, length.into())?.into_bytes())));
     }
-    let crc = data.try_get_u32()?;
-    let count = data.try_get_u32()?;
+    let crc = number(data)?;
+    let count = number(data)?;
     let mut pieces = Vec::new();
     let mut place = 0_u64;
     let mut made = flate2::Crc::new();
     for _ in 0..count {
-        let (skip, length) = (data.try_get_u32()?, data.try_get_u32()?);
+        let (skip, length) = (number(data)?, number(data)?);
         zeros(&mut made, skip.into());
         place += u64::from(skip);
         if place + u64::from(length) > size.into() {
             return Err(Malformed);
         }
-        let piece = split(data, length as usize)?;
-        made.update(&piece);
+        let piece = taken(data, length as usize)?;
+        for part in piece.pieces() {
+            made.update(part);
+        }
         pieces.push((place, piece));
         place += u64::from(length);
     }
@@ -130,6 +134,17 @@ pub(super) fn content(
         return Ok(Err("it arrived damaged; try again".to_owned()));
     }
     Ok(Ok(pieces))
+}
+
+fn number(data: &mut Segments) -> Result<u32, Malformed> {
+    data.take_array().map(u32::from_be_bytes).ok_or(Malformed)
+}
+
+fn taken(data: &mut Segments, length: usize) -> Result<Segments, Malformed> {
+    if length > data.len() {
+        return Err(Malformed);
+    }
+    Ok(data.split_to(length))
 }
 
 /// Takes so many zero bytes in, which are at most those of one part.
@@ -223,13 +238,22 @@ pub(super) fn large(index: u32, path: &[u8], size: u64, kept: u64, ending: &[u8;
     data
 }
 
-/// A piece of it.
-pub(super) fn piece(index: u32, offset: u64, content: &[u8], data: &mut Vec<u8>) {
-    data.extend_from_slice(&begin(b'W', index));
-    data.extend_from_slice(&offset.to_be_bytes());
-    data.extend_from_slice(&length(content));
-    data.extend_from_slice(&crc(content).to_be_bytes());
-    data.extend_from_slice(content);
+/// Bytes of what stands in front of a piece.
+pub(super) const PIECE_HEAD: usize = 21;
+
+/// What stands in front of a piece of it.
+pub(super) fn piece_head(index: u32, offset: u64, content: &[u8]) -> [u8; PIECE_HEAD] {
+    let mut head = [0; PIECE_HEAD];
+    let fields = [b'W']
+        .into_iter()
+        .chain(index.to_be_bytes())
+        .chain(offset.to_be_bytes())
+        .chain(length(content))
+        .chain(crc(content).to_be_bytes());
+    for (slot, byte) in head.iter_mut().zip(fields) {
+        *slot = byte;
+    }
+    head
 }
 
 /// Its end.
@@ -322,8 +346,9 @@ mod tests {
     fn content_is_no_longer_than_it_was_to_be_and_undamaged() {
         let whole = [&[0; 5][..], b"ab", &[0; 3]].concat();
         let good = answer(&[(5, b"ab")], crc(&whole));
+        let content = |data: &mut Bytes, size| content(&mut data.clone().into(), size);
         let pieces = content(&mut good.clone(), 10).unwrap().unwrap();
-        assert_eq!(pieces, [(5, Bytes::from_static(b"ab"))]);
+        assert_eq!(pieces, [(5, Segments::from(Bytes::from_static(b"ab")))]);
         assert_eq!(content(&mut good.clone(), 6), Err(Malformed));
         assert!(content(&mut good.clone(), 11).unwrap().is_err());
         assert!(

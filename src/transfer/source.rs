@@ -19,8 +19,8 @@ use crate::files::tree::{Kind, Local, Tree};
 
 /// Larger files are sent in pieces.
 pub(super) const SMALL: u64 = 128 * 1024;
-/// Bytes of a piece.
-pub(super) const PIECE: u64 = 256 * 1024;
+/// Bytes of a piece. Each costs a call, and some of them are on their way to each host.
+pub(super) const PIECE: u64 = 512 * 1024;
 /// How many bytes of small files are read at a time, and how many files.
 const PACK: (u64, usize) = (256 * 1024, 400);
 /// A run of zeros of this length becomes a hole.
@@ -165,19 +165,31 @@ impl Source {
         let local = self.entry(index).ok_or("it is gone")?;
         let offset = piece * PIECE;
         let length = local.entry.size.saturating_sub(offset).min(PIECE);
-        let mut content = vec![0; length as usize];
+        // Read to where it is sent from, behind the room for what says where it belongs.
+        let mut data = vec![0; records::PIECE_HEAD + length as usize];
+        let (head, content) = data
+            .split_at_mut_checked(records::PIECE_HEAD)
+            .ok_or(CHANGED)?;
         let file = open(&local.place).map_err(|error| error.to_string())?;
-        file.read_exact_at(&mut content, offset)
+        file.read_exact_at(content, offset)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => CHANGED.to_owned(),
                 _ => error.to_string(),
             })?;
         self.read.fetch_add(length, Ordering::Relaxed);
-        let mut data = Vec::with_capacity(content.len() + 64);
-        for (start, part) in parts(&content) {
-            records::piece(index, offset + start as u64, part, &mut data);
+        let parts = parts(content);
+        if let [(0, part)] = *parts
+            && part.len() == content.len()
+        {
+            head.copy_from_slice(&records::piece_head(index, offset, part));
+            return Ok(data.into());
         }
-        Ok(data.into())
+        let mut dense = Vec::new();
+        for (start, part) in parts {
+            dense.extend_from_slice(&records::piece_head(index, offset + start as u64, part));
+            dense.extend_from_slice(part);
+        }
+        Ok(dense.into())
     }
 }
 

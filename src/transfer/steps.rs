@@ -6,11 +6,15 @@ use bytes::Bytes;
 
 use crate::client::{Client, Pending, Value};
 use crate::error::Error;
+use crate::wire::Segments;
 
 /// Server threads from here on are those of transfers; those of commands end in front of them.
 const THREADS: u32 = (1 << 30) + (1 << 29);
 /// Transfers that one process makes before numbers are used again.
 const NUMBERS: u32 = 1 << 28;
+
+/// A step that is on its way.
+pub(super) type Step = Pending<Option<Segments>>;
 
 /// One transfer as its host sees it. Dropping it ends it there too.
 pub(super) struct Steps {
@@ -37,17 +41,16 @@ impl Steps {
     }
 
     /// Sends a step, behind those that were sent before.
-    pub(super) fn start(&self, function: &'static str, data: Vec<u8>) -> Pending<Value> {
+    pub(super) fn start(&self, function: &'static str, data: impl Into<Bytes>) -> Step {
         let module = if function == "write" {
             "helpers/files_arriving"
         } else {
             "helpers/files"
         };
-        let data = Value::Bytes(data);
         self.client
-            .call::<Value>(&format!("{module}.{function}"), (self.number, data))
+            .call_with_bytes(&format!("{module}.{function}"), self.number, data.into())
             .thread(self.thread())
-            .submitted()
+            .submitted_for_bytes()
     }
 
     /// Sends a step and waits for its answer.
@@ -56,16 +59,13 @@ impl Steps {
     }
 
     /// The answer of a step.
-    pub(super) async fn answer(&self, pending: Pending<Value>) -> Result<Bytes, Error> {
-        match pending.await? {
-            Value::Bytes(bytes) => Ok(bytes.into()),
-            // What Python 2 has for bytes.
-            Value::Str(text) => {
-                let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
-                bytes.map(Bytes::from).ok_or_else(|| self.malformed())
-            }
-            _ => Err(self.malformed()),
-        }
+    pub(super) async fn answer(&self, step: Step) -> Result<Bytes, Error> {
+        self.long_answer(step).await.map(Segments::into_bytes)
+    }
+
+    /// The same in the pieces in which it came.
+    pub(super) async fn long_answer(&self, step: Step) -> Result<Segments, Error> {
+        step.await?.ok_or_else(|| self.malformed())
     }
 
     /// The error for an answer that makes no sense.

@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
-
 use super::get::ending;
 use super::options::Change;
 use super::plan::{self, Verdict};
@@ -13,6 +11,7 @@ use crate::files::arriving::Arriving;
 use crate::files::below::Below;
 use crate::files::problem::Problem;
 use crate::files::tree::{Entry, Kind};
+use crate::wire::Segments;
 
 /// A part of a file that was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +93,7 @@ impl Writer {
         &mut self,
         below: &mut Below,
         parts: &[Part],
-        mut answer: Bytes,
+        mut answer: Segments,
     ) -> Result<Taken, Malformed> {
         let mut taken = Taken::default();
         // All of it makes sense, or nothing of it is written.
@@ -139,7 +138,7 @@ impl Writer {
         &mut self,
         below: &mut Below,
         part: Part,
-        pieces: &[(u64, Bytes)],
+        pieces: &[(u64, Segments)],
     ) -> std::io::Result<bool> {
         let gone = || std::io::Error::other("it was not begun");
         let (entry, given, _) = self.all.get(part.place).ok_or_else(gone)?;
@@ -152,7 +151,7 @@ impl Writer {
         }
         let file = self.arriving.get(&part.place).ok_or_else(gone)?;
         for (start, piece) in pieces {
-            file.write(part.offset + start, piece)?;
+            file.write(part.offset + start, piece.pieces().map(|piece| &**piece))?;
         }
         if part.offset + u64::from(part.size) < entry.size {
             return Ok(false);

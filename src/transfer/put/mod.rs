@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::client::{Client, Pending, Value};
+use crate::client::Client;
 use crate::error::Error;
 use crate::files::tree::{Entry, Exclude, Kind, Local};
 use crate::transfer::options::{Change, Copied, CopyOptions, Difference};
@@ -15,7 +15,7 @@ use crate::transfer::plan::{self, Verdict};
 use crate::transfer::records;
 use crate::transfer::report::Report;
 use crate::transfer::source::{Loaded, PIECE, Reader, Source, Unit};
-use crate::transfer::steps::Steps;
+use crate::transfer::steps::{Step, Steps};
 
 /// How many bytes of records are sent at a time.
 const BLOCK: usize = 256 * 1024;
@@ -38,7 +38,7 @@ pub(in crate::transfer) struct Put {
     has_folder: bool,
     block: Vec<u8>,
     /// Blocks on their way, each with the files and bytes that are there when it is answered.
-    blocks: VecDeque<(Pending<Value>, u64, u64)>,
+    blocks: VecDeque<(Step, u64, u64)>,
     counted: (u64, u64),
     /// What of the tree is not there after all.
     failed: HashSet<u32>,
@@ -268,7 +268,7 @@ impl Put {
                 Loaded::Piece(Ok(record)) => {
                     self.counted.1 += bytes;
                     self.report.copied.bytes += bytes;
-                    self.push(record).await?;
+                    self.push_whole(record.clone()).await?;
                 }
                 Loaded::Piece(Err(reason)) => {
                     self.fail(index, reason);
@@ -341,21 +341,44 @@ impl Put {
     async fn push(&mut self, record: impl AsRef<[u8]>) -> Result<(), Error> {
         self.block.extend_from_slice(record.as_ref());
         if self.block.len() >= BLOCK {
-            self.flush();
-            while self.blocks.len() >= BLOCKS {
-                self.written().await?;
-            }
+            let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK + BLOCK / 2));
+            self.send(block.into());
+            self.make_room().await?;
         }
         Ok(())
     }
 
+    /// The same for records of which there is a block already, which is not copied: all hosts send the same bytes.
+    async fn push_whole(&mut self, records: Bytes) -> Result<(), Error> {
+        if records.len() < BLOCK / 2 {
+            return self.push(records).await;
+        }
+        // What counts here belongs to the records that come now.
+        let counted = std::mem::take(&mut self.counted);
+        self.flush();
+        self.counted = counted;
+        self.send(records);
+        self.make_room().await
+    }
+
     fn flush(&mut self) {
         if !self.block.is_empty() {
-            let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK + BLOCK / 2));
-            let (files, bytes) = std::mem::take(&mut self.counted);
-            self.blocks
-                .push_back((self.steps.start("write", block), files, bytes));
+            let block = std::mem::take(&mut self.block);
+            self.send(block.into());
         }
+    }
+
+    fn send(&mut self, block: Bytes) {
+        let (files, bytes) = std::mem::take(&mut self.counted);
+        self.blocks
+            .push_back((self.steps.start("write", block), files, bytes));
+    }
+
+    async fn make_room(&mut self) -> Result<(), Error> {
+        while self.blocks.len() >= BLOCKS {
+            self.written().await?;
+        }
+        Ok(())
     }
 
     async fn flush_all(&mut self) -> Result<(), Error> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Buf;
 
 use super::{BLOCKS, Put, blocking};
-use crate::client::{Pending, Value};
 use crate::error::Error;
 use crate::files::problem::Problem;
 use crate::files::tree::{Entry, Kind};
@@ -14,6 +13,7 @@ use crate::transfer::options::Change;
 use crate::transfer::plan::{self, Verdict};
 use crate::transfer::records::{self, Told};
 use crate::transfer::source::SMALL;
+use crate::transfer::steps::Step;
 
 /// How many paths are asked about at a time.
 const ASKED: usize = 1000;
@@ -95,7 +95,7 @@ impl Put {
         Ok(())
     }
 
-    async fn looked(&mut self, asked: Option<(usize, Pending<Value>)>) -> Result<(), Error> {
+    async fn looked(&mut self, asked: Option<(usize, Step)>) -> Result<(), Error> {
         let Some((first, pending)) = asked else {
             return Ok(());
         };
