@@ -47,6 +47,8 @@ pub mod cli;
 pub mod connection;
 #[cfg(not(feature = "internals"))]
 mod connection;
+#[cfg(all(unix, feature = "cli"))]
+mod packages;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod process;

@@ -1,11 +1,9 @@
-# Keeps folders with packages for worker processes: unpacks them, says which are there, removes them. Python 3 only.
+# Keeps folders with packages: makes them, says which are there, removes them. Python 3 only.
 import atexit
-import io
 import os
 import shutil
 import sys
 import sysconfig
-import tarfile
 import tempfile
 
 PREFIX = 'easycluster-env-'
@@ -32,33 +30,29 @@ def find(key):
     return folder if os.path.isdir(folder) else None
 
 
-def unpack(key, packed, keep):
-    """Unpacks an environment into a folder of this user alone. It is removed when the connection ends, or kept by its key."""
+def begin(key, keep):
+    """Makes a folder of this user alone for an environment. It is removed when the connection ends, unless finish() keeps it."""
+    parent = None
     if keep:
         parent = os.path.dirname(kept_folder(key))
         os.makedirs(parent, 0o700, exist_ok=True)
-    else:
-        parent = None
     folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
-    try:
-        archive = tarfile.open(fileobj=io.BytesIO(packed), mode='r:')
-        try:
-            # It comes from the client, whose word counts here anyway.
-            archive.extractall(folder)
-        finally:
-            archive.close()
-        if keep:
-            try:
-                os.rename(folder, kept_folder(key))
-            except EnvironmentError:
-                # Another connection was first.
-                shutil.rmtree(folder, True)
-            return kept_folder(key)
-    except BaseException:
-        shutil.rmtree(folder, True)
-        raise
     atexit.register(shutil.rmtree, folder, True)
     return folder
+
+
+def finish(folder, key, keep):
+    """Everything is in the folder; gives where it is from now on, which is a place by its key where it is kept."""
+    if not keep:
+        return folder
+    try:
+        os.rename(folder, kept_folder(key))
+    except EnvironmentError:
+        # Another connection was first.
+        shutil.rmtree(folder, True)
+        if find(key) is None:
+            raise
+    return kept_folder(key)
 
 
 def remove(folder):

@@ -4,7 +4,8 @@
 def run_program(source, filename, argv, given=()):
     """Run source (bytes) as __main__ with sys.argv = argv, in a process of its own where the system lets it have one: what
     ends or replaces that process ends the program alone. The dict `given` may have `module`, the name of a module to run
-    instead; `environment`, variables as names and bytes; `folder`, to run in; `input`, the bytes of its standard input."""
+    instead; `environment`, variables as names and bytes; `folder`, to run in; `input`, the bytes of its standard input;
+    `packages`, a folder whose packages it is to find before all others."""
     import os
     given = dict([(native(name), value) for name, value in dict(given).items()])
     if given.get('module'):
@@ -64,6 +65,11 @@ def prepare(given):
     environment = getattr(os, 'environb', os.environ)
     for name, value in given.get('environment', {}).items():
         environment[name.encode('utf-8')] = bytes(value)
+    if given.get('packages'):
+        # Programs that it starts find them too.
+        sys.path.insert(0, given['packages'])
+        before = os.environ.get('PYTHONPATH')
+        os.environ['PYTHONPATH'] = given['packages'] + (before and os.pathsep + before or '')
     if given.get('folder'):
         folder = native(given['folder'])
         try:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import io
 import os
-import re
 import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
 
+from . import _native
 from ._client import Client
 
 _HELPERS = 'helpers/environments.'
 # Version, implementation, platform and C library, as the other side tells them.
 Platform = tuple[tuple[int, int], str, str, str]
-_KINDS = re.compile(r'linux-(x86_64|aarch64|i686|armv7l|ppc64le|s390x|riscv64)')
 
 
 class Environment:
@@ -40,7 +37,7 @@ class Environment:
         self.requirements = tuple(requirements)
         self.keep = keep
         self._lock = threading.Lock()
-        self._packed: dict[Platform, bytes] = {}
+        self._folders: dict[Platform, Path] = {}
 
     def __repr__(self) -> str:
         return 'Environment(%r%s)' % (list(self.requirements), ', keep=True' if self.keep else '')
@@ -53,27 +50,28 @@ class Environment:
             found: Optional[str] = client.call(_HELPERS + 'find', key)
             if found is not None:
                 return found
-        packed = self._built(host, platform)
+        built = self._built(host, platform)
+        size = sum(path.lstat().st_size for path in built.rglob('*'))
         # One write for a line: hosts get theirs at the same time.
         print(
             '%s: sends %s, %.1f MB, %s\n' % (
-                host, ' '.join(self.requirements), len(packed) / 1e6, 'to be kept' if self.keep else 'for this connection'
+                host, ' '.join(self.requirements), size / 1e6, 'to be kept' if self.keep else 'for this connection'
             ),
             end='',
             file=sys.stderr,
         )  # fmt: skip
-        folder: str = client.call(_HELPERS + 'unpack', key, packed, self.keep)
-        return folder
+        folder: str = client.call(_HELPERS + 'begin', key, self.keep)
+        # With a slash at the end, what is in it.
+        client.put(os.path.join(built, ''), folder)
+        kept: str = client.call(_HELPERS + 'finish', folder, key, self.keep)
+        return kept
 
     def versions(self, host: str, client: Client) -> dict[str, str | None]:
         """The packages that a host would get, by name, with their versions."""
         found: dict[str, str | None] = {}
-        with tarfile.open(fileobj=io.BytesIO(self._built(host, self._platform(client)))) as archive:
-            for name in archive.getnames():
-                head, dot, rest = name.partition('.dist-info')
-                if dot and not rest:
-                    package, _, version = head.rpartition('-')
-                    found[package.lower().replace('_', '-')] = version
+        for path in self._built(host, self._platform(client)).glob('*.dist-info'):
+            package, _, version = path.stem.rpartition('-')
+            found[package.lower().replace('_', '-')] = version
         return found
 
     @staticmethod
@@ -90,124 +88,25 @@ class Environment:
     def _key(self, platform: Platform) -> str:
         return hashlib.sha256(repr((sorted(self.requirements), platform)).encode()).hexdigest()[:16]
 
-    def _built(self, host: str, platform: Platform) -> bytes:
-        """The packages as a tar archive; built once for each platform."""
+    def _built(self, host: str, platform: Platform) -> Path:
+        """A folder with the packages; built once for each platform."""
         with self._lock:
-            packed = self._packed.get(platform)
-            if packed is None:
-                with tempfile.TemporaryDirectory(prefix='easycluster-env-') as folder:
-                    self._build(host, platform, folder)
-                    packed = self._packed[platform] = _packed(folder)
-            return packed
-
-    def _build(self, host: str, platform: Platform, folder: str) -> None:
-        version = '%d.%d' % platform[0]
-        command = [*_installer(), '--target', folder, '--only-binary', ':all:', '--python-version', version]
-        if command[0] == 'uv':
-            command += ['--python-platform', _uv_platform(host, platform)]
-        else:
-            command += [
-                '--implementation',
-                'cp',
-                '--abi',
-                'cp' + version.replace('.', ''),
-                '--abi',
-                'abi3',
-                '--abi',
-                'none',
-            ]
-            for tag in _pip_tags(host, platform):
-                command += ['--platform', tag]
-        done = subprocess.run(
-            [*command, *self.requirements],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors='replace',
-            check=False,
-        )
-        if done.returncode:
-            raise EnvironmentFailed(
-                '%s: no packages for Python %s on %s could be had here: %s'
-                % (host, version, platform[2], '; '.join(done.stdout.strip().splitlines()[-3:]))
-            )
+            built = self._folders.get(platform)
+            if built is None:
+                folder = tempfile.mkdtemp(prefix='easycluster-env-')
+                # With this object, or at the end of the program.
+                weakref.finalize(self, shutil.rmtree, folder, True)
+                pip = [] if importlib.util.find_spec('pip') is None else [sys.executable, '-m', 'pip']
+                try:
+                    _native.build_packages(list(self.requirements), platform, pip, folder)
+                except ValueError as error:
+                    raise EnvironmentFailed('%s: %s' % (host, error)) from None
+                built = self._folders[platform] = Path(folder)
+            return built
 
 
 class EnvironmentFailed(RuntimeError):
     """Packages for a host could not be built on this machine."""
-
-
-def _installer() -> list[str]:
-    """The command that installs packages into a folder: uv where it is found, or this Python's pip."""
-    if shutil.which('uv'):
-        return ['uv', 'pip', 'install', '--quiet']
-    if importlib.util.find_spec('pip') is None:
-        raise EnvironmentFailed(
-            'environments are built by uv or pip, and neither is here: install uv, or pip for %s' % sys.executable
-        )
-    return [
-        sys.executable,
-        '-m',
-        'pip',
-        'install',
-        '--quiet',
-        '--disable-pip-version-check',
-        '--no-input',
-        '--no-compile',
-    ]
-
-
-def _machine(host: str, platform: Platform) -> str:
-    found = _KINDS.fullmatch(platform[2])
-    if found is None or platform[1] != 'cpython':
-        raise EnvironmentFailed(
-            '%s: packages are built for CPython on Linux, and it runs %s on %s' % (host, platform[1], platform[2])
-        )
-    return found[1]
-
-
-def _glibc(platform: Platform) -> tuple[int, int] | None:
-    found = re.fullmatch(r'glibc (\d+)\.(\d+).*', platform[3])
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def _uv_platform(host: str, platform: Platform) -> str:
-    machine = _machine(host, platform)
-    version = _glibc(platform)
-    if version is None:
-        return machine + '-unknown-linux-musl'
-    # uv knows those from 2.17, 2.28 and 2.31 on.
-    known = max([each for each in (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40) if each <= version[1]], default=17)
-    return '%s-manylinux_2_%d' % (machine, known)
-
-
-def _pip_tags(host: str, platform: Platform) -> list[str]:
-    """The platform tags that wheels for a host may have, best first."""
-    machine = _machine(host, platform)
-    version = _glibc(platform)
-    if version is None:
-        return ['musllinux_1_%d_%s' % (minor, machine) for minor in (2, 1)]
-    tags = ['manylinux_2_%d_%s' % (minor, machine) for minor in range(version[1], 4, -1)]
-    if version >= (2, 17):
-        tags.append('manylinux2014_' + machine)
-    return tags
-
-
-def _packed(folder: str) -> bytes:
-    """What is in a folder as a tar archive, without owners and times, so that it is the same each time."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode='w:') as archive:
-        for path in sorted(Path(folder).rglob('*')):
-            info = archive.gettarinfo(path, os.fspath(path.relative_to(folder)))
-            info.uid = info.gid = 0
-            info.uname = info.gname = ''
-            if info.isfile():
-                with open(path, 'rb') as file:
-                    archive.addfile(info, file)
-            else:
-                archive.addfile(info)
-    return made.getvalue()
 
 
 def folders(environment: Environment, hosts: Iterable[tuple[str, Client]]) -> dict[str, str]:

@@ -17,9 +17,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// To be called before Rust's own start, by programs.
 pub use crate::descriptors::note_closed_output;
-use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
 #[cfg(unix)]
-use commands::{copy, demo};
+use commands::{clean, copy, demo};
+use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
 use programs::habits::texts;
 use terminal::failure::{self, Failure};
 
@@ -68,6 +68,8 @@ enum Command {
     Exec(Box<exec::Arguments>),
     #[cfg(unix)]
     Copy(Box<copy::Arguments>),
+    #[cfg(unix)]
+    Clean(clean::Arguments),
     Ping(ping::Arguments),
     Hosts(hosts::Arguments),
     #[cfg(unix)]
@@ -183,6 +185,8 @@ fn dispatch(arguments: Arguments, mut typed: Vec<String>) -> Result<i32, Failure
         }
         #[cfg(unix)]
         Some(Command::Copy(arguments)) => copy::main(*arguments),
+        #[cfg(unix)]
+        Some(Command::Clean(arguments)) => clean::main(&arguments),
         Some(Command::Ping(arguments)) => ping::main(arguments),
         #[cfg(unix)]
         Some(Command::Demo(arguments)) => demo::main(&arguments),

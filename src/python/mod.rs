@@ -23,6 +23,8 @@ mod joined;
 mod joining;
 mod keys;
 mod output;
+#[cfg(unix)]
+mod packages;
 mod queue;
 mod runtime;
 mod spec;
@@ -187,6 +189,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     #[cfg(unix)]
     {
         module.add_class::<transfer::Transfer>()?;
+        module.add_function(wrap_pyfunction!(packages::build_packages, module)?)?;
         module.add_function(wrap_pyfunction!(transfer::put, module)?)?;
         module.add_function(wrap_pyfunction!(transfer::get, module)?)?;
     }

@@ -80,8 +80,8 @@ pub fn asks() -> Bytes {
     Bytes::from_static(part!("asks"))
 }
 
-/// The part with the functions of `helpers/environments`, which unpack packages for worker processes.
-#[cfg(feature = "python")]
+/// The part with the functions of `helpers/environments`, which keep folders of packages.
+#[cfg(feature = "cli")]
 pub fn environments() -> Bytes {
     Bytes::from_static(part!("environments"))
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::cli::many::{self, Host, ManyOptions, Outcome, Secrets};
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::hosts::HostOptions;
-use crate::connection::Output;
 use crate::files::of_host::{has_place, path_of};
 use crate::transfer::{self, Sending, ToHost, size};
 use crate::{Client, CopyOptions, Error, Links, Modes, Progress, ProgressSink, Skip};
@@ -276,26 +275,16 @@ fn progress(host: &Host) -> ProgressSink {
     })
 }
 
-/// Prints a line as the host's.
-fn say(host: &Host, text: &str) {
-    let (label, line) = (host.target.label.as_str().into(), format!("{text}\n"));
-    host.output()
-        .take(Output::held(label, false, line.into(), None));
-}
-
 async fn send(host: Host, to_host: ToHost, dest: Arc<[u8]>, dry_run: bool) -> Outcome {
     let to_host = to_host.with_progress(Some(progress(&host)));
     let own = host.clone();
     let work = move |client: Client| async move {
         if !dry_run {
-            say(&own, &to_host.copy(&client, &dest).await?.to_string());
+            own.say(&to_host.copy(&client, &dest).await?.to_string());
             return Ok::<i32, Error>(0);
         }
         for difference in to_host.compare(&client, &dest).await? {
-            say(
-                &own,
-                &format!("{} {}", difference.change.name(), difference.path),
-            );
+            own.say(&format!("{} {}", difference.change.name(), difference.path));
         }
         Ok(0)
     };
@@ -312,7 +301,7 @@ async fn receive(
     let own = host.clone();
     let work = move |client: Client| async move {
         let copied = transfer::fetch(&client, &sources, &dest, &options).await?;
-        say(&own, &copied.to_string());
+        own.say(&copied.to_string());
         Ok::<i32, Error>(0)
     };
     host.clone().with_client(host.connect_options(), work).await

@@ -1,5 +1,7 @@
 //! The subcommands, a file or a folder each.
 
+#[cfg(unix)]
+pub(crate) mod clean;
 pub(crate) mod completions;
 #[cfg(unix)]
 pub(crate) mod copy;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::outcome::{Outcome, report};
 use crate::cli::terminal::hosts::Target;
 use crate::cli::terminal::printer::Printer;
-use crate::connection::{ConnectOptions, OutputSink};
+use crate::connection::{ConnectOptions, Output, OutputSink};
 use crate::transport::Prompter;
 use crate::{Client, Error, Retry, Stage};
 
@@ -33,6 +33,13 @@ impl Host {
     /// Takes what is to be printed as this host's stdout and stderr.
     pub(crate) fn output(&self) -> OutputSink {
         self.printer.sink(self.number)
+    }
+
+    /// Prints a line as the host's.
+    pub(crate) fn say(&self, text: &str) {
+        let (label, line) = (self.target.label.as_str().into(), format!("{text}\n"));
+        self.output()
+            .take(Output::held(label, false, line.into(), None));
     }
 
     /// How to connect to it: what it prints is printed as its output, its questions are asked on the terminal, and progress

@@ -2,6 +2,8 @@
 
 pub(crate) mod habits;
 pub(crate) mod input;
+#[cfg(unix)]
+pub(crate) mod packages;
 pub(crate) mod script;
 pub(crate) mod shell;
 

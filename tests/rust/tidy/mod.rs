@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "visible",
     "system",
     "files",
@@ -32,6 +32,7 @@ const ORDER: [&str; 28] = [
     "command",
     "cluster",
     "transfer",
+    "packages",
     "server",
     "service",
     "cli",

@@ -11,10 +11,14 @@ use bytes::Bytes;
 
 use crate::cli::commands::exec;
 use crate::cli::many::{self, Host, ManyOptions};
+#[cfg(unix)]
+use crate::cli::programs::packages::PackageOptions;
 use crate::cli::programs::{Environment, ProgramOptions, place_of};
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::terminal::hosts::HostOptions;
 use crate::command::CommandLine;
+#[cfg(unix)]
+use crate::packages::Packages;
 use crate::{Client, Error, Value};
 use program::{Given, Program, RUNNER, What};
 
@@ -30,6 +34,8 @@ Examples:
     easycluster run -f hosts.txt -j 100 --timeout 30 -- check.py
   A module that the hosts have:
     easycluster run admin@web1 -m platform
+  With packages that the machines need not have, nor pip, nor a way to PyPI:
+    easycluster run admin@web1 --with pandas --with 'pyarrow>=15' -- report.py
   For another program to read:
     easycluster run -f hosts.txt --json -c 'print(1)' | jq .
   A shell command:
@@ -82,6 +88,9 @@ pub(crate) struct Arguments {
     many: ManyOptions,
     #[command(flatten)]
     program: ProgramOptions,
+    #[cfg(unix)]
+    #[command(flatten)]
+    packages: PackageOptions,
     /// All words of the command line.
     #[arg(skip)]
     pub(crate) typed: Vec<String>,
@@ -102,9 +111,18 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let (specs, what) = program::separate(specs, &given, &arguments.script)?;
     let options = &arguments.program;
     let taken = |name: &str| (name == "<stdin>").then_some("the script");
+    #[cfg(unix)]
+    let packages = arguments.packages.packages()?;
     let program = match what {
         What::Program(program) => program,
         What::Script(script, words) => {
+            #[cfg(unix)]
+            if packages.is_some() {
+                return Err(Failure::usage(format!(
+                    "--with is for programs in Python, and the first line of {} names another interpreter",
+                    script.name
+                )));
+            }
             // What its first line names may be there where no Python is.
             let (line, taken) = (
                 CommandLine::Words(script.words(&words)),
@@ -134,12 +152,15 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         input: options.stdin.read_all()?,
         timeout: options.timeout,
         count: targets.len(),
+        #[cfg(unix)]
+        packages,
     });
     many::on_all("run", targets, &arguments.many, &secrets, move |host| {
         let job = Arc::clone(&job);
         let (options, given) = (host.connect_options(), job.given(&host));
+        let own = host.clone();
         host.with_client(options, move |client| async move {
-            job.run(&client, given).await
+            job.run_with_packages(&client, given, own.progress()).await
         })
     })
 }
@@ -153,6 +174,8 @@ struct Job {
     timeout: Option<Duration>,
     /// How many hosts there are.
     count: usize,
+    #[cfg(unix)]
+    packages: Option<Packages>,
 }
 
 impl Job {
@@ -176,6 +199,25 @@ impl Job {
             given.insert("input", bytes(&self.input));
         }
         given
+    }
+
+    /// Has its packages there while it runs.
+    async fn run_with_packages(
+        &self,
+        client: &Client,
+        #[cfg_attr(not(unix), allow(unused_mut))] mut given: BTreeMap<&'static str, Value>,
+        #[cfg_attr(not(unix), allow(unused_variables))] tell: impl Fn(String) + Send,
+    ) -> Result<i32, Error> {
+        #[cfg(unix)]
+        if let Some(packages) = &self.packages {
+            let folder = packages.send_to(client, tell).await?;
+            given.insert("packages", Value::Str(folder.clone()));
+            let status = self.run(client, given).await?;
+            // Where this is not come to, they go with the connection.
+            packages.remove_from(client, &folder).await?;
+            return Ok(status);
+        }
+        self.run(client, given).await
     }
 
     async fn run(
