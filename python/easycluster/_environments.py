@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -107,6 +108,32 @@ class Environment:
 
 class EnvironmentFailed(RuntimeError):
     """Packages for a host could not be built on this machine."""
+
+
+class Provided:
+    """An environment that processes of hosts have until this is closed; what they have imported by then stays imported."""
+
+    def __init__(
+        self, environment: Environment, hosts: Iterable[tuple[str, Any]], processes: Iterable[tuple[str, Any]]
+    ) -> None:
+        """hosts: those with one client each. processes: the hosts' names with the clients of all processes."""
+        self._environment = environment
+        self._hosts = dict(hosts)
+        self._folders = folders(environment, self._hosts.items())
+        self._processes = [(self._folders[host], client) for host, client in processes if host in self._folders]
+        for folder, client in self._processes:
+            client.call('sys.path.insert', 0, folder)
+
+    def close(self) -> None:
+        """Takes it away from them. Of a host that is lost it has gone with the connection."""
+        processes, self._processes = self._processes, []
+        for folder, client in processes:
+            with contextlib.suppress(Exception):
+                client.call('sys.path.remove', folder)
+        while self._folders:
+            host, folder = self._folders.popitem()
+            with contextlib.suppress(Exception):
+                self._environment.remove_from(self._hosts[host], folder)
 
 
 def folders(environment: Environment, hosts: Iterable[tuple[str, Client]]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from . import Cluster
 from ._cluster.ahead import Ahead
 from ._cluster.executor import Executor, Future
 from ._cluster.slots import Slot
+from ._environments import Environment, Provided
 from ._shipping.functions import check_same, own_modules_by_value
 
 # Arrays from this many bytes on are sent once to each host, and not with each call.
@@ -196,11 +197,17 @@ def _ignore(value: Any) -> None:
 
 
 @contextlib.contextmanager
-def parallel_config(cluster: Cluster, trust: bool = False, **options: Any) -> Iterator[dict[str, Any]]:
+def parallel_config(
+    cluster: Cluster, trust: bool = False, environment: Environment | None = None, **options: Any
+) -> Iterator[dict[str, Any]]:
     """While this lasts, joblib.Parallel and what is built on it run on the hosts; see `Cluster.joblib`."""
-    check_hosts(cluster)
-    with joblib.parallel_config(backend=Backend(cluster, trust, **options), n_jobs=-1) as config:
-        yield config
+    with contextlib.ExitStack() as stack:
+        if environment is not None:
+            processes = [(slot.host, slot.client) for slot in cluster._slots_now(None)]
+            stack.enter_context(contextlib.closing(Provided(environment, cluster._connected(), processes)))
+        check_hosts(cluster)
+        backend = Backend(cluster, trust, **options)
+        yield stack.enter_context(joblib.parallel_config(backend=backend, n_jobs=-1))
 
 
 def check_hosts(cluster: Cluster) -> None:

@@ -153,3 +153,41 @@ def test_environments_of_the_package_are_copied_and_removed(wheels, client):
     assert os.listdir(folder) and packages.versions('there', client) == {'greeting': '1.0'}
     packages.remove_from(client, folder)
     assert not os.path.exists(folder)
+
+
+def word():
+    import greeting
+
+    return greeting.WORD, greeting.__file__
+
+
+@pytest.fixture
+def cluster():
+    hosts = [':local:rpython=%s:name=host%d' % (sys.executable, n) for n in range(2)]
+    with easycluster.Cluster(hosts, slots=2, output=None) as made:
+        yield made
+
+
+def test_processes_of_an_executor_have_an_environment_until_it_is_shut_down(wheels, cluster):
+    wheel(wheels)
+    with cluster.executor(environment=easycluster.Environment(['greeting'])) as executor:
+        found = [executor.submit(word).result() for _ in range(8)]
+    assert {text for text, _ in found} == {'hello from 1.0'}
+    assert not any(os.path.exists(path) for _, path in found)
+    paths = cluster.eval('__import__("sys").path')
+    assert not any('easycluster-env-' in path for each in paths.values() for path in each)
+
+
+def test_joblib_has_an_environment_while_it_lasts(wheels, cluster):
+    joblib = pytest.importorskip('joblib')
+    wheel(wheels)
+    with cluster.joblib(environment=easycluster.Environment(['greeting'])):
+        found = joblib.Parallel()(joblib.delayed(word)() for _ in range(8))
+    assert {text for text, _ in found} == {'hello from 1.0'}
+    assert not any(os.path.exists(path) for _, path in found)
+
+
+def test_an_environment_that_cannot_be_had_is_an_error_of_the_executor(wheels, cluster):
+    with pytest.raises(easycluster.EnvironmentFailed, match='greeting'):
+        cluster.executor(environment=easycluster.Environment(['greeting']))
+    assert cluster.executor().submit(pow, 2, 3).result() == 8

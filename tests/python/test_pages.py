@@ -33,6 +33,7 @@ BEFORE = {
     "sys.modules['otherpackage'] = types.ModuleType('otherpackage')\n",
 }
 SHOWN = {
+    'commands': 'tests/python/test_packages.py',
     'files': 'tests/python/test_files.py',
     'for-sysadmins': 'tests/rust/steps/terminal.rs',
     'steps': 'tests/rust/steps/terminal.rs',

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _kinds, _reports
 from .._client import Client
 from .._commands import Line
+from .._environments import Environment
 from .._files import CopyOptions, GetOptions, Local, LocalPlace, Remote, RemotePlace
 from .._reports import ShowProgress
 from .._shipping.functions import By, Function
@@ -134,15 +135,17 @@ class Calls(Members[Client, 'Part']):
         retries: int = 0,
         by: By = 'auto',
         trust: bool = False,
+        environment: Environment | None = None,
     ) -> Executor:
         """An executor as in concurrent.futures, whose functions run on these hosts.
 
         max_workers: use at most so many processes. initializer, initargs: called in each process first. retries: how often a call is
         made again whose host was lost; only for functions that may run twice. by: as for map(). trust: whether results may be of any
-        type that can be pickled there and found here; that lets the hosts run code in this program. Shutting it down leaves the
-        cluster.
+        type that can be pickled there and found here; that lets the hosts run code in this program. environment:
+        packages that the hosts lack, which their processes have until the executor is shut down; hosts that join later take no part
+        then. Shutting it down leaves the cluster.
         """
-        return Executor(self, max_workers, initializer, initargs, retries, by, trust)
+        return Executor(self, max_workers, initializer, initargs, retries, by, trust, environment)
 
     def map(
         self,

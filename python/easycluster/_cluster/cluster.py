@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _native
 from .._client import Client
+from .._environments import Environment
 from .calls import Calls, Part
 from .connecting import Connecting
 from .outcomes import Outcomes
@@ -55,18 +56,23 @@ class Cluster(Calls, Connecting[Client, Part]):
     # -- other libraries
 
     def joblib(
-        self, trust: bool = False, inner_max_num_threads: int | None = None
+        self,
+        trust: bool = False,
+        inner_max_num_threads: int | None = None,
+        environment: Environment | None = None,
     ) -> contextlib.AbstractContextManager[Any]:
         """While this lasts, joblib.Parallel and what is built on it, such as scikit-learn, run on the hosts: `with cluster.joblib():`.
 
         trust: whether results may be of any type, such as fitted estimators; that lets the hosts run code in this program. Without it
         they are plain values and arrays. inner_max_num_threads: how many threads numerical libraries use in each process.
+        environment: packages that the hosts lack, which their processes have meanwhile.
 
-        Needs joblib and cloudpickle here, and on the hosts the same version of Python with joblib and what the functions import.
+        Needs joblib and cloudpickle here, and on the hosts the same version of Python with joblib and what the functions import, there or
+        in `environment`.
         """
         backend: Any = importlib.import_module('easycluster.joblib')
         options = {} if inner_max_num_threads is None else {'inner_max_num_threads': inner_max_num_threads}
-        made: contextlib.AbstractContextManager[Any] = backend.parallel_config(self, trust, **options)
+        made: contextlib.AbstractContextManager[Any] = backend.parallel_config(self, trust, environment, **options)
         return made
 
     def dask(self, workers: int = 1, threads: int | None = None, **options: Any) -> Any:

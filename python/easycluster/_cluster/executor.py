@@ -13,6 +13,7 @@ from concurrent import futures
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from .._environments import Environment, Provided
 from .._responses import RemoteException
 from .._shipping.functions import By, Function, Portable
 from .report import HostLost
@@ -115,6 +116,7 @@ class Executor(futures.Executor):
         retries: int,
         by: By,
         trust: bool,
+        environment: Environment | None = None,
     ) -> None:
         """See `Cluster.executor`."""
         if max_workers is not None and max_workers < 1:
@@ -135,9 +137,15 @@ class Executor(futures.Executor):
         self._shutdown = False
         self._broken: str | None = None
         self._portables: dict[str | FunctionType, Portable] = {}
-        for slot in hosts._slots_now(None):
+        slots = hosts._slots_now(None)
+        self._provided: Provided | None = None
+        if environment is not None:
+            processes = [(slot.host, slot.client) for slot in slots]
+            self._provided = Provided(environment, hosts._connected(), processes)
+        for slot in slots:
             self._joined(slot)
-        hosts._root._listeners.append(self._joined)
+        if environment is None:
+            hosts._root._listeners.append(self._joined)
 
     @property
     def _max_workers(self) -> int:
@@ -229,6 +237,8 @@ class Executor(futures.Executor):
         if wait:
             with self._lock:
                 self._idle.wait_for(lambda: not self._unfinished)
+            if self._provided is not None:
+                self._provided.close()
 
     # -- sending
 
