@@ -114,6 +114,8 @@ class Transfer(object):
         self.names = {}
         # Files that arrive in pieces: descriptor, temporary name, path, size.
         self.opened = {}
+        # What an earlier attempt left of files, locked from the moment on at which the client is told of it: descriptors by names.
+        self.held = {}
         # What failed, of which the rest is passed over.
         self.failed = set()
         self.walking = iter(())
@@ -129,9 +131,12 @@ class Transfer(object):
         """Closes a file that did not arrive whole."""
         if index in self.opened:
             descriptor, name = self.opened.pop(index)[:2]
-            os.close(descriptor)
-            if not self.keep:
-                os.unlink(name)
+            try:
+                # While it is locked, its name is nobody else's.
+                if not self.keep:
+                    os.unlink(name)
+            finally:
+                os.close(descriptor)
 
     def open_to_read(self, path, follow):
         """The descriptor of a file, which stays open while pieces of the same are asked for."""
@@ -186,27 +191,6 @@ def seen(path, follow):
         if sys.exc_info()[1].errno in (errno.ENOENT, errno.ENOTDIR):
             return no_row(b'-', b'')
         return no_row(b'!', b'', why())
-
-
-def look(number, data):
-    """What there is of each path: a row, and how many bytes an earlier attempt left under the ending of 8 bytes in front of it."""
-    transfer, answer = transfers[number], []
-    data = bytes(data)
-    place = 0
-    while place < len(data):
-        ending, place = data[place:place + 8], place + 8
-        length, place = take(SHORT, data, place)
-        path, place = transfer.place(data[place:place + length]), place + length
-        answer.append(seen(path, path == transfer.folder))
-        left = 0
-        if ending.strip(b'\0'):
-            try:
-                status = os.lstat(temporary(path, ending))
-                left = is_ours(status) and status.st_size or 0
-            except EnvironmentError:
-                pass
-        answer.append(struct.pack('>Q', left))
-    return told(b''.join(answer))
 
 
 def digest(number, data):
@@ -279,7 +263,9 @@ def beneath(top, follow):
         try:
             names = sorted(os.listdir(path))
         except EnvironmentError:
-            yield no_row(b'!', below, why())
+            # What is gone meanwhile is as if it had never been there.
+            if os.path.lexists(path):
+                yield no_row(b'!', below, why())
             continue
         within = []
         for name in names:
@@ -289,7 +275,8 @@ def beneath(top, follow):
                 status = os.stat(inner) if follow else os.lstat(inner)
                 found = row(shown, inner, status)
             except EnvironmentError:
-                yield no_row(b'!', shown, why())
+                if os.path.lexists(inner):
+                    yield no_row(b'!', shown, why())
                 continue
             if stat.S_ISDIR(status.st_mode):
                 same = status.st_dev, status.st_ino
@@ -353,6 +340,8 @@ def end(number):
     transfer = transfers.pop(number, None)
     if transfer:
         transfer.shut()
+        for descriptor in transfer.held.values():
+            os.close(descriptor)
         for index in list(transfer.opened):
             try:
                 transfer.drop(index)

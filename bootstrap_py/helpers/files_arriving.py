@@ -28,6 +28,8 @@ FOLDER = struct.Struct('>IHIqI')
 GONE = struct.Struct('>IH')
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | files.NOFOLLOW
 NO_TIMES = (1 << 32) - 1
+# So many files that an earlier attempt left are held at once; others begin anew.
+HELD = 64
 
 
 def set_times(path, seconds, nanoseconds, link=False):
@@ -115,19 +117,55 @@ def clear(name):
             os.close(descriptor)
 
 
-def reopen(path, length):
-    """Opens what an earlier attempt left, cut to `length`."""
-    descriptor = os.open(path, os.O_WRONLY | files.NOFOLLOW)
-    try:
-        status = os.fstat(descriptor)
-        if not files.is_ours(status) or status.st_size < length or not (
-                lock(descriptor) and has_name(descriptor, path)):
-            raise EnvironmentError(errno.ESTALE, 'what an earlier attempt left has changed, or another copy goes on with it; try again')
-        os.ftruncate(descriptor, length)
-    except:
-        os.close(descriptor)
-        raise
+def look(number, data):
+    """What there is of each path: a row, and how many bytes an earlier attempt left under the ending of 8 bytes in front of it."""
+    transfer, answer = files.transfers[number], []
+    data = bytes(data)
+    place = 0
+    while place < len(data):
+        ending, place = data[place:place + 8], place + 8
+        length, place = take(SHORT, data, place)
+        path, place = transfer.place(data[place:place + length]), place + length
+        answer.append(files.seen(path, path == transfer.folder))
+        left = 0
+        if ending.strip(b'\0'):
+            left = hold(transfer, temporary(path, ending))
+        answer.append(struct.pack('>Q', left))
+    return told(b''.join(answer))
+
+
+def hold(transfer, name):
+    """How many bytes an earlier attempt left of a file that arrived under this name. Nobody else goes on with it from now on."""
+    if name not in transfer.held:
+        if len(transfer.held) >= HELD:
+            return 0
+        try:
+            descriptor = os.open(name, os.O_WRONLY | os.O_NONBLOCK | files.NOFOLLOW)
+        except EnvironmentError:
+            return 0
+        if not (files.is_ours(os.fstat(descriptor)) and lock(descriptor) and has_name(descriptor, name)):
+            os.close(descriptor)
+            return 0
+        transfer.held[name] = descriptor
+    return os.fstat(transfer.held[name]).st_size
+
+
+def go_on(transfer, name, length):
+    """The descriptor of what an earlier attempt left, cut to `length`."""
+    descriptor = transfer.held.get(name)
+    if descriptor is None or os.fstat(descriptor).st_size < length:
+        raise EnvironmentError(errno.ESTALE, 'what an earlier attempt left has changed; try again')
+    os.ftruncate(descriptor, length)
+    del transfer.held[name]
     return descriptor
+
+
+def forget(transfer, name):
+    """Removes what an earlier attempt left."""
+    descriptor = transfer.held.pop(name, None)
+    if descriptor is not None:
+        os.unlink(name)
+        os.close(descriptor)
 
 
 def write_all(descriptor, data):
@@ -208,8 +246,9 @@ def large(transfer, data, place):
         path = transfer.place(name)
         arriving = temporary(path, ending)
         if left:
-            descriptor = reopen(arriving, left)
+            descriptor = go_on(transfer, arriving, left)
         else:
+            forget(transfer, arriving)
             descriptor, arriving = create(path, ending, transfer.mark)
         transfer.opened[index] = descriptor, arriving, path, size
     return place + length, act
@@ -238,10 +277,13 @@ def done(transfer, data, place):
         os.fchmod(descriptor, mode)
         if transfer.fsync:
             os.fsync(descriptor)
-        del transfer.opened[index]
-        os.close(descriptor)
+        # Some file systems say only now that something was not written. It stays locked by the other descriptor until it has its
+        # name, or another machine that shares the folder would take it for what an earlier attempt left.
+        os.close(os.dup(descriptor))
         set_times(arriving, seconds, nanoseconds)
         os.rename(arriving, path)
+        del transfer.opened[index]
+        os.close(descriptor)
     return place, act
 
 

@@ -36,32 +36,26 @@ impl Arriving {
     ) -> io::Result<Arriving> {
         let mut arriving = arriving(name, ending);
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
         let file = if kept > 0 {
-            let file = fs::openat(&*folder, &*arriving, flags, Mode::empty())?;
+            let file = match fs::openat(&*folder, &*arriving, flags, Mode::empty()) {
+                Err(Errno::NOENT) => return Err(taken()),
+                opened => opened?,
+            };
             let status = fs::fstat(&file)?;
             if !is_ours(&status) || status.st_size < i64::try_from(kept).unwrap_or(i64::MAX) {
                 return Err(Errno::STALE.into());
             }
+            if !(lock(&file) && has_name(&folder, &file, &arriving)) {
+                return Err(taken());
+            }
             fs::ftruncate(&file, kept)?;
             file
+        } else if let Some(file) = begun(&folder, &arriving)? {
+            file
         } else {
-            let new = flags | OFlags::CREATE | OFlags::EXCL;
-            match fs::openat(&*folder, &*arriving, new, mode) {
-                Err(Errno::EXIST) => {
-                    if is_free(&folder, &arriving) {
-                        fs::unlinkat(&*folder, &*arriving, AtFlags::empty())?;
-                    } else {
-                        arriving = self::arriving(name, &random()?);
-                    }
-                    fs::openat(&*folder, &*arriving, new, mode)?
-                }
-                opened => opened?,
-            }
+            arriving = self::arriving(name, &random()?);
+            begun(&folder, &arriving)?.ok_or_else(taken)?
         };
-        if !lock(&file) {
-            return Err(io::Error::other("another copy writes the same file"));
-        }
         Ok(Arriving {
             folder,
             file: file.into(),
@@ -146,10 +140,52 @@ fn lock(file: impl std::os::fd::AsFd) -> bool {
     !matches!(locked, Err(Errno::WOULDBLOCK | Errno::ACCESS))
 }
 
-/// Whether nobody writes to a file.
-fn is_free(folder: &OwnedFd, name: &[u8]) -> bool {
+/// Opens a new file of this name, for nobody else; `None` where somebody else is writing one.
+fn begun(folder: &OwnedFd, name: &[u8]) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL;
+    let create = || fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR);
+    let mut created = create();
+    if matches!(created, Err(Errno::EXIST)) {
+        clear(folder, name)?;
+        created = create();
+    }
+    let file = match created {
+        Err(Errno::EXIST) => return Ok(None),
+        created => created?,
+    };
+    // Before it was locked, somebody else may have taken it for what an earlier attempt left.
+    Ok((lock(&file) && has_name(folder, &file, name)).then_some(file))
+}
+
+/// Removes what has this name, if nobody writes to it.
+fn clear(folder: &OwnedFd, name: &[u8]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    fs::openat(folder, name, flags, Mode::empty()).map_or(true, lock)
+    // What cannot be opened is a link, or nothing of ours.
+    let file = fs::openat(folder, name, flags, Mode::empty()).ok();
+    // It goes while it is locked, so that its name cannot have become somebody else's.
+    if file
+        .as_ref()
+        .is_none_or(|file| lock(file) && has_name(folder, file, name))
+    {
+        match fs::unlinkat(folder, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether an open file is still what has this name.
+fn has_name(folder: &OwnedFd, file: &OwnedFd, name: &[u8]) -> bool {
+    let there = fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    match (fs::fstat(file), there) {
+        (Ok(mine), Ok(there)) => (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino),
+        _ => false,
+    }
+}
+
+fn taken() -> io::Error {
+    io::Error::other("another copy writes the same file")
 }
 
 /// Whether what an earlier attempt left is that, and nobody else has a way to it.

@@ -42,10 +42,9 @@ impl Steps {
 
     /// Sends a step, behind those that were sent before.
     pub(super) fn start(&self, function: &'static str, data: impl Into<Bytes>) -> Step {
-        let module = if function == "write" {
-            "helpers/files_arriving"
-        } else {
-            "helpers/files"
+        let module = match function {
+            "look" | "write" => "helpers/files_arriving",
+            _ => "helpers/files",
         };
         self.client
             .call_with_bytes(&format!("{module}.{function}"), self.number, data.into())

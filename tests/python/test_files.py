@@ -182,6 +182,8 @@ def test_hosts_that_share_a_folder_make_it_together(tmp_path):
     source = tmp_path / 'source'
     for name in range(20):
         (source / str(name) / 'below').mkdir(parents=True)
+    # So large that its name while it arrives is the same for all.
+    (source / 'large').write_bytes(bytes(300_000))
     with Cluster([':local:name=%d' % number for number in range(4)]) as cluster:
         for attempt in range(8):
             copied = cluster.put(source, tmp_path / 'made' / str(attempt))

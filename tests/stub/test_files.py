@@ -35,7 +35,7 @@ class Copying:
         stub.helper("helpers/files_arriving")
 
     def step(self, name, data=b""):
-        module = "files_arriving" if name == "write" else "files"
+        module = "files_arriving" if name in ("look", "write") else "files"
         return octets(self.stub.call("helpers/%s.%s" % (module, name), self.number, data, thread=7))
 
     def walk(self, flags, *paths):

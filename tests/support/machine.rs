@@ -156,7 +156,10 @@ impl Machine {
             })
             .expect("its first process");
         let root = self.folder.path().join("top/root");
-        let output = as_root_here(&["nsenter", "-t", &init.pid.to_string(), "-m", "-p", "chroot"])
+        // -r, because all of this may run in a root of its own already.
+        let enter = ["nsenter", "-t", &init.pid.to_string(), "-m", "-p", "-r"];
+        let output = as_root_here(&enter)
+            .arg("chroot")
             .arg(&root)
             .args(["/bin/sh", "-c", script])
             .output()

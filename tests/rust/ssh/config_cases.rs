@@ -61,8 +61,6 @@ pub(super) const AWKWARD: &[&str] = &[
     "ProxyJump None\nProxyCommand nc\n",
     "UserKnownHostsFile none /a\n",
     "HostKeyAlias MixedCase\n",
-    "Port ssh\n",
-    "ProxyJump gate:ssh\n",
     "RekeyLimit 15\n",
     "RekeyLimit 16\n",
     "RekeyLimit 1T\n",
@@ -78,3 +76,6 @@ pub(super) const AWKWARD: &[&str] = &[
     "SendEnv LANG -LANG\n",
     "User a%b\n",
 ];
+
+/// What a system without `/etc/services` takes for errors.
+pub(super) const PORT_NAMES: &[&str] = &["Port ssh\n", "ProxyJump gate:ssh\n"];
