@@ -81,7 +81,7 @@ pub fn asks() -> Bytes {
 }
 
 /// The part with the functions of `helpers/environments`, which keep folders of packages.
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "python", all(unix, feature = "cli")))]
 pub fn environments() -> Bytes {
     Bytes::from_static(part!("environments"))
 }

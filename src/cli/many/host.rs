@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use super::outcome::{Outcome, report};
 use crate::cli::terminal::hosts::Target;
 use crate::cli::terminal::printer::Printer;
-use crate::connection::{ConnectOptions, Output, OutputSink};
+#[cfg(unix)]
+use crate::connection::Output;
+use crate::connection::{ConnectOptions, OutputSink};
 use crate::transport::Prompter;
 use crate::{Client, Error, Retry, Stage};
 
@@ -36,6 +38,7 @@ impl Host {
     }
 
     /// Prints a line as the host's.
+    #[cfg(unix)]
     pub(crate) fn say(&self, text: &str) {
         let (label, line) = (self.target.label.as_str().into(), format!("{text}\n"));
         self.output()
