@@ -84,12 +84,12 @@ def fail(number, reason):
     coming.settle(number)
 
 
-def drop(number):
-    """Forgets a value, also one that is still to come."""
+def drop(number, last=False):
+    """Forgets a value, also one that is still to come; with `last` it does not come any more."""
     coming = values.get(number)
     if coming:
         coming.dropped.append(True)
-        if coming.found or coming.failed:
+        if last or coming.found or coming.failed:
             values.pop(number, None)
 
 

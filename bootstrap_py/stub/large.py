@@ -66,7 +66,7 @@ class Message(object):
             if self.chunks:
                 break
             if ended:
-                return False
+                return self.over()
             worker.credit(wire.MAX_PAYLOAD // 4, True)
             if machine.link.reading.acquire(False):
                 if self.chunks or self.ended:
@@ -81,10 +81,17 @@ class Message(object):
             self.current, counted = self.chunks.popleft()
         except IndexError:
             # A cancellation took it.
-            return False
+            return self.over()
         worker.taken += counted
         self.position = 0
         return True
+
+    def over(self):
+        """False at the end. A message that was cancelled ends otherwise: what is missing is no fault of the client."""
+        if self.abandoned:
+            self.worker.cancelled = self.request
+            raise KeyboardInterrupt('cancelled before it ran')
+        return False
 
     def some(self, size):
         """A view of up to `size` bytes; none at the end."""

@@ -368,6 +368,8 @@ class Caller(Asker):
             native.submit(ticket, kind, threadid, content, limit, keeps)
         except BaseException:
             self._pending.pop(ticket, None)
+            # Where a signal handler has raised it, the request may be on its way, and nobody will wait for it.
+            native.cancel(ticket)
             raise
         return ticket
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Union
 
-from . import _native, _timeouts
+from . import _native, _process, _timeouts
 from ._client import Client
 from ._commands import CommandError, CommandResult, Line, Request
 from ._options import CallOptions
@@ -199,6 +199,8 @@ def connect_multi(
         try:
             results.append(made_by._aimed(spec, **options))
         except Exception as error:
+            if _process.raised_by_handler(error):
+                raise
             results.append(error)
     aimed = [place for place, result in enumerate(results) if not isinstance(result, Exception)]
     try:
@@ -213,6 +215,8 @@ def connect_multi(
                     raise native
                 results[place]._use(native)
             except Exception as error:
+                if _process.raised_by_handler(error):
+                    raise
                 results[place] = error
         failures = [result for result in results if isinstance(result, Exception)]
         if failures and not return_exceptions:

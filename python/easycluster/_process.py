@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Protocol
+from types import CodeType
+from typing import Any, Protocol
 
 from . import _native
 
@@ -76,6 +78,31 @@ def _end() -> None:
 
 
 atexit.register(_end)
+
+
+def raised_by_handler(error: BaseException) -> bool:
+    """Whether a signal handler of this program has raised it, in the middle of whatever the main thread was at. What was done then
+    has not failed."""
+    if threading.get_ident() != main_ident:
+        return False
+    codes = {_code(signal.getsignal(number)) for number in signal.valid_signals()}
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code in codes:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _code(handler: Any) -> CodeType | None:
+    """The code of a handler that is written in Python: a function, a method, a partial, or an object that can be called."""
+    for _ in range(8):
+        handler = getattr(handler, 'func', None) or getattr(handler, '__func__', handler)
+        code = getattr(handler, '__code__', None)
+        if isinstance(code, CodeType):
+            return code
+        handler = next((vars(kind)['__call__'] for kind in type(handler).__mro__ if '__call__' in vars(kind)), None)
+    return None
 
 
 def room(levels: int = 10) -> None:

@@ -15,6 +15,7 @@ from concurrent import futures
 import easycluster
 import pytest
 from easycluster import Cluster, HostLost
+from support.processes import poll
 
 
 def square(n):
@@ -127,6 +128,8 @@ def test_shutdown_takes_no_more(cluster):
 def test_shutdown_can_cancel_what_waits(cluster):
     executor = cluster.executor()
     many = [executor.submit("time.sleep", 0.05) for _ in range(50)]
+    # They are sent by another thread than this one.
+    assert poll(many[0].running) or many[0].done()
     executor.shutdown(cancel_futures=True)
     assert all(future.done() for future in many)
     assert any(future.cancelled() for future in many) and not all(future.cancelled() for future in many)

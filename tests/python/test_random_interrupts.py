@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import pickle
 import random
 import signal
 import sys
 
 import pytest
-from easycluster import AsyncClient, Client, ThreadedClient, call_multi, eval_multi
+from easycluster import AsyncClient, CallTimeout, Client, Cluster, ThreadedClient, call_multi, eval_multi
+from support.processes import poll
 
 # What a handler raises while something is dropped, Python reports and ignores; the event loops that it ends leave their sockets.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning', 'ignore::ResourceWarning')
@@ -253,3 +256,81 @@ def test_an_answer_waits_for_memory_and_not_for_ever(connect, kind, monkeypatch)
     else:
         raise AssertionError('it is asked for again for ever')
     assert other.wait(timeout=60) == 3
+
+
+@pytest.fixture
+def cluster():
+    specs = [':local:rpython=%s:name=host%d' % (sys.executable, number) for number in range(2)]
+    with Cluster(specs, output=None, slots=2) as made:
+        yield made
+
+
+def square(number):
+    return number * number
+
+
+def test_maps_and_calls_on_clusters_are_given_up_and_no_host_with_them(cluster):
+    """What a handler raises, a TimeoutError for instance, is not taken for the loss of a host or for a call's failure."""
+    happened = 0
+    for turn in range(ROUNDS):
+        alarm = Alarm(RAISED[turn % len(RAISED)], 0.03)
+        with alarm:
+            for _ in range(5):
+                assert list(cluster.map(square, range(200))) == [number * number for number in range(200)]
+                assert cluster.call(square, 3) == {'host0': 9, 'host1': 9}
+                assert dict(cluster.each(square, 4)) == {'host0': 16, 'host1': 16}
+                assert cluster.eval('1 + 1') == {'host0': 2, 'host1': 2}
+        happened += alarm.happened
+        assert list(cluster.map(square, range(20))) == [number * number for number in range(20)]
+    assert happened and not cluster.lost
+
+
+def test_every_future_is_done_after_signals_at_random(cluster):
+    with cluster.executor() as executor:
+        happened = 0
+        for turn in range(ROUNDS):
+            submitted = []
+            alarm = Alarm(RAISED[turn % len(RAISED)], 0.003)
+            with alarm:
+                for number in range(100):
+                    submitted.append(executor.submit(square, number))
+            happened += alarm.happened
+            # One whose submit() was interrupted is none of them.
+            assert [future.result(60) for future in submitted] == [number * number for number in range(len(submitted))]
+        assert happened
+    # And the executor has come to its end.
+
+
+def test_scattered_values_are_forgotten_after_signals_at_random(cluster):
+    value, happened = b'\xff' * (1 << 21), 0
+    for turn in range(ROUNDS // 2):
+        alarm = Alarm(RAISED[turn % len(RAISED)], 0.02)
+        with alarm:
+            for _ in range(5):
+                scattered = cluster.scatter(value)
+                assert set(cluster.call('len', scattered).values()) == {len(value)}
+        happened += alarm.happened
+        scattered = cluster.scatter(value)
+        for slot in cluster._slots_now(None):
+            assert slot.client.call('len', scattered, call_timeout=60) == len(value)
+    assert happened
+    del scattered
+    kept = "len(__import__('sys').modules['easycluster_values'].value.__globals__['%s'])"
+    for name in ('values', 'shared'):
+        assert poll(lambda name=name: not any(slot.client.eval(kept % name) for slot in cluster._slots_now(None)))
+
+
+@pytest.mark.parametrize('thread', [0, 5, None])
+def test_a_large_array_is_given_up_on_its_way_and_the_connection_stays(client, thread):
+    # Sent beside its pickle, as arrays are.
+    array = pickle.PickleBuffer(b'x' * (1 << 24))
+    options = {} if thread is None else {'threadid': thread}
+    for turn in range(ROUNDS):
+        alarm = Alarm(RAISED[turn % len(RAISED)], 0.02)
+        with alarm:
+            for _ in range(10):
+                assert client.call('len', array, **options) == 1 << 24
+        for limit in (0.001, 0.01):
+            with contextlib.suppress(CallTimeout):
+                client.call('len', array, call_timeout=limit, origexc='quiet', **options)
+    assert client.call('len', array, **options) == 1 << 24

@@ -1,10 +1,12 @@
 """Cancellation: of calls that are queued, that run, that wait, that end just then; and what must not be hit by it."""
 
 import os
+import pickle
 import struct
 
 import pytest
 from stub_process import (
+    BUFFERS,
     CALL,
     CANCEL,
     CHUNK,
@@ -12,6 +14,7 @@ from stub_process import (
     DATA,
     EVAL,
     MORE,
+    ONE_SHOT,
     PING,
     STOP_THREAD,
     Failed,
@@ -123,6 +126,34 @@ def test_cancel_of_a_message_under_way(stub):
     stub.frame(STOP_THREAD, 0, 3, b"")
     stub.until(lambda: stub.credits.get(3, 0) >= sent)
     assert stub.call("abs", -1) == 1 and stub.credits[3] == sent
+
+
+def test_cancel_of_buffers_under_way(stub):
+    """What is missing of them is no fault of the client."""
+    if tuple(stub.hello["python"]) < (3, 8):
+        return
+    buffers = [pickle.PickleBuffer(b"x" * 300000) for _ in range(2)]
+    data = pickle.dumps(("len", (buffers[0], buffers[1]), {}), 5, buffer_callback=lambda buffer: False)
+    head = struct.pack(">IQ2Q", 2, len(data), 300000, 300000) + data
+    whole = head + b"x" * 600000
+    for turn in range(20):
+        # In the middle of each part of it.
+        cut = [len(head) // 2, len(head), len(head) + 100000, len(head) + 400000, len(whole) - 1][turn % 5]
+        for thread, flags in ((0, 0), (3, 0), (-1, ONE_SHOT)):
+            number = next(stub.numbers)
+            first = BUFFERS | MORE | flags
+            for start in range(0, cut, CHUNK):
+                stub.frame(CALL if not start else DATA, number, thread, whole[start : min(start + CHUNK, cut)], first)
+                first = MORE
+            if turn >= 10:
+                # It waits for more by then.
+                stub.frame(PING, 0, 0, b"read")
+                stub.until(lambda: stub.pongs and stub.pongs.pop())
+            stub.frame(CANCEL, number, thread, b"")
+            with pytest.raises(Failed) as caught:
+                stub.wait(number)
+            assert caught.value.fields["kind"] == "cancelled", caught.value
+            assert stub.call("abs", -1, thread=max(thread, 0)) == 1
 
 
 @pytest.mark.parametrize("thread", [0, 1])

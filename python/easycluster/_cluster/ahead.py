@@ -56,7 +56,8 @@ class Ahead:
             hosts, self._hosts = self._hosts, {}
             self._value = None
         for slot in slots:
-            slot.drop(self.number)
+            host = hosts.get(slot.host)
+            slot.drop(self.number, host is None or not host.is_coming(slot))
         for each in hosts.values():
             each.drop()
 
@@ -76,8 +77,8 @@ class _OnHost:
         self._firsts: list[Slot] = []
         self._place: Any = None
         self._waiting: list[Slot] = []
-        # How many have not answered.
-        self._open = 0
+        # Those that have not answered.
+        self._open: set[Slot] = set()
         self._dropped = False
 
     def send(self, slot: Slot) -> bool:
@@ -89,7 +90,7 @@ class _OnHost:
                 self._shared = encoded is not None
             if not self._shared:
                 return False
-            self._open += 1
+            self._open.add(slot)
         try:
             slot.expect(self._number)
             self._give(slot, encoded)
@@ -97,6 +98,11 @@ class _OnHost:
             self._over(slot)
             raise
         return True
+
+    def is_coming(self, slot: Slot) -> bool:
+        """Whether it is on its way to a process."""
+        with self._lock:
+            return slot in self._open
 
     def drop(self) -> None:
         """Has it given up where it is kept, when all have it who are to get it."""
@@ -178,7 +184,7 @@ class _OnHost:
     def _over(self, slot: Slot) -> None:
         """A process has it, or will never have it."""
         with self._lock:
-            self._open -= 1
+            self._open.discard(slot)
             waiting: list[Slot] = []
             if slot is self._first and self._place is None:
                 # The next one is the first.

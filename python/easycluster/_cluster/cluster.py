@@ -53,6 +53,9 @@ class Cluster(Calls, Connecting[Client, Part]):
     def _watch(self, joining: _native.Joining, take: Callable[[], bool]) -> None:
         self._pump.watch(joining.fileno(), take)
 
+    def _soon(self, function: Callable[[], object]) -> bool:
+        return self._pump.call_soon(function)
+
     # -- other libraries
 
     def joblib(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import Any, ClassVar, TypeVar, Union, cast
 
-from .. import _native
+from .. import _native, _process
 from .._caller import Caller
 from .._hosts import HostSpec
 from .._hosts import hosts as expand
@@ -124,6 +124,10 @@ class Connecting(Members[_C, _P]):
         """Has `take` called for what still connects, while it gives true."""
         raise NotImplementedError
 
+    def _soon(self, function: Callable[[], object]) -> bool:
+        """Has a function called in the thread that reads; False where that has ended."""
+        raise NotImplementedError
+
     def _aim(self, specs: list[HostSpec], allow_duplicates: bool) -> list[_C]:
         """Notes the hosts; gives their clients, which are not connected yet."""
         clients: list[_C] = []
@@ -184,6 +188,8 @@ class Connecting(Members[_C, _P]):
                 raise native
             client._use(native)
         except Exception as error:
+            if _process.raised_by_handler(error):
+                raise
             report.error = error
             return
         host.client = client
@@ -250,6 +256,8 @@ class Connecting(Members[_C, _P]):
             client._use(arrived[1])
             self._add_slot(host, client)
         except Exception as error:
+            if _process.raised_by_handler(error):
+                raise
             missing[host.name] = (missing.get(host.name, (0,))[0] + 1, error)
 
     def _add_slots(self) -> Steps:

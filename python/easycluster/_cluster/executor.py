@@ -13,6 +13,7 @@ from concurrent import futures
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from .. import _process
 from .._environments import Environment, Provided
 from .._responses import RemoteException
 from .._shipping.functions import By, Function, Portable
@@ -133,7 +134,6 @@ class Executor(futures.Executor):
         self._idle = threading.Condition(self._lock)
         self._places: list[_Place] = []
         self._waiting: deque[_Work] = deque()
-        self._unfinished = 0
         self._shutdown = False
         self._broken: str | None = None
         self._portables: dict[str | FunctionType, Portable] = {}
@@ -226,7 +226,6 @@ class Executor(futures.Executor):
             if cancel_futures:
                 dropped = list(self._waiting)
                 self._waiting.clear()
-                self._unfinished -= len(dropped)
             listeners = self._hosts._root._listeners
             if self._joined in listeners:
                 listeners.remove(self._joined)
@@ -235,8 +234,10 @@ class Executor(futures.Executor):
             work.future.cancel()
             work.future.set_running_or_notify_cancel()
         if wait:
+            # One whose submit() was interrupted may wait yet.
+            self._dispatch_safely()
             with self._lock:
-                self._idle.wait_for(lambda: not self._unfinished)
+                self._idle.wait_for(self._is_idle)
             if self._provided is not None:
                 self._provided.close()
 
@@ -281,9 +282,17 @@ class Executor(futures.Executor):
             if self._places and all(place.gone for place in self._places):
                 raise HostLost('no host of the cluster is left')
             self._waiting.append(work)
-            self._unfinished += 1
-        self._dispatch()
+        self._dispatch_safely()
         return work.future
+
+    def _dispatch_safely(self) -> None:
+        """As _dispatch(), but where no signal handler raises in between: what it raised would be taken for the failure of work, or
+        leave some that is never sent."""
+        if threading.get_ident() != _process.main_ident or not self._hosts._root._soon(self._dispatch):
+            self._dispatch()
+
+    def _is_idle(self) -> bool:
+        return not self._waiting and not any(place.works for place in self._places)
 
     def _dispatch(self) -> None:
         """Sends what waits to places that are free."""
@@ -318,8 +327,7 @@ class Executor(futures.Executor):
             work.place = None
             # What a future was made for does not live as long as the future.
             work.future._work = None
-            self._unfinished -= 1
-            if not self._unfinished:
+            if self._is_idle():
                 self._idle.notify_all()
 
     # -- what comes back, in the cluster's thread
@@ -379,8 +387,7 @@ class Executor(futures.Executor):
                 for work in self._waiting:
                     failed.append((work, HostLost('no host of the cluster is left; the last: %s' % reason)))
                 self._waiting.clear()
-            self._unfinished -= len(failed)
-            if not self._unfinished:
+            if self._is_idle():
                 self._idle.notify_all()
         for work, error in failed:
             if work.lost_on or work.future.set_running_or_notify_cancel():
@@ -419,7 +426,6 @@ class Executor(futures.Executor):
             for place in self._places:
                 works.extend(place.works)
                 place.works = set()
-            self._unfinished -= len(works)
             self._idle.notify_all()
         for work in works:
             running = work.place is not None

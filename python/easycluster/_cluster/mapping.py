@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, Callable
 
-from .. import _errors
+from .. import _errors, _process
 from .._native import Balancer
 from .._responses import RemoteException
 from .._shipping.functions import Portable
@@ -93,7 +93,9 @@ class Run:
         self._received[place] = []
         try:
             self._numbers[place] = slot.number_of(self._function)
-        except OSError:
+        except OSError as error:
+            if _process.raised_by_handler(error):
+                raise
             # It is lost; others may not be.
             self._balancer.retire(place)
 
@@ -182,10 +184,13 @@ class Run:
                 (_put, events, self._failed, batch),
                 self._timeout,
             )
-        except OSError as error:
-            self._lost(place, str(error))
         except Exception as error:
-            self._not_sent(batch, items, error)
+            if _process.raised_by_handler(error):
+                raise
+            if isinstance(error, OSError):
+                self._lost(place, str(error))
+            else:
+                self._not_sent(batch, items, error)
         return True
 
     def _not_sent(self, batch: int, items: list[int], error: Exception) -> None:
@@ -244,6 +249,8 @@ class Run:
                 name, args, (_put, self._events, done, batch), (_put, self._events, self._salvage_failed, batch)
             )
         except OSError as error:
+            if _process.raised_by_handler(error):
+                raise
             self._lost(flying.place, str(error))
 
     def _counted(self, done: int, batch: int) -> None:

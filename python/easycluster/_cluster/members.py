@@ -126,9 +126,13 @@ class Members(Generic[_C, _P]):
         convert: Callable[[Caller, Any], Any] | None = None,
     ) -> Outcomes:
         outcomes = Outcomes(self._inbox(), convert)
-        for host in self._hosts_now():
-            for slot in host.slots if every_slot else host.slots[:1]:
-                outcomes.send(host.name, slot.client, _bound(request, slot))
+        try:
+            for host in self._hosts_now():
+                for slot in host.slots if every_slot else host.slots[:1]:
+                    outcomes.send(host.name, slot.client, _bound(request, slot))
+        except BaseException:
+            outcomes.give_up()
+            raise
         return outcomes
 
     def _sent_call(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcomes:
@@ -231,8 +235,12 @@ class Members(Generic[_C, _P]):
             ahead.drop()
 
         root._listeners.append(send)
-        for slot in self._slots_now(None):
-            send(slot)
+        try:
+            for slot in self._slots_now(None):
+                send(slot)
+        except BaseException:
+            forget()
+            raise
         weakref.finalize(scattered, forget).atexit = False
         return scattered
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from queue import SimpleQueue
 from typing import Any, Union
 
+from .. import _process
 from .._caller import Caller
 from .._responses import RemoteException
 from .report import cluster_error
@@ -46,6 +47,8 @@ class Outcomes:
         try:
             ticket = request((self._came, number, host), (self._failed, number, host))
         except Exception as error:
+            if _process.raised_by_handler(error):
+                raise
             self._inbox.put_nowait((number, host, Failure(error)))
         self._waiting[number] = client, ticket
 
@@ -61,6 +64,8 @@ class Outcomes:
             try:
                 value = self._convert(client, value)
             except Exception as error:
+                if _process.raised_by_handler(error):
+                    raise
                 value = Failure(error)
         return host, value
 

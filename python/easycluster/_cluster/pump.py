@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ class Pump:
         self._clients: dict[int, Client] = {}
         self._others: dict[int, Callable[[], object]] = {}
         self._thread: threading.Thread | None = None
+        self._soon: deque[Callable[[], object]] = deque()
         self._ended = False
         self._waker: tuple[int, int] | None = None
 
@@ -38,19 +40,36 @@ class Pump:
         """Calls a function whenever the descriptor is readable, until it gives false."""
         self._register(descriptor, self._others, function)
 
+    def call_soon(self, function: Callable[[], object]) -> bool:
+        """Calls a function in the thread, where no signal handler comes in between; False if that has ended."""
+        with self._lock:
+            if not self._ended:
+                self._soon.append(function)
+                self._wake()
+            return not self._ended
+
     def _register(self, descriptor: int, table: dict[int, _T], value: _T) -> None:
         with self._lock:
             if self._ended:
                 return
-            if self._waker is None:
-                self._waker = os.pipe()
-                self._poll.register(self._waker[0], select.POLLIN)
             table[descriptor] = value
             self._poll.register(descriptor, select.POLLIN)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+            self._wake()
+
+    def _wake(self) -> None:
+        """Has the thread look, with the lock held; starts it first if need be."""
+        if self._waker is None:
+            self._waker = os.pipe()
+            os.set_blocking(self._waker[1], False)
+            self._poll.register(self._waker[0], select.POLLIN)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        try:
             os.write(self._waker[1], b'+')
+        except BlockingIOError:
+            # It is told often enough already.
+            pass
 
     def close(self) -> None:
         """Ends the thread, and waits for it unless it is the calling one."""
@@ -58,7 +77,7 @@ class Pump:
             self._ended = True
             thread = self._thread
             if self._waker is not None:
-                os.write(self._waker[1], b'-')
+                self._wake()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
@@ -79,6 +98,7 @@ class Pump:
                 for descriptor, _ in self._poll.poll():
                     if descriptor == reader:
                         os.read(reader, 4096)
+                        self._call_all()
                     elif descriptor in self._clients:
                         self._read(descriptor, self._clients[descriptor])
                     elif descriptor in self._others and not self._others[descriptor]():
@@ -91,6 +111,14 @@ class Pump:
                 self._waker = None
                 self._clients.clear()
                 self._others.clear()
+            self._call_all()
+
+    def _call_all(self) -> None:
+        while self._soon:
+            try:
+                self._soon.popleft()()
+            except Exception:
+                self._tell()
 
     def _read(self, descriptor: int, client: Client) -> None:
         try:
@@ -102,8 +130,12 @@ class Pump:
             self._on_lost(client)
         except Exception:
             # A completion function raised, as in any thread.
-            kind, error, trace = sys.exc_info()
-            threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
+            self._tell()
+
+    @staticmethod
+    def _tell() -> None:
+        kind, error, trace = sys.exc_info()
+        threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
 
 
 def needs_pump(client: Client) -> bool:

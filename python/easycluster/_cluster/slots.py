@@ -107,8 +107,8 @@ class Slot:
     def provide_cloudpickle(self) -> None:
         """Sends cloudpickle, in front of the first pickle that needs it."""
         if not self._has_cloudpickle or self._running():
-            self._has_cloudpickle = True
             self.ask('provide', (cloudpickle_source(),), _ignore, _ignore)
+            self._has_cloudpickle = True
 
     def number_of(self, function: Portable) -> int:
         """The number by which the process knows a function, which is sent first if need be. Raises TypeError if it cannot be."""
@@ -163,17 +163,17 @@ class Slot:
         if not is_lost(exc):
             self.client.close(exc)
 
-    def drop(self, number: int) -> None:
-        """Has a value that was sent ahead forgotten, behind the calls that were sent before."""
-        self._tell('drop', number)
+    def drop(self, number: int, last: bool = True) -> None:
+        """Has a value that was sent ahead forgotten, behind the calls that were sent before; `last` says that it comes no more."""
+        self._tell('drop', number, last)
 
     def unshare(self, number: int) -> None:
         """Has a value no longer kept for other processes of the host."""
         self._tell('unshare', number)
 
-    def _tell(self, name: str, number: int) -> None:
+    def _tell(self, name: str, *args: Any) -> None:
         try:
-            self._call(_VALUES + name, (number,), _ignore, _ignore)
+            self._call(_VALUES + name, args, _ignore, _ignore)
         except OSError:
             # It is lost, and with it the value.
             pass
