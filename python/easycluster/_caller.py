@@ -367,8 +367,8 @@ class Caller(Asker):
         try:
             native.submit(ticket, kind, threadid, content, limit, keeps)
         except BaseException:
+            # Of what a signal handler has interrupted, the request may be on its way.
             self._pending.pop(ticket, None)
-            # Where a signal handler has raised it, the request may be on its way, and nobody will wait for it.
             native.cancel(ticket)
             raise
         return ticket
@@ -482,10 +482,8 @@ class Caller(Asker):
 
     def __getattr__(self, attr: str) -> Any:
         if attr[:1] == '_':
-            raise AttributeError(
-                '%s has no attribute %r; to call a global of the server by such a name, use client.call(%r)'
-                % (type(self).__name__, attr, attr)
-            )
+            text = '%s has no attribute %r; to call a global of the server by such a name, use client.call(%r)'
+            raise AttributeError(text % (type(self).__name__, attr, attr))
         if attr in self._declared:
             # An own one that is not set, or a property that raised AttributeError.
             raise AttributeError(attr)
