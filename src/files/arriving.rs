@@ -100,7 +100,7 @@ impl Arriving {
         sync: bool,
     ) -> io::Result<()> {
         fs::ftruncate(&self.file, size)?;
-        fs::fchmod(&self.file, Mode::from_raw_mode(mode))?;
+        fs::fchmod(&self.file, permissions(mode))?;
         if let Some(time) = time {
             fs::futimens(&self.file, &timestamps(time))?;
         }
@@ -193,6 +193,12 @@ pub(super) fn is_ours(status: &fs::Stat) -> bool {
     FileType::from_raw_mode(status.st_mode) == FileType::RegularFile
         && status.st_uid == rustix::process::geteuid().as_raw()
         && status.st_nlink == 1
+}
+
+/// Permissions as the system takes them.
+pub(super) fn permissions(mode: u32) -> Mode {
+    // Elsewhere than on Linux the number is shorter.
+    Mode::from_raw_mode((mode & 0o7777) as fs::RawMode)
 }
 
 pub(super) fn timestamps(time: Time) -> Timestamps {

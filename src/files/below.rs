@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::arriving::{Arriving, arriving, is_ours, random, timestamps};
+use super::arriving::{Arriving, arriving, is_ours, permissions, random, timestamps};
 use super::tree::{Entry, Kind, Time};
 
 /// A folder of this machine, and one beneath it that was used last.
@@ -112,7 +112,9 @@ impl Below {
         Ok(Some(Entry {
             path: path.to_vec(),
             kind,
-            mode: status.st_mode & 0o7777,
+            // On Linux it is this type already.
+            #[allow(clippy::useless_conversion)]
+            mode: u32::from(status.st_mode & 0o7777),
             size: u64::try_from(status.st_size).unwrap_or(0),
             time: Time {
                 seconds: status.st_mtime,
@@ -220,7 +222,7 @@ impl Below {
             Arc::new(fs::openat(&*folder, plain(name)?, READING, Mode::empty())?)
         };
         if let Some(mode) = mode {
-            fs::fchmod(&*there, Mode::from_raw_mode(mode))?;
+            fs::fchmod(&*there, permissions(mode))?;
         }
         if let Some(time) = time {
             fs::futimens(&*there, &timestamps(time))?;
