@@ -15,7 +15,8 @@ WHEELS := $(TARGET)/wheels
 RECORD := $(abspath $(TARGET))/tests-record
 # So many tests at once: twice as many as there are processors, because they mostly wait.
 AT_ONCE := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? 2 * n : 16)))
-PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup
+# A process that crashes ends the run: with another in its place the others may wait for ever.
+PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup --max-worker-restart 0
 # The folders of Python that the linter reads; the stub is for old Pythons and has a check of its own.
 PYTHON_CODE := $(wildcard python tests benches examples)
 

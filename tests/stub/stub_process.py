@@ -4,6 +4,7 @@ import io
 import itertools
 import os
 import pickle
+import queue
 import struct
 import subprocess
 import threading
@@ -129,6 +130,10 @@ class Stub:
         }
         if hello:
             self.frame(HELLO, 0, 0, pickle.dumps(self.greeting, 2))
+        # Credit for output, which another thread sends: reading never waits for writing.
+        self.credited = queue.SimpleQueue()
+        self.crediting = threading.Thread(target=self.give_credit, daemon=True)
+        self.crediting.start()
         self.reader = threading.Thread(target=self.read, daemon=True)
         if reading:
             self.begin_reading()
@@ -150,6 +155,8 @@ class Stub:
             self.process.wait(DEADLINE)
         finally:
             self.process.kill()
+            self.credited.put(None)
+            self.crediting.join(DEADLINE)
             self.reader.join(DEADLINE)
             self.error_reader.join(DEADLINE)
             self.process.stdout.close()
@@ -276,6 +283,10 @@ class Stub:
             self.ended = True
             self.changed.notify_all()
 
+    def give_credit(self):
+        for payload in iter(self.credited.get, None):
+            self.frame(CREDIT, 0, 0, payload)
+
     def read_errors(self):
         while True:
             got = os.read(self.process.stderr.fileno(), 65536)
@@ -302,7 +313,7 @@ class Stub:
                 self.output += payload
                 self.outputs.append((request, bool(flags & STDERR), payload))
                 if self.credit:
-                    self.frame(CREDIT, 0, 0, struct.pack(">I", len(payload)))
+                    self.credited.put(struct.pack(">I", len(payload)))
             elif kind == CLASS:
                 fields = pickle.loads(payload)
                 self.classes[fields[0]] = fields[1:]

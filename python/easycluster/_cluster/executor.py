@@ -29,6 +29,8 @@ _LOGGER = logging.getLogger('concurrent.futures')
 # What gives a function's results, which may be pickles that are trusted.
 _TRUSTED = ('call', 'chunk')
 _OUTSTANDING = 2
+# So long a shutdown that cancels what waits lets begin what there is room for, in seconds.
+_ROOM = 1.0
 
 
 class Future(futures.Future):  # type: ignore[type-arg]
@@ -220,6 +222,9 @@ class Executor(futures.Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more calls. Waits for those that were taken, or with `cancel_futures` for those that run. The cluster stays."""
+        if cancel_futures:
+            # What there is room for counts as running, as if it had been sent when it was submitted.
+            self._dispatch_safely(_ROOM)
         with self._lock:
             self._shutdown = True
             dropped: list[_Work] = []
@@ -285,11 +290,21 @@ class Executor(futures.Executor):
         self._dispatch_safely()
         return work.future
 
-    def _dispatch_safely(self) -> None:
+    def _dispatch_safely(self, limit: float = 0.0) -> None:
         """As _dispatch(), but where no signal handler raises in between: what it raised would be taken for the failure of work, or
-        leave some that is never sent."""
-        if threading.get_ident() != _process.main_ident or not self._hosts._root._soon(self._dispatch):
+        leave some that is never sent. Waits for that no longer than `limit` seconds."""
+        done = threading.Event()
+
+        def dispatch() -> None:
+            try:
+                self._dispatch()
+            finally:
+                done.set()
+
+        if threading.get_ident() != _process.main_ident or not self._hosts._root._soon(dispatch):
             self._dispatch()
+        elif limit:
+            done.wait(limit)
 
     def _is_idle(self) -> bool:
         return not self._waiting and not any(place.works for place in self._places)
