@@ -1,5 +1,8 @@
 //! The colours and weights that text has at a terminal, by the SGR sequences before it.
 
+/// The longest sequence that is taken for a colour, in bytes.
+pub(super) const LONGEST_SEQUENCE: usize = 64;
+
 /// One kind of what SGR sets: the parameters that set it now, and nothing where it is as usual.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Style {
@@ -79,6 +82,10 @@ impl Style {
             let kind = kind_of(code);
             self.set.retain(|(other, _)| *other != kind);
             self.set.push((kind, whole));
+            // One sequence has to set all of it, and a longer one is none.
+            while self.sequence().len() > LONGEST_SEQUENCE && !self.set.is_empty() {
+                self.set.remove(0);
+            }
         }
     }
 }
@@ -154,6 +161,14 @@ mod tests {
         }
         assert_eq!(after(&["0;31"]), "31");
         assert_eq!(after(&["31", ";1"]), "1");
+    }
+
+    #[test]
+    fn one_sequence_sets_all_of_it() {
+        let long = "1".repeat(50);
+        let sets = after(&["3", "4:0000000003", &format!("38;5;{long}"), "1"]);
+        assert_eq!(sets, format!("38;5;{long};1"));
+        assert!(sets.len() + 3 <= super::LONGEST_SEQUENCE);
     }
 
     #[test]

@@ -1,12 +1,9 @@
 //! Lets output through to a terminal with its colours and nothing else that acts: a machine over bytes.
 
 use super::acts;
-use super::style::Style;
+use super::style::{LONGEST_SEQUENCE, Style};
 
 const ESCAPE: u8 = 0x1b;
-
-/// The longest sequence that is taken for a colour, in bytes.
-const LONGEST_SEQUENCE: usize = 64;
 
 /// Passes on one stream of output. Text, newlines, tabs and colours (SGR sequences) stay; every other sequence, control character,
 /// direction mark or hidden character becomes visible. Bytes that are no UTF-8 stay where they are letters in other encodings; those

@@ -96,6 +96,13 @@ fn colours_end_with_the_line_and_begin_again_with_the_next() {
     assert_eq!(shown(b"\x1b[7mopen"), "\x1b[7mopen\x1b[0m");
 }
 
+#[test]
+fn what_sets_more_than_one_sequence_can_is_let_through_again() {
+    let long = format!("\x1b[3m\x1b[38;5;{}m\nx\n", "5".repeat(55));
+    let once = shown_in(&[long.as_bytes()]);
+    assert_eq!(shown_in(&[&once]), once);
+}
+
 /// What a terminal does with the bytes: whether a line ends while colours are on, or something acts.
 fn assert_harmless(shown: &[u8]) {
     let mut text = String::new();
