@@ -147,6 +147,7 @@ class Stub:
         return self
 
     def __exit__(self, *info):
+        self.credited.put(None)
         try:
             self.process.stdin.close()
         except OSError:
@@ -155,7 +156,6 @@ class Stub:
             self.process.wait(DEADLINE)
         finally:
             self.process.kill()
-            self.credited.put(None)
             self.crediting.join(DEADLINE)
             self.reader.join(DEADLINE)
             self.error_reader.join(DEADLINE)
@@ -285,7 +285,11 @@ class Stub:
 
     def give_credit(self):
         for payload in iter(self.credited.get, None):
-            self.frame(CREDIT, 0, 0, payload)
+            try:
+                self.frame(CREDIT, 0, 0, payload)
+            except OSError:
+                # Its input was closed just then.
+                return
 
     def read_errors(self):
         while True:
