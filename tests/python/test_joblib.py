@@ -11,7 +11,7 @@ import numpy
 import pytest
 from easycluster import Cluster
 from joblib import Parallel, delayed
-from support.counted import Counted
+from support.counted import hosts_behind, relays_to
 
 pytest.importorskip("sklearn")
 from sklearn.datasets import make_classification
@@ -92,21 +92,13 @@ def test_a_large_array_is_sent_once_to_each_process(cluster):
 
 @pytest.fixture
 def relays(sshd):
-    made = [Counted(sshd.port) for _ in range(3)]
-    yield made
-    for each in made:
-        each.close()
+    with relays_to(sshd, 3) as made:
+        yield made
 
 
 @pytest.fixture
 def hosts(sshd, relays):
-    """Hosts by SSH, each behind its own relay."""
-    return [
-        sshd.spec("rpython=" + sys.executable, "name=host%d" % n, "hostkey=off").replace(
-            ":%d" % sshd.port, ":%d" % each.port, 1
-        )
-        for n, each in enumerate(relays)
-    ]
+    return hosts_behind(sshd, relays)
 
 
 def crossed_once(relays, before, X, rest=0.1):

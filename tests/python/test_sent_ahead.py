@@ -11,7 +11,7 @@ import sys
 import easycluster
 import pytest
 from easycluster import Cluster
-from support.counted import Counted
+from support.counted import hosts_behind, relays_to
 from support.interpreters import interpreters
 from support.processes import poll
 
@@ -21,21 +21,13 @@ SLOTS = 3
 
 @pytest.fixture
 def relays(sshd):
-    made = [Counted(sshd.port) for _ in range(2)]
-    yield made
-    for each in made:
-        each.close()
+    with relays_to(sshd, 2) as made:
+        yield made
 
 
 @pytest.fixture
 def hosts(sshd, relays):
-    """Two hosts by SSH, each behind its own relay."""
-    return [
-        sshd.spec("rpython=" + sys.executable, "name=host%d" % n, "hostkey=off").replace(
-            ":%d" % sshd.port, ":%d" % each.port, 1
-        )
-        for n, each in enumerate(relays)
-    ]
+    return hosts_behind(sshd, relays)
 
 
 def local(count=1, slots=SLOTS, rpython=sys.executable, **options):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 
 
@@ -42,7 +43,32 @@ class Counted:
 
     def close(self):
         """Cuts what is open, and takes no more."""
+        # Closing alone would leave the thread that waits there.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for each in self._open:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@contextlib.contextmanager
+def relays_to(server, count):
+    """So many in front of one server."""
+    made = [Counted(server.port) for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for each in made:
+            each.close()
+
+
+def hosts_behind(server, relays):
+    """Specs of hosts by SSH, each behind its own relay."""
+    return [
+        server.spec("rpython=" + sys.executable, "name=host%d" % n, "hostkey=off").replace(
+            ":%d" % server.port, ":%d" % each.port, 1
+        )
+        for n, each in enumerate(relays)
+    ]
