@@ -63,8 +63,8 @@ def drawn(kept: Kept) -> str:
             ]
     left, unit, top, step = 330, 68, 34, 24
     height = top + step * len(rows) + 12
-    most = max(5, *(_doublings(times) + 1 for _, times in rows))
-    below = max(1, *(math.ceil(-_doublings(times)) for _, times in rows))
+    most = max([5, *(_doublings(times) + 1 for _, times in rows)])
+    below = max([1, *(math.ceil(-_doublings(times)) for _, times in rows)])
     zero = left + unit * below
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="13">'
