@@ -67,6 +67,8 @@ where
                 let Some((place, work)) = self.waiting.next() else {
                     break;
                 };
+                // A task that had it within itself would hold it twice: as what it was made of, and as what it runs.
+                let work = Box::pin(work);
                 self.running.spawn(async move { (place, work.await) });
             }
             match self.running.join_next().await {

@@ -43,6 +43,7 @@ use release::Releases;
 pub use request::{Payload, Request, RequestId, RequestKind, SubmitError, ThreadTarget};
 use threads::{Item, Threads};
 pub use threads::{MAX_ONE_SHOT, THREAD_WINDOW};
+use transmit::Scratch;
 pub(crate) use untaken::Held;
 use untaken::Untaken;
 
@@ -117,8 +118,7 @@ pub struct Session {
     // Encoded frames that go before any request (ME-17).
     control: BytesMut,
     shipment: Shipment,
-    // Where small frames are put together for sending.
-    scratch: BytesMut,
+    scratch: Scratch,
     releases: Releases,
     deadlines: BTreeSet<(Instant, u64)>,
     events: VecDeque<Event>,
@@ -159,7 +159,7 @@ impl Session {
             hello: control.clone().freeze(),
             sent: 0,
             control,
-            scratch: BytesMut::new(),
+            scratch: Scratch::default(),
             releases: Releases::default(),
             deadlines: BTreeSet::new(),
             events: VecDeque::new(),

@@ -17,30 +17,53 @@ use super::threads::{Item, Threads};
 const TURN: usize = 32_768;
 /// Pieces this long are handed out as they are; shorter ones are copied behind their header.
 const WHOLE_PIECE: usize = 4096;
-/// How much room for small frames is taken at a time, in bytes.
-const SCRATCH: usize = 16_384;
+/// How much room for small frames is taken at a time, in bytes: little first, then twice as much each time up to the most,
+/// because every connection keeps its own and most never send much.
+const FIRST_ROOM: usize = 512;
+const MOST_ROOM: usize = 16_384;
+
+/// Where small frames are put together for sending.
+#[derive(Default)]
+pub(super) struct Scratch {
+    bytes: BytesMut,
+    room: usize,
+}
+
+impl Scratch {
+    fn put(&mut self, piece: &[u8]) {
+        if self.bytes.capacity() - self.bytes.len() < piece.len() {
+            self.room = (2 * self.room).clamp(FIRST_ROOM, MOST_ROOM);
+            self.bytes.reserve(piece.len().max(self.room));
+        }
+        self.bytes.extend_from_slice(piece);
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let taken = self.bytes.split().freeze();
+        if self.room < MOST_ROOM {
+            // What is left of it would hold on to all of it.
+            self.bytes = BytesMut::new();
+        }
+        Some(taken)
+    }
+}
 
 struct Sink<'a> {
     out: &'a mut Vec<Bytes>,
-    scratch: &'a mut BytesMut,
+    scratch: &'a mut Scratch,
     sent: usize,
 }
 
 impl Sink<'_> {
-    fn room(&mut self, bytes: usize) {
-        if self.scratch.capacity() - self.scratch.len() < bytes {
-            self.scratch.reserve(bytes.max(SCRATCH));
-        }
-    }
-
     fn frame(&mut self, frame: Frame) {
-        self.room(HEADER);
-        self.scratch.extend_from_slice(&frame.header().encode());
+        self.scratch.put(&frame.header().encode());
         self.sent += HEADER + frame.payload.len();
         for piece in frame.payload {
             if piece.len() < WHOLE_PIECE {
-                self.room(piece.len());
-                self.scratch.extend_from_slice(&piece);
+                self.scratch.put(&piece);
             } else {
                 self.flush();
                 self.out.push(piece);
@@ -49,9 +72,7 @@ impl Sink<'_> {
     }
 
     fn flush(&mut self) {
-        if !self.scratch.is_empty() {
-            self.out.push(self.scratch.split().freeze());
-        }
+        self.out.extend(self.scratch.take());
     }
 }
 

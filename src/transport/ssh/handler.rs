@@ -163,7 +163,8 @@ impl Shared {
 /// The callbacks of one connection.
 pub(crate) struct ClientHandler {
     shared: Arc<Shared>,
-    check: HostKeyCheck,
+    // A kilobyte, which the session's task would hold four times.
+    check: Box<HostKeyCheck>,
     refused_channels: u32,
     /// How often it has announced its host keys.
     announcements: u32,
@@ -177,7 +178,7 @@ impl ClientHandler {
         (
             ClientHandler {
                 shared: Arc::clone(&shared),
-                check,
+                check: Box::new(check),
                 refused_channels: 0,
                 announcements: 0,
                 key_type: None,

@@ -73,6 +73,12 @@ fn broken_pipe() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed")
 }
 
+/// Batches of at most so many bytes are written in steps of `STEP` bytes. russh encrypts everything that waits for it into
+/// one buffer, which stays as large as it ever was: tens of kilobytes a connection for nothing but the first call's parts.
+/// Who sends more is better served by few large writes.
+const IN_STEPS: usize = 64 * 1024;
+const STEP: usize = 10 * 1024;
+
 /// The input of a remote command.
 #[derive(Debug)]
 pub struct Writer {
@@ -84,9 +90,21 @@ impl Writer {
     /// Sends all of `buffers`. Waits for the channel's window; an error when the channel is closed.
     pub async fn write(&mut self, buffers: Vec<Bytes>) -> io::Result<()> {
         let write = self.guard.write()?;
+        let whole = buffers.iter().map(Bytes::len).sum::<usize>();
+        let step = if whole > IN_STEPS { usize::MAX } else { STEP };
         let send = async {
-            for buffer in buffers {
-                write.data_bytes(buffer).await.map_err(|_| broken_pipe())?;
+            let mut waiting = 0;
+            for mut buffer in buffers {
+                while !buffer.is_empty() {
+                    if waiting >= step {
+                        // The session's task takes what waits, and writes it.
+                        tokio::task::yield_now().await;
+                        waiting = 0;
+                    }
+                    let piece = buffer.split_to(buffer.len().min(step - waiting));
+                    waiting += piece.len();
+                    write.data_bytes(piece).await.map_err(|_| broken_pipe())?;
+                }
             }
             Ok(())
         };
