@@ -1,4 +1,5 @@
 # Runs a process of another library here, such as a worker of Dask, whose bytes go over a channel. Python 3 only.
+import atexit
 import os
 import shutil
 import socket
@@ -24,18 +25,32 @@ def run(channel, program, variables, patience):
     for name in variables:
         before = environment.get(name)
         environment[name] = variables[name] + os.pathsep + before if name == 'PYTHONPATH' and before else variables[name]
-    environment[FOLDER] = tempfile.mkdtemp(prefix='easycluster-worker-')
+    folder = environment[FOLDER] = tempfile.mkdtemp(prefix='easycluster-worker-')
+    running = []
+
+    def clear():
+        """Ends the process if it still runs, and takes its files away."""
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    # Where the connection has ended, this thread may not come to its end.
+    atexit.register(clear)
     try:
-        return run_in(environment, channel, program, patience)
+        return run_in(environment, channel, program, patience, running)
     finally:
-        shutil.rmtree(environment[FOLDER], ignore_errors=True)
+        clear()
+        atexit.unregister(clear)
 
 
-def run_in(environment, channel, program, patience):
+def run_in(environment, channel, program, patience, running):
     near, far = socket.socketpair()
     process = subprocess.Popen(
         [sys.executable, '-c', BOOT, str(far.fileno()), str(len(program))],
         pass_fds=[far.fileno()], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    running.append(process)
     far.close()
     tail = []
     errors = start(carry_errors, process.stderr, tail)

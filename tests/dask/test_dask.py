@@ -14,6 +14,7 @@ from easycluster import Cluster, ClusterError, Environment
 from support.interpreters import interpreters
 from support.parts import need
 from support.processes import poll
+from support.wheels import bare_python
 
 pytest.importorskip('distributed')
 import dask.array
@@ -145,12 +146,6 @@ def test_another_version_is_refused_before_anything_starts():
     with Cluster([':local:rpython=%s:name=old' % other.path], output=None) as cluster:
         with pytest.raises(RuntimeError, match=r'old runs Python 2\.\d, and this program 3'):
             cluster.dask()
-
-
-def bare_python():
-    """An interpreter of this version that has no Dask."""
-    base = os.path.realpath(sys.executable)
-    return base
 
 
 def test_packages_are_brought_along_and_removed():

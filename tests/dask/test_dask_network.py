@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import subprocess
-import sys
-
 import pytest
 from support.network import run_beside
+from support.wheels import FRAMES, bare_python, requirements
 
 pytest.importorskip('distributed')
 
-NAMES = ('dask', 'distributed', 'pandas', 'pyarrow', 'numpy')
 PROGRAM = '''
 import os, signal, sys, threading
 import dask, distributed, dask.dataframe, pandas
@@ -73,29 +68,7 @@ with easycluster.Cluster(specs, output=None) as cluster:
 '''
 
 
-def bare_python() -> str:
-    """An interpreter of this version that has no Dask: the one that the virtual environment was made of."""
-    return os.path.realpath(sys.executable)
-
-
-def test_three_machines_that_have_only_an_sshd(tmp_path):
-    wanted = ['%s==%s' % (name, importlib.metadata.version(name)) for name in NAMES]
-    wheels = tmp_path / 'wheels'
-    subprocess.run(
-        [sys.executable, '-m', 'pip', 'download', '-q', '--only-binary', ':all:', '-d', str(wheels), *wanted],
-        check=True,
-        timeout=240,
-    )
-    said = run_beside(
-        3,
-        PROGRAM,
-        bare_python(),
-        *wanted,
-        # Nothing is to be had from there but what was brought along.
-        PIP_NO_INDEX='1',
-        PIP_FIND_LINKS=str(wheels),
-        PYTHONPATH=str(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-        TMPDIR=str(tmp_path),
-        timeout=240,
-    )
+@pytest.mark.xdist_group('wheels')
+def test_three_machines_that_have_only_an_sshd(tmp_path, wheels):
+    said = run_beside(3, PROGRAM, bare_python(), *requirements(FRAMES), TMPDIR=str(tmp_path), timeout=240, **wheels)
     assert 'all is well' in said

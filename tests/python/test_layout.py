@@ -90,6 +90,7 @@ ORDER = [
     'dask.routing',
     'dask.versions',
     'dask.direct',
+    'dask.keys',
     'dask.worker',
     'dask.cluster',
     'dask.__init__',

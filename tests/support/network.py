@@ -73,7 +73,7 @@ def run_beside(count: int, source: str, *arguments: str, timeout: float = 300, *
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=dict(os.environ, **environment),
+            env=dict(os.environ, PYTHONPATH=str(Path(__file__).parents[1]), **environment),
         )
         assert done.returncode == 0, (
             done.stdout + done.stderr + "".join(log.read_text(errors="replace")[-2000:] for log in at.glob("log*"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import logging
 import socket
 import threading
 from collections.abc import Iterable
@@ -15,10 +17,12 @@ from distributed.deploy.spec import SpecCluster
 from .._cluster.cluster import Cluster
 from .._environments import Environment, folders
 from .comm import MASTER, Hub, register
-from .direct import Unreachable, direct_addresses
+from .direct import Addresses, Unreachable
 from .routing import Router, SocketEnd
 from .versions import check_versions
 from .worker import HostWorker
+
+logger = logging.getLogger(__name__)
 
 
 class EasyCluster(SpecCluster):  # type: ignore[misc]
@@ -45,12 +49,13 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
     ) -> None:
         """hosts: a Cluster, which stays open when this is closed, or what a Cluster is made of. workers: how many to begin with on
         each host. threads: how many each has; all processors of the host, shared by its workers, if it is not said.
-        environment: packages for the workers, where the hosts lack them. traffic: 'session', over the SSH
-        connections alone; 'direct', where workers listen for TLS with keys made for this run, which only they have; 'auto', direct if all
-        machines reach each other. dashboard: whether
-        Dask's pages are served, on the loopback of this machine. worker_options: keywords of distributed.Worker.
+        environment: packages for the workers, where the hosts lack them. traffic: 'session', over the SSH connections alone; 'direct',
+        where workers listen for TLS with keys made for this run, which only they have; 'auto', direct if all machines reach each
+        other. dashboard: whether Dask's pages are served, on the loopback of this machine. worker_options: keywords of
+        distributed.Worker.
 
-        Raises RuntimeError if a host has another version of Python, dask or distributed, or a worker does not start.
+        Raises RuntimeError if a host has another version of Python, dask or distributed, if a worker does not start, or for 'direct' if
+        a machine does not reach another.
         """
         self.hosts = hosts if isinstance(hosts, Cluster) else Cluster(hosts)
         self._owns_hosts = self.hosts is not hosts
@@ -59,18 +64,21 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         self._numbers = iter(range(1, 1 << 16))
         self._placing = threading.Lock()
         self._placed: dict[str, int] = {}
+        self._left_out: set[str] = set()
         try:
             check_versions(self.hosts, environment)
+            protocol, host = 'ec', str(MASTER)
+            self._security = distributed.Security()
+            self._addresses = self._found(traffic)
+            if self._addresses is not None:
+                protocol, host = 'tls', self._addresses.here
             self._environment = environment
             self._folders: dict[str, str] = {}
+            self._sending = threading.Lock()
             if environment is not None:
                 self._folders = folders(environment, self.hosts._connected())
             options = dict(worker_options, nthreads=threads)
             options.setdefault('silence_logs', 30)
-            self._addresses: dict[str, str] | None = None
-            protocol, host = 'ec', str(MASTER)
-            if self._goes_direct(traffic):
-                protocol, host = 'tls', self._address
             worker = {'cls': HostWorker, 'options': {'easycluster': self, 'share': workers, 'worker_options': options}}
             scheduler = {
                 'cls': distributed.Scheduler,
@@ -78,7 +86,8 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
                     # Clients are in this process, and workers at the other ends of the router.
                     'protocol': ['inproc', protocol],
                     'host': [None, host],
-                    'port': [None, None],
+                    # Not Dask's own port, which another program may have.
+                    'port': [None, None if self._addresses is None else 0],
                     'dashboard': dashboard,
                     'dashboard_address': '127.0.0.1:0',
                     'security': self._security,
@@ -101,21 +110,28 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
                 self.hosts.close()
             raise
 
-    def _goes_direct(self, traffic: str) -> bool:
-        """Whether workers are to reach each other directly, and if so the addresses."""
-        self._security = distributed.Security()
+    def _found(self, traffic: str) -> Addresses | None:
+        """The addresses by which workers are to reach each other, and the keys for it; None where all goes over our connections."""
         if traffic not in ('session', 'direct', 'auto'):
             raise ValueError("traffic is 'session', 'direct' or 'auto', not %r" % (traffic,))
         if traffic == 'session':
-            return False
+            return None
         try:
-            self._address, self._addresses = direct_addresses(self.hosts)
-        except Unreachable:
+            try:
+                keys = importlib.import_module('.keys', __package__)
+            except ImportError:
+                raise Unreachable(
+                    'workers that reach each other directly need keys, and this Python has no package cryptography',
+                    "Install it, or use traffic='session'",
+                ) from None
+            addresses = Addresses(self.hosts)
+        except Unreachable as error:
             if traffic == 'direct':
                 raise
-            return False
-        self._security = distributed.Security.temporary()
-        return True
+            logger.info('traffic goes over the SSH connections: %s', error)
+            return None
+        self._security = keys.security_of_this_run()
+        return addresses
 
     async def _start(self) -> None:
         if self._hub is None:
@@ -145,11 +161,12 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
     # -- environments
 
     def _variables(self, host: Any) -> dict[str, str]:
-        """What is added to the environment of a worker's process."""
-        folder = self._folders.get(host.name)
-        if folder is None and self._environment is not None:
-            # It joined later.
-            folder = self._folders[host.name] = self._environment.send_to(host.name, host.client)
+        """What is added to the environment of a worker's process. Blocks."""
+        with self._sending:
+            folder = self._folders.get(host.name)
+            if folder is None and self._environment is not None:
+                # It joined later.
+                folder = self._folders[host.name] = self._environment.send_to(host.name, host.client)
         return {} if folder is None else {'PYTHONPATH': folder}
 
     def _remove_folders(self) -> None:
@@ -165,12 +182,17 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
     def _place(self) -> Any:
         """A host for one more worker: of those that are connected, one with the fewest."""
         with self._placing:
-            hosts = self.hosts._hosts_now()
+            hosts = [host for host in self.hosts._hosts_now() if host.name not in self._left_out]
             if not hosts:
                 raise RuntimeError('no host of the cluster is left for a worker of Dask')
             host = min(hosts, key=lambda each: self._placed.get(each.name, 0))
             self._placed[host.name] = self._placed.get(host.name, 0) + 1
             return host
+
+    def _leave_out(self, host: Any) -> None:
+        """No worker is started there any more."""
+        with self._placing:
+            self._left_out.add(host.name)
 
     def _leave(self, host: Any) -> None:
         with self._placing:

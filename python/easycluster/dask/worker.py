@@ -16,6 +16,7 @@ from distributed.deploy.spec import ProcessInterface
 from .._cluster.slots import original
 from .._kinds import SINGLE
 from .._responses import RemoteException
+from .direct import Unreachable
 
 if TYPE_CHECKING:
     from .cluster import EasyCluster
@@ -105,7 +106,12 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
                 self._told(up, error)
                 break
             try:
-                outcome = await self._run(host, up)
+                outcome = await self._run(host)
+            except Unreachable as error:
+                # Of hosts that join later; others are fit for it.
+                self._owner._leave_out(host)
+                logger.warning('no worker runs on %s: %s', host.name, error)
+                continue
             finally:
                 self._owner._leave(host)
             if self.status not in (Status.created, Status.running):
@@ -127,8 +133,8 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         else:
             up.set_exception(error)
 
-    async def _run(self, host: Any, up: asyncio.Future[None]) -> Exception:
-        """One process, from its start to its end; how it ended."""
+    async def _run(self, host: Any) -> Exception:
+        """One process, from its start to its end; how it ended. Raises Unreachable if other machines do not reach the host."""
         loop = asyncio.get_running_loop()
         cluster = self._owner
         number = self._number = next(cluster._numbers)
@@ -152,7 +158,17 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         def failed(exc: RemoteException) -> None:
             tell(ended, original(exc))
 
-        addresses = cluster._addresses
+        address = str(number)
+        try:
+            if cluster._addresses is not None:
+                address = await loop.run_in_executor(None, cluster._addresses.of, host)
+            variables = await loop.run_in_executor(None, cluster._variables, host)
+        except Unreachable:
+            raise
+        except Exception as error:
+            return error
+        if self.status not in (Status.created, Status.running):
+            return RuntimeError('%s: the worker %s was closed before it began' % (host.name, self.name))
         text = program(
             number=number,
             name=self.name,
@@ -161,9 +177,8 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
             share=self._share,
             # The first is for clients in this process.
             scheduler=cast(Any, cluster.scheduler).listeners[-1].contact_address,
-            address=str(number) if addresses is None else addresses[host.name],
+            address=address,
         )
-        variables = cluster._variables(host)
         client = host.client
         try:
             client._connected_native().send_part('workers')

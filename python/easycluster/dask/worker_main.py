@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+import tempfile
 from typing import Any
 
 import dask
@@ -42,11 +43,18 @@ async def _work(descriptor: int, number: int, scheduler: str, options: dict[str,
     hub = await Hub.over(socket.socket(fileno=descriptor), number, lost.set)
     register(hub)
     protocol = scheduler.partition('://')[0]
+    # Dask passes keys to OpenSSL by files, for a moment, in a folder of its own: one that goes however this process ends.
+    before, tempfile.tempdir = tempfile.tempdir, os.environ['EASYCLUSTER_WORKER_FOLDER']
     worker = Worker(scheduler, protocol=protocol, dashboard_address='127.0.0.1:0', **options)
     if protocol != 'ec':
         # So that the other side hears of this process.
         hub.open(MASTER)
-    await worker
+    try:
+        await worker
+    except Exception as error:
+        # Dask says `Worker failed to start`; whoever sees the last line of this process is to see why.
+        raise RuntimeError(_reason(error)) from error
+    tempfile.tempdir = before
     ended = asyncio.ensure_future(worker.finished())
     gone = asyncio.ensure_future(lost.wait())
     await asyncio.wait([ended, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -54,3 +62,15 @@ async def _work(descriptor: int, number: int, scheduler: str, options: dict[str,
     hub.close()
     sys.stdout.flush()
     os._exit(0)
+
+
+def _reason(error: BaseException) -> str:
+    """What an exception and the causes of it say, in one line."""
+    said: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        text = ' '.join((str(cause) or type(cause).__name__).split()).rstrip('.')
+        if text not in said:
+            said.append(text)
+        cause = cause.__cause__
+    return ': '.join(said)
