@@ -117,6 +117,11 @@ COMPARISONS = {
         found(r'^(?P<key>\w+) .* ours takes (?P<ratio>[\d.]+) of it'),
         lambda key: 'a map of items of 1 ms, beside %s' % key,
     ),
+    'dask': Comparison(
+        ['{python}', 'benches/dask_cluster.py'],
+        found(r'^(?P<key>\S.{37}) .*: (?P<ratio>[\d.]+) of it'),
+        lambda key: 'Dask, %s, beside SSHCluster' % ' '.join(key.split()),
+    ),
     'files': Comparison([HERE, 'benches/files.py', '{program}'], of_tables, _copy),
     'steps': Comparison(
         [HERE, 'benches/steps.py', '{wheel}'],

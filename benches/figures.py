@@ -34,7 +34,7 @@ Kept = dict[str, dict[str, Any]]
 # How much worse a ratio may become before it is told as worse.
 NOISE = 1.25
 # What the comparisons inside the package need beside it.
-BESIDE = ['ipyparallel', 'distributed', 'numpy']
+BESIDE = ['ipyparallel', 'distributed', 'numpy', 'asyncssh', 'cryptography']
 # A comparison that takes longer, in seconds, stands still.
 LONGEST = 1800
 

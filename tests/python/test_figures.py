@@ -60,6 +60,11 @@ PRINTED = {
         'easycluster  0.55 s, 1.021 of the ideal\ndask         1.10 s, 2.0 of the ideal, ours takes 0.50 of it (goal 0.8)\n',
         {'dask': 0.5},
     ),
+    'dask': (
+        'three workers up               session  1.85 s, SSHCluster 3.70 s: 0.50 of it (goal 0.7)\n'
+        '200 MB from worker to worker   direct   0.44 s, SSHCluster 0.22 s: 2.00 of it\n',
+        {'three workers up               session': 0.5, '200 MB from worker to worker   direct': 2.0},
+    ),
     'files': (
         'seconds       easycluster          scp\nlarge down           2.00         4.00\n'
         'ratio         easycluster          scp\nlarge down           1.00         0.50\n',

@@ -16,9 +16,12 @@ import struct
 from collections import deque
 from typing import Any, Callable, Optional
 
+import dask
+import dask.utils
 from distributed.comm import registry
 from distributed.comm.core import BaseListener, Comm, CommClosedError, Connector
 from distributed.comm.utils import from_frames, to_frames
+from distributed.protocol.utils import host_array
 from distributed.utils import ensure_memoryview
 
 HEADER = struct.Struct('>HHIBBxxI')
@@ -27,9 +30,14 @@ OPENER, ACCEPTOR = 0, 1
 MASTER = 0
 # Bytes of one frame, and bytes that a stream may have on its way before its receiver has taken any.
 MOST = 1 << 18
-WINDOW = 4 << 20
+WINDOW = 16 << 20
+# What a receiver gives back at once, while it waits for more.
+_SHARE = WINDOW >> 3
 _SCRATCH = 1 << 16
 _MOST_PARTS = 1 << 20
+# Dask cuts what is larger into parts of that size, or a little less: less than one item.
+_SHARD = dask.utils.parse_bytes(dask.config.get('distributed.comm.shard'))
+_ITEM = 4096
 _COUNT = struct.Struct('>Q')
 
 
@@ -203,6 +211,8 @@ class EcComm(Comm):
         self._head: bytearray = bytearray(_COUNT.size)
         self._lengths: list[int] | None = None
         self._parts: list[Any] = []
+        # Memory for the parts that come next, if it is there already.
+        self._rest: Any = None
         self.target: memoryview = memoryview(self._head)
 
     # -- arriving
@@ -219,7 +229,7 @@ class EcComm(Comm):
             count -= fits
             while not len(self.target):
                 self._next()
-        if self._reader is not None:
+        if self._reader is not None and self._held >= _SHARE:
             # Somebody waits for this message; else no more of it comes than the window.
             self._give_back()
 
@@ -236,9 +246,13 @@ class EcComm(Comm):
                 return
             self._lengths = [each[0] for each in _COUNT.iter_unpack(self._head[_COUNT.size :])]
         if len(self._parts) < len(self._lengths):
-            part = bytearray(self._lengths[len(self._parts)])
-            self._parts.append(part)
-            self.target = memoryview(part)
+            place = len(self._parts)
+            if self._rest is None:
+                self._rest = host_array(self._together(place))
+            length = self._lengths[place]
+            self.target = self._rest[:length]
+            self._parts.append(self.target)
+            self._rest = self._rest[length:] if len(self._rest) > length else None
             return
         self._messages.append((self._parts, self._held))
         self._held = 0
@@ -247,6 +261,16 @@ class EcComm(Comm):
         self._head = bytearray(_COUNT.size)
         self.target = memoryview(self._head)
         self._wake()
+
+    def _together(self, place: int) -> int:
+        """The bytes of the parts from one on that Dask has cut: next to each other they need not be copied to be one again."""
+        assert self._lengths is not None
+        total = 0
+        for length in self._lengths[place:]:
+            total += length
+            if not _SHARD - _ITEM < length <= _SHARD:
+                break
+        return total
 
     def _give_back(self) -> None:
         if self._held and not self._closed:

@@ -107,16 +107,19 @@ class Router:
                     break
                 data += piece
                 start = 0
-                while len(data) - start >= HEADER.size:
-                    source, target, _, _, _, length = HEADER.unpack_from(data, start)
-                    if source != number or length > MOST:
-                        # Nobody speaks for another, or fills the memory here.
-                        return
-                    stop = start + HEADER.size + length
-                    if stop > len(data):
-                        break
-                    self._send(target, number, bytes(data[start:stop]))
-                    start = stop
+                # A slice of the view is copied once only.
+                with memoryview(data) as view:
+                    while len(view) - start >= HEADER.size:
+                        source, target, _, _, _, length = HEADER.unpack_from(view, start)
+                        if source != number or length > MOST:
+                            # Nobody speaks for another, or fills the memory here.
+                            return
+                        stop = start + HEADER.size + length
+                        if stop > len(view):
+                            break
+                        with view[start:stop] as frame:
+                            self._send(target, number, bytes(frame))
+                        start = stop
                 del data[:start]
                 if not spoke:
                     spoke = True
