@@ -11,6 +11,7 @@ from pathlib import Path
 
 import easycluster
 import pytest
+from support.parts import need
 
 METADATA = 'Metadata-Version: 2.1\nName: greeting\nVersion: %s\n'
 WHEEL = 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: %s\n'
@@ -30,19 +31,28 @@ def wheel(folder: Path, version: str = '1.0', tag: str = 'py3-none-any') -> None
         made.writestr(info + 'RECORD', '')
 
 
-@pytest.fixture
-def wheels(tmp_path, monkeypatch):
-    """A folder of wheels, the only place that pip and uv look at, with this Python's pip the only installer in PATH."""
+@pytest.fixture(params=['pip', 'uv'])
+def wheels(request, tmp_path, monkeypatch):
+    """A folder of wheels, the only place that pip and uv look at, with one of them the only installer in PATH."""
     folder = tmp_path / 'wheels'
     folder.mkdir()
     programs = tmp_path / 'bin'
     programs.mkdir()
+    if request.param == 'uv':
+        beside = os.path.join(os.path.dirname(sys.executable), 'uv')
+        uv = need('uv', shutil.which('uv') or (os.path.exists(beside) and beside))
+        (programs / 'uv').symlink_to(uv)
+        # Not this user's, so that nothing comes from there.
+        monkeypatch.setenv('UV_CACHE_DIR', str(tmp_path / 'uv'))
+        # That it is uv that is used, and not pip.
+        monkeypatch.setenv('PIP_FIND_LINKS', str(tmp_path / 'nothing'))
+    else:
+        monkeypatch.setenv('PIP_FIND_LINKS', str(folder))
     (programs / 'python3').write_text('#!/bin/sh\nexec %s "$@"\n' % sys.executable)
     (programs / 'python3').chmod(0o755)
     monkeypatch.setenv('PATH', '%s:/usr/bin:/bin' % programs)
-    for name, value in (('NO_INDEX', '1'), ('FIND_LINKS', str(folder))):
-        monkeypatch.setenv('PIP_' + name, value)
-        monkeypatch.setenv('UV_' + name, value)
+    for name, value in (('PIP_NO_INDEX', '1'), ('UV_NO_INDEX', '1'), ('UV_FIND_LINKS', str(folder))):
+        monkeypatch.setenv(name, value)
     return folder
 
 
@@ -117,6 +127,7 @@ def test_what_cannot_be_had_is_said_with_the_host_and_its_platform(wheels, cache
 
 
 def test_without_uv_and_pip_both_are_named(wheels, cache, monkeypatch):
+    (wheels.parent / 'bin' / 'uv').unlink(missing_ok=True)
     (wheels.parent / 'bin' / 'python3').write_text('#!/bin/sh\nexit 1\n')
     monkeypatch.setenv('PATH', str(wheels.parent / 'bin'))
     command = [sys.executable, '-m', 'easycluster', 'run', host(cache), '--with', 'greeting', '-c', '1']
