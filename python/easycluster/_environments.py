@@ -118,14 +118,31 @@ class Provided:
     ) -> None:
         """hosts: those with one client each. processes: the hosts' names with the clients of all processes."""
         self._environment = environment
+        self._lock = threading.Lock()
+        self._closed = False
         self._hosts = dict(hosts)
         self._folders = folders(environment, self._hosts.items())
         self._processes = [(self._folders[host], client) for host, client in processes if host in self._folders]
         for folder, client in self._processes:
             client.call('sys.path.insert', 0, folder)
 
+    def add(self, host: str, client: Any) -> None:
+        """Gives it to a process that has come since; waits for that. Raises EnvironmentFailed if it cannot be built for the host."""
+        with self._lock:
+            if self._closed:
+                return
+            folder = self._folders.get(host)
+            if folder is None:
+                folder = self._folders[host] = self._environment.send_to(host, client)
+                self._hosts[host] = client
+            if (folder, client) not in self._processes:
+                client.call('sys.path.insert', 0, folder)
+                self._processes.append((folder, client))
+
     def close(self) -> None:
         """Takes it away from them. Of a host that is lost it has gone with the connection."""
+        with self._lock:
+            self._closed = True
         processes, self._processes = self._processes, []
         for folder, client in processes:
             with contextlib.suppress(Exception):

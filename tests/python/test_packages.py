@@ -12,6 +12,7 @@ from pathlib import Path
 import easycluster
 import pytest
 from support.parts import need
+from support.processes import poll
 
 METADATA = 'Metadata-Version: 2.1\nName: greeting\nVersion: %s\n'
 WHEEL = 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: %s\n'
@@ -202,3 +203,25 @@ def test_an_environment_that_cannot_be_had_is_an_error_of_the_executor(wheels, c
     with pytest.raises(easycluster.EnvironmentFailed, match='greeting'):
         cluster.executor(environment=easycluster.Environment(['greeting']))
     assert cluster.executor().submit(pow, 2, 3).result() == 8
+
+
+def test_a_host_that_joins_an_executor_late_gets_its_environment_too(wheels, tmp_path):
+    wheel(wheels)
+    script = tmp_path / 'python-later'
+    script.write_text(
+        '#!/bin/sh\nwhile [ ! -e %s ]; do sleep 0.05; done; exec %s "$@"\n' % (tmp_path / 'go', sys.executable)
+    )
+    script.chmod(0o755)
+    hosts = [':local:rpython=%s:name=early' % sys.executable, ':local:rpython=%s:name=late' % script]
+    with easycluster.Cluster(hosts, quorum='any', deadline=1.5, output=None) as cluster:
+        assert list(cluster.clients) == ['early']
+        with cluster.executor(environment=easycluster.Environment(['greeting'])) as executor:
+            (tmp_path / 'go').touch()
+            assert poll(lambda: executor._max_workers == 2), cluster.report
+            both = [executor.submit(word) for _ in range(50)]
+            found = [future.result() for future in both]
+            assert {text for text, _ in found} == {'hello from 1.0'}
+            assert len({path for _, path in found}) == 2
+        assert not any(os.path.exists(path) for _, path in found)
+        paths = cluster.eval('__import__("sys").path')
+        assert not any('easycluster-env-' in path for each in paths.values() for path in each)

@@ -146,8 +146,12 @@ class Executor(futures.Executor):
             self._provided = Provided(environment, hosts._connected(), processes)
         for slot in slots:
             self._joined(slot)
-        if environment is None:
-            hosts._root._listeners.append(self._joined)
+        self._listener = self._joined if environment is None else self._joined_without
+        hosts._root._listeners.append(self._listener)
+        # Building packages takes its time.
+        for slot in hosts._slots_now(None):
+            if slot not in slots:
+                self._listener(slot)
 
     @property
     def _max_workers(self) -> int:
@@ -232,8 +236,8 @@ class Executor(futures.Executor):
                 dropped = list(self._waiting)
                 self._waiting.clear()
             listeners = self._hosts._root._listeners
-            if self._joined in listeners:
-                listeners.remove(self._joined)
+            if self._listener in listeners:
+                listeners.remove(self._listener)
             self._idle.notify_all()
         for work in dropped:
             work.future.cancel()
@@ -409,6 +413,20 @@ class Executor(futures.Executor):
                 work.future.set_exception(error)
         self._dispatch()
 
+    def _joined_without(self, slot: Slot) -> None:
+        """Takes a process in that has come later, once it has the packages; whoever tells of it must not wait for that."""
+        if self._hosts._has(slot.host):
+            threading.Thread(target=self._provide, args=(slot,), daemon=True).start()
+
+    def _provide(self, slot: Slot) -> None:
+        assert self._provided is not None
+        try:
+            self._provided.add(slot.host, slot.client)
+        except Exception as error:
+            _LOGGER.warning('%s gets no calls, for it has not got the packages: %s', slot.host, error)
+        else:
+            self._joined(slot)
+
     def _joined(self, slot: Slot) -> None:
         """Takes a process of the cluster in. Any thread may call it."""
         if not self._hosts._has(slot.host):
@@ -424,7 +442,8 @@ class Executor(futures.Executor):
                 self._break(str(error))
                 return
         with self._lock:
-            self._places.append(_Place(slot))
+            if not any(place.slot is slot for place in self._places):
+                self._places.append(_Place(slot))
         self._dispatch()
 
     def _not_initialized(self, exc: RemoteException) -> None:
