@@ -173,6 +173,16 @@ def test_a_description_that_is_none_is_refused(hostile, description):
     assert client.eval('1') == 'good'
 
 
+@pytest.mark.parametrize('number', [-1, 1 << 64, 1 << 80])
+def test_a_number_that_no_object_has_is_its_own_calls_alone(hostile, number):
+    reference = b'\x80\x04X\x01\x00\x00\x00r' + pickle.dumps(number, 2)[2:-1] + b'K\x01\x87Q.'
+    client = hostile([(RESULT, reference), GOOD], classes=[described()[1]])
+    with pytest.raises(pickle.UnpicklingError, match=client.peername):
+        client.eval('1')
+    gc.collect()
+    assert [client.eval('1') for _ in range(2)] == ['good'] * 2
+
+
 def test_an_exception_that_asks_when_it_is_shown_is_told_in_the_servers_words(hostile):
     client = hostile(
         [

@@ -136,6 +136,9 @@ class References:
         if not (type(pid) is tuple and list(map(type, pid)) == [str, int, int] and pid[0] == 'r'):
             raise _errors.Refused('the server sent a reference that is none')
         _, oid, class_id = pid
+        if not 0 <= oid < 1 << 64:
+            # It goes back in frames that have no more room, together with what other answers brought.
+            raise _errors.Refused('the server sent an object by a number that is none')
         # Two threads may receive the same object at once; it must be one proxy, and both receipts count.
         with self._lock:
             ref = self._refs.get(oid)
