@@ -202,6 +202,8 @@ impl RunningCommand {
             match event {
                 Some(ReadEvent::Stdout(data)) => return Ok(Some(CommandEvent::Stdout(data))),
                 Some(ReadEvent::Stderr(data)) => return Ok(Some(CommandEvent::Stderr(data))),
+                // A command may close its output and go on.
+                Some(ReadEvent::OutputEnd) => {}
                 Some(ReadEvent::Exit(status)) => self.status = Some(status),
                 None => {
                     self.over = true;

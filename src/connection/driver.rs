@@ -176,6 +176,8 @@ struct Reading {
     /// Nothing more can come of the process.
     ended: bool,
     closing_since: Option<Instant>,
+    /// The process says nothing more, though it may go on.
+    output_ended: Option<Instant>,
 }
 
 impl Reading {
@@ -202,6 +204,7 @@ impl Reading {
             lifeline: Lifeline::default(),
             ended: false,
             closing_since: None,
+            output_ended: None,
         }
     }
 
@@ -251,6 +254,8 @@ impl Reading {
                 return self.stdout(data);
             }
             ReadEvent::Stderr(data) => self.stderr(data),
+            // How the process ended is still to come, if it ends.
+            ReadEvent::OutputEnd => self.output_ended = Some(Instant::now()),
             ReadEvent::Exit(status) => {
                 self.exit = Some(status);
                 if !self.starting {
@@ -344,7 +349,10 @@ impl Reading {
         if self.starting {
             earlier(self.since + self.limit());
         }
-        if let Some(since) = self.closing_since {
+        for since in [self.closing_since, self.output_ended]
+            .into_iter()
+            .flatten()
+        {
             earlier(since + END_GRACE);
         }
         deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
@@ -358,6 +366,12 @@ impl Reading {
             .is_some_and(|since| now >= since + END_GRACE)
         {
             return Some(Failure::closed());
+        }
+        if self
+            .output_ended
+            .is_some_and(|since| now >= since + END_GRACE)
+        {
+            return Some(self.end());
         }
         let limit = self.limit();
         if self.starting && now >= self.since + limit {
@@ -387,6 +401,9 @@ impl Reading {
         }
         let status = match &self.exit {
             Some(status) => status.to_string(),
+            None if self.output_ended.is_some() && !self.ended => {
+                "the process has closed its output and goes on".to_owned()
+            }
             None => "the connection ended without an exit status".to_owned(),
         };
         if self.stage == Stage::Interpreter

@@ -15,6 +15,8 @@ pub enum ReadEvent {
     Stdout(Bytes),
     /// Bytes of its standard error.
     Stderr(Bytes),
+    /// Its standard output has ended, though the process itself may go on; said once, by transports that learn of it.
+    OutputEnd,
     /// It ended; said once, as far as the transport learns of it.
     Exit(ExitStatus),
 }
@@ -80,6 +82,7 @@ impl Reader {
     /// The next event; safe to drop and call again.
     pub async fn next(&mut self) -> Option<ReadEvent> {
         while self.stdout.is_some() || self.stderr.is_some() {
+            let writes = self.stdout.is_some();
             self.out.reserve(READ);
             self.err.reserve(READ / 16);
             let event = tokio::select! {
@@ -93,6 +96,9 @@ impl Reader {
             };
             if event.is_some() {
                 return event;
+            }
+            if writes && self.stdout.is_none() {
+                return Some(ReadEvent::OutputEnd);
             }
         }
         if self.ended {

@@ -57,7 +57,8 @@ impl Session {
     }
 
     fn take(&mut self, frame: Frame) -> Result<(), ProtocolError> {
-        if !self.greeted && frame.kind != Kind::StubHello {
+        // A stub that cannot start may still say why.
+        if !self.greeted && !matches!(frame.kind, Kind::StubHello | Kind::Fatal) {
             return Err(ProtocolError::Malformed("the first frame is not HELLO"));
         }
         match frame.kind {

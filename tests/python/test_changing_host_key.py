@@ -1,5 +1,5 @@
-"""Servers that only asyncssh plays: one that goes on with another host key where the keys of a connection are renewed, and one that
-sends data of no bytes."""
+"""Servers that only asyncssh plays: one that goes on with another host key where the keys of a connection are renewed, one that
+sends data of no bytes, and those that end a channel in odd ways."""
 
 from __future__ import annotations
 
@@ -60,6 +60,17 @@ def test_a_host_key_of_another_type_ends_the_connection(server, tmp_path):
     client = connect(server('ecdsa-sha2-nistp256'), tmp_path)
     with pytest.raises(ConnectionError, match='another type'):
         call_for_seconds(client, 60)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ('kind', 'reason'), [('eof', 'has closed its output and goes on'), ('refused', r'taken\\u\{1b\}\[2J back')]
+)
+def test_a_channel_whose_output_has_ended_is_over(server, tmp_path, kind, reason):
+    client = connect(server(kind), tmp_path)
+    with pytest.raises(ConnectionError, match=reason):
+        for _ in range(60_000):
+            client.eval('1', call_timeout=60)
     client.close()
 
 

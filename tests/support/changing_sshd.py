@@ -1,5 +1,5 @@
-"""An SSH server that renews the keys of its connections every second, from the first renewal on with another host key; or one that
-sends data of no bytes in front of all other data."""
+"""An SSH server that renews the keys of its connections every second, from the first renewal on with another host key; one that
+sends data of no bytes in front of all other data; or one that ends a channel's output, or refuses it, long after it was opened."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import asyncio
 import sys
 
 import asyncssh
-from asyncssh.constants import MSG_CHANNEL_DATA
-from asyncssh.packet import String
+from asyncssh.constants import MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_OPEN_FAILURE
+from asyncssh.packet import String, UInt32
 
 # How many messages without data, and how many of them at once.
 EMPTY = 150_000
 AT_ONCE = 1000
+# What is sent of an open channel after a second, which sends no more output.
+LATER = {
+    'eof': (MSG_CHANNEL_EOF,),
+    'refused': (MSG_CHANNEL_OPEN_FAILURE, UInt32(1), String('taken\x1b[2J back'), String('')),
+}
 
 
 class Server(asyncssh.SSHServer):
@@ -47,32 +52,45 @@ async def _send_nothing(process):
             await asyncio.sleep(0)
 
 
-async def _serve(process, key, empty):
-    if empty:
+async def _serve(process, key, kind):
+    if kind == 'empty':
         await _send_nothing(process)
     if key is not None:
         _show(process.channel.get_connection(), key)
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_shell(process.command, stdin=pipe, stdout=pipe, stderr=pipe)
 
+    def write(data):
+        if not silent:
+            process.stdout.write(data)
+
+    def end_output():
+        silent.append(True)
+        process.channel.send_packet(*LATER[kind])
+
+    silent = []
+    if kind in LATER:
+        asyncio.get_running_loop().call_later(1, end_output)
+
     async def put_in():
         await _pump(process.stdin.read, child.stdin.write)
         child.stdin.close()
 
     feeding = asyncio.ensure_future(put_in())
-    await asyncio.gather(_pump(child.stdout.read, process.stdout.write), _pump(child.stderr.read, process.stderr.write))
+    await asyncio.gather(_pump(child.stdout.read, write), _pump(child.stderr.read, process.stderr.write))
     feeding.cancel()
     process.exit(await child.wait())
 
 
 async def main(kind):
     """Says its port, and serves until its input ends. `kind` is the second host key's type, or 'none' to keep the first; with 'empty'
-    data of no bytes comes first."""
+    data of no bytes comes first, and with the kinds of LATER the output ends."""
     first = asyncssh.generate_private_key('ssh-ed25519')
-    second = None if kind in ('none', 'empty') else asyncssh.generate_private_key(kind)
+    calm = 'empty', *LATER
+    second = None if kind in ('none', *calm) else asyncssh.generate_private_key(kind)
     server = await asyncssh.create_server(
-        Server, '127.0.0.1', 0, server_host_keys=[first], process_factory=lambda process: _serve(process, second, kind == 'empty'),
-        encoding=None, line_editor=False, rekey_seconds='1h' if kind == 'empty' else '1s',
+        Server, '127.0.0.1', 0, server_host_keys=[first], process_factory=lambda process: _serve(process, second, kind),
+        encoding=None, line_editor=False, rekey_seconds='1h' if kind in calm else '1s',
     )  # fmt: skip
     print(server.get_port(), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

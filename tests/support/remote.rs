@@ -110,6 +110,7 @@ pub async fn finish(process: Process) -> (Vec<u8>, Vec<u8>, ExitStatus) {
         match event {
             ReadEvent::Stdout(bytes) => out.extend_from_slice(&bytes),
             ReadEvent::Stderr(bytes) => err.extend_from_slice(&bytes),
+            ReadEvent::OutputEnd => {}
             ReadEvent::Exit(how) => {
                 assert!(status.is_none(), "the end is said once");
                 status = Some(how);

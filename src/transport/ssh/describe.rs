@@ -3,8 +3,7 @@
 use crate::error::printable;
 
 /// A text for people, such as a banner, that is not UTF-8 (docs/upstream-russh.md).
-pub(crate) const NOT_UTF8: &str =
-    "the server's banner or question is not UTF-8, which cannot be read here";
+pub(crate) const NOT_UTF8: &str = "a text of the server (a banner, a question or a reason) is not UTF-8, which cannot be read here";
 
 fn is_text_error(error: &russh::keys::ssh_encoding::Error) -> bool {
     matches!(error, russh::keys::ssh_encoding::Error::CharacterEncoding)
@@ -39,5 +38,23 @@ pub(crate) fn describe(error: &russh::Error) -> String {
             )
         }
         other => printable(&other.to_string()),
+    }
+}
+
+/// Why the server says that it ended the connection.
+pub(crate) fn disconnect(message: &str) -> String {
+    format!("the server ended the connection: {}", printable(message))
+}
+
+/// That we ended it, because of what the server did.
+pub(crate) fn misbehaves(what: &str) -> String {
+    format!("the connection was cut off: the server misbehaves, {what}")
+}
+
+/// The name of the signal that ended a process.
+pub(crate) fn signal(signal: &russh::Sig) -> String {
+    match signal {
+        russh::Sig::Custom(name) => printable(name),
+        known => format!("{known:?}"),
     }
 }

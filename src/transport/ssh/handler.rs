@@ -11,7 +11,7 @@ use russh::{Channel, ChannelId, ChannelOpenFailure};
 
 use crate::error::{ConnectError, printable};
 use crate::transport::ssh::channel::queue::{Inlet, Outlet, queue};
-use crate::transport::ssh::describe::describe;
+use crate::transport::ssh::describe;
 use crate::transport::ssh::host_key::{HostKeyCheck, Trust};
 use crate::transport::{COMMAND_REFUSED, ExitStatus, ReadEvent};
 
@@ -197,6 +197,12 @@ impl ClientHandler {
             }
         }
     }
+
+    fn over(&self, id: ChannelId, why: Option<&str>) {
+        if let Some(inlet) = self.shared.lock().channels.remove(&id) {
+            inlet.end(why);
+        }
+    }
 }
 
 impl ClientHandler {
@@ -285,9 +291,7 @@ impl Handler for ClientHandler {
         data: &[u8],
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        if !data.is_empty() {
-            self.push(channel, ReadEvent::Stdout(Bytes::copy_from_slice(data)));
-        }
+        self.push(channel, ReadEvent::Stdout(Bytes::copy_from_slice(data)));
         Ok(())
     }
 
@@ -298,10 +302,7 @@ impl Handler for ClientHandler {
         data: &[u8],
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        // Windows do not count what is empty, so a queue must not fill with it.
-        if !data.is_empty() {
-            self.push(channel, ReadEvent::Stderr(Bytes::copy_from_slice(data)));
-        }
+        self.push(channel, ReadEvent::Stderr(Bytes::copy_from_slice(data)));
         Ok(())
     }
 
@@ -325,10 +326,7 @@ impl Handler for ClientHandler {
         _: &str,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        let name = match signal {
-            russh::Sig::Custom(name) => printable(&name),
-            known => format!("{known:?}"),
-        };
+        let name = describe::signal(&signal);
         self.push(channel, ReadEvent::Exit(ExitStatus::Signal(name)));
         Ok(())
     }
@@ -356,14 +354,21 @@ impl Handler for ClientHandler {
         Ok(())
     }
 
+    async fn channel_eof(
+        &mut self,
+        channel: ChannelId,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.push(channel, ReadEvent::OutputEnd);
+        Ok(())
+    }
+
     async fn channel_close(
         &mut self,
         channel: ChannelId,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        if let Some(inlet) = self.shared.lock().channels.remove(&channel) {
-            inlet.end(None);
-        }
+        self.over(channel, None);
         Ok(())
     }
 
@@ -462,13 +467,16 @@ impl Handler for ClientHandler {
 
     async fn channel_open_failure(
         &mut self,
-        _: ChannelId,
+        channel: ChannelId,
         _: ChannelOpenFailure,
         description: &str,
         _: &str,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.shared.lock().refusal = Some(printable(description));
+        let why = printable(description);
+        // One that was open before has gone from russh's table, too.
+        self.over(channel, Some(&why));
+        self.shared.lock().refusal = Some(why);
         Ok(())
     }
 
@@ -477,16 +485,9 @@ impl Handler for ClientHandler {
         reason: DisconnectReason<Self::Error>,
     ) -> Result<(), Self::Error> {
         let why = match &reason {
-            DisconnectReason::ReceivedDisconnect(info) => {
-                format!(
-                    "the server ended the connection: {}",
-                    printable(&info.message)
-                )
-            }
-            DisconnectReason::Error(HandlerError::Russh(error)) => describe(error),
-            DisconnectReason::Error(HandlerError::Misbehaves(what)) => {
-                format!("the connection was cut off: the server misbehaves, {what}")
-            }
+            DisconnectReason::ReceivedDisconnect(info) => describe::disconnect(&info.message),
+            DisconnectReason::Error(HandlerError::Russh(error)) => describe::describe(error),
+            DisconnectReason::Error(HandlerError::Misbehaves(what)) => describe::misbehaves(what),
             DisconnectReason::Error(HandlerError::HostKey(error)) => error.message.clone(),
         };
         self.shared.end(&why);

@@ -114,6 +114,8 @@ impl Conversation<'_> {
                     match event {
                         Some(ReadEvent::Stdout(data)) => self.dialogue.stdout(&data),
                         Some(ReadEvent::Stderr(data)) => self.dialogue.stderr(&data),
+                        // How it ended comes next, or the limit of the stage.
+                        Some(ReadEvent::OutputEnd) => Turn::Wait,
                         Some(ReadEvent::Exit(status)) => {
                             self.status = Some(status);
                             Turn::Wait

@@ -140,11 +140,11 @@ pub(crate) async fn reach(
         ReadEvent::Stderr(data) => {
             ReadEvent::Stderr(tokens.without(&String::from_utf8_lossy(&data)).into())
         }
-        exit => exit,
+        end => end,
     };
     let is_some = |event: &ReadEvent| match event {
         ReadEvent::Stdout(data) | ReadEvent::Stderr(data) => !data.is_empty(),
-        ReadEvent::Exit(_) => true,
+        ReadEvent::OutputEnd | ReadEvent::Exit(_) => true,
     };
     let first: VecDeque<ReadEvent> = read.into_iter().map(without).filter(is_some).collect();
     if !first.is_empty() {

@@ -126,6 +126,10 @@ async fn a_stub_that_ends_before_its_hello_says_how() {
             "the first frame is not HELLO",
         ),
         (
+            "running()\nout(frame(0x47, b'internal: no more threads'))\nuntil_closed()",
+            "internal: no more threads",
+        ),
+        (
             "running()\nout(frame(0x41, b'no pickle'))\nuntil_closed()",
             "protocol error",
         ),
@@ -177,6 +181,11 @@ async fn what_ended_the_connection_is_what_every_call_says() {
             0,
         ),
         ("sys.exit(9)", "exit status 9", 0),
+        (
+            "out(frame(0x42, b'N.', request=n[0]))\nos.close(1)\ntime.sleep(1000)",
+            "has closed its output and goes on",
+            1,
+        ),
         (
             "out(frame(0x42, b'N.', request=n[0]))\nos.kill(os.getpid(), 9)",
             "signal KILL",

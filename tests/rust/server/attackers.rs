@@ -37,6 +37,7 @@ async fn conversation(port: u16, meddle: Meddle) -> (Vec<u8>, Option<ExitStatus>
             Ok(Some(ReadEvent::Stdout(bytes))) => out.extend_from_slice(&bytes),
             Ok(Some(ReadEvent::Exit(status))) => return (out, Some(status)),
             Ok(Some(ReadEvent::Stderr(bytes))) => panic!("{bytes:?}"),
+            Ok(Some(ReadEvent::OutputEnd)) => {}
             Ok(None) => return (out, None),
             Err(_) => {}
         }

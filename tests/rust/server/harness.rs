@@ -77,6 +77,7 @@ pub async fn drain(mut reader: Reader) -> (Vec<u8>, Vec<u8>, Option<ExitStatus>)
         match event {
             ReadEvent::Stdout(bytes) => out.extend_from_slice(&bytes),
             ReadEvent::Stderr(bytes) => err.extend_from_slice(&bytes),
+            ReadEvent::OutputEnd => {}
             ReadEvent::Exit(status) => exit = Some(status),
         }
     }

@@ -47,6 +47,7 @@ async fn bytes_come_through_unchanged_both_ways_at_once() {
             ReadEvent::Stdout(bytes) => received.extend_from_slice(&bytes),
             ReadEvent::Exit(status) => exit = Some(status),
             ReadEvent::Stderr(bytes) => panic!("{bytes:?}"),
+            ReadEvent::OutputEnd => {}
         }
     }
     within(writing).await.unwrap();

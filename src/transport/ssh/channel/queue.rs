@@ -25,6 +25,8 @@ pub(crate) struct Inlet {
     closed: watch::Sender<bool>,
     /// Whether the server has taken the command.
     pub(crate) started: bool,
+    /// The server has said that no more output comes.
+    output_ended: AtomicBool,
 }
 
 /// The reader's end of a channel's queue.
@@ -68,7 +70,7 @@ impl Outlet {
 fn size(event: &ReadEvent) -> usize {
     match event {
         ReadEvent::Stdout(bytes) | ReadEvent::Stderr(bytes) => bytes.len().saturating_add(EACH),
-        ReadEvent::Exit(_) => 0,
+        ReadEvent::OutputEnd | ReadEvent::Exit(_) => 0,
     }
 }
 
@@ -85,6 +87,7 @@ pub(crate) fn queue() -> (Inlet, Outlet) {
             exited: Arc::clone(&exited),
             closed,
             started: false,
+            output_ended: AtomicBool::new(false),
         },
         Outlet {
             events: receiver,
@@ -98,7 +101,13 @@ pub(crate) fn queue() -> (Inlet, Outlet) {
 impl Inlet {
     /// Takes an event in. False: the reader has gone, or is too far behind.
     pub(crate) fn push(&self, event: ReadEvent) -> bool {
-        if matches!(event, ReadEvent::Exit(_)) && self.exited.swap(true, Ordering::Relaxed) {
+        // Windows do not count any of these, so a queue must not fill with them.
+        let passed_over = match &event {
+            ReadEvent::Stdout(bytes) | ReadEvent::Stderr(bytes) => bytes.is_empty(),
+            ReadEvent::OutputEnd => self.output_ended.swap(true, Ordering::Relaxed),
+            ReadEvent::Exit(_) => self.exited.swap(true, Ordering::Relaxed),
+        };
+        if passed_over {
             return true;
         }
         let bytes = size(&event);
@@ -135,13 +144,18 @@ mod tests {
         let (inlet, mut outlet) = queue();
         assert!(inlet.push(ReadEvent::Exit(ExitStatus::Code(3))));
         assert!(inlet.push(ReadEvent::Exit(ExitStatus::Code(4))));
+        for _ in 0..2 {
+            assert!(inlet.push(ReadEvent::Stdout(Bytes::new())));
+            assert!(inlet.push(ReadEvent::OutputEnd));
+        }
         inlet.end(Some("lost"));
         drop(inlet);
         let mut events = Vec::new();
         while let Ok(event) = outlet.events.try_recv() {
             events.push(event);
         }
-        assert_eq!(events, [ReadEvent::Exit(ExitStatus::Code(3))]);
+        let ends = [ReadEvent::Exit(ExitStatus::Code(3)), ReadEvent::OutputEnd];
+        assert_eq!(events, ends);
     }
 
     #[test]
