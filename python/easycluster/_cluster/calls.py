@@ -142,8 +142,8 @@ class Calls(Members[Client, 'Part']):
         max_workers: use at most so many processes. initializer, initargs: called in each process first. retries: how often a call is
         made again whose host was lost; only for functions that may run twice. by: as for map(). trust: whether results may be of any
         type that can be pickled there and found here; that lets the hosts run code in this program. environment:
-        packages that the hosts lack, which their processes have until the executor is shut down; hosts that join later take no part
-        then. Shutting it down leaves the cluster.
+        packages that the hosts lack, which their processes have until the executor is shut down; those of hosts that join later get
+        them before their first call. Shutting it down leaves the cluster.
         """
         return Executor(self, max_workers, initializer, initargs, retries, by, trust, environment)
 
