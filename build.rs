@@ -17,7 +17,7 @@ mod assemble;
 mod strip;
 
 /// What the program itself sends out, as parts or in a command line, and the files of each.
-const HELPERS: [(&str, &[&str]); 10] = [
+const HELPERS: [(&str, &[&str]); 11] = [
     ("asks", &["helpers/asks.py", "helpers/forward.py"]),
     ("commands", &["helpers/commands.py"]),
     ("environments", &["helpers/environments.py"]),
@@ -25,6 +25,10 @@ const HELPERS: [(&str, &[&str]); 10] = [
     ("map_items", &["helpers/map_items.py", "helpers/values.py"]),
     ("probe", &["helpers/probe.py"]),
     ("reports", &["helpers/reports.py"]),
+    (
+        "run_program",
+        &["helpers/run_program.py", "helpers/run_seldom.py"],
+    ),
     ("streams", &["helpers/streams.py"]),
     ("terminal", &["helpers/terminal.py"]),
     ("workers", &["helpers/workers.py"]),

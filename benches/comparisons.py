@@ -143,6 +143,12 @@ COMPARISONS = {
         lambda key: 'decoding %s, to pickle.loads' % key,
         charted=False,
     ),
+    'start': Comparison(
+        [HERE, 'benches/start.py', '{program}'],
+        found(r'^(?P<key>one run) over both: .* (?P<ratio>[\d.]+) times$'),
+        lambda key: 'processor time of a run on this machine, to Python and the program alone',
+        charted=False,
+    ),
     'core': Comparison(
         ['cargo', 'bench', '--locked', '--bench', 'connect_and_call'],
         found(r'^(?P<key>\S.*?) {2,}(?P<ratio>[\d.]+) of the floor'),

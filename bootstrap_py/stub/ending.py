@@ -54,8 +54,8 @@ def lost(machine, reading):
     if reading and link.have:
         link.compress = False
         link.send(wire.FATAL, 0, 0, b'truncated: the connection ended inside a frame')
-    if 'requests' not in load.__self__.modules:
-        # Nothing has run that could leave anything.
+    if 'requests' not in load.__self__.modules and not machine.main.busy:
+        # Nothing has run that could leave anything, and no program runs.
         link.end()
     first = not machine.closing
     begin(machine, True)

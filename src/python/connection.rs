@@ -378,6 +378,7 @@ impl Connection {
         let parts: &[Part] = match name {
             "commands" => &[("commands", stub::commands)],
             "map_items" => &[("map_items", stub::map_items)],
+            "run_program" => &[("run_program", stub::run_program)],
             "reports" => &[("reports", stub::reports)],
             "streams" => &[("streams", stub::streams)],
             "workers" => &[

@@ -75,6 +75,12 @@ pub fn commands() -> Bytes {
     Bytes::from_static(part!("commands"))
 }
 
+/// The part with the function `helpers/run_program.run_program`, which runs a program as `python FILE` would.
+#[cfg(any(feature = "python", feature = "cli"))]
+pub fn run_program() -> Bytes {
+    Bytes::from_static(part!("run_program"))
+}
+
 /// The part with `helpers/asks`, by which the other side calls functions of this one, and `helpers/forward`, which imports modules so.
 pub fn asks() -> Bytes {
     Bytes::from_static(part!("asks"))

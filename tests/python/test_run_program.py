@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 from easycluster import CallTimeout
 
-RUNNER = Path(__file__).parents[2] / 'bootstrap_py' / 'helpers' / 'run_program.py'
+RUN = 'helpers/run_program.run_program'
 
 PROGRAMS = {
     b'import os; os._exit(3)': (3, '', ''),
@@ -56,7 +55,7 @@ def runner(connect, interpreter):
     """A client that knows the function, and what is printed."""
     parts = []
     client = connect(rpython=interpreter.path, output=lambda *part: parts.append(part))
-    client.execblock(RUNNER.read_text())
+    client._connected_native().send_part('run_program')
     return client, parts
 
 
@@ -64,7 +63,7 @@ def test_a_program_ends_as_under_a_shell(runner):
     client, parts = runner
     for program, (status, stdout, stderr) in PROGRAMS.items():
         del parts[:]
-        assert client.run_program(program, 'x.py', ['x.py', 'a', 'b']) == status, program
+        assert client.call(RUN, program, 'x.py', ['x.py', 'a', 'b']) == status, program
         deadline = time.monotonic() + 30
         # What goes to descriptor 2 takes a way of its own.
         while (printed(parts, 'stdout'), printed(parts, 'stderr')) != (stdout, stderr):
@@ -78,7 +77,7 @@ def test_a_program_is_interrupted_and_tells_where_it_stood(runner):
     program = b'import time\ntry:\n    time.sleep(60)\nfinally:\n    print("cleaned up")\n'
     start = time.monotonic()
     with pytest.raises(CallTimeout) as raised:
-        client.run_program(program, 'x.py', ['x.py'], call_timeout=2, origexc='quiet')
+        client.call(RUN, program, 'x.py', ['x.py'], call_timeout=2, origexc='quiet')
     assert time.monotonic() - start < 40
     assert 'File "x.py", line 3, in <module>' in ''.join(raised.value.stack)
     assert printed(parts, 'stdout') == 'cleaned up\n'
@@ -98,6 +97,6 @@ for descriptor in range(3, 64):
 print(len(left))
 print(os.read(0, 10) == b'')
 '''
-    assert client.run_program(program, 'x.py', ['x.py']) == 0
+    assert client.call(RUN, program, 'x.py', ['x.py']) == 0
     # The one by which it tells where it stood.
     assert printed(parts, 'stdout') == '1\nTrue\n'

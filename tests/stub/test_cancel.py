@@ -1,6 +1,5 @@
 """Cancellation: of calls that are queued, that run, that wait, that end just then; and what must not be hit by it."""
 
-import os
 import pickle
 import struct
 
@@ -12,7 +11,6 @@ from stub_process import (
     CHUNK,
     CREDIT,
     DATA,
-    EVAL,
     MORE,
     ONE_SHOT,
     PING,
@@ -22,9 +20,6 @@ from stub_process import (
     wait_until,
 )
 
-RUNNER = os.path.join(
-    os.path.dirname(os.path.abspath(__file__)), "..", "..", "bootstrap_py", "helpers", "run_program.py"
-)
 TELL = "import sys, time\ndef tell():\n    sys.stderr.write('started\\n')\n"
 
 
@@ -289,15 +284,15 @@ def test_children_that_are_to_go_on_do(stub, thread):
 
 def test_a_program_that_is_run_is_interrupted_once(stub):
     """It may take its time to end, and what it waits for is interrupted with it."""
-    with open(RUNNER) as file:
-        stub.define(file.read())
+    stub.helper("helpers/run_program")
+    stub.helper("helpers/run_seldom")
     for source in (
         "import sys, time\ntry:\n    sys.stderr.write('started\\n')\n    time.sleep(100)\nfinally:\n    time.sleep(0.7)\n"
         "    sys.stderr.write('cleaned\\n')\n",
         "import os, sys\nos.system('echo started >&2; sleep 100')\nsys.stderr.write('cleaned\\n')\n",
     ):
         stub.output = b""
-        number = stub.request(EVAL, ("run_program(b%r, 'x.py', ['x.py'])" % source, None))
+        number = stub.start_call("helpers/run_program.run_program", source.encode(), "x.py", ["x.py"])
         stub.until(lambda: b"started" in stub.output)
         stub.frame(CANCEL, number, 0, b"")
         stub.until(lambda: number in stub.answers)

@@ -1,13 +1,7 @@
 """Child processes that remote code starts by multiprocessing, by each of its ways, with functions and classes of definitions."""
 
-import os
-
 import pytest
 from stub_process import Failed, is_running, wait_until
-
-RUNNER = os.path.join(
-    os.path.dirname(os.path.abspath(__file__)), "..", "..", "bootstrap_py", "helpers", "run_program.py"
-)
 
 DEFINITIONS = """
 import os, sys
@@ -142,9 +136,8 @@ if __name__ == '__main__':
 def test_programs_that_are_run(stub, method):
     if not context(stub, method):
         return
-    with open(RUNNER) as file:
-        stub.define(file.read())
-    # bytes.fromhex() is not there in 2.x.
-    source = "__import__('binascii').unhexlify('%s')" % PROGRAM.encode().hex()
-    assert stub.eval("run_program(%s, 'src/of_a_test.py', ['of_a_test.py', %r])" % (source, method)) == 7, stub.output
+    stub.helper("helpers/run_program")
+    stub.helper("helpers/run_seldom")
+    given = PROGRAM.encode(), "src/of_a_test.py", ["of_a_test.py", method]
+    assert stub.call("helpers/run_program.run_program", *given) == 7, stub.output
     assert not stub.output

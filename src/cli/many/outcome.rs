@@ -70,7 +70,7 @@ fn program_frames(traceback: &[String]) -> Vec<String> {
         .skip(passed_on.map_or(0, |place| place + 1))
         .filter(|line| {
             if line.starts_with("  File ") {
-                ours = line.starts_with("  File \"<easycluster definitions ");
+                ours = line.starts_with("  File \"<easycluster>/helpers/run_");
             } else if !line.starts_with(' ') {
                 ours = false;
             }
@@ -130,7 +130,7 @@ mod tests {
     fn a_stack_begins_with_the_program() {
         let lines = [
             "Traceback (most recent call last):\n",
-            "  File \"<easycluster definitions 1>\", line 25, in run_program\n",
+            "  File \"<easycluster>/helpers/run_program.py\", line 25, in run_program\n",
             "    exec(code)\n",
             "  File \"x.py\", line 1, in <module>\n    sleep(9)\n",
             "KeyboardInterrupt\n",
@@ -142,7 +142,7 @@ mod tests {
         );
         let passed_on = [
             "Traceback (most recent call last):\n",
-            "  File \"<easycluster definitions 1>\", line 84, in wait_for\n",
+            "  File \"<easycluster>/helpers/run_program.py\", line 84, in wait_for\n",
             "    raise KeyboardInterrupt(native('\\n' + text))\n",
             "KeyboardInterrupt: \n",
         ]

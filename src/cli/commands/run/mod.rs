@@ -20,7 +20,7 @@ use crate::command::CommandLine;
 #[cfg(unix)]
 use crate::packages::Packages;
 use crate::{Client, Error, Value};
-use program::{Given, Program, RUNNER, What};
+use program::{Given, Program, What};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -227,8 +227,9 @@ impl Job {
     ) -> Result<i32, Error> {
         let program = &self.program;
         let source = Value::Bytes(program.source.clone());
+        client.send_part_once("run_program", crate::stub::run_program());
         let call = client.call::<i64>(
-            "run_program",
+            "helpers/run_program.run_program",
             (source, &program.filename, program.sent_argv(), given),
         );
         let call = match self.timeout {
@@ -239,10 +240,7 @@ impl Job {
             }
             None => call,
         };
-        // Both travel at once, the call right behind the definition. Whichever fails first decides: where the program stops its
-        // whole process, or never lets another thread run, the answer to the definition does not come either.
-        let define = client.define(RUNNER).into_future();
-        let ((), status) = tokio::try_join!(define, call.into_future())?;
+        let status = call.await?;
         Ok(i32::try_from(status).unwrap_or(failure::CODE_FAILED))
     }
 }

@@ -8,9 +8,6 @@ use crate::cli::programs::habits::{self, command_from, exec_line, texts, with_se
 use crate::cli::programs::script::Script;
 use crate::cli::terminal::failure::Failure;
 
-/// The Python function that runs a program on the other side; `call` it as `run_program`.
-pub(crate) const RUNNER: &str = include_str!("../../../../bootstrap_py/helpers/run_program.py");
-
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Program {
