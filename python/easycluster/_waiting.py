@@ -14,6 +14,10 @@ from . import _process
 from ._native import Channel
 
 
+# How long what has come before the end of the program may take to be taken, in seconds.
+END_LIMIT = 2.0
+
+
 async def readable(descriptor: int, limit: float | None = None) -> None:
     """Waits until a descriptor is readable, or for so many seconds."""
     loop = asyncio.get_running_loop()
@@ -113,4 +117,12 @@ def _forked() -> None:
     _watcher = None
 
 
+def _ended() -> None:
+    watcher = _watcher
+    if watcher is not None:
+        # It ends with the connections, which are closed, when it has taken all that has come; unless a function hangs.
+        watcher.join(END_LIMIT)
+
+
 _process.after_fork(_forked)
+_process.at_exit(_ended)

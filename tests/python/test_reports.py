@@ -8,6 +8,7 @@ import logging
 import pytest
 from easycluster import AsyncClient, Client, Cluster, progress
 from easycluster.server import spawn_local
+from support.pages import run_python
 from support.processes import poll
 
 SOURCE = '''
@@ -113,6 +114,25 @@ def test_hosts_of_a_cluster_and_an_event_loop(caplog):
             await asyncio.wait_for(finished.wait(), 60)
 
     asyncio.run(run())
+
+
+AT_THE_END = '''
+import threading
+from easycluster import Client
+def work(rows):
+    from easycluster import progress
+    return sum(progress(rows))
+def show(it):
+    threading.Event().wait(0.2)
+    print(it.done, it.finished)
+client = Client.from_spec(':local')
+client.show_progress(show)
+client.run(work, list(range(9)))
+'''
+
+
+def test_what_has_come_is_told_before_the_program_ends(tmp_path):
+    assert run_python(AT_THE_END, tmp_path).split()[-2:] == ['9', 'True']
 
 
 def test_progress_of_this_process(capsys):
