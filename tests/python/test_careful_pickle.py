@@ -144,6 +144,11 @@ def test_data_types_arrive(spec, protocol):
         numpy.dtype([('only', spec)]),
         numpy.dtype([('a', spec)], align=True),
     ):
+        if dtype.isalignedstruct and spec == [] and numpy.__version__ < '2':
+            # NumPy 1 crashes where it makes it of its parts.
+            with pytest.raises(pickle.UnpicklingError):
+                unpickle(pickle.dumps(dtype, protocol))
+            continue
         got = unpickle(pickle.dumps(dtype, protocol))
         assert got == dtype and got.__reduce__() == dtype.__reduce__() and got.isalignedstruct == dtype.isalignedstruct
     array = numpy.zeros(3, spec)

@@ -102,6 +102,9 @@ def _described(numpy: Any, made: Any, state: Any) -> Any:
         }
         if any(len(column) > 2 for column in columns):
             spec['titles'] = [_typed(column[2], str, type(None)) if len(column) > 2 else None for column in columns]
+        if flags & _ALIGNED and any(column.alignment < 1 for column in spec['formats']):
+            # NumPy 1 has such types, of structures without fields, and divides by it.
+            raise ValueError('a part of it has no alignment')
         sound = numpy.dtype(spec, align=bool(flags & _ALIGNED))
     elif made.kind in 'mM' and metadata is not None:
         # The units of times are a part of the type.
