@@ -117,12 +117,15 @@ impl Connection {
     }
 
     /// Appends what was taken to the caller's own list, so that an exception raised on the way back loses none of it.
-    fn give(&self, into: &Bound<'_, PyAny>, taken: Taken) -> PyResult<()> {
+    fn give(&self, into: &Bound<'_, PyAny>, taken: Taken, route: Route) -> PyResult<()> {
         let completions = match taken {
             Taken::Some(completions) => completions,
             _ => Vec::new(),
         };
-        convert::append(into, self.core.host(), self.reading(), completions)
+        convert::append(into, self.core.host(), self.reading(), completions).map_err(|not| {
+            self.queue.put_back(not.left, route);
+            not.error
+        })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -290,7 +293,7 @@ impl Connection {
         runtime::check(self.process)?;
         let queue = &self.queue;
         let taken = self.wait(py, timeout, main, |until| queue.take(wanted, max, until))?;
-        self.give(into, taken)
+        self.give(into, taken, Route::Queue)
     }
 
     /// Appends the completion of a call from `submit` with `slot` to `into`, or nothing if it did not come in time. Raises
@@ -310,7 +313,7 @@ impl Connection {
             Taken::Elsewhere => Err(PyKeyError::new_err(
                 "the result of this call was already taken",
             )),
-            taken => self.give(into, taken),
+            taken => self.give(into, taken, Route::Slot),
         }
     }
 

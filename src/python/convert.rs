@@ -63,32 +63,58 @@ fn loads<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
     LOADS.import(py, "pickle", "loads")
 }
 
+/// What could not be handed over, and why: Python had no memory left for it.
+pub(super) struct NotTaken {
+    pub(super) error: PyErr,
+    pub(super) left: Vec<(Ticket, Completion)>,
+}
+
 /// Appends a tuple for each completion to `into`, behind a mark if output is to be shown first. What fails in one completion is
 /// that one's outcome, so the others arrive.
+///
+/// # Errors
+/// Those that could not even be told so; what stands before them was handed over.
 pub(super) fn append(
     into: &Bound<'_, PyAny>,
     host: &str,
     reading: Reading,
     completions: Vec<(Ticket, Completion)>,
-) -> PyResult<()> {
+) -> Result<(), NotTaken> {
     let py = into.py();
-    // A list takes each as it is made. Anything else gets them in one call, which runs no Python code either.
-    let own = into.cast_exact::<PyList>().ok();
-    let list = own.cloned().unwrap_or_else(|| PyList::empty(py));
+    let list = into.cast_exact::<PyList>().ok();
+    // One by one, so that it is known which of them has no place. Neither way runs Python code.
+    let put = |entry: Bound<'_, PyTuple>| match list {
+        Some(list) => list.append(entry),
+        None => into
+            .call_method1(pyo3::intern!(py, "append"), (entry,))
+            .map(drop),
+    };
+    let mut left = completions.into_iter();
     if super::output::is_waiting() {
-        list.append((0u64, OUTPUT, PyNone::get(py)))?;
-    }
-    for (ticket, completion) in completions {
-        let made = caught(py, || {
-            let (tag, value) = value(py, host, reading, completion)?;
-            list.append((ticket, tag, value))
+        let told = caught(py, || {
+            put((0u64, OUTPUT, PyNone::get(py)).into_pyobject(py)?)
         });
-        if let Err(error) = made {
-            list.append((ticket, FAILED, error.into_value(py)))?;
+        if let Err(error) = told {
+            let left = left.collect();
+            return Err(NotTaken { error, left });
         }
     }
-    if own.is_none() {
-        into.call_method1(pyo3::intern!(py, "extend"), (list,))?;
+    while let Some((ticket, completion)) = left.next() {
+        let made = caught(py, || {
+            let (tag, value) = value(py, host, reading, completion)?;
+            put((ticket, tag, value).into_pyobject(py)?)
+        });
+        let Err(error) = made else {
+            continue;
+        };
+        let told = caught(py, || {
+            put((ticket, FAILED, error.into_value(py)).into_pyobject(py)?)
+        });
+        if let Err(error) = told {
+            let lost = Completion::Refused("there was no memory for the answer".to_owned());
+            let left = std::iter::once((ticket, lost)).chain(left).collect();
+            return Err(NotTaken { error, left });
+        }
     }
     Ok(())
 }

@@ -170,6 +170,23 @@ impl Queue {
         }
     }
 
+    /// What was taken and could not be handed over comes first when the next is taken.
+    pub(super) fn put_back(&self, left: Vec<(Ticket, Completion)>, route: Route) {
+        let mut state = self.lock();
+        match route {
+            Route::Slot => state.slots.extend(left),
+            Route::Queue => {
+                for entry in left.into_iter().rev() {
+                    state.ready.push_front(entry);
+                }
+                state.signal();
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+        self.settled.notify_waiters();
+    }
+
     /// Up to `max` completions at once. With `wanted`, waits no longer than that call is on its way.
     pub(super) fn take(&self, wanted: Option<Ticket>, max: usize, until: Option<Instant>) -> Taken {
         let mut state = self.lock();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pickle
 import select
 import signal
 import sys
@@ -12,7 +13,7 @@ import threading
 import time
 
 import pytest
-from easycluster import AsyncClient, Client, ClientGroup, RemoteException, ThreadedClient
+from easycluster import AsyncClient, Client, ClientGroup, RemoteException, ThreadedClient, _kinds
 from easycluster._receiver import Receiver
 from support.processes import poll
 
@@ -337,3 +338,34 @@ def test_a_completion_function_that_raises_stops_no_other_of_the_loop(sshd):
             assert len(seen) == 3 and len(reported) == 1
 
     asyncio.run(main())
+
+
+class Full:
+    """A list that there is no memory for."""
+
+    def append(self, entry):
+        raise MemoryError
+
+
+def test_what_there_is_no_memory_for_is_taken_later(connect):
+    client = connect()
+    native = client._connected_native()
+    waiting = [client.eval(str(n), nonblocking=True) for n in range(3)]
+    assert poll(lambda: native.ready_count() == 3)
+    with pytest.raises(MemoryError):
+        native.take(Full(), None, 16, 60.0, True)
+    # The one whose turn it was says so; the others have their values.
+    with pytest.raises(Exception, match='no memory'):
+        waiting[0].wait()
+    assert [each.wait() for each in waiting[1:]] == [1, 2]
+
+
+def test_an_answer_that_is_asked_for_by_number_is_not_lost_to_a_lack_of_memory(connect):
+    native = connect()._connected_native()
+    ticket = 1 << 40
+    native.submit(ticket, _kinds.EVAL, 0, pickle.dumps(('1', None), 2), slot=True)
+    with pytest.raises(MemoryError):
+        native.take_slot(Full(), ticket, 60.0, True)
+    taken = []
+    native.take_slot(taken, ticket, 60.0, True)
+    assert [(entry[0], entry[1]) for entry in taken] == [(ticket, _kinds.REFUSED)]
