@@ -27,7 +27,11 @@ const HELPERS: [(&str, &[&str]); 11] = [
     ("reports", &["helpers/reports.py"]),
     (
         "run_program",
-        &["helpers/run_program.py", "helpers/run_seldom.py"],
+        &[
+            "helpers/run_program.py",
+            "helpers/run_progress.py",
+            "helpers/run_seldom.py",
+        ],
     ),
     ("streams", &["helpers/streams.py"]),
     ("terminal", &["helpers/terminal.py"]),

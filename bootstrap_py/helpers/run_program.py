@@ -6,13 +6,15 @@ import sys
 
 compat = load('compat')
 MAIN = '__main__'
+# The two ends of the pipe by which the program's process tells how far it is (run_progress.py).
+told = []
 
 
 def run_program(source, filename, argv, given=()):
     """Run source (bytes) as __main__ with sys.argv = argv, in a process of its own where the system lets it have one: what
     ends or replaces that process ends the program alone. The dict `given` may have `module`, the name of a module to run
     instead; `environment`, variables as names and bytes; `folder`, to run in; `input`, the bytes of its standard input;
-    `packages`, a folder whose packages it is to find before all others."""
+    `packages`, a folder whose packages it is to find before all others; `progress`, if how far it is will be asked for."""
     given = dict([(native(name), value) for name, value in dict(given).items()])
     if given.get('module'):
         source = None
@@ -25,6 +27,7 @@ def run_program(source, filename, argv, given=()):
     except EnvironmentError:
         return load('helpers/run_seldom').run_here(source, filename, argv, given)
     try:
+        told[:] = given.get('progress') and os.pipe() or ()
         child = forked()
     except (AttributeError, EnvironmentError):
         os.close(report)
@@ -32,6 +35,8 @@ def run_program(source, filename, argv, given=()):
         return load('helpers/run_seldom').run_here(source, filename, argv, given)
     if child:
         os.close(own)
+        if told:
+            os.close(told[1])
         try:
             return wait_for(child, report)
         finally:
@@ -120,18 +125,21 @@ def wait_for(child, report):
 
 
 def become_program(own):
-    """Leaves nothing of the connection in the program's process: no descriptor but `own`, no handler, no stream."""
+    """Leaves nothing of the connection in the program's process: no descriptor but `own` and what it tells by, no handler, no
+    stream."""
     compat.signal.signal(2, compat.signal.default_int_handler)
+    kept = [own] + told[1:]
     if not hasattr(os, 'get_inheritable'):
         # From 3.4 on pipes are so from the start.
         import fcntl
-        fcntl.fcntl(own, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        for descriptor in kept:
+            fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
     try:
         opened = [int(name) for name in os.listdir('/dev/fd')]
     except (EnvironmentError, ValueError):
         opened = range(3, 256)
     for descriptor in opened:
-        if descriptor > 2 and descriptor != own:
+        if descriptor > 2 and descriptor not in kept:
             try:
                 os.close(descriptor)
             except OSError:

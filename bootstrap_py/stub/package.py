@@ -42,8 +42,9 @@ class progress(object):
 
     def tell(self, last=False):
         """Tells the client, if it listens."""
-        if load.__self__.there('helpers/reports'):
-            load('helpers/reports').report(self, last)
+        for name in ('helpers/reports', 'helpers/run_progress'):
+            if load.__self__.there(name):
+                load(name).report(self, last)
 
     def close(self):
         """It is over."""

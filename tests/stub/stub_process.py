@@ -364,6 +364,17 @@ class Stub:
             return error
 
 
+def cancel(stub, number, thread=0):
+    """Cancels a request; the fields of its ERROR."""
+    stub.frame(CANCEL, number, thread, b"")
+    try:
+        value = stub.wait(number)
+    except Failed as error:
+        assert error.fields["kind"] == "cancelled", error
+        return error.fields
+    raise AssertionError("it returned %r" % (value,))
+
+
 def wait_until(condition, seconds=DEADLINE):
     """Polls until something is true."""
     end = time.monotonic() + seconds

@@ -16,6 +16,7 @@ from stub_process import (
     PING,
     STOP_THREAD,
     Failed,
+    cancel,
     is_running,
     wait_until,
 )
@@ -29,15 +30,6 @@ def started(stub, name, *args, thread=0):
     number = stub.start_call(name, *args, thread=thread)
     stub.until(lambda: any(entry[0] == number for entry in stub.outputs[before:]))
     return number
-
-
-def cancel(stub, number, thread=0):
-    """Cancels a request; the fields of its ERROR."""
-    stub.frame(CANCEL, number, thread, b"")
-    with pytest.raises(Failed) as caught:
-        stub.wait(number)
-    assert caught.value.fields["kind"] == "cancelled", caught.value
-    return caught.value.fields
 
 
 @pytest.mark.parametrize("thread", [0, 1])

@@ -141,9 +141,10 @@ impl View for Masked {
     }
 
     fn progress(&mut self, host: usize, text: &str) {
+        let text = self.secrets.masked(text);
         self.views
             .iter_mut()
-            .for_each(|view| view.progress(host, text));
+            .for_each(|view| view.progress(host, &text));
     }
 
     fn output(&mut self, host: usize, stream: Stream, data: &[u8]) -> io::Result<()> {

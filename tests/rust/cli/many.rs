@@ -424,3 +424,45 @@ async fn shell_commands_have_the_same_end() {
     );
     scene.end().await;
 }
+
+#[tokio::test]
+async fn how_far_programs_are_stands_among_the_progress() {
+    let scene = Scene::new().await;
+    let mark = path(&scene, "mark");
+    let code = "\
+import os, sys, time
+from easycluster import progress
+for row in progress(range(3), desc='rows of TOKEN'):
+    while row == 1 and not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+";
+    let mut command = program(&[
+        "run",
+        "--progress-every",
+        "0.2",
+        "--secret",
+        "HIDDEN",
+        ":local:name=web1",
+        "-c",
+        code,
+        "--",
+        &mark,
+    ]);
+    let mut child = command
+        .env("HIDDEN", "TOKEN")
+        .spawn()
+        .expect("the program starts");
+    let mut stderr = tokio::io::BufReader::new(child.stderr.take().expect("stderr"));
+    let mut line = String::new();
+    while !line.contains("web1 (rows of ***: 1 of 3, ") {
+        line.clear();
+        let read = tokio::io::AsyncBufReadExt::read_line(&mut stderr, &mut line);
+        let count = tokio::time::timeout(crate::cli::scene::PATIENCE, read).await;
+        assert!(count.expect("in time").expect("read") > 0);
+        assert!(!line.contains("TOKEN"), "{line}");
+    }
+    std::fs::create_dir(&mark).expect("made");
+    let status = tokio::time::timeout(crate::cli::scene::PATIENCE, child.wait()).await;
+    assert!(status.expect("in time").expect("ended").success());
+    scene.end().await;
+}

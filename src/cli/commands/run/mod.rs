@@ -17,6 +17,7 @@ use crate::cli::programs::{Environment, ProgramOptions, place_of};
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::terminal::hosts::HostOptions;
 use crate::command::CommandLine;
+use crate::error::printable;
 #[cfg(unix)]
 use crate::packages::Packages;
 use crate::{Client, Error, Value};
@@ -188,7 +189,10 @@ impl Job {
         let environment = environment
             .map(|(name, value)| (Value::Str(name), Value::Bytes(value)))
             .collect();
-        let mut given = BTreeMap::from([("environment", Value::Dict(environment))]);
+        let mut given = BTreeMap::from([
+            ("environment", Value::Dict(environment)),
+            ("progress", Value::Bool(true)),
+        ]);
         if let Some(module) = &self.program.module {
             given.insert("module", Value::Str(module.clone()));
         }
@@ -206,24 +210,25 @@ impl Job {
         &self,
         client: &Client,
         #[cfg_attr(not(unix), allow(unused_mut))] mut given: BTreeMap<&'static str, Value>,
-        #[cfg_attr(not(unix), allow(unused_variables))] tell: impl Fn(String) + Send,
+        tell: impl Fn(String) + Send + Sync,
     ) -> Result<i32, Error> {
         #[cfg(unix)]
         if let Some(packages) = &self.packages {
-            let folder = packages.send_to(client, tell).await?;
+            let folder = packages.send_to(client, &tell).await?;
             given.insert("packages", Value::Str(folder.clone()));
-            let status = self.run(client, given).await?;
+            let status = self.run(client, given, &tell).await?;
             // Where this is not come to, they go with the connection.
             packages.remove_from(client, &folder).await?;
             return Ok(status);
         }
-        self.run(client, given).await
+        self.run(client, given, &tell).await
     }
 
     async fn run(
         &self,
         client: &Client,
         given: BTreeMap<&'static str, Value>,
+        tell: &(impl Fn(String) + Send),
     ) -> Result<i32, Error> {
         let program = &self.program;
         let source = Value::Bytes(program.source.clone());
@@ -240,7 +245,42 @@ impl Job {
             }
             None => call,
         };
-        let status = call.await?;
+        let status = tokio::select! {
+            biased;
+            status = call.into_future() => status?,
+            never = told(client, tell) => never,
+        };
         Ok(i32::try_from(status).unwrap_or(failure::CODE_FAILED))
     }
+}
+
+/// Programs that end sooner are not asked how far they are, because that takes the host time of its own.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// Asks how far the program is that goes through `easycluster.progress`, again and again; never ends by itself.
+async fn told(client: &Client, tell: &(impl Fn(String) + Send)) -> ! {
+    tokio::time::sleep(SHORT).await;
+    let asked = || {
+        client
+            .call::<Option<(String, f64, Option<f64>)>>("helpers/run_progress.read", ())
+            .one_shot()
+    };
+    // What goes wrong here is no matter of the program's.
+    while let Ok(Some((name, done, total))) = asked().await {
+        tell(so_far(&name, done, total));
+    }
+    std::future::pending().await
+}
+
+/// `rows: 120 of 1000`.
+fn so_far(name: &str, done: f64, total: Option<f64>) -> String {
+    let mut text = printable(name);
+    if !text.is_empty() {
+        text.push_str(": ");
+    }
+    text.push_str(&done.to_string());
+    if let Some(total) = total {
+        text.push_str(&format!(" of {total}"));
+    }
+    text
 }
