@@ -13,7 +13,6 @@ from collections.abc import Callable
 from . import _process
 from ._native import Channel
 
-
 # How long what has come before the end of the program may take to be taken, in seconds.
 END_LIMIT = 2.0
 
