@@ -29,9 +29,6 @@ const TRANSMIT: usize = 256 * 1024;
 /// How long the remote process may take to end after the goodbye, or after writing to it failed.
 pub(super) const END_GRACE: Duration = Duration::from_secs(4);
 
-/// What helps where the account runs something else than it is asked for.
-const NO_COMMANDS: &str = "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand";
-
 /// A stub that was started, and the task that writes to it.
 struct Attempt {
     reader: Reader,
@@ -82,6 +79,7 @@ pub(super) fn start(
                 attempt.steps,
                 attempt.on_running,
                 options.clone(),
+                hints::for_other_commands(starter.transport()),
             );
             let failure = reading.run(attempt.first, attempt.reader).await;
             // A writer that waits for room would wait forever; and it must take nothing more out.
@@ -178,6 +176,8 @@ struct Reading {
     closing_since: Option<Instant>,
     /// The process says nothing more, though it may go on.
     output_ended: Option<Instant>,
+    /// What helps where something else runs than is asked for.
+    no_commands: &'static str,
 }
 
 impl Reading {
@@ -187,6 +187,7 @@ impl Reading {
         steps: Vec<Step>,
         on_running: Option<OnRunning>,
         options: TransportOptions,
+        no_commands: &'static str,
     ) -> Reading {
         Reading {
             shared,
@@ -205,6 +206,7 @@ impl Reading {
             ended: false,
             closing_since: None,
             output_ended: None,
+            no_commands,
         }
     }
 
@@ -435,9 +437,12 @@ impl Reading {
         let wanted = self.bootstrap.wanted();
         let hint = match (hints::for_printed(&self.printed()), self.stage) {
             (Some(hint), _) => hint.to_owned(),
-            (None, Stage::Interpreter) if wanted.is_empty() => NO_COMMANDS.to_owned(),
+            (None, Stage::Interpreter) if wanted.is_empty() => self.no_commands.to_owned(),
             (None, Stage::Interpreter) => {
-                format!("see whether rpython={wanted} is a Python; else {NO_COMMANDS}")
+                format!(
+                    "see whether rpython={wanted} is a Python; else {}",
+                    self.no_commands
+                )
             }
             _ => "try that interpreter by hand, or name another with rpython=".to_owned(),
         };
@@ -449,7 +454,7 @@ impl Reading {
     fn echo(&self) -> Failure {
         let what = "Python did not start: the other side only sends back what it is sent";
         let error = ConnectError::new(&*self.shared.host, Stage::Interpreter, what);
-        self.connect_failure(error.with_hint(NO_COMMANDS))
+        self.connect_failure(error.with_hint(self.no_commands))
     }
 
     fn no_interpreter(&self, tried: &str) -> Failure {

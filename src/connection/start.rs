@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{ConnectError, Error, Stage};
-use crate::spec::ConnectionSpec;
+use crate::spec::{ConnectionSpec, Transport};
 use crate::stub::Bootstrap;
 use crate::transport::{self, Started, TransportOptions};
 
@@ -22,6 +22,10 @@ impl Starter {
             spec: spec.clone(),
             options: options.clone(),
         }
+    }
+
+    pub(super) fn transport(&self) -> Transport {
+        self.spec.transport()
     }
 
     /// Connects, and starts an interpreter without waiting for a sign of it.
