@@ -21,7 +21,7 @@ def run_program(source, filename, argv, given=()):
         filename = given['module']
     # The program's process can not wait for parts of the stub, which are right behind this call.
     while not load.__self__.there('children'):
-        load.__self__.machine.wait()
+        load.__self__.machine.wait('children')
     try:
         report, own = os.pipe()
     except EnvironmentError:

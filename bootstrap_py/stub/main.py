@@ -54,7 +54,7 @@ class Files(object):
         """The same where it is not there yet; another thread may be at it, or this one, as files name each other."""
         while not self.there(name):
             # Not with the lock held, which the thread that reads may want.
-            self.machine.wait()
+            self.machine.wait(name)
         with self.locked():
             return self.modules.get(name) or self.making.get(name) or self.build(name)
 

@@ -125,7 +125,7 @@ def current(self):
             return each
 
 
-def wait(self):
+def wait(self, name):
     """Waits a little for a file that is on its way (BS-9), and reads if no other thread does."""
     if os.getpid() != self.pid:
         raise RuntimeError('the process was forked before the stub arrived')
@@ -133,15 +133,19 @@ def wait(self):
         raise RuntimeError('the connection ended before the stub arrived')
     me = self.current()
     if me:
-        me.shielded(self.look, me)
+        me.shielded(self.look, me, name)
     else:
-        self.look(None)
+        self.look(None, name)
 
 
-def look(self, me):
+def look(self, me, name):
     """Reads once if no other thread does."""
     if self.link.reading.acquire(False):
-        self.read(me)
+        if load.__self__.there(name):
+            # The reader before has brought it, since it was looked for; nothing else may ever come.
+            self.link.reading.release()
+        else:
+            self.read(me)
         # It may have been the one to read next.
         self.main.rouse()
     else:

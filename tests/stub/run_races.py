@@ -388,6 +388,29 @@ def two_threads_ask_for_one_export():
     assert exports.export_of(value)[0] == ('get',), exports.export_of(value)
 
 
+def a_file_comes_by_another_reader_before_it_is_waited_for():
+    made = machine()
+    there = files.there
+    asked = []
+
+    def comes(name):
+        # Behind the first look another thread reads it, and gives the reading back.
+        asked.append(name)
+        return len(asked) > 1
+
+    def read(me):
+        raise AssertionError('it waits for what may never come')
+
+    made.read = read
+    files.there = comes
+    try:
+        while not files.there('late'):
+            made.wait('late')
+    finally:
+        files.there = there
+    assert asked == ['late', 'late', 'late'] and not made.link.reading.locked(), asked
+
+
 def many_cancels_are_noted():
     made = machine()
     control = load('control')
@@ -418,6 +441,7 @@ for race in (
     a_thread_ends_before_the_one_that_gave_it_the_reading_waits,
     two_threads_start_one,
     two_threads_ask_for_one_export,
+    a_file_comes_by_another_reader_before_it_is_waited_for,
     many_cancels_are_noted,
 ):
     try:
