@@ -254,8 +254,9 @@ impl Job {
     }
 }
 
-/// Programs that end sooner are not asked how far they are, because that takes the host time of its own.
-const SHORT: Duration = Duration::from_secs(1);
+/// Programs that end sooner are not asked how far they are: asking takes a host some milliseconds of its own, which two hundred hosts
+/// of one machine would feel.
+const SHORT: Duration = Duration::from_secs(5);
 
 /// Asks how far the program is that goes through `easycluster.progress`, again and again; never ends by itself.
 async fn told(client: &Client, tell: &(impl Fn(String) + Send)) -> ! {
