@@ -4,28 +4,26 @@
 
 PROGRAM is a release build of `easycluster`. Compares `PROGRAM run :local -c pass` with `PROGRAM --version` and `python -c pass` of the
 same interpreter together, which no way of running it there can save. Rounds take turns, so that a busy moment meets them all; figures are
-medians of what `getrusage` says of finished processes, in milliseconds.
+medians of what `wait4` says of finished processes, in milliseconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
 
-
-def used() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (usage.ru_utime + usage.ru_stime) * 1000
+from stub_cost import used_by
 
 
 def cost(command: list[str]) -> float:
-    """Milliseconds of processor time of this process and of those that it has waited for."""
-    before = used()
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return used() - before
+    """Milliseconds of processor time of a process and of those that it has waited for."""
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)
+    used = used_by(process)
+    assert process.returncode == 0, command
+    return used
 
 
 def main() -> None:
