@@ -14,8 +14,8 @@ from easycluster.dask.keys import security_of_this_run
 
 # What all programs begin with: `specs`, and what of a machine is looked at from the program's own.
 COMMON = '''
-import asyncio, os, signal, subprocess, sys, threading, warnings
-import dask, distributed
+import asyncio, os, subprocess, sys, threading, warnings
+import distributed
 import easycluster
 from support.processes import poll
 
@@ -31,16 +31,13 @@ def listeners(machine):
     """Where it listens, on its loopback left out."""
     text = at(machine, 'ss', '-ltnH') if machine else subprocess.run(['ss', '-ltnH'], capture_output=True, text=True).stdout
     return {line.split()[3] for line in text.splitlines() if not line.split()[3].startswith(('127.0.0.1:', '[::1]:'))}
-
-def one():
-    return os.getpid()
 '''
 
 WORK = (
     COMMON
     + '''
-import dask.dataframe, pandas
 import intruder
+from support import dask_work
 
 # Tells how keys lie there while Dask hands them to OpenSSL.
 SEES = """
@@ -73,9 +70,6 @@ def keys():
             pass
     return found
 
-def frame():
-    return dask.datasets.timeseries('2024-01-01', '2024-01-08', freq='10min', partition_freq='1d', seed=3)
-
 before = {machine: listeners(machine) for machine in ('', *MACHINES)}
 with easycluster.Cluster(specs, output=None) as cluster:
     client = cluster.dask(environment=packages, threads=1, traffic='direct', preload=[SEES])
@@ -95,30 +89,14 @@ with easycluster.Cluster(specs, output=None) as cluster:
     assert len(told) >= 3
     assert all(mode == 0o700 and own and '/easycluster-worker-' in folder for folder, mode, own in told), told
     assert not any(cluster.call(keys).values()), cluster.call(keys)
-    # A group-by and a shuffle, compared with pandas here.
-    wanted = frame().compute(scheduler='sync')
-    means = frame().groupby('name').x.mean().compute()
-    pandas.testing.assert_series_equal(means.sort_index(), wanted.groupby('name').x.mean().sort_index())
-    with dask.config.set({'dataframe.shuffle.method': 'p2p'}):
-        shuffled = frame().shuffle('name', npartitions=6)
-        parts = shuffled.map_partitions(lambda part: part[['name']].drop_duplicates(), meta={'name': object}).compute()
-        assert sorted(parts['name']) == sorted(wanted['name'].unique())
-        assert len(shuffled) == len(wanted)
+    dask_work.group_and_shuffle('2024-01-08')
     # More workers as there is work.
-    client.cluster.adapt(minimum=3, maximum=5, interval='100ms', wait_count=2)
-    futures = client.map(lambda number: threading.Event().wait(0.2) or number, range(150), pure=False)
-    assert poll(lambda: len(workers()) > 3, 60)
-    assert client.gather(futures) == list(range(150))
-    client.cluster.adapt(minimum=3, maximum=3)
+    dask_work.adapts(client, 5, lambda: poll(lambda: len(workers()) > 3, 60))
     # A worker is killed, and comes again.
-    futures = client.map(lambda number: threading.Event().wait(0.05) or number, range(60), pure=False)
-    killed = next(pid for pid in client.run(one, on_error='return').values() if isinstance(pid, int))
-    os.kill(killed, signal.SIGKILL)
-    assert client.gather(futures) == list(range(60))
+    dask_work.survives(client, 60, lambda: dask_work.kill_a_worker(client))
     # The link to a machine is killed: its workers end, though they would still reach the scheduler.
-    futures = client.map(lambda number: threading.Event().wait(0.05) or number, range(60), pure=False)
-    cluster['*77.0.2*'].command('kill -9 $(ps -o ppid= -p $PPID)', return_exceptions=True)
-    assert client.gather(futures) == list(range(60))
+    kill = 'kill -9 $(ps -o ppid= -p $PPID)'
+    dask_work.survives(client, 60, lambda: cluster['*77.0.2*'].command(kill, return_exceptions=True))
     assert poll(lambda: not any('10.77.0.2:' in each for each in workers()), 60)
     assert poll(lambda: listeners('m2') == before['m2'], 60)
     client.close()
