@@ -5,7 +5,6 @@ import os
 import sys
 
 compat = load('compat')
-MAIN = '__main__'
 # The two ends of the pipe by which the program's process tells how far it is (run_progress.py).
 told = []
 
@@ -165,13 +164,13 @@ def execute(source, filename, argv, end_threads):
     """Runs the program and gives its status, and where it stood if it was interrupted; any other exception is printed as
     Python prints it."""
     filename = native(filename)
-    main = type(sys)(MAIN)
+    main = type(sys)('__main__')
     main.__file__ = filename
     if compat.PY3:
         main.__loader__ = Loader(source, filename)
     # Whatever was __main__ before stays referenced: Python 2 empties a module that is not referenced.
-    execute.before = sys.modules.get(MAIN)
-    sys.modules[MAIN] = main
+    execute.before = sys.modules.get('__main__')
+    sys.modules['__main__'] = main
     sys.argv = [native(argument) for argument in argv]
     # Tracebacks show source lines although no such file exists here.
     if source is None:
