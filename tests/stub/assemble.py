@@ -1,5 +1,6 @@
 """The reference assembler of the remote command and the stub (bootstrap_py/README.md, spec/bootstrap.md)."""
 
+import functools
 import os
 import random
 import zlib
@@ -44,6 +45,8 @@ def block_goes_on(after, indent):
     return False
 
 
+# A run of tests needs the same few files thousands of times.
+@functools.lru_cache(maxsize=None)
 def strip(source):
     """Comments, docstrings, indentation width and needless blanks removed; every line keeps its number."""
     lines = []
@@ -108,6 +111,7 @@ def together(files):
     return "\0".join("%s\0%s" % (name, strip(read(name))) for name in files)
 
 
+@functools.lru_cache(maxsize=None)
 def deflate(text):
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     return deflater.compress(text.encode("ascii")) + deflater.flush()
