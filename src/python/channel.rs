@@ -58,6 +58,12 @@ impl Channel {
         })
     }
 
+    /// What it is of, for what carries its bytes without Python.
+    #[cfg(unix)]
+    pub(super) fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
+    }
+
     pub(super) fn id(&self) -> ChannelId {
         self.core.id()
     }

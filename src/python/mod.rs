@@ -26,6 +26,8 @@ mod output;
 #[cfg(unix)]
 mod packages;
 mod queue;
+#[cfg(unix)]
+mod router;
 mod runtime;
 mod spec;
 #[cfg(unix)]
@@ -188,6 +190,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     #[cfg(unix)]
     {
+        module.add_class::<router::Router>()?;
         module.add_class::<transfer::Transfer>()?;
         module.add_function(wrap_pyfunction!(packages::build_packages, module)?)?;
         module.add_function(wrap_pyfunction!(transfer::put, module)?)?;

@@ -86,6 +86,12 @@ impl Engine {
         task
     }
 
+    /// Lets this thread make what belongs to the runtime, such as its sockets.
+    #[cfg(unix)]
+    pub(super) fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.runtime.enter()
+    }
+
     /// There is something to do, and possibly no thread that drives the runtime.
     pub(super) fn nudge(&self) {
         if !self.driving.load(Ordering::SeqCst) && self.waiters.load(Ordering::SeqCst) == 0 {

@@ -5,28 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-import threading
 
 import pytest
 
 pytest.importorskip('distributed')
 from distributed.comm.core import CommClosedError
-from easycluster.dask.comm import DATA, HEADER, WINDOW, EcComm, Hub
-from easycluster.dask.routing import Router, SocketEnd
+from easycluster._native import Router
+from easycluster.dask.comm import DATA, GONE, HEADER, MOST, WINDOW, EcComm, Hub
+from support.processes import poll
 
 
 class Net:
     """Processes of one router, all of them in this one."""
 
     def __init__(self):
-        self.router = Router()
-        self.gone = {}
+        self.router = Router(MOST, GONE)
 
     def end(self, number):
-        ours, routers = socket.socketpair()
-        self.gone[number] = threading.Event()
-        self.router.attach(number, SocketEnd(routers), lambda: None, self.gone[number].set)
-        return ours
+        return socket.socket(fileno=self.router.attach_here(number))
 
     async def hub(self, number):
         hub = await Hub.over(self.end(number), number)
@@ -40,8 +36,7 @@ def net():
     net = Net()
     yield net
     net.router.close()
-    for gone in net.gone.values():
-        assert gone.wait(30)
+    assert poll(lambda: len(net.router) == 0, 30)
 
 
 def run(work):
@@ -136,9 +131,9 @@ def test_both_ends_know_of_an_end(net):
 def test_a_process_that_breaks_the_rules_is_cut_off(net, frame):
     end = net.end(2)
     end.sendall(frame)
-    assert net.gone[2].wait(30)
     end.settimeout(30)
     assert end.recv(1) == b''
+    assert poll(lambda: len(net.router) == 0, 30)
     end.close()
 
 
@@ -164,6 +159,41 @@ def test_garbage_harms_no_other_process(net, seed):
             hub.close()
 
     run(main())
+
+
+def test_a_process_that_ignores_credit_is_read_no_further(net):
+    """What waits for one that reads nothing stays within limits, and whoever fills it is alone with that."""
+    unread, flooding = net.end(2), net.end(3)
+    flooding.settimeout(5)
+    frame = HEADER.pack(3, 2, 1, 0, DATA, MOST) + bytes(MOST)
+    sent = 0
+    with pytest.raises(TimeoutError):
+        while sent < 1 << 30:
+            sent += flooding.send(frame[sent % len(frame) :])
+    assert sent < 300 << 20
+
+    async def main():
+        hubs, one, other = await pair(net, 4, 5)
+        await one.write({'number': 1})
+        assert await other.read() == {'number': 1}
+        for hub in hubs:
+            hub.close()
+
+    run(main())
+    # Its own end is noticed all the same.
+    flooding.close()
+    unread.close()
+
+
+def test_a_number_is_taken_once(net):
+    end = net.end(2)
+    with pytest.raises(ValueError, match='process 2 is attached already'):
+        net.router.attach_here(2)
+    net.router.detach(2)
+    assert poll(lambda: len(net.router) == 0, 30)
+    assert end.recv(1) == b''
+    end.close()
+    net.end(2).close()
 
 
 def test_messages_in_pieces_of_any_size_are_the_same():

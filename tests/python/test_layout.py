@@ -87,7 +87,6 @@ ORDER = [
     'joblib',
     'dask.comm',
     'dask.worker_main',
-    'dask.routing',
     'dask.versions',
     'dask.direct',
     'dask.keys',

@@ -16,9 +16,9 @@ from distributed.deploy.spec import SpecCluster
 
 from .._cluster.cluster import Cluster
 from .._environments import Environment, folders
-from .comm import MASTER, Hub, register
+from .._native import Router
+from .comm import GONE, MASTER, MOST, Hub, register
 from .direct import Addresses, Unreachable
-from .routing import Router, SocketEnd
 from .versions import check_versions
 from .worker import HostWorker
 
@@ -59,7 +59,7 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         """
         self.hosts = hosts if isinstance(hosts, Cluster) else Cluster(hosts)
         self._owns_hosts = self.hosts is not hosts
-        self._router = Router()
+        self._router = Router(MOST, GONE)
         self._hub: Hub | None = None
         self._numbers = iter(range(1, 1 << 16))
         self._placing = threading.Lock()
@@ -135,9 +135,8 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
 
     async def _start(self) -> None:
         if self._hub is None:
-            ours, routers = socket.socketpair()
-            self._router.attach(MASTER, SocketEnd(routers), _ignore, _ignore)
-            self._hub = await Hub.over(ours, MASTER)
+            end = socket.socket(fileno=self._router.attach_here(MASTER))
+            self._hub = await Hub.over(end, MASTER)
             register(self._hub)
         await super()._start()
 
@@ -216,7 +215,3 @@ class Client(distributed.Client):  # type: ignore[misc]
             return self._close_cluster(closing, cluster)
         cluster.close()
         return None
-
-
-def _ignore() -> None:
-    pass

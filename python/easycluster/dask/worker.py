@@ -190,37 +190,10 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
                 onerror=failed,
                 threadid=SINGLE,
             )
-            cluster._router.attach(number, ChannelEnd(channel), _ignore, _ignore)
+            cluster._router.attach(number, channel._native)
         except Exception as error:
             return error
         try:
             return await ended
         finally:
             cluster._router.detach(number)
-
-
-class ChannelEnd:
-    """A stream over a channel of ours."""
-
-    def __init__(self, channel: Any) -> None:
-        self._channel = channel
-
-    def receive(self) -> bytes:
-        try:
-            piece: bytes = self._channel.receive()
-        except EOFError:
-            return b''
-        return piece
-
-    def send(self, data: bytes) -> None:
-        self._channel.send(data)
-
-    def close(self) -> None:
-        self._channel.close()
-
-    def free(self) -> None:
-        pass
-
-
-def _ignore() -> None:
-    pass
