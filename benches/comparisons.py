@@ -24,6 +24,8 @@ class Comparison(NamedTuple):
     # Whether it is with other tools, which the chart shows.
     charted: bool = True
     root: bool = False
+    # What is wanted, by the keys of those for which something is.
+    goals: Ratios = {}
 
     def less(self, key: str) -> bool:
         """Whether less is better."""
@@ -62,21 +64,63 @@ def of_tables(text: str) -> Ratios:
     return ratios
 
 
-def of_stubs(text: str) -> Ratios:
-    """What others cost a host, to ours, from stub_cost.py: for each interpreter and each of them."""
-    ratios = {}
+def of_core(text: str) -> Ratios:
+    """Ratios of connect_and_call.rs to its floors, and the milliseconds of the slowest small call beside each kind of bulk."""
+    ratios = found(r'^(?P<key>\S.*?) {2,}(?P<ratio>[\d.]+) of the floor')(text)
+    bulk = ''
     for line in text.splitlines():
-        interpreter, _, rest = line.partition(': ')
-        version = re.search(r'(python[\d.]+|pypy[\d.]*)$', interpreter)
-        for match in re.finditer(r'(\w+) \+[\d.]+ \(([\d.]+) times\)', rest):
-            if version:
-                ratios['%s/%s' % (version[1], match[1])] = float(match[2])
+        what, _, figures = line.partition('  ')
+        if figures.endswith('MiB/s'):
+            bulk = what
+        elif 'the slowest' in line:
+            ratios['beside ' + bulk] = float(line.split()[2])
+    return ratios
+
+
+def of_starts(text: str) -> Ratios:
+    """What start.py prints: how many times Python and the program alone, and how many milliseconds more."""
+    match = re.search(r'^one run over both: \+([\d.]+) ms .* ([\d.]+) times$', text, re.MULTILINE)
+    return {'milliseconds': float(match[1]), 'times': float(match[2])} if match else {}
+
+
+def of_thousands(text: str) -> Ratios:
+    """From many_hosts_program.py --stand-in: what a host costs among many, to what it costs among few, and KiB of memory for each."""
+    each = {
+        (int(match[1]), int(match[2])): (float(match[3]), float(match[4]))
+        for match in re.finditer(
+            r'^ *(\d+) hosts, +(\d+) at once: .* each +([\d.]+) ms, +([\d.]+) KiB$', text, re.MULTILINE
+        )
+    }
+    if not each:
+        return {}
+    most = max(each)
+    few = min(count for count, _ in each)
+    some = sorted({at_once for _, at_once in each})[-2]
+    return {
+        'processor': each[most[0], some][0] / each[few, some][0],
+        'processor, all at once': each[most][0] / each[few, some][0],
+        'memory': each[most[0], some][1],
+        'memory, all at once': each[most][1],
+    }
+
+
+def of_stubs(text: str) -> Ratios:
+    """What a start costs a host in milliseconds, from stub_cost.py, and what others cost it, to ours: for each version of Python."""
+    ratios: Ratios = {}
+    for line in text.splitlines():
+        version, _, rest = line.partition(', ')
+        cost = re.search(r', stub \+([\d.]+)', rest)
+        if cost and version + '/milliseconds' not in ratios:
+            ratios[version + '/milliseconds'] = float(cost[1])
+            for match in re.finditer(r'(\w+) \+[\d.]+ \(([\d.]+) times\)', rest):
+                ratios['%s/%s' % (version, match[1])] = float(match[2])
     return ratios
 
 
 PACKAGES = {
     'connect': 'connect to first result',
     'call': 'one call',
+    'echo': 'one call, to an echo by a Python over ssh',
     'flight': 'calls in flight, a second',
     'up': '64 MiB argument',
     'down': '64 MiB result',
@@ -91,6 +135,28 @@ def _program(key: str) -> str:
     return '200 hosts%s, %s, beside %s' % (''.join(', ' + word for word in kind), PROGRAMS[figure], name)
 
 
+def _core(key: str) -> str:
+    if key.startswith('beside '):
+        return 'from Rust: milliseconds of the slowest small call beside %s' % key[7:]
+    return 'from Rust: %s, to the floor' % key
+
+
+def _start(key: str) -> str:
+    return {
+        'milliseconds': 'milliseconds of processor time of a run on this machine, over Python and the program alone',
+        'times': 'processor time of a run on this machine, to Python and the program alone',
+    }[key]
+
+
+def _thousand(key: str) -> str:
+    figure, _, how = key.partition(', ')
+    what = {
+        'processor': 'processor time of each of 5,000 hosts, to each of 200',
+        'memory': 'KiB of memory for each of 5,000 hosts',
+    }
+    return '%s, %s' % (what[figure], how or '200 at once')
+
+
 def _copy(key: str) -> str:
     what, _, name = key.partition('/')
     size, _, way = what.partition(' ')
@@ -98,11 +164,18 @@ def _copy(key: str) -> str:
 
 
 def _stub(key: str) -> str:
-    interpreter, _, name = key.partition('/')
-    return "processor time of %s's start, beside %s" % (interpreter, name)
+    version, _, name = key.partition('/')
+    if name == 'milliseconds':
+        return 'milliseconds of processor time of a start by %s, over Python alone' % version
+    return 'processor time of a start by %s: what %s takes, to ours' % (version, name)
 
 
 HERE = sys.executable
+# The others whose figures ours are to be below.
+BEST = ('parallel-ssh', 'asyncssh')
+# Interpreters that the machine of the kept figures has.
+STUB_VERSIONS = ('2.7', '3.6', '3.7', '3.8', '3.9', '3.10', '3.11', '3.12', '3.13')
+PROGRAM_GOALS = {'wall': 0.95, 'processor': 0.6, 'memory': 0.6}
 
 COMPARISONS = {
     'package': Comparison(
@@ -110,8 +183,26 @@ COMPARISONS = {
         found(r'^(?P<key>%s) .* (?P<ratio>\d+\.\d+) \(' % '|'.join(PACKAGES)),
         PACKAGES.__getitem__,
         'flight|up|down',
+        goals={
+            'connect': 0.2,
+            'call': 0.5,
+            'echo': 1.0,
+            'flight': 4,
+            'up': 5,
+            'down': 5,
+            'hosts32': 0.2,
+            'memory32': 0.1,
+        },
     ),
-    'program': Comparison([HERE, 'benches/many_hosts_program.py', '{program}'], of_programs, _program),
+    'program': Comparison(
+        [HERE, 'benches/many_hosts_program.py', '{program}'],
+        of_programs,
+        _program,
+        goals={
+            **{'%s/%s' % (name, key): goal for name in BEST for key, goal in PROGRAM_GOALS.items()},
+            **{'exec/%s/wall' % name: 0.9 for name in BEST},
+        },
+    ),
     'maps': Comparison(
         ['{python}', 'benches/compare_maps.py'],
         found(r'^(?P<key>\w+) .* ours takes (?P<ratio>[\d.]+) of it'),
@@ -121,21 +212,46 @@ COMPARISONS = {
         ['{python}', 'benches/dask_cluster.py'],
         found(r'^(?P<key>\S.{37}) .*: (?P<ratio>[\d.]+) of it'),
         lambda key: 'Dask, %s, beside SSHCluster' % ' '.join(key.split()),
+        goals={
+            'three workers up               session': 0.7,
+            'three workers up               direct': 0.7,
+            '200 MB from worker to worker   direct': 2.5,
+        },
     ),
-    'files': Comparison([HERE, 'benches/files.py', '{program}'], of_tables, _copy),
+    'files': Comparison(
+        [HERE, 'benches/files.py', '{program}'],
+        of_tables,
+        _copy,
+        goals={
+            **{'large %s/scp' % way: 0.83 for way in ('up', 'down')},
+            **{
+                'tree %s/%s' % (way, name): goal
+                for way in ('up', 'down')
+                for name, goal in (('scp', 0.3), ('tar', 1.0))
+            },
+        },
+    ),
     'steps': Comparison(
         [HERE, 'benches/steps.py', '{wheel}'],
         found(r'^(?P<key>\S.{23}) +\d+ +\d+ +(?P<ratio>\d+\.\d+)$'),
         lambda key: '%s, beside mitogen' % key.replace('ssh alone', 'no step'),
         root=True,
     ),
-    'stub': Comparison([HERE, 'benches/stub_cost.py'], of_stubs, _stub, '.', charted=False),
+    'stub': Comparison(
+        [HERE, 'benches/stub_cost.py'],
+        of_stubs,
+        _stub,
+        '.*/(execnet|mitogen)',
+        charted=False,
+        goals={'python%s/milliseconds' % version: 8 for version in STUB_VERSIONS},
+    ),
     'channels': Comparison(
         ['{python}', 'benches/channels.py'],
         found(r'^\d+ MiB through a channel (?P<key>.*), to the rate of .*: (?P<ratio>[\d.]+) \(goal'),
         lambda key: '1 GiB through a channel %s, to the rate of a value' % key,
         '.',
         charted=False,
+        goals={'from there': 0.9, 'to there': 0.9},
     ),
     'decode': Comparison(
         ['{python}', 'benches/decode.py'],
@@ -144,16 +260,27 @@ COMPARISONS = {
         charted=False,
     ),
     'start': Comparison(
-        [HERE, 'benches/start.py', '{program}'],
-        found(r'^(?P<key>one run) over both: .* (?P<ratio>[\d.]+) times$'),
-        lambda key: 'processor time of a run on this machine, to Python and the program alone',
-        charted=False,
+        [HERE, 'benches/start.py', '{program}'], of_starts, _start, charted=False, goals={'milliseconds': 10}
     ),
     'core': Comparison(
         ['cargo', 'bench', '--locked', '--bench', 'connect_and_call'],
-        found(r'^(?P<key>\S.*?) {2,}(?P<ratio>[\d.]+) of the floor'),
-        lambda key: 'from Rust: %s, to the floor' % key,
+        of_core,
+        _core,
         charted=False,
+        goals={
+            'connect to first result': 0.55,
+            '32 hosts connected and called': 1.15,
+            'one call': 1.1,
+            'beside 1 GiB as an argument': 30,
+            'beside 1 GiB as a result': 30,
+        },
+    ),
+    'thousands': Comparison(
+        [HERE, 'benches/many_hosts_program.py', '{program}', '--stand-in'],
+        of_thousands,
+        _thousand,
+        charted=False,
+        goals={'processor': 1.0, 'memory, all at once': 64},
     ),
 }
 

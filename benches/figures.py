@@ -1,12 +1,14 @@
-"""Runs the comparisons one after the other and tells how the ratios have changed since those that are kept.
+"""Runs the comparisons and tells how the figures have changed since those that are kept.
 
     python benches/figures.py WHEEL PROGRAM                 measures, writes target/figures/figures.json, compares
     python benches/figures.py WHEEL PROGRAM --keep          the same, and keeps the result in benches/figures.json
     python benches/figures.py WHEEL PROGRAM --only files    one of them alone; --only more than once takes several
-    python benches/figures.py --draw                        draws docs/figures.svg from what is kept
+    python benches/figures.py WHEEL PROGRAM --times 3       each so many times; what they printed is in target/figures/outputs
+    python benches/figures.py --printed                     measures nothing, and takes what they printed
+    python benches/figures.py --draw                        makes the chart, and the tables of README.md and docs/figures.md, of what is kept
 
-WHEEL and PROGRAM are release builds. Only ratios within one run are kept: they hold on other machines and on busy ones, as far as
-anything does. Each comparison is kept with the commit that it was made of.
+WHEEL and PROGRAM are release builds. Kept are ratios within one run, which hold on other machines and on busy ones as far as anything
+does, and a few times and sizes that have a goal. Each comparison is kept with its commit and machine.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ import argparse
 import json
 import math
 import os
+import platform
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,11 +30,15 @@ from typing import Any, Optional
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benches'))
 
-from comparisons import COMPARISONS, Comparison, Ratios, can_run  # noqa: E402
+from comparisons import COMPARISONS, Comparison, can_run  # noqa: E402
 
 KEPT = ROOT / 'benches' / 'figures.json'
 CHART = ROOT / 'docs' / 'figures.svg'
-# By the name of a comparison: `commit` and `ratios`.
+README = ROOT / 'README.md'
+PAGE = ROOT / 'docs' / 'figures.md'
+# What the comparisons print: NAME.NUMBER.txt.
+PRINTED = ROOT / 'target' / 'figures' / 'outputs'
+# By the name of a comparison: `commit`, `machine`, and `ratios`, each with its value in every run.
 Kept = dict[str, dict[str, Any]]
 # How much worse a ratio may become before it is told as worse.
 NOISE = 1.25
@@ -39,18 +48,73 @@ BESIDE = ['ipyparallel', 'distributed', 'numpy', 'asyncssh', 'cryptography']
 LONGEST = 1800
 
 
-def changes(of: Comparison, before: Ratios, now: Ratios) -> list[tuple[str, Optional[float], Optional[float], str]]:
-    """Each ratio of a comparison before and now, and what to think of it."""
+Runs = dict[str, list[float]]
+
+
+def changes(
+    of: Comparison, before: Runs, now: Runs
+) -> list[tuple[str, Optional[list[float]], Optional[list[float]], str]]:
+    """Each figure of a comparison before and now, and what to think of it."""
     result = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if old is None or new is None:
             result.append((key, old, new, 'new' if old is None else 'missing'))
             continue
-        worse = new / old if of.less(key) else old / new
+        one, other = statistics.median(old), statistics.median(new)
+        worse = other / one if of.less(key) else one / other
         verdict = 'worse' if worse > NOISE else 'better' if worse < 1 / NOISE else ''
         result.append((key, old, new, verdict))
     return result
+
+
+def shown(values: list[float]) -> str:
+    """The range of some runs."""
+    most = max(values)
+    digits = 0 if most >= 100 else 1 if most >= 10 else 2
+    ends = ['%.*f' % (digits, value) for value in (min(values), most)]
+    return ' to '.join(ends if ends[0] != ends[1] else ends[:1])
+
+
+def table(kept: Kept, names: list[str], only: str = '') -> str:
+    """A table of these comparisons: what, its range, and what was wanted. `only` is a pattern of words that are taken."""
+    rows = ['| | figure | goal |', '|---|---|---|']
+    for name in names:
+        of = COMPARISONS[name]
+        for key, values in kept[name]['ratios'].items() if name in kept else ():
+            if re.search(only, of.words(key)):
+                goal = of.goals.get(key)
+                wanted = '' if goal is None else '%s %g' % ('at most' if of.less(key) else 'at least', goal)
+                rows.append('| %s | %s | %s |' % (of.words(key), shown(values), wanted + missed(of, key, values)))
+    return '\n'.join(rows)
+
+
+def missed(of: Comparison, key: str, values: list[float]) -> str:
+    """Words where not every run met the goal."""
+    goal = of.goals.get(key)
+    if goal is None:
+        return ''
+    met = [value <= goal if of.less(key) else value >= goal for value in values]
+    return '' if all(met) else ', missed in some runs' if any(met) else ', missed'
+
+
+def filled(text: str, kept: Kept) -> str:
+    """A page, with its tables made anew. Each stands between `<!-- figures: NAMES [/PATTERN/] -->` and `<!-- end -->`."""
+
+    def made(match: re.Match[str]) -> str:
+        names, _, pattern = match[1].partition(' /')
+        return '<!-- figures: %s -->\n\n%s\n\n<!-- end -->' % (
+            match[1],
+            table(kept, names.split(), pattern.rstrip('/')),
+        )
+
+    said = [of['machine'] for of in kept.values() if 'machine' in of]
+    text = re.sub(
+        r'<!-- machine -->\n[^<]*',
+        lambda _: '<!-- machine -->\n\nMeasured on %s.\n\n' % '; '.join(dict.fromkeys(said)),
+        text,
+    )
+    return re.sub(r'<!-- figures: (.*) -->\n[^<]*<!-- end -->', made, text)
 
 
 def drawn(kept: Kept) -> str:
@@ -59,7 +123,8 @@ def drawn(kept: Kept) -> str:
     for name, of in COMPARISONS.items():
         if of.charted and name in kept:
             rows += [
-                (of.words(key), 1 / value if of.less(key) else value) for key, value in kept[name]['ratios'].items()
+                (of.words(key), 1 / value if of.less(key) else value)
+                for key, value in ((key, statistics.median(runs)) for key, runs in kept[name]['ratios'].items())
             ]
     left, unit, top, step = 330, 68, 34, 24
     height = top + step * len(rows) + 12
@@ -92,38 +157,77 @@ def _doublings(times: float) -> float:
     return math.log2(max(times, 1 / 16))
 
 
-def ran(command: list[str]) -> str:
-    """What a comparison prints, shown as it comes. It fails where a goal of its own is missed, which is told by the figures too."""
-    lines = []
+def ran(name: str, number: int, command: list[str]) -> None:
+    """Runs a comparison; what it prints is shown as it comes, and kept. It fails where a goal of its own is missed, which is told by
+    the figures too."""
     print('\n' + ' '.join(command), flush=True)
-    with subprocess.Popen(
-        ['timeout', str(LONGEST), *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
-    ) as running:
+    with (
+        open(PRINTED / ('%s.%d.txt' % (name, number)), 'w') as printed,
+        subprocess.Popen(
+            ['timeout', str(LONGEST), *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+        ) as running,
+    ):
         assert running.stdout
         for line in running.stdout:
             print(line, end='', flush=True)
-            lines.append(line)
-    return ''.join(lines)
+            printed.write(line)
 
 
-def measured(names: list[str], wheel: str, program: str) -> Kept:
-    """The ratios of these comparisons, now."""
+def measure(names: list[str], times: int, wheel: str, program: str) -> None:
+    """Runs the comparisons, one after the other and then all of them again."""
     from compare import environment
 
-    says = subprocess.run(['git', 'describe', '--always', '--dirty'], capture_output=True, text=True, cwd=ROOT)
-    now: Kept = {}
+    PRINTED.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        for old in PRINTED.glob(name + '.*.txt'):
+            old.unlink()
     with tempfile.TemporaryDirectory() as folder:
         values = {'wheel': wheel, 'program': program, 'python': ''}
-        for name in names:
-            of = COMPARISONS[name]
-            if not can_run(of):
-                print('%s: left out, it needs root' % name)
-                continue
-            if '{python}' in of.command and not values['python']:
-                values['python'] = environment(Path(folder) / 'venv', [wheel, *BESIDE])
-            ratios = of.ratios(ran([word.format(**values) for word in of.command]))
-            now[name] = {'commit': says.stdout.strip(), 'ratios': ratios}
+        for number in range(times):
+            for name in names:
+                of = COMPARISONS[name]
+                if not can_run(of):
+                    print('%s: left out, it needs root' % name)
+                    continue
+                if '{python}' in of.command and not values['python']:
+                    values['python'] = environment(Path(folder) / 'venv', [wheel, *BESIDE])
+                ran(name, number + 1, [word.format(**values) for word in of.command])
+
+
+def read(names: list[str]) -> Kept:
+    """The figures in what the comparisons printed."""
+    says = subprocess.run(['git', 'describe', '--always', '--dirty'], capture_output=True, text=True, cwd=ROOT)
+    now: Kept = {}
+    for name in names:
+        runs: Runs = {}
+        for path in sorted(PRINTED.glob(name + '.*.txt')):
+            for key, value in COMPARISONS[name].ratios(path.read_text()).items():
+                runs.setdefault(key, []).append(round(value, 3))
+        if runs:
+            now[name] = {'commit': says.stdout.strip(), 'machine': machine(), 'ratios': runs}
     return now
+
+
+def machine() -> str:
+    """This one, in a line."""
+    model = re.search(r'^model name\s*: (.*)$', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30)
+    ssh = subprocess.run(['ssh', '-V'], capture_output=True, text=True).stderr.partition(',')[0]
+    parts = [
+        '%d processors (%s)' % (os.cpu_count() or 1, model[1] if model else platform.machine()),
+        '%.0f GiB' % memory,
+        'Linux ' + re.sub(r'^(\d+\.\d+).*', r'\1', platform.release()),
+        ssh.strip().partition(' ')[0].replace('_', ' '),
+        'Python ' + platform.python_version(),
+    ]
+    return ', '.join(parts)
+
+
+def draw(kept: Kept) -> None:
+    """Makes what is made of the figures that are kept."""
+    CHART.write_text(drawn(kept))
+    for page in (README, PAGE):
+        page.write_text(filled(page.read_text(), kept))
 
 
 def main() -> int:
@@ -132,32 +236,37 @@ def main() -> int:
     parser.add_argument('program', nargs='?')
     parser.add_argument('--keep', action='store_true')
     parser.add_argument('--draw', action='store_true')
+    parser.add_argument('--printed', action='store_true')
+    parser.add_argument('--times', type=int, default=1)
     parser.add_argument('--only', action='append', choices=[*COMPARISONS])
     options = parser.parse_args()
     kept: Kept = json.loads(KEPT.read_text())
     if options.draw:
-        CHART.write_text(drawn(kept))
+        draw(kept)
         return 0
-    if not options.program:
-        parser.error('needs the wheel and the program; make figures builds both')
     names = options.only or [*COMPARISONS]
-    now = measured(names, os.path.abspath(options.wheel), os.path.abspath(options.program))
-    folder = ROOT / 'target' / 'figures'
-    folder.mkdir(parents=True, exist_ok=True)
+    if not options.printed:
+        if not options.program:
+            parser.error('needs the wheel and the program; make figures builds both')
+        measure(names, options.times, os.path.abspath(options.wheel), os.path.abspath(options.program))
+    now = read(names)
+    folder = PRINTED.parent
     (folder / 'figures.json').write_text(json.dumps(now, indent=1) + '\n')
     (folder / 'figures.svg').write_text(drawn(now))
     bad = 0
-    print('\n%-60s %8s %8s' % ('ratio', 'kept', 'now'))
+    print('\n%-70s %16s %16s' % ('', 'kept', 'now'))
     for name in names:
         before, after = (figures.get(name, {'ratios': {}})['ratios'] for figures in (kept, now))
         for key, old, new, verdict in changes(COMPARISONS[name], before, after):
-            shown = ['%8.2f' % value if value is not None else '       -' for value in (old, new)]
-            print('%-60s %s %s  %s' % (COMPARISONS[name].words(key), *shown, verdict))
+            words = [shown(values) if values is not None else '-' for values in (old, new)]
+            print('%-70s %16s %16s  %s' % (COMPARISONS[name].words(key), *words, verdict))
             bad += verdict in ('worse', 'missing')
     if options.keep:
         kept.update(now)
-        KEPT.write_text(json.dumps({name: kept[name] for name in COMPARISONS if name in kept}, indent=1) + '\n')
-        CHART.write_text(drawn(kept))
+        in_order = json.dumps({name: kept[name] for name in COMPARISONS if name in kept}, indent=1)
+        # The runs of a figure stay in one line.
+        KEPT.write_text(re.sub(r'\[\s+([^]]*?)\s+\]', lambda runs: '[%s]' % ' '.join(runs[1].split()), in_order) + '\n')
+        draw(kept)
     return int(bool(bad))
 
 

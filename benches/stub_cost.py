@@ -112,6 +112,12 @@ def other(python: str, name: str, interpreter: str) -> float | None:
     return float(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 
+def version(interpreter: str) -> str:
+    """Such as python3.8."""
+    says = 'import sys; sys.stdout.write("python%d.%d" % sys.version_info[:2])'
+    return subprocess.run([interpreter, '-c', says], capture_output=True, text=True, check=True).stdout
+
+
 def measure(interpreter: str, rounds: int, others: str | None) -> dict[str, float | None]:
     subjects = {'pass': lambda: bare(interpreter), 'stub': lambda: ours(interpreter)}
     if others:
@@ -148,7 +154,7 @@ def main() -> None:
                 if name in OTHERS:
                     ratio = over[name] and over[name] / over['stub']
                     shown.append('%s +%.1f (%.1f times)' % (name, over[name], ratio) if ratio else '%s -' % name)
-            print('%s: %s' % (interpreter, ', '.join(shown)), flush=True)
+            print('%s, %s: %s' % (version(interpreter), interpreter, ', '.join(shown)), flush=True)
             print(json.dumps({'interpreter': interpreter, **taken}), file=sys.stderr)
 
 
