@@ -94,6 +94,10 @@ class Cluster(Calls, Connecting[Client, Part]):
         """The versions of packages on each host, None for those that it lacks."""
         return self._together(self._sent_helper('versions', (names,)), False)
 
+    def _installed(self, names: list[str]) -> dict[str, list[str | None]]:
+        """The same for distributions by their names, of which nothing is imported there."""
+        return self._together(self._sent_helper('installed', (names,)), False)
+
     # -- the end
 
     def close(self) -> None:

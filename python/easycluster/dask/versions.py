@@ -54,7 +54,7 @@ def check_versions(cluster: Cluster, environment: Environment | None = None) -> 
 
 def _installed(cluster: Cluster, names: list[str], environment: Environment | None) -> dict[str, dict[str, str | None]]:
     if environment is None:
-        return {host: dict(zip(names, found)) for host, found in cluster._versions(names).items()}
+        return {host: dict(zip(names, found)) for host, found in cluster._installed(names).items()}
     return {name: environment.versions(name, client) for name, client in cluster._connected()}
 
 
