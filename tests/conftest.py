@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import functools
+import gc
 import os
 import tempfile
 
@@ -34,6 +35,12 @@ def pytest_configure(config):
         handle, os.environ[parts.RECORD] = tempfile.mkstemp(prefix="tests-record")
         os.close(handle)
         config.add_cleanup(lambda: os.unlink(os.environ.pop(parts.RECORD)))
+
+
+def pytest_collection_finish():
+    # Thousands of tests and the libraries that they import: each full collection of garbage would go through all of them.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
