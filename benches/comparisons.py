@@ -157,6 +157,13 @@ def _thousand(key: str) -> str:
     return '%s, %s' % (what[figure], how or '200 at once')
 
 
+def _dask(key: str) -> str:
+    return 'Dask, %s, beside %s' % (
+        ' '.join(key.split()),
+        'two `ssh`' if key.startswith('200 MB from host') else 'SSHCluster',
+    )
+
+
 def _copy(key: str) -> str:
     what, _, name = key.partition('/')
     size, _, way = what.partition(' ')
@@ -211,7 +218,7 @@ COMPARISONS = {
     'dask': Comparison(
         ['{python}', 'benches/dask_cluster.py'],
         found(r'^(?P<key>\S.{37}) .*: (?P<ratio>[\d.]+) of it'),
-        lambda key: 'Dask, %s, beside SSHCluster' % ' '.join(key.split()),
+        _dask,
         goals={
             'three workers up               session': 0.7,
             'three workers up               direct': 0.7,

@@ -4,7 +4,8 @@
 
 Needs the package, from a release build, distributed, asyncssh, cryptography and numpy installed for the same Python, which is that of the
 hosts as well. In every round each has its turn: it connects to three addresses, has a worker on each, and sends 200 MB from one to
-another. What is compared are seconds of the same round; the first, in which everything is new to everybody, does not count.
+another. What is compared are seconds of the same round; the first, in which everything is new to everybody, does not count. Beside the
+way over the sessions stands what `ssh` takes for as much from one host through this machine to another.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import contextlib
 import logging
 import statistics
+import subprocess
 import sys
 import time
 import warnings
@@ -68,6 +70,20 @@ def ours(server, traffic):
             yield client
 
 
+def by_ssh(server):
+    """The seconds that as many bytes take from one host to another by two processes of ssh, of which one pipes into the other."""
+    took = []
+    for _ in range(3):
+        begun = time.monotonic()
+        sending = subprocess.Popen([*server.ssh(), 'head -c %d /dev/zero' % BYTES], stdout=subprocess.PIPE)
+        receiving = subprocess.Popen([*server.ssh(), 'wc -c'], stdin=sending.stdout, stdout=subprocess.PIPE)
+        assert sending.stdout is not None
+        sending.stdout.close()
+        assert int(receiving.communicate()[0]) == BYTES and sending.wait() == 0
+        took.append(time.monotonic() - begun)
+    return statistics.median(took)
+
+
 def turn(cluster):
     """The seconds until three workers are up, and those that data takes from one to another."""
     begun = time.monotonic()
@@ -93,6 +109,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter('ignore')
     seconds: dict[str, list[tuple[float, float]]] = {}
+    pipes = []
     with Sshd(addresses=len(HOSTS), max_sessions=100) as server:
         for _ in range(rounds + 1):
             for name, cluster in (
@@ -101,10 +118,11 @@ def main() -> None:
                 ('direct', ours(server, 'direct')),
             ):
                 seconds.setdefault(name, []).append(turn(cluster))
+            pipes.append(by_ssh(server))
     theirs = seconds.pop('SSHCluster')[1:]
     for place, what, goals in (
         (0, 'three workers up', {'session': 0.7, 'direct': 0.7}),
-        (1, '200 MB from worker to worker', {'session': 2.5}),
+        (1, '200 MB from worker to worker', {'direct': 2.5}),
     ):
         for name, each in seconds.items():
             ratio = statistics.median(mine[place] / others[place] for mine, others in zip(each[1:], theirs))
@@ -113,6 +131,11 @@ def main() -> None:
                 statistics.median(others[place] for others in theirs), ratio,
                 ' (goal %.1f)' % goals[name] if name in goals else '',
             ))  # fmt: skip
+    ratio = statistics.median(mine[1] / pipe for mine, pipe in zip(seconds['session'][1:], pipes[1:]))
+    took = statistics.median(mine[1] for mine in seconds['session'][1:])
+    print('%-30s %-8s %.2f s, two ssh %.2f s: %.2f of it' % (
+        '200 MB from host to host', 'session', took, statistics.median(pipes[1:]), ratio,
+    ))  # fmt: skip
 
 
 if __name__ == '__main__':

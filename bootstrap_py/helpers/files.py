@@ -3,7 +3,6 @@ client chooses a number for each transfer and calls its functions one after the 
 files_arriving.py. All numbers in records are big-endian."""
 import binascii
 import errno
-import fcntl
 import hashlib
 import os
 import stat
@@ -30,21 +29,12 @@ LARGE = 1 << 18
 
 
 def prepare(done=[]):
-    """Once, before the first large piece: has this process keep the memory of a piece for the next one, and the pipes to the SSH server
-    hold more, so that neither end waits for the other as often."""
-    if done:
-        return
-    done.append(True)
-    # The C library of Linux gives what is freed back to the system at once, and asks for it anew with each piece, which costs more than
-    # writing it. It keeps as much as the largest single part that was ever freed.
-    len(bytes(1 << 22) if compat.PY3 else '\0' * (1 << 22))
-    link = load.__self__.machine.link
-    for descriptor in (link.frames_in, link.frames_out):
-        try:
-            # F_SETPIPE_SZ of Linux; other systems refuse it, and so does a user's limit.
-            fcntl.fcntl(descriptor, 1031, LARGE)
-        except EnvironmentError:
-            pass
+    """Once, before the first large piece: has this process keep the memory of a piece for the next one."""
+    if not done:
+        done.append(True)
+        # The C library of Linux gives what is freed back to the system at once, and asks for it anew with each piece, which costs more
+        # than writing it. It keeps as much as the largest single part that was ever freed.
+        len(bytes(1 << 22) if compat.PY3 else '\0' * (1 << 22))
 
 
 def told(data):

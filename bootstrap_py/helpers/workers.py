@@ -14,7 +14,8 @@ BOOT = ('import socket,sys;s=socket.socket(fileno=int(sys.argv[1]));n=int(sys.ar
         'exec(compile(d,"<easycluster>/worker.py","exec"),{"__name__":"__main__","descriptor":s.detach()})')
 # Names the folder for files of the process, which goes with it however it ends.
 FOLDER = 'EASYCLUSTER_WORKER_FOLDER'
-PIECE = 262144
+# What one frame holds, so that it need not be cut.
+PIECE = 131072
 TAIL = 4096
 
 

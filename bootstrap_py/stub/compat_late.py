@@ -20,6 +20,18 @@ COUNTS = not PY3
 SELDOM = ('setswitchinterval', 0.2) if PY3 else ('setcheckinterval', 1000000)
 
 
+def widen(link, done=[]):
+    """Once, before much goes through them: has the pipes to the SSH server hold more, so that neither end waits for the other as often."""
+    if not done:
+        done.append(True)
+        for descriptor in (link.frames_in, link.frames_out):
+            try:
+                # F_SETPIPE_SZ of Linux, to what every user may have; other systems refuse it, and so does a user's limit in all.
+                __import__('fcntl').fcntl(descriptor, 1031, 1048576)
+            except Exception:
+                pass
+
+
 def native_source(source):
     """Source text as linecache takes it, and compile() behind MARK, with the ends of line that 2.6 asks for."""
     if not PY3:

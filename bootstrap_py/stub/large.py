@@ -8,6 +8,7 @@ def begin(machine, worker, request, chunk):
     """The first chunk of a request of which more is to come."""
     if request in machine.messages or machine.protocol is None:
         machine.link.fatal('malformed', 'request %d out of order' % request)
+    late.widen(machine.link)
     message = machine.messages[request] = Message(machine, worker, request, chunk)
     return message
 
@@ -164,6 +165,7 @@ def huge(target):
 def send(worker, kind, flags, request, data):
     """Sends an answer in chunks; `data` is bytes, or a list of bytes and buffers."""
     link = worker.machine.link
+    late.widen(link)
     pieces = [compat.view(piece) for piece in (data if isinstance(data, list) else [data])]
     left = sum([len(piece) for piece in pieces])
     parts = []
