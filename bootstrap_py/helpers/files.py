@@ -24,17 +24,6 @@ ZEROS = b'\0' * 65536
 # Roughly the longest answer of a walk.
 ENOUGH = 262144
 NOFOLLOW = getattr(os, 'O_NOFOLLOW', 0)
-# What is larger than a small file comes and goes in pieces of about so many bytes.
-LARGE = 1 << 18
-
-
-def prepare(done=[]):
-    """Once, before the first large piece: has this process keep the memory of a piece for the next one."""
-    if not done:
-        done.append(True)
-        # The C library of Linux gives what is freed back to the system at once, and asks for it anew with each piece, which costs more
-        # than writing it. It keeps as much as the largest single part that was ever freed.
-        len(bytes(1 << 22) if compat.PY3 else '\0' * (1 << 22))
 
 
 def told(data):
@@ -287,8 +276,6 @@ def read(number, data):
     while place < len(data):
         flags, length, offset, size, place = take(READ, data, place)
         path, place = data[place:place + length], place + length
-        if size >= LARGE:
-            prepare()
         try:
             answer.extend(content(transfer.open_to_read(path, flags & 1), offset, size))
         except EnvironmentError:

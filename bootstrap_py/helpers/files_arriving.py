@@ -185,8 +185,6 @@ def write(number, data):
     """Does what a block of records says; gives index and reason of what failed."""
     transfer, answer = files.transfers[number], []
     data = bytes(data)
-    if len(data) >= files.LARGE:
-        files.prepare()
     place = 0
     while place < len(data):
         doing = RECORDS[data[place:place + 1]]

@@ -193,6 +193,8 @@ def named(machine, number, raw):
     if line is None:
         raise ReferenceError('channel %s is not open' % number)
     me = machine.current()
+    if raw:
+        late.widen(machine.link)
     made = (ByteChannel if raw else Channel)(line)
     given.setdefault(me.request, []).append(made)
     return made

@@ -23,7 +23,6 @@ class Line(object):
     """What one channel is, whoever holds it. A direction is over for good once its END is there."""
 
     def __init__(self, machine, number, window):
-        late.widen(machine.link)
         self.machine = machine
         self.number = number
         self.window = window
