@@ -18,7 +18,7 @@ use super::connect::SIGNAL_CHECK;
 use super::connection::LONG;
 use super::runtime::Engine;
 use super::waiting::Waiting;
-use super::{buffer, errors, runtime};
+use super::{buffer, errors, joined, runtime};
 
 /// One channel of a connection.
 #[pyclass(frozen, module = "easycluster._native")]
@@ -185,7 +185,7 @@ impl Channel {
         self.engine.nudge();
         match came {
             None => Ok(None),
-            Some(Ok(segments)) => Ok(Some(PyBytes::new(py, &segments.into_bytes()))),
+            Some(Ok(segments)) => Ok(Some(joined::bytes(py, &segments)?)),
             Some(Err(error)) => Err(self.error(py, error)),
         }
     }
