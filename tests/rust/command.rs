@@ -8,6 +8,7 @@ use easycluster::{
 };
 
 use crate::server::harness;
+use crate::support::processes::{self, Process};
 use crate::support::{Sshd, SshdOptions, program, until, within};
 
 fn spec(server: &Sshd) -> ConnectionSpec {
@@ -212,14 +213,25 @@ async fn begun(command: Command) -> easycluster::RunningCommand {
 
 fn sleeping(seconds: u32) -> bool {
     let wanted = format!("sleep {seconds}");
-    let all = crate::support::processes::all();
-    all.iter().any(|process| process.command == wanted)
+    processes::all()
+        .iter()
+        .any(|process| process.command == wanted)
 }
 
 async fn until_gone(name: &str, seconds: u32) {
-    until(|| match sleeping(seconds) {
-        true => Err(format!("{name}: sleep {seconds} is left running")),
-        false => Ok(()),
+    let wanted = format!("sleep {seconds}");
+    let mut left = Vec::new();
+    until(|| {
+        // A look at those that were found costs far less than one at all processes.
+        left.retain(Process::is_alive);
+        if left.is_empty() {
+            left = processes::all();
+            left.retain(|process| process.command == wanted);
+        }
+        match left.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{name}: {wanted} is left running")),
+        }
     })
     .await;
 }

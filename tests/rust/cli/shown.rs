@@ -20,6 +20,10 @@ pub const NASTY: &str =
 const IN_PYTHON: &str = "NASTY = 'N\\x1b[2J\\x1b[1A\\x1b]0;t\\x07\\r\\x08\\x9b3A\\u202e\\u2028\\u200b\\nerror: forged\\n'\n\
     def error(**fields):\n    told = {'kind': 'exception', 'type': 'E', 'module': 'builtins', 'message': 'm', 'traceback': [], 'args': None, 'pickle': None}\n    told.update(fields)\n    return pickle.dumps(told, 2)\n";
 
+/// These servers end when they are asked to, as the stub does; waiting for one that does not takes seconds for each command.
+const CLOSES: &str = "received = exactly\ndef exactly(size):\n    data = received(size)\n    if size == 16 and data[:3] == b'EC' + struct.pack('B', CLOSE):\n        sys.exit(0)\n    return data\n\
+    def until_closed():\n    while True:\n        exactly(struct.unpack('>HBBIIi', exactly(16))[3])\n";
+
 /// Fails where something acts on a terminal, passes for one of our own messages, or the server's text is not there at all.
 pub fn assert_shown(name: &str, arguments: &[&str], said: &crate::cli::scene::Said) {
     let all = format!("{}{}", said.stdout, said.stderr);
@@ -68,7 +72,8 @@ const PING: &[&[&str]] = &[
 ];
 
 fn server(folder: &Path, body: &str) -> String {
-    hostile::server(folder, &format!("{IN_PYTHON}{body}")) + ":name=web1"
+    let close = format!("CLOSE = {}\n", easycluster::wire::Kind::Close.code());
+    hostile::server(folder, &format!("{IN_PYTHON}{close}{CLOSES}{body}")) + ":name=web1"
 }
 
 #[tokio::test]
