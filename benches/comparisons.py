@@ -184,6 +184,8 @@ BEST = ('parallel-ssh', 'asyncssh')
 STUB_VERSIONS = ('2.7', '3.6', '3.7', '3.8', '3.9', '3.10', '3.11', '3.12', '3.13')
 PROGRAM_GOALS = {'wall': 0.95, 'processor': 0.6, 'memory': 0.6}
 
+CORE = ['cargo', 'bench', '--locked', '--bench', 'connect_and_call']
+
 COMPARISONS = {
     'package': Comparison(
         [HERE, 'benches/compare.py', '{wheel}'],
@@ -270,7 +272,7 @@ COMPARISONS = {
         [HERE, 'benches/start.py', '{program}'], of_starts, _start, charted=False, goals={'milliseconds': 10}
     ),
     'core': Comparison(
-        ['cargo', 'bench', '--locked', '--bench', 'connect_and_call'],
+        CORE,
         of_core,
         _core,
         charted=False,
@@ -281,6 +283,10 @@ COMPARISONS = {
             'beside 1 GiB as an argument': 30,
             'beside 1 GiB as a result': 30,
         },
+    ),
+    # Another machine, as far as this one can be one.
+    'core_one': Comparison(
+        ['taskset', '-c', '0', *CORE], of_core, lambda key: _core(key) + ', on one processor', charted=False
     ),
     'thousands': Comparison(
         [HERE, 'benches/many_hosts_program.py', '{program}', '--stand-in'],

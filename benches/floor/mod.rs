@@ -46,6 +46,14 @@ impl Floor {
         Floor { handle }
     }
 
+    /// A session channel on which nothing is asked for.
+    pub async fn open_idle(&self) -> Channel<Msg> {
+        self.handle
+            .channel_open_session()
+            .await
+            .expect("the server opens a channel")
+    }
+
     /// Runs a command and waits for its end.
     pub async fn run(&self, command: &str) {
         let mut channel = self.exec(command).await;

@@ -34,7 +34,7 @@ def widen(link, done=[]):
         # The C library of Linux gives what is freed back to the system at once, and asks for it anew with each piece, which costs more
         # than writing it. It keeps as much as the largest single part that was ever freed.
         len(b'\0' * 4194304)
-        link.most = 262144
+        load('wire').READ_SIZE = 262144
 
 
 def native_source(source):

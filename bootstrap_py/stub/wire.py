@@ -49,7 +49,6 @@ class Link(Seldom):
         self.parts = []
         self.have = 0
         self.need = HEADER_SIZE
-        self.most = READ_SIZE
         self.reads = 0
         self.compress = False
 
@@ -57,7 +56,7 @@ class Link(Seldom):
         """Reads what is there, or waits for it, and hands each frame to `request` or `control`, both
         called with kind, flags, request, thread, payload, size on the wire."""
         try:
-            data = compat.read(self.frames_in, self.most)
+            data = compat.read(self.frames_in, READ_SIZE)
         except EnvironmentError:
             if self.waited([self.frames_in], []):
                 return

@@ -115,6 +115,10 @@ PRINTED = {
         '  the slowest                                20.2 ms; at most 50 ms: met\n',
         {'one call': 1.32, 'beside 64 x 1 MiB there and back': 18.5, 'beside 1 GiB as an argument': 20.2},
     ),
+    'core_one': (
+        'one call                                     1.52 of the floor (119 us against 90 us); at most 1.5: MISSED\n',
+        {'one call': 1.52},
+    ),
     'thousands': (
         '  200 hosts,    32 at once: wall  1.00 s  processor  0.20 s  memory  20.0 MiB  each  1.00 ms,  102.4 KiB\n'
         '  200 hosts,   200 at once: wall  1.00 s  processor  0.20 s  memory  30.0 MiB  each  1.00 ms,  153.6 KiB\n'
