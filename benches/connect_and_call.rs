@@ -345,56 +345,11 @@ async fn many_in_flight(server: &Sshd, python: &Interpreter, report: &mut Report
 
 /// What sshd takes for a session channel on which nothing runs, as each connection keeps one for the next client.
 async fn idle_channels(server: &Sshd, report: &mut Report) {
-    const CHANNELS: usize = 64;
-    let bare = Floor::connect(
-        "127.0.0.1",
-        server.port(),
-        server.user(),
-        &server.key.private,
-    )
-    .await;
-    let sessions = processes::descendants(server.pid() as i32);
-    let (time, memory) = spent(&sessions);
-    let mut channels = Vec::new();
-    for _ in 0..CHANNELS {
-        channels.push(bare.open_idle().await);
-    }
-    let after = spent(&sessions);
+    let (time, memory) = floor::idle::channel(server).await;
     report.line(
         "an idle channel at sshd",
-        format!(
-            "{} of processor time, {:.1} KiB",
-            show((after.0 - time) / CHANNELS as u32),
-            (after.1 - memory) / CHANNELS as f64
-        ),
+        format!("{} of processor time, {memory:.1} KiB", show(time)),
     );
-    drop(channels);
-    bare.close().await;
-}
-
-/// The processor time that some processes of one thread each have used, and the KiB of memory that they have.
-fn spent(of: &[processes::Process]) -> (Duration, f64) {
-    let read = |pid: i32, file: &str| {
-        std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
-    };
-    let mut time = Duration::ZERO;
-    let mut memory = 0.0;
-    for process in of {
-        let ran = read(process.pid, "schedstat");
-        time += Duration::from_nanos(
-            ran.split(' ')
-                .next()
-                .and_then(|ran| ran.parse().ok())
-                .unwrap_or(0),
-        );
-        let pages: f64 = read(process.pid, "statm")
-            .split(' ')
-            .nth(1)
-            .and_then(|pages| pages.parse().ok())
-            .unwrap_or(0.0);
-        memory += pages * 4.0;
-    }
-    (time, memory)
 }
 
 const ECHO: &str = "def echo(data):\n    return data\n";

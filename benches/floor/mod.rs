@@ -2,6 +2,7 @@
 
 pub mod apart;
 pub mod distance;
+pub mod idle;
 
 use std::path::Path;
 use std::sync::Arc;
