@@ -13,29 +13,31 @@ pub async fn channel(server: &Sshd) -> (Duration, f64) {
     let key = &server.key.private;
     let bare = Floor::connect("127.0.0.1", server.port(), server.user(), key).await;
     let sessions = processes::descendants(server.pid() as i32);
-    let before = spent(&sessions);
+    let before: Vec<_> = sessions.iter().map(spent).collect();
     let mut channels = Vec::new();
     for _ in 0..CHANNELS {
         channels.push(bare.open_idle().await);
     }
-    let after = spent(&sessions);
+    let (mut time, mut memory) = (Duration::ZERO, 0.0);
+    for (process, before) in sessions.iter().zip(before) {
+        let after = spent(process);
+        // What an earlier connection has left may end meanwhile.
+        if after.0 >= before.0 {
+            time += after.0 - before.0;
+            memory += after.1 - before.1;
+        }
+    }
     drop(channels);
     bare.close().await;
-    (
-        (after.0 - before.0) / CHANNELS,
-        (after.1 - before.1) / f64::from(CHANNELS),
-    )
+    (time / CHANNELS, memory / f64::from(CHANNELS))
 }
 
-/// The processor time that some processes of one thread each have used, and the KiB of memory that they have.
-fn spent(of: &[processes::Process]) -> (Duration, f64) {
-    let mut time = Duration::ZERO;
-    let mut memory = 0.0;
-    for process in of {
-        time += Duration::from_nanos(field(process.pid, "schedstat", 0));
-        memory += field(process.pid, "statm", 1) as f64 * 4.0;
-    }
-    (time, memory)
+/// The processor time that a process of one thread has used, and the KiB of memory that it has; nothing where it has ended.
+fn spent(of: &processes::Process) -> (Duration, f64) {
+    (
+        Duration::from_nanos(field(of.pid, "schedstat", 0)),
+        field(of.pid, "statm", 1) as f64 * 4.0,
+    )
 }
 
 /// A number in a file of /proc; 0 for a process that has ended.
