@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
+from compare import MEASURES
+
 Ratios = dict[str, float]
 
 
@@ -191,17 +193,8 @@ COMPARISONS = {
         [HERE, 'benches/compare.py', '{wheel}'],
         found(r'^(?P<key>%s) .* (?P<ratio>\d+\.\d+) \(' % '|'.join(PACKAGES)),
         PACKAGES.__getitem__,
-        'flight|up|down',
-        goals={
-            'connect': 0.2,
-            'call': 0.5,
-            'echo': 1.0,
-            'flight': 4,
-            'up': 5,
-            'down': 5,
-            'hosts32': 0.2,
-            'memory32': 0.1,
-        },
+        '|'.join(name for name, (_, less, _) in MEASURES.items() if not less),
+        goals={name: goal for name, (_, _, goal) in MEASURES.items()},
     ),
     'program': Comparison(
         [HERE, 'benches/many_hosts_program.py', '{program}'],

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes};
+use pyo3::types::PyBytes;
 
 use crate::pickle::bytes::{PlainBytes, plain_bytes};
 use crate::wire::Segments;
@@ -68,53 +68,39 @@ const HUGE: usize = 8 << 20;
 #[cfg(target_os = "linux")]
 const PAGE: usize = 4096;
 
-/// A new bytes object of that length, from what is behind the first `skip` bytes.
-fn new_bytes<'py>(
+/// A new bytes object of that length, or a bytearray, from what is behind the first `skip` bytes.
+fn object<'py>(
     py: Python<'py>,
     pieces: &Segments,
     skip: usize,
     length: usize,
-) -> PyResult<Bound<'py, PyBytes>> {
+    mutable: bool,
+) -> PyResult<Bound<'py, PyAny>> {
     let size = ffi::Py_ssize_t::try_from(length)?;
     // Safety: the object is new and has as many bytes, and all of them are written before anybody else gets it.
     unsafe {
-        let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), size);
+        let object = match mutable {
+            true => ffi::PyByteArray_FromStringAndSize(std::ptr::null(), size),
+            false => ffi::PyBytes_FromStringAndSize(std::ptr::null(), size),
+        };
         let object = Bound::from_owned_ptr_or_err(py, object)?;
-        let start = ffi::PyBytes_AsString(object.as_ptr());
+        let start = match mutable {
+            true => ffi::PyByteArray_AsString(object.as_ptr()),
+            false => ffi::PyBytes_AsString(object.as_ptr()),
+        };
         copy_into(py, pieces, skip, fresh(start, length));
-        Ok(object.cast_into_unchecked())
-    }
-}
-
-/// The same as a bytearray.
-fn new_bytearray<'py>(
-    py: Python<'py>,
-    pieces: &Segments,
-    skip: usize,
-    length: usize,
-) -> PyResult<Bound<'py, PyByteArray>> {
-    let size = ffi::Py_ssize_t::try_from(length)?;
-    // Safety: as above.
-    unsafe {
-        let object = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), size);
-        let object = Bound::from_owned_ptr_or_err(py, object)?;
-        let start = ffi::PyByteArray_AsString(object.as_ptr());
-        copy_into(py, pieces, skip, fresh(start, length));
-        Ok(object.cast_into_unchecked())
+        Ok(object)
     }
 }
 
 /// All of it as a bytes object.
 pub(super) fn bytes<'py>(py: Python<'py>, pieces: &Segments) -> PyResult<Bound<'py, PyBytes>> {
-    new_bytes(py, pieces, 0, pieces.len())
+    Ok(object(py, pieces, 0, pieces.len(), false)?.cast_into()?)
 }
 
 /// All of it as a bytearray, so that an array made on it can be written to.
-pub(super) fn bytearray<'py>(
-    py: Python<'py>,
-    pieces: &Segments,
-) -> PyResult<Bound<'py, PyByteArray>> {
-    new_bytearray(py, pieces, 0, pieces.len())
+pub(super) fn bytearray<'py>(py: Python<'py>, pieces: &Segments) -> PyResult<Bound<'py, PyAny>> {
+    object(py, pieces, 0, pieces.len(), true)
 }
 
 /// The value of a pickle of large bytes or a large bytearray and nothing else, without the copy that unpickling would make;
@@ -131,9 +117,5 @@ pub(super) fn bytes_value<'py>(
     else {
         return Ok(None);
     };
-    Ok(Some(if mutable {
-        new_bytearray(py, pickle, start, length)?.into_any()
-    } else {
-        new_bytes(py, pickle, start, length)?.into_any()
-    }))
+    object(py, pickle, start, length, mutable).map(Some)
 }
