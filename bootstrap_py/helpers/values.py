@@ -12,6 +12,8 @@ ALIGNED = 64
 STEP = 0.25
 # By the client's numbers what has come of each.
 values = {}
+# The numbers of those that nobody wants any more, and that may come all the same.
+unwanted = set()
 # Memory that other processes read values from, by those numbers: file objects, whose memory goes with their processes.
 shared = {}
 
@@ -75,6 +77,8 @@ def hold(number, found):
     coming = values.setdefault(number, Coming())
     coming.found.append(found)
     coming.settle(number)
+    if number in unwanted:
+        values.pop(number, None)
 
 
 def fail(number, reason):
@@ -84,8 +88,11 @@ def fail(number, reason):
     coming.settle(number)
 
 
-def drop(number, last=False):
-    """Forgets a value, also one that is still to come; with `last` it does not come any more."""
+def drop(number, last=False, unknown=False):
+    """Forgets a value, also one that is still to come; with `last` it does not come any more, unless that is `unknown`."""
+    if unknown:
+        unwanted.add(number)
+        unshare(number)
     coming = values.get(number)
     if coming:
         coming.dropped.append(True)
@@ -103,10 +110,16 @@ def share(number, pieces, buffers):
         hold(number, loaded(pickled, buffers))
         return None
     shared[number] = source
-    # Read from there too, so that it takes memory once.
-    if adopt(number, place):
+    kept = False
+    try:
+        # Read from there too, so that it takes memory once.
+        kept = number not in unwanted and adopt(number, place)
+    finally:
+        # Also where this call is given up meanwhile.
+        if not kept:
+            unshare(number)
+    if kept:
         return place
-    unshare(number)
     hold(number, loaded(pickled, buffers))
     return None
 

@@ -76,7 +76,7 @@ def ready(worker):
     """Makes SIGINT interrupt the main thread's request if it is the cancelled one, and nothing else."""
     def interrupted(number, frame):
         if worker.machine.settling:
-            __import__('threading')
+            worker.machine.settling()
         # Once, however often it was sent.
         if worker.running and worker.struck != worker.running == worker.cancelled:
             worker.struck = worker.running

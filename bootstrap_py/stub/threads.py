@@ -28,14 +28,27 @@ def settle(machine):
     if compat.thread.get_ident() == machine.main.ident:
         __import__('threading')
         return
+    failed = []
+
+    def settling():
+        """In the main thread, at any moment."""
+        try:
+            __import__('threading')
+        except (ImportError, AttributeError):
+            # It is amid importing what that needs.
+            failed.append(True)
+
     # It runs remote code or waits; a signal reaches it in both, unless remote code has taken that over.
-    machine.settling = True
+    machine.settling = settling
     if compat.signal.getsignal(2) is machine.interrupted:
         os.kill(os.getpid(), 2)
         # In C code that does not look for signals it would not be soon, and this thread has its own work to do.
         until = time.time() + 1
         while 'threading' not in sys.modules and time.time() < until:
             time.sleep(0.001)
+            if failed:
+                failed.pop()
+                os.kill(os.getpid(), 2)
 
 
 def begin(machine, number, one_shot):

@@ -44,6 +44,8 @@ class _Arrays:
         self._lock = threading.Lock()
         # By identity; the array is kept, so that no other one gets its identity.
         self._known: dict[int, tuple[Ahead, Any]] = {}
+        # Those that processes are to forget.
+        self._dropped: set[Ahead] = set()
 
     def number_of(self, array: Any) -> int:
         with self._lock:
@@ -60,11 +62,13 @@ class _Arrays:
             ahead.send(slot)
 
     def drop(self) -> None:
-        """Has them forgotten everywhere."""
+        """Has them forgotten everywhere. Goes on where a signal handler raised the last time."""
         with self._lock:
-            known, self._known = self._known, {}
-        for ahead, _ in known.values():
-            ahead.drop()
+            self._dropped.update(ahead for ahead, _ in self._known.values())
+            self._known = {}
+        for each in list(self._dropped):
+            each.drop()
+            self._dropped.discard(each)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import pickle
@@ -223,3 +224,68 @@ def test_each_version_shares_or_gets_its_own(interpreter):
         for slot in cluster._slots_now(None):
             assert slot.client.call("len", scattered) == 11
         assert list(cluster.map("len", [scattered] * 9)) == [11] * 9
+
+
+class Interrupted:
+    """A connection whose next request a signal handler interrupts, just behind its sending."""
+
+    def __init__(self, native):
+        self.native = native
+        self.cancel = native.cancel
+
+    def submit(self, *request):
+        self.native.submit(*request)
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interrupted_behind(monkeypatch, slot, name):
+    """Has a signal handler raise once, behind the sending of a call of a function of `helpers/values.py`; gives what tells that."""
+    client, happened = slot.client, []
+    call, submit = client._call, client._submit
+
+    def submit_one(native, *rest):
+        happened.append(True)
+        context.setattr(client, "_submit", submit)
+        return submit(Interrupted(native), *rest)
+
+    def call_one(called, *rest, **options):
+        if called == "helpers/values." + name and not happened:
+            context.setattr(client, "_submit", submit_one)
+        return call(called, *rest, **options)
+
+    with monkeypatch.context() as context:
+        context.setattr(client, "_call", call_one)
+        yield happened
+
+
+@pytest.mark.parametrize("name", ["expect", "share"])
+def test_what_a_signal_handler_leaves_on_its_way_is_forgotten_when_it_comes(monkeypatch, name):
+    # So large that it takes a while to be read there.
+    value = b"\xff" * (1 << 24)
+    with local() as cluster:
+        # So that each process can say how many it keeps.
+        cluster.scatter(1)
+        for _ in range(10):
+            with (
+                interrupted_behind(monkeypatch, cluster._slots_now(None)[0], name) as happened,
+                pytest.raises(KeyboardInterrupt),
+            ):
+                cluster.scatter(value)
+            assert happened
+        assert poll(lambda: not any(map(any, kept(cluster))))
+        assert set(cluster.call("len", cluster.scatter(value)).values()) == {len(value)}
+
+
+# A finalizer has nobody to raise it to.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_a_signal_handler_keeps_from_being_forgotten_is_forgotten_the_next_time(monkeypatch):
+    value = b"\xff" * (1 << 21)
+    with local() as cluster:
+        scattered = cluster.scatter(value)
+        assert set(cluster.call("len", scattered).values()) == {len(value)}
+        with interrupted_behind(monkeypatch, cluster._slots_now(None)[1], "drop") as happened:
+            del scattered
+        assert happened
+        cluster.scatter(1)
+        assert poll(lambda: not any(map(any, kept(cluster))))

@@ -192,6 +192,28 @@ def test_threads(stub):
     assert stub.call("main", thread=1) is False
 
 
+def test_threading_is_imported_by_the_main_thread_also_if_asked_in_the_middle_of_another_import(stub):
+    stub.define(
+        "import sys, time\nhalf = type(sys)('_weakrefset')\nbegun = []\n"
+        "def importing():\n"
+        "    whole = sys.modules.pop('_weakrefset', None)\n"
+        "    sys.modules['_weakrefset'] = half\n"
+        "    begun.append(True)\n"
+        "    until = time.time() + 0.2\n"
+        "    while time.time() < until:\n        pass\n"
+        "    del sys.modules['_weakrefset']\n"
+        "    if whole:\n        sys.modules['_weakrefset'] = whole\n"
+        "    until = time.time() + 0.2\n"
+        "    while time.time() < until:\n        pass\n"
+        "    return 'threading' in sys.modules\n"
+        "def main():\n    import threading\n    return isinstance(threading.current_thread(), threading._MainThread)\n"
+    )
+    importing = stub.start_call("importing")
+    assert stub.call("len", "abc", thread=3) == 3
+    stub.wait(importing)
+    assert stub.call("main") and not stub.call("main", thread=3)
+
+
 def test_many_one_shot_threads(stub):
     numbers = [stub.request(EVAL, ("%d * 2" % n, None), -1 - n, ONE_SHOT) for n in range(200)]
     assert [stub.wait(number) for number in numbers] == [n * 2 for n in range(200)]

@@ -5,19 +5,53 @@ from __future__ import annotations
 import itertools
 import pickle
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from .._pickling.encode import encode_plain
 from .._responses import RemoteException
-from .slots import Slot, is_lost
+from .slots import Scattered, Slot, is_lost
 
 # From so many bytes on, processes of a host share a value: for less it is not worth waiting for the first of them.
 _SHARED = 1 << 20
 # The first protocol in which bytes are bytes.
 _BYTES = 3
+# Where a value is that a process of a host was to get: it has been settled whether it came, or not; or nobody will learn.
+_THERE, _COMING, _UNKNOWN = range(3)
 _Encoded = tuple[list[Any], list[memoryview]]
+
+
+class ScatteredValues:
+    """The values that a program has scattered in a cluster. Those it has dropped are forgotten on the hosts."""
+
+    def __init__(self) -> None:
+        self._values: dict[int, tuple[weakref.ref[Scattered], Ahead, Callable[[str], bool]]] = {}
+
+    def add(self, value: Any, several: bool, goes_to: Callable[[str], bool]) -> tuple[Scattered, Ahead]:
+        """A value that is sent to nobody yet; `goes_to` says which hosts that join later get it."""
+        self.forget_dropped()
+        ahead = Ahead(value, several)
+        scattered = Scattered(ahead.number)
+        # Kept before anything is sent, so that a signal handler which raises on the way leaves nothing on a host.
+        self._values[ahead.number] = weakref.ref(scattered), ahead, goes_to
+        weakref.finalize(scattered, self.forget_dropped).atexit = False
+        return scattered, ahead
+
+    def joined(self, slot: Slot) -> None:
+        """Sends them to a process of a host that has joined."""
+        for _, ahead, goes_to in list(self._values.values()):
+            if goes_to(slot.host):
+                ahead.send(slot)
+
+    def forget_dropped(self) -> None:
+        """Has the processes forget the values that are referred to no more. Of what a signal handler has interrupted, the rest is
+        done the next time."""
+        for number, (scattered, ahead, _) in list(self._values.items()):
+            if scattered() is None:
+                ahead.drop()
+                self._values.pop(number, None)
 
 
 class Ahead:
@@ -48,18 +82,29 @@ class Ahead:
         if host is None or not host.send(slot):
             slot.hold(self.number, self._value)
 
+        with self._lock:
+            dropped = self._dropped
+        if dropped:
+            # Meanwhile, perhaps in front of it.
+            self._forget(slot, host)
+
     def drop(self) -> None:
-        """Has the processes forget the value behind the calls that were sent to them."""
+        """Has the processes forget the value behind the calls that were sent to them. Told twice it does no harm, and a second time
+        goes on where a signal handler raised in the first."""
         with self._lock:
             self._dropped = True
-            slots, self._slots = self._slots, set()
-            hosts, self._hosts = self._hosts, {}
             self._value = None
+            slots, hosts = list(self._slots), list(self._hosts.items())
         for slot in slots:
-            host = hosts.get(slot.host)
-            slot.drop(self.number, host is None or not host.is_coming(slot))
-        for each in hosts.values():
-            each.drop()
+            self._forget(slot, self._hosts.get(slot.host))
+        for name, host in hosts:
+            host.drop()
+            self._hosts.pop(name, None)
+
+    def _forget(self, slot: Slot, host: _OnHost | None) -> None:
+        state = _THERE if host is None else host.state(slot)
+        slot.drop(self.number, state != _COMING, state == _UNKNOWN)
+        self._slots.discard(slot)
 
 
 class _OnHost:
@@ -74,11 +119,13 @@ class _OnHost:
         self._shared: bool | None = None
         # Who gets it, or has it; those who had that part; and where it is.
         self._first: Slot | None = None
-        self._firsts: list[Slot] = []
+        self._firsts: set[Slot] = set()
         self._place: Any = None
         self._waiting: list[Slot] = []
         # Those that have not answered.
         self._open: set[Slot] = set()
+        # Those to which it was being sent when a signal handler raised: it may be on its way, and no answer is heard.
+        self._unknown: set[Slot] = set()
         self._dropped = False
 
     def send(self, slot: Slot) -> bool:
@@ -90,19 +137,20 @@ class _OnHost:
                 self._shared = encoded is not None
             if not self._shared:
                 return False
-            self._open.add(slot)
         try:
+            self._open.add(slot)
             slot.expect(self._number)
             self._give(slot, encoded)
         except BaseException:
+            self._unknown.add(slot)
             self._over(slot)
             raise
         return True
 
-    def is_coming(self, slot: Slot) -> bool:
+    def state(self, slot: Slot) -> int:
         """Whether it is on its way to a process."""
         with self._lock:
-            return slot in self._open
+            return _UNKNOWN if slot in self._unknown else _COMING if slot in self._open else _THERE
 
     def drop(self) -> None:
         """Has it given up where it is kept, when all have it who are to get it."""
@@ -127,7 +175,7 @@ class _OnHost:
                     self._waiting.append(slot)
                     return
                 self._first = slot
-                self._firsts.append(slot)
+                self._firsts.add(slot)
             shared = self._shared
         if place is not None:
             slot.aside('adopt', (self._number, place), partial(self._adopted, slot, place), partial(self._failed, slot))
@@ -197,7 +245,8 @@ class _OnHost:
         with self._lock:
             if not self._dropped or self._open:
                 return
-            firsts, self._firsts = self._firsts, []
+            firsts = list(self._firsts)
             self._value = None
         for slot in firsts:
             slot.unshare(self._number)
+            self._firsts.discard(slot)

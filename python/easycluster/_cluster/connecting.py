@@ -17,6 +17,7 @@ from .._hosts import hosts as expand
 from .._multi import AT_ONCE
 from .._native import Spec
 from .._spec import Path
+from .ahead import ScatteredValues
 from .mapping import Run
 from .members import Host, Members
 from .outcomes import Outcomes
@@ -98,7 +99,8 @@ class Connecting(Members[_C, _P]):
         self._slots = slots
         # Maps that are under way, and whether they take a host of a name.
         self._runs: weakref.WeakKeyDictionary[Run, Callable[[str], bool]] = weakref.WeakKeyDictionary()
-        self._listeners: list[Callable[[Slot], None]] = []
+        self._scattered = ScatteredValues()
+        self._listeners: list[Callable[[Slot], None]] = [self._scattered.joined]
         self._joining: _native.Joining | None = None
         # Further processes of hosts that have come late.
         self._later: list[_native.Joining] = []

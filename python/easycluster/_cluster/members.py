@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -11,7 +10,6 @@ from .. import _files, _kinds, _native
 from .._caller import Caller
 from .._commands import Line, Request
 from .._shipping.functions import By, Function, Portable
-from .ahead import Ahead
 from .mapping import Run, length_of
 from .outcomes import Failure, Inbox, Outcomes
 from .report import cluster_error
@@ -222,26 +220,9 @@ class Members(Generic[_C, _P]):
         arguments of calls and maps on the cluster. Where hosts have several processes, a value from 1 MiB on crosses once a host, and
         its processes share the memory of its arrays until they change them."""
         root = self._root
-        ahead = Ahead(value, root._slots != 1)
-        scattered = Scattered(ahead.number)
-
-        def send(slot: Slot) -> None:
-            if self._has(slot.host):
-                ahead.send(slot)
-
-        def forget() -> None:
-            if send in root._listeners:
-                root._listeners.remove(send)
-            ahead.drop()
-
-        root._listeners.append(send)
-        try:
-            for slot in self._slots_now(None):
-                send(slot)
-        except BaseException:
-            forget()
-            raise
-        weakref.finalize(scattered, forget).atexit = False
+        scattered, ahead = root._scattered.add(value, root._slots != 1, self._has)
+        for slot in self._slots_now(None):
+            ahead.send(slot)
         return scattered
 
     def _begun(

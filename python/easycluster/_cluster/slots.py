@@ -163,9 +163,10 @@ class Slot:
         if not is_lost(exc):
             self.client.close(exc)
 
-    def drop(self, number: int, last: bool = True) -> None:
-        """Has a value that was sent ahead forgotten, behind the calls that were sent before; `last` says that it comes no more."""
-        self._tell('drop', number, last)
+    def drop(self, number: int, last: bool, unknown: bool) -> None:
+        """Has a value that was sent ahead forgotten, behind the calls that were sent before; `last` says that it comes no more, and
+        `unknown` that it may come all the same."""
+        self._tell('drop', number, last, unknown)
 
     def unshare(self, number: int) -> None:
         """Has a value no longer kept for other processes of the host."""
