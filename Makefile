@@ -5,9 +5,15 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
+# Without pyenv's shims, if there is a Python beside them: each start runs a shell script there, which takes ten times as long as Python.
+UNSHIMMED := $(shell tr : '\n' <<<"$$PATH" | grep -v 'pyenv.*/shims/*$$' | paste -sd :)
+export PATH := $(if $(shell PATH="$(UNSHIMMED)" command -v python3),$(UNSHIMMED),$(PATH))
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What is compiled for tests, linters, documentation and the package: with this, they share the dependencies (Cargo.toml).
+UNIFIED := --locked --features unified
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where the wheel lands, beside everything else that is built.
 WHEELS := $(TARGET)/wheels
@@ -61,25 +67,25 @@ $(VENV)/ready: tests/requirements.txt
 # in place of what is left out. Of the stub, the two files left out run for libraries that need newer Pythons themselves.
 lint: $(VENV)/ready
 	cargo fmt --check
-	cargo clippy --locked --all-targets --features python -- -D warnings
-	cargo clippy --locked --lib --no-default-features -- -D warnings
+	cargo clippy $(UNIFIED) --all-targets --features python -- -D warnings
+	cargo clippy $(UNIFIED) --lib --no-default-features -- -D warnings
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/ruff format --check $(PYTHON_CODE)
 	$(BIN)/mypy
 	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations --exclude-regex '/(environments|workers)\.py$$' bootstrap_py
 
 rust:
-	RUST_TEST_THREADS=$(AT_ONCE) ./.ci/again rust cargo test --locked --no-fail-fast
+	RUST_TEST_THREADS=$(AT_ONCE) ./.ci/again rust cargo test $(UNIFIED) --no-fail-fast
 
 documentation:
 	rm -rf $(TARGET)/doc/easycluster
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc $(UNIFIED) --no-deps
 	$(PYTHON) tests/public_api.py --target $(TARGET)
 
 # The dev profile, so that what the tests have built is used again.
 wheel: $(VENV)/ready
 	rm -rf $(WHEELS)
-	$(BIN)/maturin build --locked --profile dev --out $(WHEELS)
+	$(BIN)/maturin build $(UNIFIED) --features python --profile dev --out $(WHEELS)
 	$(BIN)/pip install -q --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
 
 stub: $(VENV)/ready

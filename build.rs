@@ -48,15 +48,25 @@ fn main() {
     }
     let out = std::env::var_os("OUT_DIR").expect("cargo names a folder for build results");
     let helpers = HELPERS.map(|(part, files)| (part, files.to_vec()));
-    for (part, files) in assemble::parts().chain(helpers) {
-        let sources: Vec<String> = files.iter().map(|name| source(name)).collect();
-        let text = assemble::assemble(part, &files, |name| {
-            let place = files.iter().position(|listed| *listed == name);
-            place.map_or("", |place| sources[place].as_str())
-        });
-        let file = Path::new(&out).join(format!("{part}.deflate"));
-        std::fs::write(file, deflate(&text)).expect("the folder can be written");
-    }
+    // In threads of their own, because nothing else can be compiled meanwhile.
+    std::thread::scope(|scope| {
+        for (part, files) in assemble::parts().chain(helpers) {
+            let file = Path::new(&out).join(format!("{part}.deflate"));
+            scope.spawn(move || write_part(part, &files, &file));
+        }
+    });
+}
+
+fn write_part(part: &str, files: &[&str], to: &Path) {
+    let sources: Vec<String> = files.iter().map(|name| source(name)).collect();
+    let text = assemble::assemble(part, files, |name| {
+        let place = files.iter().position(|listed| *listed == name);
+        place.map_or("", |place| sources[place].as_str())
+    });
+    // Each byte of the first one is in every bootstrap; so that has four times the usual number of rounds, of which the last ones
+    // find least.
+    let rounds = if part == "core" { 60 } else { 15 };
+    std::fs::write(to, deflate(&text, rounds)).expect("the folder can be written");
 }
 
 /// A file of the stub, one that both ends run, or one that stands with its folder.
@@ -70,11 +80,10 @@ fn source(name: &str) -> String {
         .unwrap_or_else(|| panic!("bootstrap_py has no {name}"))
 }
 
-fn deflate(text: &str) -> Vec<u8> {
+fn deflate(text: &str, rounds: u64) -> Vec<u8> {
     let mut deflated = Vec::new();
     let options = zopfli::Options {
-        // Four times the usual number; each further byte is one in every bootstrap.
-        iteration_count: std::num::NonZeroU64::new(60).expect("60 is not 0"),
+        iteration_count: std::num::NonZeroU64::new(rounds).expect("it is not 0"),
         ..zopfli::Options::default()
     };
     zopfli::compress(

@@ -26,13 +26,13 @@ class Interpreter:
 
 @functools.lru_cache(maxsize=None)
 def interpreters() -> tuple[Interpreter, ...]:
-    """Every interpreter that this project serves (2.6, 2.7, 3.2 and newer), oldest first, each once.
+    """An interpreter of each version that this project serves (2.6, 2.7, 3.2 and newer), oldest first: the first found of each.
 
     Looked for: whatever is called as NAME says on PATH and in ``versions/*/bin`` of pyenv's folder, and the paths in
     EASYCLUSTER_TEST_PYTHONS, with colons between. pyenv's shims are slow wrappers of the same and left out. PyPy, of
     which docs/platforms.md says what works, is tested only where it is named. Finding none is a failure.
     """
-    found = []
+    found = {}
     real_paths = set()
     for path in _candidates():
         real = os.path.realpath(path)
@@ -41,10 +41,10 @@ def interpreters() -> tuple[Interpreter, ...]:
         real_paths.add(real)
         kind, version = _kind_and_version(path)
         if version in ((2, 6), (2, 7)) or version >= (3, 2):
-            found.append(Interpreter(path, version, kind))
+            found.setdefault((version, kind), Interpreter(path, version, kind))
     if not found:
         raise AssertionError("no Python interpreter found; name some in EASYCLUSTER_TEST_PYTHONS")
-    return tuple(sorted(found, key=lambda interpreter: (interpreter.version, interpreter.kind != "python")))
+    return tuple(sorted(found.values(), key=lambda interpreter: (interpreter.version, interpreter.kind != "python")))
 
 
 def _candidates():

@@ -20,7 +20,8 @@ impl Interpreter {
     }
 }
 
-/// Every interpreter that this project serves (2.6, 2.7, 3.2 and newer), oldest first, each once. Finding none is a failure.
+/// An interpreter of each version that this project serves (2.6, 2.7, 3.2 and newer), oldest first: the first found of each.
+/// Finding none is a failure.
 ///
 /// Looked for: what is called `python` with a version or without on PATH and in `versions/*/bin` of pyenv's folder, and the
 /// paths in EASYCLUSTER_TEST_PYTHONS, with colons between. pyenv's shims are slow wrappers of the same and left out. PyPy,
@@ -44,7 +45,9 @@ pub fn interpreters() -> &'static [Interpreter] {
             !found.is_empty(),
             "no Python interpreter found; name some in EASYCLUSTER_TEST_PYTHONS"
         );
+        // The sort is stable, so of a version and kind the first one found comes first.
         found.sort_by_key(|interpreter| (interpreter.version, interpreter.kind != "python"));
+        found.dedup_by(|next, kept| next.version == kept.version && next.kind == kept.kind);
         found
     })
 }
