@@ -8,8 +8,9 @@ use easycluster::{
 };
 
 use crate::server::harness;
-use crate::support::processes::{self, Process};
-use crate::support::{Sshd, SshdOptions, program, until, within};
+use crate::support::processes;
+use crate::support::remote::idle;
+use crate::support::{PATIENCE, Sshd, SshdOptions, poll, program, until, within};
 
 fn spec(server: &Sshd) -> ConnectionSpec {
     format!("{}:name=web1", server.spec()).parse().unwrap()
@@ -17,15 +18,6 @@ fn spec(server: &Sshd) -> ConnectionSpec {
 
 async fn output(command: Command) -> CommandOutput {
     within(command.output()).await.unwrap()
-}
-
-/// Waits until no session is left; our own tasks, which close them, run meanwhile.
-async fn idle(server: &Sshd) {
-    until(|| match server.session_processes() {
-        left if left.is_empty() => Ok(()),
-        left => Err(left),
-    })
-    .await;
 }
 
 /// The way that cannot tell a signal: ssh itself says 255 then.
@@ -222,12 +214,11 @@ async fn until_gone(name: &str, seconds: u32) {
     let wanted = format!("sleep {seconds}");
     let mut left = Vec::new();
     until(|| {
-        // A look at those that were found costs far less than one at all processes.
-        left.retain(Process::is_alive);
-        if left.is_empty() {
-            left = processes::all();
-            left.retain(|process| process.command == wanted);
-        }
+        processes::look_again(&mut left, || {
+            let mut all = processes::all();
+            all.retain(|process| process.command == wanted);
+            all
+        });
         match left.is_empty() {
             true => Ok(()),
             false => Err(format!("{name}: {wanted} is left running")),
@@ -236,36 +227,53 @@ async fn until_gone(name: &str, seconds: u32) {
     .await;
 }
 
+/// Gives a command up by each way to do so. What it starts sleeps for so many seconds and a few more, by which it is found.
+async fn given_up(name: &str, command: impl Fn(&[&str]) -> Command, seconds: u32) {
+    let [first, deaf, last] = [seconds, seconds + 1, seconds + 2];
+    let line = format!(
+        "sleep {first} & (trap '' HUP TERM; exec sleep {deaf}) & echo begun; sleep {last}; true"
+    );
+    for dropped in [true, false] {
+        for input in [true, false] {
+            let mut asked = command(&[&line]);
+            if input {
+                asked = asked.stdin("x");
+            }
+            if dropped {
+                let running = begun(asked).await;
+                until(|| match sleeping(first) && sleeping(last) {
+                    true => Ok(()),
+                    false => Err(format!("{name}: not all of it runs yet")),
+                })
+                .await;
+                drop(running);
+            } else {
+                let limit = Duration::from_millis(500);
+                let error = within(asked.timeout(limit).output()).await.unwrap_err();
+                assert!(matches!(error, Error::Timeout { .. }), "{name}: {error}");
+                assert!(error.to_string().contains("0.5 s"), "{name}: {error}");
+            }
+            for seconds in [first, deaf, last] {
+                until_gone(name, seconds).await;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn giving_it_up_ends_all_that_it_started() {
     let server = Sshd::start();
-    let line = "sleep 4711 & (trap '' HUP TERM; exec sleep 4712) & echo begun; sleep 4713; true";
-    for (name, command) in ways(&spec(&server)).await {
-        for dropped in [true, false] {
-            for input in [true, false] {
-                let mut asked = command(&[line]);
-                if input {
-                    asked = asked.stdin("x");
-                }
-                if dropped {
-                    let running = begun(asked).await;
-                    until(|| match sleeping(4711) && sleeping(4713) {
-                        true => Ok(()),
-                        false => Err(format!("{name}: not all of it runs yet")),
-                    })
-                    .await;
-                    drop(running);
-                } else {
-                    let limit = Duration::from_millis(500);
-                    let error = within(asked.timeout(limit).output()).await.unwrap_err();
-                    assert!(matches!(error, Error::Timeout { .. }), "{name}: {error}");
-                    assert!(error.to_string().contains("0.5 s"), "{name}: {error}");
-                }
-                for seconds in 4711..=4713 {
-                    until_gone(name, seconds).await;
-                }
-            }
-        }
+    // All ways at once, because each takes its time before it sends SIGKILL.
+    let at_once = tokio::task::LocalSet::new();
+    let ways = ways(&spec(&server)).await;
+    let tasks: Vec<_> = ways
+        .into_iter()
+        .zip((4750..).step_by(10))
+        .map(|((name, command), seconds)| at_once.spawn_local(given_up(name, command, seconds)))
+        .collect();
+    at_once.await;
+    for task in tasks {
+        task.await.unwrap();
     }
     idle(&server).await;
 }
@@ -410,48 +418,61 @@ fn wrapped(shell: &[&str], begin: &str) -> std::process::Child {
         .unwrap()
 }
 
-#[tokio::test]
-async fn every_posix_shell_runs_the_wrapper() {
-    use std::io::{BufRead, BufReader, Read, Write};
-    for shell in [
+#[test]
+fn every_posix_shell_runs_the_wrapper() {
+    let shells = [
         &["dash"][..],
         &["bash"],
         &["bash", "--posix"],
         &["busybox", "sh"],
         &["ksh"],
         &["zsh", "--emulate", "sh"],
-    ] {
-        // Lines first, then an input in pieces, whose bytes are none of the shell's business.
-        let mut child = wrapped(shell, "ec_i=1");
-        let mut stdin = child.stdin.take().unwrap();
-        stdin
-            .write_all(b"export A='it is'\nset -- /bin/sh -c 'echo $A; cat; exit 5'\nec_h=1\n5\nKILL\n7\n\0\nTERM\n0\n")
-            .unwrap();
-        let mut said = Vec::new();
-        child.stdout.take().unwrap().read_to_end(&mut said).unwrap();
-        assert_eq!(said, b"it is\nKILL\n\0\nTERM\n", "{shell:?}");
-        assert_eq!(child.wait().unwrap().code(), Some(5), "{shell:?}");
-        drop(stdin);
-        for input in ["", "ec_i=1;"] {
-            // A signal by name, then the end of the stream, of which one process takes no notice but for SIGKILL.
-            let line = "trap 'echo heard' INT; (trap '' INT TERM; exec sleep 4721) & echo begun; \
-                        sleep 4722; sleep 4723; true";
-            let begin = format!("ec_h=1;{input}set -- /bin/sh -c \"{line}\"");
-            let mut child = wrapped(shell, &begin);
-            let mut stdin = child.stdin.take().unwrap();
-            let mut stdout = BufReader::new(child.stdout.take().unwrap());
-            let mut said = String::new();
-            stdout.read_line(&mut said).unwrap();
-            until(|| sleeping(4722).then_some(()).ok_or("it has not begun")).await;
-            stdin.write_all(b"INT\n").unwrap();
-            stdout.read_line(&mut said).unwrap();
-            assert_eq!(said, "begun\nheard\n", "{shell:?}");
-            until(|| sleeping(4723).then_some(()).ok_or("it has not gone on")).await;
-            drop((stdin, stdout));
-            for seconds in [4721, 4723] {
-                until_gone(shell[0], seconds).await;
-            }
-            child.wait().unwrap();
+    ];
+    // All at once, because each takes its time before it sends SIGKILL.
+    std::thread::scope(|scope| {
+        for (shell, seconds) in shells.into_iter().zip((4850..).step_by(10)) {
+            scope.spawn(move || runs_the_wrapper(shell, seconds));
         }
+    });
+}
+
+/// What it starts sleeps for so many seconds and a few more, by which it is found.
+fn runs_the_wrapper(shell: &[&str], seconds: u32) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    // Lines first, then an input in pieces, whose bytes are none of the shell's business.
+    let mut child = wrapped(shell, "ec_i=1");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(b"export A='it is'\nset -- /bin/sh -c 'echo $A; cat; exit 5'\nec_h=1\n5\nKILL\n7\n\0\nTERM\n0\n")
+        .unwrap();
+    let mut said = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut said).unwrap();
+    assert_eq!(said, b"it is\nKILL\n\0\nTERM\n", "{shell:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(5), "{shell:?}");
+    drop(stdin);
+    let [deaf, next, last] = [seconds, seconds + 1, seconds + 2];
+    let runs = |seconds| poll(PATIENCE, || sleeping(seconds).then_some(()));
+    for input in ["", "ec_i=1;"] {
+        // A signal by name, then the end of the stream, of which one process takes no notice but for SIGKILL.
+        let line = format!(
+            "trap 'echo heard' INT; (trap '' INT TERM; exec sleep {deaf}) & echo begun; sleep {next}; sleep {last}; true"
+        );
+        let begin = format!("ec_h=1;{input}set -- /bin/sh -c \"{line}\"");
+        let mut child = wrapped(shell, &begin);
+        let mut stdin = child.stdin.take().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        stdout.read_line(&mut said).unwrap();
+        runs(next).expect("it has not begun");
+        stdin.write_all(b"INT\n").unwrap();
+        stdout.read_line(&mut said).unwrap();
+        assert_eq!(said, "begun\nheard\n", "{shell:?}");
+        runs(last).expect("it has not gone on");
+        drop((stdin, stdout));
+        for seconds in [deaf, last] {
+            let gone = poll(PATIENCE, || (!sleeping(seconds)).then_some(()));
+            gone.unwrap_or_else(|| panic!("{shell:?}: sleep {seconds} is left running"));
+        }
+        child.wait().unwrap();
     }
 }

@@ -15,7 +15,8 @@ impl KeyPair {
         let mut command = keygen();
         command
             .args(["-q", "-t", kind, "-N", passphrase, "-C", "test key", "-f"])
-            .arg(private);
+            .arg(private)
+            .args(bits(kind));
         run(command);
         KeyPair {
             private: private.to_path_buf(),
@@ -27,7 +28,8 @@ impl KeyPair {
         let mut command = keygen();
         command
             .args(["-q", "-t", kind, "-m", format, "-N", "", "-f"])
-            .arg(private);
+            .arg(private)
+            .args(bits(kind));
         run(command);
         KeyPair {
             private: private.to_path_buf(),
@@ -92,6 +94,11 @@ impl KeyPair {
             .expect("a fingerprint")
             .to_string()
     }
+}
+
+/// RSA keys as long as they have to be: longer ones take a second to be made.
+fn bits(kind: &str) -> &'static [&'static str] {
+    if kind == "rsa" { &["-b", "2048"] } else { &[] }
 }
 
 fn keygen() -> Command {

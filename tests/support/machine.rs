@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use super::processes::{self, Process};
+use super::sshd_config::QUICK_EXCHANGE;
 use super::{KeyPair, PATIENCE, parts, poll, program, until};
 
 /// A machine that is ready when `start` returns, and gone with every process of it when this is dropped.
@@ -131,9 +132,14 @@ impl Machine {
 
     /// Waits until no session is left, without ending any, and lets our own tasks run meanwhile.
     pub async fn idle(&self) {
-        until(|| match self.session_processes() {
-            left if left.is_empty() => Ok(()),
-            left => Err(left),
+        let mut left = Vec::new();
+        until(|| {
+            processes::look_again(&mut left, || self.session_processes());
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(left.clone())
+            }
         })
         .await;
     }
@@ -206,7 +212,7 @@ fn configuration(folder: &Path, port: u16) -> String {
     format!(
         "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host_key\nPidFile none\nAuthorizedKeysFile {at}/authorized_keys\n\
          StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUseDNS no\n\
-         PrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\nMaxStartups 500\nMaxSessions 30\n"
+         PrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\nMaxStartups 500\nMaxSessions 30\n{QUICK_EXCHANGE}\n"
     )
 }
 

@@ -27,20 +27,25 @@ impl Process {
 
 /// Every process but zombies, which have ended and only wait for their parent.
 pub fn all() -> Vec<Process> {
+    pids().filter_map(read).collect()
+}
+
+/// Looks at those of `left` that run on unchanged, and where there are none of them any more, at what `look` finds: one after the
+/// other, because a look at all processes costs far more than one at a few. `left` is empty at the end where nothing is left.
+pub fn look_again(left: &mut Vec<Process>, look: impl FnOnce() -> Vec<Process>) {
+    left.retain(|process| read(process.pid).as_ref() == Some(process));
+    if left.is_empty() {
+        *left = look();
+    }
+}
+
+fn pids() -> impl Iterator<Item = i32> {
     let folders = fs::read_dir("/proc").expect("/proc is there");
-    let pids = folders.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter_map(read).collect()
+    folders.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 fn read(pid: i32) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in the second field may have blanks and brackets of its own.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
+    let parent = parent(pid)?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command)
         .replace('\0', " ")
@@ -53,19 +58,27 @@ fn read(pid: i32) -> Option<Process> {
     })
 }
 
+/// The parent of a process that is no zombie.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in the second field may have blanks and brackets of its own.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some(parent)
+}
+
 /// The children of a process, their children, and so on, without itself.
 pub fn descendants(pid: i32) -> Vec<Process> {
-    let all = all();
+    // The command lines of others are not read: they cost most.
+    let all: Vec<(i32, i32)> = pids().filter_map(|pid| Some((pid, parent(pid)?))).collect();
     let mut found: Vec<Process> = Vec::new();
     let mut parents = vec![pid];
     while let Some(parent) = parents.pop() {
-        let children: Vec<_> = all
-            .iter()
-            .filter(|process| process.parent == parent)
-            .cloned()
-            .collect();
-        parents.extend(children.iter().map(|process| process.pid));
-        found.extend(children);
+        let children = all.iter().filter(|(_, of)| *of == parent);
+        let children = children.map(|(child, _)| *child);
+        parents.extend(children.clone());
+        found.extend(children.filter_map(read));
     }
     found
 }
@@ -73,13 +86,13 @@ pub fn descendants(pid: i32) -> Vec<Process> {
 /// The processes that were started with `name=value` in their environment, whatever their parent is by now.
 pub fn with_environment(name: &str, value: &str) -> Vec<Process> {
     let wanted = format!("{name}={value}").into_bytes();
-    let has_mark = |process: &Process| {
-        let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+    let has_mark = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment
             .split(|byte| *byte == 0)
             .any(|entry| entry == wanted)
     };
-    all().into_iter().filter(has_mark).collect()
+    pids().filter(has_mark).filter_map(read).collect()
 }
 
 /// The most memory that a process has had at once, in bytes.

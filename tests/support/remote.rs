@@ -12,7 +12,7 @@ use easycluster::transport::{
 use easycluster::{ConnectError, ConnectionSpec};
 
 pub use super::until;
-use super::{Sshd, SshdOptions, within};
+use super::{Sshd, SshdOptions, processes, within};
 
 /// A ProxyCommand in Python, because netcat is not everywhere: carries its streams to the host and port of its arguments.
 pub const RELAY: &str = "import os, select, socket, sys\n\
@@ -155,9 +155,14 @@ pub async fn comes_back_whole(process: Process, count: u32) {
 
 /// Waits until the server has no session left.
 pub async fn idle(server: &Sshd) {
+    let mut left = Vec::new();
     until(|| {
-        let left = server.session_processes();
-        if left.is_empty() { Ok(()) } else { Err(left) }
+        processes::look_again(&mut left, || server.session_processes());
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(left.clone())
+        }
     })
     .await;
 }

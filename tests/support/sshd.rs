@@ -213,8 +213,10 @@ impl Sshd {
 
     /// Waits until no session is left, without ending any. What is left after the patience fails the test.
     pub fn wait_until_idle(&self) {
+        let mut left = Vec::new();
         let idle = poll(PATIENCE, || {
-            self.session_processes().is_empty().then_some(())
+            processes::look_again(&mut left, || self.session_processes());
+            left.is_empty().then_some(())
         });
         assert!(
             idle.is_some(),

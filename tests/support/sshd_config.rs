@@ -9,6 +9,10 @@ use super::{KeyPair, program};
 /// The variable that every process of a session has, so that it is found even when its parents are gone.
 pub const MARK: &str = "EASYCLUSTER_TEST_SSHD";
 
+/// Without the one key exchange of OpenSSH that this crate does not have. `ssh` chooses it where it can, and works on it ten times as
+/// long as on all the rest of a connection.
+pub const QUICK_EXCHANGE: &str = "KexAlgorithms -sntrup761x25519-sha512*";
+
 /// What may differ from a plain server.
 #[derive(Debug, Clone)]
 pub struct SshdOptions {
@@ -85,6 +89,7 @@ pub fn configuration(
         // Many connections at once are what some tests are about.
         "MaxStartups 500".into(),
         "LoginGraceTime 60".into(),
+        QUICK_EXCHANGE.into(),
         format!("MaxSessions {}", options.max_sessions),
         format!("MaxAuthTries {}", options.max_auth_tries),
     ]);

@@ -8,23 +8,27 @@ use easycluster::{Client, Stage};
 use super::{SESAME, answering, failure, machine, options, spec, who, with_password};
 use crate::support::Machine;
 
-/// Puts a program on the machine that keeps what it reads and runs its arguments on it.
+/// Puts a program on the machine that keeps what it reads, by the name in its first argument, and runs the others on it.
 pub fn install_copier(machine: &Machine) {
     machine.run(
         "mkdir -m 1777 /seen; cat >/usr/local/bin/copier <<'END'\n\
          #!/bin/sh\n\
-         file=$(mktemp /seen/XXXXXX); chmod 644 $file; tee $file | \"$@\"\n\
+         file=$(mktemp /seen/$1.XXXXXX); shift; chmod 644 $file; tee $file | \"$@\"\n\
          END\n\
          chmod 755 /usr/local/bin/copier",
     );
 }
 
-/// Whatever the copiers have read: how many bytes, and how many of them are the password's line.
-pub fn copied(machine: &Machine) -> (usize, usize) {
-    let number = |script: &str| machine.run(script).trim().parse::<usize>().unwrap();
-    let bytes = number("cat /seen/* | wc -c");
-    let found = number(&format!("cat /seen/* | grep -ac {SESAME} || :"));
-    (bytes, found)
+/// Whatever the copiers have read by this name: how many bytes, and how many of them are the password's line.
+pub fn copied(machine: &Machine, name: &str) -> (usize, usize) {
+    let said = machine.run(&format!(
+        "cat /seen/{name}.* | wc -c; cat /seen/{name}.* | grep -ac {SESAME} || :"
+    ));
+    let numbers: Vec<usize> = said
+        .split_whitespace()
+        .map(|n| n.parse().unwrap())
+        .collect();
+    (numbers[0], numbers[1])
 }
 
 #[tokio::test]
@@ -37,13 +41,17 @@ async fn no_program_behind_reads_the_password() {
          echo 'set -xv' >/home/nopass/.bashrc; echo 'set -xv' >/home/lect/.bashrc",
     );
     // The first of alice is asked, the second has a ticket.
-    for user in ["nopass", "alice", "alice", "lect", "wpty"] {
-        let before = copied(&machine).0;
-        let spec = with_password(spec(&machine, user, "sudo,run/copier"), SESAME);
+    let cases = ["nopass", "alice", "alice", "lect", "wpty"];
+    for (n, user) in cases.iter().enumerate() {
+        let spec = spec(&machine, user, &format!("sudo,run/copier {n}"));
+        let spec = with_password(spec, SESAME);
         assert_eq!(who(&spec, options()).await.unwrap(), "root", "{user}");
-        machine.idle().await;
-        let (bytes, found) = copied(&machine);
-        assert!(bytes > before + 5000, "{user}: {bytes} bytes");
+    }
+    // A copier reads on to the end of its input, for seconds after the client has gone: one wait for all of them.
+    machine.idle().await;
+    for (n, user) in cases.iter().enumerate() {
+        let (bytes, found) = copied(&machine, &n.to_string());
+        assert!(bytes > 5000, "{user}: {bytes} bytes");
         assert_eq!(found, 0, "{user}");
     }
 }
