@@ -1,22 +1,46 @@
-"""Runs each test under every interpreter found."""
+"""Runs each test under every interpreter found, one interpreter after the other."""
 
 import pytest
 import stub_process
+from shared_stub import Shared
 from support.interpreters import interpreters
+
+FAILED = pytest.StashKey()
 
 
 def pytest_generate_tests(metafunc):
     if "interpreter" in metafunc.fixturenames:
         found = interpreters()
-        metafunc.parametrize("interpreter", [i.path for i in found], ids=["%s" % i for i in found], scope="module")
+        metafunc.parametrize("interpreter", [i.path for i in found], ids=["%s" % i for i in found], scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """What keeps the stub that tests share."""
+    keeper = Shared()
+    yield keeper
+    keeper.end()
 
 
 @pytest.fixture
-def stub(interpreter):
-    """A stub for a Python peer."""
-    with stub_process.Stub(interpreter) as started:
-        started.until(lambda: started.hello or started.ended)
-        yield started
+def stub(interpreter, shared, request):
+    """A stub for a Python peer, which tests share: one that is changed or ended has another take its place."""
+    yield shared.take(interpreter)
+    shared.give_back(FAILED in request.node.stash)
+
+
+@pytest.fixture
+def fresh_stub(start):
+    """One of the test's own, where it ends or where it matters what came before."""
+    return start()
 
 
 @pytest.fixture

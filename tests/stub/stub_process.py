@@ -98,17 +98,15 @@ class Stub:
         self.credit = credit
         self.protocol = 2
         self.numbers = itertools.count(1)
+        self.channel_numbers = itertools.count(1)
+        # Requests that will be answered and are not yet.
+        self.awaited = set()
         self.changed = threading.Condition()
         self.write_lock = threading.Lock()
         self.noise = b""
-        self.output = b""
-        self.outputs = []
-        self.log = []
-        self.answers = {}
         self.parts = {}
         self.classes = {}
-        self.pongs = []
-        self.channels = {}
+        self.forget()
         self.credits = {}
         # What counts against a thread's window, in bytes, before what is credited.
         self.sent = {}
@@ -139,6 +137,15 @@ class Stub:
             self.begin_reading()
         self.error_reader = threading.Thread(target=self.read_errors, daemon=True)
         self.error_reader.start()
+
+    def forget(self):
+        """Forgets what it has seen and a new one had not."""
+        self.output = b""
+        self.outputs = []
+        self.log = []
+        self.answers = {}
+        self.pongs = []
+        self.channels = {}
 
     def begin_reading(self):
         self.reader.start()
@@ -189,7 +196,7 @@ class Stub:
 
     def open(self, window=1 << 20, raw=True):
         """Opens a channel."""
-        channel = Channel(len(self.channels) + 1, window, raw)
+        channel = Channel(next(self.channel_numbers), window, raw)
         self.channels[channel.number] = channel
         self.frame(CHANNEL_OPEN, channel.number, 0, struct.pack(">I", window))
         return channel
@@ -207,6 +214,8 @@ class Stub:
 
     def send_message(self, kind, data, thread=0, flags=0):
         number = next(self.numbers)
+        if not flags & NO_REPLY:
+            self.awaited.add(number)
         for start in range(0, len(data) or 1, CHUNK):
             more = MORE if start + CHUNK < len(data) else 0
             self.frame(
@@ -312,6 +321,7 @@ class Stub:
                 self.parts[request][2].append(payload)
             if kind in (RESULT, ERROR, DATA) and not flags & MORE:
                 first, flagged, parts = self.parts.pop(request)
+                self.awaited.discard(request)
                 self.answers[request] = (first, self.value(first, flagged, b"".join(parts)))
             elif kind == OUTPUT:
                 self.output += payload

@@ -15,6 +15,12 @@ from support.interpreters import interpreters
 NEWEST = interpreters()[-1].path
 
 
+@pytest.fixture
+def stub(fresh_stub):
+    """As it begins."""
+    return fresh_stub
+
+
 def script(path, text):
     path.write_text(text)
     path.chmod(0o755)

@@ -268,7 +268,8 @@ def test_references(stub):
     assert fields["type"] == "ReferenceError"
 
 
-def test_no_more_classes_than_the_client_keeps(stub):
+def test_no_more_classes_than_the_client_keeps(fresh_stub):
+    stub = fresh_stub
     stub.define(
         "class Own(ServerObject):\n    pass\n"
         "def made(count, methods=1):\n"
@@ -282,7 +283,8 @@ def test_no_more_classes_than_the_client_keeps(stub):
     assert len(stub.call("made", 3)) == 3 and len(stub.classes) == 4096
 
 
-def test_no_more_bytes_of_classes_than_the_client_keeps(stub):
+def test_no_more_bytes_of_classes_than_the_client_keeps(fresh_stub):
+    stub = fresh_stub
     stub.define(
         "class Own(ServerObject):\n    pass\n"
         "def made(count):\n"
@@ -383,8 +385,9 @@ def test_a_result_that_cannot_be_written_is_its_own_error(stub):
 
 def test_no_reply(stub):
     stub.request(EVAL, ("globals().update(done=1)", None), 0, NO_REPLY)
-    assert stub.eval("done") == 1
-    assert [entry[2] for entry in stub.log if entry[0] == RESULT] == [2]
+    number = stub.request(EVAL, ("done", None))
+    assert stub.wait(number) == 1
+    assert [entry[2] for entry in stub.log if entry[0] == RESULT] == [number]
     stub.request(EVAL, ("1 / 0", None), 0, NO_REPLY)
     assert stub.eval("2") == 2
     assert b"ZeroDivisionError" in stub.output

@@ -22,6 +22,13 @@ def told(x):
     sys.stdout.flush()
 """
 
+
+@pytest.fixture
+def stub(fresh_stub):
+    """One of each test's own, whose state the children take with them."""
+    return fresh_stub
+
+
 METHODS = ["fork", "spawn", "forkserver"]
 
 

@@ -28,6 +28,12 @@ from stub_process import (
 MIB = 1 << 20
 
 
+@pytest.fixture
+def stub(fresh_stub):
+    """Most tests end it."""
+    return fresh_stub
+
+
 # The end.
 
 

@@ -59,8 +59,9 @@ def system_has_huge_pages():
     return True
 
 
-def test_a_very_large_argument_lies_in_huge_pages(stub):
+def test_a_very_large_argument_lies_in_huge_pages(fresh_stub):
     # Only from 3.8 on does Python unpickle straight into the argument's own memory.
+    stub = fresh_stub
     known = system_has_huge_pages() and stub.hello["pickle"] >= 5
     stub.define(
         "def asked(x):\n    with open('/proc/self/smaps') as smaps:\n        return len(x), len([1 for line in smaps"

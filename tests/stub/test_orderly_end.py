@@ -10,6 +10,12 @@ from stub_process import CLOSE, EVAL, HEADER, PING, is_running, wait_until
 WAYS = ("close", "gone", "gone inside a frame", "gone for writing")
 
 
+@pytest.fixture
+def stub(fresh_stub):
+    """Each test ends its own."""
+    return fresh_stub
+
+
 def end(stub, way):
     """Ends the connection; what is there afterwards must have been written before the process ended."""
     pid = stub.hello["pid"]

@@ -4,6 +4,12 @@ import pytest
 from stub_process import CALL, CANCEL, CLOSE, CREDIT, EXEC, PART, PING, Failed
 
 
+@pytest.fixture
+def stub(fresh_stub):
+    """With nothing asked of it before."""
+    return fresh_stub
+
+
 def test_a_call_waits_for_the_part_that_it_needs(start):
     stub = start(parts=())
     numbers = [stub.start_call("os.getpid"), stub.start_call("sorted", "ba"), stub.start_call("int", "no number")]

@@ -12,6 +12,12 @@ from stub_process import Stub
 RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_races.py")
 
 
+@pytest.fixture
+def stub(fresh_stub):
+    """Its descriptors are changed."""
+    return fresh_stub
+
+
 def test_forced_meetings(interpreter, tmp_path):
     sources = dict((name[:-3], assemble.read(name)) for name in assemble.names())
     (tmp_path / "sources.json").write_text(json.dumps(sources))

@@ -6,6 +6,12 @@ NAMES = ["stdout", "stderr"]
 
 
 @pytest.fixture
+def stub(fresh_stub):
+    """Its streams are changed."""
+    return fresh_stub
+
+
+@pytest.fixture
 def stub3(stub):
     """A stub under a Python whose streams are of io; None under others."""
     return stub if stub.hello["python"] >= (3, 3) else None
