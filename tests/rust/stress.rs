@@ -70,7 +70,10 @@ async fn one_call(client: Client, seed: u64) -> Result<(), String> {
         },
         4 => {
             let size = usize::try_from(random.below(600_000)).unwrap();
-            let payload = Value::Bytes((0..size).map(|i| (i % 251) as u8 ^ (n as u8)).collect());
+            let period: Vec<u8> = (0..251).map(|i| i ^ (n as u8)).collect();
+            let mut payload = period.repeat(size / period.len() + 1);
+            payload.truncate(size);
+            let payload = Value::Bytes(payload);
             match client
                 .call::<Value>("echo", (payload.clone(),))
                 .thread(thread)

@@ -125,10 +125,13 @@ sys.exit(int(sys.argv[1]))
 
 /// The lines that a runner reads: .NET, Go and Ruby end them at different characters.
 fn runner_lines(text: &str) -> Vec<&str> {
-    text.split([
+    let ends = [
         '\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}',
-    ])
-    .collect()
+    ];
+    // One character after the other: the texts are large, and each by itself is searched for much faster than one of several.
+    ends.into_iter().fold(vec![text], |lines, end| {
+        lines.into_iter().flat_map(|line| line.split(end)).collect()
+    })
 }
 
 /// The commands of GitHub's runner in a text, as it finds them.

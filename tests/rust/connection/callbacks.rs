@@ -307,7 +307,7 @@ async fn so_many_run_at_once_and_no_more() {
                 }
             })
             .unwrap();
-        let calls: Vec<_> = (0..200)
+        let calls: Vec<_> = (0..128)
             .map(|n| {
                 tokio::spawn(
                     client

@@ -1,6 +1,6 @@
 //! Containers: those of podman and docker, on a machine of its own where one starts.
 
-use easycluster::Stage;
+use easycluster::{Stage, Value};
 
 use super::{failure, machine, options, spec, who};
 use crate::support::{Machine, parts};
@@ -66,7 +66,10 @@ async fn enters(machine: &Machine, engine: &str) {
     let pid: i64 = client.eval("__import__('os').getpid()").await.unwrap();
     assert!(pid < 100, "{pid}");
     let all: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-    let back: Vec<u8> = client.call("bytes", (all.clone(),)).await.unwrap();
+    let back: Vec<u8> = client
+        .call("bytes", (Value::Bytes(all.clone()),))
+        .await
+        .unwrap();
     assert!(back == all);
     drop(client);
     let inside = || {

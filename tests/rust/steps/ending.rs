@@ -19,8 +19,8 @@ fn ways(machine: &Machine) -> Vec<ConnectionSpec> {
     ]
 }
 
-/// Connects, starts a call that does not end, and waits until it runs.
-async fn busy(machine: &Machine, spec: &ConnectionSpec) -> Client {
+/// Connects, starts a call that does not end, and waits until it runs, as this many do with it.
+async fn busy(machine: &Machine, spec: &ConnectionSpec, many: usize) -> Client {
     let client = Client::connect(spec, options()).await.unwrap();
     let name = "__import__('subprocess').call(['sleep', '98765'])";
     let call = client.clone();
@@ -28,9 +28,9 @@ async fn busy(machine: &Machine, spec: &ConnectionSpec) -> Client {
         let _: Result<i64, _> = call.eval(name).await;
     });
     until(|| {
-        let sleeps = |process: &Process| process.command == "sleep 98765";
+        let sleeps = |process: &&Process| process.command == "sleep 98765";
         match machine.session_processes() {
-            all if all.iter().any(sleeps) => Ok(()),
+            all if all.iter().filter(sleeps).count() == many => Ok(()),
             all => Err(all),
         }
     })
@@ -38,28 +38,42 @@ async fn busy(machine: &Machine, spec: &ConnectionSpec) -> Client {
     client
 }
 
+/// A client for each way, in a call that does not end.
+async fn all_busy(machine: &Machine, ways: &[ConnectionSpec]) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for (spec, many) in ways.iter().zip(1..) {
+        clients.push(busy(machine, spec, many).await);
+    }
+    clients
+}
+
 #[tokio::test]
 async fn closing_ends_all_of_it() {
     let Some(machine) = machine() else { return };
-    for spec in ways(&machine) {
-        let client = busy(&machine, &spec).await;
+    // One wait for all of them, because what is behind steps is given its time to end.
+    let ways = ways(&machine);
+    for client in all_busy(&machine, &ways).await {
         within(client.close()).await;
-        machine.idle().await;
-        // An idle one.
-        let client = Client::connect(&spec, options()).await.unwrap();
-        client.ready().await.unwrap();
-        drop(client);
-        machine.idle().await;
     }
+    machine.idle().await;
+    // Idle ones.
+    let mut clients = Vec::new();
+    for spec in &ways {
+        let client = Client::connect(spec, options()).await.unwrap();
+        client.ready().await.unwrap();
+        clients.push(client);
+    }
+    drop(clients);
+    machine.idle().await;
 }
 
 #[tokio::test]
 async fn a_lost_connection_ends_all_of_it() {
     let Some(machine) = machine() else { return };
-    for spec in ways(&machine) {
-        let client = busy(&machine, &spec).await;
-        machine.break_sessions();
-        machine.idle().await;
+    let clients = all_busy(&machine, &ways(&machine)).await;
+    machine.break_sessions();
+    machine.idle().await;
+    for client in clients {
         let lost: Result<i64, _> = within(client.call("os.getpid", ()).into_future()).await;
         lost.unwrap_err();
     }

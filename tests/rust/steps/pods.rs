@@ -1,7 +1,7 @@
 //! Pods by a real kubectl, whose cluster is played by tests/support/pods.py; and the containers of LXD, Incus and systemd by
 //! programs that take the place of theirs, check their arguments and run the command for real.
 
-use easycluster::{Client, Stage};
+use easycluster::{Client, Stage, Value};
 
 use super::{failure, machine, options, spec, who};
 use crate::support::processes::Process;
@@ -69,7 +69,10 @@ async fn pods_by_kubectl() {
             .unwrap();
         assert_eq!(found, container);
         let all: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
-        let back: Vec<u8> = client.call("bytes", (all.clone(),)).await.unwrap();
+        let back: Vec<u8> = client
+            .call("bytes", (Value::Bytes(all.clone()),))
+            .await
+            .unwrap();
         assert!(back == all);
         within(client.close()).await;
         ended(&machine).await;
@@ -138,7 +141,10 @@ async fn containers_whose_programs_are_played() {
         assert_eq!(who(&spec, options()).await.unwrap(), name, "{then}");
         let client = Client::connect(&spec, options()).await.unwrap();
         let all: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-        let back: Vec<u8> = client.call("bytes", (all.clone(),)).await.unwrap();
+        let back: Vec<u8> = client
+            .call("bytes", (Value::Bytes(all.clone()),))
+            .await
+            .unwrap();
         assert!(back == all);
     }
     // The last one is systemd's own program, without a systemd.

@@ -175,9 +175,14 @@ async fn what_another_program_asks_is_passed_on() {
 async fn what_waits_is_ended_by_its_limit_and_says_so() {
     let Some(machine) = machine() else { return };
     machine.run("printf '#!/bin/sh\\necho waiting for the dongle >&2\\ncat >/dev/null\\n' >/usr/local/bin/waiter; chmod 755 /usr/local/bin/waiter");
-    for then in ["run/waiter", "sudo,run/waiter", "sudo/bob,run/waiter"] {
-        let spec = machine.spec("nopass", &format!("then={then}:timeout=3"));
-        let error = failure(&spec.parse().unwrap(), options()).await;
+    // All at once, because each of them waits for its limit.
+    let all = ["run/waiter", "sudo,run/waiter", "sudo/bob,run/waiter"];
+    let connecting = all.map(|then| {
+        let spec = machine.spec("nopass", &format!("then={then}:timeout=5"));
+        tokio::spawn(async move { failure(&spec.parse().unwrap(), options()).await })
+    });
+    for connecting in connecting {
+        let error = connecting.await.unwrap();
         assert!(error.timed_out, "{error}");
         assert_eq!(error.stage, Stage::Escalation, "{error}");
         assert!(

@@ -1,10 +1,9 @@
 //! Steps that want a terminal: sudo with requiretty, doas and ssh with a password, su that runs on a terminal alone.
 
 use easycluster::spec::{ConnectionSpec, Password, Step};
-use easycluster::{Client, Command, Stage};
+use easycluster::{Client, Command, Stage, Value};
 
 use super::{SESAME, answering, failure, machine, options, spec, su, who, with_password};
-use crate::support::processes::Process;
 use crate::support::{Machine, program, until};
 
 fn doas(password: &str) -> Step {
@@ -42,7 +41,10 @@ async fn sudo_that_wants_a_terminal_gets_one() {
         assert_eq!(found, name, "{user} {then}");
         // What goes through is unchanged, in both directions.
         let all: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-        let back: Vec<u8> = client.call("bytes", (all.clone(),)).await.unwrap();
+        let back: Vec<u8> = client
+            .call("bytes", (Value::Bytes(all.clone()),))
+            .await
+            .unwrap();
         assert!(back == all, "{user} {then}");
     }
     let become_root = machine
@@ -158,7 +160,10 @@ async fn su_that_runs_on_a_terminal_alone() {
         .unwrap();
     assert_eq!(user, "lect");
     let all: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-    let back: Vec<u8> = client.call("bytes", (all.clone(),)).await.unwrap();
+    let back: Vec<u8> = client
+        .call("bytes", (Value::Bytes(all.clone()),))
+        .await
+        .unwrap();
     assert!(back == all);
     drop(client);
     let wrong = on_terminal(&machine, "alice", su("bob", "wrong"));
@@ -264,29 +269,35 @@ async fn no_program_behind_a_terminal_reads_the_password() {
 #[tokio::test]
 async fn what_reads_nothing_is_hung_up() {
     let Some(machine) = machine() else { return };
-    for then in [
+    // All at once, because each of them waits for its limit.
+    let all = [
         "tty,run/sh -c 'exec sleep 98765'",
         "tty,sudo,run/sh -c 'exec sleep 98765'",
         "tty,sudo/bob,run/sh -c 'exec sleep 98765'",
-    ] {
-        let spec = machine.spec("nopass", &format!("then={then}:timeout=3"));
-        let connecting =
-            tokio::spawn(async move { failure(&spec.parse().unwrap(), options()).await });
-        until(|| {
-            let sleeps = |process: &Process| process.command.starts_with("sleep 98765");
-            match machine.session_processes() {
-                all if all.iter().any(sleeps) => Ok(()),
-                all => Err(all),
-            }
-        })
-        .await;
+    ];
+    let connecting = all.map(|then| {
+        let spec = machine.spec("nopass", &format!("then={then}:timeout=5"));
+        tokio::spawn(async move { failure(&spec.parse().unwrap(), options()).await })
+    });
+    until(|| {
+        let processes = machine.session_processes();
+        let sleep = processes
+            .iter()
+            .filter(|process| process.command.starts_with("sleep 98765"));
+        match sleep.count() == all.len() {
+            true => Ok(()),
+            false => Err(processes),
+        }
+    })
+    .await;
+    for connecting in connecting {
         let error = connecting.await.unwrap();
         assert!(
             error.timed_out && error.stage == Stage::Escalation,
             "{error}"
         );
-        machine.idle().await;
     }
+    machine.idle().await;
 }
 
 #[tokio::test]

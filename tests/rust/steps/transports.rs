@@ -1,7 +1,7 @@
 //! Steps on the transports without SSH: a child process and a standalone server.
 
 use easycluster::spec::KeySource;
-use easycluster::{ConnectionSpec, Stage};
+use easycluster::{ConnectionSpec, Stage, Value};
 
 use super::{failure, options};
 use crate::server::harness::{KEY, loopback, start};
@@ -22,7 +22,10 @@ async fn goes(spec: &ConnectionSpec) {
             .await
             .unwrap();
         assert_eq!(value, "1", "{then}");
-        let length: usize = client.call("len", (vec![7u8; 1 << 20],)).await.unwrap();
+        let length: usize = client
+            .call("len", (Value::Bytes(vec![7; 1 << 20]),))
+            .await
+            .unwrap();
         assert_eq!(length, 1 << 20);
     }
     for (then, message) in [
