@@ -59,7 +59,7 @@ prepare: $(VENV)/ready
 $(VENV)/ready: tests/requirements.txt
 	./.ci/prepare
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -r tests/requirements.txt
+	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r tests/requirements.txt
 	touch $@
 
 # Clippy runs twice, because every dependency is checked anew for other features of its own. The first run has all that there is:
