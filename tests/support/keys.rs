@@ -17,6 +17,10 @@ impl KeyPair {
             .args(["-q", "-t", kind, "-N", passphrase, "-C", "test key", "-f"])
             .arg(private)
             .args(bits(kind));
+        if !passphrase.is_empty() {
+            // Few rounds of what makes guessing slow; a test of every kind of key file has the usual ones.
+            command.args(["-a", "2"]);
+        }
         run(command);
         KeyPair {
             private: private.to_path_buf(),

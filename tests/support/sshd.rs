@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -394,6 +395,10 @@ fn free_port() -> u16 {
 }
 
 fn current_user() -> String {
-    let output = Command::new("id").arg("-un").output().expect("id starts");
-    String::from_utf8_lossy(&output.stdout).trim().to_string()
+    static NAME: OnceLock<String> = OnceLock::new();
+    let asked = || {
+        let output = Command::new("id").arg("-un").output().expect("id starts");
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
+    };
+    NAME.get_or_init(asked).clone()
 }

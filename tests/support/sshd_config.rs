@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use super::{KeyPair, program};
 
@@ -142,6 +143,11 @@ fn forced(folder: &Path, options: &SshdOptions) -> Option<String> {
 }
 
 fn knows_penalties() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| version_of_openssh() >= (Some(9), Some(8)))
+}
+
+fn version_of_openssh() -> (Option<u32>, Option<u32>) {
     let output = Command::new(program("ssh"))
         .arg("-V")
         .output()
@@ -156,5 +162,5 @@ fn knows_penalties() -> bool {
     let mut parts = version
         .split('.')
         .map(|part| part.parse::<u32>().unwrap_or(0));
-    (parts.next(), parts.next()) >= (Some(9), Some(8))
+    (parts.next(), parts.next())
 }
