@@ -263,14 +263,15 @@ def test_a_hostile_server_gets_nothing(package):
     assert NAME + '.broken' in sources
 
 
-def test_a_million_names_cost_bounded_memory(package):
+def test_any_number_of_names_costs_bounded_memory(package):
     import tracemalloc
 
     forwarding = Forwarding([NAME])
     forwarding.serve('index', NAME)
     tracemalloc.start()
     try:
-        for number in range(1_000_000):
+        # Kept, each would take far more than the ten bytes that there are for it.
+        for number in range(100_000):
             assert forwarding.serve('source', 'ecfwd.m%d' % number) is None
         grown = tracemalloc.get_traced_memory()[0]
     finally:
