@@ -11,7 +11,7 @@ from asyncssh.constants import MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_OP
 from asyncssh.packet import String, UInt32
 
 # How many messages without data, and how many of them at once.
-EMPTY = 150_000
+EMPTY = 75_000
 AT_ONCE = 1000
 # What is sent of an open channel after a second, which sends no more output.
 LATER = {
