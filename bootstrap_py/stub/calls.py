@@ -75,8 +75,7 @@ def find(machine, name):
 def ready(worker):
     """Makes SIGINT interrupt the main thread's request if it is the cancelled one, and nothing else."""
     def interrupted(number, frame):
-        if worker.machine.settling:
-            worker.machine.settling()
+        worker.machine.settling()
         # Once, however often it was sent.
         if worker.running and worker.struck != worker.running == worker.cancelled:
             worker.struck = worker.running

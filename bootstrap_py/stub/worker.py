@@ -206,8 +206,8 @@ class Machine(wire.Seldom):
         self.carrying = False
         self.unflushed = False
         self.output = self.references = self.protocol = None
-        # Whether a thread waits for the main one to import threading.
-        self.settling = False
+        # What a signal has the main thread do first: nothing, until another one waits for it to import threading.
+        self.settling = int
         # Objects of built-in types that stay here all the same.
         self.singletons = ()
         self.taking = allocate_lock()
