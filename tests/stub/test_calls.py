@@ -192,8 +192,8 @@ def test_threads(stub):
     assert stub.call("main", thread=1) is False
 
 
-def test_threading_is_imported_by_the_main_thread_also_if_asked_in_the_middle_of_another_import(stub):
-    stub.define(
+def test_threading_is_imported_by_the_main_thread_also_if_asked_in_the_middle_of_another_import(fresh_stub):
+    fresh_stub.define(
         "import sys, time\nhalf = type(sys)('_weakrefset')\nbegun = []\n"
         "def importing():\n"
         "    whole = sys.modules.pop('_weakrefset', None)\n"
@@ -208,10 +208,10 @@ def test_threading_is_imported_by_the_main_thread_also_if_asked_in_the_middle_of
         "    return 'threading' in sys.modules\n"
         "def main():\n    import threading\n    return isinstance(threading.current_thread(), threading._MainThread)\n"
     )
-    importing = stub.start_call("importing")
-    assert stub.call("len", "abc", thread=3) == 3
-    stub.wait(importing)
-    assert stub.call("main") and not stub.call("main", thread=3)
+    importing = fresh_stub.start_call("importing")
+    assert fresh_stub.call("len", "abc", thread=3) == 3
+    fresh_stub.wait(importing)
+    assert fresh_stub.call("main") and not fresh_stub.call("main", thread=3)
 
 
 def test_many_one_shot_threads(stub):
