@@ -5,8 +5,6 @@ import os
 import sys
 
 compat = load('compat')
-# So many seconds a program is short.
-WATCHED = 0.5
 # The two ends of the pipe by which the program's process tells how far it is (run_progress.py).
 told = []
 
@@ -98,33 +96,13 @@ def forked():
         getattr(warnings, '_filters_mutated', int)()
 
 
-def watch(report):
-    """Waits for the end of a short program, or until something arrives. Who serves the connection while long calls run looks every few
-    ms, and takes as long to compile as a short program runs; so this thread looks by itself at first, and the others find it idle."""
-    machine = load.__self__.machine
-    if machine.reader_active:
-        return
-    worker = machine.current()
-    worker.busy = False
-    try:
-        compat.select([report, machine.link.frames_in], [], [], WATCHED)
-    finally:
-        worker.busy = True
-        # Set first and looked at second, while they do it the other way round.
-        if machine.ticker_parked and not compat.select([report], [], [], 0)[0]:
-            machine.rouse_ticker()
-
-
 def wait_for(child, report):
     """The status of the program as a shell has it, 128 and the signal for one that a signal ended. An interruption is passed
     on to it."""
-    interrupted = watched = False
+    interrupted = False
     status = None
     while status is None:
         try:
-            if not watched:
-                watched = True
-                watch(report)
             status = os.waitpid(child, 0)[1]
         except KeyboardInterrupt:
             interrupted = True
