@@ -38,7 +38,7 @@ begin:
 	@rm -f $(RECORD)
 
 help:
-	@echo 'make test       every check (about 12 minutes the first time on two cores)'
+	@echo 'make test       every check (about a quarter of an hour the first time on two cores)'
 	@echo 'make lint       formatting and linters alone'
 	@echo 'make rust       the tests in Rust alone, examples included'
 	@echo 'make stub       the stub alone, under every interpreter found'
