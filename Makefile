@@ -111,7 +111,7 @@ fuzz: wheel
 	        cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20; \
 	    done; \
 	else \
-	    EASYCLUSTER_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --locked --test rust fuzz:: -- --nocapture; \
+	    EASYCLUSTER_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(UNIFIED) --test rust fuzz:: -- --nocapture; \
 	fi
 	$(BIN)/python tests/python/fuzz_pickles.py 200000 $$RANDOM
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::processes::{self, Process};
 use super::sshd_config::QUICK_EXCHANGE;
-use super::{KeyPair, PATIENCE, parts, poll, program, until};
+use super::{KeyPair, PATIENCE, parts, poll, program};
 
 /// A machine that is ready when `start` returns, and gone with every process of it when this is dropped.
 pub struct Machine {
@@ -132,16 +132,7 @@ impl Machine {
 
     /// Waits until no session is left, without ending any, and lets our own tasks run meanwhile.
     pub async fn idle(&self) {
-        let mut left = Vec::new();
-        until(|| {
-            processes::look_again(&mut left, || self.session_processes());
-            if left.is_empty() {
-                Ok(())
-            } else {
-                Err(left.clone())
-            }
-        })
-        .await;
+        processes::until_none(|| self.session_processes()).await;
     }
 
     /// Ends sshd's own processes for the sessions: connections break.

@@ -4,6 +4,8 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::until;
+
 /// One process, and what it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -37,6 +39,20 @@ pub fn look_again(left: &mut Vec<Process>, look: impl FnOnce() -> Vec<Process>) 
     if left.is_empty() {
         *left = look();
     }
+}
+
+/// Waits until `look` finds none, and lets our own tasks run meanwhile.
+pub async fn until_none(look: impl Fn() -> Vec<Process>) {
+    let mut left = Vec::new();
+    until(|| {
+        look_again(&mut left, &look);
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(left.clone())
+        }
+    })
+    .await;
 }
 
 fn pids() -> impl Iterator<Item = i32> {

@@ -155,16 +155,7 @@ pub async fn comes_back_whole(process: Process, count: u32) {
 
 /// Waits until the server has no session left.
 pub async fn idle(server: &Sshd) {
-    let mut left = Vec::new();
-    until(|| {
-        processes::look_again(&mut left, || server.session_processes());
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(left.clone())
-        }
-    })
-    .await;
+    processes::until_none(|| server.session_processes()).await;
 }
 
 /// Answers questions from a list, and remembers what was asked.

@@ -81,7 +81,6 @@ class Ahead:
                 host = self._hosts[slot.host] = _OnHost(self.number, self._value)
         if host is None or not host.send(slot):
             slot.hold(self.number, self._value)
-
         with self._lock:
             dropped = self._dropped
         if dropped:

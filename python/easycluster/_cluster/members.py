@@ -221,8 +221,13 @@ class Members(Generic[_C, _P]):
         its processes share the memory of its arrays until they change them."""
         root = self._root
         scattered, ahead = root._scattered.add(value, root._slots != 1, self._has)
-        for slot in self._slots_now(None):
-            ahead.send(slot)
+        try:
+            for slot in self._slots_now(None):
+                ahead.send(slot)
+        except BaseException:
+            # What is raised keeps this frame, which nobody has the value of.
+            del scattered
+            raise
         return scattered
 
     def _begun(
