@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
-from support import parts
+from support import failures, parts
 
 SECONDS_BETWEEN = 600
 """Far more than a process of the run has nothing to do, while others have."""
@@ -49,6 +49,13 @@ def pytest_runtest_protocol(item):
         return (yield)
     finally:
         watch(item.config, SECONDS_BETWEEN)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    failures.note(item, report)
+    return report
 
 
 def pytest_sessionfinish(session):

@@ -8,7 +8,9 @@ import sys
 import easycluster
 import pytest
 from easycluster.server import spawn_local
+from support.failures import has_failed
 from support.interpreters import interpreters
+from support.shared_clients import SharedClients
 from support.sshd import Sshd
 
 
@@ -20,9 +22,9 @@ def sshd():
         server.wait_until_idle()
 
 
-@pytest.fixture(params=interpreters(), ids=str)
+@pytest.fixture(scope="session", params=interpreters(), ids=str)
 def interpreter(request):
-    """Every interpreter of this machine in turn."""
+    """Every interpreter of this machine, one after the other, so that tests can share what runs under it."""
     return request.param
 
 
@@ -32,16 +34,25 @@ def way(request):
     return request.param
 
 
-@pytest.fixture
-def connect(sshd):
-    """Makes clients, and closes them after the test: `connect('ssh', Client, rpython=...)`."""
-    made = []
+@pytest.fixture(scope="session")
+def new_client(sshd):
+    """Makes a client, which whoever takes it closes."""
 
     def make(way="local", clientclass=easycluster.Client, rpython=sys.executable, **options):
         if way == "ssh":
-            client = clientclass.from_spec(sshd.spec("rpython=%s" % rpython), **options)
-        else:
-            client = spawn_local(clientclass, rpython=rpython, **options)
+            return clientclass.from_spec(sshd.spec("rpython=%s" % rpython), **options)
+        return spawn_local(clientclass, rpython=rpython, **options)
+
+    return make
+
+
+@pytest.fixture
+def connect(new_client):
+    """Makes clients of the test's own, and closes them after it: `connect('ssh', Client, rpython=...)`."""
+    made = []
+
+    def make(*args, **options):
+        client = new_client(*args, **options)
         made.append(client)
         return client
 
@@ -50,10 +61,36 @@ def connect(sshd):
         client.close()
 
 
+@pytest.fixture(scope="session")
+def shared_clients(sshd):
+    """What keeps the clients that tests share."""
+    keeper = SharedClients()
+    yield keeper
+    keeper.end()
+
+
 @pytest.fixture
-def client(connect):
+def share(new_client, shared_clients, request):
+    """Gives clients as `connect` does, which other tests use too: one that is changed or ended has another take its place.
+
+    A test for which it matters what came before takes `connect`."""
+    taken = []
+
+    def take(way="local", clientclass=easycluster.Client, rpython=sys.executable, **options):
+        client = shared_clients.take(new_client, way, clientclass, rpython, **options)
+        assert client not in taken, "there is one of each kind"
+        taken.append(client)
+        return client
+
+    yield take
+    for client in taken:
+        shared_clients.give_back(client, has_failed(request.node))
+
+
+@pytest.fixture
+def client(share):
     """A client of a local Python of this version."""
-    return connect()
+    return share()
 
 
 _numbers = itertools.count(1)
@@ -66,8 +103,8 @@ def definitions():
 
 
 @pytest.fixture(params=[easycluster.Client, easycluster.ThreadedClient])
-def prepared(connect, interpreter, request):
+def prepared(share, interpreter, request):
     """A client of each kind under every interpreter, which has run the SOURCE of the test's module."""
-    made = connect(clientclass=request.param, rpython=interpreter.path)
+    made = share(clientclass=request.param, rpython=interpreter.path)
     made.execblock(request.module.SOURCE)
     return made

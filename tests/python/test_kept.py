@@ -30,8 +30,8 @@ ITERATORS = [
 
 
 @pytest.fixture
-def there(connect, interpreter):
-    return connect(rpython=interpreter.path)
+def there(share, interpreter):
+    return share(rpython=interpreter.path)
 
 
 def test_iterators_can_be_gone_through(there):

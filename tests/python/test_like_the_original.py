@@ -144,13 +144,13 @@ def run(*args, **keywords):
 
 
 @pytest.fixture
-def rmt(connect, way, interpreter):
-    return connect(way, rpython=interpreter.path, definitions='like_definitions')
+def rmt(share, way, interpreter):
+    return share(way, rpython=interpreter.path, definitions='like_definitions')
 
 
 @pytest.fixture
-def one(connect):
-    return connect(definitions='like_definitions')
+def one(share):
+    return share(definitions='like_definitions')
 
 
 def test_special_methods_of_proxies(rmt):

@@ -59,8 +59,8 @@ define_common(DEFINITIONS)
 
 
 @pytest.fixture
-def rmt(connect, way, interpreter):
-    return connect(way, rpython=interpreter.path)
+def rmt(share, way, interpreter):
+    return share(way, rpython=interpreter.path)
 
 
 def test_functions_of_a_definitions_block(rmt):

@@ -32,8 +32,8 @@ def texts(count, size):
 
 
 @pytest.fixture
-def there(connect, interpreter):
-    client = connect(rpython=interpreter.path)
+def there(share, interpreter):
+    client = share(rpython=interpreter.path)
     client.execblock(SOURCE)
     return client
 

@@ -85,8 +85,8 @@ class Holder:
 
 
 @pytest.fixture
-def rmt(connect, interpreter):
-    return connect(rpython=interpreter.path)
+def rmt(share, interpreter):
+    return share(rpython=interpreter.path)
 
 
 def test_functions_run_on_every_version(rmt):
@@ -116,7 +116,8 @@ def test_a_version_that_lacks_the_syntax_says_so(rmt):
             rmt.run(annotated, 5, origexc='quiet')
 
 
-def test_lines_are_those_of_the_file(rmt):
+def test_lines_are_those_of_the_file(connect, interpreter):
+    rmt = connect(rpython=interpreter.path)
     with pytest.raises(RemoteException) as raised:
         rmt.run(plainly_annotated, 1, '', origexc=False)
     line = plainly_annotated.__code__.co_firstlineno + 3

@@ -104,8 +104,8 @@ def ends_by_limit(call):
 
 
 @pytest.fixture
-def rmt(connect, interpreter):
-    return connect(rpython=interpreter.path)
+def rmt(share, interpreter):
+    return share(rpython=interpreter.path)
 
 
 def test_it_is_the_limit_where_options_have_names(rmt):

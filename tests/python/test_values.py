@@ -22,9 +22,9 @@ from easycluster import Refused, RemoteException
 
 
 @pytest.fixture
-def there(connect, interpreter):
+def there(share, interpreter):
     """A client of each interpreter in turn."""
-    return connect(rpython=interpreter.path)
+    return share(rpython=interpreter.path)
 
 
 def raised(client, source):

@@ -3,23 +3,14 @@
 import pytest
 import stub_process
 from shared_stub import Shared
+from support.failures import has_failed
 from support.interpreters import interpreters
-
-FAILED = pytest.StashKey()
 
 
 def pytest_generate_tests(metafunc):
     if "interpreter" in metafunc.fixturenames:
         found = interpreters()
         metafunc.parametrize("interpreter", [i.path for i in found], ids=["%s" % i for i in found], scope="session")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item):
-    report = yield
-    if report.failed:
-        item.stash[FAILED] = True
-    return report
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +25,7 @@ def shared():
 def stub(interpreter, shared, request):
     """A stub for a Python peer, which tests share: one that is changed or ended has another take its place."""
     yield shared.take(interpreter)
-    shared.give_back(FAILED in request.node.stash)
+    shared.give_back(has_failed(request.node))
 
 
 @pytest.fixture
