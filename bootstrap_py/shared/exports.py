@@ -101,7 +101,7 @@ def export_of(value):
     known = answers
     export = known.get(kind, known)
     if export is known:
-        export = of_iterator(kind)
+        export = of_iterator(kind) or of_file(kind, value)
         for base in ancestors(kind):
             found = given.get(base)
             if found is None and base is not object and issubclass(base, ServerObject):
@@ -134,6 +134,25 @@ def of_iterator(kind):
     # PyPy has pickles of its own for them.
     remade = hasattr(iter(()), '__setstate__') and not hasattr(sys, 'pypy_version_info') and kind.__name__ in REMADE
     return REMAKEABLE if remade else ITERATOR
+
+
+# Modules, or packages of such, whose classes are files or go around one without being of `io`.
+AROUND_FILES = frozenset(
+    'StringIO bz2 cStringIO codecs encodings fileinput gzip mmap os socket tarfile tempfile urllib urllib2 zipfile'.split())
+
+
+def of_file(kind, value):
+    """The export of a file of Python's own library that is none of `io`: it stays here as those do. None for all else.
+
+    The value is asked, because many pass on to another file whatever their class has not. An HTTPError goes around
+    one, too, and is an exception nevertheless."""
+    if (getattr(kind, '__module__', None) or '').split('.')[0] not in AROUND_FILES or isinstance(value, BaseException):
+        return None
+    if not hasattr(value, 'close') or not (hasattr(value, 'readline') or hasattr(value, 'writelines')):
+        return None
+    # An instance of an old class may have these by itself alone.
+    going = hasattr(value, '__iter__') and ['__iter__', '__next__'] or []
+    return resolve(kind, ['@auto'] + going, ['@auto'], (), None)
 
 
 def is_remade(value):

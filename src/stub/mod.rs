@@ -230,9 +230,7 @@ mod tests {
         let most = [
             ("core", 7_110),
             ("requests", 3_530),
-            ("calls", 15_760),
-            ("control", 1_850),
-            ("channels", 4_000),
+            ("calls", 15_960),
             ("control", 1_850),
             ("channels", 4_000),
         ];
