@@ -16,6 +16,8 @@ PROVIDED = ('ServerObject RemoteProxy DefaultRemoteProxy SelfIterProxy RemoteExc
 # of the stub itself among them.
 waiting = load.__self__.waiting
 functions = {}
+# The lines that tracebacks show of the client's files, by name: those of every function that came from there.
+shown = {}
 # One step for all threads, which a number and its successor would not be.
 count = itertools.count()
 
@@ -107,6 +109,21 @@ def function(machine, source, name, filename, line):
     key = source, name, filename, line
     if key not in functions:
         space = dict(machine.module.__dict__)
-        run(machine, machine.module, '\n' * (line - 1) + source, 'function', compat.native(filename), space)
+        filename = compat.native(filename)
+        run(machine, machine.module, '\n' * (line - 1) + source, 'function', filename, space)
+        lines = late.native_source(source).split('\n')[:-1]
+        # What it needs was put in front of it, where the file has other lines.
+        first = [number for number, text in enumerate(lines) if text.lstrip()[:4] == 'def '][:1] or [0]
+        show(filename, line - 1 + first[0], lines[first[0]:])
         functions[key] = space[compat.native(name)]
     return functions[key]
+
+
+def show(filename, before, lines):
+    """Has tracebacks show these lines of a file, and those of other functions that came from it."""
+    known = shown.setdefault(filename, [])
+    known.extend([''] * (before + len(lines) - len(known)))
+    known[before:before + len(lines)] = lines
+    waiting[filename] = '\n'.join(known) + '\n'
+    if 'linecache' in sys.modules:
+        register()

@@ -116,8 +116,7 @@ def test_a_version_that_lacks_the_syntax_says_so(rmt):
             rmt.run(annotated, 5, origexc='quiet')
 
 
-def test_lines_are_those_of_the_file(connect, interpreter):
-    rmt = connect(rpython=interpreter.path)
+def test_lines_are_those_of_the_file(rmt):
     with pytest.raises(RemoteException) as raised:
         rmt.run(plainly_annotated, 1, '', origexc=False)
     line = plainly_annotated.__code__.co_firstlineno + 3

@@ -124,6 +124,18 @@ def test_a_function_with_its_source(stub):
     assert '"/home/me/script.py", line 8' in text and "raise LookupError('x')" in text
 
 
+def test_functions_of_one_file_keep_their_lines(stub):
+    first = "import os\ndef first():\n    raise LookupError('x')\n"
+    # Its import takes the place of the first one's last line.
+    second = "import os\ndef second():\n    raise LookupError('y')\n"
+    for _ in range(2):
+        for source, name, line in ((first, "first", 10), (second, "second", 12)):
+            fields = failure(stub, RUN, (source, name, "/home/me/both.py", line, (), {}))
+            text = "".join(fields["traceback"])
+            assert '"/home/me/both.py", line %d, in %s' % (line + 2, name) in text
+            assert "raise LookupError('%s')" % {"first": "x", "second": "y"}[name] in text
+
+
 def test_causes_are_shown(stub):
     if stub.hello["python"][0] == 2:
         return
