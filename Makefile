@@ -9,6 +9,9 @@ SHELL := /bin/bash
 UNSHIMMED := $(shell tr : '\n' <<<"$$PATH" | grep -v 'pyenv.*/shims/*$$' | paste -sd :)
 export PATH := $(if $(shell PATH="$(UNSHIMMED)" command -v python3),$(UNSHIMMED),$(PATH))
 
+# Where bytecode must not be kept, each of the many processes of a run would compile anew what it imports: five seconds for Dask alone.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
