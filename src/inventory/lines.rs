@@ -5,6 +5,7 @@ use super::InventoryError;
 use super::groups::{Groups, UNGROUPED};
 use super::ini::header;
 use super::ranges::{expand_word, split_commas};
+use super::source::without_mark;
 use crate::spec::{ConnectionSpec, ParseOptions};
 
 /// Reads a list; `file` is what errors call it.
@@ -12,7 +13,7 @@ pub(super) fn read(text: &str, file: &str, groups: &mut Groups) -> Result<(), In
     let mut group = groups.group(UNGROUPED, file);
     // `@group` may stand above the group.
     let mut links: Vec<(usize, &str, usize)> = Vec::new();
-    for (line, number) in text.lines().zip(1..) {
+    for (line, number) in without_mark(text).lines().zip(1..) {
         let line = without_comment(line).trim();
         if line.is_empty() {
             continue;

@@ -45,6 +45,7 @@ use crate::spec::{ConnectionSpec, ParseOptions};
 pub use error::InventoryError;
 pub use folding::fold;
 pub use ranges::expand;
+pub(crate) use source::without_mark;
 
 /// The most hosts that a text or an inventory may name.
 pub const MAX_HOSTS: usize = 100_000;

@@ -135,9 +135,14 @@ fn program(path: &Path, name: &str, groups: &mut Groups) -> Result<(), Inventory
     tree::read(&root, name, true, groups)
 }
 
+/// The text of a file without the mark that editors of Windows begin files of UTF-8 with.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Reads a text in the form that its name or its content tells.
 pub(super) fn parse(text: &str, name: &str, groups: &mut Groups) -> Result<(), InventoryError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_mark(text);
     if text.starts_with("$ANSIBLE_VAULT;") {
         return Err(
             InventoryError::new("the whole file is encrypted by Ansible Vault")

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::groups::{Groups, Variables};
-use super::source::read_text;
+use super::source::{read_text, without_mark};
 use super::{InventoryError, json, tree, yaml};
 
 /// Folders that hold the variables of groups and of hosts.
@@ -128,7 +128,7 @@ fn read_all(files: &[PathBuf], groups: &mut Groups) -> Result<Variables, Invento
 fn read(file: &Path, warnings: &mut Vec<String>) -> Result<Variables, InventoryError> {
     let name = file.display().to_string();
     let text = read_text(file, &name)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = without_mark(&text);
     if text.starts_with("$ANSIBLE_VAULT;") {
         // Most often it holds what is for playbooks alone; a password that is missing is asked for.
         let warning =

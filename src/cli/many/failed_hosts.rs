@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::hosts::Target;
+use crate::inventory::without_mark;
 
 /// A file that is written as a whole at the end of a command, and is there or can be made at its start.
 pub(super) struct FileAtEnd {
@@ -44,7 +45,10 @@ impl FileAtEnd {
             // As any new file has it, so that a later step of a job may read it as another user.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            Some(builder.tempfile_in(folder).map_err(fails)?)
+            folder.metadata().map_err(fails)?;
+            let new = builder.tempfile_in(folder);
+            // Its text would name the new file, which nobody has asked for.
+            Some(new.map_err(|error| fails(error.kind().into()))?)
         };
         Ok(FileAtEnd {
             path: path.to_owned(),
@@ -86,7 +90,7 @@ pub(super) fn only_those_of(path: &Path, targets: Vec<Target>) -> Result<Vec<Tar
         Failure::usage(format!("cannot read {}: {error}", path.display()))
             .with_hint("--retry-from takes a file that --failed-to has written")
     })?;
-    let wanted: HashSet<&str> = text
+    let wanted: HashSet<&str> = without_mark(&text)
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))

@@ -209,7 +209,7 @@ impl HostOptions {
                 )
             } else {
                 Failure::usage("no host is left")
-                    .with_hint("the files are empty, or -x leaves all out")
+                    .with_hint("names and files given are empty, or -x leaves all out")
             });
         }
         Ok(hosts)

@@ -47,7 +47,8 @@ async fn many_hosts_as_typed() {
     let list = write(
         folder.path(),
         "hosts.txt",
-        "me@web1:2222 # old\n[db]\ndb[1-2],db9\n",
+        // As an editor of Windows writes it.
+        "\u{feff}me@web1:2222 # old\r\n[db]\r\ndb[1-2],db9\r\n",
     );
     let ini = write(folder.path(), "hosts.ini", INI);
     let yaml = write(

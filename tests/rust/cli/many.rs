@@ -172,7 +172,7 @@ async fn hosts_that_failed_are_tried_again_by_a_file() {
     assert_eq!((output.stdout.as_str(), output.code), ("", Some(0)));
     assert!(output.stderr.contains("nothing to do"), "{}", output.stderr);
     // A name of another run is an error, and so is a place that cannot be written to, before anything runs.
-    std::fs::write(&failed, "web2\nweb9\n").expect("written");
+    std::fs::write(&failed, "\u{feff}web2\r\nweb9\r\n").expect("written");
     let output = easycluster(&[&run[..], &again].concat()).await;
     assert_eq!(output.code, Some(2));
     assert!(
@@ -189,7 +189,9 @@ async fn hosts_that_failed_are_tried_again_by_a_file() {
             "{option}"
         );
         assert!(
-            output.stderr.contains("cannot write /nonexistent/x"),
+            output
+                .stderr
+                .contains("cannot write /nonexistent/x: No such file"),
             "{}",
             output.stderr
         );
