@@ -1,7 +1,6 @@
 # Child processes that are in the way of a cancellation, such as that of os.system(): they are interrupted, too.
 # As by Ctrl-C at a terminal. On Linux, which says which thread has started which process.
 import os
-import signal
 import time
 
 compat = load('compat')
@@ -33,7 +32,7 @@ def follow(worker, request):
         if worker.running == request and is_main and not knows:
             # The signal may have come just before a wait began. os.system() has it ignored, so it is also noted for later.
             compat.thread.interrupt_main()
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), compat.signal.SIGINT)
         if time.time() > begun + PATIENCE:
             for process in started_by(worker, begun):
                 # A forked child that runs Python is the business of who started it, if that knows.
@@ -46,7 +45,7 @@ def send(process):
     """Interrupts one process, unless it leads a session or group of its own, and so is to go on."""
     try:
         if os.getpgid(process) == os.getpgrp():
-            os.kill(process, signal.SIGINT)
+            os.kill(process, compat.signal.SIGINT)
     except OSError:
         # It has ended.
         pass

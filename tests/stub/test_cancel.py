@@ -56,6 +56,14 @@ def test_cancel_of_a_sleeping_main_thread(stub):
     cancel(stub, started(stub, "doze"))
 
 
+def test_a_cancellation_needs_no_module_that_remote_code_may_be_importing(fresh_stub):
+    # Of such a module the thread that reads would get what is there of it, and the connection would end with the error.
+    fresh_stub.define(TELL + "def doze():\n    tell()\n    time.sleep(600)\n")
+    fresh_stub.exec("sys.modules['signal'] = None")
+    cancel(fresh_stub, started(fresh_stub, "doze"))
+    assert fresh_stub.call("abs", -1) == 1
+
+
 def test_cancel_of_a_queued_call(stub):
     stub.exec("ran = []\nimport threading\ngate = threading.Event()")
     first = stub.start_call("gate.wait", thread=1)
