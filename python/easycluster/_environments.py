@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import shutil
 import sys
@@ -12,6 +11,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Optional
 
@@ -97,7 +97,8 @@ class Environment:
                 folder = tempfile.mkdtemp(prefix='easycluster-env-')
                 # With this object, or at the end of the program.
                 weakref.finalize(self, shutil.rmtree, folder, True)
-                pip = [] if importlib.util.find_spec('pip') is None else [sys.executable, '-m', 'pip']
+                # Not by all finders: setuptools has one that changes this process where it is asked for pip.
+                pip = [sys.executable, '-m', 'pip'] if PathFinder.find_spec('pip') else []
                 try:
                     _native.build_packages(list(self.requirements), platform, pip, folder)
                 except ValueError as error:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import easycluster
 import pytest
@@ -158,7 +159,9 @@ def test_a_host_without_python_3_is_named(wheels, cache, interpreter):
     assert 'packages are for Python 3' in done.stderr, done.stderr
 
 
-def test_environments_of_the_package_are_copied_and_removed(wheels, client):
+def test_environments_of_the_package_are_copied_and_removed(wheels, client, monkeypatch):
+    # As in a program that has used it; setuptools warns who then looks for pip in its way.
+    monkeypatch.setitem(sys.modules, 'distutils', ModuleType('distutils'))
     wheel(wheels)
     packages = easycluster.Environment(['greeting'])
     folder = packages.send_to('there', client)
