@@ -68,7 +68,8 @@ def run(machine, module, source, mode, filename=None, space=None):
         # Numbers come round again, so that tracebacks keep the last few thousand sources and not all.
         filename = '<easycluster %s %d>' % (mode, next(count) % 4096 + 1)
     source = late.native_source(source)
-    waiting[filename] = source
+    if filename not in shown:
+        waiting[filename] = source
     code = late.compiled(source, filename, 'eval' if mode == 'eval' else 'exec')
     try:
         return eval(code, module.__dict__ if space is None else space)
@@ -110,11 +111,11 @@ def function(machine, source, name, filename, line):
     if key not in functions:
         space = dict(machine.module.__dict__)
         filename = compat.native(filename)
-        run(machine, machine.module, '\n' * (line - 1) + source, 'function', filename, space)
         lines = late.native_source(source).split('\n')[:-1]
         # What it needs was put in front of it, where the file has other lines.
         first = [number for number, text in enumerate(lines) if text.lstrip()[:4] == 'def '][:1] or [0]
         show(filename, line - 1 + first[0], lines[first[0]:])
+        run(machine, machine.module, '\n' * (line - 1) + source, 'function', filename, space)
         functions[key] = space[compat.native(name)]
     return functions[key]
 
@@ -125,5 +126,3 @@ def show(filename, before, lines):
     known.extend([''] * (before + len(lines) - len(known)))
     known[before:before + len(lines)] = lines
     waiting[filename] = '\n'.join(known) + '\n'
-    if 'linecache' in sys.modules:
-        register()
