@@ -31,6 +31,7 @@ ORDER = [
     '_pickling.trust',
     '_pickling.keys',
     '_pickling.made',
+    '_pickling.contents',
     '_pickling.classes',
     '_pickling.exceptions',
     '_pickling.members',

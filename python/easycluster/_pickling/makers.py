@@ -14,35 +14,19 @@ import re
 import types
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .. import _native
-from . import classes, iterators, standard, tables, trust
+from . import classes, contents, iterators, standard, tables, trust
 from .keys import check_key
 from .made import UNFINISHED, Made, put_by, raw, taking
 
 _NUMBERS = (int, float, bool)
-_LISTS = (list, tuple)
-# The longest number in a text: reading one takes the square of its length.
-_MAX_DIGITS = 4300
 _MAX_BITS = 1 << 14
 # For spend_work(): reading a zone takes some 100 us, compiling a regular expression 2 us a character.
 _WORK_OF_ZONE = 10_000
 _WORK_OF_LETTER = 200
-_LATIN_1 = ('latin1', 'latin-1', 'iso-8859-1')
-
-
-def latin1(text: Any, encoding: Any = 'latin1') -> bytes:
-    """How protocol 2 writes bytes. Other codecs decompress, and one of them is enough to fill the memory."""
-    if type(text) is not str or type(encoding) is not str or encoding not in _LATIN_1:
-        raise ValueError('another codec than Latin-1, which is not used for pickles')
-    return text.encode('latin1')
-
-
-def _bytearray(*args: Any) -> bytearray:
-    if len(args) == 2:
-        return bytearray(latin1(*args))
-    return bytearray(*map(raw, args))
 
 
 def _keys(items: Any) -> Any:
@@ -51,38 +35,13 @@ def _keys(items: Any) -> Any:
     return items
 
 
-def _pairs(items: Any) -> Any:
-    for pair in items:
-        if type(pair) not in _LISTS or len(pair) != 2:
-            raise TypeError('a part of it is not a pair')
-        check_key(pair[0])
-    return items
-
-
-def _fraction(*args: Any) -> fractions.Fraction:
-    if len(args) == 1 and type(args[0]) is str:
-        numerator, _, denominator = args[0].partition('/')
-        parts = [numerator, denominator or '1']
-        if any(len(part) > _MAX_DIGITS or not part.lstrip('-').isdecimal() for part in parts):
-            raise ValueError('a part of it is not a number')
-        args = tuple(map(int, parts))
-    numerator, denominator = args if len(args) == 2 else (*args, 1)
-    if type(numerator) is not int or type(denominator) is not int or denominator < 1:
-        raise ValueError('a part of it is not a number')
-    # As its parts are: reducing large ones takes more than proportional time, and the other side has done it.
-    made = object.__new__(fractions.Fraction)
-    made._numerator = numerator  # type: ignore[attr-defined]
-    made._denominator = denominator  # type: ignore[attr-defined]
-    return made
-
-
 def _date(base: Any, sizes: tuple[int, ...]) -> Callable[..., Any]:
     # From bytes C takes days and hours that there are not; replace() checks them.
     def make(*args: Any) -> Any:
         # Most have no zone, and there may be many.
         if len(args) == 1 and type(args[0]) is bytes and len(args[0]) in sizes:
             return base(args[0]).replace()
-        content, *zone = classes.date_parts(args)
+        content, *zone = contents.date_parts(args)
         if len(content) not in sizes:
             raise ValueError('its state has %d bytes' % len(content))
         return base(content, *zone).replace()
@@ -92,39 +51,6 @@ def _date(base: Any, sizes: tuple[int, ...]) -> Callable[..., Any]:
 
 def _tzinfo(*args: Any) -> Made:
     return classes.instance(datetime.tzinfo)
-
-
-def _deque(*args: Any) -> Made:
-    items = args[0] if args else ()
-    most = args[1] if len(args) > 1 else None
-    if type(items) not in _LISTS or type(most) not in (int, type(None)):
-        raise TypeError('its parts are not a list and a number')
-    return Made(collections.deque(items, most), add=collections.deque.extend)
-
-
-def _ordered(*args: Any) -> Made:
-    made: Any = collections.OrderedDict()
-    put = put_by(collections.OrderedDict.__setitem__)
-    if args:
-        for key, value in _pairs(taking(list, _LISTS)(*args)):
-            made[key] = value
-    return Made(made, put=put)
-
-
-def _counter(*args: Any) -> Made:
-    made: Any = collections.Counter()
-    if args:
-        dict.update(made, taking(dict, dict)(*args))
-    return Made(made, put=put_by(dict.__setitem__))
-
-
-def _defaultdict(*args: Any) -> Made:
-    factory = args[0] if args else None
-    if len(args) > 1 or not issubclass(
-        type(factory), (type(None), type, types.FunctionType, types.BuiltinFunctionType)
-    ):
-        raise TypeError('its factory is neither a class nor a function')
-    return Made(collections.defaultdict(factory), put=put_by(dict.__setitem__))
 
 
 def _array(code: Any, content: Any = ()) -> Any:
@@ -198,7 +124,7 @@ def _namespace(*args: Any) -> Made:
 
 def _reconstructed(kind: Any, base: Any, content: Any) -> Any:
     """What copyreg's function of protocols 0 and 1 makes."""
-    if not issubclass(type(kind), type) or not issubclass(type(base), type) or base not in classes.MAKERS:
+    if not issubclass(type(kind), type) or not issubclass(type(base), type) or base not in contents.MAKERS:
         raise TypeError('it is made by way of another class')
     given = () if base is object else (content,)
     if kind is uuid.UUID:
@@ -232,32 +158,32 @@ CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ('builtins', 'float'): taking(float, _NUMBERS, least=0),
     ('builtins', 'complex'): taking(complex, _NUMBERS, _NUMBERS, least=0),
     ('builtins', 'str'): taking(str, str, least=0),
-    ('builtins', 'bytes'): lambda *args: bytes(_bytearray(*args)),
-    ('builtins', 'bytearray'): _bytearray,
-    ('builtins', 'list'): lambda *args: Made(taking(list, _LISTS, least=0)(*args), add=list.extend),
-    ('builtins', 'tuple'): taking(tuple, _LISTS, least=0),
+    ('builtins', 'bytes'): partial(contents.MAKERS[bytes], bytes),
+    ('builtins', 'bytearray'): partial(contents.MAKERS[bytearray], bytearray),
+    ('builtins', 'list'): lambda *args: Made(taking(list, contents.LISTS, least=0)(*args), add=list.extend),
+    ('builtins', 'tuple'): taking(tuple, contents.LISTS, least=0),
     ('builtins', 'dict'): lambda *args: Made(taking(dict, dict, least=0)(*args), put=put_by(dict.__setitem__)),
-    ('builtins', 'set'): taking(lambda items=(): set(_keys(items)), _LISTS, least=0),
-    ('builtins', 'frozenset'): taking(lambda items=(): frozenset(_keys(items)), _LISTS, least=0),
+    ('builtins', 'set'): taking(lambda items=(): set(_keys(items)), contents.LISTS, least=0),
+    ('builtins', 'frozenset'): taking(lambda items=(): frozenset(_keys(items)), contents.LISTS, least=0),
     ('builtins', 'range'): taking(_range, int, int, int, least=1),
     ('builtins', 'slice'): slice,
     ('builtins', 'object'): lambda: object(),
-    ('_codecs', 'encode'): latin1,
+    ('_codecs', 'encode'): contents.latin1,
     ('copyreg', '_reconstructor'): _reconstructed,
     ('array', 'array'): _array,
     ('array', '_array_reconstructor'): _array_reconstructor,
-    ('collections', 'Counter'): _counter,
-    ('collections', 'OrderedDict'): _ordered,
-    ('collections', 'defaultdict'): _defaultdict,
-    ('collections', 'deque'): _deque,
+    ('collections', 'Counter'): plain_class(collections.Counter),
+    ('collections', 'OrderedDict'): plain_class(collections.OrderedDict),
+    ('collections', 'defaultdict'): plain_class(collections.defaultdict),
+    ('collections', 'deque'): plain_class(collections.deque),
     ('datetime', 'date'): _date(datetime.date, (4,)),
     ('datetime', 'datetime'): _date(datetime.datetime, (10,)),
     ('datetime', 'time'): _date(datetime.time, (6,)),
-    ('datetime', 'timedelta'): taking(datetime.timedelta, int, int, int, least=0),
+    ('datetime', 'timedelta'): partial(contents.MAKERS[datetime.timedelta], datetime.timedelta),
     ('datetime', 'timezone'): taking(datetime.timezone, datetime.timedelta, str, least=1),
     ('datetime', 'tzinfo'): _tzinfo,
     ('decimal', 'Decimal'): taking(decimal.Decimal, str),
-    ('fractions', 'Fraction'): _fraction,
+    ('fractions', 'Fraction'): partial(contents.MAKERS[fractions.Fraction], fractions.Fraction),
     ('types', 'SimpleNamespace'): _namespace,
     ('uuid', 'SafeUUID'): taking(uuid.SafeUUID, (int, type(None))),
     ('zoneinfo', 'ZoneInfo._unpickle'): _zone,
@@ -265,15 +191,6 @@ CALLS: dict[tuple[str, str], Callable[..., Any]] = {
 }
 for _kind in ('IPv4Address', 'IPv4Interface', 'IPv4Network', 'IPv6Address', 'IPv6Interface', 'IPv6Network'):
     CALLS['ipaddress', _kind] = taking(getattr(ipaddress, _kind), (int, str))
-
-
-def _path(kind: Any) -> Callable[..., Any]:
-    def make(*parts: Any) -> Any:
-        if any(type(part) is not str for part in parts):
-            raise TypeError('a part of it is not text')
-        return kind(*parts)
-
-    return make
 
 
 # Made by `__new__`, with a state.
@@ -302,7 +219,8 @@ def uses(module: str, name: str, kind: Any) -> tuple[Callable[..., Any] | None, 
     call = CALLS.get((module, name))
     new = _NEW.get((module, name))
     if module == 'pathlib':
-        return _path(kind), None
+        # Of a system that is not this one they are refused as Python does it.
+        return partial(contents.MAKERS.get(kind, kind), kind), None
     if call is None and new is None and isinstance(kind, type) and (module, name) in tables.PLAIN_CLASSES:
         new = plain_class(kind)
     return call, new

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import enum
 import sys
 from collections.abc import Callable, Iterable
@@ -11,7 +10,7 @@ from typing import Any, Union
 
 from .. import _errors, _native
 from .._shared import objects
-from . import arrays, classes, exceptions, makers, members, standard, tables, trust
+from . import arrays, classes, contents, exceptions, makers, members, standard, tables, trust
 from .made import Name
 
 Allowed = Union[str, type, ModuleType, Callable[..., Any]]
@@ -186,9 +185,9 @@ class Policy:
         def new(*args: Any) -> Any:
             return classes.instance(value, *args)
 
-        # By a call, old-style instances of Python 2 are made, without arguments; and sets.
+        # By a call, old-style instances of Python 2 are made, without arguments; and what is pickled as a call by its base.
         base = trust.first_known(value)
-        call = new if base in (set, frozenset, collections.deque) else self._without_arguments(full, new)
+        call = new if base in contents.CALLED else self._without_arguments(full, new)
         return Name(full, lambda: value, call, new)
 
     def _not_called(self, full: str, why: str) -> Callable[..., Any]:

@@ -1,0 +1,93 @@
+"""Instances of classes that definitions derive from built-in classes and from those of Python's library, both ways."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+import pytest
+from easycluster import Refused, define_common
+from easycluster._pickling import policy, unpickler
+
+REMOTE = 'derived_definitions'
+DEFINITIONS = '''
+import collections, datetime, decimal, fractions
+try:
+    from pathlib import PurePosixPath, PureWindowsPath
+except ImportError:
+    PurePosixPath = PureWindowsPath = object
+pairs = collections.namedtuple('pairs', 'a b')
+for name, base in sorted(dict(
+    Bytes=bytes, Bytearray=bytearray, Text=str, Integer=int, Float=float, Complex=complex, List=list, Tuple=tuple, Dict=dict, Set=set,
+    Frozen=frozenset, Ordered=collections.OrderedDict, Default=collections.defaultdict, Counted=collections.Counter,
+    Queue=collections.deque, Date=datetime.date, Moment=datetime.datetime, Time=datetime.time, Span=datetime.timedelta,
+    Decimal=decimal.Decimal, Fraction=fractions.Fraction, Posix=PurePosixPath, Windows=PureWindowsPath, Pairs=pairs,
+).items()):
+    globals()[name] = type(name, (base,), {'__module__': __name__, '__init__': lambda self, *args, **kw: called.append(type(self))})
+called = []
+# Those that fill themselves by it.
+for kind in (Bytearray, List, Set, Ordered, Default, Counted, Queue, Dict):
+    del kind.__init__
+if PurePosixPath is not object:
+    del Posix.__init__, Windows.__init__
+def same(value):
+    return value
+def whether(value, wanted):
+    return value == wanted and type(value) is type(wanted)
+'''  # fmt: skip
+VALUES = [
+    "Bytes(b'ab')", "Bytes(b'\\xff\\xfe')", 'Bytes()', "Bytearray(b'a\\xff')", 'Bytearray()', "Text('ab')", 'Integer(3)',
+    'Integer(2**31)', 'Float(2.5)', 'Complex(1j)', 'List([1])', 'Tuple([1, 2])', 'Dict(a=1)', 'Set([1])', 'Frozen([1])',
+    "Ordered([('b', 1), ('a', 2)])", 'Default(list, a=1)', 'Default()', "Counted('aab')", 'Queue([1, 2])', 'Queue([1, 2], 1)',
+    'Date(2020, 1, 2)', 'Moment(2020, 1, 2, 3, 4, 5, 6)', 'Time(1, 2, 3, 4)', 'Span(1, 2, 3)', "Decimal('1.5')",
+    "Decimal('-Infinity')", 'Fraction(1, 3)', 'Fraction(5)', 'Pairs(1, 2)',
+]  # fmt: skip
+PATHS = ["Posix('/a/b')", "Posix('a')", "Windows('c:/a')"]
+
+define_common(DEFINITIONS, name=REMOTE)
+
+
+def test_they_travel_both_ways(connect, interpreter):
+    here = vars(sys.modules[REMOTE])
+    client = connect(rpython=interpreter.path, definitions=REMOTE)
+    client.execblock(DEFINITIONS)
+    for source in VALUES + (PATHS if client.sys.version_info.value > (3, 4) else []):
+        wanted = eval(source, here)
+        del here['called'][:]
+        got = client.eval('same(%s)' % source)
+        assert type(got) is type(wanted) and got == wanted, source
+        if source.startswith('Queue'):
+            assert got.maxlen == wanted.maxlen
+        if source.startswith('Default'):
+            assert got.default_factory is wanted.default_factory
+        if source in PATHS:
+            assert str(got) == str(wanted) and got.parts == wanted.parts and got / 'x' == wanted / 'x'
+        assert client.whether(got, client.call('same', wanted)), source
+        # No method of theirs has run on what a server sent.
+        assert here['called'] == [], source
+
+
+class Called:
+    """Pickles as a call."""
+
+    def __init__(self, *reduced):
+        self.reduced = reduced
+
+    def __reduce__(self):
+        return self.reduced
+
+
+@pytest.mark.parametrize(
+    'name, args',
+    [
+        ('Bytearray', (2**30,)), ('Bytearray', ('x', 'zip')), ('Counted', ([1],)), ('Ordered', (['ab'],)), ('Default', ([],)),
+        ('Queue', ('ab', -1)), ('Queue', (2**30,)), ('Date', (2020, 1, 2)), ('Date', (b'\xff\xff\xff\xff',)), ('Span', (1.5,)),
+        ('Span', (10**20,)), ('Decimal', (1,)), ('Fraction', ('1e200000000',)), ('Fraction', (1, 0)), ('Posix', (1,)),
+        ('List', ([1],)), ('Integer', (1,)),
+    ],
+)  # fmt: skip
+def test_they_are_made_of_their_content_alone(name, args):
+    kind = vars(sys.modules[REMOTE])[name]
+    allowed = policy.Policy((), [REMOTE])
+    with pytest.raises(Refused):
+        unpickler.unpickle_scanned(pickle.dumps(Called(kind, args)), allowed, lambda pid: pytest.fail('no reference'))
