@@ -1,6 +1,7 @@
 # Which objects stay on the server and what a proxy for them offers: shared with the Python package on the client.
 import sys
-import weakref
+# Not the module in Python around it, which remote code may be amid importing.
+import _weakref as weakref
 
 # Methods that '@auto' does not export: they make or unmake the object, or say how it is pickled where it is.
 NOT_EXPORTED = frozenset((

@@ -20,6 +20,18 @@ COUNTS = not PY3
 SELDOM = ('setswitchinterval', 0.2) if PY3 else ('setcheckinterval', 1000000)
 
 
+def imported(name):
+    """A module of Python's own, whole. A thread that asks for one while another imports it would be given what there is of it, should
+    that one be interrupted. None if it cannot be imported."""
+    for attempt in range(9):
+        try:
+            module = __import__(name)
+            if module is sys.modules[name]:
+                return module
+        except Exception:
+            pass
+
+
 def widen(link, done=[]):
     """Once, before much goes through them: has the pipes to the SSH server hold more, so that neither end waits for the other as often,
     and this process keep the memory of what was read for what is read next."""
@@ -28,7 +40,7 @@ def widen(link, done=[]):
         for descriptor in (link.frames_in, link.frames_out):
             try:
                 # F_SETPIPE_SZ of Linux, to what every user may have; other systems refuse it, and so does a user's limit in all.
-                __import__('fcntl').fcntl(descriptor, 1031, 1048576)
+                imported('fcntl').fcntl(descriptor, 1031, 1048576)
             except Exception:
                 pass
         # The C library of Linux gives what is freed back to the system at once, and asks for it anew with each piece, which costs more

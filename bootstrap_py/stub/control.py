@@ -98,7 +98,7 @@ def absorb(worker):
 def set_exception(worker, kind):
     """Raises an exception in a thread as soon as it runs Python code; None takes it back."""
     try:
-        import ctypes
+        ctypes = late.imported('ctypes')
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             late.thread_id(ctypes)(worker.ident), kind and ctypes.py_object(kind))
         hurry(kind)

@@ -1,6 +1,5 @@
 # Failures as data for the client (ME-6): what was raised, with a traceback that shows its source lines.
 import sys
-import traceback
 
 compat = load('compat')
 late = load('compat_late')
@@ -9,7 +8,6 @@ wire = load('wire')
 
 # Most exceptions behind one that are sent with it.
 MAX_RELATED = 32
-text_of = compat.text
 
 
 class Unreadable(Exception):
@@ -21,15 +19,31 @@ class Unreadable(Exception):
         self.info = sys.exc_info()
 
 
+def first(*ways):
+    """What the first of these functions gives that raises nothing. They ask what belongs to remote code, which may raise anything,
+    and one call's error must not become that of the connection."""
+    for way in ways:
+        try:
+            return way()
+        except:
+            pass
+
+
+def text_of(*ways):
+    """The text that the first of these functions gives, also of a class of its own."""
+    return first(*[lambda way=way: compat.text('').join((compat.text(way()),)) for way in ways])
+
+
 def failure(worker, request, flags):
     """What is being handled as (kind, flags, data) of the answer."""
     machine = worker.machine
     info = sys.exc_info()
     kind = 'exception'
-    if isinstance(info[1], Unreadable):
+    # Not isinstance(), which asks the exception.
+    if info[0] is Unreadable:
         kind = info[1].kind
         info = info[1].info
-    if worker.cancelled == request and isinstance(info[1], KeyboardInterrupt):
+    if worker.cancelled == request and issubclass(info[0], KeyboardInterrupt):
         kind = 'cancelled'
     machine.cancelled.discard(request)
     if flags & wire.NO_REPLY and kind != 'cancelled':
@@ -40,33 +54,30 @@ def failure(worker, request, flags):
 
 def describe(machine, kind, info):
     """The payload of ERROR."""
-    load('sources').register()
-    text = compat.text
+    first(load('sources').register)
     error = info[1]
-    try:
-        message = text(str(error))
-    except Exception:
-        message = text(shown(error))
-    args = getattr(error, 'args', None)
-    fields = [('kind', text(kind)), ('type', text(info[0].__name__)), ('module', text(info[0].__module__)),
-              ('message', message), ('traceback', [text(line) for line in lines(info)]),
-              ('args', [plain(value) for value in args] if isinstance(args, tuple) else None)]
+    args = first(lambda: error.args)
+    fields = [('kind', compat.text(kind)), ('message', said(error)), ('traceback', lines(info)),
+              ('args', [plain(value) for value in args] if type(args) is tuple else None)]
+    fields += zip(('type', 'module'), named(info[0]))
     if machine.peer == 'python':
         fields.append(('pickle', pickled(machine, error)))
         others, links = related(error)
         if others:
-            fields.append(('related', [(pickled(machine, other), text(type(other).__name__), text(type(other).__module__),
-                                        shortened(other)) for other in others]))
+            fields.append(('related', [(pickled(machine, other),) + named(type(other)) + (said(other)[:1000],)
+                                        for other in others]))
             fields.append(('links', links))
-    return compat.pickle.dumps(dict([(text(key), value) for key, value in fields]), 2)
+    return compat.pickle.dumps(dict([(compat.text(key), value) for key, value in fields]), 2)
 
 
-def shortened(error):
-    """What an exception says, as text."""
-    try:
-        return text_of(str(error))[:1000]
-    except Exception:
-        return text_of(shown(error))[:1000]
+def named(kind):
+    """The names of a class and of its module."""
+    return text_of(lambda: kind.__name__, lambda: 'exception'), text_of(lambda: kind.__module__, lambda: '')
+
+
+def said(error):
+    """What an exception says."""
+    return text_of(lambda: str(error), lambda: shown(error))
 
 
 def lines(info):
@@ -74,24 +85,36 @@ def lines(info):
     kind, error, trace = info
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith('<easycluster>/'):
         trace = trace.tb_next
-    entries = traceback.format_exception(kind, error, trace)
-    entries = [entry for entry in entries if not entry.startswith('  File "<easycluster>/')]
+    entries = [entry for entry in formatted(kind, error, trace) if not entry.startswith('  File "<easycluster>/')]
     return ''.join(entries).splitlines(True)
+
+
+def formatted(kind, error, trace):
+    """The entries of a traceback."""
+    return first(lambda: [compat.text(entry) for entry in late.imported('traceback').format_exception(kind, error, trace)],
+                 lambda: barely(kind, error, trace))
+
+
+def barely(kind, error, trace):
+    """The entries of a traceback where Python's own way to them is broken, or what it asks the exception."""
+    entries = ['Traceback (most recent call last):\n']
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        entries.append(compat.text('  File "%s", line %d, in %s\n' % (code.co_filename, trace.tb_lineno, code.co_name)))
+        trace = trace.tb_next
+    return entries + ['%s: %s\n' % (named(kind)[0], said(error))]
 
 
 def plain(value):
     """An argument of an exception as plain data: itself or its repr."""
     if type(value) in compat.scalars and type(value) is not bytes:
         return value
-    return compat.text(value if type(value) is str else shown(value))
+    return text_of(lambda: value if type(value) is str else shown(value))
 
 
 def shown(value):
     """The repr of anything, also where that fails."""
-    try:
-        return repr(value)
-    except Exception:
-        return '<%s>' % type(value).__name__
+    return first(lambda: repr(value) + '', lambda: '<%s>' % type(value).__name__, lambda: '<?>')
 
 
 class Parts(object):
@@ -112,7 +135,7 @@ def pickled(machine, error):
         try:
             if hasattr(error, 'fp') and hasattr(error, 'code'):
                 # An HTTPError, which is a file too.
-                headers = [(text_of(name), text_of(value)) for name, value in (error.hdrs or {}).items()]
+                headers = [(compat.text(name), compat.text(value)) for name, value in (error.hdrs or {}).items()]
                 made = Parts(type(error), (error.filename, error.code, error.msg, tuple(headers)))
             elif attempt:
                 args, state = getattr(error, 'args', ()), dict(getattr(error, '__dict__', None) or {})
@@ -122,7 +145,7 @@ def pickled(machine, error):
                 made = Parts(type(error), args, state)
             data = b''.join(load('writing').pickled(machine, made, None))
             return late.kept_bytes(data)
-        except Exception:
+        except:
             pass
     return None
 
@@ -132,7 +155,7 @@ def crossing(machine, value):
     try:
         load('writing').pickled(machine, value, None)
         return value
-    except Exception:
+    except:
         return plain(value)
 
 
@@ -144,9 +167,9 @@ def related(error):
         each = found[len(links)]
         link = []
         for name in ('__cause__', '__context__'):
-            other = getattr(each, name, None)
+            other = first(lambda: getattr(each, name))
             place = None
-            if isinstance(other, BaseException):
+            if issubclass(type(other), BaseException):
                 places = [number for number, known in enumerate(found) if known is other]
                 if not places and len(found) < MAX_RELATED:
                     places = [len(found)]
@@ -154,5 +177,5 @@ def related(error):
                 if places:
                     place = places[0]
             link.append(place)
-        links.append(link + [bool(getattr(each, '__suppress_context__', False))])
+        links.append(link + [bool(first(lambda: getattr(each, '__suppress_context__') is True))])
     return found[1:], links

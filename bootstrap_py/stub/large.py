@@ -154,7 +154,7 @@ def huge(target):
     """Asks for huge pages under a buffer: without them it takes 50 ms and more to give 1 GiB back, with Python's
     lock held, so that small calls would wait."""
     try:
-        import ctypes
+        ctypes = late.imported('ctypes')
         start = ctypes.addressof(ctypes.c_char.from_buffer(target)) + 4095 & -4096
         # MADV_HUGEPAGE of Linux; where the kernel does not know it, it does nothing.
         ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(len(target) - 4096), 14)

@@ -48,14 +48,14 @@ if late.SPAWNS:
 
 def register():
     """Tells linecache every source that is in no file."""
-    __import__('linecache')
-    while waiting:
-        try:
+    try:
+        cache = late.imported('linecache').cache
+        while waiting:
             name, source = waiting.popitem()
-        except KeyError:
-            # Another thread was faster.
-            return
-        sys.modules['linecache'].cache[name] = len(source), None, source.splitlines(True), name
+            cache[name] = len(source), None, source.splitlines(True), name
+    except Exception:
+        # Another thread was faster. Or remote code has put something else there; then tracebacks show no lines.
+        pass
 
 
 def run(machine, module, source, mode, filename=None, space=None):

@@ -26,7 +26,11 @@ def settle(machine):
     if not compat.LATE or 'threading' in sys.modules:
         return
     if compat.thread.get_ident() == machine.main.ident:
-        __import__('threading')
+        try:
+            __import__('threading')
+        except Exception:
+            # Remote code has made it impossible.
+            pass
         return
     failed = []
 
@@ -34,7 +38,7 @@ def settle(machine):
         """In the main thread, at any moment."""
         try:
             __import__('threading')
-        except (ImportError, AttributeError):
+        except Exception:
             # It is amid importing what that needs.
             failed.append(True)
 

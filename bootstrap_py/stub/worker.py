@@ -237,7 +237,7 @@ class Machine(wire.Seldom):
         try:
             work(*args)
         except:
-            self.link.fatal('internal', load('errors').traceback.format_exc())
+            self.link.fatal('internal', ''.join(load('errors').formatted(*sys.exc_info())))
 
     def read(self, me):
         """Reads once, with `link.reading` held, which is released here; `me` is the worker who reads, or None.
@@ -299,8 +299,11 @@ class Machine(wire.Seldom):
         self.ticker_parked = False
         if not self.ticker_start.acquire(False):
             if compat.LATE and compat.thread.get_ident() == self.main.ident:
-                # At an early moment that is not that of the first call.
-                __import__('threading')
+                # At an early moment that is not that of the first call. Remote code may have made it impossible.
+                try:
+                    __import__('threading')
+                except Exception:
+                    pass
             load('seldom').release(self.ticker_wake)
         else:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -160,3 +161,14 @@ def made_otherwise(name):
     return kind.startswith(('dis.', 'sched.', 'inspect.', 'ast._Precedence', 'traceback.', 'ssl.', 'tokenize.')) or name in (
         '= alias', '= union', '= graph', '= cookie', '= message', '= record', '= tree', '= signature', '= parameter', '= random',
         'socket.AddressFamily 2', '= network', '= address 6', '= partial', '= normal')  # fmt: skip
+
+
+@pytest.mark.parametrize('module, name', [('distutils.errors', 'DistutilsError'), ('test.support', 'TestFailed')])
+def test_a_name_of_a_server_has_no_other_package_change_the_process(module, name):
+    # setuptools takes the place of distutils where all finders are asked for that.
+    program = (
+        'import sys; from easycluster._pickling import standard; before = set(sys.modules); standard.at(*sys.argv[1:]); '
+        "print([name for name in set(sys.modules) - before if name.split('.')[0] in ('setuptools', 'pkg_resources')])"
+    )
+    done = subprocess.run([sys.executable, '-c', program, module, name], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == '[]', done

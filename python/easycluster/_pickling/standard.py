@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import enum
 import importlib
-import importlib.util
 import os
 import sys
 import sysconfig
 import warnings
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -57,8 +57,19 @@ def is_standard_module(module: Any) -> bool:
     return spec is not None and _is_named_so(module.__name__) and _is_at_home(spec.origin)
 
 
+def _spec(name: str) -> ModuleSpec | None:
+    """Where Python's own finders have a module; those of other packages may change the process where they are asked."""
+    # A program that was made one file has its modules from a finder of its own.
+    finders = sys.meta_path if getattr(sys, 'frozen', False) else (BuiltinImporter, FrozenImporter, PathFinder)
+    path = getattr(sys.modules.get(name.rpartition('.')[0]), '__path__', None)
+    return next(filter(None, (finder.find_spec(name, path) for finder in finders)), None)
+
+
 def _imported(name: str) -> ModuleType | None:
-    spec = importlib.util.find_spec(name)
+    # In whose place setuptools would put its own, with all that it changes.
+    if name == 'distutils' and '_distutils_hack' in sys.modules:
+        return None
+    spec = _spec(name)
     if spec is None or not _is_at_home(spec.origin):
         return None
     with warnings.catch_warnings():
