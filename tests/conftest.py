@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import functools
 import gc
+import itertools
 import os
 import tempfile
 
@@ -37,10 +38,17 @@ def pytest_configure(config):
         config.add_cleanup(lambda: os.unlink(os.environ.pop(parts.RECORD)))
 
 
-def pytest_collection_finish():
-    # Thousands of tests and the libraries that they import: each full collection of garbage would go through all of them.
+def settle():
+    """Has collections of garbage leave out what is there: thousands of tests, and the libraries that they import."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish():
+    settle()
+
+
+_count = itertools.count(1)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -49,6 +57,9 @@ def pytest_runtest_protocol(item):
         return (yield)
     finally:
         watch(item.config, SECONDS_BETWEEN)
+        # Tests import too, and some have hundreds of collections.
+        if next(_count) % 20 == 0:
+            settle()
 
 
 @pytest.hookimpl(wrapper=True)

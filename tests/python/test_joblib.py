@@ -13,12 +13,8 @@ from easycluster import Cluster
 from joblib import Parallel, delayed
 from support.counted import hosts_behind, relays_to
 
-pytest.importorskip("sklearn")
-from sklearn.datasets import make_classification
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.naive_bayes import GaussianNB
+# In one process of the run, which shares the cluster; scikit-learn is imported where it is used, which takes three seconds.
+pytestmark = pytest.mark.xdist_group("joblib")
 
 
 class Point:
@@ -60,12 +56,13 @@ def test_what_is_raised_is_raised_here(cluster):
 
 
 def test_results_of_any_type_need_trust(cluster):
+    linear_model = pytest.importorskip("sklearn.linear_model")
     with cluster.joblib():
         with pytest.raises(Exception, match="trust=True"):
-            Parallel()(delayed(LogisticRegression)() for _ in range(2))
+            Parallel()(delayed(linear_model.LogisticRegression)() for _ in range(2))
     with cluster.joblib(trust=True):
-        made = Parallel()(delayed(LogisticRegression)() for _ in range(2))
-    assert all(isinstance(each, LogisticRegression) for each in made)
+        made = Parallel()(delayed(linear_model.LogisticRegression)() for _ in range(2))
+    assert all(isinstance(each, linear_model.LogisticRegression) for each in made)
 
 
 def test_a_large_array_is_sent_once_to_each_process(cluster):
@@ -121,13 +118,16 @@ def test_fifty_megabytes_cross_once_a_host(hosts, relays):
 
 
 def test_a_grid_search_sends_fifty_megabytes_once_a_host_of_several_processes(hosts, relays):
+    GridSearchCV = pytest.importorskip("sklearn.model_selection").GridSearchCV
+    from sklearn.naive_bayes import GaussianNB
+
     rng = numpy.random.default_rng(0)
     X = rng.random(((50 << 20) // 400, 50))
     y = rng.integers(0, 2, len(X))
     X[:, 0] += y
     grid = {"var_smoothing": [1e-9, 1e-3, 1e-1, 1.0]}
     here = GridSearchCV(GaussianNB(), grid, cv=3).fit(X, y)
-    with Cluster(hosts[:2], output=None, slots=3) as cluster:
+    with Cluster(hosts[:2], output=None, slots=2) as cluster:
         before = [each.sent for each in relays[:2]]
         with cluster.joblib(trust=True):
             there = GridSearchCV(GaussianNB(), grid, cv=3).fit(X, y)
@@ -142,6 +142,11 @@ def test_a_grid_search_sends_fifty_megabytes_once_a_host_of_several_processes(ho
 
 
 def test_scikit_learn_runs_unchanged(cluster):
+    make_classification = pytest.importorskip("sklearn.datasets").make_classification
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+
     X, y = make_classification(n_samples=400, n_features=10, random_state=0)
     grid = GridSearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1.0, 10.0]}, cv=3)
     here = GridSearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1.0, 10.0]}, cv=3).fit(X, y)

@@ -86,24 +86,36 @@ OPEN = {
 
 
 ALL_WAYS = ("proxy", "global", "library", "exit handler", "__del__")
+# What changes the process for what stands beside it, or has no end.
+ALONE = (
+    "cycle", "exit handler that fails", "__del__ in a cycle", "standard output", "thread without end",
+    "exit handler without end", "__del__ without end", "pipe that is full",
+)  # fmt: skip
+TOGETHER = tuple(sorted(set(OPEN) - set(ALL_WAYS) - set(ALONE)))
 
 
 @pytest.mark.parametrize(
-    "what,way", [(what, way) for what in sorted(OPEN) for way in WAYS if way == "close" or what in ALL_WAYS]
+    "cases,way",
+    [(ALL_WAYS, way) for way in WAYS] + [(TOGETHER, "close")] + [((what,), "close") for what in ALONE],
+    ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )
-def test_what_is_open_is_written(stub, tmp_path, what, way):
-    path = tmp_path / "written"
-    if OPEN[what]:
-        if what == "__del__ in a cycle" and stub.hello["python"] < (3, 4):
-            # Python itself calls none of those.
-            return
-        stub.exec("PATH = %r\n%s" % (str(path), OPEN[what]))
-    else:
-        stub.method(stub.call("open", str(path), "w"), "write", "hello")
-    if what != "child's input":
-        assert not path.exists() or not path.read_bytes()
+def test_what_is_open_is_written(stub, tmp_path, cases, way):
+    """Cases that leave each other alone are open in one process."""
+    if cases == ("__del__ in a cycle",) and stub.hello["python"] < (3, 4):
+        # Python itself calls none of those.
+        return
+    paths = {what: tmp_path / ("written_%d" % number) for number, what in enumerate(cases)}
+    for number, (what, path) in enumerate(paths.items()):
+        if OPEN[what]:
+            # Some look at it as late as at the end.
+            own = "PATH_%d" % number
+            stub.exec("%s = %r\n%s" % (own, str(path), OPEN[what].replace("PATH", own)))
+        else:
+            stub.method(stub.call("open", str(path), "w"), "write", "hello")
+        if what != "child's input":
+            assert not path.exists() or not path.read_bytes(), what
     end(stub, way)
-    assert text(path) == "hello"
+    assert {what: text(path) for what, path in paths.items()} == dict.fromkeys(cases, "hello")
 
 
 @pytest.mark.parametrize("where", ["global", "json"])
