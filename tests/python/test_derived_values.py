@@ -11,7 +11,12 @@ from easycluster._pickling import policy, unpickler
 
 REMOTE = 'derived_definitions'
 DEFINITIONS = '''
-import collections, datetime, decimal, fractions
+import abc, collections, datetime, decimal, fractions
+try:
+    from typing import Generic, Mapping, TypeVar
+    Generic = Generic[TypeVar('T')]
+except ImportError:
+    Generic = Mapping = object
 try:
     from pathlib import PurePosixPath, PureWindowsPath
 except ImportError:
@@ -30,6 +35,22 @@ for kind in (Bytearray, List, Set, Ordered, Default, Counted, Queue, Dict):
     del kind.__init__
 if PurePosixPath is not object:
     del Posix.__init__, Windows.__init__
+class Plain(getattr(abc, 'ABC', object)):
+    def __init__(self):
+        called.append(self)
+        self.a = 1
+    def __eq__(self, other):
+        return type(self) is type(other) and self.a == other.a
+    __hash__ = None
+class Of(Generic):
+    __init__, __eq__, __hash__ = vars(Plain)['__init__'], vars(Plain)['__eq__'], None
+class Looked(Mapping):
+    __init__, __eq__, __hash__ = vars(Plain)['__init__'], vars(Plain)['__eq__'], None
+    __len__ = __iter__ = __getitem__ = lambda self, *args: called.append(self)
+class Zone(datetime.tzinfo):
+    def utcoffset(self, moment):
+        called.append(self)
+        return datetime.timedelta(0)
 def same(value):
     return value
 def whether(value, wanted):
@@ -40,7 +61,8 @@ VALUES = [
     'Integer(2**31)', 'Float(2.5)', 'Complex(1j)', 'List([1])', 'Tuple([1, 2])', 'Dict(a=1)', 'Set([1])', 'Frozen([1])',
     "Ordered([('b', 1), ('a', 2)])", 'Default(list, a=1)', 'Default()', "Counted('aab')", 'Queue([1, 2])', 'Queue([1, 2], 1)',
     'Date(2020, 1, 2)', 'Moment(2020, 1, 2, 3, 4, 5, 6)', 'Time(1, 2, 3, 4)', 'Span(1, 2, 3)', "Decimal('1.5')",
-    "Decimal('-Infinity')", 'Fraction(1, 3)', 'Fraction(5)', 'Pairs(1, 2)',
+    "Decimal('-Infinity')", 'Fraction(1, 3)', 'Fraction(5)', 'Pairs(1, 2)', 'Plain()', 'Of()', 'Looked()',
+    'Moment(2020, 1, 2, tzinfo=Zone())',
 ]  # fmt: skip
 PATHS = ["Posix('/a/b')", "Posix('a')", "Windows('c:/a')"]
 
@@ -55,7 +77,10 @@ def test_they_travel_both_ways(connect, interpreter):
         wanted = eval(source, here)
         del here['called'][:]
         got = client.eval('same(%s)' % source)
-        assert type(got) is type(wanted) and got == wanted, source
+        assert type(got) is type(wanted), source
+        # No method of theirs has run on what a server sent.
+        assert here['called'] == [], source
+        assert got == wanted, source
         if source.startswith('Queue'):
             assert got.maxlen == wanted.maxlen
         if source.startswith('Default'):
@@ -63,8 +88,45 @@ def test_they_travel_both_ways(connect, interpreter):
         if source in PATHS:
             assert str(got) == str(wanted) and got.parts == wanted.parts and got / 'x' == wanted / 'x'
         assert client.whether(got, client.call('same', wanted)), source
-        # No method of theirs has run on what a server sent.
-        assert here['called'] == [], source
+
+
+def unpickle(data):
+    allowed = policy.Policy((), [REMOTE])
+    return unpickler.unpickle_scanned(data, allowed, lambda pid: pytest.fail('no reference'))
+
+
+def test_keys_run_no_method_of_theirs():
+    here = vars(sys.modules[REMOTE])
+    for source in (
+        "Text('a')",
+        "Bytes(b'a')",
+        'Integer(1)',
+        'Tuple([1])',
+        'Frozen([1])',
+        'Fraction(1, 2)',
+        'Date(2020, 1, 2)',
+    ):
+        key = eval(source, here)
+        assert unpickle(pickle.dumps({key: 1}, 2)) == {key: 1}, source
+    zone = here['Zone']()
+    for key in (
+        here['Moment'](2020, 1, 2, tzinfo=zone),
+        here['Time'](1, tzinfo=zone),
+        here['Tuple']([here['Time'](1, tzinfo=zone)]),
+    ):
+        data = pickle.dumps({key: 1}, 2)
+        del here['called'][:]
+        with pytest.raises(Refused, match='Zone as a key'):
+            unpickle(data)
+        assert here['called'] == []
+
+
+def test_long_keys_are_counted_in_derived_classes_too():
+    here = vars(sys.modules[REMOTE])
+    # One long number, which is hashed for each of many keys.
+    long = here['Integer'](1 << 4_000_000)
+    with pytest.raises(Refused):
+        unpickle(pickle.dumps([{(long, number): 1} for number in range(3000)], 2))
 
 
 class Called:
@@ -88,6 +150,5 @@ class Called:
 )  # fmt: skip
 def test_they_are_made_of_their_content_alone(name, args):
     kind = vars(sys.modules[REMOTE])[name]
-    allowed = policy.Policy((), [REMOTE])
     with pytest.raises(Refused):
-        unpickler.unpickle_scanned(pickle.dumps(Called(kind, args)), allowed, lambda pid: pytest.fail('no reference'))
+        unpickle(pickle.dumps(Called(kind, args)))

@@ -17,15 +17,14 @@ from typing import Any
 from .. import _errors, _native
 from . import trust
 
-# Of these, hash and comparison look at what they are made of.
-_HOLDERS = frozenset((tuple,))
+# Of these, and of classes derived from them, hash and comparison look at what they are made of, or take long for what is long.
+_LOOKED_INTO = frozenset((str, bytes, int, tuple, frozenset, datetime.datetime, datetime.time, fractions.Fraction))
 # So many values are looked at before they are counted, and fewer are not worth it.
 _COUNTED = 4096
 _UNCOUNTED = 8
 # Bits of a whole number whose hash takes as long as that of a small one; bytes of a text where it is compared.
 _BITS = 128
 _LETTERS = 512
-_TIMES = frozenset((datetime.datetime, datetime.time))
 _ZONES = frozenset((type(None), datetime.timezone))
 # Classes whose own __hash__ and __eq__ look at numbers and text only.
 _KNOWN: set[type] = {
@@ -45,31 +44,39 @@ def check_key(key: Any) -> None:
     work = 0
     while left:
         value = left.pop()
-        kind = type(value)
+        kind: Any = type(value)
         work += 1
         if work >= _COUNTED:
             _native.spend_work(work)
             work = 0
-        if kind is str or kind is bytes:
-            work += len(value) // _LETTERS
-        elif kind is int:
-            work += value.bit_length() // _BITS
-        elif kind is frozenset:
+        base: Any = kind
+        if kind not in _LOOKED_INTO:
+            if not _is_known(kind):
+                _refuse(kind)
+            # Its hash and comparison are those of this one.
+            base = _looked_into(kind)
+        # By the base's own methods, never by those of a class derived from it.
+        if base is str or base is bytes:
+            work += base.__len__(value) // _LETTERS
+        elif base is int:
+            work += int.bit_length(value) // _BITS
+        elif base is frozenset:
             work += _weight(value)
-        elif kind in _HOLDERS:
-            left.extend(value)
-        elif kind in _TIMES:
-            zone = value.tzinfo
+        elif base is tuple:
+            left.extend(tuple.__iter__(value))
+        elif base is datetime.datetime or base is datetime.time:
+            zone = base.__dict__['tzinfo'].__get__(value)
             if type(zone) not in _ZONES and not _is_zone_info(zone):
                 _refuse(type(zone))
-        elif not _is_known(kind):
-            _refuse(kind)
-        elif isinstance_of(kind, tuple) and kind is not tuple:
-            left.extend(tuple.__iter__(value))
-        elif kind is fractions.Fraction:
-            left += (value.numerator, value.denominator)
+        elif base is fractions.Fraction:
+            left += (base.__dict__['_numerator'].__get__(value), base.__dict__['_denominator'].__get__(value))
     if work > _UNCOUNTED:
         _native.spend_work(work)
+
+
+@functools.lru_cache(maxsize=1024)
+def _looked_into(kind: type) -> type | None:
+    return next((base for base in trust.bases(kind) if base in _LOOKED_INTO), None)
 
 
 def _weight(held: frozenset[Any]) -> int:
@@ -78,17 +85,19 @@ def _weight(held: frozenset[Any]) -> int:
     work = 0
     while left:
         value = left.pop()
-        work += len(value)
+        items = frozenset.__iter__(value) if isinstance_of(type(value), frozenset) else tuple.__iter__(value)
+        inner = list(items)
+        work += len(inner)
         if work >= _COUNTED:
             _native.spend_work(work)
             work = 0
-        left += [item for item in value if type(item) is frozenset or type(item) is tuple]
+        left += [item for item in inner if isinstance_of(type(item), frozenset) or isinstance_of(type(item), tuple)]
     return work
 
 
 def isinstance_of(kind: type, base: type) -> bool:
     """Whether a class is derived from a built-in one; never by asking the class itself."""
-    return base in type.__dict__['__mro__'].__get__(kind)
+    return base in trust.bases(kind)
 
 
 def _is_zone_info(zone: Any) -> bool:
@@ -106,7 +115,7 @@ def _is_known(kind: type) -> bool:
 @functools.lru_cache(maxsize=1024)
 def _looks_known(kind: type) -> bool:
     found = {'__hash__': False, '__eq__': False}
-    for base in type.__dict__['__mro__'].__get__(kind):
+    for base in trust.bases(kind):
         members = type.__dict__['__dict__'].__get__(base)
         for name in found:
             if not found[name] and name in members:

@@ -12,6 +12,8 @@ OPT_IN_HINT = (
     'A class that takes whatever a server chooses says so by %s = True, and is then unpickled with its own methods'
     % OPT_IN
 )
+# Of these modules' classes, instances of classes derived from them have nothing: abc.ABC, typing.Generic, Mapping and so on.
+_ABSTRACT = frozenset(('abc', 'collections.abc', 'contextlib', 'numbers', 'typing'))
 # Py_TPFLAGS_HEAPTYPE: not a class of C that is there from the start.
 HEAP_TYPE = 1 << 9
 
@@ -50,9 +52,9 @@ def is_foreign(base: type) -> bool:
 
 
 def first_known(kind: type) -> type:
-    """The first base that is not a foreign class."""
+    """The first base that is not a foreign class, and of which an instance can have something."""
     for base in bases(kind):
-        if not is_foreign(base):
+        if not is_foreign(base) and base.__module__ not in _ABSTRACT:
             return base
     return object
 
