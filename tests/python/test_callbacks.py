@@ -312,6 +312,18 @@ def test_what_they_cannot_be(newest, connect):
     assert callback(len)([1, 2]) == 2
 
 
+def test_functions_that_are_no_callbacks_are_refused_with_what_to_do(newest):
+    def of_here():
+        pass
+
+    for value in (lambda: 1, of_here, threading.Lock()):
+        with pytest.raises((pickle.PicklingError, AttributeError, TypeError)) as caught:
+            newest.call('repr', [value])
+        text = str(caught.value)
+        assert text.startswith('%s: cannot send the arguments: ' % newest._peername), text
+        assert 'easycluster.callback(function)' in text and 'pickle' in str(caught.value.__cause__)
+
+
 def test_a_forked_child_cannot_ask(client):
     assert 'forked' in client.call('in_child', callback(lambda: 1))
 

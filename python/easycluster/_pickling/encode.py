@@ -24,6 +24,9 @@ LARGE = 65536
 # Buffers of one message (FR-11).
 _MAX_BUFFERS = 65536
 
+# What Python says of what it cannot pickle, in different versions.
+_REFUSALS = (pickle.PicklingError, AttributeError, TypeError)
+
 _SCALARS = frozenset((int, float, bool, type(None), complex))
 _SIZED = frozenset((str, bytes))
 
@@ -57,7 +60,7 @@ def encode_plain(value: Any, protocol: int) -> tuple[list[Any], list[memoryview]
         pickler.dispatch_table = OWN_WAYS
         pickler.dump(value)
         return file.pieces, buffers
-    except (ProxyPickled, pickle.PicklingError, AttributeError):
+    except _REFUSALS:
         return None
 
 
@@ -72,7 +75,16 @@ def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, Keeps | N
         file, client, protocol=protocol, buffer_callback=_taking(buffers) if protocol >= 5 else None
     )
     pickler.dispatch_table = OWN_WAYS
-    pickler.dump(message)
+    try:
+        pickler.dump(message)
+    except _REFUSALS as error:
+        # Not what a method of the value raised by itself, nor an error of ours.
+        if type(error) not in _REFUSALS or 'pickle' not in str(error):
+            raise
+        raise type(error)(
+            '%s: cannot send the arguments: %s. What is sent is a value, a class or function of the definitions, or '
+            'easycluster.callback(function) for one of this program' % (client._peername, error)
+        ) from error
     named = pickler.oids or pickler.channels or pickler.functions
     return _payload(file.pieces, buffers), (True, pickler.oids, pickler.channels) if named else None
 
