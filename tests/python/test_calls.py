@@ -52,7 +52,7 @@ def test_a_keyword_of_the_name_timeout_goes_to_the_function(sleeper):
 
 
 def test_a_time_limit_for_every_call(connect):
-    client = connect(call_timeout=0.3)
+    client = connect(call_timeout=3)
     client.execblock(SLEEPER)
     with pytest.raises(CallTimeout):
         client.nap(30)
@@ -245,7 +245,7 @@ def test_a_lost_server_is_told_to_every_call(connect):
 
 
 def test_a_silent_server_is_noticed(connect):
-    client = connect(clientclass=ThreadedClient, keep_alive_interval=0.1, keep_alive_timeout=0.5)
+    client = connect(clientclass=ThreadedClient, keep_alive_interval=0.2, keep_alive_timeout=4)
     pid = client.server_info['pid']
     os.kill(pid, signal.SIGSTOP)
     try:
