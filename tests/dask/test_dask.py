@@ -23,6 +23,9 @@ import distributed
 import psutil
 from easycluster.dask import EasyCluster
 
+# In one process of the run, which shares the hosts and the workers.
+pytestmark = pytest.mark.xdist_group('dask')
+
 HERE = ':local:rpython=%s:name=host%%d' % sys.executable
 VERSION = importlib.metadata.version('distributed')
 
@@ -39,6 +42,13 @@ def client(cluster):
         yield made
 
 
+@pytest.fixture(scope='module')
+def kept_client(cluster):
+    """For tests that change nothing of it: each worker takes a second or two to import Dask."""
+    with cluster.dask(threads=1, dashboard=False) as made:
+        yield made
+
+
 def workers_of(client):
     return client.scheduler_info(n_workers=-1)['workers']
 
@@ -47,21 +57,24 @@ def pids(client):
     return client.run(os.getpid)
 
 
-def test_tasks_run_on_every_host_and_their_results_come(client):
+def test_tasks_run_on_every_host_and_their_results_come(kept_client):
+    client = kept_client
     assert client.gather(client.map(lambda number: number + 1, range(200))) == list(range(1, 201))
     assert len(set(pids(client).values())) == 2
     assert not set(pids(client).values()) & {os.getpid()}
     with pytest.raises(ZeroDivisionError):
         client.submit(divmod, 1, 0).result()
-    x = dask.array.ones((1000, 1000), chunks=(100, 100))
-    assert (x + x.T).sum().compute() == 2 * 1000.0**2
-    counted = dask.bag.from_sequence(range(100), npartitions=10).groupby(lambda number: number % 7)
-    assert sorted((key, len(items)) for key, items in counted.compute()) == [
-        (key, 15 if key < 2 else 14) for key in range(7)
-    ]
+    with client.as_current():
+        x = dask.array.ones((1000, 1000), chunks=(100, 100))
+        assert (x + x.T).sum().compute() == 2 * 1000.0**2
+        counted = dask.bag.from_sequence(range(100), npartitions=10).groupby(lambda number: number % 7)
+        assert sorted((key, len(items)) for key, items in counted.compute()) == [
+            (key, 15 if key < 2 else 14) for key in range(7)
+        ]
 
 
-def test_large_values_pass_between_workers_and_to_the_client(client):
+def test_large_values_pass_between_workers_and_to_the_client(kept_client):
+    client = kept_client
     one, other = workers_of(client)
 
     def make():
@@ -106,8 +119,8 @@ def test_a_lost_host_costs_no_task(sshd):
         assert len(set(pids(client).values())) == 2
 
 
-def test_nothing_listens_but_on_the_loopback(client):
-    for pid in [os.getpid(), *pids(client).values()]:
+def test_nothing_listens_but_on_the_loopback(kept_client):
+    for pid in [os.getpid(), *pids(kept_client).values()]:
         for connection in psutil.Process(pid).net_connections('inet'):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip in ('127.0.0.1', '::1'), connection

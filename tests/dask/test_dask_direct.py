@@ -1,4 +1,4 @@
-"""Dask whose workers reach each other by TLS, on three machines with addresses of their own and without Dask, and who is kept out."""
+"""Dask whose workers reach each other by TLS, on three machines with addresses of their own, and who is kept out."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import ssl
 
 import pytest
 from support.network import run_beside
-from support.wheels import FRAMES, bare_python, requirements
+from support.wheels import bare_python, requirements
 
 pytest.importorskip('distributed')
 from easycluster.dask.keys import security_of_this_run
 
-# What all programs begin with: `specs`, and what of a machine is looked at from the program's own.
+# What all programs begin with: `specs` of machines that have this program's Dask, and what of a machine is looked at from the
+# program's own. A worker whose packages have just been brought there compiles them all, which is tried once for each kind of traffic.
 COMMON = '''
 import asyncio, os, subprocess, sys, threading, warnings
 import distributed
 import easycluster
 from support.processes import poll
 
-specs = [spec + ':rpython=' + sys.argv[1] for spec in sys.stdin.read().split()]
-packages = easycluster.Environment(sys.argv[2:])
+machines = sys.stdin.read().split()
+specs = [machine + ':rpython=' + sys.executable for machine in machines]
 MACHINES = ('m1', 'm2', 'm3')
 
 def at(machine, *words):
@@ -72,7 +73,7 @@ def keys():
 
 before = {machine: listeners(machine) for machine in ('', *MACHINES)}
 with easycluster.Cluster(specs, output=None) as cluster:
-    client = cluster.dask(environment=packages, threads=1, traffic='direct', preload=[SEES])
+    client = cluster.dask(threads=1, traffic='direct', preload=[SEES])
     workers = lambda: client.scheduler_info(n_workers=-1)['workers']
     addresses = sorted(workers())
     assert [each.rpartition(':')[0] for each in addresses] == ['tls://10.77.0.%d' % n for n in (1, 2, 3)], addresses
@@ -114,6 +115,7 @@ ENDS = (
     COMMON
     + '''
 before = {machine: listeners(machine) for machine in ('', *MACHINES)}
+without_dask = [machine + ':rpython=' + sys.argv[1] for machine in machines]
 
 def clean():
     with easycluster.Cluster(specs, output=None) as cluster:
@@ -122,7 +124,7 @@ def clean():
     for machine in before:
         assert poll(lambda: listeners(machine) == before[machine], 60), machine
 
-# The program ends by force: so do the workers, and nothing of them stays.
+# The program ends by force: so do the workers, and nothing of them and of their packages stays.
 program = '''
     + repr('''
 import easycluster, sys, threading
@@ -132,7 +134,7 @@ with easycluster.Cluster(sys.argv[3:], output=None) as cluster:
     threading.Event().wait()
 ''')
     + '''
-master = subprocess.Popen([sys.executable, '-c', program, *sys.argv[2:], *specs], stdout=subprocess.PIPE)
+master = subprocess.Popen([sys.executable, '-c', program, *sys.argv[2:], *without_dask], stdout=subprocess.PIPE)
 assert master.stdout.read(2) == b'up'
 assert all(listeners(machine) - before[machine] for machine in before)
 master.kill()
@@ -143,13 +145,13 @@ clean()
 subprocess.run(['ip', '-n', 'm1', 'route', 'add', 'unreachable', '10.77.0.2/32'], check=True)
 with easycluster.Cluster(specs, output=None) as cluster:
     try:
-        cluster.dask(environment=packages, traffic='direct')
+        cluster.dask(traffic='direct')
     except RuntimeError as error:
         said = str(error)
     # And with traffic='auto' all goes over the connections.
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        with cluster.dask(environment=packages, traffic='auto', threads=1, dashboard=False) as client:
+        with cluster.dask(traffic='auto', threads=1, dashboard=False) as client:
             assert client.submit(pow, 2, 10).result() == 1024
             assert all(each.startswith('ec://') for each in client.scheduler_info(n_workers=-1)['workers'])
 one, two = (spec.partition(':')[0] for spec in specs[:2])
@@ -162,7 +164,7 @@ clean()
 subprocess.run(['ip', '-n', 'm3', 'link', 'set', 'eth0', 'down'], check=True)
 with easycluster.Cluster(specs, output=None, quorum=2, deadline=3, retries=20) as cluster:
     assert len(cluster) == 2
-    with cluster.dask(environment=packages, traffic='direct', threads=1, dashboard=False) as client:
+    with cluster.dask(traffic='direct', threads=1, dashboard=False) as client:
         subprocess.run(['ip', '-n', 'm3', 'link', 'set', 'eth0', 'up'], check=True)
         assert poll(lambda: len(cluster) == 3, 60), cluster.report
         client.cluster.scale(3)
@@ -253,17 +255,10 @@ def is_kept_out(scheduler):
 '''
 
 
-@pytest.mark.xdist_group('wheels')
-def test_three_machines_that_reach_each_other(tmp_path, wheels):
+def test_three_machines_that_reach_each_other(tmp_path):
     (tmp_path / 'intruder.py').write_text(INTRUDER)
     said = run_beside(
-        3,
-        'import sys; sys.path.insert(0, %r)\n' % str(tmp_path) + WORK,
-        bare_python(),
-        *requirements(FRAMES),
-        TMPDIR=str(tmp_path),
-        timeout=280,
-        **wheels,
+        3, 'import sys; sys.path.insert(0, %r)\n' % str(tmp_path) + WORK, TMPDIR=str(tmp_path), timeout=280
     )
     assert 'all is well' in said
 
