@@ -92,7 +92,7 @@ with easycluster.Cluster(specs, output=None) as cluster:
     assert not any(cluster.call(keys).values()), cluster.call(keys)
     dask_work.group_and_shuffle('2024-01-08')
     # More workers as there is work.
-    dask_work.adapts(client, 5, lambda: poll(lambda: len(workers()) > 3, 60))
+    dask_work.adapts(client, 4, lambda: poll(lambda: len(workers()) > 3, 60))
     # A worker is killed, and comes again.
     dask_work.survives(client, 60, lambda: dask_work.kill_a_worker(client))
     # The link to a machine is killed: its workers end, though they would still reach the scheduler.

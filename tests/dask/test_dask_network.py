@@ -28,7 +28,7 @@ with easycluster.Cluster(specs, output=None) as cluster:
         added = set(done.stdout.split()) - before[host]
         assert all(each.startswith(('127.0.0.1:', '[::1]:')) for each in added), (host, added)
     # More workers as there is work.
-    dask_work.adapts(client, 6, lambda: poll(lambda: len(client.scheduler_info(n_workers=-1)['workers']) > 3, 60))
+    dask_work.adapts(client, 4, lambda: poll(lambda: len(client.scheduler_info(n_workers=-1)['workers']) > 3, 60))
     # A worker is killed, and comes again.
     dask_work.survives(client, 60, lambda: dask_work.kill_a_worker(client))
     # A link is killed: that of a whole machine.

@@ -69,12 +69,13 @@ IDENT = "__import__('_thread' if str is type(u'') else 'thread').get_ident()"
 @pytest.mark.parametrize("busy", [False, True])
 def test_the_main_thread_is_the_main_thread_whichever_is_first_to_ask(stub, busy):
     ident = stub.eval(IDENT)
-    stub.define("import time\ndef spin():\n    end = time.time() + 1\n    while time.time() < end: pass\n")
+    stub.define("done = []\ndef spin():\n    while not done: pass\n")
     number = stub.start_call("spin") if busy else None
     assert stub.eval(MAIN, thread=1) == [ident]
     assert stub.eval(IDENT, thread=1) != ident
     if busy:
         assert number not in stub.answers
+        stub.call("done.append", 1, thread=1)
         stub.wait(number)
     assert stub.eval(MAIN) == [ident]
 

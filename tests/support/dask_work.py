@@ -48,7 +48,7 @@ def kill_a_worker(client):
 
 def adapts(client, most, grown):
     """There are more workers as there is work: up to `most`, until `grown` says so; then as many as at first."""
-    count = 40 * most
+    count = 240
     client.cluster.adapt(minimum=3, maximum=most, interval='100ms', wait_count=2)
     futures = submitted(client, count, 0.2)
     assert grown()

@@ -25,49 +25,70 @@ class Process:
 
 
 def poll(ask, patience: float = PATIENCE):
-    """Asks every few milliseconds until the answer is true; the last answer when the patience is over."""
+    """Asks, soon again at first and then ever less often, until the answer is true; the last answer when the patience is over."""
     deadline = time.monotonic() + patience
+    pause = 0.005
     while True:
         answer = ask()
         if answer or time.monotonic() >= deadline:
             return answer
-        time.sleep(0.01)
+        # Many ask for something that takes processor time itself, such as all processes.
+        time.sleep(pause)
+        pause = min(1.3 * pause, 0.05)
 
 
 def all_processes() -> list[Process]:
     """Every process but zombies, which have ended and only wait for their parent."""
-    return [process for name in os.listdir("/proc") if name.isdigit() for process in _read(int(name))]
-
-
-def _read(pid: int):
-    try:
-        with open("/proc/%d/stat" % pid) as stat:
-            state, parent = stat.read().rpartition(")")[2].split()[:2]
-        with open("/proc/%d/cmdline" % pid, "rb") as cmdline:
-            command = cmdline.read().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return
-    if state not in "ZX":
-        yield Process(pid, int(parent), command)
+    return [process for pid, parent in _parents() for process in _process(pid, parent)]
 
 
 def descendants(pid: int) -> list[Process]:
     """The children of a process, their children, and so on, without itself."""
-    everything = all_processes()
+    children: dict[int, list[int]] = {}
+    for child, parent in _parents():
+        children.setdefault(parent, []).append(child)
     found: list[Process] = []
     parents = [pid]
     while parents:
         parent = parents.pop()
-        children = [process for process in everything if process.parent == parent]
-        parents.extend(process.pid for process in children)
-        found.extend(children)
+        for child in children.get(parent, ()):
+            parents.append(child)
+            found.extend(_process(child, parent))
     return found
 
 
 def with_environment(name: str, value: str) -> list[Process]:
     """The processes that were started with ``name=value``, whatever their parent is by now."""
     wanted = ("%s=%s" % (name, value)).encode()
-    return [process for process in all_processes() if wanted in _environment(process.pid)]
+    marked = [pid for pid in _all() if wanted in _environment(pid)]
+    return [process for pid in marked for _, parent in _parent(pid) for process in _process(pid, parent)]
+
+
+def _all() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _parents() -> list[tuple[int, int]]:
+    return [found for pid in _all() for found in _parent(pid)]
+
+
+def _parent(pid: int):
+    """The process and its parent, unless it has ended."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as stat:
+            state, parent = stat.read().rpartition(b")")[2].split(None, 2)[:2]
+    except OSError:
+        return
+    if state not in b"ZX":
+        yield pid, int(parent)
+
+
+def _process(pid: int, parent: int):
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as cmdline:
+            yield Process(pid, parent, cmdline.read().replace(b"\0", b" ").decode(errors="replace").strip())
+    except OSError:
+        pass
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -67,10 +67,17 @@ class Terminal:
 
     def until(self, good: Any) -> list[str]:
         """Waits until `good` says yes to what is to be seen, and gives that."""
+        looked_at = -1
 
         def look() -> list[str] | None:
+            nonlocal looked_at
             self._take()
-            return self.lines() if good(self.lines()) else None
+            # Reading the screen takes longer than the pauses between.
+            if len(self.received) == looked_at:
+                return None
+            looked_at = len(self.received)
+            shown = self.lines()
+            return shown if good(shown) else None
 
         found = poll(look)
         if not found:
