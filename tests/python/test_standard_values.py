@@ -63,8 +63,7 @@ def test_what_every_version_sends_arrives_as_the_page_says(connect, interpreter)
     client = connect(rpython=interpreter.path, definitions='easycluster.standard_values')
     client.execblock(SOURCE)
     seen, wrong = set(), []
-    for name in client.call('names'):
-        described = client.call('described', name)
+    for name, described in client.eval('[(name, described(name)) for name in names()]'):
         kind = name.split(' ')[0]
         known = None if name[0] == '=' else class_here(kind)
         try:
