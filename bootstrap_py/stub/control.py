@@ -1,7 +1,6 @@
 # Control frames that are seldom: chunks, references given up, cancellation, the end of a thread and of all.
 import os
 import sys
-import time
 
 compat = load('compat')
 late = load('compat_late')
@@ -64,7 +63,7 @@ def cancel(machine, request):
 def interrupt(worker, request):
     """Interrupts the running request of a thread."""
     worker.cancelled = request
-    if worker is worker.machine.main:
+    if worker is worker.machine.main and is_heard():
         os.kill(os.getpid(), 2)
     elif not worker.cancelling:
         # The thread looks at `cancelling` after it has set `running` to 0, and at `deferred` after `shield`;
@@ -86,10 +85,15 @@ def interrupt(worker, request):
         worker.machine.output.credit(0)
 
 
+def is_heard():
+    """Whether signal 2 runs code here. Where remote code has left it to the system, that would end the process, or do nothing."""
+    return callable(compat.signal.getsignal(2))
+
+
 def absorb(worker):
     """Takes back an interruption that has not been raised when its request is over."""
     while worker.cancelling == 1:
-        time.sleep(0)
+        compat.sleep(0)
     set_exception(worker, None)
     worker.cancelling = 0
     worker.deferred = False

@@ -1,7 +1,6 @@
 # Child processes that are in the way of a cancellation, such as that of os.system(): they are interrupted, too.
 # As by Ctrl-C at a terminal. On Linux, which says which thread has started which process.
 import os
-import time
 
 compat = load('compat')
 # Seconds in which an interruption of Python alone has had its effect; how often to look then, and for how long.
@@ -21,19 +20,19 @@ def watch(worker, request):
 
 def follow(worker, request):
     """Interrupts what of a request goes on, until it has noticed: its thread again, and its child processes."""
-    begun = time.time()
+    begun = compat.now()
     is_main = worker is worker.machine.main
     done = set()
     pause = 0.005
-    while worker.running == request and time.time() < begun + AT_MOST:
-        time.sleep(pause)
+    while worker.running == request and compat.now() < begun + AT_MOST:
+        compat.sleep(pause)
         pause = min(pause * 2, AGAIN)
         knows = is_main and worker.struck == request
-        if worker.running == request and is_main and not knows:
+        if worker.running == request and is_main and not knows and load('control').is_heard():
             # The signal may have come just before a wait began. os.system() has it ignored, so it is also noted for later.
             compat.thread.interrupt_main()
             os.kill(os.getpid(), compat.signal.SIGINT)
-        if time.time() > begun + PATIENCE:
+        if compat.now() > begun + PATIENCE:
             for process in started_by(worker, begun):
                 # A forked child that runs Python is the business of who started it, if that knows.
                 if process not in done and not (knows and text('/proc/%d/cmdline' % process) == OURS):
@@ -58,7 +57,7 @@ def started_by(worker, before):
         task = getattr(worker, 'task', None)
     found = []
     for process in task and children('/proc/%s/children' % task) or ():
-        if time.time() - before - STEP <= age(process) <= time.time() - worker.since + STEP:
+        if compat.now() - before - STEP <= age(process) <= compat.now() - worker.since + STEP:
             found.append(process)
     # What these have started in turn, also since then.
     for process in found:

@@ -4,7 +4,6 @@ import io
 import os
 import stat
 import sys
-import time
 
 compat = load('compat')
 late = load('compat_late')
@@ -34,7 +33,7 @@ def begin(machine, gone=False):
     if machine.closing:
         return
     machine.closing = 1
-    machine.deadline = time.time() + LIMIT
+    machine.deadline = compat.now() + LIMIT
     # What still goes wrong is no news to anybody.
     machine.link.fatal = stay
     for message in list(machine.messages.values()):
@@ -77,24 +76,24 @@ def forget(data):
 def stay(*args):
     """Where a thread that must not go on waits for the end."""
     while True:
-        time.sleep(LIMIT)
+        compat.sleep(LIMIT)
 
 
 def limit(machine):
     """Runs in a thread of its own: ends everything in time."""
-    time.sleep(INTERRUPT)
+    compat.sleep(INTERRUPT)
     if compat.signal.getsignal(2) is machine.interrupted:
         # It waits for a thread that does not end, or for an exit handler.
         os.kill(os.getpid(), 2)
-    time.sleep(TAKE_OVER - INTERRUPT)
+    compat.sleep(TAKE_OVER - INTERRUPT)
     try:
         machine.start(save, machine)
     except compat.thread.error:
         save(machine)
     # The collector, or other processes, may have held all threads up, and then writing has not begun.
-    until = max(machine.deadline, time.time() + 5 * MOMENT)
-    while machine.closing < 3 and time.time() < until:
-        time.sleep(0.01)
+    until = max(machine.deadline, compat.now() + 5 * MOMENT)
+    while machine.closing < 3 and compat.now() < until:
+        compat.sleep(0.01)
     machine.link.end()
 
 
@@ -113,9 +112,9 @@ def finish(machine):
 
 def settle(machine):
     """Gives calls that were interrupted a moment to end."""
-    until = time.time() + MOMENT
-    while [each for each in machine.is_busy() if each is not machine.main] and time.time() < until:
-        time.sleep(0.002)
+    until = compat.now() + MOMENT
+    while [each for each in machine.is_busy() if each is not machine.main] and compat.now() < until:
+        compat.sleep(0.002)
 
 
 def end_threads(machine):
@@ -125,7 +124,7 @@ def end_threads(machine):
         # What cannot be interrupted waits in steps.
         while not late.WAITS_END and [each for each in threading.enumerate() if not each.isDaemon() and
                                       each is not threading.currentThread()]:
-            time.sleep(0.01)
+            compat.sleep(0.01)
         threading._shutdown()
 
 
@@ -310,9 +309,9 @@ def together(files, action):
                 pass
         at_work.pop()
 
-    until = time.time() + 4 * MOMENT
+    until = compat.now() + 4 * MOMENT
     last = 0
-    while (waiting or at_work) and time.time() < until:
+    while (waiting or at_work) and compat.now() < until:
         if waiting and len(waiting) == last or not at_work:
             at_work.append(None)
             try:
@@ -320,15 +319,15 @@ def together(files, action):
             except compat.thread.error:
                 work()
         last = len(waiting)
-        time.sleep(0.001)
+        compat.sleep(0.001)
 
 
 def wait_for_children(seconds):
     """Gives child processes that waited for the end of their input so long to end."""
-    until = time.time() + seconds
+    until = compat.now() + seconds
     try:
-        while os.waitpid(-1, os.WNOHANG)[0] or time.time() < until:
-            time.sleep(0.002)
+        while os.waitpid(-1, os.WNOHANG)[0] or compat.now() < until:
+            compat.sleep(0.002)
     except OSError:
         # There are none.
         pass

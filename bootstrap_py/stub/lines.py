@@ -279,7 +279,7 @@ def acquire(lock, seconds):
     else:
         end = clock() + seconds
         while not lock.acquire(False) and clock() < end:
-            time.sleep(0.005)
+            compat.sleep(0.005)
 
 
 def interrupted(me):
@@ -288,7 +288,7 @@ def interrupted(me):
         me.struck = me.running
     else:
         while me.cancelling != 2:
-            time.sleep(0)
+            compat.sleep(0)
         me.deferred = False
     for tick in compat.ticks:
         pass

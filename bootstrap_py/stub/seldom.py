@@ -2,7 +2,6 @@
 import errno
 import os
 import sys
-import time
 
 compat = load('compat')
 wire = load('wire')
@@ -149,7 +148,7 @@ def look(self, me, name):
         # It may have been the one to read next.
         self.main.rouse()
     else:
-        time.sleep(0.002)
+        compat.sleep(0.002)
 
 
 def is_plain(self, value, depth):

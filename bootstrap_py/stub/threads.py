@@ -1,7 +1,6 @@
 # Server threads beside the main one, and methods of all of them that come with this part. See wire.Seldom.
 import os
 import sys
-import time
 
 compat = load('compat')
 wire = load('wire')
@@ -47,9 +46,9 @@ def settle(machine):
     if compat.signal.getsignal(2) is machine.interrupted:
         os.kill(os.getpid(), 2)
         # In C code that does not look for signals it would not be soon, and this thread has its own work to do.
-        until = time.time() + 1
-        while 'threading' not in sys.modules and time.time() < until:
-            time.sleep(0.001)
+        until = compat.now() + 1
+        while 'threading' not in sys.modules and compat.now() < until:
+            compat.sleep(0.001)
             if failed:
                 failed.pop()
                 os.kill(os.getpid(), 2)

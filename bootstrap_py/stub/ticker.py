@@ -1,5 +1,4 @@
 # The threads that serve while long calls run: one looks for what waits, one reads.
-import time
 
 compat = load('compat')
 release = load('seldom').release
@@ -44,7 +43,7 @@ def tick(machine):
             if not needed(machine):
                 machine.ticker_wake.acquire()
             machine.ticker_parked = False
-        time.sleep(TICK)
+        compat.sleep(TICK)
 
 
 def needed(machine):

@@ -1,7 +1,6 @@
 # The threads that run requests, and who of them reads (leader and followers, without hand-over between calls).
 import os
 import sys
-import time
 
 compat = load('compat')
 wire = load('wire')
@@ -97,7 +96,7 @@ class Worker(wire.Seldom):
         direct = compat.PY3
         getpid = os.getpid
         pid = getpid()
-        now = time.time
+        now = compat.now
         size = 0
         self.busy = True
         if machine.ticker_parked and not machine.reader_active:
@@ -319,7 +318,7 @@ class Machine(wire.Seldom):
         except compat.thread.error:
             pass
         while True:
-            time.sleep(0.005)
+            compat.sleep(0.005)
             if self.is_busy():
                 load('ticker').tick(self)
             # Set first and checked again second, while a thread that runs does it the other way round.

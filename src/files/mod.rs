@@ -13,13 +13,36 @@ pub(crate) mod problem;
 pub(crate) mod tree;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 #[cfg(unix)]
 use std::path::PathBuf;
 
 #[cfg(unix)]
 use crate::system::rights::Rights;
+
+/// All of a file that a person or a configuration names, which may be a device or a pipe. Blocks as long as that gives nothing.
+///
+/// # Errors
+/// As opening and reading it fail, and where it holds more than `most` bytes: a device may never end.
+pub(crate) fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    rest_at_most(&mut File::open(path)?, most, &mut content)?;
+    Ok(content)
+}
+
+/// The same of a file that is open.
+pub(crate) fn rest_at_most(file: &mut File, most: u64, content: &mut Vec<u8>) -> io::Result<()> {
+    let held = file.take(most + 1).read_to_end(content)?;
+    if held as u64 > most {
+        let text = format!(
+            "it holds more than {} MiB, which such a file does not",
+            most >> 20
+        );
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(())
+}
 
 /// Makes a new file with these permissions. A link is not followed.
 ///

@@ -177,8 +177,12 @@ def test_a_fault_of_the_stub_itself_ends_the_connection(start):
     """In one of its own threads too, which would leave the connection without a reader; told in full to a client that
     compresses."""
     stub = start(compress=True)
-    stub.define("import time\ndef broken(seconds):\n    raise RuntimeError('no sleep ' + 'x' * 1000)\n")
-    stub.request(EXEC, ("time.sleep = broken", None))
+    stub.define(
+        "import gc\ndef broken(seconds):\n    raise RuntimeError('no sleep ' + 'x' * 1000)\n"
+        "def its_own(name):\n"
+        "    return [o for o in gc.get_objects() if isinstance(o, type(gc)) and o.__name__ == 'easycluster_' + name][0]\n"
+    )
+    stub.request(EXEC, ("its_own('compat').sleep = broken", None))
     stub.start_call("sum", [1] * 10)
     stub.request(EXEC, ("while True: pass", None))
     assert stub.end() != 0

@@ -153,3 +153,34 @@ def test_a_call_is_cancelled_while_an_import_is_interrupted(fresh_stub):
     assert caught.value.fields["kind"] == "cancelled"
     with pytest.raises(Failed):
         stub.wait(importing)
+
+
+@pytest.mark.parametrize("replaced", ["time.sleep = None", "time.time = None", "time.time = lambda: 0.0"])
+def test_remote_code_may_replace_the_functions_of_time(fresh_stub, replaced):
+    stub = fresh_stub
+    stub.define("import time\ndef fail(): raise ValueError('why')\ndef spin():\n    while True:\n        pass\n")
+    stub.exec(replaced)
+    assert failure(stub)["message"] == failure(stub, 1)["message"] == "why"
+    spinning = stub.start_call("spin")
+    assert stub.call("abs", -1, thread=1) == 1
+    stub.frame(CANCEL, spinning, 0, b"")
+    with pytest.raises(Failed) as caught:
+        stub.wait(spinning)
+    assert caught.value.fields["kind"] == "cancelled"
+
+
+@pytest.mark.parametrize("given_to", ["SIG_DFL", "SIG_IGN"])
+def test_a_cancellation_needs_no_signal_that_remote_code_has_left_to_the_system(fresh_stub, given_to):
+    stub = fresh_stub
+    stub.define(
+        "import signal, time\ndef spin():\n    begun.append(1)\n    while True:\n        time.sleep(0.001)\nbegun = []\n"
+        "def wait():\n    while not begun:\n        time.sleep(0.001)\n"
+    )
+    stub.exec("signal.signal(signal.SIGINT, signal.%s)" % given_to)
+    spinning = stub.start_call("spin")
+    stub.call("wait", thread=1)
+    stub.frame(CANCEL, spinning, 0, b"")
+    with pytest.raises(Failed) as caught:
+        stub.wait(spinning)
+    assert caught.value.fields["kind"] == "cancelled"
+    assert stub.call("abs", -1) == 1

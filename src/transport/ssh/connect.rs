@@ -88,10 +88,12 @@ pub(crate) async fn establish(
 ) -> Result<Arc<Connection>, ConnectError> {
     // Thousands of hashed names take a while, which other connections need not wait for.
     let (for_check, wanted, address) = (stages.clone(), settings.clone(), server.address);
-    let check =
-        tokio::task::spawn_blocking(move || HostKeyCheck::new(&for_check, &wanted, address))
-            .await
-            .map_err(|error| stages.error(Stage::HostKey, error.to_string()))??;
+    let files = HostKeyCheck::files(settings);
+    let check = stages
+        .reading(Stage::HostKey, &files, move || {
+            HostKeyCheck::new(&for_check, &wanted, address)
+        })
+        .await??;
     let config = Arc::new(client_config(settings, &check, server.round_trip).map_err(
         |message| {
             stages.error(Stage::Configure, message).with_hint(

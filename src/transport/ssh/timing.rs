@@ -1,6 +1,7 @@
 //! Time limits of the stages: russh has none of its own, so each step that waits for a peer goes through here.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,31 @@ impl Stages {
             .await
     }
 
+    /// Reads files, without keeping other connections waiting: a pipe, or a drive whose server is gone, may never give anything.
+    pub(crate) async fn reading<T: Send + 'static>(
+        &self,
+        stage: Stage,
+        files: &[PathBuf],
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ConnectError> {
+        let limit = self.options.limits.of(stage);
+        match tokio::time::timeout(limit, aside(read)).await {
+            Ok(done) => done.map_err(|error| self.error(stage, error.to_string())),
+            Err(_) => {
+                let mut error = ConnectError::timeout(&self.host, stage, limit);
+                if files.is_empty() {
+                    return Err(error);
+                }
+                let files: Vec<_> = files
+                    .iter()
+                    .map(|file| file.display().to_string())
+                    .collect();
+                error.message = format!("{} reading {}", error.message, files.join(", "));
+                Err(error.with_hint("one of these files is a pipe that nobody writes to, or on a network drive that does not answer; name another one, or none"))
+            }
+        }
+    }
+
     /// Waits for the answer to what a person typed, or to a second factor somewhere else, such as a push on a
     /// phone: as long as the server waits, or the user's own limit allows.
     pub(crate) async fn timed_person<T>(
@@ -113,4 +139,17 @@ impl Stages {
             }
         }
     }
+}
+
+/// Does what may block for ever in a thread of its own: for those of a runtime its end waits.
+///
+/// # Errors
+/// Where no thread can be started, or the work panics.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<T> {
+    let (done, waiting) = tokio::sync::oneshot::channel();
+    // Nobody waits any more where the receiver is gone.
+    std::thread::Builder::new().spawn(move || done.send(work()).ok())?;
+    waiting.await.map_err(std::io::Error::other)
 }

@@ -449,6 +449,13 @@ async fn a_passphrase_is_called_wrong_only_where_it_is() {
     kinds.push((format!("{openssh} -Z 3des-cbc"), Some("3des-cbc")));
     kinds.push((format!("{pkcs8} -v2 aes256"), None));
     kinds.push((format!("{pkcs8} -v2 des3"), Some("3DES")));
+    kinds.push((format!("{pkcs8} -v2 camellia128"), Some("than AES")));
+    kinds.push((
+        format!("{pkcs8} -v2 aes256 -v2prf hmacWithSHA1"),
+        Some("SHA-1"),
+    ));
+    kinds.push((format!("{pkcs8} -v2 aes256 -v2prf hmacWithSHA512"), None));
+    kinds.push((format!("{pkcs8} -scrypt"), None));
     kinds.push((format!("{pkcs8} -v1 PBE-SHA1-3DES"), Some("PKCS #12")));
     for (index, (script, unread)) in kinds.iter().enumerate() {
         let file = server.folder().join(format!("encrypted{index}"));

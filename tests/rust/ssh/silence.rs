@@ -142,6 +142,41 @@ async fn the_configured_connect_timeout_holds() {
     assert_eq!(output(process).await, "in\n");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_gives_nothing_is_given_up_by_name_and_holds_nobody_up() {
+    let server = server();
+    let pipe = server.folder().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let name = pipe.display().to_string();
+    for (keyword, stage) in [
+        ("UserKnownHostsFile", Stage::HostKey),
+        ("RevokedHostKeys", Stage::HostKey),
+        ("IdentityFile", Stage::Authentication),
+        ("CertificateFile", Stage::Authentication),
+    ] {
+        let mut target = target_at(&server, server.port()).with_option(keyword, name.clone());
+        // The first counts.
+        target.options.rotate_right(1);
+        let options = limits(Duration::from_secs(3));
+        let (stuck, good) = tokio::join!(fails(&target, &options), async {
+            let target = target_at(&server, server.port());
+            let opened = open(&Connector::new(), &target, "echo in", &options).await;
+            output(opened.unwrap()).await
+        });
+        let error = stuck.0;
+        assert_eq!((error.stage, error.timed_out), (stage, true), "{error}");
+        assert!(error.message.contains(&name), "{error}");
+        assert_eq!(good, "in\n");
+    }
+    // A device that never ends holds no key.
+    let target = target_at(&server, server.port()).with_option("CertificateFile", "/dev/zero");
+    let (connector, options) = (Connector::new(), TransportOptions::default());
+    let opened = open(&connector, &target, "echo in", &options);
+    assert_eq!(output(within(opened).await.unwrap()).await, "in\n");
+}
+
 #[tokio::test]
 async fn the_stage_that_meets_the_limit_of_the_spec_is_named() {
     let server = server();

@@ -7,12 +7,14 @@ use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey, decode_secret_key};
 
+use crate::error::{ConnectError, Stage};
 use crate::system::account;
 use crate::system::rights::Rights;
 use crate::transport::ssh::algorithms;
 use crate::transport::ssh::auth::agent::{self as asked, identities as held_by_agent};
 use crate::transport::ssh::auth::key_text;
 use crate::transport::ssh::config::settings::{AgentChoice, Settings};
+use crate::transport::ssh::timing::Stages;
 
 /// How long an agent may take to list its keys.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
@@ -58,15 +60,30 @@ struct FileKey {
 
 /// Collects what can be offered. Named identities come first, so that an agent with many keys does
 /// not use up the server's patience (MaxAuthTries) before the right one.
-pub(crate) async fn candidates(settings: &Settings) -> Candidates {
+///
+/// # Errors
+/// Where the files cannot be read in time.
+pub(crate) async fn candidates(
+    stages: &Stages,
+    settings: &Settings,
+) -> Result<Candidates, ConnectError> {
     let mut found = Candidates::default();
     let socket = agent_socket(settings);
     let held = match &socket {
         Some(socket) => agent_identities(socket, &mut found.notes).await,
         None => Vec::new(),
     };
-    let files = read_files(settings, &mut found.notes);
-    let certificates = read_certificates(settings, &files, &mut found.notes);
+    let named = settings.identity_files.iter().map(|file| &file.path);
+    let named: Vec<PathBuf> = named.chain(&settings.certificate_files).cloned().collect();
+    let wanted = settings.clone();
+    let reading = stages.reading(Stage::Authentication, &named, move || {
+        let mut notes = Vec::new();
+        let files = read_files(&wanted, &mut notes);
+        let certificates = read_certificates(&wanted, &files, &mut notes);
+        (files, certificates, notes)
+    });
+    let (files, certificates, notes) = reading.await?;
+    found.notes.extend(notes);
 
     let in_agent = |key: &PublicKey| {
         held.iter()
@@ -123,7 +140,7 @@ pub(crate) async fn candidates(settings: &Settings) -> Candidates {
         }
     }
     drop_short_keys(settings, &mut found);
-    found
+    Ok(found)
 }
 
 /// RequiredRSASize holds for the user's keys too.
@@ -336,7 +353,7 @@ fn public_file(path: &Path) -> PathBuf {
 }
 
 fn read_public(path: &Path) -> Option<PublicKey> {
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = key_text::of_file(path).ok()?;
     PublicKey::from_openssh(text.trim()).ok()
 }
 
@@ -359,7 +376,7 @@ fn read_certificates(
 ) -> Vec<(PathBuf, Certificate)> {
     let mut found: Vec<(PathBuf, Certificate)> = Vec::new();
     for path in &settings.certificate_files {
-        match std::fs::read_to_string(path).map(|text| Certificate::from_openssh(text.trim())) {
+        match key_text::of_file(path).map(|text| Certificate::from_openssh(text.trim())) {
             Ok(Ok(certificate)) => found.push((path.clone(), certificate)),
             Ok(Err(error)) => notes.push(format!("{}: {error}", path.display())),
             Err(error) => notes.push(format!("{}: {error}", path.display())),
@@ -369,7 +386,7 @@ fn read_certificates(
         let mut name = file.path.as_os_str().to_owned();
         name.push("-cert.pub");
         let path = PathBuf::from(name);
-        if let Ok(text) = std::fs::read_to_string(&path)
+        if let Ok(text) = key_text::of_file(&path)
             && let Ok(certificate) = Certificate::from_openssh(text.trim())
             && !found.iter().any(|(_, known)| *known == certificate)
         {

@@ -10,9 +10,12 @@ use russh::keys::{Error as KeyError, PrivateKey, decode_secret_key};
 use crate::transport::asker::Asker;
 use crate::transport::ssh::auth::key_text;
 use crate::transport::ssh::auth::pem::{Fault, decrypt, unread_cipher};
+use crate::transport::ssh::timing::aside;
 
 /// How long a refused passphrase is not asked for again, so that many hosts at once ask once.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
+/// How long reading a file may take that was read a moment ago: a pipe gives nothing the second time.
+const FILE_LIMIT: Duration = Duration::from_secs(10);
 /// Wrong passphrases before a key is skipped, as in OpenSSH.
 const PASSPHRASE_TRIES: u32 = 3;
 
@@ -67,7 +70,11 @@ impl KeyStore {
 
 async fn read_private(path: &Path, asker: &Asker) -> Result<PrivateKey, String> {
     let shown = path.display();
-    let text = key_text::read(path).map_err(|error| error.to_string())?;
+    let file = path.to_path_buf();
+    let reading = aside(move || key_text::read(&file));
+    let read = tokio::time::timeout(FILE_LIMIT, reading).await;
+    let read = read.map_err(|_| "it cannot be read in time".to_owned())?;
+    let text = read.flatten().map_err(|error| error.to_string())?;
     match decode_secret_key(&text, None) {
         Ok(key) => return Ok(key),
         Err(error) if !encrypted(&text, &error) => {

@@ -5,7 +5,11 @@ use std::path::Path;
 
 use data_encoding::BASE64;
 
+use crate::files::read_at_most;
 use crate::spec::key_variable;
+
+/// A file with a key or a certificate holds no more than this, in OpenSSH as well.
+const MAX_KEY_FILE: u64 = 1 << 20;
 
 /// The text of the key at `path`. A variable (`env:NAME`) may have it as it is, in one line, or in base64 once more; it is never
 /// written to a file.
@@ -14,7 +18,7 @@ use crate::spec::key_variable;
 /// What the system says of a file; a variable that is not set, or holds no key.
 pub(super) fn read(path: &Path) -> io::Result<String> {
     let Some(name) = key_variable(path) else {
-        return std::fs::read_to_string(path);
+        return of_file(path);
     };
     let value = std::env::var_os(name).filter(|value| !value.is_empty());
     let value = value.ok_or_else(|| {
@@ -24,6 +28,17 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
     value.to_str().and_then(in_lines).ok_or_else(|| {
         let text = format!("the environment variable {name} holds no private key");
         io::Error::new(io::ErrorKind::InvalidData, text)
+    })
+}
+
+/// The text of a file with a key or a certificate.
+pub(super) fn of_file(path: &Path) -> io::Result<String> {
+    let bytes = read_at_most(path, MAX_KEY_FILE)?;
+    String::from_utf8(bytes).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it holds no text, and so no key",
+        )
     })
 }
 

@@ -91,7 +91,7 @@ impl Attempt<'_> {
     /// The name of what let us in.
     async fn run(&mut self) -> Result<String, ConnectError> {
         let mut offers = if self.settings.pubkey_authentication {
-            candidates(self.settings).await
+            candidates(self.stages, self.settings).await?
         } else {
             Candidates::default()
         };

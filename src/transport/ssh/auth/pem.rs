@@ -130,16 +130,43 @@ const UNREAD: &[(&[u8], &str)] = &[
     ),
 ];
 
+/// What is read of PKCS #8: ciphers (AES in CBC), and the hashes for PBKDF2 (SHA-2), of which none is named where it is SHA-1.
+const READ_CIPHERS: &[&[u8]] = &[
+    b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x01\x02",
+    b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x01\x16",
+    b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x01\x2a",
+];
+const READ_HASHES: &[&[u8]] = &[
+    b"\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x08",
+    b"\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x09",
+    b"\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x0a",
+    b"\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x0b",
+];
+const PBKDF2: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c";
+/// These names stand at the beginning; what is encrypted may hold any bytes.
+const NAMES_END: usize = 256;
+
+/// What of an encrypted key in PKCS #8 is not read here.
+fn unread_of_pkcs8(body: &[u8]) -> Option<String> {
+    let head = body.get(..NAMES_END).unwrap_or(body);
+    let names = |name: &[u8]| head.windows(name.len()).any(|window| window == name);
+    if let Some((_, name)) = UNREAD.iter().find(|(name, _)| names(name)) {
+        return Some((*name).to_owned());
+    }
+    if !READ_CIPHERS.iter().any(|name| names(name)) {
+        return Some("another cipher than AES-CBC".to_owned());
+    }
+    let is_sha1 = names(PBKDF2) && !READ_HASHES.iter().any(|name| names(name));
+    is_sha1.then(|| "a key that SHA-1 derives (PBKDF2)".to_owned())
+}
+
 /// The name of the cipher that a key file is encrypted with, where it is one that is not read here.
 pub(crate) fn unread_cipher(text: &str) -> Option<String> {
     if let Some(key) = traditional(text) {
         return (!is_known(key.cipher)).then(|| crate::error::printable(key.cipher));
     }
     if let Some(body) = between(text, "ENCRYPTED PRIVATE KEY") {
-        let found = UNREAD
-            .iter()
-            .find(|(bytes, _)| body.windows(bytes.len()).any(|window| window == *bytes));
-        return found.map(|(_, name)| (*name).to_owned());
+        return unread_of_pkcs8(&body);
     }
     let body = between(text, "OPENSSH PRIVATE KEY")?;
     let rest = body.strip_prefix(b"openssh-key-v1\0")?;

@@ -54,11 +54,9 @@ pub(crate) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Setti
     let since = Instant::now();
     let wanted = target.clone();
     // Files are read, and commands of `Match exec` run.
-    let resolving = tokio::task::spawn_blocking(move || resolve_now(&wanted));
     let resolved = stages
-        .timed(Stage::Configure, resolving)
+        .reading(Stage::Configure, &[], move || resolve_now(&wanted))
         .await?
-        .map_err(|error| stages.error(Stage::Configure, error.to_string()))?
         .map_err(|message| {
             stages
                 .error(Stage::Configure, message)

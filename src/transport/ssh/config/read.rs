@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::files::read_at_most;
 use crate::system::account;
 use crate::system::rights::Rights;
 use crate::transport::ssh::config::keywords::Collected;
@@ -16,6 +17,8 @@ use crate::transport::ssh::config::{Verdict, values};
 
 /// Files that include each other end here, as in OpenSSH.
 const MAX_DEPTH: usize = 16;
+/// A file of ssh_config holds no more than this.
+const MAX_FILE: u64 = 16 << 20;
 
 /// What the files say about a host.
 pub(crate) struct Reading {
@@ -152,7 +155,7 @@ impl Reader<'_> {
                 path.display()
             ));
         }
-        let bytes = match std::fs::read(path) {
+        let bytes = match read_at_most(path, MAX_FILE) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(format!("{}: {error}", path.display())),

@@ -15,6 +15,7 @@ use russh::keys::{Certificate, PublicKey, PublicKeyOrCertificate};
 use sha2::{Digest, Sha256};
 
 use crate::error::{ConnectError, Stage};
+use crate::files::read_at_most;
 use crate::spec::{Fingerprint, HostKeyPolicy};
 use crate::transport::ssh::algorithms;
 use crate::transport::ssh::config::settings::Settings;
@@ -35,6 +36,8 @@ pub(crate) struct HostKeyCheck {
     portless: Vec<Entry>,
     /// What is recorded for the address that the name led to, where CheckHostIP asks for that.
     by_address: Vec<Entry>,
+    /// What RevokedHostKeys names, or why that cannot be read.
+    revoked: Option<Result<Revoked, String>>,
     /// The check never happens for a connection to ourselves, if the configuration says so.
     trusted: bool,
 }
@@ -48,7 +51,17 @@ pub(crate) enum Trust {
     Unsafe,
 }
 
+/// Lists of revoked keys hold no more than this.
+const MAX_REVOKED: u64 = 64 << 20;
+
 impl HostKeyCheck {
+    /// The files that a check of these settings reads.
+    pub(crate) fn files(settings: &Settings) -> Vec<PathBuf> {
+        let mut files = all_files(settings);
+        files.extend(settings.revoked_host_keys.clone());
+        files
+    }
+
     /// Reads what is recorded about the host.
     ///
     /// # Errors
@@ -67,6 +80,8 @@ impl HostKeyCheck {
                 )
             })
         };
+        // First, because of a pipe the rest is empty.
+        let entries = recorded(&label)?;
         let portless = if settings.host_key_alias.is_none() && settings.port != 22 {
             recorded(&settings.hostname.to_lowercase())?
         } else {
@@ -83,7 +98,11 @@ impl HostKeyCheck {
             _ => Vec::new(),
         };
         Ok(HostKeyCheck {
-            entries: recorded(&label)?,
+            entries,
+            revoked: settings.revoked_host_keys.as_ref().map(|file| {
+                let read = read_at_most(file, MAX_REVOKED).map_err(|error| error.to_string());
+                read.and_then(|bytes| Revoked::read(&bytes))
+            }),
             portless,
             label,
             stages: stages.clone(),
@@ -133,9 +152,7 @@ impl HostKeyCheck {
                 .with_hint("give the machine a longer RSA key or one of another type (ssh-keygen -A), or lower RequiredRSASize for it"));
         }
         if let HostKeyPolicy::Pinned(pins) = &self.settings.host_key_policy {
-            if let Some(file) = &self.settings.revoked_host_keys {
-                self.check_revoked_file(file, &blob, shown.certificate())?;
-            }
+            self.check_revoked_file(&blob, shown.certificate())?;
             return self.check_pins(pins, &algorithm, &blob, shown.certificate(), since);
         }
         if self.trusted {
@@ -146,9 +163,7 @@ impl HostKeyCheck {
             );
             return Ok(Trust::Full);
         }
-        if let Some(file) = &self.settings.revoked_host_keys {
-            self.check_revoked_file(file, &blob, shown.certificate())?;
-        }
+        self.check_revoked_file(&blob, shown.certificate())?;
         // A certificate that does not count leaves the plain key to be judged, as in OpenSSH.
         let mut fault = None;
         if let Some(certificate) = shown.certificate() {
@@ -219,12 +234,13 @@ impl HostKeyCheck {
 
     fn check_revoked_file(
         &self,
-        file: &PathBuf,
         blob: &[u8],
         certificate: Option<&Certificate>,
     ) -> Result<(), ConnectError> {
-        let read = std::fs::read(file).map_err(|error| error.to_string());
-        let list = read.and_then(|bytes| Revoked::read(&bytes)).map_err(|error| {
+        let (Some(file), Some(list)) = (&self.settings.revoked_host_keys, &self.revoked) else {
+            return Ok(());
+        };
+        let list = list.as_ref().map_err(|error| {
             self.error(format!("RevokedHostKeys {}: {error}", file.display()))
                 .with_hint("a list of revoked keys that cannot be read refuses every host; fix the file or the setting")
         })?;

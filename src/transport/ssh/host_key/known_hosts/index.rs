@@ -1,7 +1,7 @@
 //! A known_hosts file split once a process: plain names are looked up in a map, and only hashed lines are hashed for.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,12 +11,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 use super::{Entry, Marker, decode_key, parse_line};
+use crate::files::rest_at_most;
 use crate::system::rights::Stamp;
 use crate::transport::ssh::config::{Verdict, matches_host};
 
 /// A file that was changed this long before it was read or less may be changed again without a sign of it:
 /// times of change are as coarse as the system's clock tick, and some file systems count whole seconds.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
+
+/// A known_hosts file holds no more than this.
+const MAX_FILE: u64 = 256 << 20;
 
 /// Whether a later change would be seen by the file's stamp.
 fn is_settled(stamp: &Stamp, now: SystemTime) -> bool {
@@ -68,7 +72,7 @@ pub(super) fn of(file: &Path) -> io::Result<Option<Arc<Index>>> {
     }
     let now = SystemTime::now();
     let mut bytes = Vec::new();
-    opened.read_to_end(&mut bytes)?;
+    rest_at_most(&mut opened, MAX_FILE, &mut bytes)?;
     let index = Arc::new(Index::new(&bytes));
     if metadata.is_file() && is_settled(&stamp, now) {
         let kept = (stamp, Arc::clone(&index));
