@@ -230,7 +230,7 @@ mod tests {
         let most = [
             ("core", 7_115),
             ("requests", 3_745),
-            ("calls", 16_140),
+            ("calls", 16_160),
             ("control", 1_850),
             ("channels", 4_000),
         ];
