@@ -4,7 +4,7 @@ import select
 import sys
 from _collections import deque
 # Kept, because remote code may put other functions there, as tests and libraries do.
-from time import sleep, time as now
+from time import sleep, time
 try:
     # The C module by itself, as of `pickle` below.
     import _struct as struct

@@ -20,11 +20,11 @@ def watch(worker, request):
 
 def follow(worker, request):
     """Interrupts what of a request goes on, until it has noticed: its thread again, and its child processes."""
-    begun = compat.now()
+    begun = compat.time()
     is_main = worker is worker.machine.main
     done = set()
     pause = 0.005
-    while worker.running == request and compat.now() < begun + AT_MOST:
+    while worker.running == request and compat.time() < begun + AT_MOST:
         compat.sleep(pause)
         pause = min(pause * 2, AGAIN)
         knows = is_main and worker.struck == request
@@ -32,7 +32,7 @@ def follow(worker, request):
             # The signal may have come just before a wait began. os.system() has it ignored, so it is also noted for later.
             compat.thread.interrupt_main()
             os.kill(os.getpid(), compat.signal.SIGINT)
-        if compat.now() > begun + PATIENCE:
+        if compat.time() > begun + PATIENCE:
             for process in started_by(worker, begun):
                 # A forked child that runs Python is the business of who started it, if that knows.
                 if process not in done and not (knows and text('/proc/%d/cmdline' % process) == OURS):
@@ -57,7 +57,7 @@ def started_by(worker, before):
         task = getattr(worker, 'task', None)
     found = []
     for process in task and children('/proc/%s/children' % task) or ():
-        if compat.now() - before - STEP <= age(process) <= compat.now() - worker.since + STEP:
+        if compat.time() - before - STEP <= age(process) <= compat.time() - worker.since + STEP:
             found.append(process)
     # What these have started in turn, also since then.
     for process in found:

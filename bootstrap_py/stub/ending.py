@@ -33,7 +33,7 @@ def begin(machine, gone=False):
     if machine.closing:
         return
     machine.closing = 1
-    machine.deadline = compat.now() + LIMIT
+    machine.deadline = compat.time() + LIMIT
     # What still goes wrong is no news to anybody.
     machine.link.fatal = stay
     for message in list(machine.messages.values()):
@@ -91,7 +91,7 @@ def limit(machine):
     except compat.thread.error:
         save(machine)
     # The collector, or other processes, may have held all threads up, and then writing has not begun.
-    turns = 100 * max(machine.deadline - compat.now(), 5 * MOMENT)
+    turns = 100 * max(machine.deadline - compat.time(), 5 * MOMENT)
     # Counted in turns, because on a busy machine writing gets as little of the time as this does.
     while machine.closing < 3 and turns > 0:
         compat.sleep(0.01)
@@ -114,8 +114,8 @@ def finish(machine):
 
 def settle(machine):
     """Gives calls that were interrupted a moment to end."""
-    until = compat.now() + MOMENT
-    while [each for each in machine.is_busy() if each is not machine.main] and compat.now() < until:
+    until = compat.time() + MOMENT
+    while [each for each in machine.is_busy() if each is not machine.main] and compat.time() < until:
         compat.sleep(0.002)
 
 
@@ -311,9 +311,9 @@ def together(files, action):
                 pass
         at_work.pop()
 
-    until = compat.now() + 4 * MOMENT
+    until = compat.time() + 4 * MOMENT
     last = 0
-    while (waiting or at_work) and compat.now() < until:
+    while (waiting or at_work) and compat.time() < until:
         if waiting and len(waiting) == last or not at_work:
             at_work.append(None)
             try:
@@ -326,9 +326,9 @@ def together(files, action):
 
 def wait_for_children(seconds):
     """Gives child processes that waited for the end of their input so long to end."""
-    until = compat.now() + seconds
+    until = compat.time() + seconds
     try:
-        while os.waitpid(-1, os.WNOHANG)[0] or compat.now() < until:
+        while os.waitpid(-1, os.WNOHANG)[0] or compat.time() < until:
             compat.sleep(0.002)
     except OSError:
         # There are none.

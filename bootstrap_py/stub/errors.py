@@ -95,6 +95,11 @@ def formatted(kind, error, trace):
                  lambda: barely(kind, error, trace))
 
 
+def caught():
+    """The traceback of what is being handled, as one text."""
+    return ''.join(formatted(*sys.exc_info()))
+
+
 def barely(kind, error, trace):
     """The entries of a traceback where Python's own way to them is broken, or what it asks the exception."""
     entries = ['Traceback (most recent call last):\n']

@@ -46,8 +46,8 @@ def settle(machine):
     if compat.signal.getsignal(2) is machine.interrupted:
         os.kill(os.getpid(), 2)
         # In C code that does not look for signals it would not be soon, and this thread has its own work to do.
-        until = compat.now() + 1
-        while 'threading' not in sys.modules and compat.now() < until:
+        until = compat.time() + 1
+        while 'threading' not in sys.modules and compat.time() < until:
             compat.sleep(0.001)
             if failed:
                 failed.pop()

@@ -1,6 +1,5 @@
 # The threads that run requests, and who of them reads (leader and followers, without hand-over between calls).
 import os
-import sys
 
 compat = load('compat')
 wire = load('wire')
@@ -96,7 +95,7 @@ class Worker(wire.Seldom):
         direct = compat.PY3
         getpid = os.getpid
         pid = getpid()
-        now = compat.now
+        now = compat.time
         size = 0
         self.busy = True
         if machine.ticker_parked and not machine.reader_active:
@@ -236,7 +235,7 @@ class Machine(wire.Seldom):
         try:
             work(*args)
         except:
-            self.link.fatal('internal', ''.join(load('errors').formatted(*sys.exc_info())))
+            self.link.fatal('internal', load('errors').caught())
 
     def read(self, me):
         """Reads once, with `link.reading` held, which is released here; `me` is the worker who reads, or None.
@@ -296,20 +295,17 @@ class Machine(wire.Seldom):
     def rouse_ticker(self):
         """Starts the ticking, which looks every few ms for what would otherwise wait for a long call."""
         self.ticker_parked = False
-        if not self.ticker_start.acquire(False):
-            if compat.LATE and compat.thread.get_ident() == self.main.ident:
-                # At an early moment that is not that of the first call. Remote code may have made it impossible.
-                try:
-                    __import__('threading')
-                except Exception:
-                    pass
-            load('seldom').release(self.ticker_wake)
-        else:
-            try:
+        try:
+            if self.ticker_start.acquire(False):
                 self.start(self.tick)
-            except compat.thread.error:
-                # Then no thread reads while a call runs.
-                pass
+                return
+            if compat.LATE and self.current() is self.main:
+                # At an early moment that is not that of the first call.
+                __import__('threading')
+        except Exception:
+            # There is no thread for it, and then none reads while a call runs; or remote code has made the import impossible.
+            pass
+        load('seldom').release(self.ticker_wake)
 
     def tick(self):
         """Runs in the ticker thread. What it does is compiled only where a call takes longer than one tick."""
