@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import pickle
 import sys
 
@@ -152,3 +153,10 @@ def test_they_are_made_of_their_content_alone(name, args):
     kind = vars(sys.modules[REMOTE])[name]
     with pytest.raises(Refused):
         unpickle(pickle.dumps(Called(kind, args)))
+
+
+@pytest.mark.parametrize('kind', [pathlib.Path, pathlib.PurePath, type(pathlib.Path()), pathlib.PurePosixPath])
+def test_paths_are_made_of_text_alone(kind):
+    assert unpickle(pickle.dumps(Called(kind, ('a', 'b')))) == kind('a', 'b')
+    with pytest.raises(Refused, match='not text'):
+        unpickle(pickle.dumps(Called(kind, (1,))))

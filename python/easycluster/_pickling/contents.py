@@ -151,7 +151,9 @@ def _timedelta(kind: type, *args: Any) -> Any:
     return datetime.timedelta.__new__(kind, *args)
 
 
-def _path(base: Any) -> Callable[..., Any]:
+def path(base: Any) -> Callable[..., Any]:
+    """Makes paths of parts that are text: no `__fspath__` of theirs is asked."""
+
     def make(kind: Any, *parts: Any) -> Any:
         if any(type(part) is not str for part in parts):
             raise TypeError('a part of it is not text')
@@ -224,9 +226,9 @@ MAKERS: dict[type, Callable[..., Any]] = {
     datetime.timedelta: _timedelta,
     decimal.Decimal: _of(decimal.Decimal, str),
     fractions.Fraction: _fraction,
-    pathlib.PurePosixPath: _path(pathlib.PurePosixPath),
-    pathlib.PureWindowsPath: _path(pathlib.PureWindowsPath),
-    type(pathlib.Path()): _path(type(pathlib.Path())),
+    pathlib.PurePosixPath: path(pathlib.PurePosixPath),
+    pathlib.PureWindowsPath: path(pathlib.PureWindowsPath),
+    type(pathlib.Path()): path(type(pathlib.Path())),
 }
 
 # Pickled as calls of the class, and not as instances of it that get their contents afterwards.

@@ -6,11 +6,9 @@ import pickle
 from collections.abc import Iterable
 from typing import Any, Union
 
-from .._shared import objects
 from .named_tuples import OWN_WAYS
 from .references import ReferencePickler
 
-ProxyPickled = objects.ProxyPickled
 dumps = pickle.dumps
 
 # What the extension takes: a pickle, or its pieces and what is sent beside it.

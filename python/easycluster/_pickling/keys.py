@@ -79,25 +79,24 @@ def _looked_into(kind: type) -> type | None:
     return next((base for base in trust.bases(kind) if base in _LOOKED_INTO), None)
 
 
+def _base_of(value: Any) -> Any:
+    kind: Any = type(value)
+    return _looked_into(kind)
+
+
 def _weight(held: frozenset[Any]) -> int:
     """How many values are in a frozenset, which were checked when it was made."""
     left: list[Any] = [held]
     work = 0
     while left:
         value = left.pop()
-        items = frozenset.__iter__(value) if isinstance_of(type(value), frozenset) else tuple.__iter__(value)
-        inner = list(items)
-        work += len(inner)
+        base = _base_of(value)
+        work += base.__len__(value)
         if work >= _COUNTED:
             _native.spend_work(work)
             work = 0
-        left += [item for item in inner if isinstance_of(type(item), frozenset) or isinstance_of(type(item), tuple)]
+        left += [item for item in base.__iter__(value) if _base_of(item) in (frozenset, tuple)]
     return work
-
-
-def isinstance_of(kind: type, base: type) -> bool:
-    """Whether a class is derived from a built-in one; never by asking the class itself."""
-    return base in trust.bases(kind)
 
 
 def _is_zone_info(zone: Any) -> bool:

@@ -219,8 +219,7 @@ def uses(module: str, name: str, kind: Any) -> tuple[Callable[..., Any] | None, 
     call = CALLS.get((module, name))
     new = _NEW.get((module, name))
     if module == 'pathlib':
-        # Of a system that is not this one they are refused as Python does it.
-        return partial(contents.MAKERS.get(kind, kind), kind), None
+        return partial(contents.path(kind), kind), None
     if call is None and new is None and isinstance(kind, type) and (module, name) in tables.PLAIN_CLASSES:
         new = plain_class(kind)
     return call, new
