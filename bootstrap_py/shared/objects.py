@@ -146,6 +146,11 @@ class RemoteProxy(_ProxyBase):
         raise ProxyPickled(self)
 
 
+# By these, libraries take memory at the address that an attribute says, which is one of the server.
+MEMORY = frozenset(
+    '__array_interface__ __array_struct__ __cuda_array_interface__ __hip_array_interface__ _as_parameter_'.split())
+
+
 class DefaultRemoteProxy(RemoteProxy):
     """A proxy that asks the server for every attribute that its class does not have.
 
@@ -158,7 +163,7 @@ class DefaultRemoteProxy(RemoteProxy):
         self._known_methods = {}
 
     def __getattr__(self, attr):
-        if attr[:2] == '__' and attr[-2:] == '__' and attr in exports.NOT_EXPORTED or attr == '__array_struct__':
+        if attr in exports.NOT_EXPORTED or attr in MEMORY:
             raise AttributeError(attr)
         method = (self._known_methods or {}).get(attr)
         if method is None:

@@ -15,8 +15,11 @@ import decimal
 import enum
 import fractions
 import io
+import ipaddress
 import os
+import pathlib
 import pickle
+import pickletools
 import random
 import resource
 import sys
@@ -30,7 +33,7 @@ from easycluster._pickling import policy, unpickler
 from easycluster._shared import objects
 
 define_common('''
-import enum
+import collections, datetime, decimal, enum, fractions, pathlib
 
 class FuzzRan(object):
     what = []
@@ -63,6 +66,27 @@ class FuzzOops(Exception):
 class FuzzColor(enum.Enum):
     RED = 1
     BLUE = (2, 3)
+
+# Of each class that values are derived from, one that replaces what Python and the decoder may call or look at.
+called = '__init__ __call__ __hash__ __eq__ __lt__ __iter__ __len__ __index__ __int__ __float__ __str__ __bool__ __contains__ ' \
+    '__getitem__ __setitem__ __missing__ __setattr__ __getattr__ append extend update add keys items replace utcoffset fromutc'
+looked = '__class__ __dict__ __fspath__ _fields _field_defaults numerator denominator real imag _ip _version network_address netmask ' \
+    '__array_interface__ parser _flavour'
+# Without those by which it would be no key.
+keyed = called.replace('__hash__ __eq__', '') + ' as_integer_ratio __array__ __array_ufunc__'
+bases = [
+    object, bytes, bytearray, str, int, float, complex, list, tuple, dict, set, frozenset, collections.OrderedDict,
+    collections.defaultdict, collections.Counter, collections.deque, collections.UserDict, collections.UserList,
+    collections.ChainMap, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal,
+    fractions.Fraction, pathlib.PurePosixPath, pathlib.PosixPath, collections.namedtuple('pair', 'a b'),
+]
+for base in bases:
+    for number, names in enumerate((called, looked, keyed, '__getattribute__', '')):
+        hooks = dict.fromkeys(names.split(), FuzzHooks.hook)
+        if names is looked:
+            hooks = dict.fromkeys(hooks, property(FuzzHooks.hook))
+        name = 'Fuzz_%s_%d' % (base.__name__, number)
+        globals()[name] = type(name, (base,), dict(hooks, __module__=__name__))
 ''', name='fuzz_definitions')  # fmt: skip
 
 REMOTE = 'fuzz_definitions'
@@ -122,6 +146,7 @@ def seeds():
     for value in values:
         for protocol in (2, 3, 4, 5):
             found.append(pickled(value, protocol))
+    found += derived_seeds(module.bases)
     for name in (b'FuzzHooks', b'FuzzOops', b'FuzzThing', b'FuzzColor', b'fuzz_run'):
         full = b'c%s\n%s\n' % (REMOTE.encode(), name)
         found += [
@@ -129,6 +154,87 @@ def seeds():
             for rest in (b')R.', b')\x81.', b')\x81}b.', b')\x81K\x01\x85b.', b'K\x01\x85R}b.')
         ]
         found += [b'\x80\x02}' + full + b')\x81Ns.', b'\x80\x04\x8f(' + full + b')\x81\x90.']
+    return found
+
+
+def derived_seeds(bases):
+    """Pickles of plain values in which the class is one of the definitions."""
+    pair = bases[-1]
+    values = [
+        b'ab', bytearray(b'ab'), 'ab', 5, 1.5, 1j, [1], (1, 2), {1: 2}, {1}, frozenset([1]), collections.OrderedDict(a=1),
+        collections.defaultdict(list, a=1), collections.Counter('aab'), collections.deque([1, 2], 5), collections.UserDict(a=1),
+        collections.UserList([1]), collections.ChainMap({1: 2}), datetime.date(2020, 1, 2), datetime.timedelta(1, 2, 3),
+        datetime.datetime(2020, 1, 2, tzinfo=datetime.timezone.utc), datetime.time(1, 2), decimal.Decimal('1.5'),
+        fractions.Fraction(1, 3), pathlib.PurePosixPath('/a/b'), pathlib.PosixPath('/a'), pair(1, 2),
+    ]  # fmt: skip
+    found = []
+    for base in bases:
+        value = next((value for value in values if type(value) is base), None)
+        for number in range(5):
+            kind = b'c%s\nFuzz_%s_%d\n' % (REMOTE.encode(), base.__name__.encode(), number)
+            plain = pickled(tuple(value) if base is pair else value, 2)[2:-1]
+            found += [
+                b'\x80\x02' + kind + rest + b'.'
+                for rest in (b')R', b')\x81', b')\x81}b', plain + b'\x85R', plain + b'\x85\x81')
+            ]
+            if value is not None and type(value).__module__ != 'builtins' and pair is not base:
+                module, name = type(value).__module__.encode(), base.__name__.encode()
+                for protocol in (0, 2):
+                    whole = pickled(value, protocol).replace(b'c%s\n%s\n' % (module, name), kind)
+                    if kind in whole:
+                        # Also as what is hashed, compared and held by others.
+                        bare = whole[2 * (protocol > 0) : -1]
+                        found += [
+                            b'\x80\x02' + rest for rest in (bare + b'.', b'}' + bare + b'Ns.', b']' + bare + b'a.')
+                        ]
+    return found + key_seeds()
+
+
+def key_seeds():
+    """Pickles of keys that are compared with each other, as their hash is the same, some with attributes that comparison may ask."""
+    seen = [
+        fractions.Fraction(5),
+        decimal.Decimal(5),
+        5.0,
+        numpy.float64(5),
+        numpy.int64(5),
+        ipaddress.IPv4Network('0.0.0.5/32'),
+    ]
+    module = b'c%s\n' % REMOTE.encode()
+    names = (
+        'numerator',
+        'as_integer_ratio',
+        '_ip',
+        '_version',
+        'network_address',
+        'netmask',
+        '__array__',
+        '__array_interface__',
+    )
+    state = b'}(' + b''.join(
+        b'X%c\0\0\0%s' % (len(name), name.encode()) + module + b'Fuzz_object_0\n)\x81' for name in names
+    ) + b'ub'  # fmt: skip
+    found = []
+    for one in seen:
+        plain = pickletools.optimize(pickled(one, 2))[2:-1]
+        for base, value in (
+            ('int', hash(one)),
+            ('float', float(hash(one))),
+            ('Decimal', str(hash(one))),
+            ('Fraction', str(hash(one))),
+        ):
+            content = pickletools.optimize(pickled(value, 2))[2:-1] + b'\x85'
+            for number in range(5):
+                kind = module + b'Fuzz_%s_%d\n' % (base.encode(), number)
+                for how in (b'R', b'\x81'):
+                    for rest in (b'', state):
+                        other = kind + content + how + rest
+                        found += [
+                            b'\x80\x02}' + plain + b'Ns' + other + b'Ns.',
+                            b'\x80\x02}' + other + b'Ns' + plain + b'Ns.',
+                        ]
+                        # With the state behind it.
+                        found.append(b'\x80\x02}' + kind + content + how + b'q\0Nsh\0' + rest + b'0' + plain + b'Ns.')
     return found
 
 

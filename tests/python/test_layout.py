@@ -33,6 +33,7 @@ ORDER = [
     '_pickling.keys',
     '_pickling.made',
     '_pickling.contents',
+    '_pickling.attributes',
     '_pickling.classes',
     '_pickling.exceptions',
     '_pickling.members',

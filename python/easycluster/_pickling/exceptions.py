@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import _errors, _native
 from . import classes, standard, trust
+from .attributes import check_attribute
 from .made import Made, raw
 from .settled import Unreadable, settled
 
@@ -156,5 +157,6 @@ def set_state(target: BaseException, state: Any) -> BaseException:
                         _native.printable(name), type(value).__name__))  # fmt: skip
                 kept.__set__(target, value)
             else:
+                check_attribute(kind, name, value)
                 own[name] = value
     return target

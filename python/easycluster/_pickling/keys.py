@@ -38,6 +38,23 @@ for _holder in (ipaddress.IPv4Address, ipaddress.IPv4Network, ipaddress.IPv6Addr
     _KNOWN.update(_holder.__mro__)
 
 
+# What hash or comparison may ask of a value whatever its class: those of C for its class, of a number for its parts, NumPy's for an
+# array, and those of addresses for what addresses have.
+_ASKED = frozenset(
+    (
+        '__class__ __getattribute__ __getattr__ numerator denominator real imag as_integer_ratio __array__ __array_ufunc__ '
+        '__array_priority__ __array_wrap__ _ip _version version network network_address netmask _scope_id'
+    ).split()
+)
+# What a class may have without replacing what those written in Python call.
+_HARMLESS = frozenset(dir(object)) - {'__class__', '__getattribute__', '__str__'} | frozenset(
+    (
+        '__module__ __slots__ __dict__ __weakref__ __annotations__ __abstractmethods__ _abc_impl __copy__ __deepcopy__ '
+        '__class_getitem__ __orig_bases__ __parameters__ __firstlineno__ __static_attributes__'
+    ).split()
+)
+
+
 def check_key(key: Any) -> None:
     """Raises Refused for a key whose hash or comparison is not built in, or takes far more work than what was received."""
     left = [key]
@@ -113,15 +130,27 @@ def _is_known(kind: type) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _looks_known(kind: type) -> bool:
-    found = {'__hash__': False, '__eq__': False}
-    for base in trust.bases(kind):
-        members = type.__dict__['__dict__'].__get__(base)
-        for name in found:
-            if not found[name] and name in members:
-                if not _is_known_owner(base):
-                    return False
-                found[name] = True
-    return all(found.values())
+    owners = [_owner(kind, name) for name in ('__hash__', '__eq__')]
+    if not all(map(_is_known_owner, owners)):
+        return False
+    if owners[0] is object:
+        # By where it is in memory, which no server knows; so none of its kind is compared with anything.
+        return True
+    asked = _ASKED.union(*map(_asked_by, owners))
+    return not any(
+        name in trust.members(base) for base in trust.bases(kind) if trust.is_foreign(base) for name in asked
+    )
+
+
+def _owner(kind: type, name: str) -> type:
+    return next(base for base in trust.bases(kind) if name in trust.members(base))
+
+
+def _asked_by(owner: type) -> frozenset[str]:
+    """What hash and comparison ask a value for, where they are written in Python."""
+    if not owner.__flags__ & trust.HEAP_TYPE or owner.__module__ == 'enum':
+        return frozenset()
+    return frozenset(dir(owner)) - _HARMLESS
 
 
 def _is_known_owner(base: type) -> bool:

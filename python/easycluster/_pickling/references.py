@@ -69,12 +69,13 @@ CLOSED = ClosedConnection()
 # an object is dropped or its class is asked, and what a proxy itself consists of.
 NEVER_REMOTE = (
     load('exports').NOT_EXPORTED
+    | objects.MEMORY
     | frozenset(name for name in dir(RemoteProxy) if not (name[:2] == '__' and callable(getattr(RemoteProxy, name))))
     | frozenset(
         (
             '__class__ __dict__ __weakref__ __slots__ __mro__ __bases__ __subclasshook__ __init_subclass__ __instancecheck__ '
             '__subclasscheck__ __set_name__ __mro_entries__ __getnewargs__ __getnewargs_ex__ __getinitargs__ __module__ '
-            '__array_interface__ __array_struct__ _connection _oid _known_methods'
+            '_connection _oid _known_methods'
         ).split()
     )
 )  # fmt: skip
