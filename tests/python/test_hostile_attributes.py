@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import sys
+import traceback
 import types
 
 import numpy
@@ -91,6 +92,7 @@ MADE = {
     'Plain': b'cattribute_definitions\nPlain\n)\x81',
     'SimpleNamespace': b'ctypes\nSimpleNamespace\n)R',
     'ValueError': b'cbuiltins\nValueError\n)R',
+    'AttributeError': b'cbuiltins\nAttributeError\n)R',
 }
 
 
@@ -99,6 +101,14 @@ def unpickled(kind, **attributes):
     state = b''.join(b'X%c\0\0\0%s%s' % (len(name), name.encode(), value) for name, value in attributes.items())
     data = b'\x80\x02' + MADE[kind] + b'}(' + state + b'ub.'
     return unpickler.unpickle_scanned(data, policy.Policy((), [REMOTE]), lambda pid: None)
+
+
+def test_what_an_attribute_was_looked_for_in_is_not_asked_when_that_is_printed(monkeypatch):
+    here = vars(sys.modules[REMOTE])
+    monkeypatch.setattr(here['Plain'], '__dir__', lambda self: here['called'].append(self) or ['named'], raising=False)
+    error = unpickled('AttributeError', name=b'X\5\0\0\0names', obj=MADE['Plain'])
+    assert 'AttributeError' in ''.join(traceback.format_exception(type(error), error, None))
+    assert here['called'] == []
 
 
 @pytest.mark.parametrize('kind', list(MADE))
