@@ -103,11 +103,14 @@ def unpickled(kind, **attributes):
     return unpickler.unpickle_scanned(data, policy.Policy((), [REMOTE]), lambda pid: None)
 
 
-def test_what_an_attribute_was_looked_for_in_is_not_asked_when_that_is_printed(monkeypatch):
+def test_what_an_attribute_was_looked_for_in_is_not_asked_when_that_is_printed(monkeypatch, capsys):
     here = vars(sys.modules[REMOTE])
     monkeypatch.setattr(here['Plain'], '__dir__', lambda self: here['called'].append(self) or ['named'], raising=False)
     error = unpickled('AttributeError', name=b'X\5\0\0\0names', obj=MADE['Plain'])
     assert 'AttributeError' in ''.join(traceback.format_exception(type(error), error, None))
+    # Before 3.12, Python itself does so alone.
+    sys.__excepthook__(type(error), error, None)
+    assert 'AttributeError' in capsys.readouterr().err
     assert here['called'] == []
 
 
