@@ -167,6 +167,7 @@ def rebuilt(names, args, message, text):
             if module in ('builtins', 'exceptions'):
                 found = getattr(compat.builtins, name)
             else:
+                load('names').packages(module)
                 __import__(module)
                 found = getattr(sys.modules[module], name)
             if issubclass(found, Exception):

@@ -120,6 +120,7 @@ def by_value(data):
         def find_class(self, module, name):
             if module.split('.')[0] == 'cloudpickle':
                 return getattr(sys.modules['easycluster_cloudpickle'], name)
+            load('names').packages(module)
             return pickle.Unpickler.find_class(self, module, name)
 
     return Loader(io.BytesIO(data)).load()

@@ -22,6 +22,15 @@ def exec_return(value):
     raise ExecReturn(value)
 
 
+def packages(path):
+    """Imports the packages that a module is in, if that is not imported yet. By itself, Python from 3.3 on would do so while it holds
+    the lock of the module; another thread that imports such a package and comes to the module would go on with half of it."""
+    end = path not in sys.modules and path.find('.') or -1
+    while end > 0:
+        __import__(path[:end])
+        end = path.find('.', end + 1)
+
+
 def _import(path):
     """The module of that dotted name, or _MISSING if there is none; its own failure to import is raised."""
     try:

@@ -36,6 +36,7 @@ class Root(object):
     def import_modules(self, wanted):
         """Imports modules and makes them globals of the definitions module."""
         for name in wanted:
+            names.packages(native(name))
             __import__(native(name))
             first = native(name).split('.')[0]
             setattr(self.machine.module, first, sys.modules[first])

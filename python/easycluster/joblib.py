@@ -28,6 +28,7 @@ from ._cluster.ahead import Ahead
 from ._cluster.executor import Executor, Future
 from ._cluster.slots import Slot
 from ._environments import Environment, Provided
+from ._pickling.unpickler import unpickle_trusted
 from ._shipping.functions import check_same, own_modules_by_value
 
 # Arrays from this many bytes on are sent once to each host, and not with each call.
@@ -181,7 +182,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
             raise pickle.UnpicklingError(
                 '%s; results of any type need `cluster.joblib(trust=True)`, which lets the hosts run code here' % error
             ) from error
-        return pickle.loads(result) if self._trust else result
+        return unpickle_trusted(result) if self._trust else result
 
     # -- the cluster
 

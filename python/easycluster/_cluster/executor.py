@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import pickle
 import threading
 import time
 from collections import deque
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _process
 from .._environments import Environment, Provided
+from .._pickling.unpickler import unpickle_trusted
 from .._responses import RemoteException
 from .._shipping.functions import By, Function, Portable
 from .report import HostLost
@@ -357,7 +357,7 @@ class Executor(futures.Executor):
             return
         if self._trust and work.name in _TRUSTED:
             try:
-                value = pickle.loads(value, encoding='utf-8')
+                value = unpickle_trusted(value)
             except Exception as error:
                 self._done(work)
                 self._dispatch()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+import importlib
 import sys
 from collections.abc import Callable, Iterable
 from types import ClassMethodDescriptorType, FunctionType, ModuleType
 from typing import Any, Union
 
 from .. import _errors, _native
-from .._shared import objects
+from .._shared import names, objects
 from . import arrays, classes, contents, exceptions, makers, members, standard, tables, trust
 from .made import Name
 
@@ -17,8 +18,9 @@ Allowed = Union[str, type, ModuleType, Callable[..., Any]]
 
 
 def _look_up(module: str, name: str) -> Any:
-    if module not in sys.modules:
-        __import__(module)
+    names.packages(module)
+    # Also where it is there, but another thread is not done with it.
+    importlib.import_module(module)
     return getattr(sys.modules[module], name)
 
 
