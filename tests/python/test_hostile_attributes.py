@@ -93,6 +93,7 @@ MADE = {
     'SimpleNamespace': b'ctypes\nSimpleNamespace\n)R',
     'ValueError': b'cbuiltins\nValueError\n)R',
     'AttributeError': b'cbuiltins\nAttributeError\n)R',
+    'ImportError': b'cbuiltins\nImportError\n)R',
 }
 
 
@@ -112,6 +113,16 @@ def test_what_an_attribute_was_looked_for_in_is_not_asked_when_that_is_printed(m
     sys.__excepthook__(type(error), error, None)
     assert 'AttributeError' in capsys.readouterr().err
     assert here['called'] == []
+
+
+def test_no_module_is_imported_when_an_import_error_is_printed(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'named_by_a_server.py').write_text('')
+    monkeypatch.syspath_prepend(tmp_path)
+    error = unpickled('ImportError', name=b'X\x11\0\0\0named_by_a_server', name_from=b'X\5\0\0\0other')
+    assert error.name == 'named_by_a_server' and getattr(error, 'name_from', None) is None
+    traceback.format_exception(type(error), error, None)
+    sys.__excepthook__(type(error), error, None)
+    assert 'ImportError' in capsys.readouterr().err and 'named_by_a_server' not in sys.modules
 
 
 @pytest.mark.parametrize('kind', list(MADE))

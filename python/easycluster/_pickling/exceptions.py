@@ -146,6 +146,9 @@ def set_state(target: BaseException, state: Any) -> BaseException:
             elif name == 'obj' and issubclass(kind, AttributeError) and not _is_tame(value):
                 # Whatever prints it asks this for its names.
                 continue
+            elif name == 'name_from' and issubclass(kind, ImportError):
+                # From 3.12 on, whatever prints it imports the module of which this was wanted, for others of its names.
+                continue
             kept: Any = next(
                 (trust.members(base)[name] for base in trust.bases(kind) if name in trust.members(base)), None
             )
