@@ -226,3 +226,19 @@ fn open_as_lowest(path: &str) {
         _ = std::os::fd::IntoRawFd::into_raw_fd(file);
     }
 }
+
+/// Our stdout or stderr, where the path leads to the same file, as `/dev/stdout` does.
+#[cfg(feature = "cli")]
+pub(crate) fn standard_output_at(path: &std::path::Path) -> Option<std::fs::File> {
+    use std::os::unix::fs::MetadataExt;
+    let wanted = path.metadata().ok()?;
+    let ours = [rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let mut ours = ours
+        .into_iter()
+        .filter_map(|stream| stream.try_clone_to_owned().ok())
+        .map(std::fs::File::from);
+    ours.find(|stream| {
+        let there = stream.metadata();
+        there.is_ok_and(|there| (there.dev(), there.ino()) == (wanted.dev(), wanted.ino()))
+    })
+}

@@ -184,7 +184,10 @@ fn dispatch(arguments: Arguments, mut typed: Vec<String>) -> Result<i32, Failure
             exec::main(*arguments)
         }
         #[cfg(unix)]
-        Some(Command::Copy(arguments)) => copy::main(*arguments),
+        Some(Command::Copy(mut arguments)) => {
+            arguments.typed = typed;
+            copy::main(*arguments)
+        }
         #[cfg(unix)]
         Some(Command::Clean(arguments)) => clean::main(&arguments),
         Some(Command::Ping(arguments)) => ping::main(arguments),

@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::cli::programs::habits::{command_among, exec_line, is_file, texts, with_separator};
+use crate::cli::programs::habits::{
+    COPY_LINES, command_among, copy_line, exec_line, is_file, texts, with_separator,
+};
 use crate::cli::terminal::failure::Failure;
 
 /// Options of ssh, Ansible, pssh, pdsh and clush that have another name here, and what to type in their place.
@@ -94,6 +96,12 @@ const OPTIONS: &[(&[&str], &str)] = &[
 /// Other words for `exec`.
 const EXEC: [&str; 7] = ["ssh", "shell", "sh", "cmd", "command", "execute", "pssh"];
 
+/// Other words for `copy`.
+const COPY: [&str; 13] = [
+    "cp", "scp", "sftp", "rsync", "pscp", "put", "get", "push", "pull", "upload", "download",
+    "fetch", "sync",
+];
+
 /// The command line that was meant, where that is known.
 pub(crate) fn meant(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
     let words = texts(arguments.get(1..)?);
@@ -105,7 +113,9 @@ pub(crate) fn meant(error: &clap::Error, arguments: &[OsString]) -> Option<Failu
         ErrorKind::UnknownArgument => option(given(ContextKind::InvalidArg)?, &words),
         ErrorKind::InvalidSubcommand
             if error.get(ContextKind::SuggestedSubcommand).is_none()
-                || EXEC.contains(&words.first()?.as_str()) =>
+                || [&EXEC[..], &COPY]
+                    .concat()
+                    .contains(&words.first()?.as_str()) =>
         {
             subcommand(&words)
         }
@@ -156,6 +166,15 @@ fn help(words: &[String]) -> Option<Failure> {
 fn subcommand(words: &[String]) -> Option<Failure> {
     let first = words.first()?;
     let failure = Failure::usage(format!("there is no command {first}"));
+    if COPY.contains(&first.as_str()) {
+        // Their options are theirs.
+        let words = words.iter().filter(|word| !word.starts_with('-')).cloned();
+        let words: Vec<String> = words.collect();
+        let typed = [&["easycluster".to_owned()], &words[..]].concat();
+        let line = copy_line(&typed, words.get(1..)?);
+        let line = line.unwrap_or_else(|| COPY_LINES.to_owned());
+        return Some(failure.with_hint(format!("files are copied by: {line}")));
+    }
     let words = if EXEC.contains(&first.as_str()) {
         words.get(1..)?
     } else if first.contains(['@', '.', ':', ',', '[']) || command_among(words).is_some() {

@@ -32,7 +32,8 @@ pub(super) fn read(text: &str, file: &str, groups: &mut Groups) -> Result<(), In
             match word.strip_prefix('@') {
                 Some(name) => links.push((group, name, number)),
                 None => {
-                    add(word, &format!("{file}, line {number}"), group, groups)?;
+                    add(word, &format!("{file}, line {number}"), group, groups)
+                        .map_err(|error| with_habit(error, word))?;
                 }
             }
         }
@@ -46,6 +47,19 @@ pub(super) fn read(text: &str, file: &str, groups: &mut Groups) -> Result<(), In
         groups.add_child(group, child);
     }
     Ok(())
+}
+
+/// What a line may be that holds blanks where no spec has them.
+fn with_habit(error: InventoryError, word: &str) -> InventoryError {
+    let mut words = word.split_whitespace();
+    match (error.hint(), words.next(), words.next()) {
+        (None, Some(_), Some(second)) if second.contains('=') => error
+            .with_hint("the line looks like one of an inventory of Ansible, which -I FILE takes"),
+        (None, Some(_), Some(_)) => {
+            error.with_hint("hosts in a line of a file stand with commas between them")
+        }
+        _ => error,
+    }
 }
 
 /// Adds the hosts of words of a command line, of which `@group` is a group of what has been read or is read later; gives the hosts,

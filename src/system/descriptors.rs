@@ -32,3 +32,9 @@ pub fn note_closed_output() {}
 pub(crate) fn output_is_closed() -> bool {
     false
 }
+
+/// No path leads to a standard stream.
+#[cfg(feature = "cli")]
+pub(crate) fn standard_output_at(_path: &std::path::Path) -> Option<std::fs::File> {
+    None
+}

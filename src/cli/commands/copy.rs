@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::many::{self, Host, ManyOptions, Outcome, Secrets};
+use crate::cli::programs::habits::{COPY_LINES, copy_line};
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::hosts::HostOptions;
 use crate::files::of_host::{has_place, path_of};
@@ -92,6 +93,9 @@ pub(crate) struct Arguments {
     /// Take at most so many files and folders of each host
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     max_files: u64,
+    /// All words of the command line.
+    #[arg(skip)]
+    pub(crate) typed: Vec<String>,
     /// What is copied, and where to; a path of the hosts begins with a colon
     #[arg(last = true, value_name = "SOURCE... DEST")]
     paths: Vec<OsString>,
@@ -164,7 +168,7 @@ enum Way {
 /// Where it is not to be seen which way files go; with what does it.
 fn way(paths: &[OsString]) -> Result<Way, Failure> {
     let remote = |path: &OsString| path.as_bytes().strip_prefix(b":").map(<[u8]>::to_vec);
-    let example = "easycluster copy HOST... -- SOURCE... :DEST, or :SOURCE... DEST; a path of the hosts begins with a colon";
+    let example = COPY_LINES;
     let (dest, sources) = match paths.split_last() {
         Some((dest, sources)) if !sources.is_empty() => (dest, sources),
         _ => {
@@ -183,7 +187,13 @@ fn way(paths: &[OsString]) -> Result<Way, Failure> {
 }
 
 pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
-    let way = way(&arguments.paths)?;
+    let way = way(&arguments.paths).map_err(|failure| {
+        let words = &arguments.hosts.specs;
+        match copy_line(&arguments.typed, words).filter(|_| arguments.paths.is_empty()) {
+            Some(line) => failure.with_hint(line),
+            None => failure,
+        }
+    })?;
     let targets = arguments.hosts.targets(&arguments.hosts.specs)?;
     let targets = arguments.many.report.wanted(targets)?;
     let options = arguments.options();

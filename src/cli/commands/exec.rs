@@ -107,7 +107,7 @@ pub(crate) fn run(
     let (environment, secrets): (Environment, _) = program.environment()?;
     let targets = many.report.wanted(hosts.targets(&specs)?)?;
     let taken = taken.or_else(|| taken_by_hosts(hosts));
-    program.stdin.check(targets.len(), taken)?;
+    let stdin = program.stdin.checked(targets.len(), taken)?;
     let shell = Arc::new(Shell {
         line,
         script,
@@ -116,7 +116,7 @@ pub(crate) fn run(
             .cwd
             .as_ref()
             .map(|directory| directory.as_encoded_bytes().to_vec()),
-        input: program.stdin.source()?,
+        input: stdin.source()?,
         timeout: program.timeout,
         count: targets.len(),
     });

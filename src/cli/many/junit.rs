@@ -14,6 +14,9 @@ use crate::error::printable;
 /// How much of a stream is shown: the beginning, where it says what it does, and the end, where it says what went wrong.
 const SHOWN: [usize; 2] = [16 * 1024, 48 * 1024];
 
+/// Stands for a tab until the report is made: a code point that Unicode sets aside for a program's own use.
+const TAB: char = '\u{fdd0}';
+
 pub(super) struct JUnit {
     /// `run`, or another subcommand.
     pub(super) command: &'static str,
@@ -36,7 +39,7 @@ impl Reader for JUnit {
         report.set_time(self.started.elapsed());
         report.add_test_suite(suite);
         let text = report.to_string().map_err(io::Error::other)?;
-        file.write(text.as_bytes())
+        file.write(text.replace(TAB, "\t").as_bytes())
     }
 }
 
@@ -71,9 +74,9 @@ fn status(report: &Report) -> TestCaseStatus {
     match &report.error {
         None => status.set_message(reason),
         Some((error, hint)) => {
-            status.set_message(printable(error));
+            status.set_message(safe(error));
             match hint {
-                Some(hint) => status.set_description(format!("hint: {}", printable(hint))),
+                Some(hint) => status.set_description(format!("hint: {}", safe(hint))),
                 None => status.set_description(reason),
             }
         }
@@ -84,10 +87,17 @@ fn status(report: &Report) -> TestCaseStatus {
 /// What the host printed on the stream, safe to show.
 fn shown(host: usize, stream: Stream, all: &mut Record) -> io::Result<String> {
     let (beginning, between, end) = all.ends(host, stream, SHOWN)?;
-    let mut text = printable(&String::from_utf8_lossy(&beginning));
+    let mut text = String::from_utf8_lossy(&beginning).into_owned();
     if between > 0 {
         text.push_str(&format!("\n[... {between} bytes are left out here ...]\n"));
     }
-    text.push_str(&printable(&String::from_utf8_lossy(&end)));
-    Ok(text)
+    text.push_str(&String::from_utf8_lossy(&end));
+    Ok(safe(&text))
+}
+
+/// Text for the report, safe to show. `quick_junit` would leave tabs out, so that columns ran together.
+fn safe(text: &str) -> String {
+    let as_it_stands = TAB.escape_unicode().to_string();
+    let text = printable(text).replace(TAB, &as_it_stands);
+    text.replace('\t', &TAB.to_string())
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::terminal::lines::Stream;
 use crate::cli::terminal::printer::{Report, View};
@@ -132,6 +133,13 @@ impl Masked {
 impl View for Masked {
     fn begin(&mut self, host: usize) {
         self.views.iter_mut().for_each(|view| view.begin(host));
+    }
+
+    fn again(&mut self, host: usize, error: &str, wait: Duration) {
+        let error = self.secrets.masked(error);
+        self.views
+            .iter_mut()
+            .for_each(|view| view.again(host, &error, wait));
     }
 
     fn reached(&mut self, host: usize, stage: Stage) {

@@ -248,14 +248,16 @@ where
         Some(file) => unwritten.or(file.write(failed.as_bytes()).err()),
         None => unwritten,
     };
+    // A reader that has gone wants to hear no more. Where it was a disk that is full, how hosts ended is all the more wanted.
+    let reader_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    if summary && !unwritten.as_ref().is_some_and(reader_gone) {
+        summary::print(&labels, &reports, started.elapsed());
+    }
     if let Some(error) = unwritten {
         return Ok(Finished {
             code: failure::unwritten(&error),
             stopped: true,
         });
-    }
-    if summary {
-        summary::print(&labels, &reports, started.elapsed());
     }
     Ok(Finished {
         code: outcome::exit_code(&outcomes, stop),

@@ -43,13 +43,17 @@ impl OutFiles {
         })
     }
 
+    fn name(&self, host: usize, stream: Stream) -> String {
+        format!("{}.{}", self.names[host], stream.name())
+    }
+
     fn file(&mut self, host: usize, stream: Stream) -> io::Result<&mut File> {
         let key = (host, stream);
         if !self.open.contains_key(&key) {
             if self.open.len() >= MOST_OPEN {
                 self.open.clear();
             }
-            let name = format!("{}.{}", self.names[host], stream.name());
+            let name = self.name(host, stream);
             let first = self.begun.insert(key);
             let made = self.folder.create(&name, first).or_else(|error| {
                 // Those of other hosts may be what there are too many of; they are opened again when they are wanted.
@@ -70,7 +74,7 @@ impl OutFiles {
 
 impl View for OutFiles {
     fn output(&mut self, host: usize, stream: Stream, data: &[u8]) -> io::Result<()> {
-        let name = self.names[host].clone();
+        let name = self.name(host, stream);
         self.file(host, stream)?
             .write_all(data)
             .map_err(|error| named(&error, &self.folder.path.join(name)))

@@ -4,6 +4,9 @@ use std::ffi::{OsStr, OsString};
 
 use crate::cli::terminal::failure::Failure;
 
+/// Both ways of copying.
+pub(crate) const COPY_LINES: &str = "easycluster copy HOST... -- SOURCE... :DEST, or :SOURCE... DEST; a path of the hosts begins with a colon";
+
 /// A command line as it should be typed, words quoted for a shell.
 pub(crate) fn line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.into_iter().collect();
@@ -49,6 +52,74 @@ pub(crate) fn with_script(typed: &[String], script: &str) -> String {
             .chain(separator.iter().copied())
             .chain(words_of(arguments)),
     )
+}
+
+/// What was typed, with the script behind the hosts and `--`.
+pub(crate) fn with_script_last(typed: &[String], script: &str, hosts: &[String]) -> String {
+    let (before, after) = split_at(typed, script);
+    let after = after.get(1..).unwrap_or_default();
+    let nobody: &[&str] = if hosts.is_empty() { &["HOST..."] } else { &[] };
+    let words = words_of(before).chain(words_of(after));
+    line(words.chain(nobody.iter().copied()).chain(["--", script]))
+}
+
+/// The line that copies what was to be copied, where words were typed as for scp (`SOURCE HOST:PATH`) or only lack the `--`.
+/// `words` are those that are no options, and `typed` is everything.
+pub(crate) fn copy_line(typed: &[String], words: &[String]) -> Option<String> {
+    let (dest, sources) = words.split_last()?;
+    let of_hosts = |word: &String| word.starts_with(':');
+    let first = match sources.iter().position(of_hosts) {
+        Some(first) => first,
+        None if of_hosts(dest) => sources.iter().position(is_here)?,
+        None => return copy_line_of_scp(typed, dest, sources),
+    };
+    (first > 0).then(|| with_separator(typed, &words[first]))
+}
+
+fn is_here(word: &String) -> bool {
+    std::path::Path::new(word).exists()
+}
+
+fn copy_line_of_scp(typed: &[String], dest: &str, sources: &[String]) -> Option<String> {
+    let (host, paths) = match place_of_scp(dest) {
+        Some((host, path)) if sources.iter().all(|source| place_of_scp(source).is_none()) => {
+            let sources = sources.iter().cloned();
+            (host, sources.chain([format!(":{path}")]).collect())
+        }
+        Some(_) => return None,
+        None => {
+            let places: Option<Vec<(&str, &str)>> =
+                sources.iter().map(|it| place_of_scp(it)).collect();
+            let places = places?;
+            let (host, _) = places.first()?;
+            if places.iter().any(|(other, _)| other != host) {
+                return None;
+            }
+            let paths = places.iter().map(|(_, path)| format!(":{path}"));
+            (*host, paths.chain([dest.to_owned()]).collect::<Vec<_>>())
+        }
+    };
+    // Several may be hosts in front of the last one.
+    let many_to = paths.last().is_some_and(|dest| dest.starts_with(':')) && sources.len() > 1;
+    if sources.is_empty() || many_to && !sources.iter().all(is_here) {
+        return None;
+    }
+    let is_option = |word: &&String| *word != dest && !sources.contains(word);
+    let options = typed.iter().skip(2).filter(is_option);
+    let words = ["easycluster", "copy"].into_iter();
+    let words = words.chain(options.map(String::as_str)).chain([host, "--"]);
+    Some(line(words.chain(words_of(&paths))))
+}
+
+/// `HOST:PATH`, as scp has it: neither a port nor an option of a spec behind the colon.
+fn place_of_scp(word: &str) -> Option<(&str, &str)> {
+    let from = word.find("]:").map_or(0, |end| end + 1);
+    let (host, path) = word.split_at(from + word.get(from..)?.find(':')?);
+    let path = path.get(1..)?;
+    let first = path.split('/').next().unwrap_or_default();
+    let is_spec =
+        !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_digit()) || first.contains('=');
+    (!host.is_empty() && !host.contains('/') && !is_spec).then_some((host, path))
 }
 
 fn words_of(words: &[String]) -> impl Iterator<Item = &str> {
@@ -122,10 +193,34 @@ pub(crate) fn is_file(word: &OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_python, command_among, exec_line, with_script, with_separator};
+    use super::{check_python, command_among, copy_line, exec_line, with_script, with_separator};
 
     fn texts(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_was_typed_for_scp_is_copied() {
+        for (typed, line) in [
+            ("a.sh web1:/tmp", Some("web1 -- a.sh :/tmp")),
+            ("/ /dev me@web1:", Some("me@web1 -- / /dev :")),
+            ("a web1 web2:/tmp", None),
+            ("web1:/etc/motd web1:x .", Some("web1 -- :/etc/motd :x .")),
+            ("a [::1]:/tmp", Some("'[::1]' -- a :/tmp")),
+            ("web1 :/etc/motd .", Some("web1 -- :/etc/motd .")),
+            ("web1 web2 / :/tmp", Some("web1 web2 -- / :/tmp")),
+            ("web1:/a web2:/b .", None),
+            ("web1:/a web2:/b", None),
+            ("web1 web2:2222", None),
+            ("web1 web2:rpython=/usr/bin/python", None),
+            ("web1", None),
+            (":/a .", None),
+        ] {
+            let words = texts(&typed.split(' ').collect::<Vec<_>>());
+            let all = [texts(&["easycluster", "copy"]), words.clone()].concat();
+            let line = line.map(|line| format!("easycluster copy {line}"));
+            assert_eq!(copy_line(&all, &words), line, "{typed}");
+        }
     }
 
     #[test]

@@ -34,14 +34,14 @@ pub(crate) enum Source {
 }
 
 impl Input {
-    /// Refuses what makes no sense.
+    /// Refuses what makes no sense, and gives what so many hosts are to get: nobody waits for stdin where no host is left.
     ///
     /// # Errors
     ///
     /// Where `one` has several hosts to go to, or stdin holds something else already, whose name is `taken`.
-    pub(crate) fn check(self, hosts: usize, taken: Option<&str>) -> Result<(), Failure> {
+    pub(crate) fn checked(self, hosts: usize, taken: Option<&str>) -> Result<Input, Failure> {
         if self == Input::None {
-            return Ok(());
+            return Ok(self);
         }
         if let Some(taken) = taken {
             return Err(Failure::usage(format!(
@@ -49,13 +49,13 @@ impl Input {
             ))
             .with_hint(format!("put {taken} into a file, or leave out --stdin")));
         }
-        if self == Input::One && hosts != 1 {
+        if self == Input::One && hosts > 1 {
             return Err(Failure::usage(format!(
                 "--stdin one with {hosts} hosts: whose would it be?"
             ))
             .with_hint("--stdin all gives each host a copy"));
         }
-        Ok(())
+        Ok(if hosts == 0 { Input::None } else { self })
     }
 
     /// All of it, where there is any.

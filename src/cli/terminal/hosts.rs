@@ -1,6 +1,6 @@
 //! Which hosts a command is about: specs, ranges, lists and inventories; and the names they are shown by.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ pub(crate) struct HostOptions {
     pub(crate) specs: Vec<String>,
     /// Take hosts from this file too; `-` is stdin
     ///
-    /// A line has one or more hosts as on the command line. `[GROUP]` begins a group, `@GROUP` means those of another, `#` begins a
+    /// A line has a host as on the command line, or several with commas between. `[GROUP]` begins a group, `@GROUP` means those of another, `#` begins a
     /// comment.
     #[arg(short = 'f', long = "hosts", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
@@ -275,11 +275,16 @@ fn read_hosts_file(path: &Path) -> Result<(String, String), Failure> {
 
 /// Makes labels differ: the second and later of equal ones get a number.
 fn number_duplicates(targets: &mut [Target]) {
+    // What a number makes of a label may be what another target is called.
+    let mut taken: HashSet<String> = targets.iter().map(|target| target.label.clone()).collect();
     let mut seen: HashMap<String, usize> = HashMap::new();
     for target in targets {
         let count = seen.entry(target.label.clone()).or_insert(0);
         *count += 1;
         if *count > 1 {
+            while !taken.insert(format!("{}#{count}", target.label)) {
+                *count += 1;
+            }
             target.label.push_str(&format!("#{count}"));
         }
     }
@@ -437,7 +442,7 @@ mod tests {
             (["-o", "ConectTimeout=5"], "did you mean connecttimeout?"),
             (["-o", "Colour=red"], "ssh_config has no keyword \"Colour\""),
             (["-o", "Port"], "KEY=VALUE"),
-            (["-p", "0"], "0 is not in 1..=65535"),
+            (["-p", "0"], "a number from 1 to 65535"),
             (["-J", "a b"], "not a valid host name"),
         ] {
             let words = ["x", "web1"].into_iter().chain(line);

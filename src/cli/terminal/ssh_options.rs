@@ -13,7 +13,7 @@ pub(crate) struct SshOptions {
     #[arg(short = 'l', long = "user", value_name = "USER", value_parser = user)]
     login_user: Option<String>,
     /// The port
-    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long, value_name = "PORT", value_parser = port)]
     port: Option<u16>,
     /// A private key file to log in with, before others
     ///
@@ -34,6 +34,11 @@ fn user(text: &str) -> Result<String, String> {
     let spec = ConnectionSpec::default().with_option("user", text);
     spec.map(|_| text.to_owned())
         .map_err(|error| error.reason().to_owned())
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| "a port is a number from 1 to 65535".to_owned())
 }
 
 fn jump_hosts(text: &str) -> Result<String, String> {

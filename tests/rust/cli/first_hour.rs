@@ -182,6 +182,22 @@ async fn a_command_typed_by_habit_is_answered_with_the_line_that_runs_it() {
             "easycluster run web1 check.py now",
             "easycluster run web1 -- check.py now",
         ),
+        (
+            "easycluster run check.py web1",
+            "easycluster run web1 -- check.py",
+        ),
+        (
+            "easycluster copy -n check.sh web1:/tmp/",
+            "easycluster copy -n web1 -- check.sh :/tmp/",
+        ),
+        (
+            "easycluster scp -p web1:/etc/passwd copied",
+            "easycluster copy web1 -- :/etc/passwd copied",
+        ),
+        (
+            "easycluster copy web1 -n check.sh :/tmp/",
+            "easycluster copy web1 -n -- check.sh :/tmp/",
+        ),
     ] {
         let said = desk.typed(line).await;
         assert_eq!(said.code, Some(2), "{line}: {said:?}");

@@ -3,6 +3,7 @@
 mod at_scale;
 mod ci_keys;
 mod ci_page;
+mod combined;
 mod copy;
 mod demo;
 mod embedded_sshd;

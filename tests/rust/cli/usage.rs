@@ -137,7 +137,8 @@ async fn a_wrong_spec_of_a_hosts_file_is_named_by_its_line() {
     assert_eq!(
         easycluster(&["ping", "-f", path]).await,
         usage_error(&format!(
-            "error: {path}, line 4: this is not a valid host name\n         bad host\n         ^^^^^^^^\n"
+            "error: {path}, line 4: this is not a valid host name\n         bad host\n         ^^^^^^^^\n \
+             hint: hosts in a line of a file stand with commas between them\n"
         ))
     );
     assert_eq!(

@@ -145,12 +145,12 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let targets = arguments.hosts.targets(&specs)?;
     let targets = arguments.many.report.wanted(targets)?;
     let taken = exec::taken_by_hosts(&arguments.hosts).or_else(|| taken(&program.filename));
-    options.stdin.check(targets.len(), taken)?;
+    let stdin = options.stdin.checked(targets.len(), taken)?;
     let job = Arc::new(Job {
         program,
         environment,
         folder: options.cwd.clone(),
-        input: options.stdin.read_all()?,
+        input: stdin.read_all()?,
         timeout: options.timeout,
         count: targets.len(),
         #[cfg(unix)]

@@ -176,13 +176,18 @@ fn from_file(specs: &[String], path: &OsStr, arguments: &[OsString]) -> Result<W
 /// The error for a command line without a program. Most often only the `--` is missing.
 fn missing(specs: &[String], given: &Given<'_>) -> Failure {
     let failure = Failure::usage("no program is given");
-    if let Some(script) = specs.iter().find(|spec| Path::new(spec).is_file()) {
-        return failure.with_hint(format!(
-            "put `--` before the script: {}",
-            with_separator(given.typed, script)
-        ));
+    let first = usize::from(!given.by_files);
+    if let Some(place) = specs.iter().position(|spec| Path::new(spec).is_file()) {
+        let (script, typed) = (&specs[place], given.typed);
+        return failure.with_hint(if place < first {
+            let line = habits::with_script_last(typed, script, &specs[1..]);
+            format!("the hosts come first, and the script behind `--`: {line}")
+        } else {
+            let line = with_separator(typed, script);
+            format!("put `--` before the script: {line}")
+        });
     }
-    let command = command_from(specs, usize::from(!given.by_files));
+    let command = command_from(specs, first);
     failure.with_hint(match command.and_then(|place| specs.get(place)) {
         Some(command) => format!(
             "for a shell command: {}",
