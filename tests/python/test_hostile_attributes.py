@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import pickle
 import sys
 import traceback
 import types
@@ -123,6 +124,18 @@ def test_no_module_is_imported_when_an_import_error_is_printed(tmp_path, monkeyp
     traceback.format_exception(type(error), error, None)
     sys.__excepthook__(type(error), error, None)
     assert 'ImportError' in capsys.readouterr().err and 'named_by_a_server' not in sys.modules
+
+
+def test_a_syntax_error_marks_no_more_than_there_is():
+    told = SyntaxError(
+        'wrong', ('file', 1, 3, 'some text', 1, 10**7) if sys.version_info >= (3, 10) else ('file', 1, 3, 'some text')
+    )
+    received = unpickler.unpickle_scanned(pickle.dumps(told, 2), policy.Policy((), [REMOTE]), lambda pid: None)
+    assert len(''.join(traceback.format_exception(type(received), received, None))) < 1000
+    assert received.offset == 3 and received.text == 'some text' and getattr(received, 'end_offset', 10) == 10
+    told.offset = 10**7
+    received = unpickler.unpickle_scanned(pickle.dumps(told, 2), policy.Policy((), [REMOTE]), lambda pid: None)
+    assert len(''.join(traceback.format_exception(type(received), received, None))) < 1000
 
 
 @pytest.mark.parametrize('kind', list(MADE))

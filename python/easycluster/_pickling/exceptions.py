@@ -107,7 +107,22 @@ def exception(kind: Any, *args: Any) -> Any:
     if made is None:
         made = base.__new__(kind)
         BaseException.__dict__['args'].__set__(made, args)
-    return Made(made, set_state)
+    return Made(_marked_within(made), set_state)
+
+
+def _marked_within(made: Any) -> Any:
+    """The exception, of whose source no more is marked than there is: who prints it makes a line as long as the mark."""
+    if not issubclass(type(made), SyntaxError):
+        return made
+    text = SyntaxError.__dict__['text'].__get__(made)
+    most = len(text) + 1 if type(text) is str else 1
+    for name in ('offset', 'end_offset'):
+        # The end is none before 3.10.
+        kept: Any = SyntaxError.__dict__.get(name)
+        place = kept.__get__(made) if kept else None
+        if type(place) is int and not -1 <= place <= most:
+            kept.__set__(made, most)
+    return made
 
 
 def _by_c(base: Any, kind: Any, args: tuple[Any, ...]) -> Any:
@@ -165,4 +180,4 @@ def set_state(target: BaseException, state: Any) -> BaseException:
             else:
                 check_attribute(kind, name, value)
                 own[name] = value
-    return target
+    return _marked_within(target)  # type: ignore[no-any-return]
