@@ -25,26 +25,32 @@ def run_program(source, filename, argv, given=()):
         report, own = os.pipe()
     except EnvironmentError:
         return load('helpers/run_seldom').run_here(source, filename, argv, given)
+    me = load.__self__.machine.current()
+    early = []
     try:
+        # Until it is waited for, an interruption would leave the program running.
+        me.shield = True
         told[:] = given.get('progress') and os.pipe() or ()
-        child = forked()
+        child = begin(me, early)
     except (AttributeError, EnvironmentError):
         os.close(report)
         os.close(own)
+        unshield(me)
         return load('helpers/run_seldom').run_here(source, filename, argv, given)
     if child:
-        os.close(own)
-        if told:
-            os.close(told[1])
         try:
-            return wait_for(child, report)
+            os.close(own)
+            if told:
+                os.close(told[1])
+            return wait_for(me, child, report)
         finally:
+            me.shield = False
             os.close(report)
     status = 1
     try:
         become_program(own)
-        text = ''
-        status = prepare(given)
+        text = early and 'KeyboardInterrupt: before it began\n' or ''
+        status = early and 130 or prepare(given)
         if not status:
             status, text = execute(source, filename, argv, shut_threads)
         status = end_program(status)
@@ -96,17 +102,55 @@ def forked():
         getattr(warnings, '_filters_mutated', int)()
 
 
-def wait_for(child, report):
+def begin(me, early):
+    """As forked(). A signal that reaches the child before that handles signals is noted in `early` there."""
+    parent = os.getpid()
+    heard = compat.signal.getsignal(2)
+    if me is not me.machine.main or heard is not me.machine.interrupted:
+        return forked()
+
+    def note(*signalled):
+        if os.getpid() == parent:
+            heard(*signalled)
+        else:
+            early.append(True)
+
+    compat.signal.signal(2, note)
+    try:
+        return forked()
+    finally:
+        if os.getpid() == parent:
+            compat.signal.signal(2, heard)
+
+
+def unshield(me):
+    """Raises an interruption that came meanwhile, and any that comes from here on."""
+    me.shield = False
+    if me.deferred and me.running == me.cancelled:
+        me.deferred = False
+        raise KeyboardInterrupt
+
+
+def wait_for(me, child, report):
     """The status of the program as a shell has it, 128 and the signal for one that a signal ended. An interruption is passed
-    on to it."""
+    on to it, once."""
     interrupted = False
     status = None
     while status is None:
         try:
+            if me.shield:
+                unshield(me)
             status = os.waitpid(child, 0)[1]
         except KeyboardInterrupt:
             interrupted = True
-            os.kill(child, 2)
+            others = load.__self__.modules.get('descendants')
+            # Else that has sent one, because on a busy machine it takes a while until this one comes here.
+            if status is None and (not others or others.claim(me.running, child)):
+                try:
+                    os.kill(child, 2)
+                except OSError:
+                    # It has just ended.
+                    pass
         except OSError:
             # Of another signal; else it has been waited for already, just as the interruption came.
             if sys.exc_info()[1].errno != 4:

@@ -22,7 +22,6 @@ def follow(worker, request):
     """Interrupts what of a request goes on, until it has noticed: its thread again, and its child processes."""
     begun = compat.time()
     is_main = worker is worker.machine.main
-    done = set()
     pause = 0.005
     while worker.running == request and compat.time() < begun + AT_MOST:
         compat.sleep(pause)
@@ -35,9 +34,21 @@ def follow(worker, request):
         if compat.time() > begun + PATIENCE:
             for process in started_by(worker, begun):
                 # A forked child that runs Python is the business of who started it, if that knows.
-                if process not in done and not (knows and text('/proc/%d/cmdline' % process) == OURS):
-                    done.add(process)
+                if not (knows and text('/proc/%d/cmdline' % process) == OURS) and claim(request, process):
                     send(process)
+    for key in list(claimed):
+        if key[0] == request:
+            claimed.pop(key, None)
+
+
+# Requests and their processes that have been interrupted.
+claimed = {}
+
+
+def claim(request, process):
+    """Whether the caller is the first to interrupt a process, and so is to do it."""
+    mine = object()
+    return claimed.setdefault((request, process), mine) is mine
 
 
 def send(process):
