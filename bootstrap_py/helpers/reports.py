@@ -62,8 +62,8 @@ class Handler(logging.Handler):
             text = 'a message that cannot be formatted: %r %% %r' % (record.msg, record.args)
         raised = record.exc_info and record.exc_info[0] and ''.join(traceback.format_exception(*record.exc_info)) or ''
         where = record.pathname, record.lineno, record.funcName or ''
-        item = ('log', shown(record.name), record.levelno, shown(text), shown(raised), record.created, shown(where[0]), where[1],
-                shown(where[2]), shown(record.threadName), record.process or 0, self.dropped)
+        item = ('log', shown(record.name), int(record.levelno), shown(text), shown(raised), float(record.created), shown(where[0]),
+                int(where[1] or 0), shown(where[2]), shown(record.threadName), int(record.process or 0), self.dropped)
         if tell(self.channel, item):
             self.dropped = 0
         else:
@@ -105,4 +105,5 @@ def report(progress, last=False):
     if not listening or now < progress.due and not last:
         return
     progress.due = now + OFTEN
-    tell(listening[0], ('progress', progress.number, shown(progress.desc), progress.done, progress.total, last))
+    done, total = [value if type(value) in (int, type(None)) else float(value) for value in (progress.done, progress.total)]
+    tell(listening[0], ('progress', progress.number, shown(progress.desc), done, total, last))

@@ -13,6 +13,19 @@ from ._waiting import watch
 
 # Reports that are on their way or unread; what is more is dropped there.
 WINDOW = 1 << 20
+# How many are taken at once, so that the others of this process come in between.
+_AT_ONCE = 256
+# The longest name of a logger, how deep it may be, and how many a server may name: each stays as long as the process.
+_NAME, _DEPTH, _LOGGERS = 200, 20, 1000
+# Levels above are this one; times from then on are none that Python can show.
+_HIGHEST, _LAST_TIME = 100, 1 << 36
+# Bars of one host that are shown at the same time.
+_BARS = 50
+_NUMBERS = (int, float)
+# What a record consists of: logger, level, text, traceback, time, file, line, function, thread, process, how many were dropped.
+_RECORD = ((str,), (int,), (str,), (str,), _NUMBERS, (str,), (int,), (str,), (str,), (int,), (int,))
+# Of a progress: number, name, done, total, whether it is over.
+_PROGRESS = ((int,), (str,), _NUMBERS, (*_NUMBERS, type(None)), (bool,))
 
 
 class RemoteProgress(NamedTuple):
@@ -100,6 +113,8 @@ class _Bars:
         key = progress.host, progress.number
         bar = self._bars.get(key)
         if bar is None:
+            if sum(host == progress.host for host, _ in self._bars) >= _BARS:
+                return
             desc = ': '.join(part for part in (progress.host, progress.desc) if part)
             bar = self._bars[key] = self._tqdm.tqdm(total=progress.total, desc=desc)
         bar.update(progress.done - bar.n)
@@ -138,26 +153,38 @@ def forward_logs(client: Any, level: int | str) -> Any:
     """Has what a client's server logs logged here, by `easycluster.HOST.NAME`. Gives what a call gives."""
     channel, call = _asked(client, 'log', _level_of(level))
     host = client.peername
+    names: set[str] = set()
 
     def log(item: Any) -> None:
         name, level, text, raised, created, path, line, function, thread, process, dropped = item
-        logger = logging.getLogger('easycluster.%s.%s' % (host, _native.printable(str(name))))
+        # Loggers remember each level that they were asked about.
+        level = min(max(level, 0), _HIGHEST)
+        name = '.'.join(_line(name)[:_NAME].split('.')[:_DEPTH])
+        if len(names) < _LOGGERS:
+            names.add(name)
+        logger = logging.getLogger('easycluster.%s.%s' % (host, name) if name in names else 'easycluster.' + host)
         if dropped:
             logger.warning('%d records before this one were dropped there, because too many were on their way', dropped)
         if not logger.isEnabledFor(level):
             return
         record = logger.makeRecord(
-            logger.name, int(level), str(path), int(line), _native.printable(str(text)), (), None, str(function)
+            logger.name, level, _line(path), line, _native.printable(text), (), None, _line(function)
         )
-        record.created = float(created)
+        if 0 <= created < _LAST_TIME:
+            record.created = float(created)
         record.msecs = record.created % 1 * 1000
-        record.threadName, record.process = str(thread), int(process)
-        record.exc_text = _native.printable(str(raised)).rstrip('\n') or None
+        record.threadName, record.process = _line(thread), process
+        record.exc_text = _native.printable(raised).rstrip('\n') or None
         record.host = host
         logger.handle(record)
 
-    _take(channel, 'log', log)
+    _take(channel, 'log', _RECORD, log)
     return call
+
+
+def _line(text: str) -> str:
+    """Text of a server within a line of a log."""
+    return _native.printable(text).replace('\n', ' ')
 
 
 def show_progress(client: Any, show: ShowProgress) -> Any:
@@ -167,15 +194,15 @@ def show_progress(client: Any, show: ShowProgress) -> Any:
 
     def tell(item: Any) -> None:
         number, desc, done, total, finished = item
-        show(RemoteProgress(host, int(number), _native.printable(str(desc)), done, total, bool(finished)))
+        show(RemoteProgress(host, number, _line(desc), done, total, finished))
 
-    _take(channel, 'progress', tell)
+    _take(channel, 'progress', _PROGRESS, tell)
     return call
 
 
-def _take(channel: Channel, kind: str, handle: Callable[[Any], None]) -> None:
+def _take(channel: Channel, kind: str, types: tuple[tuple[type, ...], ...], handle: Callable[[Any], None]) -> None:
     def take() -> bool:
-        while True:
+        for _ in range(_AT_ONCE):
             try:
                 item = channel.receive(0.0)
             except TimeoutError:
@@ -183,7 +210,14 @@ def _take(channel: Channel, kind: str, handle: Callable[[Any], None]) -> None:
             except Exception:
                 # The connection has ended, or another channel has taken its place.
                 return False
-            if type(item) is tuple and item[:1] == (kind,):
+            # Of other things a method of the definitions could be called.
+            if (
+                type(item) is tuple
+                and len(item) == 1 + len(types)
+                and item[0] == kind
+                and all(type(part) in wanted for part, wanted in zip(item[1:], types))
+            ):
                 handle(item[1:])
+        return True
 
     watch(channel._native, take)
