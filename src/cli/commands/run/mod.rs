@@ -17,9 +17,9 @@ use crate::cli::programs::{Environment, ProgramOptions, place_of};
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::terminal::hosts::HostOptions;
 use crate::command::CommandLine;
-use crate::error::printable;
 #[cfg(unix)]
 use crate::packages::Packages;
+use crate::visible::one_line;
 use crate::{Client, Error, Value};
 use program::{Given, Program, What};
 
@@ -257,6 +257,10 @@ impl Job {
 /// Programs that end sooner are not asked how far they are: asking takes a host some milliseconds of its own, which two hundred hosts
 /// of one machine would feel.
 const SHORT: Duration = Duration::from_secs(5);
+/// How often a program is asked, whatever its host answers; it tells no more often by itself.
+const OFTEN: Duration = Duration::from_millis(100);
+/// The longest name of what it goes through.
+const NAME: usize = 200;
 
 /// Asks how far the program is that goes through `easycluster.progress`, again and again; never ends by itself.
 async fn told(client: &Client, tell: &(impl Fn(String) + Send)) -> ! {
@@ -269,13 +273,15 @@ async fn told(client: &Client, tell: &(impl Fn(String) + Send)) -> ! {
     // What goes wrong here is no matter of the program's.
     while let Ok(Some((name, done, total))) = asked().await {
         tell(so_far(&name, done, total));
+        tokio::time::sleep(OFTEN).await;
     }
     std::future::pending().await
 }
 
 /// `rows: 120 of 1000`.
 fn so_far(name: &str, done: f64, total: Option<f64>) -> String {
-    let mut text = printable(name);
+    let name: String = name.chars().take(NAME).collect();
+    let mut text = one_line(&name);
     if !text.is_empty() {
         text.push_str(": ");
     }
@@ -284,4 +290,20 @@ fn so_far(name: &str, done: f64, total: Option<f64>) -> String {
         text.push_str(&format!(" of {total}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::so_far;
+
+    #[test]
+    fn progress_of_a_host_is_a_short_line() {
+        assert_eq!(so_far("rows", 120.0, Some(1000.0)), "rows: 120 of 1000");
+        assert_eq!(so_far("", 2.5, None), "2.5");
+        let long = so_far(&"\r\n\x1b[2J".repeat(1000), 1.0, None);
+        assert!(
+            !long.contains(['\n', '\r', '\x1b']) && long.len() < 2000,
+            "{long}"
+        );
+    }
 }
