@@ -15,6 +15,10 @@ use crate::transport::{self, Process};
 /// How much input is sent as one piece, in bytes; a process copies each at the other side.
 pub(super) const PIECE: usize = 256 * 1024;
 
+/// How much of what a command printed is still given out when its limit has passed, in bytes: as much as may have been on its way
+/// then, by the largest window of a connection. A command that prints for ever comes to its limit all the same.
+const UNDERWAY: usize = 16 * 1024 * 1024;
+
 /// The two ends of a command's shell.
 pub(super) enum Pipe {
     Transport {
@@ -93,6 +97,8 @@ pub struct RunningCommand {
     status: Option<ExitStatus>,
     over: bool,
     limit: Option<(Instant, Duration)>,
+    /// What is left of [`UNDERWAY`].
+    underway: usize,
 }
 
 /// The standard input of a running command, which ends when this is dropped.
@@ -166,6 +172,7 @@ impl RunningCommand {
             status: None,
             over: false,
             limit: limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))),
+            underway: UNDERWAY,
         }
     }
 
@@ -191,13 +198,13 @@ impl RunningCommand {
             }
             let event = match self.limit {
                 None => self.event().await?,
-                Some((at, limit)) => tokio::time::timeout_at(at.into(), self.event())
-                    .await
-                    .map_err(|_| Error::Timeout {
+                Some((at, limit)) => self.event_until(at).await.unwrap_or_else(|| {
+                    Err(Error::Timeout {
                         host: self.host.to_string(),
                         limit,
                         stack: Vec::new(),
-                    })??,
+                    })
+                })?,
             };
             match event {
                 Some(ReadEvent::Stdout(data)) => return Ok(Some(CommandEvent::Stdout(data))),
@@ -220,6 +227,23 @@ impl RunningCommand {
                 }
             }
         }
+    }
+
+    /// None where the time has passed and nothing more is on its way.
+    async fn event_until(&mut self, at: Instant) -> Option<Result<Option<ReadEvent>, Error>> {
+        if self.underway == 0 {
+            return None;
+        }
+        // What is there comes first, however late it is taken.
+        let event = tokio::time::timeout_at(at.into(), self.event())
+            .await
+            .ok()?;
+        if let Ok(Some(ReadEvent::Stdout(data) | ReadEvent::Stderr(data))) = &event
+            && Instant::now() >= at
+        {
+            self.underway = self.underway.saturating_sub(data.len());
+        }
+        Some(event)
     }
 
     async fn event(&mut self) -> Result<Option<ReadEvent>, Error> {

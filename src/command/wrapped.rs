@@ -124,6 +124,11 @@ fn export(name: &str, value: &[u8], text: &mut Vec<u8>) -> Result<(), String> {
     let begins = letters
         .next()
         .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_');
+    if name.starts_with("ec_") {
+        return Err(format!(
+            "{name}: names that begin with ec_ are those of the shell around the command; set it within the command"
+        ));
+    }
     if !begins || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == b'_') {
         return Err(format!(
             "{name:?} is no name of an environment variable: letters, digits and _ are"
@@ -163,7 +168,8 @@ fn for_login_shell(begin: &str) -> String {
         .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let script = lines.collect::<Vec<_>>().join(" ");
     let begin = begin.replace('\'', r"'\''");
-    format!("exec /bin/sh -c '{begin}{script}'")
+    // The environment of the account may have them.
+    format!("exec /bin/sh -c 'unset ec_h ec_i ec_s ec_k ec_d;{begin}{script}'")
 }
 
 #[cfg(test)]
@@ -208,6 +214,7 @@ mod tests {
         assert!(refused(&on_this("a\0b")).contains("zero byte"));
         assert!(refused(&on_this("true").env("A=B", "c")).contains("A=B"));
         assert!(refused(&on_this("true").env("1A", "c")).contains("1A"));
+        assert!(refused(&on_this("true").env("ec_h", "1")).contains("ec_h"));
         assert!(refused(&on_this([""; 0])).contains("no words"));
         assert!(refused(&on_this("true").script(&b"a\0"[..])).contains("no text"));
     }

@@ -2,7 +2,7 @@
 # shell are to be read first from the control stream, `ec_i=1` where the command has an input, and what sets the words of the
 # command ("$@"). Login shells of every kind pass the line on: it has no single quote, backslash, exclamation mark.
 # Standard input is the control stream (control.rs). At its end everything that runs here is ended, as sshd signals nobody then.
-exec 3<&0 </dev/null;
+exec 3<&0 </dev/null; ec_e="HUP INT QUIT TERM USR1 USR2";
 # n BYTES: copies so many bytes of the control stream, exactly.
 n() { [ "$ec_d" ] || { dd iflag=fullblock count=0 </dev/null >/dev/null 2>&1 && ec_d=1 || ec_d=0; };
 if [ $ec_d = 1 ]; then dd bs=$1 count=1 iflag=fullblock; else dd bs=1 count=$1; fi <&3 2>/dev/null; };
@@ -24,6 +24,6 @@ exec >/dev/null; w; };
 p() { while sleep 2 && kill -0 $$; do q; [ "${ec_p:-$PPID}" -eq $PPID ] || { kill -s TERM $ec_t; sleep 2; kill -s KILL $ec_t; }; done; };
 # A shell that waits for the command is signalled with it, and is not to end before it.
 # The command, and the script that it reads from descriptor 9.
-f() { if [ "$ec_s" ]; then trap : HUP INT QUIT TERM USR1 USR2; printf %s "$ec_s" | { exec "$@" 9<&0 <&4 4<&- 3<&-; }; else exec "$@" <&4 4<&- 3<&-; fi; };
-if [ "$ec_i" ]; then (exec >/dev/null 2>&1 3<&-; trap "" HUP INT QUIT TERM USR1 USR2; p &); trap : HUP INT QUIT TERM USR1 USR2; (exec 2>/dev/null; trap "" HUP INT QUIT TERM USR1 USR2; r &) | { exec 4<&0; f "$@"; };
-else (exec >/dev/null 2>&1; trap "" HUP INT QUIT TERM USR1 USR2; w &); exec 4</dev/null; f "$@"; fi
+f() { if [ "$ec_s" ]; then trap : $ec_e; printf %s "$ec_s" | { exec "$@" 9<&0 <&4 4<&- 3<&-; }; else exec "$@" <&4 4<&- 3<&-; fi; };
+if [ "$ec_i" ]; then (exec >/dev/null 2>&1 3<&-; trap "" $ec_e; p &); trap : $ec_e; (exec 2>/dev/null; trap "" $ec_e; r &) | { exec 4<&0; f "$@"; };
+else (exec >/dev/null 2>&1; trap "" $ec_e; w &); exec 4</dev/null; f "$@"; fi

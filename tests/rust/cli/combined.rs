@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::scene::{Said, Scene, easycluster, program, said};
-use crate::support::{PATIENCE, interpreter_at_least};
+use crate::support::{PATIENCE, Sshd, SshdOptions, interpreter_at_least};
 
 /// A host that nothing listens at.
 fn gone(name: &str) -> String {
@@ -249,5 +249,50 @@ async fn columns_stay_apart_in_a_report() {
         .output()
         .expect("Python runs");
     assert_eq!(String::from_utf8_lossy(&read.stdout), "a\tb\\u{fdd0}c\n\n");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_program_that_prints_faster_than_is_shown_comes_to_its_time_limit() {
+    let server = Sshd::start();
+    let mut child = program(&["exec", &server.spec(), "--timeout", "1", "--", "yes"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+    let status = ended.expect("it comes to its limit").expect("a status");
+    assert_eq!(status.code(), Some(124));
+    server.wait_until_idle();
+}
+
+#[tokio::test]
+async fn names_of_our_own_are_no_variables_of_a_command() {
+    let scene = Scene::new().await;
+    for name in ["ec_h", "ec_i", "ec_s", "ec_k"] {
+        let value = format!("{name}=1");
+        let output = easycluster(&[
+            "exec",
+            &scene.spec("web"),
+            "--env",
+            &value,
+            "--",
+            "echo ran",
+        ])
+        .await;
+        assert!(output.stderr.contains(name), "{output:?}");
+        assert_ne!(output.code, Some(0), "{output:?}");
+    }
+    // Where the server sets them, they change nothing.
+    let server = Sshd::start_with(&SshdOptions {
+        environment: ["ec_h", "ec_i", "ec_s", "ec_k", "ec_d"]
+            .map(|name| (name.to_owned(), "1".to_owned()))
+            .to_vec(),
+        ..SshdOptions::default()
+    });
+    for line in ["echo ran", "echo 'ran!' | tr -d '!'"] {
+        let output = easycluster(&["exec", &server.spec(), "--no-prefix", "--", line]).await;
+        assert_eq!(output.stdout, "ran\n", "{output:?}");
+    }
+    server.wait_until_idle();
     scene.end().await;
 }
