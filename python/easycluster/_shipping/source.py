@@ -36,7 +36,9 @@ def shipped(func: Callable[..., Any]) -> Shipped:
     """The source of a function. Raises TypeError with the reason for one that cannot be sent."""
     func = inspect.unwrap(func)
     if not isinstance(func, FunctionType):
-        raise TypeError('run() takes a function written in Python, not %r' % (func,))
+        raise TypeError(
+            '%r is no function written in Python; map() and stream() take the name of a remote one as text' % (func,)
+        )
     code = func.__code__
     found = _known.get(code)
     if found is None:
