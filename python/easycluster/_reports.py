@@ -214,6 +214,7 @@ def _take(channel: Channel, kind: str, types: tuple[tuple[type, ...], ...], hand
             if (
                 type(item) is tuple
                 and len(item) == 1 + len(types)
+                and type(item[0]) is str
                 and item[0] == kind
                 and all(type(part) in wanted for part, wanted in zip(item[1:], types))
             ):

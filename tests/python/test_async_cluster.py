@@ -12,6 +12,7 @@ import time
 import easycluster
 import pytest
 from easycluster import AsyncCluster, ClusterError, HostLost
+from easycluster._cluster import connecting
 
 
 def square(n):
@@ -185,5 +186,22 @@ def test_each_processor_of_a_host_works():
             await cluster.define('import os, time\ndef pid(n):\n    time.sleep(0.01)\n    return os.getpid()\n')
             pids = {value async for value in cluster.map('pid', range(60))}
             assert len(pids) == len(os.sched_getaffinity(0))
+
+    run(main)
+
+
+def test_a_host_says_how_many_processes_it_gets_only_within_bounds(tmp_path, monkeypatch):
+    with pytest.warns(UserWarning, match='web1 says'):
+        assert connecting.told_slots('web1', 10**5000) == 512
+    assert [connecting.told_slots('web1', told) for told in (4, 0, -1, True, '8', None, 2.0)] == [4, 1, 1, 1, 1, 1, 1]
+    # Where it is asked, too.
+    (tmp_path / 'sitecustomize.py').write_text('import os\nos.sched_getaffinity = lambda pid: range(10**6)\n')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setattr(connecting, '_MOST_TOLD', 3)
+    monkeypatch.setattr(connecting.warnings, 'warn', lambda *args, **options: None)
+
+    async def main():
+        async with AsyncCluster([':local:rpython=%s:name=one' % sys.executable], slots='cpus') as cluster:
+            assert 1 <= len(cluster._hosts[0].slots) <= 3
 
     run(main)

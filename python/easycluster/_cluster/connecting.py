@@ -29,9 +29,21 @@ _P = TypeVar('_P')
 Quorum = Union[int, float, str]
 # What is waited for on the way: the next connection, for so many seconds, or outcomes.
 Awaited = Union[tuple[_native.Joining, Union[float, None]], Outcomes]
+# Processes that a host gets at most by its own word; each takes memory here.
+_MOST_TOLD = 512
 # By host how many processes are missing, and why the last one is.
 _Missing = dict[str, tuple[int, Exception]]
 Steps = Generator[Awaited, Any, None]
+
+
+def told_slots(host: str, told: Any) -> int:
+    """How many processes a host gets that has told how many processors it has."""
+    if type(told) is not int or told < 1:
+        return 1
+    if told > _MOST_TOLD:
+        text = '%s says that it has more than %d processors; so many processes are started, slots=NUMBER starts more'
+        warnings.warn(text % (host, _MOST_TOLD), stacklevel=2)
+    return min(told, _MOST_TOLD)
 
 
 def needed(quorum: Quorum, count: int) -> int:
@@ -221,13 +233,16 @@ class Connecting(Members[_C, _P]):
             if host.client is None or self._slots == 1:
                 continue
             if self._slots == 'cpus':
-                host.slots[0].ask('processors', (), (self._start_later, host), _ignore)
+                host.slots[0].ask('processors', (), (self._start_told, host), _ignore)
             else:
                 self._start_later(int(self._slots), host)
 
-    def _start_later(self, count: Any, host: Host[_C]) -> None:
+    def _start_told(self, told: Any, host: Host[_C]) -> None:
+        self._start_later(told_slots(host.name, told), host)
+
+    def _start_later(self, count: int, host: Host[_C]) -> None:
         """Starts further processes on a host that has come late, so that there are `count`; waits for none of them."""
-        if self._closed or not isinstance(count, int):
+        if self._closed:
             return
         more = [(host, self._make_client._aimed(host.spec, **self._options)) for _ in range(count - 1)]
         if more:
@@ -271,8 +286,9 @@ class Connecting(Members[_C, _P]):
             wanted = self._together((yield self._sent_helper('processors', ())), True)
         more: list[tuple[Host[_C], _C]] = []
         for host in self._hosts_now():
-            count = wanted.get(host.name, 1) if self._slots == 'cpus' else self._slots
-            for _ in range(int(count) - 1 if isinstance(count, int) else 0):
+            told = self._slots == 'cpus'
+            count = told_slots(host.name, wanted.get(host.name)) if told else int(self._slots)
+            for _ in range(count - 1):
                 more.append((host, self._make_client._aimed(host.spec, **self._options)))
         if not more:
             return
