@@ -55,12 +55,17 @@ def forget(number):
 def batch(number, batch_number, items, star, received):
     """Calls a function with each item, or with `star` with the parts of each: the seconds that took, and the outcomes.
     An outcome is (True, value) or (False, what ERROR would say). `received` are batches that the client has."""
-    for each in received:
-        kept.pop(each, None)
+    forget_outcomes(received)
     outcomes = kept[batch_number] = []
     begun = clock()
     collect(functions[number], items, star, outcomes)
     return clock() - begun, outcomes
+
+
+def forget_outcomes(batches):
+    """Drops the outcomes of batches, which nobody will fetch."""
+    for each in batches:
+        kept.pop(each, None)
 
 
 def collect(function, items, star, outcomes):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from threading import get_ident as _get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -37,8 +39,8 @@ class Channel:
         self._client = client
         self._native = native
         self._raw = raw
-        # An item that has been taken and not been read, because a signal handler raised.
-        self._taken: list[bytes] = []
+        # Items that were taken and not read, because a signal handler raised; the next who ask get them.
+        self._given_back: deque[bytes] = deque()
 
     def __reduce__(self) -> Any:
         raise pickle.PicklingError('a channel can only be an argument of a call on its own client')
@@ -62,21 +64,27 @@ class Channel:
     def receive(self, timeout: float | None = None) -> Any:
         """The next item, or the next bytes as they came. Raises EOFError behind the last, ConnectionAbortedError if the other end
         broke off, and TimeoutError after `timeout` seconds."""
-        taken = self._taken
-        if not taken:
-            came = self._native.receive(not self._raw, timeout, _get_ident() == _process.main_ident)
-            if came is None:
-                raise EOFError('%s: the channel has come to its end' % self._client.peername)
-            if self._raw:
-                return came
-            taken.append(came)
+        held: list[bytes] = []
+        given_back = self._given_back
         try:
-            value = self._client._answers.item(taken[0])
+            # Another thread may be first.
+            held.extend(islice(iter(given_back.popleft, None), 1) if given_back else ())
+        except IndexError:
+            pass
+        try:
+            if not held:
+                came = self._native.receive(not self._raw, timeout, _get_ident() == _process.main_ident)
+                if came is None:
+                    raise EOFError('%s: the channel has come to its end' % self._client.peername)
+                if self._raw:
+                    return came
+                held.append(came)
+            return self._client._answers.item(held[0])
         except pickle.UnpicklingError:
-            taken.clear()
             raise
-        taken.clear()
-        return value
+        except BaseException:
+            given_back.extendleft(held)
+            raise
 
     def __iter__(self) -> Iterator[Any]:
         """All that comes, until the end."""

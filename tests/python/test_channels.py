@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import pickle
+import sys
 import threading
 
 import pytest
@@ -172,3 +173,27 @@ def test_awaited_channels():
                 assert await calling == 'over'
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_each_item_goes_to_one_of_the_threads_that_receive(client):
+    client.execblock('def pour(channel):\n    for number in range(5000):\n        channel.send([number])\n')
+    channel = client.channel()
+    response = client.call('pour', channel, nonblocking=True)
+    taken: list[int] = []
+
+    def take():
+        taken.extend(number for (number,) in channel)
+
+    before = sys.getswitchinterval()
+    # So that threads take turns as often as Python lets them.
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=take) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(before)
+    assert response.wait(timeout=60) is None
+    assert sorted(taken) == list(range(5000))

@@ -323,6 +323,19 @@ def test_leaving_a_map_gives_up_what_is_on_its_way():
         assert cluster.call("abs", -1, call_timeout=60) == {"host0": 1, "host1": 1}
 
 
+def test_no_outcome_of_a_map_is_kept_there_behind_its_end():
+    modules = "__import__('sys').modules['easycluster'].machine.wait.__globals__['load'].__self__.modules"
+    with local(2, output=None) as cluster:
+        for _ in range(2):
+            assert list(cluster.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
+        left = cluster.map(abs, itertools.repeat(-1), batch=2)
+        next(left)
+        left.close()
+        assert list(cluster.map(divmod, [1], [0], return_exceptions=True))
+        kept = cluster.eval("len(%s['helpers/map_items'].kept)" % modules)
+        assert kept == {"host0": 0, "host1": 0}
+
+
 def test_several_processes_of_a_host_share_the_work():
     with Cluster([":local:rpython=%s:name=one" % sys.executable], slots=3) as cluster:
         cluster.define("import os, time\ndef pid(n):\n    time.sleep(0.01)\n    return os.getpid()\n")

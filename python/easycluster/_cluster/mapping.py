@@ -382,10 +382,15 @@ class Run:
         event[0](*event[1:])
 
     def stop(self) -> None:
-        """Gives up what is on its way."""
+        """Gives up what is on its way, and has the processes forget the outcomes that they keep."""
         flying, self._flying = self._flying, {}
-        for each in flying.values():
+        for batch, each in flying.items():
             each.slot.cancel(each.ticket)
+            self._received[each.place].append(batch)
+        for place, batches in self._received.items():
+            self._received[place] = []
+            if batches:
+                self._slots[place].forget_outcomes([(self._number, batch) for batch in batches])
 
 
 def _put(value: Any, events: Inbox, function: Callable[..., None], batch: int) -> None:

@@ -136,6 +136,10 @@ class Slot:
                 self.ask('forget', (self._known.pop(oldest),), _ignore, _ignore)
             return number
 
+    def forget_outcomes(self, batches: list[tuple[int, int]]) -> None:
+        """Has the process forget the outcomes of batches, behind those that were sent before."""
+        self._tell(_ITEMS + 'forget_outcomes', batches)
+
     # -- values that are sent ahead, see `ahead.py`
 
     def hold(self, number: int, value: Any) -> None:
@@ -166,17 +170,17 @@ class Slot:
     def drop(self, number: int, last: bool, unknown: bool) -> None:
         """Has a value that was sent ahead forgotten, behind the calls that were sent before; `last` says that it comes no more, and
         `unknown` that it may come all the same."""
-        self._tell('drop', number, last, unknown)
+        self._tell(_VALUES + 'drop', number, last, unknown)
 
     def unshare(self, number: int) -> None:
         """Has a value no longer kept for other processes of the host."""
-        self._tell('unshare', number)
+        self._tell(_VALUES + 'unshare', number)
 
     def _tell(self, name: str, *args: Any) -> None:
         try:
-            self._call(_VALUES + name, args, _ignore, _ignore)
+            self._call(name, args, _ignore, _ignore)
         except OSError:
-            # It is lost, and with it the value.
+            # It is lost, and with it what it was to forget.
             pass
 
     def cancel(self, ticket: int) -> None:
