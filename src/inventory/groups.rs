@@ -153,6 +153,11 @@ impl Groups {
         Ok(number)
     }
 
+    /// Whether the group itself has the host.
+    pub(super) fn is_in(&self, group: usize, host: usize) -> bool {
+        self.members.contains(&(group, host))
+    }
+
     /// A host, to be changed.
     pub(super) fn host_mut(&mut self, number: usize) -> Option<&mut Host> {
         self.hosts.get_mut(number).map(Arc::make_mut)

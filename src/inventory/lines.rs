@@ -104,9 +104,19 @@ fn add(
             .and_then(|host| groups.hosts.get(host))
             .is_some_and(|host| host.spec.as_ref() != Some(&spec));
         let name = if taken { parsed.to_string() } else { name };
-        let known = groups.find_host(&name).is_some();
+        let known = groups.find_host(&name);
+        // One that is in several groups is meant to be.
+        let twice = known.is_some_and(|host| {
+            let ungrouped = groups.find_group(UNGROUPED);
+            let places = [Some(group), ungrouped];
+            ungrouped == Some(group)
+                || places
+                    .into_iter()
+                    .flatten()
+                    .any(|it| groups.is_in(it, host))
+        });
         let number = groups.host(&name, group, place)?;
-        if known {
+        if twice {
             let place = if place.is_empty() {
                 String::new()
             } else {
@@ -114,7 +124,9 @@ fn add(
             };
             let warning = format!("{place}{name} is named more than once, and counts once");
             groups.warnings.push(warning);
-        } else if let Some(host) = groups.host_mut(number) {
+        } else if known.is_none()
+            && let Some(host) = groups.host_mut(number)
+        {
             host.aliases = vec![parsed.host.to_plain(), parsed.label()];
             host.spec = Some(spec);
         }

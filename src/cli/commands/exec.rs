@@ -80,8 +80,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         typed: &typed,
     };
     let (line, script) = what(&named, script, code, &command)?;
-    let stdin = script.as_ref().filter(|script| script.name == "<stdin>");
-    let taken = stdin.map(|_| "the script");
+    let of_stdin = script.as_ref().is_some_and(Script::is_of_stdin);
     let script = script.map(|script| script.text.into());
     run(
         &hosts,
@@ -89,24 +88,24 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         &program,
         line,
         script,
-        taken,
+        of_stdin,
         hosts.specs.clone(),
     )
 }
 
-/// Runs it on all of `specs` and the hosts of files. `taken` is what our stdin holds beside the command's input.
+/// Runs it on all of `specs` and the hosts of files. `of_stdin`: the script was read from there.
 pub(crate) fn run(
     hosts: &HostOptions,
     many: &ManyOptions,
     program: &ProgramOptions,
     line: CommandLine,
     script: Option<Bytes>,
-    taken: Option<&str>,
+    of_stdin: bool,
     specs: Vec<String>,
 ) -> Result<i32, Failure> {
     let (environment, secrets): (Environment, _) = program.environment()?;
+    let taken = taken_of_stdin(hosts, of_stdin)?;
     let targets = many.report.wanted(hosts.targets(&specs)?)?;
-    let taken = taken.or_else(|| taken_by_hosts(hosts));
     let stdin = program.stdin.checked(targets.len(), taken)?;
     let shell = Arc::new(Shell {
         line,
@@ -125,9 +124,22 @@ pub(crate) fn run(
     })
 }
 
-/// What stdin holds where hosts are read from it.
-pub(crate) fn taken_by_hosts(hosts: &HostOptions) -> Option<&'static str> {
-    hosts.read_stdin().then_some("the hosts")
+/// What stdin holds beside a program's input: the hosts, or the script if `script` says so.
+///
+/// # Errors
+///
+/// Where it is to hold both.
+pub(crate) fn taken_of_stdin(
+    hosts: &HostOptions,
+    script: bool,
+) -> Result<Option<&'static str>, Failure> {
+    match (hosts.read_stdin(), script) {
+        (true, true) => Err(Failure::usage("stdin cannot hold the hosts and the script")
+            .with_hint("put one of them into a file")),
+        (true, false) => Ok(Some("the hosts")),
+        (false, true) => Ok(Some("the script")),
+        (false, false) => Ok(None),
+    }
 }
 
 /// How hosts were named, and all else that was typed, for hints.

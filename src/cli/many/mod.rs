@@ -248,9 +248,12 @@ where
         Some(file) => unwritten.or(file.write(failed.as_bytes()).err()),
         None => unwritten,
     };
-    // A reader that has gone wants to hear no more. Where it was a disk that is full, how hosts ended is all the more wanted.
-    let reader_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
-    if summary && !unwritten.as_ref().is_some_and(reader_gone) {
+    // A reader that has gone wants to hear no more. Where it was a disk that is full, how hosts ended is all the more wanted; of one
+    // host alone, the error says all of it.
+    let wanted = unwritten
+        .as_ref()
+        .is_none_or(|error| labels.len() > 1 && error.kind() != std::io::ErrorKind::BrokenPipe);
+    if summary && wanted {
         summary::print(&labels, &reports, started.elapsed());
     }
     if let Some(error) = unwritten {

@@ -8,6 +8,9 @@ use crate::cli::terminal::failure::Failure;
 /// Where a command finds the script that was sent to it.
 const PLACE: &str = "/dev/fd/9";
 
+/// What a script is called that was read from stdin.
+pub(crate) const STDIN: &str = "<stdin>";
+
 /// A script and what its first line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Script {
@@ -29,10 +32,7 @@ impl Script {
             read.map_err(|error| {
                 Failure::usage(format!("cannot read the script from stdin: {error}"))
             })?;
-            return Ok(Script {
-                text,
-                name: "<stdin>".to_owned(),
-            });
+            return Ok(Script::new(text, STDIN.to_owned()));
         }
         let text = std::fs::read(path).map_err(|error| {
             Failure::usage(format!(
@@ -41,10 +41,19 @@ impl Script {
             ))
             .with_hint(hint())
         })?;
-        Ok(Script {
-            text,
-            name: path.to_string_lossy().into_owned(),
-        })
+        Ok(Script::new(text, path.to_string_lossy().into_owned()))
+    }
+
+    /// The mark that editors of Windows begin files with would hide what the first line says.
+    fn new(mut text: Vec<u8>, name: String) -> Script {
+        if text.starts_with(b"\xef\xbb\xbf#!") {
+            text.drain(..3);
+        }
+        Script { text, name }
+    }
+
+    pub(crate) fn is_of_stdin(&self) -> bool {
+        self.name == STDIN
     }
 
     /// The interpreter of the first line, and the one argument that it may have, as the system takes it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::scene::{Said, Scene, easycluster, program, said};
+use crate::cli::scene::{Said, Scene, easycluster, easycluster_with_input, program, said};
 use crate::support::{PATIENCE, Sshd, SshdOptions, interpreter_at_least};
 
 /// A host that nothing listens at.
@@ -294,5 +294,62 @@ async fn names_of_our_own_are_no_variables_of_a_command() {
         assert_eq!(output.stdout, "ran\n", "{output:?}");
     }
     server.wait_until_idle();
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn stdin_is_not_read_for_hosts_and_a_script() {
+    for subcommand in [
+        &["run", "-f", "-", "--", "-"][..],
+        &["exec", "-f", "-", "--script", "-"],
+        &["run", "-I", "-", "all", "--", "-"],
+    ] {
+        let output = easycluster_with_input(subcommand, "#!/bin/sh\n").await;
+        let wrong = "error: stdin cannot hold the hosts and the script\n";
+        assert!(
+            output.stderr.starts_with(wrong),
+            "{subcommand:?}: {output:?}"
+        );
+        assert_eq!(output.code, Some(2));
+    }
+}
+
+#[tokio::test]
+async fn a_script_of_an_editor_of_windows_is_run_by_what_its_first_line_names() {
+    let scene = Scene::new().await;
+    let script = scene.file(
+        "count.awk",
+        "\u{feff}#!/usr/bin/awk -f\nEND { print NR + 40 }\n",
+    );
+    let script = script.to_str().expect("path");
+    let output = easycluster(&["run", &scene.spec("web"), "--no-prefix", "--", script]).await;
+    assert_eq!(
+        (output.stdout.as_str(), output.stderr.as_str()),
+        ("40\n", "")
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_host_of_several_groups_is_not_warned_about() {
+    let scene = Scene::new().await;
+    let hosts = scene.file(
+        "hosts",
+        "db1\n[a]\nweb1\nweb2\n[b]\nweb1\nweb2\nweb2\n[c]\ndb1\n",
+    );
+    let output = easycluster(&["hosts", "-f", hosts.to_str().expect("path")]).await;
+    assert_eq!(output.stdout, "db1\nweb1\nweb2\n");
+    let warned: Vec<&str> = output
+        .stderr
+        .lines()
+        .filter_map(|line| line.split(", ").nth(1))
+        .collect();
+    assert_eq!(
+        warned,
+        [
+            "line 8: web2 is named more than once",
+            "line 10: db1 is named more than once"
+        ]
+    );
     scene.end().await;
 }

@@ -13,7 +13,7 @@ use crate::cli::commands::exec;
 use crate::cli::many::{self, Host, ManyOptions};
 #[cfg(unix)]
 use crate::cli::programs::packages::PackageOptions;
-use crate::cli::programs::{Environment, ProgramOptions, place_of};
+use crate::cli::programs::{Environment, ProgramOptions, place_of, script};
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::terminal::hosts::HostOptions;
 use crate::command::CommandLine;
@@ -111,7 +111,6 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let specs = arguments.hosts.specs.clone();
     let (specs, what) = program::separate(specs, &given, &arguments.script)?;
     let options = &arguments.program;
-    let taken = |name: &str| (name == "<stdin>").then_some("the script");
     #[cfg(unix)]
     let packages = arguments.packages.packages()?;
     let program = match what {
@@ -125,10 +124,8 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
                 )));
             }
             // What its first line names may be there where no Python is.
-            let (line, taken) = (
-                CommandLine::Words(script.words(&words)),
-                taken(&script.name),
-            );
+            let line = CommandLine::Words(script.words(&words));
+            let of_stdin = script.is_of_stdin();
             let text = Some(script.text.into());
             return exec::run(
                 &arguments.hosts,
@@ -136,15 +133,16 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
                 options,
                 line,
                 text,
-                taken,
+                of_stdin,
                 specs,
             );
         }
     };
     let (environment, secrets) = options.environment()?;
+    let of_stdin = program.filename == script::STDIN;
+    let taken = exec::taken_of_stdin(&arguments.hosts, of_stdin)?;
     let targets = arguments.hosts.targets(&specs)?;
     let targets = arguments.many.report.wanted(targets)?;
-    let taken = exec::taken_by_hosts(&arguments.hosts).or_else(|| taken(&program.filename));
     let stdin = options.stdin.checked(targets.len(), taken)?;
     let job = Arc::new(Job {
         program,
