@@ -377,7 +377,11 @@ fn not_copied(problems: &[Problem]) -> String {
     const SHOWN: usize = 5;
     let shown = problems.iter().take(SHOWN);
     let mut parts: Vec<String> = shown
-        .map(|problem| format!("{}: {}", problem.path, problem.reason))
+        .map(|problem| match problem.path.as_str() {
+            // It is about all of them together.
+            "" => problem.reason.clone(),
+            path => format!("{path}: {}", problem.reason),
+        })
         .collect();
     if problems.len() > SHOWN {
         parts.push(format!("and {} more", problems.len() - SHOWN));

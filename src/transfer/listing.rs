@@ -72,7 +72,7 @@ impl<'a> Listing<'a> {
         {
             let most = self.options.max_files;
             return Err(format!(
-                "there are more than {most} files and folders; max_files is the limit"
+                "there are more than {most} files and folders, the limit that max_files or --max-files sets"
             ));
         }
         let is_top = name.is_empty();
@@ -128,7 +128,7 @@ impl<'a> Listing<'a> {
                 && self.bytes > most
             {
                 return Err(format!(
-                    "there are more than {most} bytes; max_bytes is the limit"
+                    "there are more than {most} bytes, the limit that max_bytes or --max-bytes sets"
                 ));
             }
         }

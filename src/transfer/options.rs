@@ -156,13 +156,13 @@ impl fmt::Display for Copied {
             size(self.bytes)
         )];
         for (count, text) in [
-            (self.folders, "folders made"),
-            (self.links, "links made"),
-            (self.unchanged, "unchanged"),
-            (self.deleted, "removed"),
+            (self.folders, counted(self.folders, "folder") + " made"),
+            (self.links, counted(self.links, "link") + " made"),
+            (self.unchanged, format!("{} unchanged", self.unchanged)),
+            (self.deleted, format!("{} removed", self.deleted)),
         ] {
             if count > 0 {
-                parts.push(format!("{count} {text}"));
+                parts.push(text);
             }
         }
         if self.resumed > 0 {

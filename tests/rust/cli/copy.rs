@@ -155,5 +155,26 @@ async fn what_cannot_be_copied_is_said_with_its_reason() {
         "{output:?}"
     );
     _ = said;
+    let (from, to) = (folder.path().join("one"), folder.path().join("two"));
+    std::fs::create_dir(&from).expect("folder");
+    std::fs::write(from.join("file"), "hello").expect("file");
+    std::os::unix::fs::symlink("file", from.join("link")).expect("link");
+    let (dest, source) = (format!(":{}/", text(&to)), format!(":{}/file", text(&from)));
+    let output = easycluster(&["copy", &web1, "--", text(&from), &dest]).await;
+    let made = "web1 | 1 file copied (5 bytes), 1 folder made, 1 link made\n";
+    assert_eq!(output.stdout, made, "{output:?}");
+    let here = folder.path().join("three");
+    let output = easycluster(&[
+        "copy",
+        &web1,
+        "--max-bytes",
+        "4",
+        "--",
+        &source,
+        text(&here),
+    ])
+    .await;
+    let limit = "not everything was copied: there are more than 4 bytes, the limit that";
+    assert!(output.stderr.contains(limit), "{output:?}");
     scene.end().await;
 }
