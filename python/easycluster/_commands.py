@@ -7,7 +7,7 @@ import signal as _signal
 from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
-from . import _native
+from . import _checked, _native
 
 # A line for the account's shell, or a program and its arguments.
 Line = Union[str, bytes, Sequence[Union[str, bytes, 'os.PathLike[Any]']]]
@@ -113,9 +113,9 @@ class Request:
         self._encoding = encoding
         self._check = check
 
-    def result(self, host: str, answer: Sequence[Any]) -> CommandResult:
+    def result(self, host: str, answer: Any) -> CommandResult:
         """The result that the function's value stands for."""
-        stdout, stderr, returncode = answer
+        stdout, stderr, returncode = _checked.parts(host, answer, _checked.BYTES, _checked.BYTES, (int,))
         printed = [bytes(stdout), bytes(stderr)]
         texts = printed if self._encoding is None else [text.decode(self._encoding, 'replace') for text in printed]
         made = CommandResult(host, self._command, texts[0], texts[1], returncode)

@@ -13,9 +13,9 @@ import weakref
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
-from . import _native
+from . import _checked, _native
 from ._client import Client
 
 _HELPERS = 'helpers/environments.'
@@ -48,9 +48,9 @@ class Environment:
         platform = self._platform(client)
         key = self._key(platform)
         if self.keep:
-            found: Optional[str] = client.call(_HELPERS + 'find', key)
+            found = client.call(_HELPERS + 'find', key)
             if found is not None:
-                return found
+                return _checked.text(host, found)
         built = self._built(host, platform)
         size = sum(path.lstat().st_size for path in built.rglob('*'))
         # One write for a line: hosts get theirs at the same time.
@@ -61,11 +61,10 @@ class Environment:
             end='',
             file=sys.stderr,
         )  # fmt: skip
-        folder: str = client.call(_HELPERS + 'begin', key, self.keep)
+        folder = _checked.text(host, client.call(_HELPERS + 'begin', key, self.keep))
         # With a slash at the end, what is in it.
         client.put(os.path.join(built, ''), folder)
-        kept: str = client.call(_HELPERS + 'finish', folder, key, self.keep)
-        return kept
+        return _checked.text(host, client.call(_HELPERS + 'finish', folder, key, self.keep))
 
     def versions(self, host: str, client: Client) -> dict[str, str | None]:
         """The packages that a host would get, by name, with their versions."""
@@ -79,7 +78,9 @@ class Environment:
     def _platform(client: Client) -> Platform:
         client._connected_native().send_part('workers')
         told = client.call(_HELPERS + 'platform')
-        return tuple(told[0]), *told[1:]
+        version, *names = _checked.parts(client.peername, told, (list, tuple), (str,), (str,), (str,))
+        major, minor = _checked.parts(client.peername, version, (int,), (int,))
+        return (major, minor), names[0], names[1], names[2]
 
     def remove_from(self, client: Client, folder: str) -> None:
         """Removes the folder at a host, unless it is kept."""

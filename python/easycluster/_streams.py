@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from . import _kinds
+from . import _checked, _kinds
 from ._channels import AsyncChannel, Channel
 from ._responses import NonblockingResponse
 from ._shipping.functions import forwarded_name
@@ -38,6 +38,10 @@ def begin(
     return channel, client._call(*call, {}, threadid=_kinds.SINGLE, origexc='quiet', **options)
 
 
+def _items(channel: Channel, received: Any) -> deque[Any]:
+    return deque(_checked.items(channel._client.peername, received))
+
+
 class Stream(Iterator[Any]):
     """The items of a remote generator, made by `client.stream()`: an iterator, and a context manager that closes it.
 
@@ -57,7 +61,7 @@ class Stream(Iterator[Any]):
             if self._response is None:
                 raise StopIteration
             try:
-                self._items = deque(self._channel.receive())
+                self._items = _items(self._channel, self._channel.receive())
             except (EOFError, ConnectionAbortedError):
                 # The call's end says how it ended.
                 self._end()
@@ -111,7 +115,7 @@ class AsyncStream(AsyncIterator[Any]):
             if future is None:
                 raise StopAsyncIteration
             try:
-                self._items = deque(await self._channel.receive())
+                self._items = _items(self._channel._channel, await self._channel.receive())
             except (EOFError, ConnectionAbortedError):
                 # The call's end says how it ended. Giving up the wait for it does not give up the call.
                 await asyncio.wait([future])

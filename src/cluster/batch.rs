@@ -115,7 +115,21 @@ where
         call = call.timeout(limit);
     }
     let error = match call.await {
+        Ok((_, outcomes)) if outcomes.len() != count => {
+            // No stub does so; it would be asked for the others for ever.
+            client.close().await;
+            return BatchOutcome::Lost(Error::Lost {
+                host,
+                reason: "it answered one of our own functions in a form that it never has"
+                    .to_owned(),
+            });
+        }
         Ok((seconds, outcomes)) => {
+            let seconds = if seconds.is_finite() {
+                seconds.max(0.0)
+            } else {
+                0.0
+            };
             let results = outcomes
                 .into_iter()
                 .map(|outcome| outcome.into_result(&host));

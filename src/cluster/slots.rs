@@ -10,6 +10,9 @@ use super::joining::{Attempted, Joining};
 use super::options::{ClusterOptions, Slots};
 use super::{attempts, fan_out};
 
+/// Processes that a host gets at most by its own word; each takes memory here.
+const MOST_TOLD: usize = 512;
+
 /// Starts them; gives the places of their hosts and their clients. Those that a host refuses are missing.
 pub(super) async fn further(
     inner: &Inner,
@@ -28,7 +31,7 @@ pub(super) async fn further(
             let counts = counts.in_order().await.into_iter();
             // A host that does not say has the one process that it has.
             counts
-                .map(|count| count.unwrap_or(Ok(1)).unwrap_or(1))
+                .map(|count| count.unwrap_or(Ok(1)).unwrap_or(1).min(MOST_TOLD))
                 .collect()
         }
     };

@@ -2,12 +2,19 @@
 
 use std::fmt;
 
+use crate::visible::one_line;
+
 /// Kinds of processors for which there are wheels on Linux.
 const MACHINES: [&str; 7] = [
     "x86_64", "aarch64", "i686", "armv7l", "ppc64le", "s390x", "riscv64",
 ];
 /// The minor versions of the C library, glibc 2, that uv knows platforms by.
 const KNOWN_TO_UV: [u32; 12] = [17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40];
+
+/// No glibc has a later minor version; each has a tag of its own.
+const LATEST_GLIBC: u32 = 99;
+/// The longest name that a host gives a part of its platform.
+const LONGEST_NAME: usize = 80;
 
 /// What `helpers/environments.platform` tells: version, implementation, platform, C library.
 pub(crate) type Told = ((u32, u32), String, String, String);
@@ -34,11 +41,16 @@ impl fmt::Display for Platform {
 
 impl Platform {
     pub(crate) fn told((version, implementation, platform, library): Told) -> Platform {
+        // As text of a server, which stands in errors.
+        let shown = |name: String| {
+            let short: String = name.chars().take(LONGEST_NAME).collect();
+            one_line(&short)
+        };
         Platform {
             version,
-            implementation,
-            platform,
-            library,
+            implementation: shown(implementation),
+            platform: shown(platform),
+            library: shown(library),
         }
     }
 
@@ -92,7 +104,7 @@ impl Platform {
                 format!("musllinux_1_1_{machine}"),
             ],
             Some(version) => {
-                let tags = (5..=version.1).rev();
+                let tags = (5..=version.1.min(LATEST_GLIBC)).rev();
                 let mut tags: Vec<String> = tags
                     .map(|minor| format!("manylinux_2_{minor}_{machine}"))
                     .collect();
@@ -142,6 +154,18 @@ mod tests {
                 .for_pip()
                 .unwrap()
                 .contains(&"musllinux_1_2_x86_64".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_a_host_says_of_itself_is_bounded_and_visible() {
+        let hostile = platform("cpython", "linux-x86_64", "glibc 2.4294967295");
+        assert!(hostile.for_pip().unwrap().len() < 300);
+        let hostile = platform("\x1b[2J", &"x\r\n".repeat(1000), "");
+        let refused = hostile.for_uv().unwrap_err();
+        assert!(
+            !refused.contains(['\x1b', '\r', '\n']) && refused.len() < 1000,
+            "{refused}"
         );
     }
 

@@ -20,6 +20,7 @@ ORDER = [
     '_process',
     '_shared',
     '_errors',
+    '_checked',
     '_options',
     '_spec',
     '_hosts',

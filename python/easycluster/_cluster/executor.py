@@ -12,7 +12,7 @@ from concurrent import futures
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from .. import _process
+from .. import _checked, _errors, _process
 from .._environments import Environment, Provided
 from .._pickling.unpickler import unpickle_trusted
 from .._responses import RemoteException
@@ -364,6 +364,13 @@ class Executor(futures.Executor):
                 work.future.set_exception(error)
                 return
         if work.name == 'chunk':
+            try:
+                value = _checked.outcomes(place.slot.host, value, len(work.args[0]))
+            except _errors.Refused as error:
+                # Others do its work.
+                place.slot.client.close(str(error))
+                self._lost(place, str(error))
+                return
             value = [(True, each) if succeeded else (False, place.slot.exception_of(each)) for succeeded, each in value]
         self._done(work)
         self._dispatch()

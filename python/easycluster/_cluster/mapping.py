@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, Callable
 
-from .. import _errors, _process
+from .. import _checked, _errors, _process
 from .._native import Balancer
 from .._responses import RemoteException
 from .._shipping.functions import Portable
@@ -210,8 +210,17 @@ class Run:
         flying = self._flying.get(batch)
         if flying is None:
             return
-        seconds, outcomes = value
+        try:
+            seconds, outcomes = _checked.batch(flying.slot.host, value, len(self._balancer.items(batch)))
+        except _errors.Refused as error:
+            self._distrust(flying, error)
+            return
         self._take(batch, [self._outcome(flying.slot, *outcome) for outcome in outcomes], seconds)
+
+    def _distrust(self, flying: _Flying, error: _errors.Refused) -> None:
+        """Gives up a process that answers what no stub does: others do its work."""
+        flying.slot.client.close(str(error))
+        self._lost(flying.place, str(error))
 
     def _outcome(self, slot: Slot, succeeded: bool, value: Any) -> _Outcome:
         return (True, value) if succeeded else (False, slot.exception_of(value))
@@ -253,10 +262,11 @@ class Run:
                 raise
             self._lost(flying.place, str(error))
 
-    def _counted(self, done: int, batch: int) -> None:
+    def _counted(self, done: Any, batch: int) -> None:
         flying = self._flying.get(batch)
         if flying is not None:
-            flying.done = min(done, len(self._balancer.items(batch)))
+            # Where that is no number, none is.
+            flying.done = min(done, len(self._balancer.items(batch))) if type(done) is int else 0
             self._salvage(flying, batch)
 
     def _salvage(self, flying: _Flying, batch: int) -> None:
@@ -273,9 +283,15 @@ class Run:
 
     def _salvaged(self, outcome: Any, batch: int) -> None:
         flying = self._flying.get(batch)
-        if flying is not None:
-            flying.salvaged.append(self._outcome(flying.slot, *outcome))
-            self._salvage(flying, batch)
+        if flying is None:
+            return
+        try:
+            checked = _checked.outcome(flying.slot.host, outcome)
+        except _errors.Refused as error:
+            self._distrust(flying, error)
+            return
+        flying.salvaged.append(self._outcome(flying.slot, *checked))
+        self._salvage(flying, batch)
 
     def _salvage_failed(self, exc: RemoteException, batch: int) -> None:
         flying = self._failed_alive(exc, batch)
