@@ -100,6 +100,28 @@ def test_a_buffer_makes_map_lazy(cluster):
         assert rest and rest == [n * n for n in range(20, 20 + len(rest))]
 
 
+def test_what_is_just_being_sent_is_interrupted():
+    with Cluster([":local:rpython=%s:name=one" % sys.executable], output=None) as cluster:
+        (slot,) = cluster._slots_now(None)
+        sending, go_on = threading.Event(), threading.Event()
+
+        def slow(name, *args):
+            sending.set()
+            assert go_on.wait(60)
+            return type(slot).ask(slot, name, *args)
+
+        with cluster.executor() as executor:
+            slot.ask = slow
+            future = executor.submit("time.sleep", 600)
+            try:
+                assert sending.wait(60)
+                assert future.interrupt()
+            finally:
+                go_on.set()
+            with pytest.raises(easycluster.CallCancelled):
+                future.result(60)
+
+
 def test_cancel_is_for_what_waits_and_interrupt_for_what_runs(cluster):
     with cluster.executor(max_workers=1) as executor:
         running = executor.submit("time.sleep", 600)

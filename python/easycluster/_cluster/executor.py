@@ -52,7 +52,7 @@ class Future(futures.Future):  # type: ignore[type-arg]
 class _Work:
     """One call, or a chunk of calls, and where it is."""
 
-    __slots__ = ('future', 'function', 'name', 'args', 'kwargs', 'ticket', 'place', 'lost_on', 'prepare')
+    __slots__ = ('future', 'function', 'name', 'args', 'kwargs', 'ticket', 'place', 'lost_on', 'prepare', 'given_up')
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class _Work:
         self.place: _Place | None = None
         self.lost_on: list[str] = []
         self.prepare = prepare
+        self.given_up = False
 
     def arguments_at(self, slot: Slot) -> tuple[Any, ...]:
         """The helper's arguments at a slot, where the function is made known first."""
@@ -84,10 +85,11 @@ class _Work:
         return (number, *self.args) if self.name == 'chunk' else (number, self.args, self.kwargs)
 
     def interrupt(self) -> bool:
+        # In this order; a thread that is just sending it does it the other way round.
+        self.given_up = True
         place = self.place
-        if place is None:
-            return False
-        place.slot.cancel(self.ticket)
+        if place is not None:
+            place.slot.cancel(self.ticket)
         return True
 
 
@@ -333,6 +335,8 @@ class Executor(futures.Executor):
                 if self._trust and name in _TRUSTED:
                     name, args = 'trusted', (name, args)
                 work.ticket = slot.ask(name, args, (self._completed, work), (self._failed, work))
+                if work.given_up:
+                    slot.cancel(work.ticket)
             except OSError as error:
                 self._lost(place, str(error))
             except Exception as error:
