@@ -356,3 +356,37 @@ async fn patterns_choose_among_hosts_and_groups() {
     assert!(cluster.group("nothing").is_err());
     cluster.close().await;
 }
+
+#[tokio::test]
+async fn a_host_that_answers_a_batch_with_other_than_its_outcomes_is_lost() {
+    let python = newest();
+    for answer in ["(0.1, [])", "(0.1, [(True, 1)] * 1000)"] {
+        let cluster = local(&[&python, &python]).await;
+        let taken_over = format!(
+            "import gc\n\
+             def take_over(n):\n    \
+                 for each in gc.get_objects():\n        \
+                     if type(each).__name__ == 'module' and each.__name__ == 'easycluster_helpers/map_items':\n            \
+                         each.batch = lambda *a: {answer}\n    \
+                 return n\n"
+        );
+        collect(cluster.map::<_, u64>("square", 0..4u64, &MapOptions::default())).await;
+        let (_, hostile) = cluster.members().into_iter().nth(1).unwrap();
+        hostile.exec(&taken_over).await.unwrap();
+        let taken: u64 = hostile.call("take_over", (1,)).await.unwrap();
+        assert_eq!(taken, 1);
+        let results =
+            collect(cluster.map::<_, u64>("square", 0..200u64, &MapOptions::default())).await;
+        assert_eq!(results.len(), 200, "{answer}");
+        let mut lost = 0;
+        for (n, result) in results {
+            match result {
+                Ok(value) => assert_eq!(value, n * n, "{answer}"),
+                Err(Error::Lost { host, .. }) if host == "host1" => lost += 1,
+                Err(error) => panic!("{answer}: {error}"),
+            }
+        }
+        assert!(lost < 100, "{answer}: {lost}");
+        cluster.close().await;
+    }
+}
