@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from . import _kinds
+from . import _checked, _kinds
 from ._async import AsyncClient
 from ._global_proxy import GlobalProxy
 from ._shared import objects
@@ -51,6 +51,10 @@ class _Batches:
     def _asked(self, number: int) -> Any:
         return self._batches.raw_call_method('take', (number,), origexc='quiet')
 
+    def _told(self, number: int, answer: Any) -> tuple[int, deque[Any], bool]:
+        found, more = _checked.parts(self._client.peername, answer, (list, tuple), (bool,))
+        return number, deque(found), more
+
 
 class _Ahead(_Batches, Iterator[Any]):
     def __next__(self) -> Any:
@@ -62,8 +66,7 @@ class _Ahead(_Batches, Iterator[Any]):
                 raise StopIteration
             if self._batches is None:
                 self._batches = self._opened()
-            found, more = self._asked(number + 1)
-            self._state = (number + 1, deque(found), more)
+            self._state = self._told(number + 1, self._asked(number + 1))
 
 
 class _AwaitedAhead(_Batches, AsyncIterator[Any]):
@@ -76,5 +79,4 @@ class _AwaitedAhead(_Batches, AsyncIterator[Any]):
                 raise StopAsyncIteration
             if self._batches is None:
                 self._batches = await self._opened()
-            found, more = await self._asked(number + 1)
-            self._state = (number + 1, deque(found), more)
+            self._state = self._told(number + 1, await self._asked(number + 1))

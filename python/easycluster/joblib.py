@@ -23,7 +23,7 @@ import cloudpickle
 import joblib
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, ThreadingBackend
 
-from . import Cluster
+from . import Cluster, _checked
 from ._cluster.ahead import Ahead
 from ._cluster.executor import Executor, Future
 from ._cluster.slots import Slot
@@ -182,7 +182,9 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
             raise pickle.UnpicklingError(
                 '%s; results of any type need `cluster.joblib(trust=True)`, which lets the hosts run code here' % error
             ) from error
-        return unpickle_trusted(result) if self._trust else result
+        result = unpickle_trusted(result) if self._trust else result
+        # joblib goes through it, and a list is what its batches give.
+        return _checked.items('a host of the cluster', result)
 
     # -- the cluster
 

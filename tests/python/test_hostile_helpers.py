@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 
+import joblib
 import pytest
-from easycluster import Cluster, Environment, HostLost, Refused, define_common
+from easycluster import Cluster, Environment, HostLost, Refused, define_common, read_ahead
 
 REMOTE = 'helper_definitions'
 SOURCE = '''
@@ -25,6 +26,13 @@ def answer(module, name, source):
         if type(each).__name__ == 'module' and each.__name__ == 'easycluster_helpers/' + module:
             setattr(each, name, eval(source, globals()))
             return True
+def answer_ahead(source):
+    for each in gc.get_objects():
+        if type(each).__name__ == 'module' and each.__name__ == 'easycluster_batches':
+            for kind in vars(each).values():
+                if isinstance(kind, type) and hasattr(kind, 'take'):
+                    kind.take = eval(source, globals())
+                    return True
 def square(n):
     time.sleep(0.002)
     return n * n
@@ -130,6 +138,26 @@ def test_other_answers_are_checked(cluster):
         assert bad.answer('environments', 'platform', 'lambda *a: ' + source)
         with pytest.raises(Refused, match='bad'):
             in_time_raised(lambda: environment.versions('bad', bad))
+
+
+@pytest.mark.parametrize('source', ['5', '(Endless(), True)', '(itertools.repeat(1), False)', '([1], Endless())'])
+def test_items_that_are_read_ahead_are_a_list(cluster, source):
+    bad = cluster.clients['bad']
+    assert list(read_ahead(bad.items(keep=True))) == [1]
+    assert bad.answer_ahead('lambda *a: ' + source)
+    with pytest.raises(Refused, match='bad'):
+        in_time_raised(lambda: list(read_ahead(bad.items(keep=True))))
+
+
+def test_results_of_joblib_are_a_list():
+    with Cluster([local('bad'), local('worse')], definitions=REMOTE) as cluster, cluster.joblib():
+        cluster.define(SOURCE)
+        assert joblib.Parallel()(joblib.delayed(abs)(n) for n in (-1, 2)) == [1, 2]
+        for source in ('5', 'Endless()', 'itertools.repeat(1)'):
+            for client in cluster.clients.values():
+                assert client.answer('map_items', 'pickled', 'lambda *a: ' + source)
+            with pytest.raises(Refused):
+                joblib.Parallel()(joblib.delayed(abs)(n) for n in (-1, 2))
 
 
 def in_time_raised(function):
