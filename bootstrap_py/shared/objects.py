@@ -151,6 +151,11 @@ MEMORY = frozenset(
     '__array_interface__ __array_struct__ __cuda_array_interface__ __hip_array_interface__ _as_parameter_'.split())
 
 
+def acts(attr):
+    """Whether libraries act on an attribute: on memory, or on a notebook, which shows the HTML and runs the scripts that it gives."""
+    return attr in MEMORY or attr[-1:] == '_' and attr.startswith(('_repr_', '_ipython_', '_render_traceback_'))
+
+
 class DefaultRemoteProxy(RemoteProxy):
     """A proxy that asks the server for every attribute that its class does not have.
 
@@ -163,7 +168,7 @@ class DefaultRemoteProxy(RemoteProxy):
         self._known_methods = {}
 
     def __getattr__(self, attr):
-        if attr in exports.NOT_EXPORTED or attr in MEMORY:
+        if attr in exports.NOT_EXPORTED or acts(attr):
             raise AttributeError(attr)
         method = (self._known_methods or {}).get(attr)
         if method is None:

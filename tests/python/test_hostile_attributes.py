@@ -50,6 +50,8 @@ def call(*args):
 '''  # fmt: skip
 KINDS = ['Plain', 'Number', 'Willing', 'SimpleNamespace', 'ValueError']
 MEMORY = ['__array_interface__', '__array_struct__', '__cuda_array_interface__', '_as_parameter_']
+# A notebook shows what these give, and runs the scripts in it.
+SHOWN = ['_repr_html_', '_repr_mimebundle_', '_ipython_display_', '_render_traceback_']
 
 define_common(DEFINITIONS, name=REMOTE)
 
@@ -64,7 +66,7 @@ def client(connect):
 @pytest.mark.parametrize('kind', KINDS)
 def test_no_value_says_where_its_memory_is(client, kind):
     secret = ctypes.create_string_buffer(b'a secret of the client')
-    for name in MEMORY:
+    for name in MEMORY + SHOWN:
         told = {'shape': (len(secret),), 'typestr': '|u1', 'data': (ctypes.addressof(secret), True), 'version': 3}
         with pytest.raises(Refused, match=name):
             client.eval('told(%r, %s=%r)' % (kind, name, told))
@@ -74,10 +76,15 @@ def test_no_value_says_where_its_memory_is(client, kind):
 def test_no_proxy_does_so(client):
     secret = ctypes.create_string_buffer(b'a secret of the client')
     told = {'shape': (len(secret),), 'typestr': '|u1', 'data': (ctypes.addressof(secret), True), 'version': 3}
-    client.eval('found.update(%r)' % dict.fromkeys(MEMORY, told))
+    client.eval('found.update(%r)' % dict.fromkeys(MEMORY + SHOWN, told))
     proxy = client.eval('Stays()')
-    for name in MEMORY:
+    for name in MEMORY + SHOWN:
         assert not hasattr(proxy, name)
+    client.execblock(
+        'class Listed(easycluster.ServerObject):\n    export_attrs = %r\n    export_methods = %r' % (SHOWN, MEMORY)
+    )
+    listed = client.eval('Listed()')
+    assert not any(hasattr(listed, name) for name in MEMORY + SHOWN)
     assert b'secret' not in numpy.asarray(proxy).tobytes()
     with pytest.raises(ctypes.ArgumentError):
         ctypes.pythonapi.PyLong_AsLong(proxy)

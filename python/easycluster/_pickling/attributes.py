@@ -24,16 +24,16 @@ _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray
 
 def check_attribute(kind: type, name: str, value: Any) -> None:
     """Raises Refused for an attribute that an instance of this class does not get from a server."""
-    if name[:2] == '__' and name[-2:] == '__' and name not in _DESCRIBING or name in objects.MEMORY:
+    if name[:2] == '__' and name[-2:] == '__' and name not in _DESCRIBING or objects.acts(name):
         raise _refusal(kind, name)
     if type(value) not in _PLAIN and name in _names_of_base(kind):
         raise _refusal(kind, name)
 
 
-def check_memory(kind: type, names: Iterable[Any]) -> None:
+def check_names(kind: type, names: Iterable[Any]) -> None:
     """The same for a class that takes whatever a server chooses, and can not know of these."""
     for name in names:
-        if name in objects.MEMORY:
+        if type(name) is str and objects.acts(name):
             raise _refusal(kind, name)
 
 

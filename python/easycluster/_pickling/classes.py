@@ -14,7 +14,7 @@ from typing import Any
 
 from .._shared import objects
 from . import contents
-from .attributes import check_attribute, check_memory
+from .attributes import check_attribute, check_names
 from .made import Made, put_by
 from .trust import bases, first_known, members, own_hook, refusal
 
@@ -70,7 +70,7 @@ def _standard_state(target: Any, state: Any) -> Any:
     slots = None
     if type(state) is tuple and len(state) == 2:
         state, slots = state
-    check_memory(type(target), [*(state or ()), *(slots or ())])
+    check_names(type(target), [*(state or ()), *(slots or ())])
     if state:
         target.__dict__.update(state)
     for name, value in (slots or {}).items():

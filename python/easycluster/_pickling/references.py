@@ -69,7 +69,6 @@ CLOSED = ClosedConnection()
 # an object is dropped or its class is asked, and what a proxy itself consists of.
 NEVER_REMOTE = (
     load('exports').NOT_EXPORTED
-    | objects.MEMORY
     | frozenset(name for name in dir(RemoteProxy) if not (name[:2] == '__' and callable(getattr(RemoteProxy, name))))
     | frozenset(
         (
@@ -92,7 +91,7 @@ def _names(value: Any) -> tuple[str, ...]:
     """Names of methods or attributes that a server lists, without those that are never remote."""
     if type(value) not in (tuple, list) or any(type(name) is not str for name in value):
         raise _errors.Refused('the server describes a class by other things than names')
-    return tuple(name for name in value if name not in NEVER_REMOTE)
+    return tuple(name for name in value if name not in NEVER_REMOTE and not objects.acts(name))
 
 
 class References:
