@@ -18,6 +18,7 @@ COMMON = '''
 import asyncio, os, subprocess, sys, threading, warnings
 import distributed
 import easycluster
+from support.network import left_in_tmp
 from support.processes import poll
 
 machines = sys.stdin.read().split()
@@ -105,7 +106,7 @@ with easycluster.Cluster(specs, output=None) as cluster:
 for machine in before:
     assert poll(lambda: listeners(machine) == before[machine], 60), machine
 with easycluster.Cluster(specs, output=None) as cluster:
-    left = lambda: cluster.eval('__import__("os").listdir("/tmp")')
+    left = lambda: left_in_tmp(cluster)
     assert poll(lambda: not any(left().values()), 60), left()
 print('all is well')
 '''
@@ -119,7 +120,7 @@ without_dask = [machine + ':rpython=' + sys.argv[1] for machine in machines]
 
 def clean():
     with easycluster.Cluster(specs, output=None) as cluster:
-        left = lambda: cluster.eval('__import__("os").listdir("/tmp")')
+        left = lambda: left_in_tmp(cluster)
         assert poll(lambda: not any(left().values()), 60), left()
     for machine in before:
         assert poll(lambda: listeners(machine) == before[machine], 60), machine

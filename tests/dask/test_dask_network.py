@@ -12,6 +12,7 @@ PROGRAM = '''
 import os, sys
 import easycluster
 from support import dask_work
+from support.network import left_in_tmp
 from support.processes import poll
 
 specs = [spec + ':rpython=' + sys.argv[1] for spec in sys.stdin.read().split()]
@@ -40,7 +41,7 @@ with easycluster.Cluster(specs, output=None) as cluster:
 print('all is well')
 # The machines are as they were.
 with easycluster.Cluster(specs, output=None) as cluster:
-    left = lambda: cluster.eval('__import__("os").listdir("/tmp")')
+    left = lambda: left_in_tmp(cluster)
     assert poll(lambda: not any(left().values()), 60), left()
 '''
 

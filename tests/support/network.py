@@ -23,11 +23,12 @@ from .processes import PATIENCE
 from .sshd import make_key, program, public
 
 SCRIPT = """set -e; mount --make-rprivate /; mount -t tmpfs tmpfs /run; mkdir -p /run/sshd /run/netns; mount -t proc proc /proc
+mkdir %(at)s/python; mount --bind %(python)s %(at)s/python
 ip link set lo up; ip link add bridge type bridge; ip link set bridge up; ip addr add 10.77.0.254/24 dev bridge
 for n in $(seq %(count)d); do
  ip netns add m$n; ip link add v$n type veth peer name eth0 netns m$n; ip link set v$n master bridge up
  ip -n m$n link set lo up; ip -n m$n addr add 10.77.0.$n/24 dev eth0; ip -n m$n link set eth0 up
- ip netns exec m$n sh -c 'mount -t tmpfs tmpfs /tmp; exec "$@"' sh %(sshd)s -D -e -f %(at)s/sshd_config -o ListenAddress=10.77.0.$n:22 2>%(at)s/log$n &
+ ip netns exec m$n sh -c 'mount -t tmpfs tmpfs /tmp; %(shown)s exec "$@"' sh %(sshd)s -D -e -f %(at)s/sshd_config -o ListenAddress=10.77.0.$n:22 2>%(at)s/log$n &
 done
 for n in $(seq %(count)d); do
  until ssh-keyscan -T 1 -t ed25519 10.77.0.$n 2>/dev/null | grep -q ed25519; do :; done
@@ -49,6 +50,18 @@ def allowed() -> bool:
     return done.returncode == 0
 
 
+def kept_in_tmp() -> list[str]:
+    """What is in the /tmp of each machine from the start: the folder with this Python's packages, if it is there."""
+    parts = Path(sys.prefix).parts
+    return [parts[2]] if parts[:2] == ("/", "tmp") else []
+
+
+def left_in_tmp(cluster) -> dict[str, list[str]]:
+    """What programs have left in the /tmp of each machine, by host."""
+    found = cluster.eval('__import__("os").listdir("/tmp")')
+    return {host: [name for name in names if name not in kept_in_tmp()] for host, names in found.items()}
+
+
 def run_beside(count: int, source: str, *arguments: str, timeout: float = 300, **environment: str) -> str:
     """Runs a Python program beside `count` machines; what it printed. Fails with all that it said if it fails."""
     need("networks", allowed())
@@ -62,7 +75,10 @@ def run_beside(count: int, source: str, *arguments: str, timeout: float = 300, *
         known = "".join("10.77.0.%d %s\n" % (number, public(at / "host_key")) for number in range(1, count + 1))
         (at / "known_hosts").write_text(known)
         (at / "program.py").write_text(source)
-        script = SCRIPT % {"at": at, "sshd": program("sshd"), "count": count}
+        # What the machines' Pythons are may be in /tmp, too.
+        shown = "mkdir -p %s; mount --bind %s/python %s;" % (sys.prefix, at, sys.prefix) if kept_in_tmp() else ""
+        parts = {"at": at, "sshd": program("sshd"), "count": count, "python": sys.prefix, "shown": shown}
+        script = SCRIPT % parts
         specs = [
             "root@10.77.0.%d:identity=%s:known_hosts=%s:config=none:batch=yes" % (number, key, at / "known_hosts")
             for number in range(1, count + 1)
