@@ -29,12 +29,14 @@ _numbers = itertools.count(1)
 class _Flying:
     """A batch on its way."""
 
-    __slots__ = ('slot', 'place', 'ticket', 'salvaged', 'done', 'error')
+    __slots__ = ('slot', 'place', 'ticket', 'received', 'salvaged', 'done', 'error')
 
     def __init__(self, slot: Slot, place: int) -> None:
         self.slot = slot
         self.place = place
         self.ticket = 0
+        # Batches that are forgotten there when this one begins, which it may never do.
+        self.received: list[int] = []
         # Outcomes that are fetched one by one, where the answer as a whole cannot be had.
         self.salvaged: list[_Outcome] = []
         self.done = 0
@@ -172,9 +174,9 @@ class Run:
         batch = self._balancer.send(place, items)
         values = [self._waiting[item] for item in items]
         flying = self._flying[batch] = _Flying(slot, place)
-        received, self._received[place] = self._received[place], []
+        flying.received, self._received[place] = self._received[place], []
         events = self._events
-        keys = [(self._number, each) for each in received]
+        keys = [(self._number, each) for each in flying.received]
         arguments = (self._numbers[place], (self._number, batch), values, True, keys)
         try:
             flying.ticket = slot.ask(
@@ -196,6 +198,7 @@ class Run:
     def _not_sent(self, batch: int, items: list[int], error: Exception) -> None:
         """Arguments that cannot be pickled are the fault of one item, which is looked for."""
         flying = self._flying.pop(batch)
+        self._received[flying.place] += flying.received
         if len(items) == 1:
             self._balancer.done(batch, 1, 0.05)
             self._finish(items[0], (False, error))
@@ -237,6 +240,8 @@ class Run:
         flying = self._failed_alive(exc, batch)
         if flying is None:
             return
+        # It may not have begun.
+        self._received[flying.place] += flying.received
         flying.error = original(exc)
         if isinstance(flying.error, _errors.CallTimeout):
             # It had that one item, and where it cannot be interrupted the thread answers nothing for now.
@@ -402,7 +407,7 @@ class Run:
         flying, self._flying = self._flying, {}
         for batch, each in flying.items():
             each.slot.cancel(each.ticket)
-            self._received[each.place].append(batch)
+            self._received[each.place] += [batch, *each.received]
         for place, batches in self._received.items():
             self._received[place] = []
             if batches:
