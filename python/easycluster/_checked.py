@@ -7,7 +7,7 @@ from typing import Any
 from . import _errors
 
 _SEQUENCES = (list, tuple)
-# A Python 2 sends text where it sends no bytearray.
+# A Python 2 has no bytes that are no text, and sends a bytearray.
 BYTES = (bytes, bytearray)
 # Longer no batch takes, in seconds; the clocks of old versions may be set back meanwhile.
 _LONGEST = 1e9
@@ -18,11 +18,14 @@ def refused(host: str) -> _errors.Refused:
     return _errors.Refused('%s answered one of our own functions in a form that it never has' % host)
 
 
+def are(parts: Any, kinds: tuple[tuple[type, ...], ...]) -> bool:
+    """Whether a list or tuple has as many parts as there are kinds, each of its own; no method of theirs is called."""
+    return len(parts) == len(kinds) and all(type(part) in allowed for part, allowed in zip(parts, kinds))
+
+
 def parts(host: str, value: Any, *kinds: tuple[type, ...]) -> tuple[Any, ...]:
     """The parts of an answer, each of one of its kinds. Raises Refused for any other answer."""
-    if type(value) not in _SEQUENCES or len(value) != len(kinds):
-        raise refused(host)
-    if not all(type(part) in allowed for part, allowed in zip(value, kinds)):
+    if not are(items(host, value), kinds):
         raise refused(host)
     return tuple(value)
 
@@ -52,7 +55,7 @@ def outcome(host: str, value: Any) -> tuple[bool, Any]:
 
 def outcomes(host: str, value: Any, count: int) -> list[tuple[bool, Any]]:
     """Those of so many items. Raises Refused for any other answer."""
-    if type(value) not in _SEQUENCES or len(value) != count:
+    if len(items(host, value)) != count:
         raise refused(host)
     return [outcome(host, each) for each in value]
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from . import _kinds, _native
+from . import _checked, _kinds, _native
 from ._channels import Channel
 from ._waiting import watch
 
@@ -211,13 +211,7 @@ def _take(channel: Channel, kind: str, types: tuple[tuple[type, ...], ...], hand
                 # The connection has ended, or another channel has taken its place.
                 return False
             # Of other things a method of the definitions could be called.
-            if (
-                type(item) is tuple
-                and len(item) == 1 + len(types)
-                and type(item[0]) is str
-                and item[0] == kind
-                and all(type(part) in wanted for part, wanted in zip(item[1:], types))
-            ):
+            if type(item) is tuple and _checked.are(item, ((str,), *types)) and item[0] == kind:
                 handle(item[1:])
         return True
 

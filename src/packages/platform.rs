@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::visible::one_line;
+use crate::visible::short_line;
 
 /// Kinds of processors for which there are wheels on Linux.
 const MACHINES: [&str; 7] = [
@@ -42,10 +42,7 @@ impl fmt::Display for Platform {
 impl Platform {
     pub(crate) fn told((version, implementation, platform, library): Told) -> Platform {
         // As text of a server, which stands in errors.
-        let shown = |name: String| {
-            let short: String = name.chars().take(LONGEST_NAME).collect();
-            one_line(&short)
-        };
+        let shown = |name: String| short_line(&name, LONGEST_NAME);
         Platform {
             version,
             implementation: shown(implementation),

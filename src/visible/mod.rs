@@ -51,6 +51,12 @@ pub(crate) fn one_line(text: &str) -> String {
     safe
 }
 
+/// As [`one_line`], of the first so many characters.
+#[cfg(any(feature = "python", feature = "cli"))]
+pub(crate) fn short_line(text: &str, most: usize) -> String {
+    one_line(&text.chars().take(most).collect::<String>())
+}
+
 /// Serialized JSON in which what acts is escaped as JSON does it, so that a terminal shows it and a parser reads what it was.
 pub(crate) fn json(text: String) -> String {
     let inside = |c: char| c != '\n' && acts(c);

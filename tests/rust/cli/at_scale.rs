@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cli::scene::{Scene, easycluster, program, said};
+use crate::cli::scene::{Scene, easycluster, program, said, shell};
 use crate::support::{KeyPair, stand_in};
 
 #[tokio::test]
@@ -49,17 +49,10 @@ async fn hosts_wait_for_file_descriptors_and_none_fails_for_want_of_them() {
     arguments.push(out.display().to_string());
     arguments.extend(["-c", "print(1)"].map(str::to_owned));
     let own = program(&arguments);
-    let mut limited = tokio::process::Command::new("/bin/sh");
+    let mut limited = shell("ulimit -n 72 && exec \"$0\" \"$@\"");
     limited
-        .args(["-c", "ulimit -n 72 && exec \"$0\" \"$@\""])
         .arg(own.as_std().get_program())
-        .args(own.as_std().get_args())
-        .env_remove("GITHUB_ACTIONS")
-        .env_remove("GITLAB_CI")
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .kill_on_drop(true);
+        .args(own.as_std().get_args());
     let output = said(limited.spawn().expect("the shell starts")).await;
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(

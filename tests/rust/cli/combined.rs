@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::scene::{Said, Scene, easycluster, easycluster_with_input, program, said};
+use crate::cli::scene::{Said, Scene, easycluster, easycluster_with_input, program, said, shell};
 use crate::support::{PATIENCE, Sshd, SshdOptions, interpreter_at_least};
 
 /// A host that nothing listens at.
@@ -16,23 +16,10 @@ fn path(scene: &Scene, name: &str) -> String {
 
 /// Types a line at a shell, with the program's own folder first in PATH.
 async fn typed(scene: &Scene, line: &str, variables: &[(&str, &str)]) -> Said {
-    let own = program::<&str>(&[]);
-    let place = Path::new(own.as_std().get_program()).parent();
-    let place = place.expect("a folder").display().to_string();
-    let paths = std::env::var("PATH").unwrap_or_default();
-    let mut shell = tokio::process::Command::new("/bin/sh");
+    let mut shell = shell(line);
     shell
-        .args(["-c", line])
         .current_dir(scene.folder.path())
-        .env("PATH", format!("{place}:{paths}"))
-        .envs(variables.iter().copied())
-        .env_remove("SSH_AUTH_SOCK")
-        .env_remove("GITHUB_ACTIONS")
-        .env_remove("GITLAB_CI")
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .kill_on_drop(true);
+        .envs(variables.iter().copied());
     said(shell.spawn().expect("a shell")).await
 }
 

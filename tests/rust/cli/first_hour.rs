@@ -3,9 +3,7 @@
 //! The inventory is found by EASYCLUSTER_INVENTORY, and its hosts are addresses of the loopback, so that the names are those of
 //! a network.
 
-use std::path::Path;
-
-use crate::cli::scene::{Said, program, said};
+use crate::cli::scene::{Said, said, shell};
 use crate::support::{Sshd, SshdOptions};
 
 struct Desk {
@@ -77,24 +75,11 @@ fn desk() -> Desk {
 impl Desk {
     /// Types the line.
     async fn typed(&self, line: &str) -> Said {
-        let own = program::<&str>(&[]);
-        let own = Path::new(own.as_std().get_program());
-        let place = own.parent().expect("a folder").display().to_string();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let mut shell = tokio::process::Command::new("/bin/sh");
+        let mut shell = shell(line);
         shell
-            .args(["-c", line])
             .current_dir(self.folder.path())
-            .env("PATH", format!("{place}:{path}"))
             .env("EASYCLUSTER_INVENTORY", "hosts.ini")
-            .env("TOKEN", "s3cret-t0ken")
-            .env_remove("SSH_AUTH_SOCK")
-            .env_remove("GITHUB_ACTIONS")
-            .env_remove("GITLAB_CI")
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .kill_on_drop(true);
+            .env("TOKEN", "s3cret-t0ken");
         said(shell.spawn().expect("a shell")).await
     }
 

@@ -127,11 +127,30 @@ impl Said {
     }
 }
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_easycluster");
+
 /// The program with these arguments, not started yet; away from the user's own files and agent.
 pub fn program<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_easycluster"));
+    let mut command = apart(PROGRAM);
+    command.args(arguments);
     command
-        .args(arguments)
+}
+
+/// A shell that runs this line, not started yet; it has the program's own folder first in PATH.
+pub fn shell(line: &str) -> Command {
+    let folder = Path::new(PROGRAM).parent().expect("a folder").display();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = apart("/bin/sh");
+    command
+        .args(["-c", line])
+        .env("PATH", format!("{folder}:{path}"));
+    command
+}
+
+/// A command away from the user's own files and agent, whose output is read.
+fn apart(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command
         .env_remove("SSH_AUTH_SOCK")
         .env_remove("CLICOLOR_FORCE")
         .env_remove("GITHUB_ACTIONS")

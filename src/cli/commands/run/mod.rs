@@ -19,7 +19,7 @@ use crate::cli::terminal::hosts::HostOptions;
 use crate::command::CommandLine;
 #[cfg(unix)]
 use crate::packages::Packages;
-use crate::visible::one_line;
+use crate::visible::short_line;
 use crate::{Client, Error, Value};
 use program::{Given, Program, What};
 
@@ -278,8 +278,7 @@ async fn told(client: &Client, tell: &(impl Fn(String) + Send)) -> ! {
 
 /// `rows: 120 of 1000`.
 fn so_far(name: &str, done: f64, total: Option<f64>) -> String {
-    let name: String = name.chars().take(NAME).collect();
-    let mut text = one_line(&name);
+    let mut text = short_line(name, NAME);
     if !text.is_empty() {
         text.push_str(": ");
     }
