@@ -99,20 +99,21 @@ class Transfer(object):
         self.failed = set()
         self.walking = iter(())
         # The file that was read last.
-        self.reading = None, None
+        self.reading = None, None, None
 
     def place(self, path):
         """Where something is."""
         path = self.names.get(path, path)
         return os.path.join(self.folder, path) if path else self.folder
 
-    def drop(self, index):
-        """Closes a file that did not arrive whole."""
+    def drop(self, index, keep=False):
+        """Closes a file that did not arrive whole. It stays in part only where another attempt may go on with it: one that cannot be
+        written would fill a disk which is full already."""
         if index in self.opened:
             descriptor, name = self.opened.pop(index)[:2]
             try:
                 # While it is locked, its name is nobody else's.
-                if not self.keep:
+                if not keep:
                     os.unlink(name)
             finally:
                 os.close(descriptor)
@@ -123,15 +124,21 @@ class Transfer(object):
             self.shut()
             # A pipe must not make us wait.
             descriptor = os.open(os.path.expanduser(path), os.O_RDONLY | os.O_NONBLOCK | (0 if follow else NOFOLLOW))
-            self.reading = path, descriptor
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            self.reading = path, descriptor, status
+            if not stat.S_ISREG(status.st_mode):
                 raise EnvironmentError(errno.EINVAL, 'it is no file any more')
-        return self.reading[1]
+        descriptor, first = self.reading[1:]
+        now = os.fstat(descriptor)
+        # What only grows is the same as far as it was announced.
+        if now.st_mtime != first.st_mtime and now.st_size <= first.st_size:
+            raise EnvironmentError(errno.EIO, 'it changed while it was read; try again')
+        return descriptor
 
     def shut(self):
         """Closes what was read last."""
         descriptor = self.reading[1]
-        self.reading = None, None
+        self.reading = None, None, None
         if descriptor is not None:
             os.close(descriptor)
 
@@ -233,6 +240,11 @@ def rows(transfer, sources, follow):
                 yield mark + each
 
 
+def is_gone(path):
+    """Whether what could not be looked at is not there any more, which is as if it had never been."""
+    return sys.exc_info()[1].errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.lexists(path)
+
+
 def beneath(top, follow):
     """Rows of all that is in a folder, each folder in front of what is in it."""
     # A path, its name below the top, and the folders that it is in, so that links lead in no circle.
@@ -242,8 +254,7 @@ def beneath(top, follow):
         try:
             names = sorted(os.listdir(path))
         except EnvironmentError:
-            # What is gone meanwhile is as if it had never been there.
-            if os.path.lexists(path):
+            if not is_gone(path):
                 yield no_row(b'!', below, why())
             continue
         within = []
@@ -254,7 +265,7 @@ def beneath(top, follow):
                 status = os.stat(inner) if follow else os.lstat(inner)
                 found = row(shown, inner, status)
             except EnvironmentError:
-                if os.path.lexists(inner):
+                if not is_gone(inner):
                     yield no_row(b'!', shown, why())
                 continue
             if stat.S_ISDIR(status.st_mode):
@@ -321,6 +332,6 @@ def end(number):
             os.close(descriptor)
         for index in list(transfer.opened):
             try:
-                transfer.drop(index)
+                transfer.drop(index, transfer.keep)
             except EnvironmentError:
                 pass

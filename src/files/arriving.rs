@@ -91,6 +91,11 @@ impl Arriving {
         Ok(())
     }
 
+    /// Leaves nothing of it.
+    pub(crate) fn discard(mut self) {
+        self.keep = false;
+    }
+
     /// Gives it its length, mode, time and name.
     pub(crate) fn finish(
         mut self,
@@ -99,6 +104,8 @@ impl Arriving {
         time: Option<Time>,
         sync: bool,
     ) -> io::Result<()> {
+        // Where it cannot get what it needs, another attempt would have to go on with nothing.
+        self.keep = false;
         fs::ftruncate(&self.file, size)?;
         fs::fchmod(&self.file, permissions(mode))?;
         if let Some(time) = time {

@@ -81,6 +81,11 @@ impl Seen {
         None
     }
 
+    /// Whether a folder of this path came.
+    pub(crate) fn has_folder(&self, path: &[u8]) -> bool {
+        self.exact.get(path) == Some(&true)
+    }
+
     /// A path that differs from another one in case alone, which where upper and lower case are the same would take its place.
     pub(crate) fn alike(&self) -> Option<&[u8]> {
         self.alike.as_ref().map(|(path, _)| path.as_slice())
@@ -95,6 +100,22 @@ pub(crate) fn last(path: &[u8]) -> &[u8] {
     match name {
         b"." | b".." | b"~" => b"",
         name => name,
+    }
+}
+
+/// Says so where two sources of a copy have the same name.
+///
+/// # Errors
+/// Where two have it: one would take the place of the other, or both would become one.
+pub(crate) fn differ<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    let mut names = names.into_iter().filter(|name| !name.is_empty());
+    match names.find(|name| !seen.insert(*name)) {
+        Some(name) => Err(format!(
+            "two sources are called {}",
+            crate::visible::one_line(&String::from_utf8_lossy(name))
+        )),
+        None => Ok(()),
     }
 }
 

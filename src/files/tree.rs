@@ -1,12 +1,13 @@
 //! Trees of files on this machine: what is in them, and patterns of what is left out.
 
+use std::collections::HashMap;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::names::{joined, last};
+use super::names::{differ, joined, last};
 use super::problem::Problem;
 
 /// What something is.
@@ -166,6 +167,8 @@ pub(crate) struct Local {
     pub(crate) entry: Entry,
     /// Where it is.
     pub(crate) place: PathBuf,
+    /// Which file that was when it was looked at: device and inode.
+    pub(crate) identity: (u64, u64),
 }
 
 /// What is to be sent: each folder in front of what is in it.
@@ -195,11 +198,8 @@ impl Tree {
             let status = source.metadata().map_err(fail)?;
             let inside = status.is_dir() && (text.ends_with(b"/") || last(text).is_empty());
             let name = if inside { &b""[..] } else { last(text) };
-            if tree.tops.iter().any(|top| top == name && !name.is_empty()) {
-                let name = String::from_utf8_lossy(name);
-                return Err(format!("two sources are called {name}"));
-            }
             tree.tops.push(name.to_vec());
+            differ(tree.tops.iter().map(Vec::as_slice))?;
             tree.add(source.clone(), name.to_vec(), &status, Vec::new());
             tree.descend(
                 source,
@@ -209,7 +209,32 @@ impl Tree {
                 &mut vec![(status.dev(), status.ino())],
             );
         }
+        if sources.len() > 1 {
+            tree.merge()?;
+        }
         Ok(tree)
+    }
+
+    /// Makes one folder of those that several sources have, which is that of the first.
+    fn merge(&mut self) -> Result<(), String> {
+        let mut seen: HashMap<Vec<u8>, Kind> = HashMap::new();
+        let mut twice = None;
+        self.entries.retain(|local| {
+            let Entry { path, kind, .. } = &local.entry;
+            let Some(first) = seen.insert(path.clone(), *kind) else {
+                return true;
+            };
+            if (first, *kind) != (Kind::Folder, Kind::Folder) && twice.is_none() {
+                twice = Some(Problem::new(path, "").path);
+            }
+            false
+        });
+        match twice {
+            Some(path) => Err(format!(
+                "two sources have {path}, and only one can be copied; copy them one after the other, or leave it out of one"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Whether it is one file, which may get another name.
@@ -224,11 +249,12 @@ impl Tree {
             let problem = Problem::new(&entry.path, "it is a device, a pipe or a socket");
             return self.problems.push(problem);
         }
-        // Two sources may both be sent without their names.
-        if entry.path.is_empty() && self.entries.iter().any(|it| it.entry.path.is_empty()) {
-            return;
-        }
-        self.entries.push(Local { entry, place });
+        let identity = (status.dev(), status.ino());
+        self.entries.push(Local {
+            entry,
+            place,
+            identity,
+        });
     }
 
     fn descend(
@@ -318,6 +344,32 @@ mod tests {
         assert!(exclude.covers(b"d/build/x/y", false));
         assert!(!exclude.covers(b"d/x/y/z", false));
         assert!(Exclude::new(&["[a"]).is_err());
+    }
+
+    #[test]
+    fn two_sources_make_one_folder_unless_both_have_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        for (top, name) in [(&one, "a"), (&two, "b")] {
+            std::fs::create_dir_all(top.join("shared")).unwrap();
+            std::fs::write(top.join("shared").join(name), name).unwrap();
+        }
+        let read = || {
+            let sources = [one.join(""), two.join("")];
+            Tree::read(&sources, Links::Copy, &Exclude::default()).map(|tree| {
+                let paths = tree.entries.into_iter();
+                let paths = paths.map(|it| String::from_utf8(it.entry.path).unwrap());
+                paths.collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(read().unwrap(), ["", "shared", "shared/a", "shared/b"]);
+        std::fs::write(two.join("shared/a"), "another").unwrap();
+        let error = read().unwrap_err();
+        assert!(error.contains("two sources have shared/a"), "{error}");
+        std::fs::remove_file(two.join("shared/a")).unwrap();
+        // A file and a folder of one name.
+        std::fs::create_dir(two.join("shared/a")).unwrap();
+        assert!(read().is_err());
     }
 
     #[test]

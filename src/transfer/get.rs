@@ -151,6 +151,7 @@ impl Get {
                     options.skip,
                 ));
             }
+            plan::block(wanted.iter().map(|one| &one.entry), &mut verdicts);
             let mut extras = Vec::new();
             if options.delete {
                 let ours: HashSet<&[u8]> =

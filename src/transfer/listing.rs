@@ -15,9 +15,59 @@ pub(super) struct Wanted {
     pub(super) remote: Vec<u8>,
 }
 
+/// Bytes of the names of one file or folder, on average over all that may be listed.
+const NAME: u64 = 256;
+/// Bytes of names that are taken in any case.
+const NAMES: u64 = 16 << 20;
+
+/// What a server may still list.
+pub(super) struct Budget {
+    most: u64,
+    rows: u64,
+    names: u64,
+}
+
+impl Budget {
+    /// For what is at so many paths.
+    pub(super) fn new(options: &CopyOptions, paths: usize) -> Budget {
+        Budget {
+            most: options.max_files,
+            rows: options.max_files.saturating_add(paths as u64),
+            names: options.max_files.saturating_mul(NAME).max(NAMES),
+        }
+    }
+
+    /// Takes a row. An error ends everything: a limit is reached.
+    pub(super) fn take(&mut self, name: &[u8], told: &Told) -> Result<(), String> {
+        let target = match told {
+            Told::There(entry) => entry.target.len(),
+            Told::Absent | Told::Refused(_) => 0,
+        };
+        let most = self.most;
+        self.rows = self.rows.checked_sub(1).ok_or_else(|| {
+            format!("there are more than {most} files and folders, the limit that max_files or --max-files sets")
+        })?;
+        let names = (name.len() + target) as u64;
+        self.names = self.names.checked_sub(names).ok_or_else(|| {
+            format!("the names of what is there are longer than {most} files and folders have, the limit that max_files or --max-files sets")
+        })?;
+        Ok(())
+    }
+}
+
+/// What a path there is called here; empty for one whose content alone is fetched.
+pub(super) fn called_here(source: &[u8]) -> &[u8] {
+    if source.ends_with(b"/") {
+        b""
+    } else {
+        names::last(source)
+    }
+}
+
 /// What was listed so far.
 pub(super) struct Listing<'a> {
     options: &'a CopyOptions,
+    budget: Budget,
     exclude: &'a Exclude,
     /// The paths as the user named them, and what each is called here; empty for one whose content alone is fetched.
     sources: Vec<(Vec<u8>, Vec<u8>)>,
@@ -25,7 +75,6 @@ pub(super) struct Listing<'a> {
     pub(super) problems: Vec<Problem>,
     pub(super) seen: Seen,
     bytes: u64,
-    count: u64,
     /// The source that the last row was of.
     last: Option<u32>,
 }
@@ -36,15 +85,9 @@ impl<'a> Listing<'a> {
         options: &'a CopyOptions,
         exclude: &'a Exclude,
     ) -> Listing<'a> {
-        let named = |source: &Vec<u8>| {
-            let name = if source.ends_with(b"/") {
-                b""
-            } else {
-                names::last(source)
-            };
-            (source.clone(), name.to_vec())
-        };
+        let named = |source: &Vec<u8>| (source.clone(), called_here(source).to_vec());
         Listing {
+            budget: Budget::new(options, sources.len()),
             options,
             exclude,
             sources: sources.iter().map(named).collect(),
@@ -52,7 +95,6 @@ impl<'a> Listing<'a> {
             problems: Vec::new(),
             seen: Seen::default(),
             bytes: 0,
-            count: 0,
             last: None,
         }
     }
@@ -63,18 +105,7 @@ impl<'a> Listing<'a> {
             return Err("the server names what was not asked for".to_owned());
         };
         let path = joined(top, name);
-        self.count += 1;
-        if self.count
-            > self
-                .options
-                .max_files
-                .saturating_add(self.sources.len() as u64)
-        {
-            let most = self.options.max_files;
-            return Err(format!(
-                "there are more than {most} files and folders, the limit that max_files or --max-files sets"
-            ));
-        }
+        self.budget.take(name, &told)?;
         let is_top = name.is_empty();
         if is_top && self.last.is_some_and(|last| last >= index)
             || !is_top && self.last != Some(index)
@@ -96,6 +127,10 @@ impl<'a> Listing<'a> {
             }
         };
         let is_folder = entry.kind == Kind::Folder;
+        // What is in several sources goes to one folder.
+        if is_folder && self.sources.len() > 1 && self.seen.has_folder(&path) {
+            return Ok(());
+        }
         let plain = if path.is_empty() {
             (!is_folder).then_some("it is no folder; name it without a slash at the end")
         } else {
@@ -263,6 +298,43 @@ mod tests {
         assert!(taken(vec![("a", file(0))], &options).is_ok());
         // What is refused counts too.
         assert!(taken(vec![("a", file(0)), ("../b", file(0))], &options).is_err());
+    }
+
+    #[test]
+    fn names_are_no_longer_than_so_many_files_have() {
+        let long = |n: usize| format!("{n:0>200}/").repeat(20) + "x";
+        let options = CopyOptions {
+            max_files: 10_000,
+            ..CopyOptions::default()
+        };
+        let rows = |count| (0..count).map(|n| (long(n), file(0)));
+        let rows = |count| rows(count).collect::<Vec<_>>();
+        let taken = |rows: &[(String, Told)]| {
+            let rows = rows
+                .iter()
+                .map(|(name, told)| (name.as_str(), told.clone()));
+            taken(rows.collect(), &options)
+        };
+        assert!(taken(&rows(4_000)).is_ok());
+        assert!(taken(&rows(5_000)).unwrap_err().contains("max_files"));
+    }
+
+    #[test]
+    fn what_is_in_two_sources_goes_to_one_folder() {
+        let (options, exclude) = (CopyOptions::default(), Exclude::default());
+        let mut listing = Listing::new(&[b"a/".to_vec(), b"b/".to_vec()], &options, &exclude);
+        for (index, name) in [(0, "d/x"), (1, "d/y")] {
+            listing.add(index, b"", folder()).unwrap();
+            listing.add(index, b"d", folder()).unwrap();
+            listing.add(index, name.as_bytes(), file(1)).unwrap();
+        }
+        let paths = listing.wanted.iter();
+        let paths: Vec<_> = paths.map(|it| it.entry.path.as_slice()).collect();
+        assert_eq!(paths, [&b""[..], b"d", b"d/x", b"d/y"]);
+        assert_eq!(listing.problems, []);
+        // Only one of two files can be there.
+        listing.add(1, b"d/x", file(1)).unwrap();
+        assert_eq!(listing.problems.len(), 1);
     }
 
     #[test]

@@ -18,8 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::files::names::differ;
 use crate::files::tree::{Exclude, Tree};
 use get::Get;
+use listing::called_here;
 use put::{Put, blocking};
 use source::{Reader, Source};
 
@@ -115,6 +117,8 @@ pub(crate) async fn fetch(
     options: &CopyOptions,
 ) -> Result<Copied, Error> {
     let exclude = Exclude::new(&options.exclude).map_err(Error::Convert)?;
+    let called = sources.iter().map(|source| called_here(source));
+    differ(called).map_err(Error::Convert)?;
     Get::new(client, options.clone(), exclude)
         .copy(sources, dest)
         .await

@@ -80,7 +80,7 @@ pub struct CopyOptions {
     pub fsync: bool,
     /// The most bytes that `get` takes.
     pub max_bytes: Option<u64>,
-    /// The most files and folders that `get` takes.
+    /// The most files and folders that `get` takes, and that are looked at there for what is not here.
     pub max_files: u64,
     /// Told of how far it is, several times a second at most.
     pub progress: Option<ProgressSink>,

@@ -15,6 +15,26 @@ pub(super) enum Verdict {
     Change(Change),
     /// Only the content can tell; size and kind are the same.
     Ask,
+    /// It cannot be there, because a folder that it is in cannot; that is said of the folder.
+    Blocked,
+}
+
+/// Blocks what is in folders in whose place there is something else: through a link there it would be written elsewhere.
+pub(super) fn block<'a>(entries: impl Iterator<Item = &'a Entry>, verdicts: &mut [Verdict]) {
+    let mut blocked: HashSet<&[u8]> = HashSet::new();
+    // Each folder comes in front of what is in it.
+    for (entry, verdict) in entries.zip(verdicts) {
+        if above(&entry.path)
+            .last()
+            .is_some_and(|it| blocked.contains(it))
+        {
+            *verdict = Verdict::Blocked;
+        }
+        let no_folder = matches!(verdict, Verdict::Blocked | Verdict::Change(Change::Kind));
+        if no_folder && entry.kind == Kind::Folder {
+            blocked.insert(&entry.path);
+        }
+    }
 }
 
 /// Compares what is to be there with what is there.
@@ -145,6 +165,26 @@ mod tests {
             let found = of(wanted, there, Skip::Same);
             assert_eq!(found, expected, "{:?} {:?}", wanted.kind, there.kind);
         }
+    }
+
+    #[test]
+    fn what_is_in_a_folder_that_cannot_be_there_is_blocked() {
+        let entry = |path: &str, kind| Entry {
+            path: path.into(),
+            ..entry(kind, 0, 1)
+        };
+        let entries = [
+            entry("a", Kind::Folder),
+            entry("a/b", Kind::Folder),
+            entry("a/b/c", Kind::File),
+            entry("a/d", Kind::File),
+            entry("ab", Kind::File),
+        ];
+        let new = Verdict::Change(Change::New);
+        let kind = Verdict::Change(Change::Kind);
+        let mut verdicts = [Verdict::Same, kind, new, new, new];
+        block(entries.iter(), &mut verdicts);
+        assert_eq!(verdicts, [Verdict::Same, kind, Verdict::Blocked, new, new]);
     }
 
     #[test]

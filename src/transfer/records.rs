@@ -117,11 +117,11 @@ pub(super) fn content(
     let mut made = flate2::Crc::new();
     for _ in 0..count {
         let (skip, length) = (number(data)?, number(data)?);
-        zeros(&mut made, skip.into());
         place += u64::from(skip);
         if place + u64::from(length) > size.into() {
             return Err(Malformed);
         }
+        zeros(&mut made, skip.into());
         let piece = taken(data, length as usize)?;
         for part in piece.pieces() {
             made.update(part);

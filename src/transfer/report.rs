@@ -42,7 +42,8 @@ impl Report {
     /// One more file of so many bytes is to be copied.
     pub(super) fn expect(&mut self, bytes: u64) {
         self.progress.all_files += 1;
-        self.progress.all_bytes += bytes;
+        // Sizes are what a server says.
+        self.progress.all_bytes = self.progress.all_bytes.saturating_add(bytes);
     }
 
     /// So much more is there.

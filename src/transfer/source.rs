@@ -1,8 +1,9 @@
 //! What is sent, read once for all hosts that it goes to: those that are near each other share what one of them has read.
 
 use std::collections::HashMap;
+use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 use super::options::CopyOptions;
 use super::records::{self, Given};
 use super::window::{PATIENCE, Want, Window};
-use crate::files::tree::{Kind, Local, Tree};
+use crate::files::tree::{Entry, Kind, Local, Tree};
 
 /// Larger files are sent in pieces.
 pub(super) const SMALL: u64 = 128 * 1024;
@@ -120,7 +121,7 @@ impl Source {
         *ending.get_or_init(|| {
             let local = self.entry(index)?;
             let mut head = Vec::new();
-            let file = open(&local.place).ok()?;
+            let file = open(&local.place).ok()?.0;
             file.take(RUN as u64).read_to_end(&mut head).ok()?;
             Some(ending_of(local.entry.size, local.entry.time, &head))
         })
@@ -128,7 +129,7 @@ impl Source {
 
     /// The SHA-256 of the first bytes of an entry. Reads.
     pub(super) fn digest(&self, index: u32, length: u64) -> Option<[u8; 32]> {
-        let file = open(&self.entry(index)?.place).ok()?;
+        let file = open(&self.entry(index)?.place).ok()?.0;
         digest_of(file, length)
     }
 
@@ -148,7 +149,7 @@ impl Source {
     fn load_small(&self, index: u32) -> Result<Bytes, String> {
         let local = self.entry(index).ok_or("it is gone")?;
         let mut content = Vec::with_capacity(local.entry.size as usize + 1);
-        let file = open(&local.place).map_err(|error| error.to_string())?;
+        let (file, _) = open(&local.place).map_err(|error| error.to_string())?;
         // It may have become longer.
         file.take(SMALL + 1)
             .read_to_end(&mut content)
@@ -170,7 +171,10 @@ impl Source {
         let (head, content) = data
             .split_at_mut_checked(records::PIECE_HEAD)
             .ok_or(CHANGED)?;
-        let file = open(&local.place).map_err(|error| error.to_string())?;
+        let (file, status) = open(&local.place).map_err(|error| error.to_string())?;
+        if is_another(local, &status) {
+            return Err(CHANGED.to_owned());
+        }
         file.read_exact_at(content, offset)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => CHANGED.to_owned(),
@@ -195,13 +199,27 @@ impl Source {
 
 const CHANGED: &str = "it changed while it was read; try again";
 
-/// A file of this machine that is sent. A pipe that took its place makes nobody wait.
-fn open(path: &Path) -> io::Result<std::fs::File> {
+/// A file of this machine that is sent. A pipe that took its place makes nobody wait, and is no empty file.
+fn open(path: &Path) -> io::Result<(std::fs::File, Metadata)> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new()
+    let file = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-        .open(path)
+        .open(path)?;
+    let status = file.metadata()?;
+    if status.is_file() {
+        Ok((file, status))
+    } else {
+        Err(io::Error::other(CHANGED))
+    }
+}
+
+/// Whether a file is not what it was when it was listed, so that pieces of it before and behind would not belong together. One that only
+/// grows, as logs do, is the same as far as it was announced.
+fn is_another(local: &Local, status: &Metadata) -> bool {
+    let now = Entry::of(Vec::new(), status, Vec::new());
+    let grew = local.identity == (status.dev(), status.ino()) && now.size > local.entry.size;
+    now.time != local.entry.time && !grew || now.size < local.entry.size
 }
 
 /// The ending for a file of this size, time and beginning.
@@ -348,6 +366,47 @@ mod tests {
             .collect();
         assert_eq!(found, [(RUN, RUN), (4 * RUN, RUN + 1)]);
         assert_eq!(parts(&[0; 10]).len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_becomes_another_is_not_put_together_from_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("large");
+        let write = |path: &Path, byte: u8, size: usize| {
+            std::fs::write(path, vec![byte; size]).unwrap();
+            // No clock is exact enough for two files that are written one behind the other.
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(byte.into());
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        let size = 1_000_000;
+        write(&place, 1, size);
+        let exclude = Exclude::default();
+        let tree = Tree::read(std::slice::from_ref(&place), Links::Copy, &exclude).unwrap();
+        let (source, _) = Source::new(tree, &CopyOptions::default(), 1);
+        let load = || match source.load((0, 1)) {
+            Loaded::Piece(loaded) => loaded.map(drop),
+            Loaded::Small(_) => panic!("it is large"),
+        };
+        assert_eq!(load(), Ok(()));
+        let changed = Err(CHANGED.to_owned());
+        // A log grows.
+        write(&place, 2, size + 1);
+        assert_eq!(load(), Ok(()));
+        write(&place, 2, size);
+        assert_eq!(load(), changed);
+        write(&place, 1, size - 1);
+        assert_eq!(load(), changed);
+        // As most programs write a file anew.
+        let new = folder.path().join("new");
+        write(&new, 3, size + 1);
+        std::fs::rename(&new, &place).unwrap();
+        assert_eq!(load(), changed);
+        std::fs::remove_file(&place).unwrap();
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &place, mode).unwrap();
+        assert_eq!(load(), changed);
+        assert!(source.load_small(0).is_err());
     }
 
     #[tokio::test]

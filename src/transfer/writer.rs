@@ -119,7 +119,11 @@ impl Writer {
                 }
                 Err(reason) => {
                     self.failed.insert(part.place);
-                    self.arriving.remove(&part.place);
+                    // It stays in part only where the link was cut: on a full disk it would take the room of others, and of a
+                    // file that changed nobody wants the half.
+                    if let Some(file) = self.arriving.remove(&part.place) {
+                        file.discard();
+                    }
                     let path = self
                         .all
                         .get(part.place)

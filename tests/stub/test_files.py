@@ -180,3 +180,41 @@ def test_nothing_that_somebody_put_there_is_written_through(stub, tmp_path):
     assert mine.read_text("utf-8") == "mine"
     assert not (tmp_path / "a").is_symlink() and (tmp_path / "a").read_text("utf-8") == "new"
     copying.end()
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_put_together_from_both(stub, tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"1" * 10)
+    name = os.fsencode(str(path))
+    copying = Copying(stub)
+
+    def read(at):
+        return copying.step("read", struct.pack(">BHQI", 0, len(name), at, 5) + name)
+
+    def written(content, time):
+        with open(path, "r+b") as file:
+            file.truncate(0)
+            file.write(content)
+        os.utime(path, (time, time))
+
+    assert read(0)[:1] == b"\0"
+    # A log grows.
+    written(b"1" * 11, 1000000000)
+    assert read(5)[:1] == b"\0"
+    written(b"2" * 10, 1100000000)
+    said = read(0)
+    assert said[:1] == b"\1" and b"changed" in said
+    copying.end()
+
+
+def test_what_cannot_be_written_to_its_end_does_not_stay(stub, tmp_path):
+    copying = Copying(stub)
+    copying.step("begin", b"\x04" + named(os.fsencode(str(tmp_path)), b"a", b"b"))
+    for index, name in enumerate([b"a", b"b"]):
+        begin = b"B" + struct.pack(">IHQQ8s", index, 1, 10, 0, b"12345678") + name
+        assert copying.step("write", begin + piece(index, 0, b"hello")) == b""
+    # One that arrives damaged, and one that cannot be read here.
+    assert b"damaged" in copying.step("write", b"W" + struct.pack(">IQII", 0, 5, 5, 7) + b"world")
+    assert copying.step("write", b"X" + struct.pack(">I", 1)) == b""
+    assert os.listdir(tmp_path) == []
+    copying.end()

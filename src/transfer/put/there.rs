@@ -9,6 +9,7 @@ use super::{BLOCKS, Put, blocking};
 use crate::error::Error;
 use crate::files::problem::Problem;
 use crate::files::tree::{Entry, Kind};
+use crate::transfer::listing::Budget;
 use crate::transfer::options::Change;
 use crate::transfer::plan::{self, Verdict};
 use crate::transfer::records::{self, Told};
@@ -117,10 +118,14 @@ impl Put {
     /// Lists what is in folders there and not to be.
     async fn find_extras(&mut self, folders: &[&[u8]]) -> Result<(), Error> {
         let mut found = Vec::new();
+        let mut budget = Budget::new(&self.options, folders.len());
         let mut answer = self.steps.step("walk", records::paths(0, folders)).await?;
         while !answer.is_empty() {
             let rows = records::rows(answer).map_err(|_| self.steps.malformed())?;
             for (index, name, told) in rows {
+                budget
+                    .take(&name, &told)
+                    .map_err(|reason| self.refused(&name, &reason))?;
                 let top = folders.get(index as usize).copied().unwrap_or_default();
                 let path = crate::files::names::joined(top, &name);
                 match told {
@@ -146,21 +151,30 @@ impl Put {
     /// Says of every entry what has to be done.
     async fn judge(&mut self) -> Result<(), Error> {
         let source = Arc::clone(self.reader.source());
-        for (index, local) in (0_u32..).zip(&source.tree.entries) {
-            let there = self.there.get(index as usize).and_then(Option::as_ref);
+        let entries = &source.tree.entries;
+        let verdicts = entries.iter().zip(&self.there).map(|(local, there)| {
             let given = source.given(local);
-            let mut verdict = plan::verdict(&local.entry, given, there, self.options.skip);
-            if verdict == Verdict::Ask {
-                let settled = there.map(|there| plan::attributes(given, there));
-                let same = self
-                    .is_same(index, local.entry.size, None, &local.entry.path)
-                    .await?;
-                verdict = match settled {
-                    Some(settled) if same => settled,
-                    _ => Verdict::Change(Change::Content),
-                };
+            plan::verdict(&local.entry, given, there.as_ref(), self.options.skip)
+        });
+        self.verdicts = verdicts.collect();
+        plan::block(entries.iter().map(|it| &it.entry), &mut self.verdicts);
+        for (index, local) in (0_u32..).zip(entries) {
+            let place = index as usize;
+            if self.verdicts.get(place) != Some(&Verdict::Ask) {
+                continue;
             }
-            self.verdicts.push(verdict);
+            let there = self.there.get(place).and_then(Option::as_ref);
+            let settled = there.map(|there| plan::attributes(source.given(local), there));
+            let same = self
+                .is_same(index, local.entry.size, None, &local.entry.path)
+                .await?;
+            let verdict = match settled {
+                Some(settled) if same => settled,
+                _ => Verdict::Change(Change::Content),
+            };
+            if let Some(slot) = self.verdicts.get_mut(place) {
+                *slot = verdict;
+            }
         }
         Ok(())
     }

@@ -203,6 +203,71 @@ async fn limits_hold_whatever_it_names() {
 }
 
 #[tokio::test]
+async fn sizes_that_no_number_holds_are_only_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = "rows += [row(0, b'f', b'%d' % n, (1 << 63) - 1) for n in range(3)]\n\
+                def read(path, offset, count):\n    return b'\\1' + struct.pack('>H', 2) + b'no'";
+    let told = std::sync::Arc::new(std::sync::Mutex::new(0));
+    let mut options = CopyOptions::default();
+    let sink = std::sync::Arc::clone(&told);
+    options.progress = Some(std::sync::Arc::new(move |progress| {
+        *sink.lock().unwrap() = progress.all_bytes;
+    }));
+    let error = fetched(folder.path(), body, &options).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Files { problems, .. } if problems.len() == 3),
+        "{error}"
+    );
+    assert_eq!(*told.lock().unwrap(), u64::MAX);
+}
+
+#[tokio::test]
+async fn a_large_file_whose_rest_cannot_be_read_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = "rows += [row(0, b'f', b'large', 3000000)]\n\
+                def read(path, offset, count):\n    \
+                return content(b'x' * count) if offset < 1 << 20 else b'\\1' + struct.pack('>H', 2) + b'no'";
+    let error = fetched(folder.path(), body, &CopyOptions::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Files { problems, .. } if problems.len() == 1),
+        "{error}"
+    );
+    assert_eq!(paths(folder.path()), ["dest", "dest/top"]);
+}
+
+#[tokio::test]
+async fn a_list_of_what_is_to_be_removed_there_ends_by_the_limit() {
+    // Whatever is asked of what is there, the answer is more of it.
+    let body = "count = 0\n\
+                def answer(request, data, real=answer):\n    \
+                    global count\n    \
+                    count += 1\n    \
+                    if count == 1:\n        \
+                        data = row(0, b'd', b'')[4:] * 2\n    \
+                    else:\n        \
+                        data = b''.join(row(0, b'f', b'%d.%d' % (count, n)) for n in range(5000))\n    \
+                    real(request, data)";
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    let spec = server(folder.path(), &format!("{FILES}\n{body}\ngreet()\nserve()"));
+    let connect = ConnectOptions::default().with_output(OutputSink::discard());
+    let client = within(Client::connect(&spec.parse().unwrap(), connect))
+        .await
+        .unwrap();
+    let mut options = CopyOptions::default();
+    options.max_files = 100_000;
+    let compared = within(client.compare(&source, "/srv", &options)).await;
+    let error = compared.unwrap_err().to_string();
+    assert!(error.contains("max_files"), "{error}");
+    options.delete = true;
+    let copied = within(client.put(&source, "/srv", &options)).await;
+    assert!(copied.is_err());
+}
+
+#[tokio::test]
 async fn an_endless_list_ends_by_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = CopyOptions::default();

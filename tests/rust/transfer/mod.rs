@@ -2,6 +2,7 @@
 
 mod hostile;
 mod interrupted;
+mod obstacles;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
