@@ -26,14 +26,18 @@ RECORD := $(abspath $(TARGET))/tests-record
 AT_ONCE := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? 2 * n : 16)))
 # A process that crashes ends the run: with another in its place the others may wait for ever.
 PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup --max-worker-restart 0
+# The compiler gives way to tests that run beside it, as these have limits of time.
+BEHIND := nice -n 10
 # The folders of Python that the linter reads; the stub is for old Pythons and has a check of its own.
 PYTHON_CODE := $(wildcard python tests benches examples)
 
-.PHONY: test begin prepare lint rust documentation wheel python stub test-bare test-busy fuzz bench clean help
+.PHONY: test begin prepare lint lint-python clippy rust documentation wheel python pytest dask stub test-bare test-busy fuzz bench clean help
 
-# What fails fastest stands first. The last line says under which Pythons was tested, and what was not tried.
+# What fails fastest stands first. Then both halves at once, because tests mostly wait: what has to be compiled, or is slow to
+# begin, beside the tests of the stub and the package. The last line says under which Pythons was tested, and what was not tried.
 test: export EASYCLUSTER_TESTS_RECORD := $(RECORD)
-test: begin prepare lint documentation rust python
+test: begin prepare lint-python wheel
+	@./.ci/beside '$(MAKE) --no-print-directory clippy documentation rust dask' $(MAKE) --no-print-directory pytest
 	@$(BIN)/python tests/support/parts.py $(RECORD)
 
 begin:
@@ -67,22 +71,28 @@ $(VENV)/ready: tests/requirements.txt
 
 # Clippy runs twice, because every dependency is checked anew for other features of its own. The first run has all that there is:
 # without the feature `internals` (src/lib.rs) less is found, not more, and `make wheel` compiles it so. The second has what stands
-# in place of what is left out. Of the stub, the two files left out run for libraries that need newer Pythons themselves.
-lint: $(VENV)/ready
+# in place of what is left out.
+clippy:
+	$(BEHIND) cargo clippy $(UNIFIED) --all-targets --features python -- -D warnings
+	$(BEHIND) cargo clippy $(UNIFIED) --lib --no-default-features -- -D warnings
+
+lint: lint-python clippy
+
+# Of the stub, the two files left out run for libraries that need newer Pythons themselves.
+lint-python: $(VENV)/ready
 	cargo fmt --check
-	cargo clippy $(UNIFIED) --all-targets --features python -- -D warnings
-	cargo clippy $(UNIFIED) --lib --no-default-features -- -D warnings
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/ruff format --check $(PYTHON_CODE)
 	$(BIN)/mypy
 	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations --exclude-regex '/(environments|workers)\.py$$' bootstrap_py
 
 rust:
+	$(BEHIND) cargo test $(UNIFIED) --no-run
 	RUST_TEST_THREADS=$(AT_ONCE) ./.ci/again rust cargo test $(UNIFIED) --no-fail-fast
 
 documentation:
 	rm -rf $(TARGET)/doc/easycluster
-	RUSTDOCFLAGS='-D warnings' cargo doc $(UNIFIED) --no-deps
+	RUSTDOCFLAGS='-D warnings' $(BEHIND) cargo doc $(UNIFIED) --no-deps
 	$(PYTHON) tests/public_api.py --target $(TARGET)
 
 # The dev profile, so that what the tests have built is used again.
@@ -94,9 +104,14 @@ wheel: $(VENV)/ready
 stub: $(VENV)/ready
 	$(PYTEST) tests/stub
 
-python: wheel
+python: wheel pytest dask
+
+# With the wheel that there is. Those of Dask by themselves, with a record of failures of their own as they may run at the same time.
+pytest:
 	./.ci/again pytest $(PYTEST)
-	./.ci/again pytest $(PYTEST) tests/dask
+
+dask:
+	./.ci/again pytest $(PYTEST) -o cache_dir=.pytest_cache/dask tests/dask
 
 test-busy:
 	./.ci/busy 4 $(MAKE) test
