@@ -2,15 +2,16 @@
 
 
 def describe_machine():
-    """Return a dict of text and numbers."""
-    import platform
+    """Return a dict of text and numbers. Nothing of it is asked of `platform`, as importing that takes as long as the stub's start."""
+    import os
     import sys
+    kernel = os.uname()
     told = {
         'python': '.'.join([str(part) for part in sys.version_info[:3]]),
-        'implementation': platform.python_implementation(),
+        'implementation': 'PyPy' if hasattr(sys, 'pypy_version_info') else 'CPython',
         'executable': sys.executable or '',
-        'system': system_name(),
-        'architecture': platform.machine(),
+        'system': system_name(kernel),
+        'architecture': kernel[4],
         'cores': usable_cores(),
     }
     # Python 2's str is bytes; what is told here is text.
@@ -22,9 +23,8 @@ def text(value):
     return value.decode('utf-8', 'replace') if isinstance(value, bytes) else value
 
 
-def system_name():
+def system_name(kernel):
     """The distribution's own name for itself, or the kernel's name and release."""
-    import platform
     for path in ('/etc/os-release', '/usr/lib/os-release'):
         try:
             release = open(path, 'rb')
@@ -36,7 +36,7 @@ def system_name():
                     return line.split('=', 1)[1].strip().strip('"' + "'")
         finally:
             release.close()
-    return platform.system() + ' ' + platform.release()
+    return kernel[0] + ' ' + kernel[2]
 
 
 def usable_cores():
@@ -47,7 +47,6 @@ def usable_cores():
     except (AttributeError, EnvironmentError):
         pass
     try:
-        import multiprocessing
-        return multiprocessing.cpu_count()
-    except (ImportError, NotImplementedError, EnvironmentError):
+        return max(os.sysconf('SC_NPROCESSORS_ONLN'), 0)
+    except (ValueError, EnvironmentError):
         return 0
