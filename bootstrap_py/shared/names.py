@@ -1,5 +1,6 @@
 # Dotted names to values and back. Free of the stub's own parts: the Python package loads this same file.
-import sys
+# In the stub not by an import, which waits while remote code is in one, up to 3.2.
+sys = load.__globals__['sys'] if 'load' in globals() else __import__('sys')
 
 if 'builtins' in sys.modules and hasattr(sys.modules['builtins'], 'print'):
     builtins = sys.modules['builtins']

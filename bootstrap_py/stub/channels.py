@@ -1,8 +1,6 @@
 # Channels (ME-32 to ME-38): items or bytes both ways, beside requests, as a function has them that is given one.
-import sys
-from io import BytesIO
-
 compat = load('compat')
+sys, BytesIO = compat.sys, compat.io.BytesIO
 late = load('compat_late')
 wire = load('wire')
 requests = load('requests')

@@ -1,7 +1,13 @@
 # Every difference between Python 2.6 and 3.14 that a first call meets; compat_late.py has the others.
+# The modules also for the files that come later: an import waits while remote code is in one, up to 3.2 whatever it imports, and the
+# threads that read and that end the process must not.
+import errno
+import gc
+import io
 import os
 import select
 import sys
+import zlib
 from _collections import deque
 # Kept, because remote code may put other functions there, as tests and libraries do.
 from time import sleep, time

@@ -1,9 +1,6 @@
 # Every difference between Python 2.6 and 3.14 that a first call does not meet: source, methods, values of all sorts.
-import os
-import sys
-from io import BytesIO
-
 compat = load('compat')
+os, sys, BytesIO = compat.os, compat.sys, compat.io.BytesIO
 
 PY3, VERSION, pickle, text_type = compat.PY3, compat.VERSION, compat.pickle, compat.text_type
 # How subprocess starts a process in a session of its own; before 3.2 by a function, of which 3.12 warns.
@@ -21,16 +18,46 @@ COUNTS = not PY3
 SELDOM = ('setswitchinterval', 0.2) if PY3 else ('setcheckinterval', 1000000)
 
 
+# What imported() has found; the names that threads of its own are at; and for how many seconds it waits for one.
+whole, sought, PATIENCE = {}, [], 2
+
+
 def imported(name):
     """A module of Python's own, whole. A thread that asks for one while another imports it would be given what there is of it, should
-    that one be interrupted. None if it cannot be imported."""
-    for attempt in range(9):
+    that one be interrupted. None if it cannot be imported, or not soon: the thread that reads asks too, and remote code may be in an
+    import that never ends, for which all others wait up to 3.2, or have put something in the way of all."""
+    if name not in whole or whole[name] is not sys.modules.get(name):
+        machine = load.__self__.machine
+        if not machine or machine.main.ident == compat.thread.get_ident():
+            return search(name)
+        # After one that did not end in time the others are not waited for.
+        until = not sought and compat.time() + PATIENCE
+        sought.append(name)
         try:
-            module = __import__(name)
-            if module is sys.modules[name]:
-                return module
-        except Exception:
-            pass
+            machine.start(search, name, sought)
+        except compat.thread.error:
+            return search(name, sought)
+        while until and name in sought and compat.time() < until:
+            compat.sleep(0.001)
+        if name in sought:
+            return None
+    return whole.get(name)
+
+
+def search(name, sought=()):
+    """Imports a module; takes its name from among those that are sought."""
+    try:
+        for attempt in range(9):
+            try:
+                module = __import__(name)
+                if module is sys.modules[name]:
+                    whole[name] = module
+                    return module
+            except Exception:
+                pass
+    finally:
+        if sought:
+            sought.remove(name)
 
 
 def widen(link, done=[]):

@@ -1,8 +1,6 @@
 # Control frames that are seldom: chunks, references given up, cancellation, the end of a thread and of all.
-import os
-import sys
-
 compat = load('compat')
+os, sys = compat.os, compat.sys
 late = load('compat_late')
 wire = load('wire')
 threads = load('threads')

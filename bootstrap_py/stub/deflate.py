@@ -1,7 +1,6 @@
 # Payloads deflated and inflated, where the client wants that (FR-10).
-import zlib
-
 wire = load('wire')
+zlib = load('compat').zlib
 
 
 def inflate(link, payload):

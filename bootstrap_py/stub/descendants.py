@@ -1,8 +1,7 @@
 # Child processes that are in the way of a cancellation, such as that of os.system(): they are interrupted, too.
 # As by Ctrl-C at a terminal. On Linux, which says which thread has started which process.
-import os
-
 compat = load('compat')
+os = compat.os
 # Seconds in which an interruption of Python alone has had its effect; how often to look then, and for how long.
 PATIENCE, AGAIN, AT_MOST = 0.1, 0.2, 10
 # How exactly the system says when a process began.

@@ -1,13 +1,10 @@
 # The orderly end (ME-15): as at the end of a Python program, nothing that remote code has under way is lost.
-import gc
-import io
-import os
-import stat
-import sys
-
 compat = load('compat')
+gc, io, os, sys = compat.gc, compat.io, compat.os, compat.sys
 late = load('compat_late')
 wire = load('wire')
+# The C module: remote code may have put other functions into `os`, as tests do.
+posix = wire.os
 # `closing` of the machine, from there on: 0 no, 1 begun, 2 what remote code holds is being dropped, 3 all is written.
 load('seldom')
 worker = load('worker')
@@ -81,22 +78,24 @@ def stay(*args):
 
 def limit(machine):
     """Runs in a thread of its own: ends everything in time."""
-    compat.sleep(INTERRUPT)
-    if compat.signal.getsignal(2) is machine.interrupted:
-        # It waits for a thread that does not end, or for an exit handler.
-        os.kill(os.getpid(), 2)
-    compat.sleep(TAKE_OVER - INTERRUPT)
     try:
-        machine.start(save, machine)
-    except compat.thread.error:
-        save(machine)
-    # The collector, or other processes, may have held all threads up, and then writing has not begun.
-    turns = 100 * max(machine.deadline - compat.time(), 5 * MOMENT)
-    # Counted in turns, because on a busy machine writing gets as little of the time as this does.
-    while machine.closing < 3 and turns > 0:
-        compat.sleep(0.01)
-        turns -= 1
-    machine.link.end()
+        compat.sleep(INTERRUPT)
+        if compat.signal.getsignal(2) is machine.interrupted:
+            # It waits for a thread that does not end, or for an exit handler.
+            posix.kill(posix.getpid(), 2)
+        compat.sleep(TAKE_OVER - INTERRUPT)
+        try:
+            machine.start(save, machine)
+        except compat.thread.error:
+            save(machine)
+        # The collector, or other processes, may have held all threads up, and then writing has not begun.
+        turns = 100 * max(machine.deadline - compat.time(), 5 * MOMENT)
+        # Counted in turns, because on a busy machine writing gets as little of the time as this does.
+        while machine.closing < 3 and turns > 0:
+            compat.sleep(0.01)
+            turns -= 1
+    finally:
+        machine.link.end()
 
 
 def finish(machine):
@@ -286,7 +285,7 @@ def held_by(some):
 def is_pipe(file):
     """Whether somebody may wait for the end of what is written to a file."""
     try:
-        return file.fileno() > 2 and stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
+        return file.fileno() > 2 and os.path.stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
     except Exception:
         return False
 

@@ -1,7 +1,6 @@
 # Failures as data for the client (ME-6): what was raised, with a traceback that shows its source lines.
-import sys
-
 compat = load('compat')
+sys = compat.sys
 late = load('compat_late')
 wire = load('wire')
 
@@ -60,7 +59,11 @@ def describe(machine, kind, info):
     fields = [('kind', compat.text(kind)), ('message', said(error)), ('traceback', lines(info)),
               ('args', [plain(value) for value in args] if type(args) is tuple else None)]
     fields += zip(('type', 'module'), named(info[0]))
-    if machine.peer == 'python':
+    # Not of a call that was cancelled, of which the client makes what it raises by itself: who reads tells of one that had not begun,
+    # and pickling a class imports its module, which in 2.x waits while remote code is in any import.
+    if machine.peer == 'python' and kind == 'cancelled':
+        fields.append(('pickle', None))
+    elif machine.peer == 'python':
         fields.append(('pickle', pickled(machine, error)))
         others, links = related(error)
         if others:

@@ -1,9 +1,6 @@
 # One channel as the stub knows it: its windows, who waits for it, and how each direction ends (ME-35 to ME-38).
-import errno
-import os
-import time
-
 compat = load('compat')
+errno, os, time = compat.errno, compat.os, compat.sys.modules['time']
 late = load('compat_late')
 wire = load('wire')
 worker = load('worker')

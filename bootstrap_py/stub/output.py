@@ -1,9 +1,6 @@
 # What remote code prints: sys.stdout and sys.stderr as frames, and the pipes behind descriptors 1 and 2.
-import io
-import os
-import sys
-
 compat = load('compat')
+io, os, sys = compat.io, compat.os, compat.sys
 late = load('compat_late')
 threads = load('threads')
 wire = load('wire')

@@ -1,7 +1,6 @@
 # Unpickling requests: references, out-of-band buffers, and data that arrives in chunks.
-from io import BytesIO
-
 compat = load('compat')
+BytesIO = compat.io.BytesIO
 late = load('compat_late')
 wire = load('wire')
 references = load('references')

@@ -1,7 +1,6 @@
 # Objects that stay here and are referred to by number (ME-7, ME-8), and the way into reading and writing them.
-import sys
-
 compat = load('compat')
+sys = compat.sys
 wire = load('wire')
 calls = load('calls')
 threads = load('threads')

@@ -1,9 +1,6 @@
 # Methods of the link, of threads and of the machine that few first calls need. See wire.Seldom.
-import errno
-import os
-import sys
-
 compat = load('compat')
+os = compat.os
 wire = load('wire')
 worker = load('worker')
 
@@ -22,7 +19,7 @@ def allowed(self, kind, flags):
 
 def waited(self, reading, writing):
     """Whether what is being handled says only that the descriptor was made one that does not wait; waits then."""
-    again = sys.exc_info()[1].args[:1] == (errno.EAGAIN,)
+    again = compat.sys.exc_info()[1].args[:1] == (compat.errno.EAGAIN,)
     if again:
         compat.select(reading, writing, ())
     return again
@@ -41,8 +38,10 @@ def fatal(self, code, sentence):
     self.writing.acquire()
     # It may not be deflated (FR-7).
     self.compress = False
-    self.write(self.frame(wire.FATAL, 0, 0, compat.text('%s: %s' % (code, sentence)).encode('utf-8')))
-    self.end()
+    try:
+        self.write(self.frame(wire.FATAL, 0, 0, compat.text('%s: %s' % (code, sentence)).encode('utf-8')))
+    finally:
+        self.end()
 
 
 def release(lock):
@@ -90,13 +89,6 @@ def park(self, wanted, watch):
     if not (wanted or self.ended and not self.one_shot or watch and not self.machine.link.reading.locked()):
         self.wake.acquire()
     self.parked = False
-
-
-def stop(self, request):
-    """Ends a request that was cancelled before its code ran."""
-    if request in self.machine.cancelled:
-        self.cancelled = request
-        raise KeyboardInterrupt('cancelled before it ran')
 
 
 def shielded(self, action, *args):
@@ -166,7 +158,7 @@ def is_plain(self, value, depth):
 
 for owner, methods in (
         (wire.Link, (part, allowed, waited, refuse, fatal, lost)),
-        (worker.Worker, (rouse, park, stop, shielded, is_plain)),
+        (worker.Worker, (rouse, park, shielded, is_plain)),
         (worker.Machine, (current, wait, look))):
     for method in methods:
         setattr(owner, method.__name__, method)

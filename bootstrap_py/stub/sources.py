@@ -1,8 +1,6 @@
 # Source text from the client: expressions, blocks, definitions and functions, each known to linecache.
-import itertools
-import sys
-
 compat = load('compat')
+sys = compat.sys
 late = load('compat_late')
 wire = load('wire')
 calls = load('calls')
@@ -18,8 +16,8 @@ waiting = load.__self__.waiting
 functions = {}
 # The lines that tracebacks show of the client's files, by name: those of every function that came from there.
 shown = {}
-# One step for all threads, which a number and its successor would not be.
-count = itertools.count()
+# One step for all threads, which a number and its successor would not be: numbers without end, each in front of a 0.
+count = enumerate(iter(int, 1))
 
 
 class Watcher(object):
@@ -66,7 +64,7 @@ def run(machine, module, source, mode, filename=None, space=None):
             break
     if filename is None:
         # Numbers come round again, so that tracebacks keep the last few thousand sources and not all.
-        filename = '<easycluster %s %d>' % (mode, next(count) % 4096 + 1)
+        filename = '<easycluster %s %d>' % (mode, next(count)[0] % 4096 + 1)
     source = late.native_source(source)
     if filename not in shown:
         waiting[filename] = source

@@ -1,8 +1,6 @@
 # Server threads beside the main one, and methods of all of them that come with this part. See wire.Seldom.
-import os
-import sys
-
 compat = load('compat')
+os, sys = compat.os, compat.sys
 wire = load('wire')
 worker = load('worker')
 
@@ -102,6 +100,13 @@ def refuse_all(worker):
         refuse(worker, entry, RuntimeError('the server cannot start another thread'), 'exception')
 
 
+def stop(self, request):
+    """Ends a request that was cancelled before its code ran."""
+    if request in self.machine.cancelled:
+        self.cancelled = request
+        raise KeyboardInterrupt('cancelled before it ran')
+
+
 def failed(self, request, flags, pid):
     """The answer of a request whose code has raised what is being handled."""
     self.running = 0
@@ -133,7 +138,7 @@ def flush_streams(self):
 
 
 for owner, methods in (
-        (worker.Worker, (failed, credit)),
+        (worker.Worker, (stop, failed, credit)),
         (worker.Machine, (begin_thread, stream, flush_streams))):
     for method in methods:
         setattr(owner, method.__name__, method)

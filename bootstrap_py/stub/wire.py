@@ -1,5 +1,5 @@
 # Bytes to frames and frames to bytes (spec/framing.md); the one place that reads and writes the connection.
-import os
+import posix as os
 
 compat = load('compat')
 

@@ -1,5 +1,5 @@
 # The threads that run requests, and who of them reads (leader and followers, without hand-over between calls).
-import os
+import posix as os
 
 compat = load('compat')
 wire = load('wire')
