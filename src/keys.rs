@@ -116,6 +116,8 @@ impl LoadedKey {
 pub enum KeyWarning {
     /// Its group or everybody may read or write it; with the permission bits.
     OpenToOthers(PathBuf, u32),
+    /// Its first line has so many hexadecimal digits, though a key has 64 of them: it was cut off, or is that of something else.
+    NearlyKey(PathBuf, usize),
 }
 
 impl fmt::Display for KeyWarning {
@@ -128,6 +130,11 @@ impl fmt::Display for KeyWarning {
                     "the file {path} is open to other users (mode {mode:04o}); run: chmod 600 {path}"
                 )
             }
+            KeyWarning::NearlyKey(path, count) => write!(
+                f,
+                "the first line of {} has {count} hexadecimal digits and not 64 as a key has, so it is taken for a passphrase",
+                path.display()
+            ),
         }
     }
 }
@@ -144,6 +151,9 @@ pub enum KeyError {
     /// The first line is too long, or is not text.
     #[error("{} is not a valid key file: its first line is not a line of text of at most 4096 bytes", .0.display())]
     NoKeyFile(PathBuf),
+    /// The file is one of SSH or TLS; its first line is the same in all of them, or public.
+    #[error("{} is a file of an SSH or TLS key, whose first line anybody can guess; make a key for this with: easycluster -g FILE", .0.display())]
+    OtherKey(PathBuf),
     /// The file cannot be opened or read.
     #[error("cannot read key file {}: {}", .0.display(), .1)]
     Read(PathBuf, #[source] io::Error),
@@ -162,13 +172,24 @@ pub enum KeyError {
 pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
     let read_error = |error| KeyError::Read(path.to_path_buf(), error);
     let (line, warning) = first_line(path).map_err(read_error)?;
-    let warnings = warning.into_iter().collect();
     let no_key_file = || KeyError::NoKeyFile(path.to_path_buf());
     if line.len() as u64 > MAX_LINE {
         return Err(no_key_file());
     }
     let text = String::from_utf8(line).map_err(|_| no_key_file())?;
-    match LoadedKey::decode(text.trim_end_matches(['\r', '\n'])) {
+    let text = text.trim_end_matches(['\r', '\n']);
+    // Blanks, and the mark that editors of Windows write, are seen by nobody who compares two key files.
+    let bare = text.trim_start_matches('\u{feff}').trim();
+    if OF_OTHER_KEYS.iter().any(|start| bare.starts_with(start)) {
+        return Err(KeyError::OtherKey(path.to_path_buf()));
+    }
+    let is_key = decode_hex(bare).is_some();
+    let is_nearly_key = bare.len() >= KEY_SIZE && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut warnings: Vec<KeyWarning> = warning.into_iter().collect();
+    if is_nearly_key && !is_key {
+        warnings.push(KeyWarning::NearlyKey(path.to_path_buf(), bare.len()));
+    }
+    match LoadedKey::decode(if is_key { bare } else { text }) {
         Err(KeyError::Empty) => Err(KeyError::EmptyFile(path.to_path_buf())),
         loaded => Ok(LoadedKey {
             warnings,
@@ -176,6 +197,15 @@ pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
         }),
     }
 }
+
+/// How the files of other keys begin: PEM, public keys of SSH, PuTTY's.
+const OF_OTHER_KEYS: [&str; 5] = [
+    "-----BEGIN ",
+    "ssh-",
+    "ecdsa-sha2-",
+    "sk-",
+    "PuTTY-User-Key-File",
+];
 
 /// The first line of a file, at most one byte longer than a line may be, and what its owner ought to hear.
 fn first_line(path: &Path) -> io::Result<(Vec<u8>, Option<KeyWarning>)> {

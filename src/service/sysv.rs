@@ -163,9 +163,19 @@ const SCRIPT: &str = r#"#!/bin/sh
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 PIDFILE='@PIDFILE@'
 
+# Whether the process of this number is the server: where it ended otherwise, the number may be that of any other by now.
+ours() {
+    if [ -r "/proc/$1/cmdline" ]; then
+        tr '\000' ' ' < "/proc/$1/cmdline"
+    else
+        ps -p "$1" -o args=
+    fi 2>/dev/null | grep -F -e "-P $PIDFILE" >/dev/null
+}
+
 running() {
     pid=$(cat "$PIDFILE" 2>/dev/null) || return 1
-    [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null
+    case "$pid" in '' | *[!0-9]*) return 1 ;; esac
+    kill -0 "$pid" 2>/dev/null && ours "$pid"
 }
 
 start() {
@@ -177,7 +187,7 @@ stop() {
     running || { echo "easycluster is not running."; return 0; }
     kill "$pid" || return 1
     tries=0
-    while kill -0 "$pid" 2>/dev/null; do
+    while kill -0 "$pid" 2>/dev/null && ours "$pid"; do
         tries=$((tries + 1))
         [ "$tries" -gt 150 ] && { echo "easycluster does not end."; return 1; }
         sleep 0.1 2>/dev/null || sleep 1

@@ -133,6 +133,66 @@ fn only_the_first_line_counts() {
 }
 
 #[test]
+fn what_nobody_sees_in_a_key_file_changes_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret.key");
+    let hex = Key::generate().unwrap().to_hex();
+    for text in [
+        format!("\u{feff}{hex}\r\n"),
+        format!("  {hex} \n"),
+        format!("\u{feff}{hex}\t"),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let loaded = read_key_file(&path).unwrap();
+        assert_eq!(loaded.key.to_hex(), hex, "{text:?}");
+        assert_eq!(loaded.passphrase, None);
+    }
+    // A passphrase is what it is.
+    std::fs::write(&path, " two words ").unwrap();
+    let key = read_key_file(&path).unwrap().key;
+    assert_eq!(key, Key::decode(" two words ").unwrap());
+}
+
+#[test]
+fn a_key_that_was_cut_off_is_a_passphrase_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret.key");
+    let hex = "0f".repeat(32);
+    for (text, warned) in [
+        (&hex[..63], true),
+        (&format!("{hex}0"), true),
+        (&hex, false),
+        ("deadbeef", false),
+        ("sixteen letters. and more of them", false),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let warnings = read_key_file(&path).unwrap().warnings;
+        let expected = warned.then(|| KeyWarning::NearlyKey(path.clone(), text.len()));
+        assert_eq!(warnings, Vec::from_iter(expected), "{text}");
+    }
+}
+
+#[test]
+fn the_files_of_other_keys_are_refused_because_their_first_line_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("id");
+    for text in [
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA",
+        "-----BEGIN CERTIFICATE-----\n",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI me@here\n",
+        "sk-ssh-ed25519@openssh.com AAAA me@here\n",
+        "ecdsa-sha2-nistp256 AAAA me@here\n",
+        "PuTTY-User-Key-File-3: ssh-ed25519\n",
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = read_key_file(&path).unwrap_err();
+        assert!(matches!(error, KeyError::OtherKey(_)), "{text}: {error}");
+        assert!(error.to_string().contains("easycluster -g"), "{error}");
+    }
+}
+
+#[test]
 fn files_that_hold_no_key_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret.key");

@@ -243,6 +243,15 @@ fn what_a_link_leads_to_is_not_written_over() {
     let mut server = Process::start(&key, &["-P", pidfile.to_str().unwrap()]);
     let text = std::fs::read_to_string(&pidfile).unwrap();
     assert_eq!(text, format!("{}\n", server.child.id()));
+    // That of a server that runs is not taken: nobody could find it any more.
+    let done = program()
+        .args(["-S", "-b", "127.0.0.1", "-p", "0", "-k"])
+        .args([&key, Path::new("-P"), &pidfile])
+        .output()
+        .unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    assert!(say(&done).contains("a server that runs"), "{}", say(&done));
+    assert_eq!(std::fs::read_to_string(&pidfile).unwrap(), text);
     std::fs::write(&pidfile, "1\n").unwrap();
     // It serves, and heeds signals, once it drops what is no client.
     let mut stranger = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();

@@ -149,6 +149,18 @@ fn an_init_script_starts_and_stops_a_real_server() {
     assert!(sysv.running().unwrap());
     sysv.stop().unwrap();
     assert_eq!(status(), Some(3));
+    // A server that ended otherwise leaves its number, which is that of another process later.
+    let pidfile = root.path().join("var/run/easycluster.pid");
+    let mut another = Command::new("sleep").arg("60").spawn().unwrap();
+    std::fs::write(&pidfile, format!("{}\n", another.id())).unwrap();
+    assert_eq!(status(), Some(3));
+    sysv.stop().unwrap();
+    assert!(another.try_wait().unwrap().is_none(), "it was killed");
+    sysv.start().unwrap();
+    assert!(sysv.running().unwrap());
+    sysv.stop().unwrap();
+    another.kill().unwrap();
+    another.wait().unwrap();
     assert!(!Path::new("/proc").join(pid.trim()).join("exe").exists());
     let usage = Command::new(sysv.script()).arg("dance").output().unwrap();
     assert_eq!(usage.status.code(), Some(2));

@@ -50,7 +50,7 @@ pub(crate) struct ListenArguments {
     #[arg(short = 'c', long, value_name = "CLASS", value_parser = ["Server", "QuietServer"], hide_possible_values = true)]
     pub(crate) class: Option<String>,
     /// Connections at once
-    #[arg(long, value_name = "NUMBER", default_value_t = server::CONNECTIONS_MAX)]
+    #[arg(long, value_name = "NUMBER", default_value_t = server::CONNECTIONS_MAX, value_parser = crate::cli::terminal::hosts::at_least_one)]
     pub(crate) max_connections: usize,
     /// Pass this environment variable on to remote code; may be given several times
     #[arg(long, value_name = "NAME")]

@@ -5,6 +5,7 @@ pub(crate) mod arguments;
 mod daemon;
 mod log;
 
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -75,11 +76,21 @@ async fn serve(_: Server) -> std::io::Result<()> {
 struct PidFile {
     path: PathBuf,
     text: String,
+    /// Says by its lock that the process runs: its number alone may be that of any other by now.
+    _lock: Option<File>,
 }
 
 impl PidFile {
     fn write(path: &Path) -> std::io::Result<Self> {
         let text = format!("{}\n", std::process::id());
+        let there = File::open(path).ok();
+        if let Some(Err(TryLockError::WouldBlock)) = there.as_ref().map(File::try_lock) {
+            return Err(std::io::Error::other(format!(
+                "{} is the pid file of a server that runs; end that one first, or name another file",
+                path.display()
+            )));
+        }
+        drop(there);
         // Often root's, and in a folder where others may write.
         files::replace_no_link(path, text.as_bytes(), 0o644).map_err(|error| {
             std::io::Error::new(
@@ -87,9 +98,13 @@ impl PidFile {
                 format!("cannot write {}: {error}", path.display()),
             )
         })?;
+        let lock = File::open(path).ok();
+        // Where the file system has no locks, it goes without.
+        let _ = lock.as_ref().map(File::try_lock);
         Ok(PidFile {
             path: absolute(path),
             text,
+            _lock: lock,
         })
     }
 }

@@ -225,6 +225,7 @@ pub(crate) fn start(
         side,
         liveness,
         buffer: rest,
+        came: 0,
         shared: shared.clone(),
         received: sender,
     };

@@ -9,6 +9,8 @@ pub(super) struct Reading {
     pub side: Side,
     pub liveness: Liveness,
     pub buffer: BytesMut,
+    /// A bit for each kind of message that came and comes once.
+    pub came: u8,
     pub shared: Arc<Shared>,
     pub received: mpsc::UnboundedSender<Result<Incoming, LinkError>>,
 }
@@ -151,13 +153,33 @@ impl Reading {
             Message::Close => Incoming::Close,
             _ => return Err(wrong()),
         };
+        self.comes_once(&incoming)?;
         let close = matches!(incoming, Incoming::Close);
         // The receiver may be gone; then the other side is talking to itself.
         let _ = self.received.send(Ok(incoming));
         Ok(close)
     }
 
+    /// What the window does not count would fill the memory of a side that is slow to take it.
+    fn comes_once(&mut self, incoming: &Incoming) -> Result<(), LinkError> {
+        let bit = match incoming {
+            Incoming::Open(_) => 1,
+            Incoming::Opened(_) => 2,
+            Incoming::End => 4,
+            Incoming::Exit(_) => 8,
+            Incoming::Data(_) | Incoming::Stderr(_) | Incoming::Close => 0,
+        };
+        if self.came & bit != 0 {
+            return Err(AuthenticationError::Malformed("a message that comes once").into());
+        }
+        self.came |= bit;
+        Ok(())
+    }
+
     fn holds(&mut self, bytes: usize) -> Result<(), LinkError> {
+        if bytes == 0 {
+            return Err(AuthenticationError::Malformed("data without bytes").into());
+        }
         let mut state = self.shared.state();
         state.held = state
             .held

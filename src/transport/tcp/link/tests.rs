@@ -50,6 +50,32 @@ async fn a_peer_that_reads_nothing_holds_nothing_open() {
 }
 
 #[tokio::test]
+async fn what_the_window_does_not_count_comes_once() {
+    let end = Message::End.head();
+    let open = Message::Open(Open {
+        command: "true".to_owned(),
+        ..Open::default()
+    });
+    let empty = Message::Data(&[]).head();
+    for (content, taken) in [(end, 1), (open.head(), 1), (empty, 0)] {
+        let ((mut stream, (mut sealer, _opener)), (_sender, mut receiver)) = linked().await;
+        let mut out = Vec::new();
+        for _ in 0..3 {
+            sealer.seal(&[&content], &mut out).unwrap();
+        }
+        stream.write_all(&out).await.unwrap();
+        for _ in 0..taken {
+            assert!(matches!(receiver.next().await, Some(Ok(_))));
+        }
+        let error = receiver.next().await.unwrap().unwrap_err();
+        let LinkError::Authentication(AuthenticationError::Malformed(_)) = error else {
+            panic!("{error}");
+        };
+        assert!(receiver.next().await.is_none());
+    }
+}
+
+#[tokio::test]
 async fn the_end_is_heard_at_once_by_who_has_more_to_send() {
     let mut times = Vec::new();
     // The quickest counts, because a busy machine makes any of them late.
