@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import os
 import signal
@@ -179,3 +180,20 @@ def test_a_worker_that_cannot_start_is_one_clear_error(cluster):
     with pytest.raises(Exception, match='host0|host1') as info:
         cluster.dask(dashboard=False, preload=['import nosuchmodule_xyz'])
     assert 'nosuchmodule' in str(info.value) or 'status' in str(info.value)
+
+
+def test_options_that_cannot_be_sent_are_told(cluster):
+    """No start waits for a worker that will never be."""
+    with pytest.raises(TypeError, match='pickle'):
+        cluster.dask(preload=threading.Lock(), dashboard=False)
+
+
+def test_leaving_an_asynchronous_client_ends_the_workers(cluster):
+    async def main():
+        async with cluster.dask(threads=1, dashboard=False, asynchronous=True) as client:
+            assert await client.submit(sum, [1, 2]) == 3
+            scheduler = client.cluster
+        assert scheduler.status == distributed.core.Status.closed
+        assert len(scheduler._router) == 0
+
+    asyncio.run(main())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import struct
 
 import pytest
 
 pytest.importorskip('distributed')
 from distributed.comm.core import CommClosedError
 from easycluster._native import Router
-from easycluster.dask.comm import DATA, GONE, HEADER, MOST, WINDOW, EcComm, Hub
+from easycluster.dask.comm import CREDIT, DATA, GONE, HEADER, MOST, OPEN, WINDOW, EcComm, Hub
 from support.processes import poll
 
 
@@ -155,6 +156,69 @@ def test_garbage_harms_no_other_process(net, seed):
         await one.write({'number': seed})
         assert await other.read() == {'number': seed}
         end.close()
+        for hub in hubs:
+            hub.close()
+
+    run(main())
+
+
+def counts(*numbers):
+    return struct.pack('>%dQ' % len(numbers), *numbers)
+
+
+@pytest.mark.parametrize(
+    'frames',
+    [
+        pytest.param([(1, DATA, counts(1 << 40))], id='too many parts'),
+        pytest.param([(1, DATA, counts(0))], id='no part'),
+        pytest.param([(1, DATA, counts(1, 1 << 62))], id='a part for which there is no memory'),
+        pytest.param([(1, DATA, counts(1000, *[64 << 20] * 1000))], id='parts for which there is no memory'),
+        pytest.param([(1, CREDIT, b'123')], id='credit that is no number'),
+        pytest.param([(1, OPEN, b'')], id='a stream that is open'),
+        pytest.param([(number, OPEN, b'') for number in range(2, 6000)], id='too many streams'),
+        pytest.param(
+            [(1, DATA, counts(1, 2 * WINDOW)), *[(1, DATA, bytes(MOST))] * (WINDOW // MOST)], id='more than its credit'
+        ),
+    ],
+)
+def test_what_one_process_sends_wrongly_ends_its_own_streams(net, frames):
+    """Not those of others to the same process, which come by the same socket."""
+
+    async def main():
+        hubs, one, other = await pair(net)
+        end = net.end(3)
+        end.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(end, HEADER.pack(3, 1, 1, 0, OPEN, 0))
+        its = await hubs[0].arrived.get()
+        for stream, kind, payload in frames:
+            await loop.sock_sendall(end, HEADER.pack(3, 1, stream, 0, kind, len(payload)) + payload)
+        with pytest.raises(CommClosedError):
+            # Nobody reads that is sent more than its credit.
+            await (its.read() if len(frames) < 60 else its.write({'data': bytes(2 * WINDOW)}))
+        await other.write({'number': 1})
+        assert await one.read() == {'number': 1}
+        # What has come before belongs to the socket, and the next of its number is another.
+        await loop.sock_sendall(end, HEADER.pack(3, 1, 9000, 0, OPEN, 0))
+        end.close()
+        while 3 in hubs[0]._broken:
+            await asyncio.sleep(0.005)
+        for hub in hubs:
+            hub.close()
+
+    run(main())
+
+
+def test_a_message_of_very_many_parts_takes_time_in_proportion(net):
+    async def main():
+        hubs, one, other = await pair(net)
+        count = 1 << 19
+        data = counts(count, *[1] * count) + bytes(count)
+        for start in range(0, len(data), MOST):
+            await one._send(data[start : start + MOST])
+        while not other._messages:
+            await asyncio.sleep(0.005)
+        assert len(other._messages[0][0]) == count
         for hub in hubs:
             hub.close()
 

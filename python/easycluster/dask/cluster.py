@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import itertools
 import logging
 import socket
 import threading
@@ -61,7 +62,8 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         self._owns_hosts = self.hosts is not hosts
         self._router = Router(MOST, GONE)
         self._hub: Hub | None = None
-        self._numbers = iter(range(1, 1 << 16))
+        # Round and round: those of workers that have ended are free again.
+        self._numbers = itertools.cycle(range(1, 1 << 16))
         self._placing = threading.Lock()
         self._placed: dict[str, int] = {}
         self._left_out: set[str] = set()
@@ -141,15 +143,19 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         await super()._start()
 
     async def _close(self) -> None:
-        await super()._close()
-        if self._hub is not None:
-            register(None)
-            self._hub.close()
-            self._hub = None
-        self._router.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._remove_folders)
-        if self._owns_hosts:
-            await asyncio.get_running_loop().run_in_executor(None, self.hosts.close)
+        try:
+            await super()._close()
+        finally:
+            if self._hub is not None:
+                register(None)
+                self._hub.close()
+                self._hub = None
+            self._router.close()
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, self._remove_folders)
+            finally:
+                if self._owns_hosts:
+                    await asyncio.get_running_loop().run_in_executor(None, self.hosts.close)
 
     @property
     def dashboard_link(self) -> str:
@@ -201,17 +207,25 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
 class Client(distributed.Client):  # type: ignore[misc]
     """A client of Dask's that closes its cluster when it is closed."""
 
-    async def _close_cluster(self, closing: Any, cluster: EasyCluster) -> None:
-        await closing
-        await cluster.close()  # type: ignore[misc]
+    async def _close_cluster(self, closing: Any, cluster: EasyCluster | None) -> None:
+        try:
+            await closing
+        finally:
+            if cluster is not None:
+                await cluster.close()  # type: ignore[misc]
 
     def close(self, *args: Any, **kwargs: Any) -> Any:
         """Closes the client, and the workers and the scheduler behind it. The hosts stay connected."""
         cluster = self.cluster
-        closing = super().close(*args, **kwargs)
-        if cluster is None:
-            return closing
         if self.asynchronous:
-            return self._close_cluster(closing, cluster)
-        cluster.close()
+            return self._close_cluster(super().close(*args, **kwargs), cluster)
+        try:
+            super().close(*args, **kwargs)
+        finally:
+            if cluster is not None:
+                cluster.close()
         return None
+
+    async def __aexit__(self, *raised: Any) -> None:
+        # Dask's own does not come by close().
+        await self._close_cluster(super().__aexit__(*raised), self.cluster)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import socket
 import struct
-from collections import deque
+from collections import Counter, deque
 from typing import Any, Callable, Optional
 
 import dask
@@ -24,6 +25,7 @@ from distributed.comm.utils import from_frames, to_frames
 from distributed.protocol.utils import host_array
 from distributed.utils import ensure_memoryview
 
+logger = logging.getLogger(__name__)
 HEADER = struct.Struct('>HHIBBxxI')
 OPEN, DATA, CREDIT, END, GONE = range(1, 6)
 OPENER, ACCEPTOR = 0, 1
@@ -35,6 +37,8 @@ WINDOW = 16 << 20
 _SHARE = WINDOW >> 3
 _SCRATCH = 1 << 16
 _MOST_PARTS = 1 << 20
+# Streams that one process may have opened to another; Dask has one for each of its uses at a time.
+_MOST_OPENED = 1 << 12
 # Dask cuts what is larger into parts of that size, or a little less: less than one item.
 _SHARD = dask.utils.parse_bytes(dask.config.get('distributed.comm.shard'))
 _ITEM = 4096
@@ -51,6 +55,9 @@ class Hub(asyncio.BufferedProtocol):
         self.handlers: Callable[[EcComm], None] | None = None
         self._gone = gone
         self._comms: dict[tuple[int, int, int], EcComm] = {}
+        # How many of them each other process has opened; and processes of which nothing is taken any more.
+        self._opened: Counter[int] = Counter()
+        self._broken: set[int] = set()
         self._numbers = itertools.count(1)
         self._transport: Any = None
         self._room = asyncio.Event()
@@ -103,7 +110,7 @@ class Hub(asyncio.BufferedProtocol):
         if self._direct:
             self._left -= count
             assert self._filling is not None
-            self._filling._received(None, count)
+            self._fill(self._filling, None, count)
             return
         data = self._scratch[:count]
         while data:
@@ -111,7 +118,7 @@ class Hub(asyncio.BufferedProtocol):
                 taken = data[: self._left]
                 self._left -= len(taken)
                 if self._filling is not None:
-                    self._filling._received(taken, len(taken))
+                    self._fill(self._filling, taken, len(taken))
                 elif self._payload is not None:
                     self._payload += taken
                 data = data[len(taken) :]
@@ -127,9 +134,27 @@ class Hub(asyncio.BufferedProtocol):
                 key = self._key(self._header)
                 self._filling = self._comms.get(key) if self._header[4] == DATA else None
                 self._payload = bytearray() if self._header[4] != DATA else None
+                if self._filling is not None and self._filling._exceeds(self._left):
+                    self._break_with(key[0], 'more than it was given credit for')
             if not self._left and self._payload is not None:
                 payload, self._payload = bytes(self._payload), None
                 self._control(self._header, payload)
+
+    def _fill(self, comm: EcComm, data: memoryview | None, count: int) -> None:
+        try:
+            comm._received(data, count)
+        except (ValueError, MemoryError) as error:
+            # Not this stream's end, which carries the messages of all others too.
+            self._break_with(comm._key[0], error)
+
+    def _break_with(self, peer: int, why: object) -> None:
+        """Takes nothing any more of a process that breaks the rules, and ends what there is with it."""
+        logger.error('ec://%d: what came from ec://%d is no message of Dask: %s', self.number, peer, why)
+        self._broken.add(peer)
+        self._filling = None
+        for (other, _, _), comm in list(self._comms.items()):
+            if other == peer:
+                comm.abort()
 
     @staticmethod
     def _key(header: Any) -> tuple[int, int, int]:
@@ -144,7 +169,15 @@ class Hub(asyncio.BufferedProtocol):
             for (peer, _, _), comm in list(self._comms.items()):
                 if peer == source:
                     comm._ended()
+            # The next one of that number is another.
+            self._broken.discard(source)
+        elif source in self._broken:
+            return
         elif kind == OPEN:
+            if key in self._comms or self._opened[source] >= _MOST_OPENED:
+                self._break_with(source, 'a stream is open already, or too many are')
+                return
+            self._opened[source] += 1
             comm = EcComm(self, key)
             self._comms[key] = comm
             if self.handlers is None:
@@ -153,7 +186,10 @@ class Hub(asyncio.BufferedProtocol):
                 self.handlers(comm)
         elif key in self._comms:
             if kind == CREDIT:
-                self._comms[key]._credited(_COUNT.unpack(payload)[0])
+                if len(payload) == _COUNT.size:
+                    self._comms[key]._credited(_COUNT.unpack(payload)[0])
+                else:
+                    self._break_with(source, 'credit of %d bytes' % len(payload))
             elif kind == END:
                 self._comms[key]._ended()
 
@@ -201,6 +237,8 @@ class EcComm(Comm):
         self._peer_addr = 'ec://%d' % key[0]
         self._closed = False
         self._credit = WINDOW
+        # What may still come.
+        self._granted = WINDOW
         self._creditors: deque[asyncio.Future[None]] = deque()
         # Whole messages, and the bytes that their sender has not been given back for.
         self._messages: deque[tuple[list[Any], int]] = deque()
@@ -237,10 +275,9 @@ class EcComm(Comm):
         """The target is full: what comes next."""
         if self._lengths is None:
             count = _COUNT.unpack(self._head[: _COUNT.size])[0]
-            if len(self._head) == _COUNT.size and count:
-                if count > _MOST_PARTS:
-                    self.abort()
-                    raise ValueError('a message of %d parts came from %s' % (count, self.peer_address))
+            if len(self._head) == _COUNT.size:
+                if not 0 < count <= _MOST_PARTS:
+                    raise ValueError('a message of %d parts' % count)
                 self._head = self._head + bytearray(_COUNT.size * count)
                 self.target = memoryview(self._head)[_COUNT.size :]
                 return
@@ -266,16 +303,27 @@ class EcComm(Comm):
         """The bytes of the parts from one on that Dask has cut: next to each other they need not be copied to be one again."""
         assert self._lengths is not None
         total = 0
-        for length in self._lengths[place:]:
+        # By place: a message may have very many.
+        for at in range(place, len(self._lengths)):
+            length = self._lengths[at]
             total += length
             if not _SHARD - _ITEM < length <= _SHARD:
                 break
         return total
 
+    def _exceeds(self, count: int) -> bool:
+        """Counts what comes; whether that is more than there was credit for."""
+        self._granted -= count
+        return self._granted < 0
+
     def _give_back(self) -> None:
         if self._held and not self._closed:
-            self._hub.send(self._key, CREDIT, _COUNT.pack(self._held))
+            self._grant(self._held)
             self._held = 0
+
+    def _grant(self, count: int) -> None:
+        self._granted += count
+        self._hub.send(self._key, CREDIT, _COUNT.pack(count))
 
     def _credited(self, count: int) -> None:
         self._credit += count
@@ -291,9 +339,11 @@ class EcComm(Comm):
 
     def _ended(self) -> None:
         """Nothing comes any more, and nothing goes."""
-        self._hub._comms.pop(self._key, None)
         if not self._closed:
             self._closed = True
+            del self._hub._comms[self._key]
+            if self._key[2] == ACCEPTOR:
+                self._hub._opened[self._key[0]] -= 1
             self._wake()
             self._credited(0)
 
@@ -312,7 +362,7 @@ class EcComm(Comm):
                     self._reader = None
         parts, held = self._messages.popleft()
         if not self._closed:
-            self._hub.send(self._key, CREDIT, _COUNT.pack(held))
+            self._grant(held)
         return await from_frames(
             parts, deserialize=self.deserialize, deserializers=deserializers, allow_offload=self.allow_offload
         )

@@ -13,8 +13,10 @@ import dask
 from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 
+from .._checked import parts
 from .._cluster.slots import original
 from .._kinds import SINGLE
+from .._native import printable
 from .._responses import RemoteException
 from .direct import Unreachable
 
@@ -70,10 +72,14 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         up = asyncio.get_running_loop().create_future()
         self._running = asyncio.ensure_future(self._keep_running(up))
         try:
-            while not up.done() and not self._is_known():
-                await asyncio.wait([up], timeout=_LOOK)
+            while not up.done() and not self._running.done() and not self._is_known():
+                await asyncio.wait([up, self._running], timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
             if up.done():
                 up.result()
+            elif self._running.done():
+                # It has failed by itself, as where options cannot be pickled, or was closed meanwhile.
+                self._running.result()
+                raise RuntimeError('the worker %s was closed before it began' % self.name)
             else:
                 up.set_result(None)
         except BaseException:
@@ -150,10 +156,14 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
                 loop.call_soon_threadsafe(settle)
 
         def done(outcome: Any) -> None:
-            status, said = outcome
+            try:
+                status, said = parts(host.name, outcome, (int,), (str,))
+            except Exception as error:
+                tell(ended, error)
+                return
             last = said.strip().splitlines()[-1:]
             tell(ended, RuntimeError('%s: the worker %s ended with status %s%s' % (
-                host.name, self.name, status, ': ' + last[0] if last else '')))  # fmt: skip
+                host.name, self.name, status, ': ' + printable(last[0]) if last else '')))  # fmt: skip
 
         def failed(exc: RemoteException) -> None:
             tell(ended, original(exc))
