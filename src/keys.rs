@@ -180,7 +180,7 @@ pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
     let text = text.trim_end_matches(['\r', '\n']);
     // Blanks, and the mark that editors of Windows write, are seen by nobody who compares two key files.
     let bare = text.trim_start_matches('\u{feff}').trim();
-    if OF_OTHER_KEYS.iter().any(|start| bare.starts_with(start)) {
+    if begins_another_key(bare) {
         return Err(KeyError::OtherKey(path.to_path_buf()));
     }
     let is_key = decode_hex(bare).is_some();
@@ -196,6 +196,11 @@ pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
             ..loaded?
         }),
     }
+}
+
+/// Whether a text begins as the files of other keys do.
+pub(crate) fn begins_another_key(text: &str) -> bool {
+    OF_OTHER_KEYS.iter().any(|start| text.starts_with(start))
 }
 
 /// How the files of other keys begin: PEM, public keys of SSH, PuTTY's.

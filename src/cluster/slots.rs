@@ -1,5 +1,7 @@
 //! Further processes on the hosts of a cluster, so that its maps use several processors.
 
+use std::time::Duration;
+
 use crate::client::Client;
 use crate::error::Error;
 use crate::retry::Retry;
@@ -27,9 +29,11 @@ pub(super) async fn further(
         Slots::Count(count) => vec![count; members.len()],
         Slots::Processors => {
             let clients: Vec<Client> = members.iter().map(|(_, client)| client.clone()).collect();
-            let counts = fan_out(clients.into_iter().map(processors), members.len());
+            let limit = options.connect.transport.limits.stub;
+            let asked = clients.into_iter().map(|client| processors(client, limit));
+            let counts = fan_out(asked, members.len());
             let counts = counts.in_order().await.into_iter();
-            // A host that does not say has the one process that it has.
+            // A host that does not say, or not in time, has the one process that it has.
             counts
                 .map(|count| count.unwrap_or(Ok(1)).unwrap_or(1).min(MOST_TOLD))
                 .collect()
@@ -51,7 +55,10 @@ pub(super) async fn further(
     started
 }
 
-async fn processors(client: Client) -> Result<usize, Error> {
+async fn processors(client: Client, limit: Duration) -> Result<usize, Error> {
     client.send_part(crate::stub::map_items());
-    client.call("helpers/map_items.processors", ()).await
+    client
+        .call("helpers/map_items.processors", ())
+        .timeout(limit)
+        .await
 }

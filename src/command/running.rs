@@ -288,6 +288,17 @@ impl RunningCommand {
         _ = self.signals.send("TERM");
     }
 
+    /// Returns when the limit passes; never without one.
+    pub(crate) fn limit_passes(&self) -> impl Future<Output = ()> + use<> {
+        let limit = self.limit;
+        async move {
+            match limit {
+                Some((at, _)) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Takes the limit away, for whoever ends the command in order.
     pub(crate) fn without_limit(&mut self) {
         self.limit = None;

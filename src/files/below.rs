@@ -72,9 +72,17 @@ impl Below {
         {
             return Ok(Arc::clone(folder));
         }
-        let (above, name) = split(path);
-        let above = self.folder(above)?;
-        let folder = Arc::new(fs::openat(&*above, plain(name)?, FOLDER, Mode::empty())?);
+        // From the one that was used last where this is in it, else from the top.
+        let (mut folder, parts) = match &self.last {
+            Some((last, folder)) => match path.strip_prefix(last.as_slice()) {
+                Some([b'/', rest @ ..]) => (Arc::clone(folder), rest),
+                _ => (Arc::clone(&self.top), path),
+            },
+            None => (Arc::clone(&self.top), path),
+        };
+        for name in parts.split(|byte| *byte == b'/') {
+            folder = Arc::new(fs::openat(&*folder, plain(name)?, FOLDER, Mode::empty())?);
+        }
         self.last = Some((path.to_vec(), Arc::clone(&folder)));
         Ok(folder)
     }

@@ -1,11 +1,12 @@
 //! Trees of files on this machine: what is in them, and patterns of what is left out.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::names::{differ, joined, last};
 use super::problem::Problem;
@@ -201,13 +202,10 @@ impl Tree {
             tree.tops.push(name.to_vec());
             differ(tree.tops.iter().map(Vec::as_slice))?;
             tree.add(source.clone(), name.to_vec(), &status, Vec::new());
-            tree.descend(
-                source,
-                name,
-                links,
-                exclude,
-                &mut vec![(status.dev(), status.ino())],
-            );
+            if status.is_dir() {
+                let top = Level::new(source.clone(), name.to_vec(), &status);
+                tree.descend(top, links, exclude);
+            }
         }
         if sources.len() > 1 {
             tree.merge()?;
@@ -249,75 +247,102 @@ impl Tree {
             let problem = Problem::new(&entry.path, "it is a device, a pipe or a socket");
             return self.problems.push(problem);
         }
-        let identity = (status.dev(), status.ino());
         self.entries.push(Local {
             entry,
             place,
-            identity,
+            identity: identity(status),
         });
     }
 
-    fn descend(
-        &mut self,
-        place: &Path,
-        path: &[u8],
-        links: Links,
-        exclude: &Exclude,
-        above: &mut Vec<(u64, u64)>,
-    ) {
-        if !place.is_dir() {
-            return;
-        }
-        let names = std::fs::read_dir(place).and_then(|names| {
-            let names = names.map(|name| Ok(name?.file_name().into_vec()));
-            names.collect::<io::Result<Vec<_>>>()
-        });
-        let mut names = match names {
-            Ok(names) => names,
-            Err(error) => return self.problems.push(Problem::new(path, error.to_string())),
-        };
-        names.sort();
-        for name in names {
-            let place = place.join(std::ffi::OsStr::from_bytes(&name));
-            let path = joined(path, &name);
-            if let Err(error) = self.visit(&place, &path, links, exclude, above) {
-                self.problems.push(Problem::new(&path, error.to_string()));
+    /// Adds what is in a folder. Not by recursion: a tree may be as many folders deep as a path is long.
+    fn descend(&mut self, top: Level, links: Links, exclude: &Exclude) {
+        let mut levels: Vec<Level> = self.opened(top).into_iter().collect();
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.names.next() else {
+                levels.pop();
+                continue;
+            };
+            let place = level.place.join(OsStr::from_bytes(&name));
+            let path = joined(&level.path, &name);
+            match self.visit(place, path.clone(), links, exclude) {
+                Ok(None) => {}
+                Ok(Some(inner)) if levels.iter().any(|it| it.identity == inner.identity) => {
+                    let reason = "it is a link to a folder that it is in";
+                    self.problems.push(Problem::new(&path, reason));
+                }
+                Ok(Some(inner)) => levels.extend(self.opened(inner)),
+                Err(error) => self.problems.push(Problem::new(&path, error.to_string())),
             }
         }
     }
 
+    /// The same with the names in the folder, if it can be read.
+    fn opened(&mut self, level: Level) -> Option<Level> {
+        let names = std::fs::read_dir(&level.place).and_then(|names| {
+            let names = names.map(|name| Ok(name?.file_name().into_vec()));
+            names.collect::<io::Result<Vec<_>>>()
+        });
+        match names {
+            Ok(mut names) => {
+                names.sort();
+                let names = names.into_iter();
+                Some(Level { names, ..level })
+            }
+            Err(error) => {
+                let problem = Problem::new(&level.path, error.to_string());
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    /// Adds something; gives it where it is a folder.
     fn visit(
         &mut self,
-        place: &Path,
-        path: &[u8],
+        place: PathBuf,
+        path: Vec<u8>,
         links: Links,
         exclude: &Exclude,
-        above: &mut Vec<(u64, u64)>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<Level>> {
         let mut status = place.symlink_metadata()?;
         let mut target = Vec::new();
         if status.is_symlink() {
             match links {
-                Links::Skip => return Ok(()),
-                Links::Copy => target = std::fs::read_link(place)?.into_os_string().into_vec(),
+                Links::Skip => return Ok(None),
+                Links::Copy => target = std::fs::read_link(&place)?.into_os_string().into_vec(),
                 Links::Follow => status = place.metadata()?,
             }
         }
-        if exclude.has(path, status.is_dir()) {
-            return Ok(());
+        if exclude.has(&path, status.is_dir()) {
+            return Ok(None);
         }
-        self.add(place.to_path_buf(), path.to_vec(), &status, target);
-        if status.is_dir() {
-            let own = (status.dev(), status.ino());
-            if above.contains(&own) {
-                return Err(io::Error::other("it is a link to a folder that it is in"));
-            }
-            above.push(own);
-            self.descend(place, path, links, exclude, above);
-            above.pop();
-        }
-        Ok(())
+        self.add(place.clone(), path.clone(), &status, target);
+        Ok(status.is_dir().then(|| Level::new(place, path, &status)))
     }
+}
+
+/// A folder that is gone through, and the names in it that are left.
+struct Level {
+    place: PathBuf,
+    path: Vec<u8>,
+    identity: (u64, u64),
+    names: std::vec::IntoIter<Vec<u8>>,
+}
+
+impl Level {
+    fn new(place: PathBuf, path: Vec<u8>, status: &Metadata) -> Level {
+        Level {
+            place,
+            path,
+            identity: identity(status),
+            names: Vec::new().into_iter(),
+        }
+    }
+}
+
+/// Which file it is: device and inode.
+fn identity(status: &Metadata) -> (u64, u64) {
+    (status.dev(), status.ino())
 }
 
 #[cfg(test)]
@@ -344,6 +369,24 @@ mod tests {
         assert!(exclude.covers(b"d/build/x/y", false));
         assert!(!exclude.covers(b"d/x/y/z", false));
         assert!(Exclude::new(&["[a"]).is_err());
+    }
+
+    #[test]
+    fn a_tree_may_be_as_deep_as_a_path_is_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut place = folder.path().to_owned();
+        let deepest = (4000 - place.as_os_str().len()) / 2;
+        for _ in 0..deepest {
+            place.push("d");
+        }
+        std::fs::create_dir_all(&place).unwrap();
+        let source = folder.path().join("d");
+        // As much of a stack as a thread that copies has.
+        let read = std::thread::Builder::new()
+            .stack_size(256 * 1024)
+            .spawn(move || Tree::read(&[source], Links::Copy, &Exclude::default()));
+        let tree = read.unwrap().join().unwrap().unwrap();
+        assert_eq!((tree.entries.len(), tree.problems.len()), (deepest, 0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Copies with many machines at once.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,6 +55,12 @@ impl Many {
             return Err(Error::Convert(format!(
                 "the files of all hosts would go to {dest}; put {{host}} into it: {}/{{host}}/",
                 dest.trim_end_matches('/')
+            )));
+        }
+        let mut names = HashSet::new();
+        if let Some((host, _)) = self.hosts.iter().find(|(host, _)| !names.insert(host)) {
+            return Err(Error::Convert(format!(
+                "two hosts are called {host}, and their files would go to the same place; give one another name with name=NAME in its spec"
             )));
         }
         let sources = Arc::new(sources);

@@ -21,6 +21,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<i32, Failure> {
 
 /// Writes a new key to `file`.
 pub(crate) fn generate(file: &Path, overwrite: bool) -> Result<i32, Failure> {
+    if file == Path::new("-") {
+        return Err(Failure::usage(
+            "a key goes into a file that only its owner reads, and not to stdout",
+        )
+        .with_hint("name one: easycluster keygen secret.key"));
+    }
     let here = |error: crate::keys::KeyError| Failure::here(error.to_string());
     let key = Key::generate().map_err(here)?;
     if write_key_file(file, &key, overwrite).map_err(here)? {

@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::tally::{Tally, hosts};
+use crate::cli::terminal::columns::{cut, padded, widest};
 use crate::cli::terminal::printer::{Report, View};
 use crate::cli::terminal::prompts;
 use crate::cli::terminal::screen::Screen;
@@ -166,12 +167,13 @@ impl Live {
         };
         let room = (rows / 3).saturating_sub(1).clamp(1, MOST_ROWS);
         let longest = self.at_work.longest(room, now);
-        let width = longest.iter().map(|(name, ..)| name.chars().count()).max();
-        let width = width.unwrap_or(0).min(40);
+        let width = widest(longest.iter().map(|(name, ..)| name.as_ref())).min(40);
         for (name, seconds, doing) in &longest {
-            lines.push(format!("  {name:width$}  {seconds:>4} s  {doing}"));
+            let name = padded(name, width);
+            lines.push(format!("  {name}  {seconds:>4} s  {doing}"));
         }
-        lines.iter().map(|line| cut(line, columns)).collect()
+        let room = columns.saturating_sub(1);
+        lines.iter().map(|line| cut(line, room)).collect()
     }
 }
 
@@ -181,19 +183,6 @@ fn bar(at_work: &AtWork) -> String {
     let head = if done < BAR { ">" } else { "" };
     let rest = BAR.saturating_sub(done + head.len());
     format!("[{}{head}{}]", "=".repeat(done), " ".repeat(rest))
-}
-
-/// As much of the line as fits. Characters that are not ASCII may be two columns wide.
-fn cut(line: &str, columns: usize) -> String {
-    let mut left = columns.saturating_sub(1);
-    line.chars()
-        .take_while(|c| {
-            let width = if c.is_ascii() { 1 } else { 2 };
-            let fits = width <= left;
-            left = left.saturating_sub(width);
-            fits
-        })
-        .collect()
 }
 
 impl View for Live {

@@ -9,6 +9,7 @@ use super::limits::{self, Share};
 use super::live::{Live, Log};
 use crate::Retry;
 use crate::cli::terminal::ci::Ci;
+use crate::cli::terminal::columns::widest;
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::hosts::{self, Target};
 use crate::cli::terminal::lines::Format;
@@ -96,14 +97,13 @@ pub(crate) enum CiChoice {
 impl ManyOptions {
     /// How lines are shown.
     pub(super) fn format(&self, labels: &[String]) -> Format {
-        let width = labels.iter().map(|label| label.chars().count()).max();
         if self.json {
             Format::Json
         } else if self.raw {
             Format::Raw
         } else if !self.no_prefix {
             Format::Prefixed {
-                width: width.unwrap_or(0),
+                width: widest(labels.iter().map(String::as_str)),
             }
         } else if labels.len() == 1 && Ci::of_environment().is_none() {
             Format::Stream

@@ -1,5 +1,6 @@
 //! A shell command on one host of many: its output to the printer, its input from us, and an end that leaves nothing running.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,7 +127,16 @@ impl Shown {
             };
             let wanted = u32::try_from(data.len().min(UNPRINTED)).unwrap_or(u32::MAX);
             // Never closed, so there is always a permit in the end.
-            let permit = Arc::clone(&self.room).acquire_many_owned(wanted).await.ok();
+            let mut room = pin!(Arc::clone(&self.room).acquire_many_owned(wanted));
+            let permit = tokio::select! {
+                permit = &mut room => permit,
+                // A pager may take nothing for hours. What has come is shown all the same.
+                () = running.limit_passes() => {
+                    running.terminate();
+                    room.await
+                }
+            };
+            let permit = permit.ok();
             self.sink
                 .take(Output::held(Arc::clone(&self.host), stderr, data, permit));
         }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::cli::terminal::ci::{Ci, defused, defused_json_here};
+use crate::cli::terminal::columns::padded;
 use crate::visible::{Filter, json};
 
 /// A line longer than this many bytes is passed on in pieces of this size, so that output without
@@ -164,8 +165,7 @@ impl LineCutter {
     }
 
     fn prefix(&self, width: usize) -> String {
-        let padding = width.saturating_sub(self.host.chars().count());
-        let plain = format!("{}{:padding$} {}", self.host, "", self.stream.mark());
+        let plain = format!("{} {}", padded(&self.host, width), self.stream.mark());
         if self.colour {
             let style = match self.stream {
                 Stream::Stdout => anstyle::AnsiColor::Cyan.on_default(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::terminal::failure::Failure;
+use crate::keys::begins_another_key;
 use crate::spec::{ConnectionSpec, Transport, expand_home, key_variable};
 use crate::transport::ssh::check_keyword;
 
@@ -128,14 +129,7 @@ fn check_key(path: &Path) -> Result<(), Failure> {
     })?;
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_start();
-    let starts = [
-        "-----BEGIN ",
-        "ssh-",
-        "ecdsa-",
-        "sk-",
-        "PuTTY-User-Key-File",
-    ];
-    if starts.iter().any(|start| text.starts_with(start)) || text.contains("\n-----BEGIN ") {
+    if begins_another_key(text) || text.contains("\n-----BEGIN ") {
         return Ok(());
     }
     Err(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::scene::{Said, Scene, easycluster, easycluster_with_input, program, said, shell};
-use crate::support::{PATIENCE, Sshd, SshdOptions, interpreter_at_least};
+use crate::support::{PATIENCE, Sshd, SshdOptions, interpreter_at_least, until};
 
 /// A host that nothing listens at.
 fn gone(name: &str) -> String {
@@ -249,6 +249,28 @@ async fn a_program_that_prints_faster_than_is_shown_comes_to_its_time_limit() {
     let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
     let status = ended.expect("it comes to its limit").expect("a status");
     assert_eq!(status.code(), Some(124));
+    server.wait_until_idle();
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_holds_up_no_time_limit() {
+    let server = Sshd::start();
+    let mut child = program(&["exec", &server.spec(), "--timeout", "1", "--", "yes"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    // Held and never read, as by a pager that waits for a key.
+    let held = child.stdout.take();
+    let is_run = || {
+        let all = server.session_processes();
+        all.iter().any(|process| process.command == "yes")
+    };
+    until(|| is_run().then_some(()).ok_or("it has not begun")).await;
+    until(|| (!is_run()).then_some(()).ok_or("it has not ended")).await;
+    drop(held);
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+    ended.expect("it ends with its reader").expect("a status");
     server.wait_until_idle();
 }
 

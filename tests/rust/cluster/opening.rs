@@ -3,11 +3,12 @@
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use easycluster::transport::StageLimits;
 use easycluster::{
-    Cluster, ClusterOptions, ConnectionSpec, Error, HostOutcome, Quorum, Retry, Stage,
+    Cluster, ClusterOptions, ConnectionSpec, Error, HostOutcome, Quorum, Retry, Slots, Stage,
 };
 
-use crate::support::{PATIENCE, Sshd, poll};
+use crate::support::{PATIENCE, Sshd, poll, within};
 
 fn specs(texts: &[String]) -> Vec<ConnectionSpec> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -220,4 +221,16 @@ async fn late_hosts_join_behind_the_deadline() {
             .then_some(()))
         .is_some()
     );
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_say_how_many_processors_it_has_holds_up_no_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = crate::connection::hostile::server(folder.path(), "greet()\nuntil_closed()");
+    let specs = specs(&[":local:".to_owned(), server]);
+    let mut options = quick().with_slots(Slots::Processors);
+    options.connect.transport.limits = StageLimits::default().with_stub(Duration::from_secs(1));
+    let cluster = within(Cluster::open(specs, &options)).await.unwrap();
+    assert_eq!(cluster.report().hosts[1].processes, 1);
+    drop(cluster);
 }

@@ -74,6 +74,24 @@ async fn many_hosts_are_compared_with_and_copied_from() {
 }
 
 #[tokio::test]
+async fn two_hosts_of_one_name_do_not_write_to_one_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = folder.path().join("from");
+    std::fs::write(&from, "some").unwrap();
+    let specs = [":local:", ":local:"].map(|spec| spec.parse().unwrap());
+    let cluster = within(Cluster::connect(&specs, &Default::default()))
+        .await
+        .unwrap();
+    let to = folder.path().join("to/{host}/");
+    let options = CopyOptions::default();
+    let got = cluster.get(from.to_str().unwrap(), &to, &options);
+    let error = within(got).await.unwrap_err().to_string();
+    assert!(error.contains("two hosts are called local"), "{error}");
+    assert!(!folder.path().join("to").exists());
+    within(cluster.close()).await;
+}
+
+#[tokio::test]
 async fn a_large_file_goes_on_where_its_link_was_cut() {
     let server = Sshd::start();
     let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::cli::terminal::columns::{padded, widest};
 use crate::cli::terminal::failure::hint;
 use crate::cli::terminal::lines::{Format, Stream};
 use crate::cli::terminal::printer::{Report, View};
@@ -74,10 +75,10 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(style: Style, labels: &[String], rows: Rows, screen: Screen) -> Table {
-        let width = labels.iter().map(|label| cell(label).chars().count());
+        let cells: Vec<String> = labels.iter().map(|label| cell(label)).collect();
         Table {
             style,
-            width: width.max().unwrap_or(0).max("HOST".len()),
+            width: widest(cells.iter().map(String::as_str).chain(["HOST"])),
             rows,
             screen,
             begun: false,
@@ -131,8 +132,9 @@ fn cells(
     width: usize,
     [host, status, connect, round_trip, cores, python, system]: [&str; 7],
 ) -> String {
+    let (host, python) = (padded(host, width), padded(python, 14));
     let text = format!(
-        "{host:width$}  {status:6}  {connect:>8}  {round_trip:>10}  {cores:>5}  {python:14}  {system}"
+        "{host}  {status:6}  {connect:>8}  {round_trip:>10}  {cores:>5}  {python}  {system}"
     );
     format!("{}\n", text.trim_end())
 }
