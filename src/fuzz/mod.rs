@@ -10,7 +10,7 @@ use crate::spec::ConnectionSpec;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: &[Target] = &[
     ("frames", frames::run),
     ("session", session::run),
     ("pickle", pickles::run),
@@ -18,12 +18,14 @@ pub const TARGETS: [Target; 7] = [
     ("ssh_config", crate::transport::ssh::fuzz::config),
     ("known_hosts", crate::transport::ssh::fuzz::known_hosts),
     ("output", output),
+    #[cfg(unix)]
+    ("files", crate::transfer::fuzz::files),
 ];
 
 /// Feeds the target of that name.
 pub fn run(name: &str, data: &[u8]) {
     for (target, run) in TARGETS {
-        if target == name {
+        if *target == name {
             run(data);
         }
     }

@@ -1,5 +1,7 @@
 //! Files to and from other machines: whole trees, only what differs, never half a file.
 
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 mod get;
 mod listing;
 mod many;
