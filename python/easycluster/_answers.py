@@ -11,6 +11,7 @@ from typing import Any
 from . import _errors, _kinds, _native
 from ._options import Limit
 from ._pickling import trust
+from ._pickling.exceptions import check_length
 from ._pickling.policy import NOTHING, Policy
 from ._pickling.references import Receipts, References
 from ._pickling.settled import OF_THE_CALLER, Raised, Unreadable, settled
@@ -123,6 +124,12 @@ class Answers:
     def _scanned(self, pickled: Any, receipts: Receipts) -> Any:
         return unpickle_scanned(bytes(pickled), self._policy, receipts.load, self._is_python2())
 
+    def _raised(self, pickled: Any, receipts: Receipts) -> Any:
+        made = self._scanned(pickled, receipts)
+        if issubclass(type(made), BaseException):
+            check_length(made, len(pickled))
+        return made
+
     def _plain(self, pickled: bytes, receipts: Receipts) -> Any:
         # ME-6 promises plain data; anything else in it is refused like everywhere.
         return unpickle_scanned(pickled, NOTHING, receipts.load, True)
@@ -157,10 +164,7 @@ class Answers:
         refusal = None
         if fields.get('pickle'):
             try:
-                orig = self._twice(
-                    receipts,
-                    lambda: unpickle_scanned(bytes(fields['pickle']), self._policy, receipts.load, self._is_python2()),
-                )
+                orig = self._twice(receipts, lambda: self._raised(fields['pickle'], receipts))
             except Unreadable as unreadable:
                 refusal = unreadable.error
         if not issubclass(type(orig), BaseException):
@@ -183,7 +187,7 @@ class Answers:
             made: Any = None
             try:
                 if pickled is not None:
-                    made = self._twice(receipts, functools.partial(self._scanned, pickled, receipts))
+                    made = self._twice(receipts, functools.partial(self._raised, pickled, receipts))
             except Unreadable:
                 # It is told of in words.
                 pass

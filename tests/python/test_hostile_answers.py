@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import pickle
+import sys
+import traceback
 
 import easycluster
 import pytest
@@ -201,3 +203,56 @@ def test_an_exception_that_asks_when_it_is_shown_is_told_in_the_servers_words(ho
         client.eval('1', origexc=False)
     assert str(raised.value) == 'its words' and type(raised.value.orig) is ValueError
     assert client.eval('1') == 'good'
+
+
+def doubled(made, kind, count=60):
+    """What holds twice what holds twice, and so on."""
+    for _ in range(count):
+        made = kind(made, made)
+    return made
+
+
+def grown(count=60):
+    """The same, whose parts are held before they hold anything."""
+    lists = [[] for _ in range(count)]
+    lists[-1].append(1)
+    error = ValueError(lists[0])
+    for one, next_one in zip(lists, lists[1:]):
+        one += [next_one, next_one]
+    return error
+
+
+LENGTHS = {
+    'lists': lambda: ValueError(doubled(1, lambda *parts: list(parts))),
+    'lists that are held first': grown,
+    'tuples': lambda: ValueError(doubled(1, lambda *parts: parts)),
+    'values of a dict': lambda: KeyError(doubled(1, lambda *parts: dict(enumerate(parts)))),
+    'exceptions': lambda: ValueError(doubled(ValueError(1), ValueError)),
+    'the name of a file': lambda: OSError(1, 'no', doubled('x', lambda *parts: parts)),
+    'a text many times': lambda: ValueError(['x' * 100_000] * 1000),
+}
+if sys.version_info >= (3, 11):
+    LENGTHS['groups'] = lambda: doubled(ValueError(1), lambda *parts: ExceptionGroup('several', parts))  # noqa: F821
+
+
+@pytest.mark.parametrize('kind', LENGTHS)
+def test_an_exception_shows_no_more_than_was_received(hostile, kind):
+    """One that is not caught is shown by Python itself."""
+    told = error(pickle=pickle.dumps(LENGTHS[kind](), 4), message='its words', args=['its words'])
+    client = hostile([(ERROR, told), GOOD])
+    with pytest.raises(Exception, match='its words') as raised:
+        client.eval('1')
+    said = ''.join(traceback.format_exception(type(raised.value), raised.value, None))
+    assert 'shows far more than was received' in said and len(said) < 10_000
+    assert client.eval('1') == 'good'
+
+
+@pytest.mark.parametrize('kind', ['long', 'itself'])
+def test_an_exception_of_what_it_is_itself_arrives(hostile, kind):
+    items = list(range(100_000))
+    if kind == 'itself':
+        items.append(items)
+    client = hostile([(ERROR, error(pickle=pickle.dumps(ValueError(items, items), 4)))])
+    with pytest.raises(ValueError) as raised:
+        client.eval('1')
+    assert len(raised.value.args[1]) == len(items)

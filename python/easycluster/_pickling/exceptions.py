@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import collections
 import importlib
 import io
 import pathlib
@@ -139,6 +140,63 @@ def _by_c(base: Any, kind: Any, args: tuple[Any, ...]) -> Any:
         if isinstance(unreadable.error, (TypeError, ValueError)):
             return None
         raise unreadable.error from None
+
+
+# What an exception may show beside as much as was received of it, in small values and characters.
+_SHOWN_FREE = 1 << 24
+_TEXTS = frozenset((str, bytes, bytearray))
+# What shows all its items, each time that it is shown.
+_SHOWING: tuple[Any, ...] = (list, tuple, set, frozenset, collections.deque)
+
+
+def check_length(error: BaseException, received: int) -> None:
+    """Raises Refused for an exception that shows far more than was received of it: each part as often as it holds it, so forty lists of
+    two, each of which holds the one before twice, are shown for days. What is raised and not caught shows itself."""
+    most = received + _SHOWN_FREE
+    # How long each part is that holds others: 1 while that is being found, as a part within itself is shown shortly.
+    lengths: dict[int, int] = {}
+    open_parts: list[tuple[Any, list[Any]]] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        value = waiting[-1]
+        if open_parts and open_parts[-1][0] is value:
+            _, parts = open_parts.pop()
+            length = 1
+            for part in parts:
+                length += 1 + len(part) if type(part) in _TEXTS else lengths.get(id(part), 1)
+            if length > most:
+                raise _errors.Refused(
+                    'the server sent a %s that shows far more than was received' % type(error).__name__
+                )
+            lengths[id(value)] = length
+        elif id(value) not in lengths:
+            parts = _parts_shown(value)
+            lengths[id(value)] = 1
+            open_parts.append((value, parts))
+            waiting.extend(part for part in parts if type(part) not in _PLAIN and id(part) not in lengths)
+            continue
+        waiting.pop()
+
+
+def _parts_shown(value: Any) -> list[Any]:
+    """What is shown where a value is; none of its methods is called."""
+    kind = type(value)
+    for base in _SHOWING:
+        if issubclass(kind, base):
+            return list(base.__iter__(value))
+    if issubclass(kind, dict):
+        return [*dict.__iter__(value), *dict.values(value)]
+    if kind is types.SimpleNamespace:
+        return list(vars(value).values())
+    if not issubclass(kind, BaseException):
+        return []
+    found = list(BaseException.__dict__['args'].__get__(value))
+    for base in trust.bases(kind):
+        if issubclass(base, BaseException) and not base.__flags__ & trust.HEAP_TYPE:
+            kept = [each for each in base.__dict__.values() if type(each) is types.MemberDescriptorType]
+            found.extend(each.__get__(value) for each in kept)
+    notes = BaseException.__dict__['__dict__'].__get__(value).get('__notes__')
+    return found + (notes if type(notes) is list else [])
 
 
 def _notes(notes: Any) -> list[str]:
