@@ -7,6 +7,8 @@ from typing import Any, final
 VERSION: str
 DEFAULT_PORT: int
 KEY_SIZE: int
+# Processes that a host gets at most by its own word (src/cluster/slots.rs).
+MOST_PROCESSES_TOLD: int
 # The number of each kind of request by its name in spec/messages.md.
 REQUEST_KINDS: dict[str, int]
 # What the second part of a completion says that it holds, by name (src/python/convert.rs).

@@ -9,7 +9,7 @@ pub(crate) mod joining;
 mod map;
 mod options;
 mod report;
-mod slots;
+pub(crate) mod slots;
 
 use std::collections::HashSet;
 use std::future::IntoFuture;

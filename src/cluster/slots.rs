@@ -13,7 +13,7 @@ use super::options::{ClusterOptions, Slots};
 use super::{attempts, fan_out};
 
 /// Processes that a host gets at most by its own word; each takes memory here.
-const MOST_TOLD: usize = 512;
+pub(crate) const MOST_TOLD: usize = 512;
 
 /// Starts them; gives the places of their hosts and their clients. Those that a host refuses are missing.
 pub(super) async fn further(

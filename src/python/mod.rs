@@ -144,6 +144,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
     module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
+    module.add("MOST_PROCESSES_TOLD", crate::cluster::slots::MOST_TOLD)?;
     module.add("REQUEST_KINDS", request_kinds(py)?)?;
     module.add(
         "COMPLETION_KINDS",

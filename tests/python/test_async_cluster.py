@@ -197,7 +197,7 @@ def test_a_host_says_how_many_processes_it_gets_only_within_bounds(tmp_path, mon
     # Where it is asked, too.
     (tmp_path / 'sitecustomize.py').write_text('import os\nos.sched_getaffinity = lambda pid: range(10**6)\n')
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    monkeypatch.setattr(connecting, '_MOST_TOLD', 3)
+    monkeypatch.setattr(connecting._native, 'MOST_PROCESSES_TOLD', 3)
     monkeypatch.setattr(connecting.warnings, 'warn', lambda *args, **options: None)
 
     async def main():

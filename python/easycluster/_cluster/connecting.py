@@ -29,8 +29,6 @@ _P = TypeVar('_P')
 Quorum = Union[int, float, str]
 # What is waited for on the way: the next connection, for so many seconds, or outcomes.
 Awaited = Union[tuple[_native.Joining, Union[float, None]], Outcomes]
-# Processes that a host gets at most by its own word; each takes memory here.
-_MOST_TOLD = 512
 # By host how many processes are missing, and why the last one is.
 _Missing = dict[str, tuple[int, Exception]]
 Steps = Generator[Awaited, Any, None]
@@ -40,10 +38,10 @@ def told_slots(host: str, told: Any) -> int:
     """How many processes a host gets that has told how many processors it has."""
     if type(told) is not int or told < 1:
         return 1
-    if told > _MOST_TOLD:
+    if told > _native.MOST_PROCESSES_TOLD:
         text = '%s says that it has more than %d processors; so many processes are started, slots=NUMBER starts more'
-        warnings.warn(text % (host, _MOST_TOLD), stacklevel=2)
-    return min(told, _MOST_TOLD)
+        warnings.warn(text % (host, _native.MOST_PROCESSES_TOLD), stacklevel=2)
+    return min(told, _native.MOST_PROCESSES_TOLD)
 
 
 def needed(quorum: Quorum, count: int) -> int:
