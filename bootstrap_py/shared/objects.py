@@ -219,8 +219,8 @@ class GeneratorProxy(SelfIterProxy):
 class FileProxy(SelfIterProxy):
     """A proxy for a file."""
 
-    proxy_methods = ('close', 'fileno', 'flush', 'isatty', 'read', 'readable', 'readinto', 'readline', 'readlines',
-                     'seek', 'seekable', 'tell', 'truncate', 'writable', 'write', 'writelines')
+    proxy_methods = ('close', 'fileno', 'flush', 'isatty', 'read', 'readable', 'readline', 'readlines', 'seek',
+                     'seekable', 'tell', 'truncate', 'writable', 'write', 'writelines')
     proxy_attrs = ('closed', 'encoding', 'errors', 'mode', 'name', 'newlines')
 
     def __enter__(self):
@@ -228,6 +228,21 @@ class FileProxy(SelfIterProxy):
 
     def __exit__(self, *info):
         self.close()
+
+    def readinto(self, buffer, **options):
+        """Reads bytes into a buffer, which is here and would be filled there as a copy; their number. None where none are there
+        yet."""
+        target = names.builtins.memoryview(buffer).cast('B')
+        data = self.read(len(target), **options)
+        if data is None:
+            return None
+        if isinstance(data, str) and 'b' in self.mode:
+            # Python 2 has no bytes that are no text.
+            data = data.encode('utf-8')
+        if type(data) not in (bytes, bytearray):
+            raise AttributeError('only a file of bytes has readinto(), of a client that waits')
+        target[:len(data)] = data
+        return len(data)
 
 
 class RootProxy(DefaultRemoteProxy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import datetime
 import json
@@ -396,3 +397,25 @@ def test_no_rule_finds_what_acts(name):
     with pytest.raises(Refused):
         Policy().find(*name)
     assert not {'this', 'antigravity', 'idlelib.idle', 'test.autotest'} & (set(sys.modules) - imported)
+
+
+def test_a_file_there_is_read_into_a_buffer_here(there, tmp_path):
+    """The method there would fill a copy."""
+    path = tmp_path / 'file'
+    value = [bytearray(b'x' * 100_000), 'text']
+    path.write_bytes(b'hello w\xc3\xb6rld!' + pickle.dumps(value, 5))
+    with there.open(str(path), 'rb') as file:
+        for buffer in (bytearray(5), array.array('H', [0, 0, 0, 0])):
+            assert file.readinto(buffer) == len(bytes(buffer))
+        assert bytes(buffer) == b' w\xc3\xb6rld!'
+        # By which the unpickler reads what is large; of a Python 2 it would be given text for bytes.
+        if there.server_info['python'] >= (3,):
+            assert pickle.load(file) == value
+            assert file.readinto(bytearray(5)) == 0
+    with there.open(str(path), 'rb') as file:
+        buffer = bytearray(200_000)
+        assert file.readinto(buffer) == path.stat().st_size
+        assert buffer[:13] == b'hello w\xc3\xb6rld!'
+    path.write_text('text')
+    with there.open(str(path)) as file, pytest.raises(AttributeError, match='readinto'):
+        file.readinto(bytearray(5))
