@@ -299,6 +299,8 @@ def read(number, data):
 def content(descriptor, offset, size):
     """The answer about a part of a file."""
     os.lseek(descriptor, offset, 0)
+    if not (offset or size) and compat.read(descriptor, 1):
+        raise EnvironmentError(errno.EIO, 'it is said to be empty and is not, as files of /proc are; copy what a command reads of it')
     parts = []
     while size:
         part = compat.read(descriptor, size)

@@ -52,7 +52,10 @@ impl Below {
     /// Opens a folder that the user named, which may be a link; with `create` it is made where it is not there.
     pub(crate) fn open(path: &Path, create: bool) -> io::Result<Below> {
         if create {
-            std::fs::create_dir_all(path)?;
+            std::fs::create_dir_all(path).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => io::Error::other("it is there and is no folder"),
+                _ => error,
+            })?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = fs::open(path, flags, Mode::empty())?;
@@ -254,23 +257,19 @@ impl Below {
     }
 
     /// All that is beneath a path, each folder in front of what is in it; links are not followed.
-    pub(crate) fn list(&mut self, path: &[u8]) -> io::Result<Vec<Entry>> {
+    ///
+    /// # Errors
+    /// What cannot be looked at, and why.
+    pub(crate) fn list(&mut self, path: &[u8]) -> Result<Vec<Entry>, (Vec<u8>, io::Error)> {
         let mut found = Vec::new();
         let mut waiting = vec![path.to_vec()];
         while let Some(path) = waiting.pop() {
-            let folder = self.folder(&path)?;
-            let mut names: Vec<Vec<u8>> = Vec::new();
-            for name in fs::Dir::read_from(&*folder)? {
-                let name = name?.file_name().to_bytes().to_vec();
-                if name != b"." && name != b".." {
-                    names.push(name);
-                }
-            }
-            names.sort();
+            let names = self.names(&path).map_err(|error| (path.clone(), error))?;
             let first = waiting.len();
             for name in names {
                 let inner = super::names::joined(&path, &name);
-                if let Some(entry) = self.look(&inner)? {
+                let looked = self.look(&inner);
+                if let Some(entry) = looked.map_err(|error| (inner.clone(), error))? {
                     if entry.kind == Kind::Folder {
                         waiting.insert(first, inner);
                     }
@@ -279,6 +278,19 @@ impl Below {
             }
         }
         Ok(found)
+    }
+
+    /// The names in a folder, in order.
+    fn names(&mut self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        for name in fs::Dir::read_from(&*self.folder(path)?)? {
+            let name = name?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// Whether upper and lower case are the same to the file system of this folder.

@@ -168,7 +168,8 @@ impl Get {
                             .flatten()
                             .is_some_and(|it| it.kind == Kind::Folder)
                     {
-                        here.extend(below.list(top).map_err(|error| fail(top, error))?);
+                        let listed = below.list(top);
+                        here.extend(listed.map_err(|(path, error)| fail(&path, error))?);
                     }
                 }
                 extras = plan::extras(here.iter(), |entry| {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use easycluster::{Change, Client, Cluster, CopyOptions, Error, Progress};
+use easycluster::{Change, Client, Cluster, CopyOptions, Error, Progress, Skip};
 
 use crate::support::{Sshd, within};
 
@@ -23,6 +23,8 @@ async fn several_hosts_get_it_from_one_read_and_say_how_far_they_are() {
     options.progress = Some(Arc::new(move |progress| {
         sink.lock().unwrap().push(progress.clone())
     }));
+    // All of them write the same file; one that begins last finds it there.
+    options.skip = Skip::Never;
     let there = folder.path().join("there/");
     let outcomes = within(cluster.put(&here, there.to_str().unwrap(), &options))
         .await

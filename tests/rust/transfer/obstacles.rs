@@ -99,6 +99,38 @@ async fn what_cannot_be_looked_at_there_is_named_and_not_removed_here() {
 }
 
 #[tokio::test]
+async fn what_is_said_to_be_empty_and_is_not_is_no_empty_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("empty"), "").unwrap();
+    let client = local().await;
+    let options = CopyOptions::default();
+    let empty = folder.path().join("empty");
+    let to = folder.path().join("to");
+    let copied = client.get(empty.to_str().unwrap(), &to, &options).await;
+    assert_eq!(copied.unwrap().files, 1);
+    // The system makes it up while it is read.
+    let source = "/proc/self/status";
+    if Path::new(source).exists() {
+        let to = folder.path().join("status");
+        let error = client.get(source, &to, &options).await.unwrap_err();
+        assert!(
+            problems(&error)[0].1.contains("said to be empty"),
+            "{error}"
+        );
+        assert!(!to.exists());
+        let put = client.put(source, to.to_str().unwrap(), &options).await;
+        assert_eq!(put.unwrap().files, 1);
+        assert!(std::fs::read_to_string(&to).unwrap().contains("Pid:"));
+    }
+    let error = client.get(empty.to_str().unwrap(), empty.join("x"), &options);
+    assert!(error.await.is_err());
+    let error = client.get(folder.path().to_str().unwrap(), &empty, &options);
+    let error = error.await.unwrap_err();
+    assert_eq!(problems(&error)[0].1, "it is there and is no folder");
+    within(client.close()).await;
+}
+
+#[tokio::test]
 async fn several_sources_go_to_one_folder_where_they_differ() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
