@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import itertools
 import os
 import signal
 import sys
@@ -197,3 +198,14 @@ def test_leaving_an_asynchronous_client_ends_the_workers(cluster):
         assert len(scheduler._router) == 0
 
     asyncio.run(main())
+
+
+def test_numbers_of_processes_come_round_again(client):
+    """Past those of processes that still run."""
+    cluster = client.cluster
+    cluster._numbers = itertools.cycle(range(1, 4))
+    cluster.scale(3)
+    client.wait_for_workers(3, 60)
+    assert cluster._taken == {1, 2, 3}
+    cluster.scale(2)
+    assert poll(lambda: len(cluster._taken) == 2, 60)

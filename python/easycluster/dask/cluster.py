@@ -9,7 +9,7 @@ import itertools
 import logging
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import distributed
@@ -63,7 +63,8 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         self._router = Router(MOST, GONE)
         self._hub: Hub | None = None
         # Round and round: those of workers that have ended are free again.
-        self._numbers = itertools.cycle(range(1, 1 << 16))
+        self._numbers: Iterator[int] = itertools.cycle(range(1, 1 << 16))
+        self._taken: set[int] = set()
         self._placing = threading.Lock()
         self._placed: dict[str, int] = {}
         self._left_out: set[str] = set()
@@ -199,9 +200,18 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         with self._placing:
             self._left_out.add(host.name)
 
-    def _leave(self, host: Any) -> None:
+    def _take_number(self) -> int:
+        """A number for the stream of one more process."""
+        with self._placing:
+            number = next(number for number in self._numbers if number not in self._taken)
+            self._taken.add(number)
+            return number
+
+    def _leave(self, host: Any, number: int) -> None:
+        """Gives back what a process had."""
         with self._placing:
             self._placed[host.name] -= 1
+            self._taken.discard(number)
 
 
 class Client(distributed.Client):  # type: ignore[misc]

@@ -119,7 +119,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
                 logger.warning('no worker runs on %s: %s', host.name, error)
                 continue
             finally:
-                self._owner._leave(host)
+                self._owner._leave(host, self._number)
             if self.status not in (Status.created, Status.running):
                 break
             if not up.done():
@@ -143,7 +143,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         """One process, from its start to its end; how it ended. Raises Unreachable if other machines do not reach the host."""
         loop = asyncio.get_running_loop()
         cluster = self._owner
-        number = self._number = next(cluster._numbers)
+        number = self._number = cluster._take_number()
         ended: asyncio.Future[Exception] = loop.create_future()
 
         def tell(future: asyncio.Future[Any], value: Any) -> None:
