@@ -198,13 +198,10 @@ impl RunningCommand {
             }
             let event = match self.limit {
                 None => self.event().await?,
-                Some((at, limit)) => self.event_until(at).await.unwrap_or_else(|| {
-                    Err(Error::Timeout {
-                        host: self.host.to_string(),
-                        limit,
-                        stack: Vec::new(),
-                    })
-                })?,
+                Some((at, limit)) => match self.event_until(at).await {
+                    Some(event) => event?,
+                    None => return Err(self.overdue(limit)),
+                },
             };
             match event {
                 Some(ReadEvent::Stdout(data)) => return Ok(Some(CommandEvent::Stdout(data))),
@@ -296,6 +293,19 @@ impl RunningCommand {
                 Some((at, _)) => tokio::time::sleep_until(at.into()).await,
                 None => std::future::pending().await,
             }
+        }
+    }
+
+    /// The error of a command that did not end within its limit; None where it has none.
+    pub(crate) fn timed_out(&self) -> Option<Error> {
+        self.limit.map(|(_, limit)| self.overdue(limit))
+    }
+
+    fn overdue(&self, limit: Duration) -> Error {
+        Error::Timeout {
+            host: self.host.to_string(),
+            limit,
+            stack: Vec::new(),
         }
     }
 

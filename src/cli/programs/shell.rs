@@ -14,6 +14,7 @@ use crate::cli::many::{Host, Outcome};
 use crate::cli::terminal::failure;
 use crate::command::{Command, CommandEvent, CommandLine, RunningCommand};
 use crate::connection::{Output, OutputSink};
+use crate::process::ExitStatus;
 
 /// How long a command that was asked to end may take to clean up.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -120,6 +121,7 @@ struct Shown {
 impl Shown {
     /// Passes its output on until it ends; no faster than it is printed.
     async fn pass_on(&self, running: &mut RunningCommand) -> Result<(), Error> {
+        let mut late = false;
         while let Some(event) = running.next().await? {
             let (stderr, data) = match event {
                 CommandEvent::Stdout(data) => (false, data),
@@ -132,6 +134,7 @@ impl Shown {
                 permit = &mut room => permit,
                 // A pager may take nothing for hours. What has come is shown all the same.
                 () = running.limit_passes() => {
+                    late = true;
                     running.terminate();
                     room.await
                 }
@@ -140,7 +143,12 @@ impl Shown {
             self.sink
                 .take(Output::held(Arc::clone(&self.host), stderr, data, permit));
         }
-        Ok(())
+        // How it ended then is our doing, unless it had come to a good end before.
+        let good = running.status() == Some(&ExitStatus::Code(0));
+        match running.timed_out() {
+            Some(error) if late && !good => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The same for one that was asked to end; what takes too long is ended by dropping it.
