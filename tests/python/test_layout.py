@@ -90,6 +90,7 @@ ORDER = [
     'server',
     'joblib',
     'dask.comm',
+    'dask.backend',
     'dask.worker_main',
     'dask.versions',
     'dask.direct',

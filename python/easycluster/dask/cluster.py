@@ -18,7 +18,8 @@ from distributed.deploy.spec import SpecCluster
 from .._cluster.cluster import Cluster
 from .._environments import Environment, folders
 from .._native import Router
-from .comm import GONE, MASTER, MOST, Hub, register
+from .backend import register
+from .comm import GONE, MASTER, MOST, Hub
 from .direct import Addresses, Unreachable
 from .versions import check_versions
 from .worker import HostWorker

@@ -1,6 +1,7 @@
-"""The comm backend `ec`: Dask's messages between the processes of a cluster, over the one stream that each has to the router.
+"""Streams of Dask's messages between the processes of a cluster, over the one stream that each has to the router.
 
-This file runs in the master and in the workers, which get it as text: it needs Dask, and nothing else of this package.
+This file runs in the master and in the workers, which get it as text: it needs Dask, and nothing else of this package. backend.py
+gives the streams to Dask.
 
 Frames are a header (source, destination, stream, who opened it, kind, length of the payload) and a payload. The router looks at the
 first two only. On a stream go messages: the number of their parts, the parts' lengths, the parts, as many frames as it takes.
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import socket
 import struct
 from collections import Counter, deque
@@ -19,8 +19,7 @@ from typing import Any, Callable, Optional
 
 import dask
 import dask.utils
-from distributed.comm import registry
-from distributed.comm.core import BaseListener, Comm, CommClosedError, Connector
+from distributed.comm.core import Comm, CommClosedError
 from distributed.comm.utils import from_frames, to_frames
 from distributed.protocol.utils import host_array
 from distributed.utils import ensure_memoryview
@@ -428,96 +427,3 @@ class EcComm(Comm):
     @property
     def same_host(self) -> bool:
         return self._key[0] == self._hub.number
-
-
-class EcListener(BaseListener):
-    """Takes the comms that others open to this process."""
-
-    prefix = 'ec'
-
-    def __init__(self, hub: Hub, handle_comm: Callable[[Comm], Any], deserialize: bool) -> None:
-        super().__init__()
-        self._hub = hub
-        self._handle_comm = handle_comm
-        self._deserialize = deserialize
-
-    async def start(self) -> None:
-        self._hub.handlers = self._accept
-
-    def stop(self) -> None:
-        self._hub.handlers = None
-        self.abort_handshaking_comms()
-
-    def _accept(self, comm: EcComm) -> None:
-        comm.deserialize = self._deserialize
-        asyncio.ensure_future(self._serve(comm))
-
-    async def _serve(self, comm: EcComm) -> None:
-        try:
-            await self.on_connection(comm)
-        except CommClosedError:
-            return
-        await self._handle_comm(comm)
-
-    @property
-    def listen_address(self) -> str:
-        return 'ec://%d' % self._hub.number
-
-    contact_address = listen_address
-
-
-class EcConnector(Connector):
-    async def connect(self, address: str, deserialize: bool = True, **connection_args: Any) -> Comm:
-        hub = the_hub()
-        comm = hub.open(number_of(address))
-        comm.deserialize = deserialize
-        return comm
-
-
-class EcBackend(registry.Backend):
-    def get_connector(self) -> Connector:
-        return EcConnector()
-
-    def get_listener(self, loc: str, handle_comm: Any, deserialize: bool, **connection_args: Any) -> EcListener:
-        return EcListener(the_hub(), handle_comm, deserialize)
-
-    def get_address_host(self, loc: str) -> str:
-        return str(number_of(loc))
-
-    def resolve_address(self, loc: str) -> str:
-        return str(number_of(loc))
-
-    def get_local_address_for(self, loc: str) -> str:
-        return str(the_hub().number)
-
-
-def number_of(address: str) -> int:
-    """The process that an address names, with its scheme or without."""
-    number = address.rpartition('//')[2].partition(':')[0]
-    if not number.isdigit():
-        raise ValueError('ec://%s is no address of a process of this cluster' % address)
-    return int(number)
-
-
-# By event loop: the master may have several clusters, each with a loop of its own.
-_hubs: dict[int, Hub] = {}
-
-
-def the_hub() -> Hub:
-    """The hub of the running event loop."""
-    hub = _hubs.get(id(asyncio.get_running_loop()))
-    if hub is None:
-        raise OSError(
-            'ec:// addresses are reached from the event loop of their cluster only, not from process %d' % os.getpid()
-        )
-    return hub
-
-
-def register(hub: Hub | None) -> None:
-    """Makes a hub that of the running event loop, or with None forgets it."""
-    registry.backends['ec'] = EcBackend()
-    key = id(asyncio.get_running_loop())
-    if hub is None:
-        _hubs.pop(key, None)
-    else:
-        _hubs[key] = hub

@@ -35,14 +35,16 @@ _SOURCES = Path(__file__).parent
 
 def program(**arguments: Any) -> bytes:
     """The text that a worker process runs."""
-    comm, main = ((_SOURCES / name).read_text('utf-8') for name in ('comm.py', 'worker_main.py'))
+    texts = [(name, (_SOURCES / (name + '.py')).read_text('utf-8')) for name in ('comm', 'backend', 'worker_main')]
     return (
         'import pickle, sys, types\n'
-        "comm = sys.modules['easycluster_dask_comm'] = types.ModuleType('easycluster_dask_comm')\n"
-        "exec(compile(%r, '<easycluster>/dask/comm.py', 'exec'), comm.__dict__)\n"
-        "main = types.ModuleType('easycluster_dask_worker')\n"
-        "exec(compile(%r, '<easycluster>/dask/worker_main.py', 'exec'), main.__dict__)\n"
-        'main.main(descriptor, **pickle.loads(%r))\n' % (comm, main, pickle.dumps(arguments, 4))
+        "package = sys.modules['easycluster_dask'] = types.ModuleType('easycluster_dask')\n"
+        'package.__path__ = []\n'
+        'for name, text in %r:\n'
+        "    module = sys.modules['easycluster_dask.' + name] = types.ModuleType('easycluster_dask.' + name)\n"
+        "    module.__package__ = 'easycluster_dask'\n"
+        "    exec(compile(text, '<easycluster>/dask/' + name + '.py', 'exec'), module.__dict__)\n"
+        'module.main(descriptor, **pickle.loads(%r))\n' % (texts, pickle.dumps(arguments, 4))
     ).encode()
 
 

@@ -1,4 +1,4 @@
-"""What a worker process runs: Dask's Worker over the descriptor that it was started with. Sent as text, behind comm.py."""
+"""What a worker process runs: Dask's Worker over the descriptor that it was started with. Sent as text, behind comm.py and backend.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 import dask
 import dask.system
 from distributed import Worker
-from easycluster_dask_comm import MASTER, Hub, register
+
+from .backend import register
+from .comm import MASTER, Hub
 
 
 def main(
