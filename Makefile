@@ -26,18 +26,16 @@ RECORD := $(abspath $(TARGET))/tests-record
 AT_ONCE := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? 2 * n : 16)))
 # A process that crashes ends the run: with another in its place the others may wait for ever.
 PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup --max-worker-restart 0
-# The compiler gives way to tests that run beside it, as these have limits of time.
-BEHIND := nice -n 10
 # The folders of Python that the linter reads; the stub is for old Pythons and has a check of its own.
 PYTHON_CODE := $(wildcard python tests benches examples)
 
 .PHONY: test begin prepare lint lint-python clippy rust documentation wheel python pytest dask stub test-bare test-busy fuzz bench clean help
 
-# What fails fastest stands first. Then both halves at once, because tests mostly wait: what has to be compiled, or is slow to
-# begin, beside the tests of the stub and the package. The last line says under which Pythons was tested, and what was not tried.
+# What fails fastest stands first. Then two halves at once, because tests mostly wait: those in Rust and of Dask beside those of the
+# stub and the package. The last line says under which Pythons was tested, and what was not tried.
 test: export EASYCLUSTER_TESTS_RECORD := $(RECORD)
 test: begin prepare lint-python wheel
-	@./.ci/beside '$(MAKE) --no-print-directory clippy documentation rust dask' $(MAKE) --no-print-directory pytest
+	@./.ci/beside '$(MAKE) --no-print-directory rust dask' $(MAKE) --no-print-directory pytest clippy documentation
 	@$(BIN)/python tests/support/parts.py $(RECORD)
 
 begin:
@@ -73,8 +71,8 @@ $(VENV)/ready: tests/requirements.txt
 # without the feature `internals` (src/lib.rs) less is found, not more, and `make wheel` compiles it so. The second has what stands
 # in place of what is left out.
 clippy:
-	$(BEHIND) cargo clippy $(UNIFIED) --all-targets --features python -- -D warnings
-	$(BEHIND) cargo clippy $(UNIFIED) --lib --no-default-features -- -D warnings
+	cargo clippy $(UNIFIED) --all-targets --features python -- -D warnings
+	cargo clippy $(UNIFIED) --lib --no-default-features -- -D warnings
 
 lint: lint-python clippy
 
@@ -87,12 +85,11 @@ lint-python: $(VENV)/ready
 	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations --exclude-regex '/(environments|workers)\.py$$' bootstrap_py
 
 rust:
-	$(BEHIND) cargo test $(UNIFIED) --no-run
 	RUST_TEST_THREADS=$(AT_ONCE) ./.ci/again rust cargo test $(UNIFIED) --no-fail-fast
 
 documentation:
 	rm -rf $(TARGET)/doc/easycluster
-	RUSTDOCFLAGS='-D warnings' $(BEHIND) cargo doc $(UNIFIED) --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc $(UNIFIED) --no-deps
 	$(PYTHON) tests/public_api.py --target $(TARGET)
 
 # The dev profile, so that what the tests have built is used again.

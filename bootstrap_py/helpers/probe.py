@@ -1,13 +1,13 @@
-"""Tells what machine and which Python this is."""
+"""Tells what machine and which Python this is. Nothing of it is asked of `platform`: importing that takes as long as the stub's start."""
+import os
+import sys
 
 
 def describe_machine():
-    """Return a dict of text and numbers. Nothing of it is asked of `platform`, as importing that takes as long as the stub's start."""
-    import os
-    import sys
+    """Return a dict of text and numbers."""
     kernel = os.uname()
     told = {
-        'python': '.'.join([str(part) for part in sys.version_info[:3]]),
+        'python': '%d.%d.%d' % sys.version_info[:3],
         'implementation': 'PyPy' if hasattr(sys, 'pypy_version_info') else 'CPython',
         'executable': sys.executable or '',
         'system': system_name(kernel),
@@ -27,21 +27,17 @@ def system_name(kernel):
     """The distribution's own name for itself, or the kernel's name and release."""
     for path in ('/etc/os-release', '/usr/lib/os-release'):
         try:
-            release = open(path, 'rb')
+            with open(path, 'rb') as release:
+                for line in release.read().decode('utf-8', 'replace').splitlines():
+                    if line.startswith('PRETTY_NAME='):
+                        return line.split('=', 1)[1].strip().strip('"' + "'")
         except EnvironmentError:
-            continue
-        try:
-            for line in release.read().decode('utf-8', 'replace').splitlines():
-                if line.startswith('PRETTY_NAME='):
-                    return line.split('=', 1)[1].strip().strip('"' + "'")
-        finally:
-            release.close()
+            pass
     return kernel[0] + ' ' + kernel[2]
 
 
 def usable_cores():
     """How many cores this process may use; 0 if that is unknown."""
-    import os
     try:
         return len(getattr(os, 'sched_getaffinity')(0))
     except (AttributeError, EnvironmentError):

@@ -9,6 +9,8 @@ DEFAULT_PORT: int
 KEY_SIZE: int
 # Processes that a host gets at most by its own word (src/cluster/slots.rs).
 MOST_PROCESSES_TOLD: int
+# How long a stub has to begin, unless a spec says otherwise (src/progress.rs).
+STUB_SECONDS: float
 # The number of each kind of request by its name in spec/messages.md.
 REQUEST_KINDS: dict[str, int]
 # What the second part of a completion says that it holds, by name (src/python/convert.rs).

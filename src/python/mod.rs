@@ -145,6 +145,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
     module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
     module.add("MOST_PROCESSES_TOLD", crate::cluster::slots::MOST_TOLD)?;
+    let limits = crate::progress::StageLimits::default();
+    module.add("STUB_SECONDS", limits.stub.as_secs_f64())?;
     module.add("REQUEST_KINDS", request_kinds(py)?)?;
     module.add(
         "COMPLETION_KINDS",

@@ -205,3 +205,16 @@ def test_a_host_says_how_many_processes_it_gets_only_within_bounds(tmp_path, mon
             assert 1 <= len(cluster._hosts[0].slots) <= 3
 
     run(main)
+
+
+def test_a_host_that_does_not_say_how_many_processors_it_has_holds_up_nobody(tmp_path, monkeypatch):
+    (tmp_path / 'sitecustomize.py').write_text('import os, time\nos.sched_getaffinity = lambda pid: time.sleep(600)\n')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setattr(connecting._native, 'STUB_SECONDS', 0.5)
+
+    async def main():
+        async with AsyncCluster([':local:rpython=%s:name=one' % sys.executable], slots='cpus') as cluster:
+            assert len(cluster._hosts[0].slots) == 1
+            assert await cluster.call('abs', -1) == {'one': 1}
+
+    run(main)

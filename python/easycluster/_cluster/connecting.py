@@ -281,7 +281,8 @@ class Connecting(Members[_C, _P]):
             return
         wanted: dict[str, int] = {}
         if self._slots == 'cpus':
-            wanted = self._together((yield self._sent_helper('processors', ())), True)
+            # A host that does not say, or not in time, has the one process that it has.
+            wanted = self._together((yield self._sent_helper('processors', (), _native.STUB_SECONDS)), True)
         more: list[tuple[Host[_C], _C]] = []
         for host in self._hosts_now():
             told = self._slots == 'cpus'

@@ -176,9 +176,9 @@ class Members(Generic[_C, _P]):
 
         return self._sent(run, convert=lambda client, value: request.result(client.peername, value))
 
-    def _sent_helper(self, name: str, args: tuple[Any, ...]) -> Outcomes:
-        """Calls a function of `helpers/map_items.py`."""
-        return self._sent(lambda slot, done, failed: slot.ask(name, args, done, failed))
+    def _sent_helper(self, name: str, args: tuple[Any, ...], limit: float | None = None) -> Outcomes:
+        """Calls a function of `helpers/map_items.py`, which may take so many seconds."""
+        return self._sent(lambda slot, done, failed: slot.ask(name, args, done, failed, limit))
 
     def _together(self, came: Iterable[tuple[str, Any]], return_exceptions: bool) -> dict[str, Any]:
         """The values by host, or raises ClusterError. Of a host with several processes the last counts, or one that failed."""
