@@ -23,7 +23,8 @@ WHEELS := $(TARGET)/wheels
 # Which parts of the tests had what they need, for the closing line.
 RECORD := $(abspath $(TARGET))/tests-record
 # So many tests at once: twice as many as there are processors, because they mostly wait.
-AT_ONCE := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? 2 * n : 16)))
+PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
+AT_ONCE := $(shell echo $$(($(PROCESSORS) < 8 ? 2 * $(PROCESSORS) : 16)))
 # A process that crashes ends the run: with another in its place the others may wait for ever.
 PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup --max-worker-restart 0
 # The folders of Python that the linter reads; the stub is for old Pythons and has a check of its own.
@@ -31,11 +32,11 @@ PYTHON_CODE := $(wildcard python tests benches examples)
 
 .PHONY: test begin prepare lint lint-python clippy rust documentation wheel python pytest dask stub test-bare test-busy fuzz bench clean help
 
-# What fails fastest stands first. Then two halves at once, because tests mostly wait: those in Rust and of Dask beside those of the
-# stub and the package. The last line says under which Pythons was tested, and what was not tried.
+# What fails fastest stands first. Then two halves at once, because tests mostly wait: those in Rust and of Dask, fewer at a time, beside
+# those of the stub and the package. The last line says under which Pythons was tested, and what was not tried.
 test: export EASYCLUSTER_TESTS_RECORD := $(RECORD)
 test: begin prepare lint-python wheel
-	@./.ci/beside '$(MAKE) --no-print-directory rust dask' $(MAKE) --no-print-directory pytest clippy documentation
+	@./.ci/beside '$(MAKE) --no-print-directory rust dask AT_ONCE=$(PROCESSORS)' $(MAKE) --no-print-directory pytest clippy documentation
 	@$(BIN)/python tests/support/parts.py $(RECORD)
 
 begin:
