@@ -61,7 +61,7 @@ async fn hosts_wait_for_file_descriptors_and_none_fails_for_want_of_them() {
         output.stdout
     );
     assert!(
-        last_line(&output.stderr).starts_with("40 hosts: 40 ok, "),
+        output.last_line().starts_with("40 hosts: 40 ok, "),
         "{}",
         output.stderr
     );
@@ -97,13 +97,8 @@ async fn hundreds_of_hosts_are_served_at_once() {
         output.stdout
     );
     assert!(
-        last_line(&output.stderr).starts_with("200 hosts: 200 ok, "),
+        output.last_line().starts_with("200 hosts: 200 ok, "),
         "{}",
         output.stderr
     );
-}
-
-/// The summary; on a busy machine lines before it tell how far it is.
-fn last_line(text: &str) -> &str {
-    text.lines().last().unwrap_or_default()
 }

@@ -186,7 +186,7 @@ async fn a_command_typed_by_habit_is_answered_with_the_line_that_runs_it() {
     ] {
         let said = desk.typed(line).await;
         assert_eq!(said.code, Some(2), "{line}: {said:?}");
-        let hint = said.stderr.lines().last().unwrap_or_default();
+        let hint = said.last_line();
         assert!(hint.ends_with(right), "{line}: {hint}");
         let said = desk.typed(right).await;
         assert_eq!(said.code, Some(0), "{right}: {said:?}");

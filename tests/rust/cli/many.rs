@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::cli::scene::{Said, Scene, easycluster, program};
+use crate::cli::scene::{Scene, easycluster, program};
 
 /// Ends well the first time it runs with this folder as its argument, and with status 3 from then on.
 const ONCE: &str = "\
@@ -26,10 +26,6 @@ fn gone(name: &str) -> String {
 
 fn path(scene: &Scene, name: &str) -> String {
     scene.folder.path().join(name).display().to_string()
-}
-
-fn last_line(said: &Said) -> &str {
-    said.stderr.lines().last().unwrap_or_default()
 }
 
 #[tokio::test]
@@ -52,7 +48,7 @@ async fn the_end_names_those_to_look_at_and_counts_all() {
         lines.contains(&"error: db: unreachable (connect)"),
         "{lines:?}"
     );
-    let last = last_line(&output);
+    let last = output.last_line();
     assert!(
         last.starts_with("5 hosts: 1 ok, 3 failed, 1 unreachable, ") && last.ends_with(" s"),
         "{last}"
@@ -310,7 +306,7 @@ async fn too_many_failures_leave_the_rest_alone() {
         assert_eq!(output.code, Some(1));
         let skipped = 6 - run;
         if skipped > 0 {
-            let last = last_line(&output);
+            let last = output.last_line();
             assert!(
                 last.starts_with(&format!("6 hosts: {run} failed, {skipped} skipped, ")),
                 "{last}"

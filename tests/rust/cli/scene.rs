@@ -125,6 +125,11 @@ impl Said {
         lines.sort_unstable();
         lines
     }
+
+    /// The last line of stderr: a summary or a hint. On a busy machine lines before it tell how far it is.
+    pub fn last_line(&self) -> &str {
+        self.stderr.lines().last().unwrap_or_default()
+    }
 }
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_easycluster");
