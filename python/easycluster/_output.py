@@ -133,6 +133,8 @@ class Sink:
         self.number = 0
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._pieces: deque[tuple[bool, bytes]] = deque()
+        # Whether a function as taker was once waited for in vain.
+        self._in_vain = False
         self._renew_locks()
         _process.renew_after_fork(self)
 
@@ -150,7 +152,7 @@ class Sink:
     def show(self) -> None:
         """Shows what has come until now, and leaves to the thread for output what comes meanwhile: a server that prints without an
         end must not hold up the answer that this is shown before. Where another thread is at it already, that one shows this too,
-        and is waited for a moment if it writes to this process's own output."""
+        and is waited for a moment."""
         me = threading.get_ident()
         end = _monotonic() + _PATIENCE
         # The round under way may have begun before what is to be shown had come; the next one shows it.
@@ -159,12 +161,15 @@ class Sink:
             with self._changed:
                 if self._shower is None:
                     self._shower = me
-                elif self._shower == me or not isinstance(self._taker, Printer):
-                    # A function is not waited for: it may wait for something that the thread here holds.
+                elif self._shower == me or self._in_vain:
                     return
                 else:
                     left = end - _monotonic()
-                    if left <= 0 or self._rounds >= rounds or not self._changed.wait(left):
+                    if self._rounds >= rounds:
+                        return
+                    if left <= 0 or not self._changed.wait(left):
+                        # Our own terminal may go on. A function may wait for something that the thread here holds, each time.
+                        self._in_vain = not isinstance(self._taker, Printer)
                         return
                     continue
             try:

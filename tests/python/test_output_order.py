@@ -195,6 +195,46 @@ def test_two_threads_show_one_clients_output_in_order():
     assert seen == ['1', '2']
 
 
+def test_an_answer_waits_a_moment_for_the_output_function(monkeypatch):
+    """What was printed before the answer has been shown, whichever thread shows it; a function that waits is waited for once."""
+    monkeypatch.setattr(_output, '_PATIENCE', 60)
+    begun = threading.Event()
+    seen = []
+
+    def slow(stream, text):
+        begun.set()
+        threading.Event().wait(0.2)
+        seen.append(text)
+
+    sink = _output.Sink(slow)
+    sink.add(False, b'1')
+    thread = threading.Thread(target=sink.show)
+    thread.start()
+    assert begun.wait(60)
+    sink.show()
+    assert seen == ['1']
+    thread.join(60)
+
+    begun.clear()
+    go_on = threading.Event()
+
+    def waits(stream, text):
+        begun.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(_output, '_PATIENCE', 0.01)
+    sink = _output.Sink(waits)
+    sink.add(False, b'1')
+    thread = threading.Thread(target=sink.show)
+    thread.start()
+    assert begun.wait(60)
+    sink.show()
+    monkeypatch.setattr(_output, '_PATIENCE', 3600)
+    sink.show()
+    go_on.set()
+    thread.join(60)
+
+
 def test_an_answer_waits_a_moment_for_our_own_terminal(monkeypatch):
     """And not forever: it may have been stopped."""
     begun = threading.Event()
