@@ -136,6 +136,7 @@ def test_the_traceback_of_here_is_shown(newest):
     assert 'pop from empty list' in told and 'test_callbacks.py' in told
 
 
+@pytest.mark.few_interpreters
 def test_a_callback_calls_its_own_client(client):
     def deeper(depth):
         return 0 if not depth else client.call('call', callback(deeper), depth - 1) + 1
@@ -168,6 +169,7 @@ def test_more_than_run_at_once_take_turns(newest):
     assert newest.call('in_threads', callback(lambda name: name), 200) == 200
 
 
+@pytest.mark.few_interpreters
 def test_nobody_waits_where_that_is_said(client):
     got = []
     gate = threading.Event()
@@ -344,6 +346,7 @@ def test_what_is_refused_of_results_is_refused_of_arguments(newest):
     assert not called
 
 
+@pytest.mark.few_interpreters
 def test_on_an_event_loop(interpreter):
     async def main():
         loop = asyncio.get_running_loop()
@@ -412,6 +415,7 @@ def test_on_async_clusters():
     asyncio.run(main())
 
 
+@pytest.mark.few_interpreters
 def test_an_ask_that_is_too_long_is_an_error_there(client):
     with pytest.raises(ValueError, match='takes 8388599'):
         client.execblock('def long(function):\n    function("x" * 9000000)')

@@ -1,4 +1,4 @@
-"""The manual's examples, from its first line to its last, against every interpreter, over SSH and locally."""
+"""The manual's examples, from its first line to its last, against every interpreter, over SSH or locally."""
 
 from __future__ import annotations
 

@@ -99,6 +99,7 @@ def test_what_is_raised_comes_behind_the_items(there):
 
 # Raised in a callback of the garbage collector, it reaches nobody.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+@pytest.mark.few_interpreters
 def test_nothing_is_lost_where_reading_is_interrupted(connect, interpreter):
     """SIGINT at moments of all sorts; whoever goes on with next() sees every item once."""
 

@@ -140,6 +140,7 @@ def test_definitions_of_that_name_are_called_all_the_same():
         assert client.stream(4) == 8
 
 
+@pytest.mark.few_interpreters
 def test_any_number_of_streams_of_an_event_loop(connect, interpreter):
     async def run():
         async with spawn_local(AsyncClient, rpython=interpreter.path) as client:

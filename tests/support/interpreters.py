@@ -8,9 +8,13 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 NAME = re.compile(r"python[0-9.]*")
 """What interpreters are called: ``python3``, ``python2.7``, ``python`` itself, and versions that are not out yet."""
+
+SIDES = {"prepared": 2, "way": 2}
+"""What is of this side alone, whatever Python is at the other: the names of its fixtures, and how many each has."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,29 @@ def interpreters() -> tuple[Interpreter, ...]:
     if not found:
         raise AssertionError("no Python interpreter found; name some in EASYCLUSTER_TEST_PYTHONS")
     return tuple(sorted(found.values(), key=lambda interpreter: (interpreter.version, interpreter.kind != "python")))
+
+
+@functools.lru_cache(maxsize=None)
+def few() -> frozenset[Interpreter]:
+    """The oldest Python 2, the oldest Python 3 and the newest of them: enough where what is tried is on this side."""
+    found = interpreters()
+    second = [interpreter for interpreter in found if interpreter.version < (3,)]
+    third = [interpreter for interpreter in found if interpreter.version >= (3,)]
+    return frozenset(second[:1] + third[:1] + third[-1:])
+
+
+def is_needed(item: Any) -> bool:
+    """Whether a case of a test tries what others of its cases do not. The test says so by the mark `few_interpreters`, and by
+    taking, beside the interpreter, what is of this side alone: each interpreter has one of those in turn, and the few have all.
+    """
+    callspec = getattr(item, "callspec", None)
+    interpreter = callspec and callspec.params.get("interpreter")
+    if not isinstance(interpreter, Interpreter) or interpreter in few():
+        return True
+    if item.get_closest_marker("few_interpreters"):
+        return False
+    turn = interpreters().index(interpreter)
+    return all(callspec.indices[name] == turn % SIDES[name] for name in set(SIDES) & set(callspec.params))
 
 
 def _candidates():
