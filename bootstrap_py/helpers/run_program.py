@@ -70,20 +70,8 @@ def prepare(given):
     environment = getattr(os, 'environb', os.environ)
     for name, value in given.get('environment', {}).items():
         environment[name.encode('utf-8')] = bytes(value)
-    if given.get('packages'):
-        # Programs that it starts find them too.
-        sys.path.insert(0, given['packages'])
-        before = os.environ.get('PYTHONPATH')
-        os.environ['PYTHONPATH'] = given['packages'] + (before and os.pathsep + before or '')
-    if given.get('folder'):
-        folder = native(given['folder'])
-        try:
-            os.chdir(folder)
-        except EnvironmentError:
-            sys.stderr.write('cannot run in %s: %s\n' % (folder, sys.exc_info()[1].strerror))
-            return 125
-    if given.get('input'):
-        load('helpers/run_seldom').feed(given['input'])
+    if 'packages' in given or 'folder' in given or 'input' in given:
+        return load('helpers/run_seldom').prepare(given)
     return 0
 
 
@@ -235,7 +223,8 @@ def execute(source, filename, argv, end_threads):
                 sys.path.insert(0, os.getcwd())
                 runpy._run_module_as_main(filename)
             else:
-                exec(compile(source, filename, 'exec', 0, 1), main.__dict__)
+                # Which makes all the types of `ast` when it is first called; exec() of text, which has the same name, does not.
+                exec(source if filename == '<string>' else compile(source, filename, 'exec', 0, 1), main.__dict__)
         except SystemExit:
             status = load('helpers/run_seldom').exit_status(sys.exc_info()[1].code)
         except KeyboardInterrupt:

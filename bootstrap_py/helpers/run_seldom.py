@@ -1,5 +1,5 @@
-"""What few programs need of those that run_program.py runs: input, exceptions, exit statuses that are no numbers, modules that are to
-know of the program, and Python 2."""
+"""What few programs need of those that run_program.py runs: a folder, packages, input, exceptions, exit statuses that are no numbers,
+modules that are to know of the program, and Python 2."""
 import os
 import sys
 
@@ -29,6 +29,25 @@ def wait_for_threads():
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
+
+
+def prepare(given):
+    """As prepare() of run_program.py, for what is seldom given."""
+    if given.get('packages'):
+        # Programs that it starts find them too.
+        sys.path.insert(0, given['packages'])
+        before = os.environ.get('PYTHONPATH')
+        os.environ['PYTHONPATH'] = given['packages'] + (before and os.pathsep + before or '')
+    if given.get('folder'):
+        folder = run_program.native(given['folder'])
+        try:
+            os.chdir(folder)
+        except EnvironmentError:
+            sys.stderr.write('cannot run in %s: %s\n' % (folder, sys.exc_info()[1].strerror))
+            return 125
+    if given.get('input'):
+        feed(given['input'])
+    return 0
 
 
 def feed(data):

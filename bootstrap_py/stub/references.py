@@ -3,7 +3,7 @@ compat = load('compat')
 sys = compat.sys
 wire = load('wire')
 calls = load('calls')
-threads = load('threads')
+once = load('once').once
 # What the client holds here is given up in order.
 load('requests')
 MAX_CLASSES, MAX_CLASS_BYTES = 4096, 8388608
@@ -11,7 +11,7 @@ MAX_CLASSES, MAX_CLASS_BYTES = 4096, 8388608
 
 def of(machine):
     """The machine's table of references; made when first used, once."""
-    return machine.references or threads.once(machine, 'references', References)
+    return machine.references or once(machine, 'references', References)
 
 
 class References(object):

@@ -5,14 +5,6 @@ wire = load('wire')
 worker = load('worker')
 
 
-def once(machine, name, make):
-    """What one attribute holds, made when first asked for; by one thread, however many ask."""
-    with load.__self__.locked():
-        if getattr(machine, name) is None:
-            setattr(machine, name, make(machine))
-        return getattr(machine, name)
-
-
 def settle(machine):
     """Sees to it that threading is imported, and by the main thread, before another one may run remote code."""
     try:
@@ -129,7 +121,7 @@ def credit(self, least, reading=False):
 
 def stream(self, stand_in):
     """The real stream instead of the proxy that stands for it."""
-    return load('output').of(self).stream(stand_in)
+    return load('printing').stream(load('output').of(self), stand_in)
 
 
 def flush_streams(self):

@@ -230,7 +230,7 @@ mod tests {
         let most = [
             ("core", 7_095),
             ("requests", 4_150),
-            ("calls", 16_270),
+            ("calls", 16_360),
             ("control", 1_875),
             ("channels", 4_000),
         ];
