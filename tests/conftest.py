@@ -44,6 +44,16 @@ def settle():
     gc.freeze()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    # Next to nothing of what is made meanwhile is garbage, and going through it again and again takes a sixth of the time.
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish():
     settle()
 
