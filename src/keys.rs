@@ -42,12 +42,7 @@ impl Key {
     /// # Errors
     /// [`KeyError::Empty`].
     pub fn decode(text: &str) -> Result<Self, KeyError> {
-        if text.is_empty() {
-            return Err(KeyError::Empty);
-        }
-        Ok(Key(
-            decode_hex(text).unwrap_or_else(|| Sha256::digest(text.as_bytes()).into())
-        ))
+        LoadedKey::decode(text).map(|loaded| loaded.key)
     }
 
     /// The key as it is used.
@@ -103,10 +98,15 @@ impl LoadedKey {
     /// # Errors
     /// [`KeyError::Empty`].
     pub fn decode(text: &str) -> Result<Self, KeyError> {
-        Ok(LoadedKey {
-            key: Key::decode(text)?,
-            warnings: Vec::new(),
-            passphrase: decode_hex(text).is_none().then(|| text.chars().count()),
+        if text.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        Ok(match decode_hex(text) {
+            Some(bytes) => LoadedKey::without_warnings(Key(bytes)),
+            None => LoadedKey {
+                passphrase: Some(text.chars().count()),
+                ..LoadedKey::without_warnings(Key(Sha256::digest(text.as_bytes()).into()))
+            },
         })
     }
 }
@@ -183,19 +183,18 @@ pub fn read_key_file(path: &Path) -> Result<LoadedKey, KeyError> {
     if begins_another_key(bare) {
         return Err(KeyError::OtherKey(path.to_path_buf()));
     }
-    let is_key = decode_hex(bare).is_some();
+    let mut loaded = match decode_hex(bare) {
+        Some(bytes) => LoadedKey::without_warnings(Key(bytes)),
+        // All of a passphrase counts.
+        None => LoadedKey::decode(text).map_err(|_| KeyError::EmptyFile(path.to_path_buf()))?,
+    };
+    loaded.warnings.extend(warning);
     let is_nearly_key = bare.len() >= KEY_SIZE && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let mut warnings: Vec<KeyWarning> = warning.into_iter().collect();
-    if is_nearly_key && !is_key {
-        warnings.push(KeyWarning::NearlyKey(path.to_path_buf(), bare.len()));
+    if is_nearly_key && loaded.passphrase.is_some() {
+        let warning = KeyWarning::NearlyKey(path.to_path_buf(), bare.len());
+        loaded.warnings.push(warning);
     }
-    match LoadedKey::decode(if is_key { bare } else { text }) {
-        Err(KeyError::Empty) => Err(KeyError::EmptyFile(path.to_path_buf())),
-        loaded => Ok(LoadedKey {
-            warnings,
-            ..loaded?
-        }),
-    }
+    Ok(loaded)
 }
 
 /// Whether a text begins as the files of other keys do.

@@ -127,7 +127,7 @@ class Transfer(object):
             status = os.fstat(descriptor)
             self.reading = path, descriptor, status
             if not stat.S_ISREG(status.st_mode):
-                raise EnvironmentError(errno.EINVAL, 'it is no file any more')
+                raise EnvironmentError(errno.EINVAL, 'it is not a file any more')
         descriptor, first = self.reading[1:]
         now = os.fstat(descriptor)
         # What only grows is the same as far as it was announced.

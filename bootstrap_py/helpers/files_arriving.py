@@ -332,7 +332,7 @@ def folder(transfer, data, place):
             if stat.S_ISDIR(status.st_mode):
                 # Some file systems look at rights first and so say something else of what is there.
                 return
-            raise EnvironmentError(errno.ENOTDIR, 'it is there and is no folder; remove it first')
+            raise EnvironmentError(errno.ENOTDIR, 'it is there and is not a folder; remove it first')
     return place + length, act
 
 

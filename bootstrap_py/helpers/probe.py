@@ -1,15 +1,11 @@
-"""Tells what machine and which Python this is. Nothing of it is asked of `platform`: importing that takes as long as the stub's start."""
+"""Tells what machine this is. Nothing of it is asked of `platform`: importing that takes as long as the stub's start."""
 import os
-import sys
 
 
 def describe_machine():
-    """Return a dict of text and numbers."""
+    """Return a dict of text and numbers. Which Python this is, HELLO has said."""
     kernel = os.uname()
     told = {
-        'python': '%d.%d.%d' % sys.version_info[:3],
-        'implementation': 'PyPy' if hasattr(sys, 'pypy_version_info') else 'CPython',
-        'executable': sys.executable or '',
         'system': system_name(kernel),
         'architecture': kernel[4],
         'cores': usable_cores(),

@@ -14,7 +14,7 @@ from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
 from ._native import Spec
-from ._options import CallOptions, CompletionFunction, Limit, split_options
+from ._options import CallOptions, CompletionFunction, Limit, check_keywords, split_options
 from ._pickling.encode import encode, is_short
 from ._pickling.policy import Allowed
 from ._pickling.references import Receipts
@@ -97,9 +97,7 @@ class Caller(Asker):
             ssh = True
         super().__init__(None if ssh else key, enable_compression)
         self._ssh = ssh
-        for keyword in options:
-            if keyword not in SpecOptions.__annotations__:
-                raise TypeError('%s() got an unexpected keyword argument %r' % (type(self).__name__, keyword))
+        check_keywords(type(self), options, SpecOptions.__annotations__)
         self._options = dict(options)
         self._definitions_name = definitions
         self._defmod = definitions_module(definitions)

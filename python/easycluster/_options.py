@@ -1,8 +1,8 @@
-"""The options that every remote call takes beside the function's own arguments."""
+"""Keyword arguments: the options that every remote call takes beside the function's own, and what to say of one that there is not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any, TypedDict, Union
 
 from . import _kinds
@@ -78,3 +78,15 @@ class Limit(float):
 
 # Takes the options of a call out of its keyword arguments. `timeout` stays: it may be the remote function's.
 split_options = objects.split_options
+
+
+def check_keywords(kind: type, given: Iterable[str], known: Collection[str]) -> None:
+    """Raises TypeError for a keyword of a class that is not known, and names the one that is probably meant."""
+    for keyword in given:
+        if keyword not in known:
+            import difflib
+            import inspect
+
+            every = [*known, *inspect.signature(kind).parameters]
+            near = ''.join('. Did you mean %r?' % name for name in difflib.get_close_matches(keyword, every, 1))
+            raise TypeError('%s() got an unexpected keyword argument %r%s' % (kind.__name__, keyword, near))

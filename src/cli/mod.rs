@@ -13,6 +13,7 @@ mod this_program;
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// To be called before Rust's own start, by programs.
@@ -22,6 +23,16 @@ use commands::{clean, copy, demo};
 use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
 use programs::habits::texts;
 use terminal::failure::{self, Failure};
+
+/// What `-h` shows of them, so that it fits a screen.
+const SHORT_EXAMPLES: &str = "\
+Examples:
+  easycluster demo                                         see it work on this machine
+  easycluster ping admin@web1 admin@web2                   who is there
+  easycluster exec admin@web1 admin@web2 -- uptime         a shell command
+  easycluster run -f hosts.txt -- check.py --fast          a script of this machine
+
+--help shows more examples, and the options of a standalone server";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +61,8 @@ Nothing is installed there: it needs sshd and any Python from 2.6 on, and for
 #[command(
     name = "easycluster",
     version,
-    after_help = EXAMPLES,
+    after_help = SHORT_EXAMPLES,
+    after_long_help = EXAMPLES,
     arg_required_else_help = true,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true
@@ -100,6 +112,12 @@ where
     let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
+            let error = match classic::help_of(&args) {
+                Some(words) if error.kind() == ErrorKind::DisplayHelp => {
+                    command().try_get_matches_from(words).err().unwrap_or(error)
+                }
+                _ => error,
+            };
             if let Some(failure) = other_programs::meant(&error, &args) {
                 return failure.report();
             }

@@ -5,7 +5,8 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::programs::habits::{
-    COPY_LINES, command_among, copy_line, exec_line, is_file, texts, with_separator,
+    COPY_LINES, command_among, command_from, copy_line, exec_line, is_file, texts, with_separator,
+    with_subcommand,
 };
 use crate::cli::terminal::failure::Failure;
 
@@ -37,7 +38,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     ),
     (
         &["-a", "--all"],
-        "`all` means every host of an inventory; of a file, -f FILE takes all",
+        "a command stands behind `--` (-a of ansible); `all` means every host of an inventory, and -f FILE all of a file (-a of clush)",
     ),
     (
         &["--limit"],
@@ -61,7 +62,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     ),
     (
         &["-v", "-vv", "-vvv", "--verbose", "--debug"],
-        "easycluster ping -v HOST tells how a connection comes about",
+        "easycluster ping -v HOST tells how a connection is established",
     ),
     (
         &["-e", "--extra-vars"],
@@ -74,6 +75,10 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (
         &["--password", "--ask-pass"],
         "a password is asked for at a terminal where the server wants one; a key or an agent is better",
+    ),
+    (
+        &["-m", "--module-name"],
+        "a module of Python runs by `easycluster run HOST... -m MODULE`; a shell command stands behind `--` of `easycluster exec`",
     ),
     (
         &["-F"],
@@ -144,11 +149,8 @@ fn without_separator(words: &[String], place: usize) -> Option<String> {
     let command = hosts.get(command_among(&hosts)?)?;
     let separated = before.iter().any(|word| word == "--");
     let mut typed = [&["easycluster".to_owned()], words].concat();
-    if let Some(subcommand) = typed.get_mut(1)
-        && subcommand == "run"
-        && !is_file(OsStr::new(command))
-    {
-        "exec".clone_into(subcommand);
+    if typed.get(1).is_some_and(|word| word == "run") && !is_file(OsStr::new(command)) {
+        typed = with_subcommand(&typed, "exec");
     }
     (!separated).then(|| with_separator(&typed, command))
 }
@@ -180,6 +182,8 @@ fn subcommand(words: &[String]) -> Option<Failure> {
     } else if first.contains(['@', '.', ':', ',', '[']) || command_among(words).is_some() {
         // The hosts, as for ssh.
         words
+    } else if command_from(words, 0) == Some(0) {
+        return Some(failure.with_hint(format!("for a shell command: {}", exec_line(&[], words))));
     } else {
         return None;
     };

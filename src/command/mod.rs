@@ -238,7 +238,7 @@ impl Command {
                 }
                 // What connecting needs is given back when it has connected.
                 let opening = Box::pin(transport::open(spec, &wrapped.command, &options));
-                running::Pipe::of_transport(opening.await?)
+                running::Pipe::of_transport(transport::in_time(spec, &options, opening).await?)
             }
             Way::Client(client) => {
                 let control = std::mem::take(&mut wrapped.control);

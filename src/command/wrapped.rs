@@ -106,7 +106,7 @@ fn control(content: &Content<'_>, text: &[u8]) -> Result<Bytes, String> {
     }
     if let Some(script) = content.script {
         if script.contains(&0) {
-            return Err("the script holds a zero byte; it is no text".to_owned());
+            return Err("the script holds a zero byte; it is not text".to_owned());
         }
         lines.extend_from_slice(
             format!("ec_s=$(n {}; echo x);ec_s=${{ec_s%x}}\n", script.len()).as_bytes(),
@@ -131,7 +131,7 @@ fn export(name: &str, value: &[u8], text: &mut Vec<u8>) -> Result<(), String> {
     }
     if !begins || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == b'_') {
         return Err(format!(
-            "{name:?} is no name of an environment variable: letters, digits and _ are"
+            "{name:?} is not the name of an environment variable: it has letters, digits and _ only"
         ));
     }
     text.extend_from_slice(format!("export {name}=").as_bytes());

@@ -13,7 +13,7 @@ use crate::spec::Step;
 use crate::stub::Bootstrap;
 use crate::transport::{
     ExitStatus, HasEnded, OnRunning, Process, ReadEvent, Reader, STARTS, Started, TransportOptions,
-    Writer, steps, tail::Tail,
+    Writer, hint_for_other_commands, steps, tail::Tail,
 };
 
 use super::boot::{Boot, Sign};
@@ -79,7 +79,7 @@ pub(super) fn start(
                 attempt.steps,
                 attempt.on_running,
                 options.clone(),
-                hints::for_other_commands(starter.transport()),
+                hint_for_other_commands(&starter.transport()),
             );
             let failure = reading.run(attempt.first, attempt.reader).await;
             // A writer that waits for room would wait forever; and it must take nothing more out.

@@ -16,7 +16,7 @@ use super::options::{ConnectOptions, Peer};
 pub struct Hello {
     /// Python's version: major, minor, micro.
     pub python: (u32, u32, u32),
-    /// `CPython`, `PyPy`, ...
+    /// `cpython` or `pypy`.
     pub implementation: String,
     /// `sys.platform`.
     pub platform: String,

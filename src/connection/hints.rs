@@ -1,20 +1,5 @@
 //! What to do about a Python that did not come up, as what was printed there suggests.
 
-use crate::spec::Transport;
-
-/// What helps where an account runs something else than it is asked for.
-pub(super) fn for_other_commands(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Local => "name a Python of this machine with rpython=",
-        Transport::Tcp => {
-            "name a Python of that machine with rpython=; its server starts it by /bin/sh"
-        }
-        Transport::Ssh | Transport::OpenSsh(_) => {
-            "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand"
-        }
-    }
-}
-
 /// Words that are printed, in lower case, and what helps then. The first row of which all words occur is taken.
 const BY_WORDS: &[(&[&str], &str)] = &[
     (

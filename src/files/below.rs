@@ -53,7 +53,7 @@ impl Below {
     pub(crate) fn open(path: &Path, create: bool) -> io::Result<Below> {
         if create {
             std::fs::create_dir_all(path).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => io::Error::other("it is there and is no folder"),
+                io::ErrorKind::AlreadyExists => io::Error::other("it is there and is not a folder"),
                 _ => error,
             })?;
         }
@@ -145,7 +145,7 @@ impl Below {
         // Its own mode comes when everything has arrived in it.
         match fs::mkdirat(&*folder, plain(name)?, Mode::RWXU) {
             Err(Errno::EXIST) => self.folder(path).map(drop).map_err(|error| {
-                let text = "it is there and is no folder; remove it first";
+                let text = "it is there and is not a folder; remove it first";
                 match error.raw_os_error().map(Errno::from_raw_os_error) {
                     Some(Errno::NOTDIR | Errno::LOOP) => io::Error::other(text),
                     _ => error,

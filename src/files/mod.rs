@@ -84,7 +84,7 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
         && !there.is_file()
         && !there.is_symlink()
     {
-        return Err(io::Error::other("it is there and is no file"));
+        return Err(io::Error::other("it is there and is not a file"));
     }
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;

@@ -33,7 +33,7 @@ pub(crate) fn refused(path: &[u8]) -> Option<&'static str> {
 /// `..` is taken at the beginning only, and not further than to the top: behind a name it would be that of wherever the name leads to.
 pub(crate) fn refused_target(path: &[u8], target: &[u8]) -> Option<&'static str> {
     if target.is_empty() || target.contains(&0) || target.len() > LONGEST_PATH {
-        return Some("what it leads to is no path");
+        return Some("what it leads to is not a path");
     }
     if target.starts_with(b"/") {
         return Some("it leads to an absolute path");
@@ -67,7 +67,7 @@ impl Seen {
         if let Some(place) = path.iter().rposition(|byte| *byte == b'/') {
             let above = path.get(..place).unwrap_or_default();
             if self.exact.get(above) != Some(&true) {
-                return Some("what it is in is no folder that was named before");
+                return Some("what it is in is not a folder that was named before");
             }
         }
         if self.exact.insert(path.to_vec(), is_folder).is_some() {

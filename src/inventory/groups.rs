@@ -70,6 +70,8 @@ pub(super) struct Groups {
     links: HashSet<(usize, usize)>,
     shares: Vec<Arc<Share>>,
     share_of_host: Vec<usize>,
+    /// Whether they are hosts that a user has named, and not those of an inventory.
+    pub(super) given: bool,
     /// The folders in which the inventories are, once each.
     pub(super) beside: Vec<PathBuf>,
     /// What the reader wants to be known.
@@ -81,6 +83,7 @@ impl Default for Groups {
         let mut new = Groups {
             hosts: Vec::new(),
             groups: Vec::new(),
+            given: false,
             host_places: HashMap::new(),
             group_places: HashMap::new(),
             members: Default::default(),

@@ -34,7 +34,7 @@ pub(super) fn read(text: &str, file: &str, groups: &mut Groups) -> Result<(), In
                 Some("children") => Section::Children,
                 Some("vars") => Section::Variables,
                 Some(other) => {
-                    return Err(wrong(format!("[{name}:{other}] is no kind of section"))
+                    return Err(wrong(format!("[{name}:{other}] is not a kind of section"))
                         .with_hint("a section is [GROUP], [GROUP:children] or [GROUP:vars]"));
                 }
             };

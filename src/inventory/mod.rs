@@ -128,6 +128,7 @@ impl Inventory {
         excluded: &[&str],
     ) -> Result<(Vec<InventoryHost>, Vec<String>), InventoryError> {
         let mut inventory = Inventory::default();
+        inventory.groups.given = true;
         let (mut hosts, named) = lines::add_words(words, &mut inventory.groups)?;
         for (name, text) in lists {
             lines::read(text, name, &mut inventory.groups)?;

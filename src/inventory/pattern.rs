@@ -39,7 +39,7 @@ pub(super) fn select(groups: &Groups, patterns: &[&str]) -> Result<Vec<usize>, I
     for word in some_of {
         let found = matching(groups, word)?;
         if found.is_empty() {
-            return Err(nothing(word));
+            return Err(nothing(groups, word));
         }
         chosen.extend(found.into_iter().filter(|host| there.insert(*host)));
     }
@@ -52,12 +52,15 @@ pub(super) fn select(groups: &Groups, patterns: &[&str]) -> Result<Vec<usize>, I
         chosen.retain(|host| !found.contains(host));
     }
     if chosen.is_empty() {
-        return Err(nothing(&patterns.join(" ")));
+        return Err(nothing(groups, &patterns.join(" ")));
     }
     Ok(chosen)
 }
 
-fn nothing(pattern: &str) -> InventoryError {
+fn nothing(groups: &Groups, pattern: &str) -> InventoryError {
+    if groups.given {
+        return InventoryError::new(format!("no host that is given matches {pattern:?}"));
+    }
     InventoryError::new(format!("no host of the inventory matches {pattern:?}"))
         .with_hint("`easycluster hosts -I FILE all` lists the hosts")
 }
@@ -162,14 +165,22 @@ fn in_range(groups: &Groups, word: &str) -> Result<Option<Vec<usize>>, Inventory
     }
 }
 
-/// A name that the inventory does not have; the one that is probably meant.
+/// A name that there is not; the one that is probably meant.
 fn unknown(groups: &Groups, name: &str, what: &str) -> InventoryError {
-    let error = InventoryError::new(format!("the inventory has no {what} {name:?}"));
+    let error = InventoryError::new(if groups.given {
+        format!("no {what} {name:?} is among those given")
+    } else {
+        format!("the inventory has no {what} {name:?}")
+    });
     let names = groups.groups.iter().map(|group| group.name.as_str());
     let names = names.chain(groups.hosts.iter().map(|host| host.name.as_str()));
     // Comparing is slow where there are very many.
     match nearest(name, names.take(10_000)) {
         Some(known) => error.with_hint(format!("did you mean {known:?}?")),
+        None if groups.given => error.with_hint(match what {
+            "group" => "groups are those of the file of hosts",
+            _ => "only hosts that are given can be left out",
+        }),
         None if name.contains('@') => error.with_hint(
             "with an inventory, hosts are patterns of it; -l USER names the user",
         ),

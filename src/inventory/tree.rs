@@ -244,7 +244,7 @@ impl Reader<'_> {
                     let other = section.plain();
                     let other = other.as_ref().and_then(Plain::as_str).unwrap_or("?");
                     groups.warnings.push(format!(
-                        "{}: {other:?} is none of hosts, children and vars, and is not read",
+                        "{}: {other:?} is not hosts, children or vars, and is not read",
                         self.place(section)
                     ));
                 }

@@ -133,7 +133,7 @@ impl Wanted<'_> {
                         Some(step) => here().with_step(step),
                         None => {
                             return Err(self
-                                .wrong(name, format!("{kind:?} is no way of connecting here"))
+                                .wrong(name, format!("{kind:?} is not a way of connecting here"))
                                 .with_hint("hosts are connected by ssh, are local, or are containers of docker, podman, kubectl, chroot, lxd, incus or lxc; leave others out with -x"));
                         }
                     },
@@ -226,7 +226,7 @@ impl Wanted<'_> {
             return Err(self
                 .wrong(
                     "ansible_become_method",
-                    format!("{method:?} is no way of becoming a user here"),
+                    format!("{method:?} is not a way of becoming a user here"),
                 )
                 .with_hint("there are sudo, su and doas"));
         }

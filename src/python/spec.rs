@@ -9,7 +9,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 
 use crate::spec::{
     ConnectionSpec, CustomOptions, Host, KeySource, OPTIONS, OptionValue, ParseOptions, Password,
-    Sets, SpecOption, SshChoice, Step, Transport,
+    Sets, SpecOption, SshChoice, Step, Transport, transport_name,
 };
 
 use super::keys;
@@ -169,7 +169,7 @@ impl Spec {
         let value = match self.spec.transport() {
             Transport::Ssh => OptionValue::Switch(true),
             Transport::OpenSsh(path) => OptionValue::Program(path),
-            Transport::Tcp | Transport::Local => OptionValue::Switch(false),
+            _ => OptionValue::Switch(false),
         };
         object(py, value)
     }
@@ -202,12 +202,7 @@ impl Spec {
     /// How it is connected: `ssh`, `openssh`, `tcp` or `local`.
     #[getter]
     fn transport(&self) -> &'static str {
-        match self.spec.transport() {
-            Transport::Ssh => "ssh",
-            Transport::OpenSsh(_) => "openssh",
-            Transport::Tcp => "tcp",
-            Transport::Local => "local",
-        }
+        transport_name(&self.spec.transport())
     }
 
     /// What messages call the connection.

@@ -24,7 +24,7 @@ use crate::keys::Key;
 pub use error::{SpecError, SpecErrorKind};
 pub(crate) use options::find as find_option;
 #[cfg(feature = "python")]
-pub(crate) use options::{OPTIONS, Sets, SpecOption};
+pub(crate) use options::{OPTIONS, Sets, SpecOption, transport_name};
 pub use parse::{CustomOptions, ParseOptions};
 pub use password::Password;
 pub(crate) use password::{PasswordSource, Secret};

@@ -322,7 +322,7 @@ pub(crate) static OPTIONS: &[SpecOption] = &[
 fn user_to_become(value: &str) -> Result<String, String> {
     match values::switch(value) {
         Ok(_) => Err(format!(
-            "{value:?} is no user: become=root, or no become= at all"
+            "{value:?} is not a user: become=root, or no become= at all"
         )),
         Err(_) => parse_user(value),
     }
@@ -402,6 +402,17 @@ fn kind_of(transport: &Transport) -> Takes {
         Transport::OpenSsh(_) => OpenSsh,
         Transport::Tcp => Tcp,
         Transport::Local => Local,
+    }
+}
+
+/// What Python calls a transport.
+#[cfg(feature = "python")]
+pub(crate) fn transport_name(transport: &Transport) -> &'static str {
+    match kind_of(transport) {
+        Ssh => "ssh",
+        OpenSsh => "openssh",
+        Tcp => "tcp",
+        Local => "local",
     }
 }
 

@@ -132,7 +132,7 @@ impl<'a> Listing<'a> {
             return Ok(());
         }
         let plain = if path.is_empty() {
-            (!is_folder).then_some("it is no folder; name it without a slash at the end")
+            (!is_folder).then_some("it is not a folder; name it without a slash at the end")
         } else {
             names::refused(&path)
         };

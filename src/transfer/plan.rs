@@ -70,7 +70,7 @@ pub(super) fn attributes(given: Given, there: &Entry) -> Verdict {
 /// The reason why something of another kind stays.
 pub(super) fn in_the_way(wanted: Kind) -> &'static str {
     match wanted {
-        Kind::Folder => "it is there and is no folder; remove it first",
+        Kind::Folder => "it is there and is not a folder; remove it first",
         _ => "it is there and is neither a file nor a link; remove it first",
     }
 }

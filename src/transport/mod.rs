@@ -168,6 +168,53 @@ impl Reader {
     }
 }
 
+/// What helps where an account runs something else than it is asked for.
+pub(crate) fn hint_for_other_commands(transport: &Transport) -> &'static str {
+    match transport {
+        Transport::Local => "name a Python of this machine with rpython=",
+        Transport::Tcp => {
+            "name a Python of that machine with rpython=; its server starts it by /bin/sh"
+        }
+        Transport::Ssh | Transport::OpenSsh(_) => {
+            "the account must allow commands (a login shell that runs `sh -c`, no forced command); try `ssh HOST python3 -V` by hand"
+        }
+    }
+}
+
+/// A stage's own limit ends at the deadline, and names the stage; this much later all else is ended.
+const BACKSTOP: Duration = Duration::from_millis(50);
+
+/// Connects within the limit for all of connecting, where there is one.
+///
+/// # Errors
+/// The stage that failed, or that the deadline met: then with that limit, which is what the user knows of.
+pub(crate) async fn in_time<T>(
+    spec: &ConnectionSpec,
+    options: &TransportOptions,
+    connecting: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    let Some(deadline) = options.limits.deadline else {
+        return connecting.await;
+    };
+    let backstop = tokio::time::Instant::from_std(deadline.at + BACKSTOP);
+    let done = tokio::time::timeout_at(backstop, connecting).await;
+    let done = done.unwrap_or_else(|_| {
+        let label = spec.label();
+        Err(ConnectError::timeout(label, Stage::Connect, deadline.limit))
+    });
+    done.map_err(|mut error| {
+        if error.timed_out
+            && let Some(limit) = options.limits.used_up()
+        {
+            error.message = ConnectError::timeout(&error.host, error.stage, limit).message;
+            error
+                .hint
+                .get_or_insert_with(|| "give the spec a longer timeout=".to_owned());
+        }
+        error
+    })
+}
+
 /// Connects as the spec says and starts the command, without waiting for a sign of it; behind steps, when they are through.
 ///
 /// # Errors

@@ -229,3 +229,14 @@ def test_what_was_defined_after_connecting_is_told(connect, definitions, capsys)
     assert 'update_definitions' not in capsys.readouterr().err
     client.update_definitions()
     assert client.defined_late() == 1
+
+
+@pytest.mark.parametrize('kind', [Client, AsyncClient])
+def test_a_keyword_that_there_is_not_names_the_one_that_is_meant(kind):
+    for keyword, meant in [('hostkye', 'hostkey'), ('identitiy', 'identity'), ('alow', 'allow')]:
+        with pytest.raises(
+            TypeError, match=r"^%s\(\) got .* %r\. Did you mean %r\?$" % (kind.__name__, keyword, meant)
+        ):
+            kind.from_spec('me@web1', **{keyword: 'x'})
+    with pytest.raises(TypeError, match=r" keyword argument 'colour'$"):
+        kind.from_spec('me@web1', colour='red')

@@ -40,7 +40,7 @@ def _tuple_of(kind: type, *args: Any) -> Any:
 
 def _exactly(args: tuple[Any, ...], *kinds: type) -> tuple[Any, ...]:
     if len(args) > 1 or any(type(arg) not in kinds for arg in args):
-        raise TypeError('its content is no %s' % kinds[0].__name__)
+        raise TypeError('its content is not of the type %s' % kinds[0].__name__)
     return args
 
 

@@ -79,7 +79,7 @@ def _error_of_http(
     made = importlib.import_module('http.client').HTTPMessage()
     for name, value in headers if type(headers) is tuple else ():
         if type(name) is not str or type(value) is not str:
-            raise TypeError('a header of it is no text')
+            raise TypeError('a header of it is not text')
         made[name] = value
     return Made(kind(url, code, message, made, io.BytesIO()), lambda made, _: made)
 

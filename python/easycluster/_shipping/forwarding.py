@@ -31,6 +31,10 @@ _EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 _NOT_DATA = ('.py', '.pyc', '.pyo', *_EXTENSIONS)
 
 
+def _is_under(module: str, prefix: str) -> bool:
+    return (module + '.').startswith(prefix + '.')
+
+
 class Forwarding:
     """The modules under some names, as files: nothing is imported here for being asked for."""
 
@@ -51,7 +55,7 @@ class Forwarding:
 
     def covers(self, module: str | None) -> bool:
         """Whether a module is among them."""
-        return module is not None and any((module + '.').startswith(prefix + '.') for prefix in self._prefixes)
+        return module is not None and any(_is_under(module, prefix) for prefix in self._prefixes)
 
     def serve(self, what: str, name: str, path: str | None = None) -> Any:
         """What the other side asks for. Whatever that is, it gets modules under the names, files of their packages, or nothing."""
@@ -60,7 +64,7 @@ class Forwarding:
         if what == 'index':
             return self._index(name) if name in self._prefixes else ({}, {})
         for prefix in self._prefixes:
-            if (name + '.').startswith(prefix + '.') or prefix.startswith(name + '.'):
+            if _is_under(name, prefix) or _is_under(prefix, name):
                 kind, file = self._modules(prefix).get(name, (None, None))
                 if what == 'source' and file is not None and kind in (_MODULE, _PACKAGE):
                     return _source(file)

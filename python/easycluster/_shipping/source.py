@@ -37,7 +37,7 @@ def shipped(func: Callable[..., Any]) -> Shipped:
     func = inspect.unwrap(func)
     if not isinstance(func, FunctionType):
         raise TypeError(
-            '%r is no function written in Python; map() and stream() take the name of a remote one as text' % (func,)
+            '%r is not a function written in Python; map() and stream() take the name of a remote one as text' % (func,)
         )
     code = func.__code__
     found = _known.get(code)

@@ -201,7 +201,11 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         Way::To(sources, dest) => {
             let sending = crate::cli::runtime()?
                 .block_on(Sending::new(sources, &options, targets.len()))
-                .map_err(|error| Failure::usage(error.to_string()))?;
+                .map_err(|error| {
+                    Failure::usage(error.to_string()).with_hint(
+                        "what goes to the hosts is read on this machine; a path of the hosts begins with a colon",
+                    )
+                })?;
             let (dest, dry_run) = (Arc::<[u8]>::from(dest), arguments.dry_run);
             many::on_all(
                 "copy",

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::cli::many::{self, ManyOptions};
-use crate::cli::programs::habits::{command_from, exec_line, is_file, with_script, with_separator};
+use crate::cli::programs::habits::{
+    self, command_from, exec_line, is_file, with_script, with_separator, with_subcommand,
+};
 use crate::cli::programs::script::Script;
 use crate::cli::programs::shell::Shell;
 use crate::cli::programs::{Environment, ProgramOptions};
@@ -172,6 +174,17 @@ fn what(
             "the script is a file of this machine; a command of the hosts stands behind `--`"
                 .to_owned()
         })?;
+        if script.ends_in(&["py"]) {
+            let line = with_subcommand(named.typed, "run");
+            return Err(Failure::usage(format!(
+                "the first line of {} names no interpreter, and sh cannot run Python",
+                script.name
+            ))
+            .with_hint(format!(
+                "for Python: {}",
+                habits::line(line.iter().map(String::as_str))
+            )));
+        }
         return Ok((CommandLine::Words(script.words(command)), Some(script)));
     }
     match command {

@@ -22,13 +22,13 @@ pub(crate) struct ManyOptions {
     #[command(flatten)]
     pub(crate) report: ReportOptions,
     /// Work on so many hosts, or such a part of them, until all of them have ended, and only then on the next
-    #[arg(long, value_name = "N|N%", value_parser = limits::batch)]
+    #[arg(long, value_name = "N|N%", value_parser = limits::batch, allow_negative_numbers = true)]
     pub(crate) serial: Option<Share>,
     /// Begin no more hosts when one has failed
     #[arg(long, conflicts_with = "max_fail")]
     pub(crate) fail_fast: bool,
     /// Begin no more hosts when more than so many, or such a part of all, have failed
-    #[arg(long, value_name = "N|N%", value_parser = limits::share)]
+    #[arg(long, value_name = "N|N%", value_parser = limits::share, allow_negative_numbers = true)]
     pub(crate) max_fail: Option<Share>,
     /// Print the bare lines, without the host before them
     #[arg(long, conflicts_with = "json")]
@@ -51,10 +51,15 @@ pub(crate) struct ManyOptions {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ReportOptions {
     /// Work on at most this many hosts at the same time
-    #[arg(short, long, value_name = "N", default_value_t = 32, value_parser = hosts::at_least_one)]
+    #[arg(short, long, value_name = "N", default_value_t = 32, value_parser = hosts::at_least_one, allow_negative_numbers = true)]
     pub(crate) jobs: usize,
     /// Try again so often where connecting fails for a reason that may pass; never a refused key or password
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
     pub(crate) retries: u32,
     /// Write the names of the hosts that did not end well to this file, one a line
     #[arg(long, value_name = "FILE")]

@@ -54,6 +54,15 @@ pub(crate) fn with_script(typed: &[String], script: &str) -> String {
     )
 }
 
+/// What was typed, for another subcommand.
+pub(crate) fn with_subcommand(typed: &[String], subcommand: &str) -> Vec<String> {
+    let mut typed = typed.to_vec();
+    if let Some(word) = typed.get_mut(1) {
+        subcommand.clone_into(word);
+    }
+    typed
+}
+
 /// What was typed, with the script behind the hosts and `--`.
 pub(crate) fn with_script_last(typed: &[String], script: &str, hosts: &[String]) -> String {
     let (before, after) = split_at(typed, script);

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::path::Path;
 
 use crate::cli::terminal::failure::Failure;
 
@@ -70,6 +71,12 @@ impl Script {
         }
         let words = std::iter::once(program).chain(argument);
         Some(words.map(str::to_owned).collect())
+    }
+
+    /// Whether it is a file that ends so, and its first line names no interpreter that would say more.
+    pub(crate) fn ends_in(&self, endings: &[&str]) -> bool {
+        let ending = Path::new(&self.name).extension();
+        self.interpreter().is_none() && endings.iter().any(|it| ending == Some(OsStr::new(it)))
     }
 
     /// Whether the first line names no other interpreter than Python.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::terminal::failure::Failure;
 use crate::keys::begins_another_key;
 use crate::spec::{ConnectionSpec, Transport, expand_home, key_variable};
-use crate::transport::ssh::check_keyword;
+use crate::transport::ssh::{check_keyword, check_option};
 
 /// How to connect to hosts that do not say it themselves.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -56,7 +56,7 @@ fn keyword(text: &str) -> Result<String, String> {
         .filter(|(keyword, value)| !keyword.is_empty() && !value.is_empty())
         .ok_or("it takes KEY=VALUE, such as ConnectTimeout=10")?;
     match check_keyword(keyword) {
-        Ok(()) => Ok(format!("{keyword}={value}")),
+        Ok(()) => check_option(keyword, value).map(|()| format!("{keyword}={value}")),
         Err(Some(near)) => Err(format!(
             "ssh_config has no keyword {keyword:?}; did you mean {near}?"
         )),
@@ -79,12 +79,12 @@ impl SshOptions {
     /// Sets what the spec does not say.
     pub(crate) fn apply(&self, spec: &mut ConnectionSpec) {
         match spec.transport() {
-            Transport::Local => return,
+            Transport::Ssh | Transport::OpenSsh(_) => {}
             Transport::Tcp => {
                 spec.port = spec.port.or(self.port);
                 return;
             }
-            Transport::Ssh | Transport::OpenSsh(_) => {}
+            _ => return,
         }
         // What stands in arguments of its own counts before what follows them here.
         let own = spec.extra.clone();

@@ -39,7 +39,7 @@ impl Put {
         match told.first() {
             Some(Told::There(there)) if there.kind == Kind::Folder => self.has_folder = true,
             Some(Told::There(_)) => {
-                return Err(self.refused(folder, "it is there and is no folder"));
+                return Err(self.refused(folder, "it is there and is not a folder"));
             }
             Some(Told::Refused(reason)) => return Err(self.refused(folder, reason)),
             _ => {}

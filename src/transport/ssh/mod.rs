@@ -20,11 +20,11 @@ mod stream;
 mod timing;
 
 pub use channel::{Reader, Writer};
-pub(crate) use config::check_keyword;
 pub use config::explain;
 pub use config::settings::{ConfigSource, Override, SshTarget};
 pub use config::target::target_of;
 pub(crate) use config::target::{config_source, option_text, overrides};
+pub(crate) use config::{check_keyword, check_option};
 pub use pool::Connector;
 pub(crate) use prompt::askpass::prompter;
 pub use prompt::terminal_prompter;

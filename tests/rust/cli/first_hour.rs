@@ -62,6 +62,7 @@ fn desk() -> Desk {
         "check.py",
         "import sys\nprint('checked ' + ' '.join(sys.argv[1:]))\n".to_owned(),
     );
+    write("plain.sh", "echo \"plain $1\"\n".to_owned());
     write(
         "count.awk",
         "#!/usr/bin/awk -f\nEND { print NR }\n".to_owned(),
@@ -162,6 +163,18 @@ async fn a_command_typed_by_habit_is_answered_with_the_line_that_runs_it() {
         (
             "easycluster exec web1 ./check.sh now",
             "easycluster exec web1 --script ./check.sh -- now",
+        ),
+        (
+            "easycluster exec web1 --script check.py -- now",
+            "easycluster run web1 --script check.py -- now",
+        ),
+        (
+            "easycluster run -q web1 -- plain.sh now",
+            "easycluster exec -q web1 --script plain.sh -- now",
+        ),
+        (
+            "easycluster run web1 --script plain.sh -- now",
+            "easycluster exec web1 --script plain.sh -- now",
         ),
         (
             "easycluster run web1 check.py now",
@@ -331,6 +344,10 @@ async fn mistakes_are_answered_with_what_to_do() {
         ("easycluster exec -b web1 -- true", 2, &["there is no option -b", "--become"]),
         ("easycluster exec -w web1 -- true", 2, &["hosts stand by themselves"]),
         ("easycluster exec --forks 5 web1 -- true", 2, &["-j N"]),
+        ("easycluster uname -a", 2, &["easycluster exec HOST... -- uname -a"]),
+        ("easycluster copy web1 -- nothing :/tmp/", 2, &["nothing: No such file", "read on this machine"]),
+        ("easycluster exec web1 -m platform", 2, &["easycluster run HOST... -m MODULE"]),
+        ("easycluster exec web1 -a uptime", 2, &["a command stands behind `--` (-a of ansible)"]),
         ("easycluster exec wbe1 -- true", 2, &["did you mean \"web1\"?"]),
         ("easycluster exec web1 --timeout 0.5 -- sleep 60", 124, &["web1: no result within 0.5 s", "--timeout SECONDS gives it longer"]),
         ("easycluster exec refused -- true", 255, &["refused: connect: 127.0.0.1:1: ", "check that sshd runs and the port is right"]),

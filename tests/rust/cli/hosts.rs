@@ -121,6 +121,22 @@ async fn what_is_typed_by_mistake_is_answered_with_what_to_type() {
             "did you mean proxycommand?",
         ),
         (
+            &["web1", "-o", "ConnectTimeout=x"],
+            "ConnectTimeout does not take the value 'x'",
+        ),
+        (
+            &["web1", "-x", "web2"],
+            "no host or group \"web2\" is among those given",
+        ),
+        (
+            &["web1", "-x", "db"],
+            "only hosts that are given can be left out",
+        ),
+        (
+            &["web1", "-x", "db*"],
+            "no host that is given matches \"db*\"",
+        ),
+        (
             &["web1", "-i", "/nonexistent/key"],
             "cannot read the key file /nonexistent/key",
         ),
@@ -262,6 +278,18 @@ async fn an_inventory_connects() {
 
 #[tokio::test]
 async fn short_help_fits_a_screen_and_long_help_has_examples() {
+    let short = easycluster(&["-h"]).await.stdout;
+    assert!(short.lines().count() <= 36, "{short}");
+    assert!(
+        short.contains("--help shows") && !short.contains("--query-installed"),
+        "{short}"
+    );
+    assert_eq!(easycluster::<&str>(&[]).await.stderr, short);
+    let long = easycluster(&["--help"]).await.stdout;
+    assert!(
+        long.contains("--query-installed") && long.contains("run -I hosts.ini"),
+        "{long}"
+    );
     for command in ["run", "exec", "ping", "hosts"] {
         let short = easycluster(&[command, "-h"]).await.stdout;
         let lines = short.lines().count();

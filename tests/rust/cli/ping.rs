@@ -84,6 +84,13 @@ async fn json_is_one_array_in_the_order_of_the_hosts() {
     assert_eq!(hosts[1]["host"], "web1");
     assert_eq!(hosts[1]["reachable"], true);
     assert_eq!(hosts[1]["implementation"], "CPython");
+    let python = hosts[1]["python"].as_str().expect("text");
+    assert!(
+        python.starts_with(['2', '3']) && python.matches('.').count() == 2,
+        "{python}"
+    );
+    let executable = hosts[1]["executable"].as_str().expect("text");
+    assert!(executable.starts_with('/'), "{executable}");
     assert!(hosts[1]["cores"].as_i64().is_some_and(|cores| cores > 0));
     assert!(
         hosts[1]["round_trip_ms"]

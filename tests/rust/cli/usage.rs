@@ -38,6 +38,30 @@ async fn version_and_help_go_to_stdout() {
 }
 
 #[tokio::test]
+async fn help_on_a_short_option_is_that_of_its_subcommand() {
+    for (option, subcommand) in [
+        (&["-S"][..], &["serve"][..]),
+        (&["-k", "key", "--serve"], &["serve"]),
+        (&["-g", "key"], &["keygen"]),
+        (&["-i"], &["service", "install"]),
+        (&["-u"], &["service", "uninstall"]),
+    ] {
+        for help in ["-h", "--help"] {
+            let short = easycluster(&[option, &[help]].concat()).await;
+            assert_eq!(short.code, Some(0), "{option:?}: {short:?}");
+            assert_eq!(
+                short,
+                easycluster(&[subcommand, &[help]].concat()).await,
+                "{option:?}"
+            );
+        }
+    }
+    // There the options are those of the subcommand, and `-i` is a key.
+    let run = easycluster(&["run", "-i", "key", "--help"]).await;
+    assert!(run.stdout.contains("Usage: easycluster run"), "{run:?}");
+}
+
+#[tokio::test]
 async fn no_host_and_no_program_are_said() {
     assert_eq!(
         easycluster(&["run", "-c", "1"]).await,
@@ -155,6 +179,9 @@ async fn a_wrong_spec_of_a_hosts_file_is_named_by_its_line() {
 async fn numbers_are_checked() {
     for arguments in [
         &["run", ":local", "-c", "1", "-j", "0"][..],
+        &["run", ":local", "-c", "1", "-j", "-1"],
+        &["run", ":local", "-c", "1", "--serial", "-1"],
+        &["run", ":local", "-c", "1", "--max-fail", "-1"],
         &["run", ":local", "-c", "1", "--timeout", "-1"],
         &["ping", ":local", "--connect-timeout", "soon"],
     ] {

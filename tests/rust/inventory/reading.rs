@@ -102,7 +102,7 @@ fn what_has_no_meaning_here_is_refused_with_its_place() {
         ),
         (
             "web1 ansible_connection=winrm",
-            "web1: ansible_connection: \"winrm\" is no way of connecting here",
+            "web1: ansible_connection: \"winrm\" is not a way of connecting here",
             "-x",
         ),
         (
@@ -154,7 +154,7 @@ fn files_that_are_wrong_are_said_with_the_line() {
         (
             "[web:things]",
             "h.ini",
-            "h.ini, line 1: [web:things] is no kind of section",
+            "h.ini, line 1: [web:things] is not a kind of section",
         ),
         ("[a b]\n", "h.ini", "h.ini, line 1: [a b] is not a section"),
         (

@@ -78,6 +78,30 @@ fn every_option_has_its_rule() {
     assert_none("options without a rule", lacking);
 }
 
+#[test]
+fn a_transport_is_named_in_the_files_of_the_page() {
+    let page = std::fs::read_to_string(root().join("docs/how-to-add.md")).unwrap();
+    let (_, section) = page.split_once("## A transport\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let mut findings = Vec::new();
+    for source in sources(&["src"], &["rs"]) {
+        // What parses a spec knows that this machine has no port.
+        if source.is_test() || source.name() == "src/spec/parse.rs" {
+            continue;
+        }
+        let named = source
+            .code()
+            .any(|(_, line)| line.contains("Transport::Local"));
+        if named && !section.contains(&format!("`{}`", source.name())) {
+            findings.push(source.name().to_string());
+        }
+    }
+    assert_none(
+        "files with a row of each transport that the page lacks",
+        findings,
+    );
+}
+
 /// The files that the code of a module of `src/spec` imports from beside it.
 fn neighbours(source: &Source, modules: &BTreeSet<String>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

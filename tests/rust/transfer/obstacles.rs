@@ -58,7 +58,7 @@ async fn nothing_is_written_through_a_link_in_the_place_of_a_folder() {
     assert_eq!(names(&outside), [""; 0]);
     assert!(to.join("good/small").exists());
     // Said once, for the folder.
-    let said = [("sub", "it is there and is no folder; remove it first")];
+    let said = [("sub", "it is there and is not a folder; remove it first")];
     assert_eq!(problems(&put.unwrap_err()), said);
     std::fs::remove_dir_all(to.join("good")).unwrap();
     let source = format!("{}/", from.display());
@@ -126,7 +126,7 @@ async fn what_is_said_to_be_empty_and_is_not_is_no_empty_file() {
     assert!(error.await.is_err());
     let error = client.get(folder.path().to_str().unwrap(), &empty, &options);
     let error = error.await.unwrap_err();
-    assert_eq!(problems(&error)[0].1, "it is there and is no folder");
+    assert_eq!(problems(&error)[0].1, "it is there and is not a folder");
     within(client.close()).await;
 }
 

@@ -142,14 +142,15 @@ async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error>
             .call("helpers/probe.describe_machine", ())
             .plain()
             .await?;
+        let hello = client.ready().await?;
         let connect_ms = in_milliseconds(started.elapsed());
         let mut shortest = Duration::MAX;
         for _ in 0..ROUND_TRIPS {
             shortest = shortest.min(client.ping().await?);
         }
-        Ok::<_, Error>((told, connect_ms, shortest))
+        Ok::<_, Error>((hello, told, connect_ms, shortest))
     };
-    let (told, connect_ms, shortest) = tokio::select! {
+    let (hello, told, connect_ms, shortest) = tokio::select! {
         answered = answers => answered?,
         error = standstill(&client, target.spec.timeout.unwrap_or(ANSWER_LIMIT)) => return Err(error),
     };
@@ -161,9 +162,13 @@ async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error>
             .to_owned()
     };
     Ok(Machine {
-        python: text("python"),
-        implementation: text("implementation"),
-        executable: text("executable"),
+        python: hello.python_version(),
+        implementation: match &*hello.implementation {
+            "cpython" => "CPython".to_owned(),
+            "pypy" => "PyPy".to_owned(),
+            other => other.to_owned(),
+        },
+        executable: hello.executable,
         system: text("system"),
         architecture: text("architecture"),
         cores: told.get("cores").and_then(Value::as_i64).unwrap_or(0),

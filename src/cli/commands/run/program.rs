@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::Value;
-use crate::cli::programs::habits::{self, command_from, exec_line, texts, with_separator};
+use crate::cli::programs::habits::{
+    self, command_from, exec_line, texts, with_script, with_separator, with_subcommand,
+};
 use crate::cli::programs::script::Script;
 use crate::cli::terminal::failure::Failure;
 
@@ -110,7 +112,7 @@ pub(crate) fn separate(
                 .with_hint("put `--` before the script: easycluster run HOST... -- - ARGS"));
         }
         specs.truncate(place);
-        let what = from_file(&specs, OsStr::new("-"), &[])?;
+        let what = from_file(&specs, given, OsStr::new("-"), &[])?;
         return Ok((specs, what));
     }
     let what = match (given, rest.split_first()) {
@@ -136,15 +138,20 @@ pub(crate) fn separate(
                 ..
             },
             _,
-        ) => from_file(&specs, script, rest)?,
-        (_, Some((script, arguments))) => from_file(&specs, script, arguments)?,
+        ) => from_file(&specs, given, script, rest)?,
+        (_, Some((script, arguments))) => from_file(&specs, given, script, arguments)?,
         (_, None) => return Err(missing(&specs, given)),
     };
     Ok((specs, what))
 }
 
 /// A script by its file; its first line says what runs it.
-fn from_file(specs: &[String], path: &OsStr, arguments: &[OsString]) -> Result<What, Failure> {
+fn from_file(
+    specs: &[String],
+    given: &Given<'_>,
+    path: &OsStr,
+    arguments: &[OsString],
+) -> Result<What, Failure> {
     let script = Script::read(path, || {
         let mut words = vec![path.to_string_lossy().into_owned()];
         words.extend(texts(arguments));
@@ -167,6 +174,18 @@ fn from_file(specs: &[String], path: &OsStr, arguments: &[OsString]) -> Result<W
             exec_line(specs, &words)
         )
     })?;
+    if script.ends_in(&["sh", "bash"]) {
+        let typed = with_subcommand(given.typed, "exec");
+        let line = match given.script {
+            Some(_) => habits::line(typed.iter().map(String::as_str)),
+            None => with_script(&typed, &script.name),
+        };
+        return Err(Failure::usage(format!(
+            "the first line of {} names no interpreter, and Python cannot run a shell script",
+            script.name
+        ))
+        .with_hint(format!("for a script of sh: {line}")));
+    }
     if script.is_python() {
         return Ok(What::Program(Program::from_script(script, path, arguments)));
     }

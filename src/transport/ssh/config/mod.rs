@@ -58,9 +58,11 @@ pub(crate) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Setti
         .reading(Stage::Configure, &[], move || resolve_now(&wanted))
         .await?
         .map_err(|message| {
-            stages
-                .error(Stage::Configure, message)
-                .with_hint("fix the ssh_config, or leave it out with config=none")
+            let hint = match check_options(target) {
+                Ok(()) => "fix the ssh_config, or leave it out with config=none",
+                Err(_) => "fix what the spec or an option -o says",
+            };
+            stages.error(Stage::Configure, message).with_hint(hint)
         })?;
     for warning in resolved.warnings {
         stages.reached(Stage::Configure, since, format!("WARNING: {warning}"));
@@ -99,6 +101,23 @@ fn resolve_now(target: &SshTarget) -> Result<Resolved, String> {
     ));
     let settings = assemble::assemble(target, &collected, &local)?;
     Ok(Resolved { settings, warnings })
+}
+
+/// Whether what the target itself says can be taken, whatever stands in files.
+fn check_options(target: &SshTarget) -> Result<(), String> {
+    let collected = from_options(target)?;
+    assemble::assemble(target, &collected, &Local::current()).map(drop)
+}
+
+/// Whether a keyword of ssh_config takes a value, as a line has them.
+///
+/// # Errors
+/// A sentence that names both.
+pub(crate) fn check_option(keyword: &str, value: &str) -> Result<(), String> {
+    let mut target = SshTarget::new("localhost");
+    let line = (keyword.to_owned(), value.to_owned());
+    target.options.push(Override::from(line));
+    check_options(&target)
 }
 
 /// What restricts and is not kept here refuses: to go on without it might be to connect to somebody else.
