@@ -39,3 +39,16 @@ def test_the_minute_of_python():
         assert (done.returncode, done.stdout.splitlines()[:6]) == (0, expected), done.stderr
         assert '%' in done.stdout.splitlines()[6]
         server.wait_until_idle()
+
+
+def test_the_lines_for_cargo_name_this_crate_and_its_features():
+    page, manifest = README.read_text(), README.with_name('Cargo.toml').read_text()
+    ours, tokio = re.search(r'^```toml\n\[dependencies\]\n(.*)\n(.*)\n```$', page, re.MULTILINE).groups()
+    name = re.search(r'^name = "(.*)"$', manifest, re.MULTILINE).group(1)
+    assert ours == '%s = { path = "../%s", default-features = false }' % (name, name)
+    # What is left out is the program, and the server can be had without it.
+    assert re.search(r'^default = \["cli"\]$', manifest, re.MULTILINE)
+    assert re.search(r'^server = ', manifest, re.MULTILINE)
+    version = re.search(r'^tokio = .*?version = "(\d+)', manifest, re.MULTILINE).group(1)
+    # Those that the example below them needs.
+    assert tokio == 'tokio = { version = "%s", features = ["macros", "rt"] }' % version
