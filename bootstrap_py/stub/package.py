@@ -1,6 +1,5 @@
 # The module `easycluster` on this side, and what definitions get of it.
 import itertools
-import time
 
 compat = load('compat')
 calls = load('calls')
@@ -8,9 +7,6 @@ names = load('names')
 exports = load('exports')
 sources = load('sources')
 PROVIDED = sources.PROVIDED
-# How often one progress is told, in seconds.
-OFTEN = 0.1
-clock = getattr(time, 'monotonic', time.time)
 
 
 class RemoteProxy(object):
@@ -45,11 +41,7 @@ class progress(object):
         self.tell()
 
     def tell(self, last=False):
-        """Tells the client, if it listens, and if it was not told a moment ago."""
-        now = clock()
-        if now < self.due and not last:
-            return
-        self.due = now + OFTEN
+        """Tells the client, if it listens."""
         for name in ('helpers/reports', 'helpers/run_progress'):
             if load.__self__.there(name):
                 load(name).report(self, last)

@@ -327,6 +327,23 @@ async fn too_many_failures_leave_the_rest_alone() {
     scene.end().await;
 }
 
+/// Reads the log of a program up to the first line that is wanted. What is read from is to be kept while the program writes.
+async fn read_until(
+    child: &mut tokio::process::Child,
+    wanted: impl Fn(&str) -> bool,
+) -> tokio::io::BufReader<tokio::process::ChildStderr> {
+    let mut stderr = tokio::io::BufReader::new(child.stderr.take().expect("stderr"));
+    loop {
+        let mut line = String::new();
+        let read = tokio::io::AsyncBufReadExt::read_line(&mut stderr, &mut line);
+        let count = tokio::time::timeout(crate::cli::scene::PATIENCE, read).await;
+        assert!(count.expect("in time").expect("read") > 0);
+        if wanted(&line) {
+            return stderr;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_log_gets_a_line_of_progress_now_and_then() {
     let scene = Scene::new().await;
@@ -350,19 +367,16 @@ while not os.path.exists(sys.argv[1]):
     ])
     .spawn()
     .expect("the program starts");
-    let mut stderr = tokio::io::BufReader::new(child.stderr.take().expect("stderr"));
-    let mut line = String::new();
     // Connecting takes its time; a later line has both at work.
-    while !line.contains("web1 (running, ") || !line.contains("web2 (running, ") {
-        line.clear();
-        let read = tokio::io::AsyncBufReadExt::read_line(&mut stderr, &mut line);
-        let count = tokio::time::timeout(crate::cli::scene::PATIENCE, read).await;
-        assert!(count.expect("in time").expect("read") > 0);
+    let stderr = read_until(&mut child, |line| {
         assert!(line.starts_with("0 of 2 hosts done; 2 running, "), "{line}");
-    }
+        line.contains("web1 (running, ") && line.contains("web2 (running, ")
+    })
+    .await;
     std::fs::create_dir(&mark).expect("made");
     let status = tokio::time::timeout(crate::cli::scene::PATIENCE, child.wait()).await;
     assert!(status.expect("in time").expect("ended").success());
+    drop(stderr);
     scene.end().await;
 }
 
@@ -450,17 +464,14 @@ for row in progress(range(3), desc='rows of TOKEN'):
         .env("HIDDEN", "TOKEN")
         .spawn()
         .expect("the program starts");
-    let mut stderr = tokio::io::BufReader::new(child.stderr.take().expect("stderr"));
-    let mut line = String::new();
-    while !line.contains("web1 (rows of ***: 1 of 3, ") {
-        line.clear();
-        let read = tokio::io::AsyncBufReadExt::read_line(&mut stderr, &mut line);
-        let count = tokio::time::timeout(crate::cli::scene::PATIENCE, read).await;
-        assert!(count.expect("in time").expect("read") > 0);
+    let stderr = read_until(&mut child, |line| {
         assert!(!line.contains("TOKEN"), "{line}");
-    }
+        line.contains("web1 (rows of ***: 1 of 3, ")
+    })
+    .await;
     std::fs::create_dir(&mark).expect("made");
     let status = tokio::time::timeout(crate::cli::scene::PATIENCE, child.wait()).await;
     assert!(status.expect("in time").expect("ended").success());
+    drop(stderr);
     scene.end().await;
 }

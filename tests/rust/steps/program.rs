@@ -31,6 +31,7 @@ async fn become_is_an_argument_and_its_password_a_file() {
     };
     for (user, arguments, name) in [
         ("nopass", vec!["--become"], "root"),
+        ("nopass", vec!["--sudo"], "root"),
         ("nopass", vec!["--become=bob"], "bob"),
         (
             "alice",
