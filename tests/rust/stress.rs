@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use easycluster::{Client, ConnectOptions, Error, OutputSink, Plain, RemoteObject, Value};
 
-use crate::support::{Interpreter, interpreters};
+use crate::support::{Interpreter, few_interpreters, interpreters};
 
 const DEFINITIONS: &str = r#"
 import time
@@ -206,7 +206,7 @@ async fn every_interpreter_stands_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn so_does_a_runtime_of_several_threads() {
-    for interpreter in interpreters() {
+    for interpreter in few_interpreters() {
         stress(interpreter, calls(), seed() + 1_000_000).await;
     }
 }

@@ -52,6 +52,16 @@ pub fn interpreters() -> &'static [Interpreter] {
     })
 }
 
+/// The oldest Python 2, the oldest Python 3 and the newest: enough where what is tried is on this side.
+pub fn few_interpreters() -> impl Iterator<Item = &'static Interpreter> {
+    let (second, third): (Vec<_>, Vec<_>) = interpreters()
+        .iter()
+        .partition(|interpreter| interpreter.version < (3, 0));
+    let newest = third.last().copied().filter(|_| third.len() > 1);
+    let oldest = [second.first().copied(), third.first().copied()];
+    oldest.into_iter().chain([newest]).flatten()
+}
+
 /// The first interpreter of at least this version; there has to be one.
 pub fn interpreter_at_least(version: (u32, u32)) -> &'static Interpreter {
     let found = interpreters()

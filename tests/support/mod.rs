@@ -24,7 +24,7 @@ use std::process::{Command, Stdio};
 
 pub use agent::Agent;
 pub use alone::alone;
-pub use interpreters::{Interpreter, interpreter_at_least, interpreters};
+pub use interpreters::{Interpreter, few_interpreters, interpreter_at_least, interpreters};
 pub use keys::KeyPair;
 pub use machine::Machine;
 pub use sshd::{Sshd, SshdOptions};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use easycluster::{CallbackError, Client, Error, RemoteObject, Value};
 
-use crate::support::{Interpreter, interpreters, within};
+use crate::support::{Interpreter, few_interpreters, interpreters, within};
 
 const DEFINITIONS: &str = "
 import errno, sys, threading
@@ -181,7 +181,7 @@ async fn failures_are_exceptions_under_every_interpreter() {
 
 #[tokio::test]
 async fn nobody_waits_for_some_and_none_for_ever() {
-    for interpreter in interpreters() {
+    for interpreter in few_interpreters() {
         let client = client(interpreter).await;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&seen);
@@ -227,7 +227,7 @@ async fn nobody_waits_for_some_and_none_for_ever() {
 
 #[tokio::test]
 async fn a_function_ends_with_its_handle_and_with_the_client() {
-    for interpreter in interpreters() {
+    for interpreter in few_interpreters() {
         let client = client(interpreter).await;
         let alive = Arc::new(());
         let held = Arc::clone(&alive);
@@ -287,7 +287,7 @@ async fn a_function_ends_with_its_handle_and_with_the_client() {
 
 #[tokio::test]
 async fn so_many_run_at_once_and_no_more() {
-    for interpreter in interpreters() {
+    for interpreter in few_interpreters() {
         let client = client(interpreter).await;
         let at_once = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
         let counted = Arc::clone(&at_once);
