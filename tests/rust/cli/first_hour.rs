@@ -62,6 +62,7 @@ fn desk() -> Desk {
         "check.py",
         "import sys\nprint('checked ' + ' '.join(sys.argv[1:]))\n".to_owned(),
     );
+    write("inventory.yml", "web:\n  hosts:\n    web1:\n".to_owned());
     write("plain.sh", "echo \"plain $1\"\n".to_owned());
     write(
         "count.awk",
@@ -236,7 +237,10 @@ async fn what_a_sysadmin_types_works() {
         ]),
         ("easycluster exec 'web[1-3]' --retry-from failed --retries 2 -- true", 2, &["refused is not among the hosts"]),
         ("easycluster exec 'web[1-3]' refused --retry-from failed --max-fail 50% -- true", 255, &["3 hosts: 2 ok, 1 unreachable"]),
-        ("easycluster exec 'web[1-3]' --serial 1 --fail-fast -- false", 1, &["3 hosts: 1 failed, 2 skipped"]),
+        ("easycluster exec 'web[1-3]' --serial 1 --fail-fast -- false", 1, &[
+            "error: web[2-3]: skipped, because too many others had failed (2 hosts)",
+            "3 hosts: 1 failed, 2 skipped",
+        ]),
         ("easycluster exec 'web[1-3]' --out out --junit report.xml -- echo kept && cat out/web2.stdout report.xml", 0, &[
             "kept\n",
             "<testcase name=\"web3\"",
@@ -286,6 +290,16 @@ async fn input_and_secrets_go_where_they_are_meant() {
             "easycluster exec web1 --secret TOKEN -- 'echo it is $TOKEN'",
             0,
             &["web1 | it is ***\n"],
+        ),
+        (
+            "easycluster exec web1 --env TOKEN -- 'echo it is $TOKEN'",
+            0,
+            &["web1 | it is ***\n"],
+        ),
+        (
+            "echo x | easycluster run web1 -c 'import sys; print(repr(sys.stdin.read()))'",
+            0,
+            &["web1 | ''\n"],
         ),
         (
             "easycluster exec web1 --env TOKEN=other1 -- 'echo ${#TOKEN}'",
@@ -341,6 +355,7 @@ async fn mistakes_are_answered_with_what_to_do() {
         (&unknown, 255, &["no key is recorded", "say hostkey=SHA256:", "hostkey=accept-new"]),
         (&file, 255, &["hosts.txt is a file of this machine; for the hosts that it names: -f hosts.txt"]),
         ("easycluster exec -i hosts.ini web1 -- true", 2, &["-I hosts.ini"]),
+        ("easycluster exec -i inventory.yml web1 -- true", 2, &["-I inventory.yml"]),
         ("easycluster exec -b web1 -- true", 2, &["there is no option -b", "--become"]),
         ("easycluster exec -w web1 -- true", 2, &["hosts stand by themselves"]),
         ("easycluster exec --forks 5 web1 -- true", 2, &["-j N"]),

@@ -125,6 +125,10 @@ async fn what_is_typed_by_mistake_is_answered_with_what_to_type() {
             "ConnectTimeout does not take the value 'x'",
         ),
         (
+            &["web1", "-o", "BatchMode=x"],
+            "BatchMode does not take the value 'x'",
+        ),
+        (
             &["web1", "-x", "web2"],
             "no host or group \"web2\" is among those given",
         ),

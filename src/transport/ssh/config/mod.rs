@@ -117,7 +117,8 @@ pub(crate) fn check_option(keyword: &str, value: &str) -> Result<(), String> {
     let mut target = SshTarget::new("localhost");
     let line = (keyword.to_owned(), value.to_owned());
     target.options.push(Override::from(line));
-    check_options(&target)
+    // By the name that it was given by.
+    check_options(&target).map_err(|error| error.replacen(&keyword.to_lowercase(), keyword, 1))
 }
 
 /// What restricts and is not kept here refuses: to go on without it might be to connect to somebody else.
