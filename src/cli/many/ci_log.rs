@@ -131,7 +131,14 @@ impl CiLog {
             ),
             Ci::GitLab => {
                 let text = each_defused(&message).replace('\n', "\n       ");
-                format!("\x1b[31merror:\x1b[0m {text}\n")
+                // The log is no terminal and shows colours nevertheless.
+                let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let (red, over) = if plain {
+                    ("", "")
+                } else {
+                    ("\x1b[31m", "\x1b[0m")
+                };
+                format!("{red}error:{over} {text}\n")
             }
         };
         // The runner reads both. Where stdout is not the log, it may be used for something else.

@@ -32,6 +32,12 @@ impl FileAtEnd {
     ///
     /// Where it cannot, so that this is known before anything runs.
     pub(super) fn prepare(option: &str, path: &Path) -> Result<FileAtEnd, Failure> {
+        // As elsewhere; nobody wants a file of that name.
+        let path = if cfg!(unix) && path == Path::new("-") {
+            Path::new("/dev/stdout")
+        } else {
+            path
+        };
         let place = Place::of(path).map_err(|error| {
             Failure::usage(format!("cannot write {}: {error}", path.display()))
                 .with_hint(format!("{option} takes a file in a folder that exists"))

@@ -237,6 +237,7 @@ async fn what_a_sysadmin_types_works() {
         ]),
         ("easycluster exec 'web[1-3]' --retry-from failed --retries 2 -- true", 2, &["refused is not among the hosts"]),
         ("easycluster exec 'web[1-3]' refused --retry-from failed --max-fail 50% -- true", 255, &["3 hosts: 2 ok, 1 unreachable"]),
+        ("easycluster exec web1 web2 -q --failed-to - -- 'test $EASYCLUSTER_NUMBER = 0'; test ! -e ./-", 0, &["web2\n"]),
         ("easycluster exec 'web[1-3]' --serial 1 --fail-fast -- false", 1, &[
             "error: web[2-3]: skipped, because too many others had failed (2 hosts)",
             "3 hosts: 1 failed, 2 skipped",

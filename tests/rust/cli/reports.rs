@@ -282,6 +282,14 @@ async fn gitlab_folds_each_host_and_hosts_forge_nothing() {
             !output.stderr.contains("section_start:") && !output.stderr.contains("section_end:")
         );
     }
+    for (colour, error) in [
+        ("", "\n\u{1b}[31merror:\u{1b}[0m db: "),
+        ("1", "\nerror: db: "),
+    ] {
+        let job = [("GITLAB_CI", "true"), ("NO_COLOR", colour)];
+        let output = in_a_job(&job, &["run", &gone, "-c", "1"]).await;
+        assert!(output.stdout.contains(error), "{colour:?}: {output:?}");
+    }
     scene.end().await;
 }
 
