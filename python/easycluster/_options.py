@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any, TypedDict, Union
 
@@ -84,9 +86,6 @@ def check_keywords(kind: type, given: Iterable[str], known: Collection[str]) -> 
     """Raises TypeError for a keyword of a class that is not known, and names the one that is probably meant."""
     for keyword in given:
         if keyword not in known:
-            import difflib
-            import inspect
-
             every = [*known, *inspect.signature(kind).parameters]
             near = ''.join('. Did you mean %r?' % name for name in difflib.get_close_matches(keyword, every, 1))
             raise TypeError('%s() got an unexpected keyword argument %r%s' % (kind.__name__, keyword, near))
