@@ -19,6 +19,10 @@ use crate::{Client, Error, Retry, Stage};
 /// How long interrupted work may take to clean up.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
+/// How long a host is named until it is asked how far it is: asking takes each host some milliseconds of its own, and where many end
+/// one after the other, most are named for less.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// One host, as its work sees it.
 #[derive(Clone)]
 pub(crate) struct Host {
@@ -65,6 +69,26 @@ impl Host {
     /// Takes words about how far its work is, for whoever watches.
     pub(crate) fn progress(&self) -> impl Fn(String) + Send + Sync + 'static {
         self.printer.progress(self.number)
+    }
+
+    /// Returns when a view names this host for longer than a moment, as one that runs longer than the others; never where none does.
+    pub(crate) async fn watched(&self) {
+        let mut named = self.printer.named();
+        loop {
+            let is_named = named.wait_for(|named| named.contains(&self.number));
+            if is_named.await.map(drop).is_err() {
+                return std::future::pending().await;
+            }
+            tokio::time::sleep(MOMENT).await;
+            if self.is_named() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a view names this host now.
+    pub(crate) fn is_named(&self) -> bool {
+        self.printer.named().borrow().contains(&self.number)
     }
 
     /// Returns when the command is to stop, and at once where it already is.

@@ -20,6 +20,9 @@ const CHANGE: Duration = Duration::from_millis(100);
 /// The most hosts that are named at a time, however high the terminal is.
 const MOST_ROWS: usize = 10;
 
+/// The hosts that a line in a log names.
+const IN_LOG: usize = 3;
+
 /// The columns of the bar.
 const BAR: usize = 20;
 
@@ -69,6 +72,12 @@ impl AtWork {
         if let Some((_, doing)) = self.begun.get_mut(&host) {
             doing.progress = Some(text.to_owned());
         }
+    }
+
+    /// The hosts that `longest` names.
+    fn named(&self, most: usize) -> Vec<usize> {
+        let hosts = self.order.iter().take(most);
+        hosts.map(|(_, host)| *host).collect()
     }
 
     fn end(&mut self, host: usize, status: &str) {
@@ -220,6 +229,10 @@ impl View for Live {
         self.screen.show_view(&self.lines(size, now));
     }
 
+    fn named(&self) -> Vec<usize> {
+        self.at_work.named(MOST_ROWS)
+    }
+
     fn close(&mut self) -> io::Result<()> {
         self.screen.hide_view();
         Ok(())
@@ -273,7 +286,7 @@ impl View for Log {
         self.said = now;
         let longest: Vec<String> = self
             .at_work
-            .longest(3, now)
+            .longest(IN_LOG, now)
             .into_iter()
             .map(|(name, seconds, doing)| format!("{name} ({doing}, {seconds} s)"))
             .collect();
@@ -286,6 +299,10 @@ impl View for Log {
             line.push_str(&format!("; longest: {}", longest.join(", ")));
         }
         self.screen.note(&line);
+    }
+
+    fn named(&self) -> Vec<usize> {
+        self.at_work.named(IN_LOG)
     }
 }
 
@@ -313,6 +330,8 @@ mod tests {
         );
         let longest = at_work.longest(1, now + Duration::from_secs(9));
         assert_eq!(longest, [("a".to_owned(), 9, "connecting".to_owned())]);
+        // Who else runs is not asked how far it is.
+        assert_eq!((at_work.named(1), at_work.named(9)), (vec![0], vec![0, 1]));
         at_work.end(0, "unreachable");
         let longest = at_work.longest(5, now + Duration::from_secs(9));
         assert_eq!(longest, [("b".to_owned(), 8, "key exchange".to_owned())]);

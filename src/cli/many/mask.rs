@@ -191,6 +191,10 @@ impl View for Masked {
         self.views.iter_mut().for_each(|view| view.tick());
     }
 
+    fn named(&self) -> Vec<usize> {
+        self.views.iter().flat_map(|view| view.named()).collect()
+    }
+
     fn close(&mut self) -> io::Result<()> {
         // All of them, whichever fails.
         let closed: Vec<io::Result<()>> = self.views.iter_mut().map(|view| view.close()).collect();

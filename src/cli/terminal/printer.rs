@@ -98,6 +98,10 @@ pub(crate) trait View: Send {
     fn question(&mut self, _asked: bool) {}
     /// Time has passed; called at least every [`TICK`].
     fn tick(&mut self) {}
+    /// The hosts that it names while they run, and of which it therefore shows how far they are.
+    fn named(&self) -> Vec<usize> {
+        Vec::new()
+    }
     /// Nothing follows.
     fn close(&mut self) -> io::Result<()> {
         Ok(())
@@ -125,6 +129,7 @@ pub(crate) struct Printer {
     items: mpsc::Sender<Item>,
     thread: JoinHandle<Option<io::Error>>,
     gone: watch::Receiver<bool>,
+    named: watch::Receiver<Vec<usize>>,
 }
 
 impl Printer {
@@ -132,6 +137,7 @@ impl Printer {
     pub(crate) fn start(mut views: Vec<Box<dyn View>>) -> Printer {
         let (items, queue) = mpsc::channel();
         let (gone_sender, gone) = watch::channel(false);
+        let (named_sender, named) = watch::channel(Vec::new());
         let thread = std::thread::spawn(move || {
             let mut failed = None;
             loop {
@@ -144,6 +150,12 @@ impl Printer {
                 if failed.is_none() {
                     let told = item.map_or(Ok(()), |item| tell(&mut views, item));
                     views.iter_mut().for_each(|view| view.tick());
+                    let names = views.iter().flat_map(|view| view.named()).collect();
+                    named_sender.send_if_modified(|named| {
+                        let changed = *named != names;
+                        *named = names;
+                        changed
+                    });
                     failed = told.err();
                     let _ = gone_sender.send(failed.is_some());
                 }
@@ -157,6 +169,7 @@ impl Printer {
             items,
             thread,
             gone,
+            named,
         }
     }
 
@@ -225,6 +238,11 @@ impl Printer {
     /// Turns true when our output cannot be written any more, most often because its reader has gone.
     pub(crate) fn reader_gone(&self) -> watch::Receiver<bool> {
         self.gone.clone()
+    }
+
+    /// The hosts that views name now.
+    pub(crate) fn named(&self) -> watch::Receiver<Vec<usize>> {
+        self.named.clone()
     }
 
     /// Prints what was handed in until now, and ends; the error that printing ended with before, if there was one.

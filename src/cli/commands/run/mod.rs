@@ -159,7 +159,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         let (options, given) = (host.connect_options(), job.given(&host));
         let own = host.clone();
         host.with_client(options, move |client| async move {
-            job.run_with_packages(&client, given, own.progress()).await
+            job.run_with_packages(&client, given, &own).await
         })
     })
 }
@@ -208,25 +208,25 @@ impl Job {
         &self,
         client: &Client,
         #[cfg_attr(not(unix), allow(unused_mut))] mut given: BTreeMap<&'static str, Value>,
-        tell: impl Fn(String) + Send + Sync,
+        host: &Host,
     ) -> Result<i32, Error> {
         #[cfg(unix)]
         if let Some(packages) = &self.packages {
-            let folder = packages.send_to(client, &tell).await?;
+            let folder = packages.send_to(client, &host.progress()).await?;
             given.insert("packages", Value::Str(folder.clone()));
-            let status = self.run(client, given, &tell).await?;
+            let status = self.run(client, given, host).await?;
             // Where this is not come to, they go with the connection.
             packages.remove_from(client, &folder).await?;
             return Ok(status);
         }
-        self.run(client, given, &tell).await
+        self.run(client, given, host).await
     }
 
     async fn run(
         &self,
         client: &Client,
         given: BTreeMap<&'static str, Value>,
-        tell: &(impl Fn(String) + Send),
+        host: &Host,
     ) -> Result<i32, Error> {
         let program = &self.program;
         let source = Value::Bytes(program.source.clone());
@@ -246,32 +246,38 @@ impl Job {
         let status = tokio::select! {
             biased;
             status = call.into_future() => status?,
-            never = told(client, tell) => never,
+            never = told(client, host) => never,
         };
         Ok(i32::try_from(status).unwrap_or(failure::CODE_FAILED))
     }
 }
 
-/// Programs that end sooner are not asked how far they are: asking takes a host some milliseconds of its own, which two hundred hosts
-/// of one machine would feel.
+/// Programs that end sooner are not asked how far they are.
 const SHORT: Duration = Duration::from_secs(5);
 /// How often a program is asked, whatever its host answers; it tells no more often by itself.
 const OFTEN: Duration = Duration::from_millis(100);
 /// The longest name of what it goes through.
 const NAME: usize = 200;
 
-/// Asks how far the program is that goes through `easycluster.progress`, again and again; never ends by itself.
-async fn told(client: &Client, tell: &(impl Fn(String) + Send)) -> ! {
+/// Asks how far the program is that goes through `easycluster.progress`, again and again while that is shown; never ends by itself.
+async fn told(client: &Client, host: &Host) -> ! {
     tokio::time::sleep(SHORT).await;
+    let tell = host.progress();
     let asked = || {
         client
             .call::<Option<(String, f64, Option<f64>)>>("helpers/run_progress.read", ())
             .one_shot()
     };
-    // What goes wrong here is no matter of the program's.
-    while let Ok(Some((name, done, total))) = asked().await {
-        tell(so_far(&name, done, total));
-        tokio::time::sleep(OFTEN).await;
+    'asking: loop {
+        host.watched().await;
+        while host.is_named() {
+            // What goes wrong here is no matter of the program's.
+            let Ok(Some((name, done, total))) = asked().await else {
+                break 'asking;
+            };
+            tell(so_far(&name, done, total));
+            tokio::time::sleep(OFTEN).await;
+        }
     }
     std::future::pending().await
 }
