@@ -18,16 +18,6 @@ BIN := $(VENV)/bin
 # What is compiled for tests, linters, documentation and the package: with this, they share the dependencies (Cargo.toml).
 UNIFIED := --locked --features unified
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-# With LINT_WHAT_IS_BUILT=1, as in continuous integration, clippy is the compiler of this crate and rustdoc follows the tests: each as
-# a run of its own checks every dependency once more, a tenth of the processor time of the whole. By default they are runs of
-# their own, so that what `make test` has built is used again by `cargo test`.
-LINTED := $(filter 1,$(LINT_WHAT_IS_BUILT))
-ifdef LINTED
-export RUSTC_WORKSPACE_WRAPPER := clippy-driver
-# As `cargo clippy -- -D warnings` tells its compiler.
-export CLIPPY_ARGS := -D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
-export RUSTDOC := $(CURDIR)/.ci/rustdoc
-endif
 # Where the wheel lands, beside everything else that is built.
 WHEELS := $(TARGET)/wheels
 # Which parts of the tests had what they need, for the closing line.
@@ -46,7 +36,7 @@ PYTHON_CODE := $(wildcard python tests benches examples)
 # those of the stub and the package. The last line says under which Pythons was tested, and what was not tried.
 test: export EASYCLUSTER_TESTS_RECORD := $(RECORD)
 test: begin prepare lint-python wheel
-	@./.ci/beside '$(MAKE) --no-print-directory rust dask AT_ONCE=$(PROCESSORS)' $(MAKE) --no-print-directory pytest clippy $(if $(LINTED),,documentation)
+	@./.ci/beside '$(MAKE) --no-print-directory rust dask AT_ONCE=$(PROCESSORS)' $(MAKE) --no-print-directory pytest clippy documentation
 	@$(BIN)/python tests/support/parts.py $(RECORD)
 
 begin:
@@ -82,14 +72,8 @@ $(VENV)/ready: tests/requirements.txt
 # without the feature `internals` (src/lib.rs) less is found, not more, and `make wheel` compiles it so. The second has what stands
 # in place of what is left out.
 clippy:
-ifdef LINTED
-	# What is neither tested nor packed, and what stands in place of what is left out.
-	cargo build $(UNIFIED) --benches
-	cargo build $(UNIFIED) --lib --no-default-features
-else
 	cargo clippy $(UNIFIED) --all-targets --features python -- -D warnings
 	cargo clippy $(UNIFIED) --lib --no-default-features -- -D warnings
-endif
 
 lint: lint-python clippy
 
@@ -103,9 +87,6 @@ lint-python: $(VENV)/ready
 
 rust:
 	RUST_TEST_THREADS=$(AT_ONCE) ./.ci/again rust cargo test $(UNIFIED) --no-fail-fast
-ifdef LINTED
-	$(PYTHON) tests/public_api.py --target $(TARGET)
-endif
 
 documentation:
 	rm -rf $(TARGET)/doc/easycluster
