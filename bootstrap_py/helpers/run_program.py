@@ -7,6 +7,8 @@ import sys
 compat = load('compat')
 # The two ends of the pipe by which the program's process tells how far it is (run_progress.py).
 told = []
+# What the program's process says first.
+THERE = b'.'
 
 
 def run_program(source, filename, argv, given=()):
@@ -48,6 +50,7 @@ def run_program(source, filename, argv, given=()):
             os.close(report)
     status = 1
     try:
+        os.write(own, THERE)
         become_program(own)
         text = early and 'KeyboardInterrupt: before it began\n' or ''
         status = early and 130 or prepare(given)
@@ -135,6 +138,8 @@ def wait_for(me, child, report):
             # Else that has sent one, because on a busy machine it takes a while until this one comes here.
             if status is None and (not others or others.claim(me.running, child)):
                 try:
+                    # Not before it says that it is there: what comes while it is being forked is lost.
+                    compat.select([report], [], [], 2)
                     os.kill(child, 2)
                 except OSError:
                     # It has just ended.
@@ -145,7 +150,7 @@ def wait_for(me, child, report):
                 status = 0
     text = ''
     if compat.select([report], [], [], 0)[0]:
-        text = os.read(report, 65536).decode('utf-8', 'replace')
+        text = os.read(report, 65536)[len(THERE):].decode('utf-8', 'replace')
     if interrupted and text:
         raise KeyboardInterrupt(native('\n' + text))
     if text:

@@ -184,6 +184,10 @@ fn subcommand(words: &[String]) -> Option<Failure> {
         words
     } else if command_from(words, 0) == Some(0) {
         return Some(failure.with_hint(format!("for a shell command: {}", exec_line(&[], words))));
+    } else if let [host] = words {
+        return Some(failure.with_hint(format!(
+            "easycluster -h names them; if {host} is a host: easycluster ping {host}, or easycluster exec {host} -- COMMAND"
+        )));
     } else {
         return None;
     };

@@ -216,6 +216,6 @@ mod tests {
         assert!(refused(&on_this("true").env("1A", "c")).contains("1A"));
         assert!(refused(&on_this("true").env("ec_h", "1")).contains("ec_h"));
         assert!(refused(&on_this([""; 0])).contains("no words"));
-        assert!(refused(&on_this("true").script(&b"a\0"[..])).contains("no text"));
+        assert!(refused(&on_this("true").script(&b"a\0"[..])).contains("not text"));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum Outcome {
     Failed(Error),
     /// This side was asked to stop first.
     Interrupted,
-    /// It was not begun, because too many others had failed.
+    /// It was not begun, because others had failed.
     Skipped,
 }
 

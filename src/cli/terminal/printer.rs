@@ -55,7 +55,7 @@ impl Report {
             ("failed", Some(status), _) => Some(format!("exit status {status}")),
             ("unreachable", _, Some(stage)) => Some(format!("unreachable ({stage})")),
             ("timeout", ..) => Some("timed out".to_owned()),
-            ("skipped", ..) => Some("skipped, because too many others had failed".to_owned()),
+            ("skipped", ..) => Some("skipped, because others had failed".to_owned()),
             (status, ..) => Some(status.to_owned()),
         }
     }

@@ -239,7 +239,7 @@ async fn what_a_sysadmin_types_works() {
         ("easycluster exec 'web[1-3]' refused --retry-from failed --max-fail 50% -- true", 255, &["3 hosts: 2 ok, 1 unreachable"]),
         ("easycluster exec web1 web2 -q --failed-to - -- 'test $EASYCLUSTER_NUMBER = 0'; test ! -e ./-", 0, &["web2\n"]),
         ("easycluster exec 'web[1-3]' --serial 1 --fail-fast -- false", 1, &[
-            "error: web[2-3]: skipped, because too many others had failed (2 hosts)",
+            "error: web[2-3]: skipped, because others had failed (2 hosts)",
             "3 hosts: 1 failed, 2 skipped",
         ]),
         ("easycluster exec 'web[1-3]' --out out --junit report.xml -- echo kept && cat out/web2.stdout report.xml", 0, &[
@@ -360,6 +360,7 @@ async fn mistakes_are_answered_with_what_to_do() {
         ("easycluster exec -b web1 -- true", 2, &["there is no option -b", "--become"]),
         ("easycluster exec -w web1 -- true", 2, &["hosts stand by themselves"]),
         ("easycluster exec --forks 5 web1 -- true", 2, &["-j N"]),
+        ("easycluster web1", 2, &["there is no command web1", "if web1 is a host: easycluster ping web1"]),
         ("easycluster uname -a", 2, &["easycluster exec HOST... -- uname -a"]),
         ("easycluster copy web1 -- nothing :/tmp/", 2, &["nothing: No such file", "read on this machine"]),
         ("easycluster exec web1 -m platform", 2, &["easycluster run HOST... -m MODULE"]),
