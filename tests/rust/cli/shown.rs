@@ -162,7 +162,7 @@ async fn what_a_call_comes_to_is_shown_and_does_nothing() {
 #[tokio::test]
 async fn what_a_machine_says_of_itself_is_shown_and_does_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let body = "greet()\nwhile True:\n    magic, kind, flags, size, request, thread = struct.unpack('>HBBIIi', exactly(16))\n    payload = exactly(size)\n    if kind == 4 or kind == 0x46:\n        pass\n    if 1 < kind < 8:\n        told = dict((name, NASTY) for name in ('system', 'architecture'))\n        out(frame(0x42, pickle.dumps(told, 2), request=request))\n    elif kind == PING:\n        out(frame(0x46, payload))";
+    let body = "HELLO = frame(0x41, pickle.dumps(dict(pickle.loads(HELLO[16:]), implementation=NASTY, executable=NASTY), 2))\ngreet()\nwhile True:\n    magic, kind, flags, size, request, thread = struct.unpack('>HBBIIi', exactly(16))\n    payload = exactly(size)\n    if kind == 4 or kind == 0x46:\n        pass\n    if 1 < kind < 8:\n        told = dict((name, NASTY) for name in ('system', 'architecture'))\n        out(frame(0x42, pickle.dumps(told, 2), request=request))\n    elif kind == PING:\n        out(frame(0x46, payload))";
     let spec = server(
         folder.path(),
         &format!("PING = {}\n{body}", easycluster::wire::Kind::Ping.code()),
@@ -175,6 +175,7 @@ async fn what_a_machine_says_of_itself_is_shown_and_does_nothing() {
             "PING = {}\n{}",
             easycluster::wire::Kind::Ping.code(),
             body.replace("(name, NASTY)", "(name, NASTY * 1000)")
+                .replace("=NASTY", "=NASTY * 500")
         ),
     );
     let said = within(easycluster(&["ping", &spec])).await;
