@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any, TypedDict, Union
 
-from . import _kinds
+from . import _kinds, _native
 from ._shared import objects
 
 # How much of an expression is shown.
@@ -87,5 +86,6 @@ def check_keywords(kind: type, given: Iterable[str], known: Collection[str]) -> 
     for keyword in given:
         if keyword not in known:
             every = [*known, *inspect.signature(kind).parameters]
-            near = ''.join('. Did you mean %r?' % name for name in difflib.get_close_matches(keyword, every, 1))
-            raise TypeError('%s() got an unexpected keyword argument %r%s' % (kind.__name__, keyword, near))
+            meant = _native.nearest(keyword, every)
+            hint = '' if meant is None else '. Did you mean %r?' % meant
+            raise TypeError('%s() got an unexpected keyword argument %r%s' % (kind.__name__, keyword, hint))

@@ -74,6 +74,12 @@ fn printable(text: &Bound<'_, PyString>) -> PyResult<String> {
     Ok(crate::error::printable(&String::from_utf8_lossy(&bytes)))
 }
 
+/// The one of these words that was probably meant, as for options of specs.
+#[pyfunction]
+fn nearest(word: &str, known: Vec<String>) -> Option<String> {
+    crate::spec::nearest(word, known.iter().map(String::as_str)).map(str::to_owned)
+}
+
 /// Lets the output of a server through to a terminal with its colours and nothing else that acts.
 #[pyclass(module = "easycluster._native")]
 struct OutputFilter(std::sync::Mutex<crate::visible::Filter>);
@@ -170,6 +176,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(decode::decode_pickle, module)?,
         wrap_pyfunction!(decode::spend_work, module)?,
         wrap_pyfunction!(printable, module)?,
+        wrap_pyfunction!(nearest, module)?,
         wrap_pyfunction!(wrap_command, module)?,
         wrap_pyfunction!(main, module)?,
         wrap_pyfunction!(connect::open, module)?,
