@@ -98,7 +98,7 @@ pub(crate) trait View: Send {
     fn question(&mut self, _asked: bool) {}
     /// Time has passed; called at least every [`TICK`].
     fn tick(&mut self) {}
-    /// The hosts that it names while they run, and of which it therefore shows how far they are.
+    /// The hosts that it names while they run, and of which it therefore shows how far they are. They change where work begins or ends.
     fn named(&self) -> Vec<usize> {
         Vec::new()
     }
@@ -148,14 +148,13 @@ impl Printer {
                 };
                 // Later items are only taken off the queue, so that no sender waits for a window.
                 if failed.is_none() {
+                    let changes_hosts = matches!(item, Some(Item::Begin(_) | Item::End(..)));
                     let told = item.map_or(Ok(()), |item| tell(&mut views, item));
                     views.iter_mut().for_each(|view| view.tick());
-                    let names = views.iter().flat_map(|view| view.named()).collect();
-                    named_sender.send_if_modified(|named| {
-                        let changed = *named != names;
-                        *named = names;
-                        changed
-                    });
+                    if changes_hosts {
+                        named_sender
+                            .send_replace(views.iter().flat_map(|view| view.named()).collect());
+                    }
                     failed = told.err();
                     let _ = gone_sender.send(failed.is_some());
                 }
