@@ -170,6 +170,16 @@ def test_what_a_terminal_cannot_show_is_written_with_escapes(client, monkeypatch
     assert [line.partition('] ')[2] for line in lines] == ['before', 'h\\xe4llo', 'behind']
 
 
+def shown_by_another(taker, begun, text=b'1'):
+    """A sink with one piece, which another thread has begun to show, and that thread."""
+    sink = _output.Sink(taker)
+    sink.add(False, text)
+    thread = threading.Thread(target=sink.show)
+    thread.start()
+    assert begun.wait(60)
+    return sink, thread
+
+
 def test_two_threads_show_one_clients_output_in_order():
     seen = []
     shown = threading.Event()
@@ -181,11 +191,7 @@ def test_two_threads_show_one_clients_output_in_order():
             shown.set()
             assert go_on.wait(60)
 
-    sink = _output.Sink(taker)
-    sink.add(False, b'1')
-    thread = threading.Thread(target=sink.show)
-    thread.start()
-    assert shown.wait(60)
+    sink, thread = shown_by_another(taker, shown)
     sink.add(False, b'2')
     # The other one is at it and shows this too, when it comes to it.
     sink.show()
@@ -206,11 +212,7 @@ def test_an_answer_waits_a_moment_for_the_output_function(monkeypatch):
         threading.Event().wait(0.2)
         seen.append(text)
 
-    sink = _output.Sink(slow)
-    sink.add(False, b'1')
-    thread = threading.Thread(target=sink.show)
-    thread.start()
-    assert begun.wait(60)
+    sink, thread = shown_by_another(slow, begun)
     sink.show()
     assert seen == ['1']
     thread.join(60)
@@ -223,11 +225,7 @@ def test_an_answer_waits_a_moment_for_the_output_function(monkeypatch):
         assert go_on.wait(60)
 
     monkeypatch.setattr(_output, '_PATIENCE', 0.01)
-    sink = _output.Sink(waits)
-    sink.add(False, b'1')
-    thread = threading.Thread(target=sink.show)
-    thread.start()
-    assert begun.wait(60)
+    sink, thread = shown_by_another(waits, begun)
     sink.show()
     monkeypatch.setattr(_output, '_PATIENCE', 3600)
     sink.show()
