@@ -228,7 +228,7 @@ def execute(source, filename, argv, end_threads):
                 sys.path.insert(0, os.getcwd())
                 runpy._run_module_as_main(filename)
             else:
-                # Which makes all the types of `ast` when it is first called; exec() of text, which has the same name, does not.
+                # compile() makes all the types of `ast` when it is first called. exec() of text does not, and calls its file so.
                 exec(source if filename == '<string>' else compile(source, filename, 'exec', 0, 1), main.__dict__)
         except SystemExit:
             status = load('helpers/run_seldom').exit_status(sys.exc_info()[1].code)
