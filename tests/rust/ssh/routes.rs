@@ -6,11 +6,13 @@ use bytes::Bytes;
 use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
 use easycluster::transport::{Process, ReadEvent, TransportOptions};
 use easycluster::{ConnectError, Stage};
+use tokio::io::AsyncWriteExt;
 
-use crate::support::Sshd;
+use super::peers::hostile::{Does, Hostile};
 use crate::support::remote::{
     RELAY, answers, cat, comes_back_whole, idle, output, server, server_with_lines, until,
 };
+use crate::support::{Sshd, within};
 
 /// An ssh_config in which the servers are called s0, s1, ..., with further lines for each.
 fn config(folder: &std::path::Path, servers: &[(&Sshd, &str)]) -> ConfigSource {
@@ -134,6 +136,55 @@ async fn hosts_behind_one_jump_host_share_the_connection_to_it() {
 async fn large_data_passes_through_two_hops_both_ways() {
     let (_servers, _folder, config) = plain_hosts(["", " ProxyJump s0\n"]);
     comes_back_whole(cat(&target("s1", &config)).await, 20_000_000).await;
+}
+
+#[tokio::test]
+async fn a_machine_behind_a_hop_that_ends_its_side_is_told_at_once() {
+    let (_servers, _folder, config) = plain_hosts(["", ""]);
+    // It ends what it sends and goes on listening, as a jump host does not close the channel before both sides ended.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"Exceeded MaxStartups\r\n").await.unwrap();
+        stream.shutdown().await.unwrap();
+        std::future::pending::<()>().await;
+        drop(stream);
+    });
+    let behind = target("127.0.0.1", &config)
+        .with_option("Port", port.to_string())
+        .with_option("ProxyJump", "s0");
+    let error = within(run(&Connector::new(), &behind, "true"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.stage, error.timed_out),
+        (Stage::KeyExchange, false),
+        "{error}"
+    );
+    assert!(error.message.contains("Exceeded MaxStartups"), "{error}");
+}
+
+#[tokio::test]
+async fn a_machine_behind_a_hop_that_takes_nothing_leaves_nothing_on_the_hop() {
+    let (servers, _folder, config) = plain_hosts(["", ""]);
+    let (_behind, port) = Hostile::start(Does::TakesNothing).await;
+    let behind = target("127.0.0.1", &config)
+        .with_option("Port", port.to_string())
+        .with_option("ProxyJump", "s0")
+        .with_option("StrictHostKeyChecking", "no")
+        .with_option("UserKnownHostsFile", "none")
+        .with_option("ServerAliveInterval", "1")
+        .with_option("ServerAliveCountMax", "1");
+    let (connector, options) = (Connector::new(), TransportOptions::default());
+    let mut process = within(open(&connector, &behind, "x", &options))
+        .await
+        .unwrap();
+    // More than the hop takes for the machine behind, which has said that it would take it all.
+    let pieces = vec![Bytes::from(vec![7u8; 1024 * 1024]); 256];
+    within(process.writer.write(pieces)).await.unwrap_err();
+    drop(process);
+    idle(&servers[0]).await;
 }
 
 #[tokio::test]

@@ -9,9 +9,11 @@ use std::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, Join, ReadBuf, ReadHalf, SimplexStream, WriteHalf};
 use tokio::process::{ChildStdin, ChildStdout};
+use tokio::sync::oneshot;
 
 use crate::error::{ConnectError, Stage};
 use crate::process::{self, ErrorOutput, Group};
+use crate::progress::CLOSE_GRACE;
 use crate::transport::ReadEvent;
 use crate::transport::ssh::channel::{Reader, Writer};
 use crate::transport::ssh::config::settings::Settings;
@@ -64,7 +66,8 @@ pub(crate) async fn through_connection(
         .await?;
     let round_trip = Some(since.elapsed());
     let (input, output) = tokio::io::simplex(FORWARD_BUFFER);
-    tokio::spawn(pump(input, writer));
+    let (in_use, given_up) = oneshot::channel();
+    tokio::spawn(pump(input, writer, given_up));
     stages.reached(
         Stage::Connect,
         since,
@@ -78,6 +81,8 @@ pub(crate) async fn through_connection(
     let incoming = ForwardedReader {
         reader,
         rest: Bytes::new(),
+        ended: false,
+        _in_use: in_use,
     };
     Ok(ServerStream {
         stream: Box::new(tokio::io::join(incoming, output)),
@@ -87,8 +92,20 @@ pub(crate) async fn through_connection(
     })
 }
 
-/// Carries what the inner session writes into the outer channel, until either ends.
-async fn pump(mut from: ReadHalf<SimplexStream>, mut to: Writer) {
+/// Carries what the inner session writes into the outer channel, until either ends. The channel closes with the last
+/// of its halves, so that once the session has `given_up`, a channel whose other end takes nothing is left to itself.
+async fn pump(from: ReadHalf<SimplexStream>, mut to: Writer, given_up: oneshot::Receiver<()>) {
+    let carrying = carry(from, &mut to);
+    tokio::pin!(carrying);
+    tokio::select! {
+        () = &mut carrying => {}
+        _ = given_up => {
+            _ = tokio::time::timeout(CLOSE_GRACE, carrying).await;
+        }
+    }
+}
+
+async fn carry(mut from: ReadHalf<SimplexStream>, to: &mut Writer) {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(FORWARD_BUFFER);
@@ -108,6 +125,10 @@ async fn pump(mut from: ReadHalf<SimplexStream>, mut to: Writer) {
 struct ForwardedReader {
     reader: Reader,
     rest: Bytes,
+    /// The machine behind sends no more. The jump host need not close the channel before we end our side.
+    ended: bool,
+    /// Goes with the session.
+    _in_use: oneshot::Sender<()>,
 }
 
 /// A forwarding channel.
@@ -120,12 +141,12 @@ impl AsyncRead for ForwardedReader {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        while this.rest.is_empty() {
+        while this.rest.is_empty() && !this.ended {
             match this.reader.poll_next(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(ReadEvent::Stdout(bytes))) => this.rest = bytes,
+                Poll::Ready(Some(ReadEvent::OutputEnd) | None) => this.ended = true,
                 Poll::Ready(Some(_)) => {}
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
             }
         }
         let count = this.rest.len().min(buffer.remaining());

@@ -19,17 +19,19 @@ use crate::support::{Agent, KeyPair, within};
 
 /// What a server does to its client.
 #[derive(Clone, Copy, PartialEq)]
-enum Does {
+pub(in crate::ssh) enum Does {
     /// Opens channels of every type, this many times.
     Opens(usize),
     /// Asks nothing, again and again.
     AsksNothing,
     /// Asks for nothing but patience, as for a push on a phone, and lets in.
     Thinks(Duration),
+    /// Has room for a gibibyte, and takes nothing of it.
+    TakesNothing,
 }
 
 #[derive(Clone)]
-struct Hostile {
+pub(in crate::ssh) struct Hostile {
     does: Does,
     refused: Arc<AtomicUsize>,
     accepted: Arc<AtomicUsize>,
@@ -37,7 +39,7 @@ struct Hostile {
 }
 
 impl Hostile {
-    async fn start(does: Does) -> (Self, u16) {
+    pub(in crate::ssh) async fn start(does: Does) -> (Self, u16) {
         let server = Hostile {
             does,
             refused: Arc::default(),
@@ -53,6 +55,10 @@ impl Hostile {
             keys: vec![key],
             methods: MethodSet::from(&[MethodKind::None, MethodKind::KeyboardInteractive][..]),
             auth_rejection_time: Duration::ZERO,
+            window_size: match does {
+                Does::TakesNothing => 1 << 30,
+                _ => Config::default().window_size,
+            },
             ..Config::default()
         });
         let mut running = server.clone();
@@ -92,7 +98,7 @@ impl Handler for Hostile {
 
     async fn auth_none(&mut self, _: &str) -> Result<Auth, Self::Error> {
         Ok(match self.does {
-            Does::Opens(_) => Auth::Accept,
+            Does::Opens(_) | Does::TakesNothing => Auth::Accept,
             Does::AsksNothing | Does::Thinks(_) => Auth::reject(),
         })
     }
@@ -136,6 +142,13 @@ impl Handler for Hostile {
             tokio::spawn(self.clone().open_all(session.handle(), times));
         }
         Ok(())
+    }
+
+    async fn data(&mut self, _: ChannelId, _: &[u8], _: &mut Session) -> Result<(), Self::Error> {
+        match self.does {
+            Does::TakesNothing => std::future::pending().await,
+            _ => Ok(()),
+        }
     }
 }
 

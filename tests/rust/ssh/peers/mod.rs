@@ -2,7 +2,7 @@
 
 mod accounts;
 mod dropbear;
-mod hostile;
+pub(super) mod hostile;
 mod idle_channels;
 mod passwords;
 
