@@ -21,7 +21,6 @@ pub use crate::descriptors::note_closed_output;
 #[cfg(unix)]
 use commands::{clean, copy, demo};
 use commands::{completions, exec, hosts, keygen, ping, run, serve, service};
-use programs::habits::texts;
 use terminal::failure::{self, Failure};
 
 /// What `-h` shows of them, so that it fits a screen.
@@ -106,11 +105,13 @@ where
     // As far as helpers that close every number up to the limit stay quick.
     crate::descriptors::raise_limit(65_536);
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-    let parsed = command()
-        .try_get_matches_from(&args)
-        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let parsed = command().try_get_matches_from(&args).and_then(|matches| {
+        let failure = other_programs::arguments_taken_for_hosts(&matches, &args);
+        Arguments::from_arg_matches(&matches).map(|arguments| (arguments, failure))
+    });
     let arguments = match parsed {
-        Ok(arguments) => arguments,
+        Ok((_, Some(failure))) => return failure.report(),
+        Ok((arguments, None)) => arguments,
         Err(error) => {
             let error = match classic::help_of(&args) {
                 Some(words) if error.kind() == ErrorKind::DisplayHelp => {
@@ -118,7 +119,7 @@ where
                 }
                 _ => error,
             };
-            if let Some(failure) = other_programs::meant(&error, &args) {
+            if let Some(failure) = other_programs::meant(&error, &args, command) {
                 return failure.report();
             }
             // `--help` and `--version` come here too, and go to stdout with code 0.
@@ -128,7 +129,7 @@ where
             };
         }
     };
-    match dispatch(arguments, texts(&args)) {
+    match dispatch(arguments, other_programs::typed_as_ours(&args)) {
         Ok(failure::OK) => failure::untold().unwrap_or(failure::OK),
         Ok(code) => code,
         Err(failure) => failure.report(),
@@ -188,10 +189,7 @@ fn end(runtime: tokio::runtime::Runtime) {
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
 }
 
-fn dispatch(arguments: Arguments, mut typed: Vec<String>) -> Result<i32, Failure> {
-    if let Some(program) = typed.first_mut() {
-        "easycluster".clone_into(program);
-    }
+fn dispatch(arguments: Arguments, typed: Vec<String>) -> Result<i32, Failure> {
     match arguments.command {
         Some(Command::Run(mut arguments)) => {
             arguments.typed = typed;

@@ -61,6 +61,18 @@ const OPTIONS: &[(&[&str], &str)] = &[
         "--timeout SECONDS ends what takes longer; a terminal is not made there",
     ),
     (
+        &["-T", "-tt"],
+        "a terminal is not made there, as for ssh -T",
+    ),
+    (
+        &["-A", "-X", "-Y", "-L", "-R", "-D", "-N", "-W"],
+        "nothing is forwarded: neither ports nor your agent nor X11. For a port: ssh -N -L 8080:localhost:80 HOST",
+    ),
+    (
+        &["-4", "-6"],
+        "-o AddressFamily=inet is IPv4 alone, and inet6 IPv6",
+    ),
+    (
         &["-v", "-vv", "-vvv", "--verbose", "--debug"],
         "easycluster ping -v HOST tells how a connection is established",
     ),
@@ -107,14 +119,21 @@ const COPY: [&str; 13] = [
     "fetch", "sync",
 ];
 
-/// The command line that was meant, where that is known.
-pub(crate) fn meant(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
+/// The command line that was meant, where that is known. `command` is what reads them.
+pub(crate) fn meant(
+    error: &clap::Error,
+    arguments: &[OsString],
+    command: impl FnOnce() -> clap::Command,
+) -> Option<Failure> {
     let words = texts(arguments.get(1..)?);
     let given = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
     match error.kind() {
+        ErrorKind::InvalidSubcommand if words.first()? == "help" => {
+            Some(help_on(words.get(1)?, command()))
+        }
         ErrorKind::UnknownArgument => option(given(ContextKind::InvalidArg)?, &words),
         ErrorKind::InvalidSubcommand
             if error.get(ContextKind::SuggestedSubcommand).is_none()
@@ -163,6 +182,74 @@ fn help(words: &[String]) -> Option<Failure> {
         Failure::usage("-h asks for help on exec itself")
             .with_hint(format!("put `--` before the command: {typed}")),
     )
+}
+
+/// Help was asked for on a command that there is not.
+fn help_on(name: &str, command: clap::Command) -> Failure {
+    let meant = if EXEC.contains(&name) {
+        Some("exec".to_owned())
+    } else if COPY.contains(&name) {
+        Some("copy".to_owned())
+    } else {
+        let wrong = command.try_get_matches_from(["easycluster", name]).err();
+        match wrong.and_then(|error| error.get(ContextKind::SuggestedSubcommand).cloned()) {
+            Some(ContextValue::Strings(similar)) => similar.into_iter().next(),
+            _ => None,
+        }
+    };
+    let failure = Failure::usage(format!("there is no command {name}"));
+    failure.with_hint(match meant {
+        Some(meant) => format!("did you mean: easycluster help {meant}"),
+        None => "easycluster -h names them".to_owned(),
+    })
+}
+
+/// Where a program is an option and its arguments were to stand behind it, as for `sh -c` and `python -m`: they would count as hosts.
+pub(crate) fn arguments_taken_for_hosts(
+    matches: &clap::ArgMatches,
+    typed: &[OsString],
+) -> Option<Failure> {
+    let (name, given) = matches.subcommand()?;
+    let programs: &[&str] = match name {
+        "run" => &["code", "module", "FILE"],
+        "exec" => &["script"],
+        _ => return None,
+    };
+    let (program, place) = programs
+        .iter()
+        .find_map(|id| Some((*id, given.indices_of(id)?.next()?)))?;
+    // Beside an inventory they are its patterns, which stand anywhere.
+    let of_files = given.indices_of("files").is_some();
+    let hosts = given.indices_of("specs")?;
+    let behind = hosts.clone().position(|host| host > place)?;
+    if behind == 0 && !of_files {
+        // They are all the hosts that there are.
+        return None;
+    }
+    let word = given.get_many::<String>("specs")?.nth(behind)?;
+    let option = match program {
+        "code" => "-c CODE",
+        "module" => "-m MODULE",
+        _ => "--script FILE",
+    };
+    let line = with_separator(&typed_as_ours(typed), word);
+    Some(
+        Failure::usage(format!(
+            "{word} stands behind {option}: is it an argument, or a host?"
+        ))
+        .with_hint(format!(
+            "arguments stand behind `--`: {line}; hosts stand before {option}"
+        )),
+    )
+}
+
+/// The words of the command line for a hint, by the name of this program.
+pub(crate) fn typed_as_ours(words: &[OsString]) -> Vec<String> {
+    let mut typed = texts(words);
+    if let Some(program) = typed.first_mut() {
+        "easycluster".clone_into(program);
+    }
+    typed
 }
 
 fn subcommand(words: &[String]) -> Option<Failure> {
