@@ -59,12 +59,21 @@ def run_program(source, filename, argv, given=()):
         status = end_program(status)
         if not isinstance(text, bytes):
             text = text.encode('utf-8', 'replace')
-        os.write(own, text[-16000:])
+        if text:
+            tell(own, text[-16000:])
     except:  # noqa: E722  (it is printed, and whatever called this function must not go on here)
         import traceback
         os.write(2, traceback.format_exc().encode('utf-8', 'replace'))
     finally:
         os._exit(status)
+
+
+def tell(own, text):
+    """Tells the parent of the program's end, or, where the program has closed what we had open, who reads what it prints."""
+    try:
+        os.write(own, text)
+    except EnvironmentError:
+        os.write(2, text)
 
 
 def prepare(given):

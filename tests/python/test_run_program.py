@@ -37,6 +37,15 @@ PROGRAMS = {
     b'open("x.py", "w").write("wrong\\n" * 9)\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n'
     b'    print("    1 / 0\\n" in traceback.format_exc())\nshutil.rmtree(here)\n'
     b'import linecache\nprint(linecache.getline("x.py", 6))\n': (0, 'True\n    1 / 0\n\n', ''),
+    # As what becomes a daemon does.
+    b'import os; os.closerange(3, 256); print("on")': (0, 'on\n', ''),
+    b'import os, sys; os.closerange(3, 256); sys.exit("why")': (1, '', 'why\n'),
+    b'import os\nos.closerange(3, 256)\nraise KeyboardInterrupt': (
+        130,
+        '',
+        'Traceback (most recent call last):\n  File "x.py", line 3, in <module>\n    raise KeyboardInterrupt\n'
+        'KeyboardInterrupt\n',
+    ),
     b'raise KeyboardInterrupt': (
         130,
         '',

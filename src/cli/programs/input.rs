@@ -1,6 +1,6 @@
 //! Our standard input for the programs on the hosts: to one as it comes, or to each a copy.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub(crate) enum Source {
     /// A copy for each.
     Copy(Bytes),
     /// For the one host, which takes it out.
-    Live(Arc<Mutex<Option<mpsc::Receiver<Bytes>>>>),
+    Live(Arc<Mutex<Option<mpsc::Receiver<io::Result<Bytes>>>>>),
 }
 
 impl Input {
@@ -66,7 +66,7 @@ impl Input {
     pub(crate) fn read_all(self) -> Result<Bytes, Failure> {
         let mut all = Vec::new();
         if self != Input::None {
-            std::io::stdin()
+            io::stdin()
                 .lock()
                 .read_to_end(&mut all)
                 .map_err(|error| Failure::here(format!("cannot read stdin: {error}")))?;
@@ -88,11 +88,12 @@ impl Input {
                 // It ends with the process, as nothing else ends a read of a terminal.
                 std::thread::spawn(move || {
                     let mut buffer = vec![0; READ];
-                    while let Ok(count) = std::io::stdin().read(&mut buffer) {
-                        let piece = buffer.get(..count).unwrap_or_default();
-                        if count == 0
-                            || sender.blocking_send(Bytes::copy_from_slice(piece)).is_err()
-                        {
+                    loop {
+                        let read = io::stdin().read(&mut buffer).map(|count| {
+                            Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default())
+                        });
+                        let is_last = read.as_ref().is_ok_and(Bytes::is_empty);
+                        if is_last || sender.blocking_send(read).is_err() {
                             break;
                         }
                     }
@@ -105,18 +106,23 @@ impl Input {
 
 impl Source {
     /// Passes on what is read until the end, or until the command takes no more.
-    pub(crate) async fn feed(&self, input: CommandInput) {
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, which is no end: what came is not all that there was.
+    pub(crate) async fn feed(&self, input: &CommandInput) -> io::Result<()> {
         let Source::Live(place) = self else {
-            return;
+            return Ok(());
         };
         let taken = place.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut pieces) = taken else {
-            return;
+            return Ok(());
         };
         while let Some(piece) = pieces.recv().await {
-            if input.write(piece).await.is_err() {
+            if input.write(piece?).await.is_err() {
                 break;
             }
         }
+        Ok(())
     }
 }

@@ -73,10 +73,12 @@ impl Shell {
         host.at_work();
         let input = running.take_input();
         let feed = async {
-            if let Some(input) = input {
-                self.input.feed(input).await;
+            if let Some(input) = input
+                && let Err(error) = self.input.feed(&input).await
+            {
+                return (input, error);
             }
-            std::future::pending::<()>().await;
+            std::future::pending().await
         };
         let shown = Shown {
             room: Arc::new(Semaphore::new(UNPRINTED)),
@@ -84,9 +86,22 @@ impl Shell {
             host: host.target.label.clone().into(),
         };
         let ended = tokio::select! {
-            ended = shown.pass_on(&mut running) => Some(ended),
-            () = feed => None,
-            () = host.stopping() => None,
+            ended = shown.pass_on(&mut running) => Ok(Some(ended)),
+            unread = feed => Err(unread),
+            () = host.stopping() => Ok(None),
+        };
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err((input, error)) => {
+                running.terminate();
+                shown.last_words(&mut running).await;
+                // Not before, as its end would look as if all of it had come.
+                drop(input);
+                let label = &host.target.label;
+                return Outcome::Failed(Error::Convert(format!(
+                    "{label}: cannot read stdin: {error}"
+                )));
+            }
         };
         match ended {
             Some(Ok(())) => Outcome::Ended(status(&running)),

@@ -241,6 +241,29 @@ async fn stdin_goes_to_one_or_to_all_or_to_nobody() {
 }
 
 #[tokio::test]
+async fn a_stdin_that_cannot_be_read_is_no_end_of_it() {
+    let scene = Scene::new().await;
+    let web1 = scene.spec("web1");
+    for (command, tail) in [
+        ("exec", ["--", "cat; echo all"]),
+        ("run", ["-c", "import sys; sys.stdin.read(); print('all')"]),
+    ] {
+        for which in ["one", "all"] {
+            let words = [&[command, &web1, "--stdin", which][..], &tail].concat();
+            let folder = std::fs::File::open(scene.folder.path()).expect("a folder");
+            let output = said(program(&words).stdin(folder).spawn().expect("it starts")).await;
+            assert_eq!(
+                (output.stdout.as_str(), output.code),
+                ("", Some(1)),
+                "{output:?}"
+            );
+            assert!(output.stderr.contains("cannot read stdin"), "{output:?}");
+        }
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn folder_and_place_are_known_there() {
     let scene = Scene::new().await;
     let (web1, web2) = (scene.spec("web1"), scene.spec("web2"));
