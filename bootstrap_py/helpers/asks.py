@@ -64,7 +64,7 @@ class Asks(object):
         kind, content = answer[0]
         value = channels.decoded(line.machine, content)
         if kind == RAISED:
-            raise rebuilt(*value)
+            raise rebuilt(line.machine, *value)
         return value
 
     def put(self, data):
@@ -158,8 +158,16 @@ def function(machine, number, channel, wait, timeout):
     return Function(asks, number, wait, timeout)
 
 
-def rebuilt(names, args, message, text):
+def rebuilt(machine, names, args, message, text, parts=None):
     """The exception that the client's function raised: of its own class or the nearest one that is known here."""
+    attributes = {}
+    if parts:
+        args, attributes = parts
+        try:
+            args = args and channels.decoded(machine, args)
+        except Exception:
+            # They hold what is not here; the words say it.
+            args = None
     error = None
     for module, name in names:
         module, name = compat.native(module), compat.native(name)
@@ -171,7 +179,7 @@ def rebuilt(names, args, message, text):
                 __import__(module)
                 found = getattr(sys.modules[module], name)
             if issubclass(found, Exception):
-                error = found(*(args if args is not None else (message,)))
+                error = made(found, args if args is not None else (message,))
             if isinstance(error, Exception):
                 break
         except Exception:
@@ -179,6 +187,25 @@ def rebuilt(names, args, message, text):
             error = None
     if error is None:
         error = RuntimeError('%s.%s: %s' % (names[0][0], names[0][1], message))
+    for name, part in attributes.items():
+        try:
+            setattr(error, compat.native(name), channels.decoded(machine, part))
+        except Exception:
+            # As with arguments, or the class takes no such attribute.
+            pass
     if compat.PY3:
         error.__cause__ = Raised('\n' + text)
     return error
+
+
+def made(kind, args):
+    """An exception of the class. Its own constructor may take other arguments than those that it has; that of its built-in base takes these."""
+    try:
+        return kind(*args)
+    except Exception:
+        base = [each for each in kind.__mro__ if each.__module__ in ('builtins', 'exceptions')][0]
+        if base is kind:
+            raise
+        error = kind.__new__(kind, *args)
+        base.__init__(error, *args)
+        return error

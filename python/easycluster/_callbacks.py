@@ -326,16 +326,23 @@ class Asked:
             trace = trace.tb_next
         text = ''.join(traceback.format_exception(type(error), error, trace))
         try:
-            message = str(error)
+            # Of a plain text, whatever class its own is of.
+            message = ''.join((str(error),))
         except Exception:
             message = type(error).__name__
-        for args in (error.args, None):
-            try:
-                return encode_item((names, args, message, text), protocol), True
-            except Exception:
-                # They are not what can be sent; the words say it.
-                pass
-        return encode_item((names, None, '', ''), protocol), True
+        # Each by itself, as some may hold what cannot be sent, or read there.
+        args = _part(error.args, protocol)
+        attributes = getattr(error, '__dict__', {}).items()
+        kept = {name: part for name, value in attributes if (part := _part(value, protocol)) is not None}
+        return encode_item((names, None, message, text, (args, kept)), protocol), True
+
+
+def _part(value: Any, protocol: int) -> bytes | None:
+    """The pickle of a part of an exception; None for what cannot be sent."""
+    try:
+        return b''.join(encode_item(value, protocol))
+    except Exception:
+        return None
 
 
 @contextlib.contextmanager

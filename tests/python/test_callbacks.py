@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import gc
+import json
 import pickle
 import threading
 import weakref
@@ -67,6 +69,21 @@ def in_child(function):
 class Thing(object):
     def __init__(self):
         self.name = 'thing'
+class Apart(Exception):
+    def __init__(self, name, number):
+        Exception.__init__(self, 'made there')
+def parts(function):
+    try:
+        function()
+    except Apart:
+        error = sys.exc_info()[1]
+        return str(error), error.name, error.number, hasattr(error, 'lock')
+def position(function):
+    try:
+        function()
+    except ValueError:
+        error = sys.exc_info()[1]
+        return type(error).__name__, getattr(error, 'pos', None)
 '''
 
 
@@ -127,6 +144,49 @@ def test_exceptions_travel(client):
         client.call('call', callback(lambda: threading.Lock()), origexc='quiet')
     # It goes on after all that.
     assert client.call('call', callback(lambda: 1)) == 1
+
+
+class Apart(Exception):
+    """One whose constructor takes something else than it has."""
+
+    def __init__(self, name, number):
+        super().__init__('%s has %d' % (name, number))
+        self.name, self.number, self.lock = name, number, threading.Lock()
+
+
+class Silent(Exception):
+    def __str__(self):
+        raise RuntimeError('no words')
+
+
+def raises(error):
+    def function():
+        raise error
+
+    return callback(function)
+
+
+def test_an_exception_whose_constructor_takes_other_arguments_travels(client):
+    there = type('Apart', (Apart,), {'__module__': 'easycluster.remote_code'})
+    assert client.call('parts', raises(there('web', 3))) == ('web has 3', 'web', 3, False)
+    name, position = client.call('position', callback(lambda: json.loads('{')))
+    assert (name, position) == (('JSONDecodeError', 1) if name != 'ValueError' else ('ValueError', 1))
+
+
+def test_what_an_exception_holds_does_not_hide_it(client):
+    kind, said, _ = client.call('caught', raises(ValueError(Own('inside'))))
+    assert kind == 'ValueError' and 'inside' in said
+    error = KeyError('key')
+    error.more = Own('inside')
+    kind, said, _ = client.call('caught', raises(error))
+    assert kind == 'KeyError' and 'key' in said
+    kind, said, _ = client.call('caught', raises(Silent()))
+    assert kind == 'Exception'
+    # From 3.11 on.
+    group = getattr(builtins, 'ExceptionGroup', None)
+    if group:
+        kind, said, _ = client.call('caught', raises(group('several', [Own('inside'), ValueError(3)])))
+        assert kind == 'Exception' and 'several' in said
 
 
 def test_the_traceback_of_here_is_shown(newest):
