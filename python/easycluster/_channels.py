@@ -10,7 +10,7 @@ from threading import get_ident as _get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import _process
+from . import _errors, _process
 from ._native import Channel as Native
 from ._pickling.encode import encode_item
 from ._waiting import readable
@@ -26,7 +26,7 @@ class Channel:
     """A channel, made by `client.channel()`, and given to one call as an argument:
 
         channel = client.channel()
-        response = client.nonblocking.work(channel)
+        response = client.work(channel, nonblocking=True)
         channel.send(item)
         for answer in channel:
             ...
@@ -63,7 +63,8 @@ class Channel:
 
     def receive(self, timeout: float | None = None) -> Any:
         """The next item, or the next bytes as they came. Raises EOFError behind the last, ConnectionAbortedError if the other end
-        broke off, and TimeoutError after `timeout` seconds."""
+        broke off, TimeoutError after `timeout` seconds, and ConnectionLost with the connection, which is an EOFError too: where that is
+        caught, catch this first, as going through the channel does."""
         held: list[bytes] = []
         given_back = self._given_back
         try:
@@ -91,6 +92,9 @@ class Channel:
         while True:
             try:
                 yield self.receive()
+            except _errors.ConnectionLost:
+                # That it is an EOFError too is for programs of old; here more was to come.
+                raise
             except EOFError:
                 return
 
@@ -161,6 +165,8 @@ class AsyncChannel:
         while True:
             try:
                 value = await self.receive()
+            except _errors.ConnectionLost:
+                raise
             except EOFError:
                 return
             yield value

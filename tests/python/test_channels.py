@@ -9,7 +9,7 @@ import sys
 import threading
 
 import pytest
-from easycluster import AsyncClient
+from easycluster import AsyncClient, ConnectionLost
 from easycluster.server import spawn_local
 
 SOURCE = '''
@@ -153,6 +153,31 @@ def test_many_channels_at_once(connect):
         channel.end()
         assert list(channel) == [[(number, place), (number, place)] for number in range(50)]
     assert [response.wait(timeout=60) for response in responses] == ['over'] * 40
+
+
+def test_a_lost_connection_is_no_end_of_what_is_gone_through(connect):
+    client = connect()
+    client.execblock('def holds(channel):\n    channel.send(1)\n    channel.receive()\n')
+    channel = client.channel()
+    client.holds(channel, nonblocking=True)
+    items = []
+    with pytest.raises(ConnectionLost):
+        for item in channel:
+            items.append(item)
+            client.close()
+    assert items == [1]
+    with pytest.raises(ConnectionLost):
+        list(channel)
+
+    async def main():
+        async with spawn_local(AsyncClient) as client:
+            await client.execblock(SOURCE)
+            channel = client.channel()
+            client.close()
+            with pytest.raises(ConnectionLost):
+                [item async for item in channel]
+
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_awaited_channels():
