@@ -172,8 +172,11 @@ class Answers:
         self._relate(orig, fields, receipts)
         if refusal is not None and orig.__cause__ is None:
             orig.__cause__ = self._unreadable(refusal)
+        told = _remote(orig, text, message)
+        # One of the two is raised.
         self._tell_where(orig, text)
-        return _remote(orig, text, message)
+        self._tell_where(told, text)
+        return told
 
     def _relate(self, orig: BaseException, fields: dict[str, Any], receipts: Receipts) -> None:
         """Gives an exception the causes and contexts that it has on the server (ME-6)."""

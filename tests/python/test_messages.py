@@ -85,6 +85,20 @@ def test_an_exception_has_the_host_and_the_remote_traceback(connect, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.parametrize('name, origexc', [('outer_fault', False), ('ending', True)])
+def test_a_remote_exception_as_such_has_the_host_and_the_remote_traceback_too(connect, name, origexc, capsys):
+    client = connect()
+    client.execblock(CODE + 'def ending(text):\n    raise SystemExit(text)\n')
+    with pytest.raises(RemoteException) as raised:
+        client.call(name, 'gone', origexc=origexc)
+    error = raised.value
+    shown = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+    assert 'in ' + name in shown and {'outer_fault': 'KeyError', 'ending': 'SystemExit'}[name] in shown
+    if sys.version_info >= (3, 11):
+        assert error.__notes__ == ['on %s' % client.peername]
+    capsys.readouterr()
+
+
 def test_failures_on_many_hosts_are_all_told(connect):
     clients = [connect(output=None) for _ in range(3)]
     execblock_multi(clients, CODE)
