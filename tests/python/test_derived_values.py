@@ -91,6 +91,19 @@ def test_they_travel_both_ways(connect, interpreter):
         assert client.whether(got, client.call('same', wanted)), source
 
 
+def test_a_derived_array_is_refused_by_name_unless_it_takes_what_a_server_sends(connect, interpreter):
+    definitions = (
+        'import array\nclass Numbers(array.array):\n    pass\nclass Open(array.array):\n'
+        '    __easycluster_untrusted_state__ = True\ndef made(kind):\n    return globals()[kind]("i", [1, 2])\n'
+    )
+    define_common(definitions, name='derived_arrays')
+    client = connect(rpython=interpreter.path, definitions='derived_arrays')
+    got = client.made('Open')
+    assert type(got) is sys.modules['derived_arrays'].Open and list(got) == [1, 2]
+    with pytest.raises(Refused, match=r'derived_arrays\.Numbers.*__easycluster_untrusted_state__'):
+        client.made('Numbers')
+
+
 def unpickle(data):
     allowed = policy.Policy((), [REMOTE])
     return unpickler.unpickle_scanned(data, allowed, lambda pid: pytest.fail('no reference'))

@@ -77,9 +77,15 @@ def _sound_text(made: array.array[Any]) -> array.array[Any]:
 
 
 def _array_reconstructor(kind: Any, code: Any, layout: Any, content: Any) -> Any:
-    if kind is not array.array or type(code) is not str or type(layout) is not int or type(content) is not bytes:
+    is_derived = kind is not array.array and issubclass(type(kind), type) and issubclass(kind, array.array)
+    if is_derived and not trust.takes_untrusted_state(kind):
+        # Which refuses it by its name.
+        return classes.instance(kind)
+    is_kind = is_derived or kind is array.array
+    if not is_kind or type(code) is not str or type(layout) is not int or type(content) is not bytes:
         raise TypeError('it is made of other things than bytes')
-    return _sound_text(array._array_reconstructor(kind, code, layout, content))  # type: ignore[attr-defined]
+    made = _sound_text(array._array_reconstructor(kind, code, layout, content))  # type: ignore[attr-defined]
+    return classes.standard(made, ()) if is_derived else made
 
 
 _UUID_NUMBER = 1 << 128
