@@ -86,6 +86,19 @@ BAD_TYPES = {
 }
 
 
+def test_numbers_of_numpy_are_keys(connect):
+    counted = "dict(zip(*__import__('numpy').unique([3, 1, 3], return_counts=True)))"
+    got = connect().eval(counted)
+    assert got == {1: 1, 3: 2} and {type(key) for key in got} == {numpy.int64}
+    for key in (numpy.float32(1.5), numpy.str_('a'), numpy.bool_(True), numpy.datetime64('2020-01-01'), numpy.uint8(3)):
+        assert unpickle(pickle.dumps({key: 1, (key, 'x'): 2})) == {key: 1, (key, 'x'): 2}
+    # One that has parts is none.
+    structures = numpy.zeros(1, [('a', 'i4')])
+    structures.flags.writeable = False
+    with pytest.raises(Refused):
+        unpickle(pickle.dumps({structures[0]: 1}))
+
+
 @pytest.mark.parametrize('kind', BAD_TYPES)
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
 def test_data_types_with_a_false_state_are_refused(kind, protocol):

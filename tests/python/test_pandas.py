@@ -24,7 +24,8 @@ def made():
         'timestamp': pandas.Timestamp('2020-01-01', tz='Europe/Berlin'), 'timedelta': pandas.Timedelta(days=1),
         'periods': pandas.period_range('2020-01', '2020-05', freq='M'), 'intervals': pandas.interval_range(0, 3),
         'integers': pandas.array([1, None], dtype='Int64'), 'zoned': pandas.date_range('2020', '2021', freq='MS', tz='UTC'),
-        'missing': pandas.NA, 'no time': pandas.NaT, 'types': frame.dtypes}
+        'missing': pandas.NA, 'no time': pandas.NaT, 'types': frame.dtypes,
+        'by time': {pandas.Timestamp('2020-01-01'): 1, (pandas.Timedelta(days=1), 2): 3}}
 def one(name): return made()[name]
 '''
 

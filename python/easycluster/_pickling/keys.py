@@ -123,9 +123,7 @@ def _is_zone_info(zone: Any) -> bool:
 
 def _is_known(kind: type) -> bool:
     # What a class of the definitions has may change.
-    if trust.takes_untrusted_state(kind):
-        return True
-    return _looks_known(kind)
+    return trust.takes_untrusted_state(kind) or trust.is_allowed(kind) or _looks_known(kind)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -137,9 +135,8 @@ def _looks_known(kind: type) -> bool:
         # By where it is in memory, which no server knows; so none of its kind is compared with anything.
         return True
     asked = _ASKED.union(*map(_asked_by, owners))
-    return not any(
-        name in trust.members(base) for base in trust.bases(kind) if trust.is_foreign(base) for name in asked
-    )
+    foreign = [base for base in trust.bases(kind) if trust.is_foreign(base) and not _is_of_numpy(base)]
+    return not any(name in trust.members(base) for base in foreign for name in asked)
 
 
 def _owner(kind: type, name: str) -> type:
@@ -154,15 +151,19 @@ def _asked_by(owner: type) -> frozenset[str]:
 
 
 def _is_known_owner(base: type) -> bool:
-    if base in _KNOWN or base is tuple:
+    if base in _KNOWN or base is tuple or base.__module__ == 'enum' or _is_of_numpy(base):
         return True
-    # The numbers of NumPy and of the C library's structures.
+    return issubclass(base, BaseException) and not base.__flags__ & trust.HEAP_TYPE
+
+
+def _is_of_numpy(base: type) -> bool:
+    """Whether it is a class of NumPy's numbers, texts and times, or one that they are derived from. Structures have parts of any."""
+    numpy = sys.modules.get('numpy')
     return (
-        base.__module__ == 'numpy'
+        numpy is not None
         and not base.__flags__ & trust.HEAP_TYPE
-        or issubclass(base, BaseException)
-        and (not base.__flags__ & trust.HEAP_TYPE)
-        or base.__module__ == 'enum'
+        and issubclass(base, numpy.generic)
+        and not issubclass(base, (numpy.void, numpy.object_))
     )
 
 

@@ -42,21 +42,26 @@ class Policy:
 
     def _add(self, entry: Allowed) -> None:
         if isinstance(entry, ModuleType):
-            self._modules.add(entry.__name__)
+            self._add_name(entry.__name__)
         elif isinstance(entry, type) or callable(entry):
             self._names.add((entry.__module__, entry.__qualname__))
+            trust.allow('%s.%s' % (entry.__module__, entry.__qualname__))
         elif not isinstance(entry, str):
             raise TypeError('allow takes names, modules, classes and functions, not %r' % (entry,))
         elif entry == '*':
             self.trusted = True
         elif entry.endswith('.*'):
-            self._modules.add(entry[:-2])
+            self._add_name(entry[:-2])
         else:
             # `a.b` may be a module or a class in one; which it is shows when a server names it.
-            self._modules.add(entry)
+            self._add_name(entry)
             parts = entry.split('.')
             for cut in range(1, len(parts)):
                 self._names.add(('.'.join(parts[:cut]), '.'.join(parts[cut:])))
+
+    def _add_name(self, name: str) -> None:
+        self._modules.add(name)
+        trust.allow(name)
 
     def find(self, module: str, name: str) -> Name:
         """What a name that a pickle looks up stands for; raises Refused."""

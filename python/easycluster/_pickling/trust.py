@@ -41,6 +41,22 @@ def takes_untrusted_state(kind: type) -> bool:
     return False
 
 
+# Names of the classes, and of the modules, that clients of this process allow. Of a class that its client does not allow there is no
+# instance, so it need not be known here which of them that was.
+_allowed: set[str] = set()
+
+
+def allow(name: str) -> None:
+    """Notes what a client allows."""
+    _allowed.add(name)
+
+
+def is_allowed(kind: type) -> bool:
+    """Whether a class, or a module or package that it is in, is allowed."""
+    parts = ('%s.%s' % (kind.__module__, kind.__qualname__)).split('.')
+    return bool(_allowed) and any('.'.join(parts[:length]) in _allowed for length in range(1, len(parts) + 1))
+
+
 def refusal(kind: type, why: str) -> _errors.Refused:
     name = _native.printable('%s.%s' % (kind.__module__, kind.__qualname__))
     return _errors.Refused('the server sent a %s, which %s. %s' % (name, why, OPT_IN_HINT), name)
