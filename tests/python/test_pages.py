@@ -44,6 +44,12 @@ SHOWN = {
 }
 
 
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_no_block_is_passed_over(page):
+    fences = re.findall(r'^ *```.*$', page.read_text(), re.MULTILINE)
+    assert not [fence for fence in fences if not re.fullmatch(r'```(\w+(,\w+)*)?', fence)]
+
+
 @pytest.mark.parametrize('code, words', of(PAGES, 'python'))
 def test_python_compiles(code, words):
     compile(code, 'page', 'exec', flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
