@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn main(arguments: &Arguments) -> Result<i32, Failure> {
     let targets = arguments.hosts.targets(&arguments.hosts.specs)?;
-    let targets = arguments.many.report.wanted(targets)?;
+    let targets = arguments.many.report.wanted(&arguments.hosts, targets)?;
     let secrets = Secrets::default();
     many::on_all("clean", targets, &arguments.many, &secrets, |host| {
         let own = host.clone();

@@ -195,7 +195,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         }
     })?;
     let targets = arguments.hosts.targets(&arguments.hosts.specs)?;
-    let targets = arguments.many.report.wanted(targets)?;
+    let targets = arguments.many.report.wanted(&arguments.hosts, targets)?;
     let options = arguments.options();
     match way {
         Way::To(sources, dest) => {

@@ -107,7 +107,7 @@ pub(crate) fn run(
 ) -> Result<i32, Failure> {
     let (environment, secrets): (Environment, _) = program.environment()?;
     let taken = taken_of_stdin(hosts, of_stdin)?;
-    let targets = many.report.wanted(hosts.targets(&specs)?)?;
+    let targets = many.report.wanted(hosts, hosts.targets(&specs)?)?;
     let stdin = program.stdin.checked(targets.len(), taken)?;
     let shell = Arc::new(Shell {
         line,

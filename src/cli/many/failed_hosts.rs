@@ -112,6 +112,45 @@ impl Place {
     }
 }
 
+/// Refuses to write a file over one that the hosts were `read` from, or two over each other.
+///
+/// # Errors
+///
+/// With the file's name.
+pub(super) fn check_apart<'a>(
+    written: &[(&str, &Path)],
+    read: impl Iterator<Item = &'a PathBuf>,
+) -> Result<(), Failure> {
+    let hint = "give it a file of its own";
+    for path in read.filter(|path| path.as_path() != Path::new("-")) {
+        if let Some((option, _)) = written.iter().find(|(_, other)| is_same(path, other)) {
+            return Err(Failure::usage(format!(
+                "{option} would write over {}, which names the hosts",
+                path.display()
+            ))
+            .with_hint(hint));
+        }
+    }
+    match written {
+        [(one, path), (other, same)] if is_same(path, same) => Err(Failure::usage(format!(
+            "{one} and {other} would both write {}",
+            path.display()
+        ))
+        .with_hint(hint)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether both are one regular file, or will be.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        let real = path.canonicalize();
+        real.or_else(|_| std::path::absolute(path)).ok()
+    };
+    let is_special = one.exists() && !one.is_file();
+    !is_special && real(one) == real(other)
+}
+
 /// The file's content: a name a line.
 pub(super) fn content<'a>(labels: impl Iterator<Item = &'a str>) -> String {
     labels.map(|label| format!("{label}\n")).collect()

@@ -1,7 +1,7 @@
 //! The arguments of every command that works on many hosts: how many at a time, and what is said of them.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::failed_hosts;
@@ -11,7 +11,7 @@ use crate::Retry;
 use crate::cli::terminal::ci::Ci;
 use crate::cli::terminal::columns::widest;
 use crate::cli::terminal::failure::Failure;
-use crate::cli::terminal::hosts::{self, Target};
+use crate::cli::terminal::hosts::{self, HostOptions, Target};
 use crate::cli::terminal::lines::Format;
 use crate::cli::terminal::printer::View;
 use crate::cli::terminal::screen::Screen;
@@ -133,8 +133,19 @@ impl ReportOptions {
     ///
     /// # Errors
     ///
-    /// Where the file of those cannot be read, or names others.
-    pub(crate) fn wanted(&self, targets: Vec<Target>) -> Result<Vec<Target>, Failure> {
+    /// Where the file of those cannot be read, or names others; or a file that is written is one that has named `hosts`, or another
+    /// one that is written.
+    pub(crate) fn wanted(
+        &self,
+        hosts: &HostOptions,
+        targets: Vec<Target>,
+    ) -> Result<Vec<Target>, Failure> {
+        let written = [("--failed-to", &self.failed_to), ("--junit", &self.junit)];
+        let written: Vec<(&str, &Path)> = written
+            .iter()
+            .filter_map(|(option, path)| Some((*option, path.as_deref()?)))
+            .collect();
+        failed_hosts::check_apart(&written, hosts.files.iter().chain(&hosts.inventory))?;
         match &self.retry_from {
             Some(path) => {
                 let wanted = failed_hosts::only_those_of(path, targets)?;

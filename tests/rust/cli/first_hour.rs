@@ -368,6 +368,8 @@ async fn mistakes_are_answered_with_what_to_do() {
         ("easycluster exec web1 --script check.sh now", 2, &["now stands behind --script FILE", "arguments stand behind `--`: easycluster exec web1 --script check.sh -- now"]),
         ("easycluster run web1 -c 'print(1)' now", 2, &["arguments stand behind `--`: easycluster run web1 -c 'print(1)' -- now; hosts stand before -c CODE"]),
         ("easycluster run -f hosts.txt -m platform now", 2, &["easycluster run -f hosts.txt -m platform -- now"]),
+        ("easycluster exec -f hosts.txt --failed-to ./hosts.txt -- true", 2, &["--failed-to would write over hosts.txt, which names the hosts"]),
+        ("easycluster exec web1 --failed-to report --junit ./report -- true", 2, &["--failed-to and --junit would both write report"]),
         ("easycluster exec --script check.sh web1 web2", 0, &["2 hosts: 2 ok"]),
         ("easycluster web1", 2, &["there is no command web1", "if web1 is a host: easycluster ping web1"]),
         ("easycluster uname -a", 2, &["easycluster exec HOST... -- uname -a"]),

@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let targets = arguments.hosts.targets(&arguments.hosts.specs)?;
-    let targets = arguments.report.wanted(targets)?;
+    let targets = arguments.report.wanted(&arguments.hosts, targets)?;
     let verbose = arguments.verbose && !arguments.json;
     let mut options = arguments.report.clone();
     if verbose {

@@ -142,7 +142,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let of_stdin = program.filename == script::STDIN;
     let taken = exec::taken_of_stdin(&arguments.hosts, of_stdin)?;
     let targets = arguments.hosts.targets(&specs)?;
-    let targets = arguments.many.report.wanted(targets)?;
+    let targets = arguments.many.report.wanted(&arguments.hosts, targets)?;
     let stdin = options.stdin.checked(targets.len(), taken)?;
     let job = Arc::new(Job {
         program,
