@@ -238,7 +238,11 @@ impl Channel {
             let (payload, more) = match self.poll_chunk(context) {
                 Poll::Ready(Some(Ok(chunk))) => chunk,
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) if self.line.lock().item.is_empty() => return Poll::Ready(None),
+                Poll::Ready(None) => {
+                    let reason = "the other end ended in the middle of an item".to_owned();
+                    return Poll::Ready(Some(Err(ChannelError::Broken(reason))));
+                }
                 Poll::Pending => return Poll::Pending,
             };
             let mut state = self.line.lock();

@@ -389,3 +389,29 @@ fn standard_error_beside_the_frames_is_dropped_past_its_bound() {
 fn waited<T>(ready: impl FnMut() -> Option<T>) -> T {
     crate::support::poll(crate::support::PATIENCE, ready).expect("it comes in time")
 }
+
+#[tokio::test]
+async fn the_end_of_a_channel_within_an_item_is_no_orderly_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = r#"greet()
+kind = 0
+while kind != 26:
+    magic, kind, flags, size, number, thread = struct.unpack('>HBBIIi', exactly(16))
+    exactly(size)
+out(frame(24, pickle.dumps('whole', 2), 0, number))
+out(frame(24, pickle.dumps('a part', 2)[:6], 1, number))
+out(frame(24, b'', 128, number))
+until_closed()"#;
+    let spec = server(folder.path(), body).parse().unwrap();
+    let client = within(Client::connect(&spec, options())).await.unwrap();
+    let (_sender, mut receiver) = client.channel::<i64, String>(None).unwrap().split();
+    let first = within(receiver.next()).await.unwrap();
+    assert_eq!(first.as_deref(), Some("whole"));
+    for _ in 0..2 {
+        let error = within(receiver.next()).await.expect_err("it was cut");
+        assert!(
+            error.to_string().contains("in the middle of an item"),
+            "{error}"
+        );
+    }
+}
