@@ -8,6 +8,7 @@ import copyreg
 import datetime
 import decimal
 import fractions
+import importlib
 import io
 import ipaddress
 import os
@@ -285,6 +286,48 @@ def evil():
     return Evil()
 ''')
     assert os.waitstatus_to_exitcode(client.evil()) == 3
+
+
+ALLOWED_ERRORS = '''
+class Two(Exception):
+    def __init__(self, name, number):
+        Exception.__init__(self, '%s has %d' % (name, number))
+        self.name = name
+class Missing(OSError):
+    def __init__(self, name):
+        OSError.__init__(self, 2, 'no ' + name)
+def made(what):
+    try:
+        raise Two('web', 3) if what == 'Two' else Missing('web')
+    except Exception as error:
+        return error
+def fails(what):
+    raise made(what)
+class Kept(object):
+    pass
+def beside(what):
+    return [object.__new__(Kept), made(what), Two]
+'''
+
+
+@pytest.mark.parametrize('allow', [['allowed_errors'], '*'])
+def test_an_allowed_exception_whose_constructor_takes_other_arguments_arrives(connect, allow, tmp_path, monkeypatch):
+    (tmp_path / 'allowed_errors.py').write_text(ALLOWED_ERRORS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    allowed_errors = importlib.import_module('allowed_errors')
+    client = connect(allow=allow)
+    client.execblock('import sys\nsys.path.insert(0, %r)' % str(tmp_path))
+    for what, args in (('Two', ('web has 3',)), ('Missing', (2, 'no web'))):
+        kind = getattr(allowed_errors, what)
+        got = client.call('allowed_errors.made', what)
+        assert (type(got), got.args) == (kind, args)
+        with pytest.raises(kind) as raised:
+            client.call('allowed_errors.fails', what, origexc='quiet')
+        assert raised.value.args == args
+    assert client.call('allowed_errors.made', 'Two').name == 'web'
+    assert client.call('allowed_errors.made', 'Missing').errno == 2
+    assert client.call('allowed_errors.beside', 'Two')[2] is allowed_errors.Two
+    del sys.modules['allowed_errors']
 
 
 def test_a_proxy_class_must_be_one(hostile):

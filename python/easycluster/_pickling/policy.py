@@ -13,6 +13,7 @@ from .. import _errors, _native
 from .._shared import names, objects
 from . import arrays, classes, contents, exceptions, makers, members, standard, tables, trust
 from .made import Name
+from .settled import Unreadable, settled
 
 Allowed = Union[str, type, ModuleType, Callable[..., Any]]
 
@@ -240,8 +241,23 @@ def _is_within(home: str, module: str) -> bool:
 
 
 def _standard(full: str, value: Any) -> Name:
+    if isinstance(value, type) and issubclass(value, BaseException):
+        return Name(full, lambda: value, _allowed_exception(value), classes.standard_new(value))
     new = classes.standard_new(value) if isinstance(value, type) else None
     return Name(full, lambda: value, classes.standard_call(value), new)
+
+
+def _allowed_exception(kind: Any) -> Callable[..., Any]:
+    """Calls an exception's class; where its constructor takes other arguments than it has, it is made without, as those of definitions."""
+    construct = classes.standard_call(kind)
+
+    def make(*args: Any) -> Any:
+        try:
+            return settled(lambda: construct(*args))
+        except Unreadable:
+            return exceptions.exception(kind, *args)
+
+    return make
 
 
 def _exception(full: str, kind: Any) -> Name:
