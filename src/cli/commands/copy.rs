@@ -175,6 +175,13 @@ fn way(paths: &[OsString]) -> Result<Way, Failure> {
             return Err(Failure::usage("copy takes what is copied and where to").with_hint(example));
         }
     };
+    if paths.iter().any(|path| path == "-") {
+        return Err(
+            Failure::usage("copy takes files: neither stdin nor stdout is one").with_hint(
+                "by commands: easycluster exec HOST... --stdin all -- 'cat > FILE', or easycluster exec HOST... --no-prefix -- cat FILE; a file of that name here is ./-",
+            ),
+        );
+    }
     let remote_sources: Vec<Vec<u8>> = sources.iter().filter_map(remote).collect();
     match (remote(dest), remote_sources.len()) {
         (Some(dest), 0) => Ok(Way::To(sources.iter().map(PathBuf::from).collect(), dest)),

@@ -370,6 +370,7 @@ async fn mistakes_are_answered_with_what_to_do() {
         ("easycluster run -f hosts.txt -m platform now", 2, &["easycluster run -f hosts.txt -m platform -- now"]),
         ("easycluster exec -f hosts.txt --failed-to ./hosts.txt -- true", 2, &["--failed-to would write over hosts.txt, which names the hosts"]),
         ("easycluster exec web1 --failed-to report --junit ./report -- true", 2, &["--failed-to and --junit would both write report"]),
+        ("easycluster copy web1 -- :/etc/passwd -; test ! -e ./- && exit 2", 2, &["neither stdin nor stdout", "--no-prefix -- cat FILE"]),
         ("easycluster exec --script check.sh web1 web2", 0, &["2 hosts: 2 ok"]),
         ("easycluster web1", 2, &["there is no command web1", "if web1 is a host: easycluster ping web1"]),
         ("easycluster uname -a", 2, &["easycluster exec HOST... -- uname -a"]),
