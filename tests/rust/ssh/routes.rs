@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::peers::hostile::{Does, Hostile};
 use crate::support::remote::{
-    RELAY, answers, cat, comes_back_whole, idle, output, server, server_with_lines, until,
+    RELAY, answers, cat, comes_back_whole, finish, idle, output, server, server_with_lines, until,
 };
 use crate::support::{Sshd, within};
 
@@ -163,6 +163,19 @@ async fn a_machine_behind_a_hop_that_ends_its_side_is_told_at_once() {
         "{error}"
     );
     assert!(error.message.contains("Exceeded MaxStartups"), "{error}");
+}
+
+#[tokio::test]
+async fn a_hop_that_is_lost_is_told_by_its_name() {
+    let (servers, _folder, config) = plain_hosts(["", " ProxyJump s0\n"]);
+    let lost = async |server: &Sshd| {
+        let process = cat(&target("s1", &config)).await;
+        server.break_sessions();
+        within(finish(process)).await.2.to_string()
+    };
+    let (hop, behind) = (lost(&servers[0]).await, lost(&servers[1]).await);
+    assert!(hop.contains("jump host s0:"), "{hop}");
+    assert!(!behind.contains("jump host"), "{behind}");
 }
 
 #[tokio::test]

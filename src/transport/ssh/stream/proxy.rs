@@ -82,6 +82,7 @@ pub(crate) async fn through_connection(
         reader,
         rest: Bytes::new(),
         ended: false,
+        outer: Arc::clone(&outer),
         _in_use: in_use,
     };
     Ok(ServerStream {
@@ -127,6 +128,8 @@ struct ForwardedReader {
     rest: Bytes,
     /// The machine behind sends no more. The jump host need not close the channel before we end our side.
     ended: bool,
+    /// The connection to the jump host, whose own end is another than that of the machine behind.
+    outer: Arc<Connection>,
     /// Goes with the session.
     _in_use: oneshot::Sender<()>,
 }
@@ -148,6 +151,12 @@ impl AsyncRead for ForwardedReader {
                 Poll::Ready(Some(ReadEvent::OutputEnd) | None) => this.ended = true,
                 Poll::Ready(Some(_)) => {}
             }
+        }
+        if this.rest.is_empty()
+            && let Some(why) = this.outer.shared().ended()
+        {
+            let told = format!("jump host {}: {why}", this.outer.peer());
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, told)));
         }
         let count = this.rest.len().min(buffer.remaining());
         buffer.put_slice(this.rest.get(..count).unwrap_or_default());
