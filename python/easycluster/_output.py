@@ -68,8 +68,7 @@ class Printer:
                 self._write(stream, [''.join(begun)])
 
     def _write(self, stream: str, lines: list[str]) -> None:
-        file = getattr(sys, stream)
-        if file is None:
+        if getattr(sys, stream) is None:
             return
         if max(map(len, lines)) > _LONGEST_LINE:
             lines = [
@@ -79,22 +78,30 @@ class Printer:
             ]
         if self._filters:
             lines = self._filters[stream].lines('\n'.join(lines) + '\n').split('\n')[:-1]
-        text = ''.join('%s%s\n' % (self._prefix, line) for line in lines)
+        write(stream, ''.join('%s%s\n' % (self._prefix, line) for line in lines))
+
+
+def write(stream: str, text: str) -> None:
+    """Writes to `stdout` or `stderr` of this process as far as that is possible. The thread here may be anybody's, and the answer or
+    the exception that it brings must not be lost to this."""
+    file = getattr(sys, stream)
+    if file is None:
+        return
+    try:
         try:
-            try:
-                file.write(text)
-            except UnicodeEncodeError:
-                # A terminal of another encoding shows the rest of the line all the same.
-                encoding = getattr(file, 'encoding', None) or 'ascii'
-                file.write(text.encode(encoding, 'backslashreplace').decode(encoding))
-            file.flush()
-        except OSError as error:
-            # The thread here may be anybody's, and the answer that it brings must not be lost to this.
-            if _unwritten.setdefault(stream, error) is error:
-                sys.excepthook(*sys.exc_info())
-        except ValueError:
-            # The program has closed its own output.
-            pass
+            file.write(text)
+        except UnicodeEncodeError:
+            # A terminal of another encoding shows the rest of the line all the same.
+            encoding = getattr(file, 'encoding', None) or 'ascii'
+            file.write(text.encode(encoding, 'backslashreplace').decode(encoding))
+        file.flush()
+    except OSError as error:
+        # It is told where there is something left to tell it by.
+        if _unwritten.setdefault(stream, error) is error and stream != 'stderr':
+            sys.excepthook(*sys.exc_info())
+    except ValueError:
+        # The program has closed its own output.
+        pass
 
 
 # The first error of each stream that could not be written.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from typing import Any
 from . import _errors, _kinds, _process
 from ._connection import Completion, Connection
 from ._native import Connection as Native
-from ._output import show
+from ._output import show, write
 from ._pickling.references import Receipts
 from ._responses import Failed, NonblockingResponse, RemoteException, Target, Ticket, completion_call, limit_of
 
@@ -327,4 +326,4 @@ class Receiver(Connection):
             return
         if exc.text:
             # One write: several threads may have one to report.
-            print('*** Remote exception from %s:\n%s\n' % (self._peername, ''.join(exc.text)), end='', file=sys.stderr)
+            write('stderr', '*** Remote exception from %s:\n%s\n' % (self._peername, ''.join(exc.text)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable
@@ -63,7 +64,9 @@ def key_from_options(opts: Any, warn: bool = True) -> bytes:
 
 
 def _warn() -> None:
-    print('SECURITY WARNING: using key from command line.', file=sys.stderr)
+    # Where it cannot be read it is no reason not to connect.
+    with contextlib.suppress(OSError, ValueError):
+        print('SECURITY WARNING: using key from command line.', file=sys.stderr)
 
 
 def parse(text: str, warn: bool = True, custom_options: Iterable[str] | Literal[True] = ()) -> _native.Spec:

@@ -7,6 +7,7 @@ import builtins
 import copy
 import os
 import pickle
+import subprocess
 import sys
 import time
 import traceback
@@ -254,3 +255,40 @@ def test_a_keyword_that_there_is_not_names_the_one_that_is_meant(kind):
             kind.from_spec('me@web1', **{keyword: 'x'})
     with pytest.raises(TypeError, match=r" keyword argument 'colour'$"):
         kind.from_spec('me@web1', colour='red')
+
+
+UNWRITTEN = '''
+import os, sys
+def closed():
+    sys.stderr.close()
+def full():
+    sys.stderr = open('/dev/full', 'w', buffering=1)
+def left():
+    source, sink = os.pipe()
+    os.close(source)
+    sys.stderr = os.fdopen(sink, 'w', buffering=1)
+def ascii():
+    sys.stderr = open(os.devnull, 'w', encoding='ascii')
+def none():
+    sys.stderr = None
+'''
+
+
+@pytest.mark.parametrize('how', ['closed', 'full', 'left', 'ascii', 'none'])
+def test_a_remote_exception_is_raised_where_stderr_takes_no_report_of_it(how, tmp_path):
+    program = UNWRITTEN + (
+        '%s()\n'
+        'from easycluster import Client, ThreadedClient\n'
+        'from easycluster.server import spawn_local\n'
+        'for kind in (Client, ThreadedClient):\n'
+        '    with spawn_local(kind) as client:\n'
+        '        try:\n'
+        '            client.execblock(\'raise KeyError(u"\\u20ac")\')\n'
+        '        except KeyError:\n'
+        '            print("KeyError", client.eval("1 + 1"), flush=True)\n' % how
+    )
+    (tmp_path / 'program.py').write_text(program)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / 'program.py')], stdout=subprocess.PIPE, text=True, timeout=120, check=False
+    )
+    assert done.stdout == 'KeyError 2\nKeyError 2\n'
