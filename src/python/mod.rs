@@ -112,7 +112,7 @@ fn wrap_command<'py>(
     input: Option<Vec<u8>>,
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
     let line = match command {
-        Words::Line(line) => crate::command::CommandLine::Shell(line),
+        Words::Line(line) => crate::command::CommandLine::Shell(line.to_vec()),
         Words::List(words) => crate::command::CommandLine::Words(words),
     };
     let (line, control) = crate::command::wrapped(line, cwd, environment, input)
@@ -120,10 +120,10 @@ fn wrap_command<'py>(
     Ok((line, PyBytes::new(py, &control)))
 }
 
-/// A command as Python gives it.
+/// A command as Python gives it. No list is a line, as an empty one would be if it were taken for one of bytes.
 #[derive(FromPyObject)]
 enum Words {
-    Line(Vec<u8>),
+    Line(pyo3::pybacked::PyBackedBytes),
     List(Vec<Vec<u8>>),
 }
 

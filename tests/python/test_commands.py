@@ -48,6 +48,8 @@ def test_input_folder_and_environment(client):
     assert client.command('pwd', cwd='/no/where').returncode == 125
     with pytest.raises(ValueError, match='A=B'):
         client.command('true', env={'A=B': 'c'})
+    with pytest.raises(ValueError, match='no words'):
+        client.command([])
     with pytest.raises(ValueError, match='zero byte'):
         client.command('a\0b')
 
