@@ -82,3 +82,22 @@ def test_a_host_killed_in_the_middle_costs_no_order():
                 for host in KILLED:
                     os.kill(pids[host], signal.SIGKILL)
         assert results == list(range(COUNT))
+
+
+class Unreadable:
+    """Pickling it reads a file that is not there."""
+
+    def __reduce__(self):
+        open('/no/such/file')
+
+
+def test_an_argument_that_raises_an_os_error_costs_itself_and_no_host():
+    with Cluster([':local:rpython=%s:name=host%d' % (sys.executable, n) for n in range(2)]) as cluster:
+        values = list(cluster.map('len', ['a', Unreadable(), 'bc'], return_exceptions=True))
+        assert (values[0], type(values[1]), values[2]) == (1, FileNotFoundError, 2)
+        with cluster.executor() as executor:
+            for _ in range(3):
+                with pytest.raises(FileNotFoundError):
+                    executor.submit('len', Unreadable()).result(timeout=60)
+            assert executor.submit('len', 'abc').result(timeout=60) == 3
+        assert cluster.lost == []

@@ -329,19 +329,20 @@ class Executor(futures.Executor):
             if not work.lost_on and not work.future.set_running_or_notify_cancel():
                 self._done(work)
                 continue
+            slot = place.slot
             try:
-                slot = place.slot
                 name, args = work.name, work.arguments_at(slot)
                 if self._trust and name in _TRUSTED:
                     name, args = 'trusted', (name, args)
                 work.ticket = slot.ask(name, args, (self._completed, work), (self._failed, work))
                 if work.given_up:
                     slot.cancel(work.ticket)
-            except OSError as error:
-                self._lost(place, str(error))
             except Exception as error:
-                self._done(work)
-                work.future.set_exception(error)
+                if slot.is_lost(error):
+                    self._lost(place, str(error))
+                else:
+                    self._done(work)
+                    work.future.set_exception(error)
 
     def _done(self, work: _Work) -> None:
         with self._lock:

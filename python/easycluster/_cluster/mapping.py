@@ -96,9 +96,9 @@ class Run:
         try:
             self._numbers[place] = slot.number_of(self._function)
         except OSError as error:
-            if _process.raised_by_handler(error):
+            if _process.raised_by_handler(error) or not slot.is_lost(error):
                 raise
-            # It is lost; others may not be.
+            # Others may not be.
             self._balancer.retire(place)
 
     def joined(self, slot: Slot) -> None:
@@ -189,7 +189,7 @@ class Run:
         except Exception as error:
             if _process.raised_by_handler(error):
                 raise
-            if isinstance(error, OSError):
+            if slot.is_lost(error):
                 self._lost(place, str(error))
             else:
                 self._not_sent(batch, items, error)
