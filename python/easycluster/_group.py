@@ -42,7 +42,10 @@ class ClientGroup:
                 try:
                     if client.read_response(False):
                         max -= 1
-                except EOFError:
+                except EOFError as error:
+                    if not client._is_lost(error):
+                        # A completion function has raised it.
+                        raise
                     self.remove_client(client)
             if end is not None and time.monotonic() >= end:
                 return

@@ -208,6 +208,14 @@ class Receiver(Connection):
         if native is self._native and not native.outstanding() and not native.ready_count():
             self._end_pending(lambda: RemoteException(self._lost(native), ''))
 
+    def _is_lost(self, error: BaseException) -> bool:
+        """Whether this error of read_response() says that the connection has ended, and is not a completion function's."""
+        native = self._native
+        if not isinstance(error, (EOFError, OSError)) or self.connected:
+            return False
+        more = native is not None and bool(self._taken or native.ready_count())
+        return isinstance(error, _errors.ConnectionLost) or not more
+
     def _expects_response(self) -> bool:
         native = self._native
         return native is not None and bool(

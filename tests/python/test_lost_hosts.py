@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 
 import pytest
-from easycluster import Cluster, HostLost
+from easycluster import ClientGroup, Cluster, HostLost
+from easycluster.server import spawn_local
 from support.processes import poll
 
 COUNT = 10_000
@@ -101,3 +103,32 @@ def test_an_argument_that_raises_an_os_error_costs_itself_and_no_host():
                     executor.submit('len', Unreadable()).result(timeout=60)
             assert executor.submit('len', 'abc').result(timeout=60) == 3
         assert cluster.lost == []
+
+
+def test_an_executor_of_a_cluster_without_hosts_says_so_and_can_be_shut_down():
+    with Cluster([':local:rpython=%s:name=host' % sys.executable]) as cluster:
+        os.kill(cluster.call('os.getpid')['host'], signal.SIGKILL)
+        assert poll(lambda: cluster.lost == ['host'])
+        with cluster.executor() as executor, pytest.raises(HostLost, match='no host of the cluster is left'):
+            executor.submit('len', 'abc')
+
+
+@pytest.mark.parametrize('kind', [OSError, EOFError])
+def test_what_a_completion_function_raises_costs_no_host(kind, monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, 'excepthook', lambda hooked: told.append(hooked.exc_type))
+
+    def fails(value):
+        raise kind('of the completion function')
+
+    with Cluster([':local:rpython=%s:name=host' % sys.executable]) as cluster:
+        cluster._connected()[0][1].call('len', 'abc', oncomplete=fails)
+        assert poll(lambda: told == [kind])
+        assert cluster.lost == []
+        assert cluster.call('len', 'abc') == {'host': 3}
+    with spawn_local() as client:
+        group = ClientGroup([client])
+        client.call('len', 'abc', oncomplete=fails)
+        with pytest.raises(kind):
+            group.read_responses()
+        assert list(group.clients.values()) == [client]

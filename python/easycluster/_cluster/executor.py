@@ -285,12 +285,14 @@ class Executor(futures.Executor):
         return self._submit(_Work(portable, 'chunk', (chunk,), {}))
 
     def _submit(self, work: _Work) -> Future:
+        # Where none was there at the beginning, one may still come.
+        may_come = bool(self._places or self._hosts._slots_now(None) or self._hosts._root._joinings())
         with self._lock:
             if self._broken is not None:
                 raise HostLost(self._broken)
             if self._shutdown:
                 raise RuntimeError('cannot schedule new futures after shutdown')
-            if self._places and all(place.gone for place in self._places):
+            if not may_come or (self._places and all(place.gone for place in self._places)):
                 raise HostLost('no host of the cluster is left')
             self._waiting.append(work)
         self._dispatch_safely()

@@ -124,13 +124,14 @@ class Pump:
         try:
             while client.read_response(False):
                 pass
-        except (EOFError, OSError):
-            # It is lost, or was closed here.
-            self._drop(descriptor)
-            self._on_lost(client)
-        except Exception:
-            # A completion function raised, as in any thread.
-            self._tell()
+        except Exception as error:
+            if client._is_lost(error):
+                # Or it was closed here.
+                self._drop(descriptor)
+                self._on_lost(client)
+            else:
+                # A completion function raised, as in any thread.
+                self._tell()
 
     @staticmethod
     def _tell() -> None:

@@ -82,10 +82,7 @@ class Slot:
 
     def is_lost(self, error: Exception) -> bool:
         """Whether a request failed because the connection has ended, and not because an argument raised an OSError as it was pickled."""
-        native = self.client._native
-        return isinstance(error, OSError) and (
-            isinstance(error, ConnectionLost) or native is None or not native.is_connected()
-        )
+        return isinstance(error, OSError) and (isinstance(error, ConnectionLost) or not self.client.connected)
 
     def ask(self, name: str, args: tuple[Any, ...], done: Any, failed: Any, limit: float | None = None) -> int:
         """Calls a function of `helpers/map_items.py`; gives the call's number."""
