@@ -105,12 +105,19 @@ def test_an_argument_that_raises_an_os_error_costs_itself_and_no_host():
         assert cluster.lost == []
 
 
-def test_an_executor_of_a_cluster_without_hosts_says_so_and_can_be_shut_down():
+def test_calls_and_executors_of_a_cluster_without_hosts_say_so():
     with Cluster([':local:rpython=%s:name=host' % sys.executable]) as cluster:
         os.kill(cluster.call('os.getpid')['host'], signal.SIGKILL)
         assert poll(lambda: cluster.lost == ['host'])
         with cluster.executor() as executor, pytest.raises(HostLost, match='no host of the cluster is left'):
             executor.submit('len', 'abc')
+        for call in (
+            lambda: cluster.call('len', 'abc'),
+            lambda: cluster.command('true'),
+            lambda: dict(cluster.each('len', 'abc')),
+        ):
+            with pytest.raises(HostLost, match='no host of the cluster is left; lost: host'):
+                call()
 
 
 @pytest.mark.parametrize('kind', [OSError, EOFError])

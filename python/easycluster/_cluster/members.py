@@ -12,7 +12,7 @@ from .._commands import Line, Request
 from .._shipping.functions import By, Function, Portable
 from .mapping import Run, length_of
 from .outcomes import Failure, Inbox, Outcomes
-from .report import cluster_error
+from .report import HostLost, cluster_error
 from .slots import Scattered, Slot
 
 if TYPE_CHECKING:
@@ -123,9 +123,14 @@ class Members(Generic[_C, _P]):
         every_slot: bool = False,
         convert: Callable[[Caller, Any], Any] | None = None,
     ) -> Outcomes:
+        hosts = self._hosts_now()
+        lost = [] if hosts else [name for name in self._root.lost if self._has(name)]
+        if lost:
+            # No outcome at all would look as if nobody had anything to say.
+            raise HostLost('no host of the cluster is left; lost: %s' % ', '.join(lost), lost)
         outcomes = Outcomes(self._inbox(), convert)
         try:
-            for host in self._hosts_now():
+            for host in hosts:
                 for slot in host.slots if every_slot else host.slots[:1]:
                     outcomes.send(host.name, slot.client, _bound(request, slot))
         except BaseException:
