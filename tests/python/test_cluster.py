@@ -219,6 +219,11 @@ def test_so_many_batches_are_at_a_process_at_once(outstanding):
         assert max(most) == outstanding
         with pytest.raises(ValueError, match="outstanding"):
             cluster.map(square, [1], outstanding=0)
+        for name, value in (('retries', -1), ('per_host', 0)):
+            with pytest.raises(ValueError, match='%s is a number' % name):
+                cluster.map(square, [1], **{name: value})
+        with pytest.raises(TypeError, match='at least one iterable'):
+            cluster.map(square)
 
 
 def test_an_item_that_raises_is_raised_or_given():

@@ -255,6 +255,12 @@ class Members(Generic[_C, _P]):
             raise ValueError("batch is 'auto' or a number of items from 1 on, not %r" % (batch,))
         if not isinstance(outstanding, int) or outstanding < 1:
             raise ValueError('outstanding is a number of batches from 1 on, not %r' % (outstanding,))
+        if not isinstance(retries, int) or retries < 0:
+            raise ValueError('retries is a number from 0 on, not %r' % (retries,))
+        if per_host is not None and (not isinstance(per_host, int) or per_host < 1):
+            raise ValueError('per_host is a number of processes from 1 on, not %r' % (per_host,))
+        if not iterables:
+            raise TypeError('map() takes a function and at least one iterable')
         items = zip(*iterables)
         run = Run(
             portable, items, length_of(iterables), size, retries, outstanding, timeout, deadline, ordered, self._inbox()
