@@ -29,6 +29,7 @@ const HELPERS: [(&str, &[&str]); 11] = [
         "run_program",
         &[
             "helpers/run_program.py",
+            "helpers/run_process.py",
             "helpers/run_progress.py",
             "helpers/run_seldom.py",
         ],
@@ -59,13 +60,17 @@ fn main() {
 
 fn write_part(part: &str, files: &[&str], to: &Path) {
     let sources: Vec<String> = files.iter().map(|name| source(name)).collect();
-    let text = assemble::assemble(part, files, |name| {
+    let text = assemble::assemble(files, |name| {
         let place = files.iter().position(|listed| *listed == name);
         place.map_or("", |place| sources[place].as_str())
     });
     // Each byte of the first one is in every bootstrap; so that has four times the usual number of rounds, of which the last ones
     // find least.
-    let rounds = if part == "core" { 60 } else { 15 };
+    let rounds = if matches!(part, "core" | "program") {
+        60
+    } else {
+        15
+    };
     std::fs::write(to, deflate(&text, rounds)).expect("the folder can be written");
 }
 

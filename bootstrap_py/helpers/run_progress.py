@@ -13,7 +13,7 @@ MOST = 200
 
 def report(progress, last=False):
     """In the program's process: tells of one progress, if that is due and there is room."""
-    told = load('helpers/run_program').told
+    told = load('helpers/run_process').told
     now = time.time()
     if not told or now < progress.due and not last:
         return
@@ -35,7 +35,7 @@ def report(progress, last=False):
 
 def read():
     """What was told last: what it is called, how many are done, and of how many or None. Waits for it; None when nothing more comes."""
-    told = load('helpers/run_program').told
+    told = load('helpers/run_process').told
     if not told:
         return None
     while not compat.select([told[0]], (), (), PATIENCE)[0]:

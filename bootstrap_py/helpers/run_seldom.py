@@ -1,9 +1,9 @@
-"""What few programs need of those that run_program.py runs: a folder, packages, input, exceptions, exit statuses that are no numbers,
+"""What few programs need of those that run_process.py runs: a folder, packages, input, exceptions, exit statuses that are no numbers,
 modules that are to know of the program, and Python 2."""
 import os
 import sys
 
-run_program = load('helpers/run_program')
+process = load('helpers/run_process')
 
 
 def run_here(source, filename, argv, given):
@@ -11,13 +11,13 @@ def run_here(source, filename, argv, given):
     # This process then has what it leaves behind, and ends as one that remote code has run in.
     load('requests')
     load('sources')
-    status = run_program.prepare(given)
+    status = process.prepare(given)
     if status:
         return status
-    status, text = run_program.execute(source, filename, argv, wait_for_threads)
+    status, text = process.execute(source, filename, argv, wait_for_threads)
     if text:
         raise KeyboardInterrupt(text)
-    run_program.flush_streams()
+    process.flush_streams()
     return status
 
 
@@ -32,14 +32,14 @@ def wait_for_threads():
 
 
 def prepare(given):
-    """As prepare() of run_program.py, for what is seldom given."""
+    """As prepare() of run_process.py, for what is seldom given."""
     if given.get('packages'):
         # Programs that it starts find them too.
         sys.path.insert(0, given['packages'])
         before = os.environ.get('PYTHONPATH')
         os.environ['PYTHONPATH'] = given['packages'] + (before and os.pathsep + before or '')
     if given.get('folder'):
-        folder = run_program.native(given['folder'])
+        folder = process.native(given['folder'])
         try:
             os.chdir(folder)
         except EnvironmentError:
@@ -57,12 +57,12 @@ def feed(data):
     if len(data) <= 4096:
         os.write(sink, data)
     else:
-        child = run_program.forked()
+        child = process.forked()
         if child:
             os.waitpid(child, 0)
         else:
             try:
-                if not run_program.forked():
+                if not process.forked():
                     # It ends with the last who reads. Nobody waits for what it would print.
                     for descriptor in (source, 0, 1, 2):
                         os.close(descriptor)
@@ -122,9 +122,7 @@ def find(watcher, name, path, target):
         first, watcher.spawns = watcher.spawns, False
         if not first:
             return None
-        # Which has the first of them change such modules.
-        load('sources')
-        return sys.meta_path[0].find_spec(name, path)
+        return load('children').find(watcher, name, path)
     entries, watcher.entries = watcher.entries, None
     for finder in sys.meta_path:
         spec = finder.find_spec(name, path, target)

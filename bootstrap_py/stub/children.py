@@ -71,11 +71,13 @@ def gather():
     loader = sys.modules['__main__'].__dict__.get('__loader__')
     if hasattr(loader, 'program'):
         sent['program'] = loader.program
-    if 'load' in globals():
-        files = load.__self__.sources
+    files = 'load' in globals() and load.__self__
+    if files:
+        sent['text'] = files.sources['<easycluster>/children.py']
+    if files and files.there('sources'):
+        files = files.sources
         sources = load('sources')
         sources.register()
-        sent['text'] = files['<easycluster>/children.py']
         sent['package'] = [files['<easycluster>/%s.py' % name] for name in ('names', 'exports')]
         sent['provided'] = sources.PROVIDED
         sent['version'] = load.__self__.machine.version

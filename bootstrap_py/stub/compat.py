@@ -102,6 +102,15 @@ def own(descriptor):
         fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
 
 
+def wait_never(descriptor):
+    """Makes a descriptor one that does not wait."""
+    if VERSION >= (3, 5):
+        os.set_blocking(descriptor, False)
+    else:
+        import fcntl
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_NONBLOCK)
+
+
 def text(value):
     """Native text as text: what is `str` on 2.x becomes unicode."""
     return value.decode('utf-8', 'replace') if isinstance(value, bytes) else text_type(value)

@@ -69,7 +69,11 @@ def started_by(worker, before):
     for process in task and children('/proc/%s/children' % task) or ():
         if compat.time() - before - STEP <= age(process) <= compat.time() - worker.since + STEP:
             found.append(process)
-    # What these have started in turn, also since then.
+    return below(found)
+
+
+def below(found):
+    """The processes, and those that they have started in turn, also since they were listed."""
     for process in found:
         try:
             tasks = os.listdir('/proc/%d/task' % process)

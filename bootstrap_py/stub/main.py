@@ -1,88 +1,9 @@
-# Starts the stub: loads its other files as they are needed, takes over the descriptors, greets, runs the main thread.
-import os
+# The stub that serves calls: greets, stands in for what remote code uses of this process, runs the main thread.
+import posix as os
 import sys
-import zlib
 
-# compile() makes all the types of `ast` when it is first called, which takes longer than a file of the stub does. exec() of
-# text does not, and the code gets its file name in the way that importlib names code. Not before 3.3.
-named = getattr(sys.modules.get('_imp'), '_fix_co_filename', None)
-if named:
-    named(sys._getframe().f_code, '<easycluster>/main.py')
-
-
-class Files(object):
-    """The files of the stub as text. Each is compiled when it is first asked for, because compiling all of them
-    would take longer than starting Python; and those that few connections need arrive only in front of the need."""
-
-    def __init__(self, parts):
-        self.sources = {}
-        # Those that linecache is not told yet.
-        self.waiting = {}
-        # Payloads of PART (BS-9), which are inflated when a file is asked for that may be in one.
-        self.arrived = []
-        self.modules = {}
-        self.making = {}
-        self.pid = 0
-        self.machine = None
-        self.add(parts)
-
-    def add(self, parts):
-        """Takes names and texts in turn."""
-        for name, source in zip(parts[::2], parts[1::2]):
-            name = '<easycluster>/' + name
-            self.sources[name] = self.waiting[name] = source
-
-    def there(self, name):
-        """Whether the file `name`.py has arrived."""
-        name = '<easycluster>/%s.py' % name
-        if name not in self.sources:
-            with self.locked():
-                while self.arrived:
-                    try:
-                        self.add(str(zlib.decompress(self.arrived[0], -15).decode()).split('\0'))
-                    except (ValueError, zlib.error):
-                        self.machine.link.fatal('malformed', 'a part is broken')
-                    # Only now, because a cancellation may come in between.
-                    del self.arrived[0]
-        return name in self.sources
-
-    def load(self, name):
-        """The module of the file `name`.py."""
-        return self.modules.get(name) or self.make(name)
-
-    def make(self, name):
-        """The same where it is not there yet; another thread may be at it, or this one, as files name each other."""
-        while not self.there(name):
-            # Not with the lock held, which the thread that reads may want.
-            self.machine.wait(name)
-        with self.locked():
-            return self.modules.get(name) or self.making.get(name) or self.build(name)
-
-    def locked(self):
-        """The lock, which its holder may take again."""
-        if self.pid != os.getpid():
-            # Also in a forked child process, where no other thread goes on with its work.
-            self.pid = os.getpid()
-            self.making = {}
-            self.lock = self.modules['compat'].RLock()
-        return self.lock
-
-    def build(self, name):
-        """Compiles a file."""
-        filename = '<easycluster>/%s.py' % name
-        module = self.making[name] = type(sys)('easycluster_' + name)
-        module.load = self.load
-        try:
-            source = self.sources[filename]
-            # Ours begin with a comment, of which the end of its line is left.
-            module.named = lambda: named(sys._getframe(1).f_code, filename)
-            exec('named()' + source if named and source[:1] == '\n' else compile(source, filename, 'exec', 0, True),
-                 module.__dict__)
-            self.modules[name] = module
-        finally:
-            # A cancellation may come in between.
-            del self.making[name]
-        return module
+compat = load('compat')
+wire = load('wire')
 
 
 class Later(object):
@@ -96,55 +17,13 @@ class Later(object):
         return getattr(self.machine.stream(self), name)
 
 
-def main(parts, marker):
+def main(files):
     """Runs the stub until the connection ends."""
-    files = Files(parts[1:])
-    # Without the lock, which comes from what this one imports.
-    compat = files.build('compat')
-    wire = files.load('wire')
-    # 0 and 1 move away, so that remote code that reads or prints does not touch the frames. The null device first: it
-    # takes the place of a descriptor 2 that is not there.
-    try:
-        null = os.open(os.devnull, os.O_RDONLY)
-    except OSError:
-        # There is none, as in a bare chroot; a pipe without a writer is as empty.
-        null, frames_in = os.pipe()
-        os.close(frames_in)
-    frames_in = os.dup(0)
-    frames_out = os.dup(1)
-    os.dup2(null, 0)
-    for descriptor in (null, frames_in, frames_out):
-        compat.own(descriptor)
-    try:
-        os.setpgid(0, 0)
-    except OSError:
-        # The leader of a session leads a group already.
-        pass
-    link = wire.Link(frames_in, frames_out)
-    text = compat.text
-    implementation = 'pypy' if hasattr(sys, 'pypy_version_info') else 'cpython'
-    hello = (('protocol', 1), ('python', compat.VERSION), ('implementation', text(implementation)),
-             ('platform', text(sys.platform)), ('pid', os.getpid()), ('pickle', compat.HIGHEST_PICKLE),
-             ('executable', text(sys.executable or '')), ('features', []))
-    link.pending.append((marker + 'r\n').encode('ascii'))
-    link.send(wire.HELLO_S, 0, 0, compat.pickle.dumps(dict([(text(key), value) for key, value in hello]), 2))
-    del sys.argv[1:]
-    # It kept interpreters from 3.11 on from importing what lies about, before the first stage could.
-    os.environ.pop('PYTHONSAFEPATH', None)
+    link = wire.opened(wire.Link, files.marker)
     worker = files.load('worker')
     # Late, so that what fails before is told where it can be read.
-    printed = []
-    for descriptor in (1, 2):
-        source, sink = os.pipe()
-        os.dup2(sink, descriptor)
-        os.close(sink)
-        compat.own(source)
-        printed.append(source)
-    machine = files.machine = worker.Machine(link, printed)
+    machine = files.machine = worker.Machine(link, wire.printed())
     # Kept, because print() of some versions does not hold what it finds in sys.
     machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
     sys.__stdout__, sys.__stderr__ = machine.stand_ins
     machine.guard(machine.main.work)
-
-
-main(parts, marker)

@@ -1,5 +1,6 @@
 # Bytes to frames and frames to bytes (spec/framing.md); the one place that reads and writes the connection.
 import posix as os
+import sys
 
 compat = load('compat')
 
@@ -139,3 +140,49 @@ class Link(Seldom):
         if os.getpgrp() == os.getpid():
             os.killpg(os.getpid(), 9)
         os._exit(1)
+
+
+def opened(kind, marker):
+    """Takes over the connection, says HELLO, and gives its link, which is a `kind`."""
+    # 0 and 1 move away, so that remote code that reads or prints does not touch the frames. The null device first: it
+    # takes the place of a descriptor 2 that is not there.
+    try:
+        null = os.open('/dev/null', os.O_RDONLY)
+    except OSError:
+        # There is none, as in a bare chroot; a pipe without a writer is as empty.
+        null, frames_in = os.pipe()
+        os.close(frames_in)
+    frames_in = os.dup(0)
+    frames_out = os.dup(1)
+    os.dup2(null, 0)
+    for descriptor in (null, frames_in, frames_out):
+        compat.own(descriptor)
+    try:
+        os.setpgid(0, 0)
+    except OSError:
+        # The leader of a session leads a group already.
+        pass
+    link = kind(frames_in, frames_out)
+    text = compat.text
+    implementation = 'pypy' if hasattr(sys, 'pypy_version_info') else 'cpython'
+    hello = (('protocol', 1), ('python', compat.VERSION), ('implementation', text(implementation)),
+             ('platform', text(sys.platform)), ('pid', os.getpid()), ('pickle', compat.HIGHEST_PICKLE),
+             ('executable', text(sys.executable or '')), ('features', []))
+    link.pending.append((marker + 'r\n').encode('ascii'))
+    link.send(HELLO_S, 0, 0, compat.pickle.dumps(dict([(text(key), value) for key, value in hello]), 2))
+    del sys.argv[1:]
+    # It kept interpreters from 3.11 on from importing what lies about, before the first stage could.
+    compat.os.environ.pop('PYTHONSAFEPATH', None)
+    return link
+
+
+def printed():
+    """Puts pipes in the places of descriptors 1 and 2; gives their other ends."""
+    sources = []
+    for descriptor in (1, 2):
+        source, sink = os.pipe()
+        os.dup2(sink, descriptor)
+        os.close(sink)
+        compat.own(source)
+        sources.append(source)
+    return sources

@@ -2,7 +2,6 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::stub;
 use crate::transport::tail::{NOISE_KEPT, Tail, find};
 
 /// What a marker said.
@@ -31,11 +30,11 @@ pub(super) struct Boot {
 }
 
 impl Boot {
-    pub(super) fn new(marker: &str) -> Boot {
+    pub(super) fn new(marker: &str, sent: &Bytes) -> Boot {
         Boot {
             marker: marker.as_bytes().to_vec(),
             // As long as the marker, so that as much of what may be its beginning is kept.
-            sent: stub::stub().slice(..marker.len()),
+            sent: sent.slice(..marker.len()),
             pending: BytesMut::new(),
             noise: Tail::default(),
         }
@@ -103,11 +102,12 @@ impl Boot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stub;
 
     const MARKER: &str = "0123456789abcdef";
 
     fn signs(pieces: &[&[u8]]) -> (Vec<Sign>, Boot) {
-        let mut boot = Boot::new(MARKER);
+        let mut boot = Boot::new(MARKER, &stub::stub());
         let mut signs = Vec::new();
         for piece in pieces {
             let mut sign = boot.feed(piece);
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn endless_noise_is_bounded() {
-        let mut boot = Boot::new(MARKER);
+        let mut boot = Boot::new(MARKER, &stub::stub());
         for _ in 0..1000 {
             assert_eq!(boot.feed(&[b'z'; 1000]), None);
         }

@@ -191,7 +191,7 @@ impl Reading {
     ) -> Reading {
         Reading {
             shared,
-            boot: Some(Boot::new(bootstrap.marker())),
+            boot: Some(Boot::new(bootstrap.marker(), &bootstrap.stub())),
             noise: Vec::new(),
             starting: true,
             on_running,

@@ -91,7 +91,7 @@ impl Connection {
         if let Some(limit) = spec.timeout {
             options.transport.limits = options.transport.limits.in_all(since, limit);
         }
-        let starter = start::Starter::new(spec, &options.transport);
+        let starter = start::Starter::new(spec, &options.transport, options.purpose);
         let started = starter.start().await?;
         let session = Session::new(
             options.session_config(spec),

@@ -2,20 +2,22 @@
 
 use crate::error::Error;
 use crate::spec::{ConnectionSpec, Transport};
-use crate::stub::Bootstrap;
+use crate::stub::{Bootstrap, Purpose};
 use crate::transport::{self, Started, TransportOptions};
 
 /// Starts stubs as a spec says.
 pub(super) struct Starter {
     spec: ConnectionSpec,
     options: TransportOptions,
+    purpose: Purpose,
 }
 
 impl Starter {
-    pub(super) fn new(spec: &ConnectionSpec, options: &TransportOptions) -> Self {
+    pub(super) fn new(spec: &ConnectionSpec, options: &TransportOptions, purpose: Purpose) -> Self {
         Starter {
             spec: spec.clone(),
             options: options.clone(),
+            purpose,
         }
     }
 
@@ -28,7 +30,7 @@ impl Starter {
     /// # Errors
     /// The stage that failed, or that the deadline met.
     pub(super) async fn start(&self) -> Result<Started, Error> {
-        let bootstrap = Bootstrap::new(self.spec.rpython.as_deref())?;
+        let bootstrap = Bootstrap::new(self.spec.rpython.as_deref(), self.purpose)?;
         // On the heap of its own, where it needs its tens of kilobytes for as long as it connects, and not in the task of the caller.
         let starting = Box::pin(transport::start_stub(&self.spec, bootstrap, &self.options));
         Ok(transport::in_time(&self.spec, &self.options, starting).await?)

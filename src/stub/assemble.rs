@@ -18,14 +18,14 @@ pub fn parts() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
 
 /// The text of a part: the names and stripped texts of its files, with NUL between them all. `read` gives a file's source.
 ///
-/// `core` begins with the text of its first file, which the first stage runs, without a name.
-pub fn assemble<'a>(part: &str, files: &[&str], read: impl Fn(&str) -> &'a str) -> String {
+/// What is sent with the command begins with the text of `start.py`, which the first stage runs, without a name.
+pub fn assemble<'a>(files: &[&str], read: impl Fn(&str) -> &'a str) -> String {
     let mut text = String::new();
     for (place, name) in files.iter().enumerate() {
         if place > 0 {
             text.push('\0');
         }
-        if place > 0 || part != "core" {
+        if *name != "start.py" {
             text.push_str(name);
             text.push('\0');
         }

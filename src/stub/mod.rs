@@ -39,7 +39,36 @@ pub fn stub() -> Bytes {
     Bytes::from_static(part!("core"))
 }
 
-/// The payloads of the parts that are sent when they are needed (BS-9).
+/// What a stub is started for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Whatever a client may ask for.
+    #[default]
+    Calls,
+    /// One call of `helpers/run_program.run_program` and nothing else, which takes much less of the other machine. It cannot tell how
+    /// far the program is, gives the program no module `easycluster`, and takes nothing compressed.
+    OneProgram,
+}
+
+impl Purpose {
+    /// What is sent with the command: raw deflate (BS-6).
+    fn first_part(self) -> Bytes {
+        match self {
+            Purpose::Calls => stub(),
+            Purpose::OneProgram => Bytes::from_static(part!("program")),
+        }
+    }
+
+    /// The payloads of the parts that are sent when they are needed (BS-9).
+    pub fn parts(self) -> Parts {
+        match self {
+            Purpose::Calls => parts(),
+            Purpose::OneProgram => Parts::default(),
+        }
+    }
+}
+
+/// The payloads of the parts that a stub for calls needs besides.
 pub fn parts() -> Parts {
     Parts {
         requests: Bytes::from_static(part!("requests")),
@@ -115,6 +144,7 @@ pub struct Bootstrap {
     script: String,
     marker: String,
     wanted: String,
+    purpose: Purpose,
 }
 
 impl Bootstrap {
@@ -122,7 +152,7 @@ impl Bootstrap {
     ///
     /// # Errors
     /// If the interpreter's name holds what no shell passes on unchanged, or the system has no randomness.
-    pub fn new(rpython: Option<&str>) -> Result<Bootstrap, Error> {
+    pub fn new(rpython: Option<&str>, purpose: Purpose) -> Result<Bootstrap, Error> {
         let mut random = [0u8; 8];
         getrandom::fill(&mut random).map_err(|error| {
             ConnectError::new(
@@ -148,12 +178,13 @@ impl Bootstrap {
             .replace("%MARKER_B%", second)
             .replace("%CANDIDATES%", &interpreter.candidate)
             .replace("%ARGUMENTS%", &interpreter.arguments)
-            .replace("%LENGTH%", &stub().len().to_string());
+            .replace("%LENGTH%", &purpose.first_part().len().to_string());
         Ok(Bootstrap {
             command: format!("exec /bin/sh -c '{script}'"),
             script,
             marker,
             wanted: rpython.unwrap_or_default().to_owned(),
+            purpose,
         })
     }
 
@@ -186,7 +217,12 @@ impl Bootstrap {
 
     /// What follows the command on standard input.
     pub fn stub(&self) -> Bytes {
-        stub()
+        self.purpose.first_part()
+    }
+
+    /// What it is started for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 }
 
@@ -222,6 +258,7 @@ mod tests {
             ("calls", calls),
             ("control", control),
             ("channels", channels),
+            ("program", Purpose::OneProgram.first_part()),
         ]
     }
 
@@ -233,6 +270,7 @@ mod tests {
             ("calls", 16_360),
             ("control", 1_875),
             ("channels", 4_000),
+            ("program", 12_000),
         ];
         for ((name, part), (listed, limit)) in all_parts().into_iter().zip(most) {
             println!("{name}: {} bytes", part.len());
@@ -301,12 +339,12 @@ mod tests {
     #[test]
     fn the_build_script_compressed_these_files() {
         let read = |name: &str| {
-            let found = ["stub", "shared"].map(|folder| file(&format!("{folder}/{name}")));
+            let found = ["stub/", "shared/", ""].map(|folder| file(&format!("{folder}{name}")));
             found.into_iter().flatten().next().unwrap()
         };
         for ((name, part), (listed, files)) in all_parts().into_iter().zip(assemble::parts()) {
             assert_eq!(name, listed);
-            assert_eq!(inflated(&part), assemble::assemble(name, &files, read));
+            assert_eq!(inflated(&part), assemble::assemble(&files, read));
         }
         let probe = inflated(&probe());
         assert!(probe.starts_with("helpers/probe.py\0") && probe.contains("def describe_machine"));
@@ -314,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_command_passes_every_shell() {
-        let bootstrap = Bootstrap::new(None).unwrap();
+        let bootstrap = Bootstrap::new(None, Purpose::Calls).unwrap();
         let inner = bootstrap
             .command()
             .strip_prefix("exec /bin/sh -c '")

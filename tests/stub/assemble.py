@@ -98,7 +98,7 @@ def names():
     """The files of the stub, the first one first."""
     files = os.listdir(os.path.join(SOURCES, "stub")) + os.listdir(os.path.join(SOURCES, "shared"))
     found = [name for name in files if name.endswith(".py") and name not in ("first_stage.py", "objects.py")]
-    return sorted(found, key=lambda name: (name != "main.py", name))
+    return sorted(found, key=lambda name: (name != "start.py", name))
 
 
 def parts():
@@ -117,9 +117,9 @@ def deflate(text):
     return deflater.compress(text.encode("ascii")) + deflater.flush()
 
 
-def stub_text():
-    """The first file's text, then the names and texts of the others of the first part."""
-    first, others = parts()["core"][0], parts()["core"][1:]
+def stub_text(part="core"):
+    """The first file's text, then the names and texts of the others of a part that is sent with the command."""
+    first, *others = parts()[part]
     return strip(read(first)) + "\0" + together(others)
 
 
@@ -132,10 +132,10 @@ def join(text, separator):
     return separator.join(line.rstrip() for line in text.split("\n") if line.strip() and not line.startswith("#"))
 
 
-def assemble(rpython=None, marker=None):
+def assemble(rpython=None, marker=None, first="core"):
     """The command for the login shell, the stub's bytes, and the marker."""
     marker = marker or "%016x" % random.getrandbits(64)
-    stub = deflate(stub_text())
+    stub = deflate(stub_text(first))
     loader = join(read("first_stage.py"), "@").replace('"', "~")
     script = join(read("first_stage.sh"), " ").replace("; ", ";")
     for name, value in (

@@ -83,8 +83,9 @@ class Stub:
         credit=True,
         reading=True,
         parts=("requests", "calls", "control", "channels"),
+        first="core",
     ):
-        assembled, stub, self.marker = assemble.assemble(interpreter if rpython is True else rpython)
+        assembled, stub, self.marker = assemble.assemble(interpreter if rpython is True else rpython, first=first)
         self.process = subprocess.Popen(
             command(assembled) if command else ["/bin/sh", "-c", assembled],
             stdin=subprocess.PIPE,

@@ -138,6 +138,7 @@ def test_programs_that_are_run(stub, method):
     if not context(stub, method):
         return
     stub.helper("helpers/run_program")
+    stub.helper("helpers/run_process")
     stub.helper("helpers/run_seldom")
     given = PROGRAM.encode(), "src/of_a_test.py", ["of_a_test.py", method]
     assert stub.call("helpers/run_program.run_program", *given) == 7, stub.output

@@ -193,6 +193,7 @@ def test_python_2_6(tmp_path):
         assert stub.eval("1 +\\\r\n 1") == 2
         # The program's runner too, which is given bytes.
         stub.helper("helpers/run_program")
+        stub.helper("helpers/run_process")
         stub.helper("helpers/run_seldom")
         assert (
             stub.call(

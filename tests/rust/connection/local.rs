@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use easycluster::stub::{BOOTSTRAP_LIMIT, Bootstrap, parts, stub};
+use easycluster::stub::{BOOTSTRAP_LIMIT, Bootstrap, Purpose, parts, stub};
 use easycluster::wire::{Decoder, Frame, Kind, Sender};
 use easycluster::{Client, ConnectOptions, Error, Value};
 
@@ -123,7 +123,10 @@ fn frames(heard: &std::path::Path, count: usize) -> Vec<Frame> {
 }
 
 fn size(frames: &[Frame]) -> usize {
-    let command = Bootstrap::new(None).unwrap().command().len();
+    let command = Bootstrap::new(None, Purpose::Calls)
+        .unwrap()
+        .command()
+        .len();
     let framed = |frame: &Frame| easycluster::wire::HEADER + frame.payload.len();
     command + stub().len() + frames.iter().map(framed).sum::<usize>()
 }

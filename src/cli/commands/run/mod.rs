@@ -19,6 +19,9 @@ use crate::cli::terminal::hosts::HostOptions;
 use crate::command::CommandLine;
 #[cfg(unix)]
 use crate::packages::Packages;
+use crate::spec::ConnectionSpec;
+use crate::stub::Purpose;
+use crate::transport::tail;
 use crate::visible::short_line;
 use crate::{Client, Error, Value};
 use program::{Given, Program, What};
@@ -156,7 +159,10 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     });
     many::on_all("run", targets, &arguments.many, &secrets, move |host| {
         let job = Arc::clone(&job);
-        let (options, given) = (host.connect_options(), job.given(&host));
+        let purpose = job.purpose(&host.target.spec);
+        let given = job.given(&host, purpose);
+        let mut options = host.connect_options();
+        options.purpose = purpose;
         let own = host.clone();
         host.with_client(options, move |client| async move {
             job.run_with_packages(&client, given, &own).await
@@ -178,8 +184,23 @@ struct Job {
 }
 
 impl Job {
+    /// What the stub is for: the program alone, unless something of it needs calls. A module of the host may use whatever it likes.
+    fn purpose(&self, spec: &ConnectionSpec) -> Purpose {
+        let program = &self.program;
+        let mut calls = program.module.is_some() || spec.compress == Some(true);
+        calls |= tail::find(&program.source, b"easycluster").is_some();
+        #[cfg(unix)]
+        {
+            calls |= self.packages.is_some();
+        }
+        match calls {
+            true => Purpose::Calls,
+            false => Purpose::OneProgram,
+        }
+    }
+
     /// What the program is given on this host, as `run_program` takes it.
-    fn given(&self, host: &Host) -> BTreeMap<&'static str, Value> {
+    fn given(&self, host: &Host, purpose: Purpose) -> BTreeMap<&'static str, Value> {
         let bytes = |value: &[u8]| Value::Bytes(value.to_vec());
         let place = place_of(host, self.count).into_iter();
         let place = place.map(|(name, value)| (name.to_owned(), value.into_bytes()));
@@ -189,7 +210,7 @@ impl Job {
             .collect();
         let mut given = BTreeMap::from([
             ("environment", Value::Dict(environment)),
-            ("progress", Value::Bool(true)),
+            ("progress", Value::Bool(purpose == Purpose::Calls)),
         ]);
         if let Some(module) = &self.program.module {
             given.insert("module", Value::Str(module.clone()));
@@ -230,7 +251,10 @@ impl Job {
     ) -> Result<i32, Error> {
         let program = &self.program;
         let source = Value::Bytes(program.source.clone());
-        client.send_part_once("run_program", crate::stub::run_program());
+        let purpose = self.purpose(&host.target.spec);
+        if purpose == Purpose::Calls {
+            client.send_part_once("run_program", crate::stub::run_program());
+        }
         let call = client.call::<i64>(
             "helpers/run_program.run_program",
             (source, &program.filename, program.sent_argv(), given),
@@ -246,7 +270,7 @@ impl Job {
         let status = tokio::select! {
             biased;
             status = call.into_future() => status?,
-            never = told(client, host) => never,
+            never = told(client, host), if purpose == Purpose::Calls => never,
         };
         Ok(i32::try_from(status).unwrap_or(failure::CODE_FAILED))
     }
@@ -297,7 +321,39 @@ fn so_far(name: &str, done: f64, total: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::so_far;
+    use super::program::Program;
+    use super::{Job, so_far};
+    use crate::stub::Purpose;
+
+    #[test]
+    fn a_stub_for_one_program_is_used_where_that_is_all() {
+        let purpose = |program: Program, spec: &str| {
+            let job = Job {
+                program,
+                environment: Vec::new(),
+                folder: None,
+                input: bytes::Bytes::new(),
+                timeout: None,
+                count: 1,
+                #[cfg(unix)]
+                packages: None,
+            };
+            job.purpose(&spec.parse().expect("spec"))
+        };
+        let code = |code: &str| Program::from_code(code, &[]);
+        assert_eq!(purpose(code("print(1)"), "web1"), Purpose::OneProgram);
+        assert_eq!(
+            purpose(code("print(1)"), "web1:compress=yes"),
+            Purpose::Calls
+        );
+        let progress = code("from easycluster import progress");
+        assert_eq!(purpose(progress, "web1"), Purpose::Calls);
+        let module = Program {
+            module: Some("platform".to_owned()),
+            ..code("")
+        };
+        assert_eq!(purpose(module, "web1"), Purpose::Calls);
+    }
 
     #[test]
     fn progress_of_a_host_is_a_short_line() {

@@ -10,7 +10,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::Notify;
 
 use crate::spec::Step;
-use crate::stub::Bootstrap;
+use crate::stub::{Bootstrap, Purpose};
 use crate::transport::ssh::channel::exec;
 use crate::transport::ssh::channel::opening::{Confirmed, Opening};
 use crate::transport::ssh::handler::{ClientHandler, Shared};
@@ -151,7 +151,7 @@ impl Standby {
         wanted: &Wanted,
     ) -> Option<Prepared> {
         let interpreter = Some(wanted.interpreter.as_str()).filter(|name| !name.is_empty());
-        let bootstrap = Bootstrap::new(interpreter).ok()?;
+        let bootstrap = Bootstrap::new(interpreter, Purpose::Calls).ok()?;
         let bootstrap = steps::behind("", bootstrap, &wanted.steps).ok()?;
         let channel = opening.answer().await.ok()?;
         let sending = async {
