@@ -18,10 +18,16 @@ def become(own, source, filename, argv, given, early=()):
     try:
         os.write(own, THERE)
         become_program(own)
-        text = early and 'KeyboardInterrupt: before it began\n' or ''
-        status = early and 130 or prepare(given)
-        if not status:
-            status, text = execute(source, filename, argv, shut_threads)
+        try:
+            # Until here what was signalled is noted in `early`.
+            compat.signal.signal(2, compat.signal.default_int_handler)
+            if early:
+                raise KeyboardInterrupt
+            status, text = prepare(given), ''
+            if not status:
+                status, text = execute(source, filename, argv, shut_threads)
+        except KeyboardInterrupt:
+            status, text = 130, 'KeyboardInterrupt: before it began\n'
         status = end_program(status)
         if not isinstance(text, bytes):
             text = text.encode('utf-8', 'replace')
@@ -91,7 +97,6 @@ def forked():
 def become_program(own):
     """Leaves nothing of the connection in the program's process: no descriptor but `own` and what it tells by, no handler, no
     stream."""
-    compat.signal.signal(2, compat.signal.default_int_handler)
     kept = [own] + told[1:]
     if not hasattr(os, 'get_inheritable'):
         # From 3.4 on pipes are so from the start.

@@ -92,23 +92,15 @@ if VERSION < (3, 5):
 read, write, select = functions
 
 
-def own(descriptor):
-    """Makes a descriptor one that waits, whatever it was before, and keeps it from child processes."""
+def own(descriptor, waits=True):
+    """Makes a descriptor one that waits or does not, whatever it was before, and keeps it from child processes."""
     if VERSION >= (3, 5):
-        os.set_blocking(descriptor, True)
+        os.set_blocking(descriptor, waits)
     else:
         import fcntl
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_NONBLOCK)
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_NONBLOCK
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags ^ waits * os.O_NONBLOCK)
         fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-
-
-def wait_never(descriptor):
-    """Makes a descriptor one that does not wait."""
-    if VERSION >= (3, 5):
-        os.set_blocking(descriptor, False)
-    else:
-        import fcntl
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_NONBLOCK)
 
 
 def text(value):

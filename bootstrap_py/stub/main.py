@@ -1,8 +1,6 @@
 # The stub that serves calls: greets, stands in for what remote code uses of this process, runs the main thread.
-import posix as os
 import sys
 
-compat = load('compat')
 wire = load('wire')
 
 
@@ -17,12 +15,11 @@ class Later(object):
         return getattr(self.machine.stream(self), name)
 
 
-def main(files):
+def main(files, marker):
     """Runs the stub until the connection ends."""
-    link = wire.opened(wire.Link, files.marker)
-    worker = files.load('worker')
-    # Late, so that what fails before is told where it can be read.
-    machine = files.machine = worker.Machine(link, wire.printed())
+    link = wire.opened(wire.Link, marker)
+    # What fails until its file is loaded is told where it can be read: the pipes are made behind that.
+    machine = files.machine = load('worker').Machine(link, wire.printed())
     # Kept, because print() of some versions does not hold what it finds in sys.
     machine.stand_ins = sys.stdout, sys.stderr = Later(machine, '<stdout>'), Later(machine, '<stderr>')
     sys.__stdout__, sys.__stderr__ = machine.stand_ins

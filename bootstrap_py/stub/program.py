@@ -12,16 +12,13 @@ RUN = 'helpers/run_program.run_program'
 class Link(wire.Link):
     """The two descriptors of the connection."""
 
-    def __getattr__(self, name):
-        return getattr(load('refusals'), name).__get__(self)
-
     def lost(self, reading):
         """The client is gone."""
         self.program.lose()
 
 
 class Program(object):
-    """The program, its process and the client. Methods that few programs need are functions of program_seldom.py."""
+    """The program, its process and the client. What few programs need are functions of program_seldom.py."""
 
     # The request, 0 before it has come and after its answer; whether it has been answered; the pieces of one that comes in several.
     request = thread = 0
@@ -45,9 +42,6 @@ class Program(object):
         self.ended, self.ends = os.pipe()
         compat.own(self.ended)
         compat.own(self.ends)
-
-    def __getattr__(self, name):
-        return getattr(load('program_seldom'), name).__get__(self)
 
     def serve(self):
         """Until the connection ends."""
@@ -94,8 +88,9 @@ class Program(object):
         source, filename, given = process.given_to(source, filename, given)
         signal = compat.signal
         signal.signal(signal.SIGCHLD, lambda *signalled: os.write(self.ends, b'.'))
-        # What the program sends to its process group is not meant for this process.
-        signal.signal(2, lambda *signalled: None)
+        # What the program sends to its process group is not meant for this process; its own notes what comes before it is ready.
+        early = []
+        signal.signal(2, lambda *signalled: early.append(signalled))
         try:
             self.report, own = os.pipe()
             self.child = process.forked()
@@ -103,7 +98,7 @@ class Program(object):
             return self.fail()
         if not self.child:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            process.become(own, source, filename, argv, given)
+            process.become(own, source, filename, argv, given, early)
         os.close(own)
 
     def control(self, kind, flags, number, thread, payload, counted):
@@ -179,11 +174,15 @@ class Program(object):
             self.interrupt()
 
 
-def main(files):
+wire.postpone(Link, 'part allowed waited refuse fatal')
+wire.postpone(Program, 'refuse act feed fail cancel interrupt patience tell broken lose', 'program_seldom')
+
+
+def main(files, marker):
     """Runs the stub until the connection ends."""
-    link = wire.opened(Link, files.marker)
+    link = wire.opened(Link, marker)
     program = link.program = Program(link, wire.printed())
-    compat.wait_never(link.frames_out)
+    compat.own(link.frames_out, False)
     try:
         program.serve()
     except:

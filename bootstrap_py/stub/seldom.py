@@ -1,9 +1,46 @@
-# Methods of the link, of threads and of the machine that few first calls need. See wire.Seldom.
+# Methods of the link, of threads and of the machine that few first calls need. See wire.postpone().
 compat = load('compat')
 os = compat.os
 wire = load('wire')
-worker = load('worker')
-part, allowed, waited, refuse, fatal = load('refusals').METHODS
+
+
+def part(self, name):
+    """A file that had to arrive in front of the frame that is being read."""
+    if not load.__self__.there(name):
+        self.fatal('malformed', 'a frame came before its part, with %s' % name)
+    return load(name)
+
+
+def allowed(self, kind, flags):
+    """Whether a frame of this kind may have these flags now."""
+    return not flags & ~wire.FLAGS.get(kind, 0) and (self.compress or not flags & wire.DEFLATED)
+
+
+def waited(self, reading, writing):
+    """Whether what is being handled says only that the descriptor was made one that does not wait; waits then."""
+    again = compat.sys.exc_info()[1].args[:1] == (compat.errno.EAGAIN,)
+    if again:
+        compat.select(reading, writing, ())
+    return again
+
+
+def refuse(self, magic, kind, flags, length):
+    """Ends the connection over a header that breaks a rule (FR-3, FR-5, FR-9, FR-14)."""
+    self.fatal('garbled' if magic != 0x4543 else 'unknown-kind' if kind not in wire.FLAGS
+               else 'unknown-flag' if not self.allowed(kind, flags)
+               else 'too-large' if length > wire.MAX_PAYLOAD else 'malformed',
+               'kind 0x%02x, flags 0x%02x, %d bytes' % (kind, flags, length))
+
+
+def fatal(self, code, sentence):
+    """Tells the client why, and ends."""
+    self.writing.acquire()
+    # It may not be deflated (FR-7).
+    self.compress = False
+    try:
+        self.write(self.frame(wire.FATAL, 0, 0, compat.text('%s: %s' % (code, sentence)).encode('utf-8')))
+    finally:
+        self.end()
 
 
 def release(lock):
@@ -108,7 +145,7 @@ def look(self, me, name):
 def is_plain(self, value, depth):
     """Whether a value is of built-in types all through; False also where finding out would take long."""
     kind = type(value)
-    if kind not in worker.CONTAINERS:
+    if kind not in load('worker').CONTAINERS:
         return kind in compat.numbers or kind in compat.scalars and len(value) < wire.CHUNK
     if not depth or len(value) > 32:
         return False
@@ -116,12 +153,3 @@ def is_plain(self, value, depth):
         if not (is_plain(self, item, depth - 1) and (kind is not dict or is_plain(self, value[item], depth - 1))):
             return False
     return True
-
-
-for owner, methods in (
-        (wire.Link, (part, allowed, waited, refuse, fatal, lost)),
-        (worker.Worker, (rouse, park, shielded, is_plain)),
-        (worker.Machine, (current, wait, look))):
-    for method in methods:
-        setattr(owner, method.__name__, method)
-worker.Machine.closing = 0

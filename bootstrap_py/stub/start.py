@@ -23,7 +23,6 @@ class Files(object):
         self.modules = {}
         self.making = {}
         self.pid = 0
-        self.machine = None
         self.add(parts)
 
     def add(self, parts):
@@ -86,7 +85,6 @@ class Files(object):
 
 
 files = Files(parts[1:])
-files.marker = marker
 # Without the lock, which comes from what this one imports.
 files.build('compat')
-files.load(parts[1][:-3]).main(files)
+files.load(parts[1][:-3]).main(files, marker)

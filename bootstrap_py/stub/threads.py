@@ -1,4 +1,4 @@
-# Server threads beside the main one, and methods of all of them that come with this part. See wire.Seldom.
+# Server threads beside the main one, and methods of all of them that come with this part. See wire.postpone().
 compat = load('compat')
 os, sys = compat.os, compat.sys
 wire = load('wire')
@@ -127,10 +127,3 @@ def stream(self, stand_in):
 def flush_streams(self):
     """Sends what was printed through sys.stdout without an end of line."""
     load('output').of(self).flush()
-
-
-for owner, methods in (
-        (worker.Worker, (stop, failed, credit)),
-        (worker.Machine, (begin_thread, stream, flush_streams))):
-    for method in methods:
-        setattr(owner, method.__name__, method)

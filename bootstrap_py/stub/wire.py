@@ -26,16 +26,21 @@ pack = header.pack
 unpack = header.unpack_from
 
 
-class Seldom(object):
-    """A class with methods that are functions of seldom.py or threads.py, which put them here when the first is
-    asked for: compiling them before the first call, or sending them, would delay it."""
+def postpone(kind, names, file='seldom'):
+    """Gives a class methods that are functions of a file, or of threads.py, which are loaded when the first is called: compiling
+    them before the first call, or sending them, would delay that. Not by __getattr__, because Python then finds everything else slower."""
+    def later(name):
+        def first(self, *args):
+            method = getattr(load(file), name, None) or getattr(load('threads'), name)
+            setattr(kind, name, method)
+            return method(self, *args)
+        setattr(kind, name, first)
 
-    def __getattr__(self, name):
-        owner = load('seldom')
-        return getattr(hasattr(owner, name) and owner or load('threads'), name).__get__(self)
+    for name in names.split():
+        later(name)
 
 
-class Link(Seldom):
+class Link(object):
     """The two descriptors of the connection.
 
     Reading: the holder of `reading` may call `read`. Writing: frames are put on `pending`, and the thread that gets
@@ -142,6 +147,9 @@ class Link(Seldom):
         os._exit(1)
 
 
+postpone(Link, 'part allowed waited refuse fatal lost')
+
+
 def opened(kind, marker):
     """Takes over the connection, says HELLO, and gives its link, which is a `kind`."""
     # 0 and 1 move away, so that remote code that reads or prints does not touch the frames. The null device first: it
@@ -164,11 +172,11 @@ def opened(kind, marker):
         pass
     link = kind(frames_in, frames_out)
     text = compat.text
-    implementation = 'pypy' if hasattr(sys, 'pypy_version_info') else 'cpython'
-    hello = (('protocol', 1), ('python', compat.VERSION), ('implementation', text(implementation)),
-             ('platform', text(sys.platform)), ('pid', os.getpid()), ('pickle', compat.HIGHEST_PICKLE),
+    hello = (('protocol', 1), ('python', compat.VERSION), ('platform', text(sys.platform)),
+             ('implementation', text('pypy' if hasattr(sys, 'pypy_version_info') else 'cpython')),
+             ('pid', os.getpid()), ('pickle', compat.HIGHEST_PICKLE),
              ('executable', text(sys.executable or '')), ('features', []))
-    link.pending.append((marker + 'r\n').encode('ascii'))
+    link.pending.append((marker + 'r\n').encode())
     link.send(HELLO_S, 0, 0, compat.pickle.dumps(dict([(text(key), value) for key, value in hello]), 2))
     del sys.argv[1:]
     # It kept interpreters from 3.11 on from importing what lies about, before the first stage could.

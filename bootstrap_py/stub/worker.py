@@ -16,7 +16,7 @@ HOLD_LIMIT = 65536
 CONTAINERS = frozenset((list, tuple, dict))
 
 
-class Worker(wire.Seldom):
+class Worker(object):
     """One server thread: its queue, and what it is doing."""
 
     def __init__(self, machine, number, one_shot):
@@ -192,7 +192,7 @@ class Worker(wire.Seldom):
             machine.link.flush()
 
 
-class Machine(wire.Seldom):
+class Machine(object):
     """The threads together, and what they share."""
 
     def __init__(self, link, printed):
@@ -201,6 +201,7 @@ class Machine(wire.Seldom):
         self.printed = printed
         self.printed_errors = printed[1]
         self.pid = os.getpid()
+        self.closing = 0
         self.carrying = False
         self.unflushed = False
         self.output = self.references = self.protocol = None
@@ -331,3 +332,7 @@ class Machine(wire.Seldom):
         """Runs in the thread that carries what children print while no call ends."""
         compat.select(self.printed, (), ())
         load('output').carry(self)
+
+
+wire.postpone(Worker, 'rouse park shielded is_plain stop failed credit')
+wire.postpone(Machine, 'current wait look begin_thread stream flush_streams')
