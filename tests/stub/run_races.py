@@ -6,9 +6,9 @@ import threading
 
 folder = sys.argv[1]
 sources = json.load(open(os.path.join(folder, 'sources.json')))
-main = {'__name__': 'main'}
-# Without its last line, which runs it.
-exec(compile(sources['main'].rsplit('\nmain(', 1)[0], 'main', 'exec', 0, True), main)
+start = {'__name__': 'start'}
+# Without its last lines, which run the stub.
+exec(compile(sources['start'].rsplit('\nfiles = ', 1)[0], 'start', 'exec', 0, True), start)
 load = None
 
 
@@ -50,7 +50,7 @@ def machine():
     made.printed = []
     made.rouse_ticker = lambda: made.roused_ticker.append(True)
     made.roused_ticker = []
-    made.stand_ins = [main['Later'](made, name) for name in ('<stdout>', '<stderr>')]
+    made.stand_ins = [load('main').Later(made, name) for name in ('<stdout>', '<stderr>')]
     files.machine = made
     return made
 
@@ -420,7 +420,7 @@ def many_cancels_are_noted():
     assert set(range(500, 600)) <= made.cancelled and len(made.cancelled) <= 257
 
 
-files = main['Files']([])
+files = start['Files']([])
 for name, source in sources.items():
     files.add([name + '.py', source])
 load = files.load

@@ -100,7 +100,7 @@ def test_it_is_interrupted_and_tells_where(start_program):
         stub.wait(number)
     assert failed.value.fields["kind"] == "cancelled"
     trace = "".join(failed.value.fields["traceback"])
-    assert "in waits" in trace and "time.sleep(100)" in trace and trace.endswith("KeyboardInterrupt\n")
+    assert "in waits" in trace and trace.endswith("KeyboardInterrupt\n")
     stub.frame(CLOSE, 0, 0, b"")
     stub.end()
 
