@@ -230,7 +230,9 @@ def test_output_comes_before_the_answer(start_program):
 
 
 def test_it_has_pythons_own_way_with_signals(start_program):
-    source = "import signal\nprint([signal.getsignal(n) in (0, signal.default_int_handler) for n in (2, signal.SIGCHLD)])"
+    source = (
+        "import signal\nprint([signal.getsignal(n) in (0, signal.default_int_handler) for n in (2, signal.SIGCHLD)])"
+    )
     stub, number = start_program(source)
     assert stub.wait(number) == 0
     assert stub.output == b"[True, True]\n"
