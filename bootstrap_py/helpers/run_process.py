@@ -18,26 +18,31 @@ def become(own, source, filename, argv, given, early=()):
     try:
         os.write(own, THERE)
         become_program(own)
-        try:
-            # Until here what was signalled is noted in `early`.
-            compat.signal.signal(2, compat.signal.default_int_handler)
-            if early:
-                raise KeyboardInterrupt
-            status, text = prepare(given), ''
-            if not status:
-                status, text = execute(source, filename, argv, shut_threads)
-        except KeyboardInterrupt:
-            status, text = 130, 'KeyboardInterrupt: before it began\n'
-        status = end_program(status)
-        if not isinstance(text, bytes):
-            text = text.encode('utf-8', 'replace')
-        if text:
-            tell(own, text[-16000:])
+        status = ran(own, source, filename, argv, given, early)
     except:  # noqa: E722  (it is printed, and whatever called this function must not go on here)
         import traceback
         os.write(2, traceback.format_exc().encode('utf-8', 'replace'))
     finally:
         os._exit(status)
+
+
+def ran(own, source, filename, argv, given, early=()):
+    """Runs a program in this process, and gives its status. Until here what was signalled is noted in `early`."""
+    try:
+        compat.signal.signal(2, compat.signal.default_int_handler)
+        if early:
+            raise KeyboardInterrupt
+        status, text = prepare(given), ''
+        if not status:
+            status, text = execute(source, filename, argv, shut_threads)
+    except KeyboardInterrupt:
+        status, text = 130, 'KeyboardInterrupt: before it began\n'
+    status = end_program(status)
+    if not isinstance(text, bytes):
+        text = text.encode('utf-8', 'replace')
+    if text:
+        tell(own, text[-16000:])
+    return status
 
 
 def tell(own, text):
@@ -118,6 +123,11 @@ def become_program(own):
         atexit._clear()
     elif atexit:
         del atexit._exithandlers[:]
+    open_streams()
+
+
+def open_streams():
+    """Puts streams to descriptors 1 and 2 in the places of sys.stdout and sys.stderr."""
     for descriptor, name in ((1, 'stdout'), (2, 'stderr')):
         if compat.PY3:
             # Whatever a text holds, printing does not fail over it.

@@ -58,9 +58,7 @@ class Program(object):
                 link.read(self.take, self.control)
             if self.ended in ready:
                 compat.read(self.ended, 4096)
-                child, status = os.waitpid(self.child, os.WNOHANG)
-                if child:
-                    self.status = process.shell_status(status)
+                self.reap()
             for source in ready:
                 if source in self.printed and self.room() > 0:
                     self.carry(source)
@@ -94,12 +92,22 @@ class Program(object):
         try:
             self.report, own = os.pipe()
             self.child = process.forked()
-        except EnvironmentError:
-            return self.fail()
+        except (AttributeError, EnvironmentError):
+            return self.run_here(source, filename, argv, given)
         if not self.child:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             process.become(own, source, filename, argv, given, early)
         os.close(own)
+
+    def reap(self):
+        """Notes how the process has ended, if it has."""
+        try:
+            child, status = os.waitpid(self.child, os.WNOHANG)
+        except OSError:
+            # The program runs in this process.
+            return
+        if child:
+            self.status = process.shell_status(status)
 
     def control(self, kind, flags, number, thread, payload, counted):
         """Acts on a frame that is not a request."""
@@ -175,7 +183,7 @@ class Program(object):
 
 
 wire.postpone(Link, 'part allowed waited refuse fatal')
-wire.postpone(Program, 'refuse act feed fail cancel interrupt patience tell broken lose', 'program_seldom')
+wire.postpone(Program, 'refuse act feed run_here cancel interrupt patience tell broken lose', 'program_seldom')
 
 
 def main(files, marker):
@@ -183,8 +191,13 @@ def main(files, marker):
     link = wire.opened(Link, marker)
     program = link.program = Program(link, wire.printed())
     compat.own(link.frames_out, False)
+    guard(program)
+
+
+def guard(program):
+    """Serves the client. A fault of the stub itself ends the connection, with what it is."""
     try:
         program.serve()
     except:
         import traceback
-        link.fatal('internal', traceback.format_exc())
+        program.link.fatal('internal', traceback.format_exc())

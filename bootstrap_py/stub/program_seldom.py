@@ -2,6 +2,7 @@
 compat = load('compat')
 os, sys = compat.os, compat.sys
 wire = load('wire')
+process = load('helpers/run_process')
 descendants = load('descendants')
 # Bytes of the request that are taken until the client hears of it.
 CREDIT_DUE = 262144
@@ -40,6 +41,29 @@ def feed(self, flags, payload, counted):
         payload = b''.join(self.content)
         self.content = ()
         self.begin(payload)
+
+
+def run_here(self, source, filename, argv, given):
+    """Runs the program in this process, where the system gives it none of its own. Another thread serves the client meanwhile."""
+    self.child = None
+    try:
+        self.report, own = os.pipe()
+        os.write(own, process.THERE)
+        compat.thread.start_new_thread(load('program').guard, (self,))
+    except (EnvironmentError, compat.thread.error):
+        return fail(self)
+    self.child = os.getpid()
+    compat.signal.signal(compat.signal.SIGCHLD, compat.signal.SIG_DFL)
+    process.open_streams()
+    status = 1
+    try:
+        status = process.ran(own, source, filename, argv, given)
+    except:
+        sys.excepthook(*sys.exc_info())
+    self.status = status
+    os.write(self.ends, b'.')
+    while True:
+        compat.sleep(1000)
 
 
 def fail(self):

@@ -236,3 +236,51 @@ def test_it_has_pythons_own_way_with_signals(start_program):
     stub, number = start_program(source)
     assert stub.wait(number) == 0
     assert stub.output == b"[True, True]\n"
+
+
+NO_PROCESS = """
+import os
+def fork():
+    raise OSError(11, 'Resource temporarily unavailable')
+os.fork = fork
+"""
+
+
+@pytest.fixture
+def without_processes(start_program, tmp_path):
+    """Starts programs where no process can be started."""
+    (tmp_path / "sitecustomize.py").write_text(NO_PROCESS)
+    env = dict(os.environ, PYTHONPATH=str(tmp_path))
+    return lambda source: start_program(source, env=env)
+
+
+def test_it_runs_where_no_process_can_be_started(without_processes):
+    stub, number = without_processes("import sys\nprint(1)\nsys.stderr.write('e')\nsys.exit(3)")
+    assert stub.wait(number) == 3
+    assert sorted(data for _, _, data in stub.outputs) == [b"1\n", b"e"]
+    stub.frame(CLOSE, 0, 0, b"")
+    stub.end()
+
+
+def test_it_is_interrupted_where_no_process_can_be_started(without_processes):
+    stub, number = without_processes(SLOW)
+    stub.until(lambda: b"\n" in stub.output)
+    stub.frame(PING, 0, 0, b"there")
+    stub.until(lambda: stub.pongs)
+    stub.frame(CANCEL, number, 0, b"")
+    with pytest.raises(Failed) as failed:
+        stub.wait(number)
+    assert "in waits" in "".join(failed.value.fields["traceback"])
+
+
+def test_it_ends_with_the_connection_where_no_process_can_be_started(without_processes):
+    stub, _ = without_processes(STUBBORN)
+    stub.until(lambda: b"\n" in stub.output)
+    stub.process.stdin.close()
+    stub.end()
+
+
+def test_a_program_that_closes_every_descriptor_keeps_its_status(start_program):
+    stub, number = start_program("import os, sys\nos.closerange(0, 100)\nsys.exit(6)")
+    assert stub.wait(number) == 6
+    assert b"Traceback" not in stub.output
