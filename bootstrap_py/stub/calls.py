@@ -19,7 +19,7 @@ def greet(machine, kind, payload):
     try:
         if kind != wire.HELLO or machine.protocol is not None:
             raise ValueError(kind)
-        hello = dict([(compat.native(key), value) for key, value in compat.pickle.loads(payload).items()])
+        hello = compat.native_keywords(compat.pickle.loads(payload))
         machine.peer = compat.native(hello['peer'])
         machine.protocol = min(compat.HIGHEST_PICKLE, hello['pickle'])
         machine.window = hello['window']

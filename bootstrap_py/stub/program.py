@@ -20,10 +20,12 @@ class Link(wire.Link):
 class Program(object):
     """The program, its process and the client. What few programs need are functions of program_seldom.py."""
 
-    # The request, 0 before it has come and after its answer; whether it has been answered; the pieces of one that comes in several.
+    # The request, 0 before it has come and after its answer; whether it has been answered; the pieces of one that comes in several, and their bytes that the
+    # client has not heard to be taken.
     request = thread = 0
     answered = False
     content = ()
+    taken = 0
     # What the client grants in all for what is printed, None before it has said so; and what was sent.
     granted = None
     sent = 0
@@ -112,7 +114,7 @@ class Program(object):
     def control(self, kind, flags, number, thread, payload, counted):
         """Acts on a frame that is not a request."""
         if kind == wire.HELLO:
-            hello = dict([(compat.native(key), value) for key, value in compat.pickle.loads(payload).items()])
+            hello = compat.native_keywords(compat.pickle.loads(payload))
             if hello['protocol'] != 1:
                 self.link.fatal('version', 'protocol %s, not 1' % hello['protocol'])
             self.granted = hello['window']

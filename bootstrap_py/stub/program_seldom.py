@@ -33,7 +33,7 @@ def act(self, kind, flags, number, payload, counted):
 def feed(self, flags, payload, counted):
     """Takes a piece of the request, and starts the program when it has all."""
     self.content.append(payload)
-    self.taken = self.__dict__.get('taken', 0) + counted
+    self.taken += counted
     if self.taken >= CREDIT_DUE:
         self.link.pending.append(self.link.frame(wire.CREDIT, 0, self.thread, wire.struct.pack('>I', self.taken)))
         self.taken = 0
