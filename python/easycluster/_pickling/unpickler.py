@@ -21,11 +21,11 @@ from .policy import Policy
 Load = Callable[[Any], Any]
 
 
-class _Trusting(pickle.Unpickler):
-    """For a server that may run anything here."""
+class _Trust:
+    """What both ways of decoding have in common for a server that may run anything here."""
 
     def __init__(self, file: io.BytesIO, references: Load, **options: Any) -> None:
-        super().__init__(file, **options)
+        super().__init__(file, **options)  # type: ignore[call-arg]
         self._references = references
 
     def persistent_load(self, pid: Any) -> Any:
@@ -33,23 +33,17 @@ class _Trusting(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         names.packages(module)
-        return super().find_class(module, name)
+        return super().find_class(module, name)  # type: ignore[misc]
 
 
-class _Lenient(pickle._Unpickler):
-    """The same, and makes exceptions without their constructor where that takes other arguments than they have."""
+class _Trusting(_Trust, pickle.Unpickler):
+    """By Python's own decoder."""
+
+
+class _Lenient(_Trust, pickle._Unpickler):
+    """The same in Python, which makes exceptions without their constructor where that takes other arguments than they have."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
-
-    def __init__(self, file: io.BytesIO, references: Load, **options: Any) -> None:
-        super().__init__(file, **options)
-        self._references = references
-
-    persistent_load = _Trusting.persistent_load
-
-    def find_class(self, module: str, name: str) -> Any:
-        names.packages(module)
-        return super().find_class(module, name)
 
     def load_reduce(self) -> None:
         stack: list[Any] = self.stack  # type: ignore[attr-defined]
