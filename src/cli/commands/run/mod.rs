@@ -21,7 +21,6 @@ use crate::command::CommandLine;
 use crate::packages::Packages;
 use crate::spec::ConnectionSpec;
 use crate::stub::Purpose;
-use crate::transport::tail;
 use crate::visible::short_line;
 use crate::{Client, Error, Value};
 use program::{Given, Program, What};
@@ -147,7 +146,12 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let targets = arguments.hosts.targets(&specs)?;
     let targets = arguments.many.report.wanted(&arguments.hosts, targets)?;
     let stdin = options.stdin.checked(targets.len(), taken)?;
+    #[cfg(unix)]
+    let with_packages = packages.is_some();
+    #[cfg(not(unix))]
+    let with_packages = false;
     let job = Arc::new(Job {
+        needs_calls: with_packages || program.needs_calls(),
         program,
         environment,
         folder: options.cwd.clone(),
@@ -165,7 +169,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         options.purpose = purpose;
         let own = host.clone();
         host.with_client(options, move |client| async move {
-            job.run_with_packages(&client, given, &own).await
+            job.run_with_packages(&client, given, purpose, &own).await
         })
     })
 }
@@ -173,6 +177,8 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
 /// What every host is to run.
 struct Job {
     program: Program,
+    /// It takes a stub for calls.
+    needs_calls: bool,
     environment: Environment,
     folder: Option<OsString>,
     input: Bytes,
@@ -184,16 +190,9 @@ struct Job {
 }
 
 impl Job {
-    /// What the stub is for: the program alone, unless something of it needs calls. A module of the host may use whatever it likes.
+    /// What the stub of this host is for: the program alone, unless something needs calls.
     fn purpose(&self, spec: &ConnectionSpec) -> Purpose {
-        let program = &self.program;
-        let mut calls = program.module.is_some() || spec.compress == Some(true);
-        calls |= tail::find(&program.source, b"easycluster").is_some();
-        #[cfg(unix)]
-        {
-            calls |= self.packages.is_some();
-        }
-        match calls {
+        match self.needs_calls || spec.compress == Some(true) {
             true => Purpose::Calls,
             false => Purpose::OneProgram,
         }
@@ -229,29 +228,30 @@ impl Job {
         &self,
         client: &Client,
         #[cfg_attr(not(unix), allow(unused_mut))] mut given: BTreeMap<&'static str, Value>,
+        purpose: Purpose,
         host: &Host,
     ) -> Result<i32, Error> {
         #[cfg(unix)]
         if let Some(packages) = &self.packages {
             let folder = packages.send_to(client, &host.progress()).await?;
             given.insert("packages", Value::Str(folder.clone()));
-            let status = self.run(client, given, host).await?;
+            let status = self.run(client, given, purpose, host).await?;
             // Where this is not come to, they go with the connection.
             packages.remove_from(client, &folder).await?;
             return Ok(status);
         }
-        self.run(client, given, host).await
+        self.run(client, given, purpose, host).await
     }
 
     async fn run(
         &self,
         client: &Client,
         given: BTreeMap<&'static str, Value>,
+        purpose: Purpose,
         host: &Host,
     ) -> Result<i32, Error> {
         let program = &self.program;
         let source = Value::Bytes(program.source.clone());
-        let purpose = self.purpose(&host.target.spec);
         if purpose == Purpose::Calls {
             client.send_part_once("run_program", crate::stub::run_program());
         }
@@ -329,6 +329,7 @@ mod tests {
     fn a_stub_for_one_program_is_used_where_that_is_all() {
         let purpose = |program: Program, spec: &str| {
             let job = Job {
+                needs_calls: program.needs_calls(),
                 program,
                 environment: Vec::new(),
                 folder: None,

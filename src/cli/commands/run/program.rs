@@ -9,6 +9,7 @@ use crate::cli::programs::habits::{
 };
 use crate::cli::programs::script::Script;
 use crate::cli::terminal::failure::Failure;
+use crate::transport::tail;
 
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,11 @@ impl Program {
                 None => Value::Bytes(word.as_encoded_bytes().to_vec()),
             })
             .collect()
+    }
+
+    /// Whether it may ask more of a stub than to be run: it names the module `easycluster`, or is a module of the host, which may.
+    pub(crate) fn needs_calls(&self) -> bool {
+        self.module.is_some() || tail::find(&self.source, b"easycluster").is_some()
     }
 
     /// As `python -c CODE ARGS` has it.
