@@ -53,24 +53,21 @@ fn main() {
     std::thread::scope(|scope| {
         for (part, files) in assemble::parts().chain(helpers) {
             let file = Path::new(&out).join(format!("{part}.deflate"));
-            scope.spawn(move || write_part(part, &files, &file));
+            scope.spawn(move || write_part(&files, &file));
         }
     });
 }
 
-fn write_part(part: &str, files: &[&str], to: &Path) {
+fn write_part(files: &[&str], to: &Path) {
     let sources: Vec<String> = files.iter().map(|name| source(name)).collect();
     let text = assemble::assemble(files, |name| {
         let place = files.iter().position(|listed| *listed == name);
         place.map_or("", |place| sources[place].as_str())
     });
-    // Each byte of the first one is in every bootstrap; so that has four times the usual number of rounds, of which the last ones
-    // find least.
-    let rounds = if matches!(part, "core" | "program") {
-        60
-    } else {
-        15
-    };
+    // Each byte of what is sent with the command is in every bootstrap; so that has four times the usual number of rounds, of which
+    // the last ones find least.
+    let is_first = files.first() == Some(&assemble::START);
+    let rounds = if is_first { 60 } else { 15 };
     std::fs::write(to, deflate(&text, rounds)).expect("the folder can be written");
 }
 

@@ -40,10 +40,9 @@ pub fn stub() -> Bytes {
 }
 
 /// What a stub is started for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Whatever a client may ask for.
-    #[default]
     Calls,
     /// One call of `helpers/run_program.run_program` and nothing else, which takes much less of the other machine. It cannot tell how
     /// far the program is, gives the program no module `easycluster`, and takes nothing compressed.

@@ -110,8 +110,7 @@ pub async fn start_stub(
     } = connector
         .start(target, command, wanted.as_ref(), options)
         .await?;
-    // Behind the command. One that was started ahead has asked for it already.
-    // Where a program is all, nobody else comes.
+    // Behind the command. One that was started ahead has asked for it already, and where a program is all, nobody else comes.
     if running.bootstrap.is_none() && for_calls {
         connection.keep_spare();
     }
