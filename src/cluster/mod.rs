@@ -65,7 +65,7 @@ impl Cluster {
     /// Those that come later join then.
     ///
     /// # Errors
-    /// The report, if too few are connected. Those that are get closed.
+    /// The report, if too few are connected. Those that are get closed. At once, if there are fewer than the quorum.
     pub async fn open(
         specs: Vec<ConnectionSpec>,
         options: &ClusterOptions,
@@ -74,6 +74,9 @@ impl Cluster {
         let needed = options.quorum.of(specs.len());
         let labels = specs.iter().map(ConnectionSpec::label);
         let report = ConnectReport::new(labels, needed);
+        if report.lacks_hosts() {
+            return Err(Box::new(report.without_quorum()));
+        }
         let inner = Inner::new(report, options.inventory.clone());
         let count = specs.len();
         let attempt = attempts(specs.clone(), options.connect.clone());

@@ -201,23 +201,24 @@ pub enum Quorum {
     All,
     /// One.
     Any,
-    /// So many.
+    /// So many, of which there must be as many.
     AtLeast(usize),
     /// This share of them, from 0 to 1, rounded up.
     Share(f64),
 }
 
 impl Quorum {
-    /// How many of `hosts` that is: at least one, where there is one, and at most all.
+    /// How many of `hosts` that is: at least one, where there is one. It is more than there are where so many are wanted, and no
+    /// cluster of them opens then.
     pub fn of(self, hosts: usize) -> usize {
         let wanted = match self {
             Quorum::All => hosts,
-            Quorum::Any => 1,
+            Quorum::Any => 1.min(hosts),
             Quorum::AtLeast(count) => count,
             // A cast from a float stays within the range of the integer.
             Quorum::Share(share) => (hosts as f64 * share - 1e-9).ceil() as usize,
         };
-        wanted.max(1).min(hosts)
+        wanted.max(1.min(hosts))
     }
 }
 
@@ -273,11 +274,13 @@ mod tests {
         assert_eq!(of_ten("all"), Ok(10));
         assert_eq!(of_ten("any"), Ok(1));
         assert_eq!(of_ten("3"), Ok(3));
-        assert_eq!(of_ten("30"), Ok(10));
+        assert_eq!(of_ten("30"), Ok(30));
         assert_eq!(of_ten("80%"), Ok(8));
         assert_eq!(of_ten("81%"), Ok(9));
         assert_eq!(of_ten("0%"), Ok(1));
         assert_eq!(Quorum::Share(0.3).of(10), 3);
+        assert_eq!(Quorum::Any.of(0), 0);
+        assert_eq!(Quorum::AtLeast(1).of(0), 1);
         for wrong in ["", "most", "101%", "-1", "NaN%"] {
             assert!(of_ten(wrong).is_err(), "{wrong}");
         }

@@ -44,6 +44,8 @@ pub enum HostOutcome {
     Failed(Arc<Error>),
     /// It is still being tried.
     Connecting,
+    /// It was not tried, because there are fewer hosts than the quorum.
+    NotTried,
 }
 
 impl HostReport {
@@ -84,6 +86,19 @@ impl ConnectReport {
         self.hosts.iter().filter(missing)
     }
 
+    /// Of a quorum that no number of these hosts is: none is tried.
+    pub(super) fn without_quorum(mut self) -> ConnectReport {
+        for host in &mut self.hosts {
+            host.outcome = HostOutcome::NotTried;
+        }
+        self
+    }
+
+    /// Whether there are fewer hosts than are needed.
+    pub(super) fn lacks_hosts(&self) -> bool {
+        self.needed > self.hosts.len()
+    }
+
     /// Whether as many hosts are connected as were needed.
     pub fn has_quorum(&self) -> bool {
         self.connected() >= self.needed
@@ -91,8 +106,17 @@ impl ConnectReport {
 }
 
 impl fmt::Display for ConnectReport {
-    /// A line of summary, and a line for each host that is not connected, with its reason and what to do next.
+    /// A line of summary, and a line for each host that is not connected, with its reason and what to do next; or one line that says
+    /// that the quorum is more than the hosts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lacks_hosts() {
+            let count = self.hosts.len();
+            let needed = self.needed;
+            return write!(
+                f,
+                "a quorum of {needed} is more than the number of hosts, {count}"
+            );
+        }
         write!(
             f,
             "{} of {} hosts connected, {} needed",

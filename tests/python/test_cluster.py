@@ -115,6 +115,15 @@ def test_a_wrong_quorum_is_refused(wrong):
         Cluster([":local"], quorum=wrong)
 
 
+@pytest.mark.parametrize("hosts", [[], [":local:name=one", ":local:name=two"]])
+def test_a_quorum_above_the_number_of_hosts_is_refused(hosts):
+    with pytest.raises(ValueError, match="a quorum of 5 is more than the number of hosts, %d" % len(hosts)):
+        Cluster(hosts, quorum=5)
+    with pytest.warns(UserWarning, match="given twice"):
+        with pytest.raises(ValueError, match="a quorum of 2 is more than the number of hosts, 1"):
+            Cluster([":local:name=one"] * 2, quorum=2)
+
+
 def test_a_host_that_comes_late_joins(sshd):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

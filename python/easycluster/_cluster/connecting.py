@@ -58,6 +58,8 @@ def needed(quorum: Quorum, count: int) -> int:
     elif isinstance(quorum, float):
         share = quorum
     elif isinstance(quorum, int) and not isinstance(quorum, bool) and quorum >= 0:
+        if quorum > count:
+            raise ValueError('a quorum of %d is more than the number of hosts, %d' % (quorum, count))
         return min(max(quorum, 1), count)
     else:
         share = -1.0
@@ -99,7 +101,7 @@ class Connecting(Members[_C, _P]):
         go on with those that are connected, if they are enough; the others join when they come. allow_duplicates: whether a host may
         be there twice, which otherwise is one with a warning. options: keywords of the class of clients.
 
-        Raises ClusterError if too few are connected; those that are get closed.
+        Raises ClusterError if too few are connected; those that are get closed. Raises ValueError for a quorum that is more than the hosts.
         """
         self._root = self
         self._lock = threading.Lock()

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use easycluster::transport::StageLimits;
 use easycluster::{
-    Cluster, ClusterOptions, ConnectionSpec, Error, HostOutcome, Quorum, Retry, Slots, Stage,
+    Cluster, ClusterOptions, ConnectionSpec, Error, HostOutcome, HostReport, Quorum, Retry, Slots,
+    Stage,
 };
 
 use crate::support::{PATIENCE, Sshd, poll, within};
@@ -138,6 +139,24 @@ async fn too_few_hosts_close_those_that_came() {
         "{report}"
     );
     server.wait_until_idle();
+}
+
+#[tokio::test]
+async fn a_quorum_above_the_number_of_hosts_is_told_at_once() {
+    let server = Sshd::start();
+    let texts = [server.spec(), server.spec()];
+    for hosts in [0, 2] {
+        let options = quick().with_quorum(Quorum::AtLeast(5));
+        let report = Cluster::open(specs(&texts[..hosts]), &options).await;
+        let report = report.unwrap_err();
+        assert_eq!((report.connected(), report.needed), (0, 5));
+        assert!(!report.has_quorum());
+        let tried = |host: &HostReport| !matches!(host.outcome, HostOutcome::NotTried);
+        assert!(!report.hosts.iter().any(tried), "{report:?}");
+        let text = format!("a quorum of 5 is more than the number of hosts, {hosts}");
+        assert_eq!(report.to_string(), text);
+    }
+    assert_eq!(server.logins(), 0);
 }
 
 #[tokio::test]
