@@ -36,6 +36,7 @@ html.parser HTMLParser
 threading _thread thread
 _thread thread
 json json.decoder json.scanner
+subprocess commands
 tomllib tomllib._parser
 '''.strip().splitlines()]
 # Names that differ themselves.

@@ -46,6 +46,7 @@ ORDER = [
     '_pickling.refusals',
     '_pickling.unpickler',
     '_pickling.references',
+    '_pickling.sent_exceptions',
     '_pickling.encode',
     '_shipping.annotations',
     '_shipping.globals',

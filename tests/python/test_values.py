@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import builtins
 import collections
 import datetime
 import json
@@ -14,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 import urllib.error
 import urllib.parse
@@ -33,6 +35,82 @@ def raised(client, source):
     with pytest.raises(RemoteException) as info:
         client.execblock(source, origexc=False)
     return info.value.orig
+
+
+HANDED_ERRORS = '''
+import sys
+class Apart(Exception):
+    def __init__(self, name, number=0):
+        Exception.__init__(self, '%s has %d' % (name, number))
+        self.name, self.number = name, number
+class Absent(EnvironmentError):
+    def __init__(self, path):
+        EnvironmentError.__init__(self, 2, 'no such thing', path)
+class Made(ValueError):
+    def __new__(cls, one, two):
+        self = ValueError.__new__(cls, one + two)
+        self.two = two
+        return self
+    def __init__(self, one, two):
+        ValueError.__init__(self, one + two)
+def told(error):
+    return type(error).__name__, [str(arg) for arg in error.args], error.__dict__
+number_of = lambda error: (error.errno, error.filename)
+parts = lambda error: [told(each) for each in error.exceptions]
+'''
+
+
+@pytest.fixture
+def handed(connect, interpreter, definitions):
+    """A client of each interpreter, with classes that both ends have."""
+    client = connect(rpython=interpreter.path, definitions=definitions)
+    client._defmod.define(HANDED_ERRORS)
+    client.update_definitions()
+    return client
+
+
+def test_an_exception_as_an_argument_needs_no_constructor(handed):
+    made = handed.call('Apart', 'web', 3)
+    assert handed.call('told', made) == ('Apart', ['web has 3'], {'name': 'web', 'number': 3})
+    made.more = [made]
+    assert handed.call('told', made)[2]['more'][0].args == ('web has 3',)
+    assert handed.call('number_of', handed.call('Absent', '/nowhere')) == (2, '/nowhere')
+    assert handed.call('told', handed.call('Made', 'a', 'b')) == ('Made', ['ab'], {'two': 'b'})
+    assert handed.call('told', subprocess.CalledProcessError(3, ['ls']))[0] == 'CalledProcessError'
+    # Classes are themselves.
+    assert handed.call('isinstance', made, type(made))
+
+
+def test_what_cannot_be_sent_of_an_exception_is_its_repr(handed):
+    error = KeyError('key', threading.Lock())
+    error.lock = threading.Lock()
+    error.proxy = handed.call('iter', [1, 2, 3], keep=True)
+    kind, args, kept = handed.call('told', error)
+    assert (kind, args[0]) == ('KeyError', 'key') and 'lock' in args[1] and 'lock' in kept['lock']
+    assert next(kept['proxy']) == 1
+    made = handed.call('Apart', 'web', 3)
+    made.lock, made.number = threading.Lock(), error
+    _, args, kept = handed.call('told', made)
+    assert args == ['web has 3'] and 'lock' in kept['lock'] and 'lock' in kept['number'].lock
+    # One behind the other, as causes are kept by some, and in themselves.
+    for _ in range(40):
+        outer = KeyError('outer')
+        outer.inner, outer.lock, outer.itself = made, threading.Lock(), outer
+        made = outer
+    assert 'lock' in handed.call('told', made)[2]['inner'].lock
+    # What is no exception is refused in words.
+    with pytest.raises(TypeError, match='cannot send the arguments'):
+        handed.call('told', [error, threading.Lock()])
+
+
+def test_the_members_of_a_group_as_an_argument_are_exceptions(handed):
+    group = getattr(builtins, 'ExceptionGroup', None)
+    if group is None or tuple(handed.server_info['python']) < (3, 11):
+        return
+    members = [handed.call('Apart', 'web', 3), KeyError(threading.Lock())]
+    first, second = handed.call('parts', group('several', members))
+    assert first == ('Apart', ['web has 3'], {'name': 'web', 'number': 3})
+    assert second[0] == 'KeyError' and 'lock' in second[1][0]
 
 
 ZONES = '''

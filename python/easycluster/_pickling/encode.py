@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Iterable
 from typing import Any, Union
 
-from .named_tuples import OWN_WAYS
-from .references import ReferencePickler
+from .references import ReferencePickler, RemoteProxy
+from .sent_exceptions import OWN_WAYS, Leaving
 
 dumps = pickle.dumps
 
@@ -39,6 +40,13 @@ class _Pieces:
         self.write = self.pieces.append
 
 
+class _Trying(ReferencePickler):
+    """Finds out whether a value can be pickled; names nothing to the connection."""
+
+    def persistent_id(self, value: Any) -> tuple[Any, ...] | None:
+        return () if isinstance(value, RemoteProxy) or hasattr(type(value), '_named_in') else None
+
+
 def is_short(values: Iterable[Any]) -> bool:
     """Whether all values are plain and small, so that the short way is the fast one."""
     for value in values:
@@ -67,22 +75,41 @@ def encode(message: Any, protocol: int, client: Any) -> tuple[Payload, Keeps | N
     plain = encode_plain(message, protocol)
     if plain is not None:
         return _payload(*plain), None
+    try:
+        return _encode_with(OWN_WAYS, message, protocol, client)
+    except _REFUSALS as error:
+        # Not what a method of the value raised by itself, nor an error of ours.
+        if type(error) not in _REFUSALS or 'pickle' not in str(error):
+            raise
+        leaving = Leaving()
+
+        def can_be_sent(value: Any) -> bool:
+            pickler = _Trying(_Pieces(), client, protocol=protocol)
+            pickler.dispatch_table = leaving
+            try:
+                pickler.dump(value)
+            except Exception:
+                return False
+            return True
+
+        leaving.can_be_sent = can_be_sent
+        with contextlib.suppress(*_REFUSALS):
+            return _encode_with(leaving, message, protocol, client)
+        raise type(error)(
+            '%s: cannot send the arguments: %s. What is sent is a value, a class or function of the definitions, or '
+            'easycluster.callback(function) for one of this program' % (client._peername, error)
+        ) from error
+
+
+def _encode_with(ways: Any, message: Any, protocol: int, client: Any) -> tuple[Payload, Keeps | None]:
+    """The same, with references; `ways` are those of the types that have one of their own."""
     file = _Pieces()
     buffers: list[memoryview] = []
     pickler = ReferencePickler(
         file, client, protocol=protocol, buffer_callback=_taking(buffers) if protocol >= 5 else None
     )
-    pickler.dispatch_table = OWN_WAYS
-    try:
-        pickler.dump(message)
-    except _REFUSALS as error:
-        # Not what a method of the value raised by itself, nor an error of ours.
-        if type(error) not in _REFUSALS or 'pickle' not in str(error):
-            raise
-        raise type(error)(
-            '%s: cannot send the arguments: %s. What is sent is a value, a class or function of the definitions, or '
-            'easycluster.callback(function) for one of this program' % (client._peername, error)
-        ) from error
+    pickler.dispatch_table = ways
+    pickler.dump(message)
     named = pickler.oids or pickler.channels or pickler.functions
     return _payload(file.pieces, buffers), (True, pickler.oids, pickler.channels) if named else None
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import collections
-import collections.abc
-import copyreg
 import functools
 import platform
 import re
 import sys
-from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from .. import _native
 from . import makers
@@ -82,30 +79,9 @@ def is_unnamed(value: Any) -> bool:
     return found is not kind
 
 
-class _Registered(collections.abc.Mapping[type, Any]):
-    """The ways that were registered with copyreg, but for tblib's, with which Dask replaces those of all exceptions: the hosts may
-    have no tblib."""
-
-    def __getitem__(self, kind: type) -> Any:
-        way = copyreg.dispatch_table[kind]
-        if getattr(way, '__module__', '').startswith('tblib.'):
-            raise KeyError(kind)
-        return way
-
-    def __iter__(self) -> Iterator[type]:
-        return iter(copyreg.dispatch_table)
-
-    def __len__(self) -> int:
-        return len(copyreg.dispatch_table)
-
-
-# Asked by the pickler about the types that are in it.
-OWN_WAYS: Any = collections.ChainMap(
-    {
-        type(value): by_its_names
-        for value in (sys.version_info, sys.flags, sys.float_info, sys.hash_info, sys.int_info, sys.thread_info)
-    },
-    # This one's own pickle leaves out what it finds out by itself wherever it is.
-    {platform.uname_result: by_its_names},
-    cast(Any, _Registered()),
-)
+# The types that are sent so; the own pickle of the last leaves out what it finds out by itself wherever it is.
+WAYS: dict[type, Any] = {
+    type(value): by_its_names
+    for value in (sys.version_info, sys.flags, sys.float_info, sys.hash_info, sys.int_info, sys.thread_info)
+}
+WAYS[platform.uname_result] = by_its_names
