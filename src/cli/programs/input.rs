@@ -23,6 +23,9 @@ pub(crate) enum Input {
 /// How much is read at once, in bytes.
 const READ: usize = 64 * 1024;
 
+/// The longest input that is read as a whole, in bytes; what never ends would fill the memory.
+const MOST: usize = 1 << 30;
+
 /// The input of a command's hosts.
 #[derive(Clone)]
 pub(crate) enum Source {
@@ -62,16 +65,12 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// Where it cannot be read.
+    /// Where it cannot be read, or has no end within [`MOST`] bytes.
     pub(crate) fn read_all(self) -> Result<Bytes, Failure> {
-        let mut all = Vec::new();
-        if self != Input::None {
-            io::stdin()
-                .lock()
-                .read_to_end(&mut all)
-                .map_err(|error| Failure::here(format!("cannot read stdin: {error}")))?;
+        match self {
+            Input::None => Ok(Bytes::new()),
+            _ => whole(io::stdin().lock(), MOST),
         }
-        Ok(all.into())
     }
 
     /// Where hosts take it from: the one host's is read while the program runs.
@@ -104,6 +103,26 @@ impl Input {
     }
 }
 
+/// All of an input, if it is not longer than `most` bytes.
+fn whole(input: impl Read, most: usize) -> Result<Bytes, Failure> {
+    let mut all = Vec::new();
+    let one_more = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    input
+        .take(one_more)
+        .read_to_end(&mut all)
+        .map_err(|error| Failure::here(format!("cannot read stdin: {error}")))?;
+    if all.len() > most {
+        return Err(Failure::usage(format!(
+            "stdin holds more than {} MiB, the most that is read to its end for hosts",
+            most >> 20
+        ))
+        .with_hint(
+            "`easycluster copy` takes files of any size there; `exec --stdin one` passes on to one host what comes, without a limit",
+        ));
+    }
+    Ok(all.into())
+}
+
 impl Source {
     /// Passes on what is read until the end, or until the command takes no more.
     ///
@@ -124,5 +143,23 @@ impl Source {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+
+    use super::whole;
+
+    #[test]
+    fn an_input_is_read_to_its_end_within_a_limit() {
+        let read = |input: &[u8]| whole(input, 1 << 20);
+        let most = vec![b'y'; 1 << 20];
+        assert_eq!(read(&most).ok().as_deref(), Some(&most[..]));
+        let failure = read(&[&most[..], b"y"].concat()).expect_err("too long");
+        assert!(failure.message.contains("more than 1 MiB"));
+        assert!(whole(io::repeat(b'y'), 1 << 20).is_err());
+        assert!(whole(io::repeat(b'y').take(3), 3).is_ok());
     }
 }
