@@ -30,7 +30,7 @@ pub enum Stage {
     Channel,
     /// Becoming another user, or getting into a container or a machine behind: the steps of `then` and `become`.
     Escalation,
-    /// Finding and starting a Python interpreter on the other machine.
+    /// Finding and starting a Python interpreter on the other machine, or the shell of a command.
     Interpreter,
     /// Starting the stub under that interpreter.
     Stub,

@@ -1,5 +1,6 @@
 //! Shell commands on other machines: by sshd alone, or by a client's Python, behind one builder.
 
+mod announced;
 mod by_stub;
 mod ended;
 mod running;
@@ -11,9 +12,11 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use crate::client::Client;
+use crate::connection::hints;
 use crate::error::{ConnectError, Error, Stage};
 use crate::spec::ConnectionSpec;
 use crate::transport::{self, TransportOptions};
+use announced::Announcement;
 use wrapped::Wrapped;
 
 pub use ended::CommandOutput;
@@ -226,9 +229,10 @@ impl Command {
     /// [`Error::Connect`] with the stage that failed; [`Error::Convert`] for a name or a word that no system takes.
     pub async fn start(self) -> Result<RunningCommand, Error> {
         let host: Arc<str> = self.host().into();
-        let mut wrapped =
-            Wrapped::new(&self).map_err(|why| Error::Convert(format!("{host}: {why}")))?;
-        let process = match &self.way {
+        let wrap = |announcing: &str| {
+            Wrapped::new(&self, announcing).map_err(|why| Error::Convert(format!("{host}: {why}")))
+        };
+        let (process, control, announced) = match &self.way {
             Way::Alone(spec, options) => {
                 let since = Instant::now();
                 let mut options = (**options).clone();
@@ -236,13 +240,26 @@ impl Command {
                 if let Some(limit) = spec.timeout {
                     options.limits = options.limits.in_all(since, limit);
                 }
+                // Behind steps it is awaited on the way.
+                let mut announced = match spec.steps().next() {
+                    None => Some(Announcement::new(&options.limits)?),
+                    Some(_) => None,
+                };
+                let line = announced.as_ref().map(Announcement::line);
+                let wrapped = wrap(&line.unwrap_or_default())?;
                 // What connecting needs is given back when it has connected.
                 let opening = Box::pin(transport::open(spec, &wrapped.command, &options));
-                running::Pipe::of_transport(transport::in_time(spec, &options, opening).await?)
+                let process = transport::in_time(spec, &options, opening).await?;
+                if let Some(announced) = &mut announced {
+                    announced.begin();
+                }
+                let pipe = running::Pipe::of_transport(process);
+                (pipe, wrapped.control, announced)
             }
             Way::Client(client) => {
-                let control = std::mem::take(&mut wrapped.control);
-                by_stub::start(client, &wrapped.command, &control)
+                let wrapped = wrap("")?;
+                let pipe = by_stub::start(client, &wrapped.command, &wrapped.control);
+                (pipe, Bytes::new(), None)
             }
         };
         let input = match self.input {
@@ -253,7 +270,8 @@ impl Command {
         Ok(RunningCommand::new(
             host,
             process,
-            wrapped.control,
+            announced,
+            control,
             input,
             self.timeout,
         ))
@@ -291,6 +309,7 @@ pub(crate) fn wrapped(
 ) -> Result<(String, Bytes), String> {
     let wrapped = Wrapped::of(&wrapped::Content {
         line: &line,
+        announcing: "",
         script: None,
         cwd: cwd.as_deref(),
         open_environment: &[],
@@ -308,11 +327,12 @@ pub(crate) fn wrapped(
     Ok((wrapped.command, control.freeze()))
 }
 
-/// The error for a host whose transport ran nothing.
-fn refused(host: &str, why: &str) -> Error {
-    ConnectError::new(host, Stage::Channel, why)
-        .with_hint(
-            "the account must allow commands and have a POSIX /bin/sh; try `ssh HOST true` by hand",
-        )
-        .into()
+/// The error for a host that did not run the command.
+fn refused(host: &str, stage: Stage, why: impl Into<String>, printed: &[u8]) -> ConnectError {
+    let hint = hints::for_printed(printed).unwrap_or(
+        "the account must allow commands (no forced command) and have a POSIX /bin/sh; try `ssh HOST true` by hand",
+    );
+    ConnectError::new(host, stage, why)
+        .with_hint(hint)
+        .with_output(printed)
 }

@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::announced::Announcement;
 use super::{CommandOutput, by_stub, refused};
-use crate::error::Error;
+use crate::error::{Error, Stage};
 use crate::process::{ExitStatus, ReadEvent};
 use crate::transport::{self, Process};
 
@@ -92,8 +93,8 @@ pub struct RunningCommand {
     signals: mpsc::UnboundedSender<&'static str>,
     input: Option<CommandInput>,
     has_input: bool,
-    /// Something came of it, so it was started.
-    answered: bool,
+    /// The sign of its start, as long as it is awaited.
+    announced: Option<Announcement>,
     status: Option<ExitStatus>,
     over: bool,
     limit: Option<(Instant, Duration)>,
@@ -134,6 +135,7 @@ impl RunningCommand {
     pub(super) fn new(
         host: Arc<str>,
         pipe: Pipe,
+        announced: Option<Announcement>,
         control: Bytes,
         input: Option<Option<Bytes>>,
         limit: Option<Duration>,
@@ -168,7 +170,7 @@ impl RunningCommand {
             signals,
             input,
             has_input,
-            answered: false,
+            announced,
             status: None,
             over: false,
             limit: limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))),
@@ -196,33 +198,79 @@ impl RunningCommand {
             if self.over {
                 return Ok(None);
             }
-            let event = match self.limit {
-                None => self.event().await?,
-                Some((at, limit)) => match self.event_until(at).await {
-                    Some(event) => event?,
-                    None => return Err(self.overdue(limit)),
-                },
-            };
-            match event {
-                Some(ReadEvent::Stdout(data)) => return Ok(Some(CommandEvent::Stdout(data))),
-                Some(ReadEvent::Stderr(data)) => return Ok(Some(CommandEvent::Stderr(data))),
+            match self.event_in_time().await? {
+                Some(ReadEvent::Stdout(data)) => {
+                    let data = self.without_sign(data);
+                    if !data.is_empty() {
+                        return Ok(Some(CommandEvent::Stdout(data)));
+                    }
+                }
+                Some(ReadEvent::Stderr(data)) => {
+                    if let Some(announced) = &mut self.announced {
+                        announced.stderr(&data);
+                    }
+                    return Ok(Some(CommandEvent::Stderr(data)));
+                }
                 // A command may close its output and go on.
-                Some(ReadEvent::OutputEnd) => {}
+                Some(ReadEvent::OutputEnd) => {
+                    let rest = self.announced.as_mut().map(Announcement::rest);
+                    if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
+                        return Ok(Some(CommandEvent::Stdout(rest)));
+                    }
+                }
                 Some(ReadEvent::Exit(status)) => self.status = Some(status),
                 None => {
                     self.over = true;
-                    return match &self.status {
-                        Some(ExitStatus::Code(_) | ExitStatus::Signal(_)) => Ok(None),
-                        Some(ExitStatus::Unknown(why))
-                            if !self.answered && why == transport::COMMAND_REFUSED =>
+                    return match (&self.status, &self.announced) {
+                        (Some(ExitStatus::Unknown(why)), Some(_))
+                            if why == transport::COMMAND_REFUSED =>
                         {
-                            Err(refused(&self.host, why))
+                            Err(refused(&self.host, Stage::Channel, why, b"").into())
                         }
-                        Some(ExitStatus::Unknown(why)) => Err(self.lost(why)),
-                        None => Err(self.lost("the connection ended without an exit status")),
+                        (
+                            Some(status @ (ExitStatus::Code(_) | ExitStatus::Signal(_))),
+                            Some(sign),
+                        ) => Err(sign.missed(&self.host, status).into()),
+                        (Some(ExitStatus::Code(_) | ExitStatus::Signal(_)), None) => Ok(None),
+                        (Some(ExitStatus::Unknown(why)), _) => Err(self.lost(why)),
+                        (None, _) => Err(self.lost("the connection ended without an exit status")),
                     };
                 }
             }
+        }
+    }
+
+    /// Takes the sign of its start out of what it printed.
+    fn without_sign(&mut self, data: Bytes) -> Bytes {
+        let Some(announced) = &mut self.announced else {
+            return data;
+        };
+        let (data, is_complete) = announced.stdout(&data);
+        if is_complete {
+            self.announced = None;
+        }
+        data
+    }
+
+    /// The next event, within the limit of the command and that of its start.
+    async fn event_in_time(&mut self) -> Result<Option<ReadEvent>, Error> {
+        let Some(until) = self.announced.as_ref().map(Announcement::until) else {
+            return self.event_in_limit().await;
+        };
+        let event = tokio::time::timeout_at(until.into(), self.event_in_limit()).await;
+        match (event, &self.announced) {
+            (Err(_), Some(announced)) => Err(announced.late(&self.host).into()),
+            (event, _) => event.unwrap_or(Ok(None)),
+        }
+    }
+
+    async fn event_in_limit(&mut self) -> Result<Option<ReadEvent>, Error> {
+        match self.limit {
+            None => self.event().await,
+            Some((at, limit)) => match self.event_until(at).await {
+                Some(event) => event,
+                None => Err(self.overdue(limit)),
+            },
         }
     }
 
@@ -244,12 +292,10 @@ impl RunningCommand {
     }
 
     async fn event(&mut self) -> Result<Option<ReadEvent>, Error> {
-        let event = match &mut self.reader {
+        Ok(match &mut self.reader {
             Reader::Transport(reader) => reader.next().await,
             Reader::Client(reader) => reader.next().await?,
-        };
-        self.answered |= matches!(event, Some(ReadEvent::Stdout(_) | ReadEvent::Stderr(_)));
-        Ok(event)
+        })
     }
 
     fn lost(&self, why: &str) -> Error {

@@ -21,6 +21,8 @@ pub(super) struct Wrapped {
 /// What a command is.
 pub(super) struct Content<'a> {
     pub(super) line: &'a CommandLine,
+    /// What prints the sign of its start, if there is one.
+    pub(super) announcing: &'a str,
     pub(super) script: Option<&'a [u8]>,
     pub(super) cwd: Option<&'a [u8]>,
     /// Variables that a command line may show.
@@ -34,9 +36,10 @@ impl Wrapped {
     ///
     /// # Errors
     /// As [`Self::of`].
-    pub(super) fn new(command: &Command) -> Result<Wrapped, String> {
+    pub(super) fn new(command: &Command, announcing: &str) -> Result<Wrapped, String> {
         Wrapped::of(&Content {
             line: &command.line,
+            announcing,
             script: command.script.as_deref(),
             cwd: command.cwd.as_deref(),
             open_environment: &command.open_environment,
@@ -85,12 +88,12 @@ impl Wrapped {
             && let Some(line) = passing(&text)
         {
             return Ok(Wrapped {
-                command: for_login_shell(&format!("ec_h=1;{line};")),
+                command: for_login_shell(content.announcing, &format!("ec_h=1;{line};")),
                 control: Bytes::new(),
             });
         }
         Ok(Wrapped {
-            command: for_login_shell(""),
+            command: for_login_shell(content.announcing, ""),
             control: control(content, &text)?,
         })
     }
@@ -162,14 +165,14 @@ fn passing(text: &[u8]) -> Option<&str> {
     (!changed).then_some(text)
 }
 
-fn for_login_shell(begin: &str) -> String {
+fn for_login_shell(announcing: &str, begin: &str) -> String {
     let lines = WRAPPER
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let script = lines.collect::<Vec<_>>().join(" ");
     let begin = begin.replace('\'', r"'\''");
     // The environment of the account may have them.
-    format!("exec /bin/sh -c 'unset ec_h ec_i ec_s ec_k ec_d;{begin}{script}'")
+    format!("exec /bin/sh -c 'unset ec_h ec_i ec_s ec_k ec_d;{announcing}{begin}{script}'")
 }
 
 #[cfg(test)]
@@ -177,7 +180,7 @@ mod tests {
     use super::*;
 
     fn wrapped(command: &Command) -> Wrapped {
-        Wrapped::new(command).unwrap()
+        Wrapped::new(command, "").unwrap()
     }
 
     fn on_this(line: impl Into<CommandLine>) -> Command {
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_wrapper_passes_every_login_shell() {
-        let command = for_login_shell("");
+        let command = for_login_shell("printf %s%s 01234567 89abcdef;", "");
         let script = command.strip_prefix("exec /bin/sh -c '").unwrap();
         let script = script.strip_suffix('\'').unwrap();
         assert!(!script.contains(['\'', '\\', '!', '\n']), "{script}");
@@ -210,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_no_system_takes_is_refused() {
-        let refused = |command: &Command| Wrapped::new(command).err().unwrap();
+        let refused = |command: &Command| Wrapped::new(command, "").err().unwrap();
         assert!(refused(&on_this("a\0b")).contains("zero byte"));
         assert!(refused(&on_this("true").env("A=B", "c")).contains("A=B"));
         assert!(refused(&on_this("true").env("1A", "c")).contains("1A"));

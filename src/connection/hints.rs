@@ -82,7 +82,7 @@ const BY_WORDS: &[(&[&str], &str)] = &[
 ];
 
 /// What to do, as far as the text suggests it.
-pub(super) fn for_printed(printed: &[u8]) -> Option<&'static str> {
+pub(crate) fn for_printed(printed: &[u8]) -> Option<&'static str> {
     let printed = String::from_utf8_lossy(printed).to_lowercase();
     BY_WORDS
         .iter()

@@ -6,7 +6,7 @@ mod channel;
 mod completion;
 mod driver;
 mod hello;
-mod hints;
+pub(crate) mod hints;
 mod lifeline;
 mod memory;
 mod options;

@@ -136,6 +136,22 @@ pub fn terminal() -> &'static [u8] {
     part!("terminal")
 }
 
+/// What the other side is to print as a sign, and nothing else prints: 16 hex digits.
+///
+/// # Errors
+/// If the system has no randomness.
+pub(crate) fn new_marker() -> Result<String, ConnectError> {
+    let mut random = [0u8; 8];
+    getrandom::fill(&mut random).map_err(|error| {
+        ConnectError::new(
+            "local",
+            Stage::Configure,
+            format!("the operating system provides no random numbers: {error}"),
+        )
+    })?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
@@ -152,15 +168,7 @@ impl Bootstrap {
     /// # Errors
     /// If the interpreter's name holds what no shell passes on unchanged, or the system has no randomness.
     pub fn new(rpython: Option<&str>, purpose: Purpose) -> Result<Bootstrap, Error> {
-        let mut random = [0u8; 8];
-        getrandom::fill(&mut random).map_err(|error| {
-            ConnectError::new(
-                "local",
-                Stage::Configure,
-                format!("the operating system provides no random numbers: {error}"),
-            )
-        })?;
-        let marker: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let marker = new_marker()?;
         let (first, second) = marker.split_at(marker.len() / 2);
         let interpreter = match rpython {
             None => Interpreter {

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::{ExitStatus, Process, ReadEvent, Reader, TransportOptions};
 use crate::error::{ConnectError, Stage};
 use crate::spec::Step;
-use crate::stub::Bootstrap;
+use crate::stub::{Bootstrap, new_marker};
 pub(crate) use conversation::{Stopped, go_through};
 use tokens::Tokens;
 
@@ -96,15 +96,7 @@ pub(crate) fn announced(
     steps: &[Step],
 ) -> Result<(String, Passage), ConnectError> {
     check(host, steps)?;
-    let mut random = [0u8; 8];
-    getrandom::fill(&mut random).map_err(|error| {
-        ConnectError::new(
-            host,
-            Stage::Configure,
-            format!("the operating system provides no random numbers: {error}"),
-        )
-    })?;
-    let marker: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let marker = new_marker()?;
     let (first, second) = marker
         .split_at_checked(marker.len() / 2)
         .unwrap_or((&marker, ""));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use easycluster::transport::{StageLimits, TransportOptions};
-use easycluster::{Client, ConnectOptions, Error, Stage};
+use easycluster::{Client, Command, CommandEvent, ConnectOptions, Error, ExitStatus, Stage};
 
 use crate::support::{Sshd, SshdOptions, within};
 
@@ -156,6 +156,74 @@ async fn an_account_that_sends_back_what_it_is_sent_is_told_at_once() {
     assert!(text.contains("sends back what it is sent"), "{text}");
     assert!(hint.contains("no forced command"), "{hint}");
     server.wait_until_idle();
+}
+
+/// What an account that runs `forced` in place of commands makes of one, and all that it prints.
+async fn command_at(forced: &str, input: bool) -> (Result<ExitStatus, Error>, String) {
+    let server = Sshd::start_with(&SshdOptions {
+        force_command: Some(forced.to_owned()),
+        log_in: false,
+        ..SshdOptions::default()
+    });
+    let spec = format!("{}:timeout=3:name=web1", server.spec());
+    let mut command = Command::on(&spec.parse().unwrap(), "echo asked; exit 3");
+    if input {
+        command = command.stdin("input");
+    }
+    let mut running = within(command.start()).await.unwrap();
+    let mut printed = Vec::new();
+    let ended = loop {
+        match within(running.next()).await {
+            Ok(Some(CommandEvent::Stdout(data) | CommandEvent::Stderr(data))) => {
+                printed.extend_from_slice(&data);
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => break within(running.wait()).await,
+            Err(error) => break Err(error),
+        }
+    };
+    drop(running);
+    server.wait_until_idle();
+    (ended, String::from_utf8(printed).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_command_that_an_account_does_not_run_is_told() {
+    for (forced, words) in [
+        (
+            "echo not today; exit 0",
+            "the process ended with exit status 0",
+        ),
+        (
+            "echo not today >&2; exit 1",
+            "the process ended with exit status 1",
+        ),
+        ("echo not today; exec cat", "no answer within 3 s"),
+    ] {
+        for input in [false, true] {
+            let (ended, printed) = command_at(forced, input).await;
+            let Err(Error::Connect(error)) = ended else {
+                panic!("{forced}: {ended:?}");
+            };
+            assert_eq!(error.stage, Stage::Interpreter);
+            let text = error.to_string();
+            assert!(text.starts_with("web1: ") && text.contains(words), "{text}");
+            assert!(
+                text.contains("not today") && printed.starts_with("not today\n"),
+                "{text}"
+            );
+            assert!(!error.is_temporary());
+            let hint = error.hint.unwrap_or_default();
+            assert!(hint.contains("forced command"), "{hint}");
+        }
+    }
+    // One that runs what was asked for is none of these.
+    let passed = r#"echo first; sh -c "$SSH_ORIGINAL_COMMAND""#;
+    let (ended, printed) = command_at(passed, true).await;
+    assert_eq!(
+        (ended.unwrap(), &*printed),
+        (ExitStatus::Code(3), "first\nasked\n")
+    );
 }
 
 #[tokio::test]
