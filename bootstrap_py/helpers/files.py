@@ -3,6 +3,7 @@ client chooses a number for each transfer and calls its functions one after the 
 files_arriving.py. All numbers in records are big-endian."""
 import binascii
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -24,6 +25,10 @@ ZEROS = b'\0' * 65536
 # Roughly the longest answer of a walk.
 ENOUGH = 262144
 NOFOLLOW = getattr(os, 'O_NOFOLLOW', 0)
+# To hold what has a name, which need not be readable for that; nothing where the system has no such.
+PATH = getattr(os, 'O_PATH', sys.platform[:5] == 'linux' and 1 << 21)
+# So many folders are held at once.
+FOLDERS = 64
 
 
 def told(data):
@@ -77,6 +82,13 @@ def temporary(path, ending):
     return os.path.join(folder, b'.' + name[:200] + b'.easycluster-' + ending)
 
 
+def by_descriptor(descriptor, path):
+    """A path to what is held, whatever has its name meanwhile; `path` where the system has none."""
+    fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    known = ('/proc/self/fd/%d' % descriptor).encode('ascii')
+    return os.path.exists(known) and known or path
+
+
 def is_ours(status):
     """Whether a file that an earlier attempt left is that, and no one else has a way to it."""
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
@@ -98,6 +110,8 @@ class Transfer(object):
         # What failed, of which the rest is passed over.
         self.failed = set()
         self.walking = iter(())
+        # Folders of the destination, by their paths, and the order in which they were held.
+        self.folders, self.order = {}, []
         # The file that was read last.
         self.reading = None, None, None
 
@@ -105,6 +119,34 @@ class Transfer(object):
         """Where something is."""
         path = self.names.get(path, path)
         return os.path.join(self.folder, path) if path else self.folder
+
+    def sure(self, path):
+        """Another path to what is at `path`, which leads there also where somebody puts a link in the place of a folder between the
+        destination and it meanwhile. The same path where the system has no such."""
+        folder, name = os.path.split(path)
+        return path if path == self.folder or not PATH else os.path.join(self.reached(folder), name)
+
+    def reached(self, folder):
+        """Such a path to a folder."""
+        missing, wanted = [], folder
+        while folder not in self.folders:
+            missing.append(folder)
+            if folder == self.folder or not folder.startswith(self.folder):
+                # Where it leads is the business of who chose it.
+                break
+            folder = os.path.split(folder)[0]
+        for folder in reversed(missing):
+            above, last = os.path.split(folder)
+            if above in self.folders:
+                descriptor = os.open(os.path.join(self.folders[above][1], last), PATH | NOFOLLOW | os.O_DIRECTORY)
+            else:
+                descriptor = os.open(folder or b'.', PATH | os.O_DIRECTORY)
+            self.folders[folder] = descriptor, by_descriptor(descriptor, folder)
+            self.order.append(folder)
+            if len(self.order) > FOLDERS:
+                # The first is the destination.
+                os.close(self.folders.pop(self.order.pop(1))[0])
+        return self.folders[wanted][1]
 
     def drop(self, index, keep=False):
         """Closes a file that did not arrive whole. It stays in part only where another attempt may go on with it: one that cannot be
@@ -114,7 +156,7 @@ class Transfer(object):
             try:
                 # While it is locked, its name is nobody else's.
                 if not keep:
-                    os.unlink(name)
+                    os.unlink(self.sure(name))
             finally:
                 os.close(descriptor)
 
@@ -330,10 +372,12 @@ def end(number):
     transfer = transfers.pop(number, None)
     if transfer:
         transfer.shut()
-        for descriptor in transfer.held.values():
+        for descriptor in list(transfer.held.values()):
             os.close(descriptor)
         for index in list(transfer.opened):
             try:
                 transfer.drop(index, transfer.keep)
             except EnvironmentError:
                 pass
+        for descriptor, _ in transfer.folders.values():
+            os.close(descriptor)

@@ -47,11 +47,11 @@ def set_times(path, seconds, nanoseconds, link=False):
             os.utime(path, (whole / 1e9, whole / 1e9))
 
 
-def create(path, ending, other):
+def create(transfer, path, ending):
     """Opens a new file that is to become `path`, in the place of what an earlier attempt left there, or with another ending where somebody
     else is writing that, as it may be where several machines share a folder. The descriptor and the name."""
-    for name in (temporary(path, ending), temporary(path, other)):
-        descriptor = begun(name)
+    for name in (temporary(path, ending), temporary(path, transfer.mark)):
+        descriptor = begun(transfer.sure(name))
         if descriptor is not None:
             return descriptor, name
     raise EnvironmentError(errno.EEXIST, 'another copy is writing it; try again')
@@ -140,10 +140,11 @@ def hold(transfer, name):
         if len(transfer.held) >= HELD:
             return 0
         try:
-            descriptor = os.open(name, os.O_WRONLY | os.O_NONBLOCK | files.NOFOLLOW)
+            there = transfer.sure(name)
+            descriptor = os.open(there, os.O_WRONLY | os.O_NONBLOCK | files.NOFOLLOW)
         except EnvironmentError:
             return 0
-        if not (files.is_ours(os.fstat(descriptor)) and lock(descriptor) and has_name(descriptor, name)):
+        if not (files.is_ours(os.fstat(descriptor)) and lock(descriptor) and has_name(descriptor, there)):
             os.close(descriptor)
             return 0
         transfer.held[name] = descriptor
@@ -164,7 +165,7 @@ def forget(transfer, name):
     """Removes what an earlier attempt left."""
     descriptor = transfer.held.pop(name, None)
     if descriptor is not None:
-        os.unlink(name)
+        os.unlink(transfer.sure(name))
         os.close(descriptor)
 
 
@@ -216,7 +217,7 @@ def small(transfer, data, place):
     def act():
         content = data[place:end]
         check(content, crc)
-        path = transfer.place(name)
+        path = transfer.sure(transfer.place(name))
         arriving = temporary(path, transfer.mark)
         descriptor = os.open(arriving, CREATE, 384)
         try:
@@ -247,7 +248,7 @@ def large(transfer, data, place):
             descriptor = go_on(transfer, arriving, left)
         else:
             forget(transfer, arriving)
-            descriptor, arriving = create(path, ending, transfer.mark)
+            descriptor, arriving = create(transfer, path, ending)
         transfer.opened[index] = descriptor, arriving, path, size
     return place + length, act
 
@@ -278,8 +279,9 @@ def done(transfer, data, place):
         # Some file systems say only now that something was not written. It stays locked by the other descriptor until it has its
         # name, or another machine that shares the folder would take it for what an earlier attempt left.
         os.close(os.dup(descriptor))
+        arriving = transfer.sure(arriving)
         set_times(arriving, seconds, nanoseconds)
-        os.rename(arriving, path)
+        os.rename(arriving, transfer.sure(path))
         del transfer.opened[index]
         os.close(descriptor)
     return place, act
@@ -297,7 +299,7 @@ def link(transfer, data, place):
     name, target = data[place:place + length], data[place + length:place + length + longer]
 
     def act():
-        path = transfer.place(name)
+        path = transfer.sure(transfer.place(name))
         arriving = temporary(path, transfer.mark)
         os.symlink(target, arriving)
         try:
@@ -322,11 +324,11 @@ def folder(transfer, data, place):
                 os.makedirs(path)
             else:
                 # What arrives in it needs this; its own mode comes last.
-                os.mkdir(path, mode | 448)
+                os.mkdir(transfer.sure(path), mode | 448)
         except OSError:
             error = sys.exc_info()[1]
             try:
-                status = path == transfer.folder and os.stat(path) or os.lstat(path)
+                status = path == transfer.folder and os.stat(path) or os.lstat(transfer.sure(path))
             except OSError:
                 raise error
             if stat.S_ISDIR(status.st_mode):
@@ -337,13 +339,22 @@ def folder(transfer, data, place):
 
 
 def settled(transfer, data, place):
-    """Mode and time of a folder in which everything has arrived."""
+    """Mode and time of a folder in which everything has arrived, or of a file whose content is there already."""
     _, length, mode, seconds, nanoseconds, place = take(FOLDER, data, place)
     path = transfer.place(data[place:place + length])
 
     def act():
-        os.chmod(path, mode)
-        set_times(path, seconds, nanoseconds)
+        there, descriptor = transfer.sure(path), None
+        try:
+            if files.PATH:
+                # As chmod() follows a link in its place.
+                descriptor = os.open(there, files.PATH | (path != transfer.folder and files.NOFOLLOW))
+                there = files.by_descriptor(descriptor, there)
+            os.chmod(there, mode)
+            set_times(there, seconds, nanoseconds)
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
     return place + length, act
 
 
@@ -354,10 +365,11 @@ def removed(transfer, data, place):
 
     def act():
         try:
-            if stat.S_ISDIR(os.lstat(path).st_mode):
-                os.rmdir(path)
+            there = transfer.sure(path)
+            if stat.S_ISDIR(os.lstat(there).st_mode):
+                os.rmdir(there)
             else:
-                os.unlink(path)
+                os.unlink(there)
         except OSError:
             # Another machine that shares the folder may have removed it.
             if sys.exc_info()[1].errno != errno.ENOENT:
@@ -374,7 +386,7 @@ def leave():
         for arriving in list(transfer.opened.values()):
             if not transfer.keep:
                 try:
-                    os.unlink(arriving[1])
+                    os.unlink(transfer.sure(arriving[1]))
                 except EnvironmentError:
                     pass
 

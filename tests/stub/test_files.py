@@ -66,6 +66,16 @@ def piece(index, offset, content):
     return b"W" + struct.pack(">IQII", index, offset, len(content), zlib.crc32(content)) + content
 
 
+def failed(failures):
+    """Indices and reasons of what failed."""
+    found = []
+    while failures:
+        index, length = struct.unpack_from(">IH", failures)
+        found.append((index, failures[6 : 6 + length]))
+        failures = failures[6 + length :]
+    return found
+
+
 def run_files(stub, top):
     """Each function, once and more, in a folder of the test's."""
     top = os.fsencode(str(top))
@@ -87,11 +97,7 @@ def run_files(stub, top):
         b"T" + struct.pack(">IHIqI", 0, 1, 0o711, 1234567890, 0) + b"d",
     ]
     failures = copying.step("write", b"".join(blocks))
-    found = []
-    while failures:
-        index, length = struct.unpack_from(">IH", failures)
-        found.append((index, failures[6 : 6 + length]))
-        failures = failures[6 + length :]
+    found = failed(failures)
     assert [index for index, _ in found] == [2, 3], found
     assert b"damaged" in found[1][1]
     there = os.path.join(top, b"new", b"there")
@@ -180,6 +186,47 @@ def test_nothing_that_somebody_put_there_is_written_through(stub, tmp_path):
     assert mine.read_text("utf-8") == "mine"
     assert not (tmp_path / "a").is_symlink() and (tmp_path / "a").read_text("utf-8") == "new"
     copying.end()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_nothing_is_written_through_a_link_that_takes_the_place_of_a_folder_meanwhile(stub, tmp_path, known):
+    outside, top = tmp_path / "outside", tmp_path / "top"
+    (outside / "e").mkdir(parents=True)
+    (outside / "gone").write_text("mine", "utf-8")
+    outside.chmod(0o700)
+    copying = Copying(stub)
+    copying.step("begin", b"\x04" + named(os.fsencode(str(top)), b""))
+    folders = b"".join(
+        b"D" + struct.pack(">IHIqI", index, len(path), 0o755, 0, 0xFFFFFFFF) + path
+        for index, path in enumerate([b"", b"d", b"d/e"])
+    )
+    begin = b"B" + struct.pack(">IHQQ8s", 3, 5, 3, 0, b"12345678") + b"d/big"
+    assert copying.step("write", folders + (begin + small(4, b"d/first", b"x") if known else b"")) == b""
+    (top / "d").rename(top / "away")
+    (top / "d").symlink_to(outside)
+    if not known:
+        copying.end()
+        copying = Copying(stub, 2)
+        copying.step("begin", b"\x04" + named(os.fsencode(str(top)), b""))
+        assert copying.step("write", begin) != b""
+    blocks = [
+        piece(3, 0, b"new"),
+        b"E" + struct.pack(">IIqI", 3, 0o644, 0, 0),
+        small(5, b"d/small", b"new"),
+        small(6, b"d/e/small", b"new"),
+        b"L" + struct.pack(">IHHqI", 7, 6, 3, 1234567890, 0) + b"d/link" + b"big",
+        b"D" + struct.pack(">IHIqI", 8, 5, 0o755, 0, 0xFFFFFFFF) + b"d/new",
+        b"R" + struct.pack(">IH", 9, 6) + b"d/gone",
+        b"T" + struct.pack(">IHIqI", 10, 1, 0o777, 1234567890, 0) + b"d",
+        b"T" + struct.pack(">IHIqI", 11, 6, 0o777, 1234567890, 0) + b"d/gone",
+    ]
+    failures = copying.step("write", b"".join(blocks))
+    copying.end()
+    assert sorted(os.listdir(outside)) == ["e", "gone"] and os.listdir(outside / "e") == []
+    assert outside.stat().st_mode & 0o777 == 0o700 and outside.stat().st_mtime != 1234567890
+    # It arrives in the folder that was there, or is told.
+    assert {index for index, _ in failed(failures)} == ({10, 11} if known else {5, 6, 7, 8, 9, 10, 11})
+    assert sorted(os.listdir(top / "away")) == (["big", "e", "first", "link", "new", "small"] if known else ["e"])
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_put_together_from_both(stub, tmp_path):
