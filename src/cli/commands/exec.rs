@@ -35,7 +35,8 @@ which no shell looks at.
 
 The hosts need sshd and a POSIX /bin/sh, and no Python. The command sees
 EASYCLUSTER_HOST, EASYCLUSTER_NUMBER (from 0) and EASYCLUSTER_COUNT. Ctrl-C
-interrupts it, --timeout terminates it, and all that it has started ends with it.
+interrupts it, --timeout terminates it, and all that it has started ends with it,
+but for what made a session or a process group of its own (setsid).
 
 Output, --json and exit status are those of `run`; see there.";
 
