@@ -1,8 +1,7 @@
-# Every check of this project. `make test` runs them all, on a fresh Debian with Rust, Python 3 and a C compiler too.
+# The tests and linters of this project. `make test` runs every test, on a fresh Debian with Rust, Python 3 and a C compiler too.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 # Without pyenv's shims, if there is a Python beside them: each start runs a shell script there, which takes ten times as long as Python.
@@ -11,6 +10,8 @@ export PATH := $(if $(shell PATH="$(UNSHIMMED)" command -v python3),$(UNSHIMMED)
 
 # Where bytecode must not be kept, each of the many processes of a run would compile anew what it imports: five seconds for Dask alone.
 unexport PYTHONDONTWRITEBYTECODE
+# Cargo shares out the processors itself, and takes no orders from the `make` that runs it beside something else.
+export CARGO_MAKEFLAGS :=
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,27 +31,29 @@ PYTEST := $(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup --max-worker
 # The folders of Python that the linter reads; the stub is for old Pythons and has a check of its own.
 PYTHON_CODE := $(wildcard python tests benches examples)
 
-.PHONY: test begin prepare lint lint-python clippy rust documentation wheel python pytest dask stub test-bare test-busy fuzz bench clean help
+.PHONY: test every-test prepare lint lint-python clippy compiled rust documentation wheel python package dask stub test-bare test-busy \
+    fuzz bench clean help
 
-# What fails fastest stands first. Then two halves at once, because tests mostly wait: those in Rust and of Dask, fewer at a time, beside
-# those of the stub and the package. The last line says under which Pythons was tested, and what was not tried.
+# Two things at a time, because compilers end on one processor and tests mostly wait; a failure keeps nothing else from being tried. The
+# last line says under which Pythons was tested, and what was not tried.
 test: export EASYCLUSTER_TESTS_RECORD := $(RECORD)
-test: begin prepare lint-python wheel
-	@./.ci/beside '$(MAKE) --no-print-directory rust dask AT_ONCE=$(PROCESSORS)' $(MAKE) --no-print-directory pytest clippy documentation
-	@$(BIN)/python tests/support/parts.py $(RECORD)
-
-begin:
+test: prepare
 	@mkdir -p $(dir $(RECORD))
 	@rm -f $(RECORD)
+	@$(MAKE) --no-print-directory -j2 --keep-going every-test
+	@$(BIN)/python tests/support/parts.py $(RECORD)
+
+# In the order in which they begin, as soon as what each needs is there. The stub is all Python, and is tried while Rust is compiled.
+every-test: compiled lint-python stub package rust dask
 
 help:
-	@echo 'make test       every check (about a quarter of an hour the first time on two cores)'
-	@echo 'make lint       formatting and linters alone'
+	@echo 'make test       every test (about a quarter of an hour the first time on two cores)'
+	@echo 'make lint       formatting, linters, the documentation and the list of the public API'
 	@echo 'make rust       the tests in Rust alone, examples included'
 	@echo 'make stub       the stub alone, under every interpreter found'
 	@echo 'make python     the stub and the Python package, under every interpreter found'
-	@echo 'make test-busy  every check while four other programs want the processors'
-	@echo 'make test-bare  the demo and every check on a Debian with nothing else (root, and mmdebstrap)'
+	@echo 'make test-busy  every test while four other programs want the processors'
+	@echo 'make test-bare  the demo and every test on a Debian with nothing else (root, and mmdebstrap)'
 	@echo 'make fuzz       each fuzz target for a minute, and mutated pickles for the Python package'
 	@echo 'make bench      the measurements (release build)'
 	@echo 'make check-windows, test-windows, check-platforms, check-msrv: other systems (docs/platforms.md)'
@@ -58,12 +61,12 @@ help:
 	@echo 'make figures    compares with other tools, and with the last figures (FIGURES=--keep keeps them)'
 	@echo 'make docs       the documentation as a site'
 
-# What the tests need of the system, and the Python tools in a folder of their own.
-prepare: $(VENV)/ready
+# What the tests need of the system.
+prepare:
 	./.ci/prepare
 
-$(VENV)/ready: tests/requirements.txt
-	./.ci/prepare
+# The Python tools, in a folder of their own.
+$(VENV)/ready: tests/requirements.txt | prepare
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r tests/requirements.txt
 	touch $@
@@ -75,7 +78,7 @@ clippy:
 	cargo clippy $(UNIFIED) --all-targets --features python -- -D warnings
 	cargo clippy $(UNIFIED) --lib --no-default-features -- -D warnings
 
-lint: lint-python clippy
+lint: lint-python clippy documentation
 
 # Of the stub, the two files left out run for libraries that need newer Pythons themselves.
 lint-python: $(VENV)/ready
@@ -85,30 +88,35 @@ lint-python: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/vermin -t=2.6- -t=3.2- --no-tips --eval-annotations --violations --exclude-regex '/(environments|workers)\.py$$' bootstrap_py
 
-rust:
-	RUST_TEST_THREADS=$(AT_ONCE) ./.ci/again rust cargo test $(UNIFIED) --no-fail-fast
+# What the tests in Rust and the package are made of.
+compiled:
+	cargo test $(UNIFIED) --no-run
 
+rust: compiled
+	RUST_TEST_THREADS=$(PROCESSORS) ./.ci/again rust cargo test $(UNIFIED) --no-fail-fast
+
+# Also compares the public API with its list.
 documentation:
 	rm -rf $(TARGET)/doc/easycluster
 	RUSTDOCFLAGS='-D warnings' cargo doc $(UNIFIED) --no-deps
 	$(PYTHON) tests/public_api.py --target $(TARGET)
 
 # The dev profile, so that what the tests have built is used again.
-wheel: $(VENV)/ready
+wheel: $(VENV)/ready compiled
 	rm -rf $(WHEELS)
 	$(BIN)/maturin build $(UNIFIED) --features python --profile dev --out $(WHEELS)
 	$(BIN)/pip install -q --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
 
+# The tests in Python, each run with a record of failures of its own, as they may run at the same time.
+python: stub package dask
+
 stub: $(VENV)/ready
-	$(PYTEST) tests/stub
+	./.ci/again pytest $(PYTEST) -o cache_dir=.pytest_cache/stub tests/stub tests/support
 
-python: wheel pytest dask
+package: wheel
+	./.ci/again pytest $(PYTEST) -o cache_dir=.pytest_cache/package tests/python
 
-# With the wheel that there is. Those of Dask by themselves, with a record of failures of their own as they may run at the same time.
-pytest:
-	./.ci/again pytest $(PYTEST)
-
-dask:
+dask: wheel
 	./.ci/again pytest $(PYTEST) -o cache_dir=.pytest_cache/dask tests/dask
 
 test-busy:
