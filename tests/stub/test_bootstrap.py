@@ -15,12 +15,6 @@ from support.interpreters import interpreters
 NEWEST = interpreters()[-1].path
 
 
-@pytest.fixture
-def stub(fresh_stub):
-    """As it begins."""
-    return fresh_stub
-
-
 def script(path, text):
     path.write_text(text)
     path.chmod(0o755)
@@ -113,9 +107,9 @@ def test_stray_modules_are_not_picked_up(interpreter, tmp_path):
                 stub.eval("1 / 0")
 
 
-def test_standard_input_and_its_rest_are_the_null_device(stub):
-    assert stub.eval("__import__('os').read(0, 10)") == (b"" if stub.hello["python"][0] > 2 else "")
-    assert stub.exec("import subprocess\nexec_return(subprocess.call(['cat']))") == 0
+def test_standard_input_and_its_rest_are_the_null_device(fresh_stub):
+    assert fresh_stub.eval("__import__('os').read(0, 10)") == (b"" if fresh_stub.hello["python"][0] > 2 else "")
+    assert fresh_stub.exec("import subprocess\nexec_return(subprocess.call(['cat']))") == 0
 
 
 CALLERS = """
@@ -129,20 +123,20 @@ def callers():
 """
 
 
-def test_code_of_the_stub_bears_the_names_of_its_files(stub):
-    stub.exec(CALLERS)
+def test_code_of_the_stub_bears_the_names_of_its_files(fresh_stub):
+    fresh_stub.exec(CALLERS)
     # The first stage is the program of `-c`, which has no file; before 3.3 it runs start.py as its own.
-    ours = [name for name in stub.call("callers") if name != "<string>"]
-    last = "start" if tuple(stub.hello["python"][:2]) >= (3, 3) else "main"
+    ours = [name for name in fresh_stub.call("callers") if name != "<string>"]
+    last = "start" if tuple(fresh_stub.hello["python"][:2]) >= (3, 3) else "main"
     assert ours[-1] == "<easycluster>/%s.py" % last
     assert "<easycluster>/worker.py" in ours
     assert all(name.startswith("<easycluster>/") for name in ours)
     # Of a part, compiled in a running stub.
-    assert "<easycluster>/requests.py" in stub.eval("callers()")
+    assert "<easycluster>/requests.py" in fresh_stub.eval("callers()")
 
 
-def test_descriptors_are_not_inherited(stub):
-    listed = stub.exec(
+def test_descriptors_are_not_inherited(fresh_stub):
+    listed = fresh_stub.exec(
         "import subprocess\np = subprocess.Popen(['ls', '/proc/self/fd'], stdout=subprocess.PIPE, "
         "close_fds=False)\nexec_return(p.communicate()[0].decode().split())"
     )

@@ -23,12 +23,6 @@ def told(x):
 """
 
 
-@pytest.fixture
-def stub(fresh_stub):
-    """One of each test's own, whose state the children take with them."""
-    return fresh_stub
-
-
 METHODS = ["fork", "spawn", "forkserver"]
 
 
@@ -40,41 +34,41 @@ def context(stub, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_functions_and_classes_of_definitions(stub, method):
-    found = context(stub, method)
+def test_functions_and_classes_of_definitions(fresh_stub, method):
+    found = context(fresh_stub, method)
     if not found:
         return
-    stub.define(DEFINITIONS)
-    stub.exec("import multiprocessing\ncontext = %s\npool = context.Pool(2)" % found)
-    assert stub.eval("pool.map(double, range(5))") == [0, 2, 4, 6, 8]
-    assert stub.eval("[p.x for p in pool.map(moved, [Point(1), Point(2)])]") == [2, 3]
-    pids = stub.eval("pool.map(where, [1])")
-    assert pids[0][0] != stub.hello["pid"] and pids[0][1:] == ["easycluster.remote_code"] * 2
+    fresh_stub.define(DEFINITIONS)
+    fresh_stub.exec("import multiprocessing\ncontext = %s\npool = context.Pool(2)" % found)
+    assert fresh_stub.eval("pool.map(double, range(5))") == [0, 2, 4, 6, 8]
+    assert fresh_stub.eval("[p.x for p in pool.map(moved, [Point(1), Point(2)])]") == [2, 3]
+    pids = fresh_stub.eval("pool.map(where, [1])")
+    assert pids[0][0] != fresh_stub.hello["pid"] and pids[0][1:] == ["easycluster.remote_code"] * 2
     with pytest.raises(Failed, match="of the child"):
-        stub.eval("pool.map(fails, [1])")
+        fresh_stub.eval("pool.map(fails, [1])")
     if method != "fork":
         # What cannot be sent fails once.
         with pytest.raises(Failed, match="[Pp]ickle"):
-            stub.eval("pool.map(lambda x: x, [1])")
-        assert stub.eval("pool.map(abs, [-1])") == [1]
-    stub.eval("pool.map(told, [1])")
-    stub.until(lambda: b"said 1\n" in stub.output)
-    stub.exec("process = context.Process(target=told, args=(2,))\nprocess.start()\nprocess.join()")
-    stub.until(lambda: b"said 2\n" in stub.output)
-    assert stub.eval("process.exitcode") == 0
-    stub.exec("pool.terminate()\npool.join()")
-    assert b"Traceback" not in stub.output
+            fresh_stub.eval("pool.map(lambda x: x, [1])")
+        assert fresh_stub.eval("pool.map(abs, [-1])") == [1]
+    fresh_stub.eval("pool.map(told, [1])")
+    fresh_stub.until(lambda: b"said 1\n" in fresh_stub.output)
+    fresh_stub.exec("process = context.Process(target=told, args=(2,))\nprocess.start()\nprocess.join()")
+    fresh_stub.until(lambda: b"said 2\n" in fresh_stub.output)
+    assert fresh_stub.eval("process.exitcode") == 0
+    fresh_stub.exec("pool.terminate()\npool.join()")
+    assert b"Traceback" not in fresh_stub.output
 
 
 @pytest.mark.parametrize("method", METHODS[1:])
-def test_later_definitions_and_blocks_and_children_of_children(stub, method):
-    found = context(stub, method)
+def test_later_definitions_and_blocks_and_children_of_children(fresh_stub, method):
+    found = context(fresh_stub, method)
     if not found:
         return
-    stub.define(DEFINITIONS)
-    stub.define("def last(x):\n    return double(x) + 1\n")
-    stub.define("def elsewhere(x):\n    return x + 10\n", module="of_a_test")
-    stub.exec(
+    fresh_stub.define(DEFINITIONS)
+    fresh_stub.define("def last(x):\n    return double(x) + 1\n")
+    fresh_stub.define("def elsewhere(x):\n    return x + 10\n", module="of_a_test")
+    fresh_stub.exec(
         "import multiprocessing, math\ndef root(x):\n    return math.sqrt(x)\nclass Late(object):\n    def get(self):\n"
         "        return last(3)\nran = []\nran.append(1)\n"
         "def nested(x):\n    inner = multiprocessing.get_context('spawn').Pool(1)\n    try:\n"
@@ -83,16 +77,16 @@ def test_later_definitions_and_blocks_and_children_of_children(stub, method):
         "class Inner(multiprocessing.get_context(%r).Process):\n    def run(self):\n        raise SystemExit(int(root(49)))\n"
         % method
     )
-    stub.exec("context = %s\nfrom concurrent.futures import ProcessPoolExecutor" % found)
+    fresh_stub.exec("context = %s\nfrom concurrent.futures import ProcessPoolExecutor" % found)
     # With daemons, which may have no children, a child could not try that.
-    stub.exec(
+    fresh_stub.exec(
         "import inspect\nhow = {'mp_context': context} if sys.version_info >= (3, 7) else {}\n"
         "if not how:\n    multiprocessing.set_start_method(%r)\n"
         "with ProcessPoolExecutor(1, **how) as pool:\n    got = [pool.submit(last, 3).result(60), pool.submit(root, 16).result(60),\n"
         "        pool.submit(got, Late()).result(60), pool.submit(nested, 4).result(60)]\n" % method
     )
-    assert stub.eval("got") == [7, 4.0, 7, 16.0]
-    assert stub.exec("one = Inner()\none.start()\none.join()\nexec_return(one.exitcode)") == 7
+    assert fresh_stub.eval("got") == [7, 4.0, 7, 16.0]
+    assert fresh_stub.exec("one = Inner()\none.start()\none.join()\nexec_return(one.exitcode)") == 7
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -134,12 +128,12 @@ if __name__ == '__main__':
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_programs_that_are_run(stub, method):
-    if not context(stub, method):
+def test_programs_that_are_run(fresh_stub, method):
+    if not context(fresh_stub, method):
         return
-    stub.helper("helpers/run_program")
-    stub.helper("helpers/run_process")
-    stub.helper("helpers/run_seldom")
+    fresh_stub.helper("helpers/run_program")
+    fresh_stub.helper("helpers/run_process")
+    fresh_stub.helper("helpers/run_seldom")
     given = PROGRAM.encode(), "src/of_a_test.py", ["of_a_test.py", method]
-    assert stub.call("helpers/run_program.run_program", *given) == 7, stub.output
-    assert not stub.output
+    assert fresh_stub.call("helpers/run_program.run_program", *given) == 7, fresh_stub.output
+    assert not fresh_stub.output

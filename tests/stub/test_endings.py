@@ -30,26 +30,20 @@ from stub_process import (
 MIB = 1 << 20
 
 
-@pytest.fixture
-def stub(fresh_stub):
-    """Most tests end it."""
-    return fresh_stub
-
-
 # The end.
 
 
 @pytest.mark.parametrize(
     "source", ["time.sleep(100)", "__import__('os').system('sleep 100')", "[0 for i in iter(int, 1)]"]
 )
-def test_the_end_of_input_ends_everything(stub, source):
-    pid = stub.hello["pid"]
-    child = stub.exec("import subprocess, time\nexec_return(subprocess.Popen(['sleep', '100']).pid)")
+def test_the_end_of_input_ends_everything(fresh_stub, source):
+    pid = fresh_stub.hello["pid"]
+    child = fresh_stub.exec("import subprocess, time\nexec_return(subprocess.Popen(['sleep', '100']).pid)")
     told = "[__import__('sys').stderr.write('started\\n'), %s]" % source
-    stub.request(EVAL, (told, None))
-    stub.request(EVAL, (told, None), 1)
-    stub.until(lambda: stub.output.count(b"started") == 2)
-    stub.process.stdin.close()
+    fresh_stub.request(EVAL, (told, None))
+    fresh_stub.request(EVAL, (told, None), 1)
+    fresh_stub.until(lambda: fresh_stub.output.count(b"started") == 2)
+    fresh_stub.process.stdin.close()
     wait_until(lambda: not is_running(pid) and not is_running(child))
 
 
@@ -68,16 +62,16 @@ def test_the_disappearance_of_the_reader_ends_everything(start):
     wait_until(lambda: not is_running(pid))
 
 
-def test_sigint_from_elsewhere_interrupts_nothing(stub):
-    stub.define("import sys, time\ndef doze():\n    sys.stderr.write('started\\n')\n    time.sleep(0.3)\n")
-    number = stub.start_call("doze")
-    stub.until(lambda: b"started" in stub.output)
-    os.kill(stub.hello["pid"], signal.SIGINT)
-    assert stub.wait(number) is None
-    os.kill(stub.hello["pid"], signal.SIGINT)
-    assert stub.call("abs", -1) == 1
+def test_sigint_from_elsewhere_interrupts_nothing(fresh_stub):
+    fresh_stub.define("import sys, time\ndef doze():\n    sys.stderr.write('started\\n')\n    time.sleep(0.3)\n")
+    number = fresh_stub.start_call("doze")
+    fresh_stub.until(lambda: b"started" in fresh_stub.output)
+    os.kill(fresh_stub.hello["pid"], signal.SIGINT)
+    assert fresh_stub.wait(number) is None
+    os.kill(fresh_stub.hello["pid"], signal.SIGINT)
+    assert fresh_stub.call("abs", -1) == 1
     with pytest.raises(Failed) as caught:
-        stub.eval("(__import__('os').kill(__import__('os').getpid(), 2), 7)[1] / 0")
+        fresh_stub.eval("(__import__('os').kill(__import__('os').getpid(), 2), 7)[1] / 0")
     assert caught.value.fields["type"] == "ZeroDivisionError"
 
 
@@ -101,18 +95,18 @@ def test_sigint_from_elsewhere_interrupts_nothing(stub):
         ("malformed", HEADER.pack(0x4543, CALL, BUFFERS, 2, 1, 0) + b"xx"),
     ],
 )
-def test_garbled_input_ends_with_its_code(stub, code, frame):
-    stub.write(frame)
-    stub.end()
-    assert stub.fatal.startswith(code + ": "), stub.fatal
-    assert not is_running(stub.hello["pid"])
+def test_garbled_input_ends_with_its_code(fresh_stub, code, frame):
+    fresh_stub.write(frame)
+    fresh_stub.end()
+    assert fresh_stub.fatal.startswith(code + ": "), fresh_stub.fatal
+    assert not is_running(fresh_stub.hello["pid"])
 
 
-def test_the_end_inside_a_frame(stub):
-    stub.write(b"EC\x02")
-    stub.process.stdin.close()
-    stub.until(lambda: stub.ended)
-    assert stub.fatal.startswith("truncated: ")
+def test_the_end_inside_a_frame(fresh_stub):
+    fresh_stub.write(b"EC\x02")
+    fresh_stub.process.stdin.close()
+    fresh_stub.until(lambda: fresh_stub.ended)
+    assert fresh_stub.fatal.startswith("truncated: ")
 
 
 @functools.cache
@@ -154,23 +148,23 @@ def test_a_client_that_writes_before_it_reads(interpreter):
             assert stub.wait(n) == n
 
 
-def test_forked_children_stay_off_the_connection(stub):
-    stub.define(
+def test_forked_children_stay_off_the_connection(fresh_stub):
+    fresh_stub.define(
         "import os, sys\ndef fork(how):\n    pid = os.fork()\n    if not pid:\n        print('child')\n        if how == 'return':\n"
         "            return 5\n        if how == 'exit':\n            sys.exit(3)\n        raise ValueError\n"
         "    return os.waitpid(pid, 0)[1] >> 8\n"
     )
-    assert stub.call("fork", "return") == 0
-    assert stub.call("fork", "exit") == 1
-    assert stub.call("fork", "raise", thread=1) == 1
-    assert stub.call("abs", -1) == 1
-    assert stub.output.count(b"child\n") == 3
-    stub.exec("import multiprocessing\ndef double(x):\n    sys.stdout.write('%d\\n' % x)\n    return x * 2\n")
-    stub.exec(
+    assert fresh_stub.call("fork", "return") == 0
+    assert fresh_stub.call("fork", "exit") == 1
+    assert fresh_stub.call("fork", "raise", thread=1) == 1
+    assert fresh_stub.call("abs", -1) == 1
+    assert fresh_stub.output.count(b"child\n") == 3
+    fresh_stub.exec("import multiprocessing\ndef double(x):\n    sys.stdout.write('%d\\n' % x)\n    return x * 2\n")
+    fresh_stub.exec(
         "context = getattr(multiprocessing, 'get_context', lambda how: multiprocessing)('fork')\n"
         "pool = context.Pool(2)\ngot = pool.map(double, range(10))\npool.terminate()\nexec_return(got)\n"
     )
-    assert stub.eval("got") == [n * 2 for n in range(10)]
+    assert fresh_stub.eval("got") == [n * 2 for n in range(10)]
 
 
 def test_a_fault_of_the_stub_itself_ends_the_connection(start):

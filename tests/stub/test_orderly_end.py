@@ -10,12 +10,6 @@ from stub_process import CLOSE, EVAL, HEADER, PING, is_running, wait_until
 WAYS = ("close", "gone", "gone inside a frame", "gone for writing")
 
 
-@pytest.fixture
-def stub(fresh_stub):
-    """Each test ends its own."""
-    return fresh_stub
-
-
 def end(stub, way):
     """Ends the connection; what is there afterwards must have been written before the process ended."""
     pid = stub.hello["pid"]
@@ -99,9 +93,9 @@ TOGETHER = tuple(sorted(set(OPEN) - set(ALL_WAYS) - set(ALONE)))
     [(ALL_WAYS, way) for way in WAYS] + [(TOGETHER, "close")] + [((what,), "close") for what in ALONE],
     ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )
-def test_what_is_open_is_written(stub, tmp_path, cases, way):
+def test_what_is_open_is_written(fresh_stub, tmp_path, cases, way):
     """Cases that leave each other alone are open in one process."""
-    if cases == ("__del__ in a cycle",) and stub.hello["python"] < (3, 4):
+    if cases == ("__del__ in a cycle",) and fresh_stub.hello["python"] < (3, 4):
         # Python itself calls none of those.
         return
     paths = {what: tmp_path / ("written_%d" % number) for number, what in enumerate(cases)}
@@ -109,25 +103,25 @@ def test_what_is_open_is_written(stub, tmp_path, cases, way):
         if OPEN[what]:
             # Some look at it as late as at the end.
             own = "PATH_%d" % number
-            stub.exec("%s = %r\n%s" % (own, str(path), OPEN[what].replace("PATH", own)))
+            fresh_stub.exec("%s = %r\n%s" % (own, str(path), OPEN[what].replace("PATH", own)))
         else:
-            stub.method(stub.call("open", str(path), "w"), "write", "hello")
+            fresh_stub.method(fresh_stub.call("open", str(path), "w"), "write", "hello")
         if what != "child's input":
             assert not path.exists() or not path.read_bytes(), what
-    end(stub, way)
+    end(fresh_stub, way)
     assert {what: text(path) for what, path in paths.items()} == dict.fromkeys(cases, "hello")
 
 
 @pytest.mark.parametrize("where", ["global", "json"])
-def test_archives_are_whole(stub, tmp_path, where):
+def test_archives_are_whole(fresh_stub, tmp_path, where):
     paths = str(tmp_path / "z.zip"), str(tmp_path / "z.gz")
-    stub.exec(
+    fresh_stub.exec(
         "import zipfile, gzip\nz = zipfile.ZipFile(%r, 'w')\nz.writestr('a', b'hello')\ng = gzip.open(%r, 'wb')\n"
         "g.write(b'hello')\n" % paths
     )
     if where == "json":
-        stub.exec("import json\njson.held = g\ndel g")
-    end(stub, "close")
+        fresh_stub.exec("import json\njson.held = g\ndel g")
+    end(fresh_stub, "close")
     with zipfile.ZipFile(paths[0]) as archive:
         assert archive.read("a") == b"hello"
     with gzip.open(paths[1]) as file:
@@ -135,20 +129,20 @@ def test_archives_are_whole(stub, tmp_path, where):
 
 
 @pytest.mark.parametrize("way", ["close", "gone"])
-def test_temporary_files_are_removed(stub, way):
-    name = stub.exec("import tempfile\nt = tempfile.NamedTemporaryFile()\nexec_return(t.name)")
+def test_temporary_files_are_removed(fresh_stub, way):
+    name = fresh_stub.exec("import tempfile\nt = tempfile.NamedTemporaryFile()\nexec_return(t.name)")
     assert os.path.exists(name)
-    end(stub, way)
+    end(fresh_stub, way)
     assert not os.path.exists(name)
 
 
-def test_modules_of_the_program_let_go_too(stub, tmp_path):
+def test_modules_of_the_program_let_go_too(fresh_stub, tmp_path):
     (tmp_path / "of_a_test.py").write_text(
         "import os\nclass Held(object):\n    def __del__(self):\n        open(%r, 'w').write(os.path.basename('x/hello'))\n"
         "held = Held()\n" % str(tmp_path / "written")
     )
-    stub.exec("import sys\nsys.path.append(%r)\nsys.dont_write_bytecode = True\nimport of_a_test" % str(tmp_path))
-    end(stub, "close")
+    fresh_stub.exec("import sys\nsys.path.append(%r)\nsys.dont_write_bytecode = True\nimport of_a_test" % str(tmp_path))
+    end(fresh_stub, "close")
     assert text(tmp_path / "written") == "hello"
 
 
@@ -162,43 +156,43 @@ BUSY = {
 
 @pytest.mark.parametrize("way", ["close", "gone"])
 @pytest.mark.parametrize("busy", sorted(BUSY))
-def test_a_call_that_runs_keeps_nothing_from_being_written(stub, tmp_path, way, busy):
+def test_a_call_that_runs_keeps_nothing_from_being_written(fresh_stub, tmp_path, way, busy):
     path = tmp_path / "written"
-    stub.exec("import os, threading, time, sys\nf = open(%r, 'w')\nf.write('hello')\n" % str(path))
+    fresh_stub.exec("import os, threading, time, sys\nf = open(%r, 'w')\nf.write('hello')\n" % str(path))
     told = "[sys.stderr.write('started\\n'), %s]" % BUSY[busy]
-    stub.request(EVAL, (told, None))
-    stub.request(EVAL, (told, None), 1)
-    stub.until(lambda: stub.output.count(b"started") == 2)
-    end(stub, way)
+    fresh_stub.request(EVAL, (told, None))
+    fresh_stub.request(EVAL, (told, None), 1)
+    fresh_stub.until(lambda: fresh_stub.output.count(b"started") == 2)
+    end(fresh_stub, way)
     assert text(path) == "hello"
 
 
-def test_with_blocks_of_a_call_that_runs_are_left(stub, tmp_path):
+def test_with_blocks_of_a_call_that_runs_are_left(fresh_stub, tmp_path):
     path = tmp_path / "written"
-    stub.define(
+    fresh_stub.define(
         "import sys, time\ndef work(path):\n    try:\n        sys.stderr.write('started\\n')\n        time.sleep(100)\n    finally:\n"
         "        f = open(path, 'w')\n        f.write('left')\n        f.close()\n"
     )
-    stub.start_call("work", str(path))
-    stub.until(lambda: b"started" in stub.output)
-    end(stub, "gone")
+    fresh_stub.start_call("work", str(path))
+    fresh_stub.until(lambda: b"started" in fresh_stub.output)
+    end(fresh_stub, "gone")
     assert text(path) == "left"
 
 
-def test_last_words_arrive(stub):
-    stub.exec(
+def test_last_words_arrive(fresh_stub):
+    fresh_stub.exec(
         "import atexit, sys\ndef said(word):\n    sys.stdout.write(word + '\\n')\natexit.register(said, 'handler')\n"
         "class Held(object):\n    def __del__(self):\n        said('deleted')\nheld = Held()\n"
     )
-    stub.frame(CLOSE, 0, 0, b"")
-    stub.end()
-    assert stub.output == b"handler\ndeleted\n", stub.output
-    assert not stub.errors
+    fresh_stub.frame(CLOSE, 0, 0, b"")
+    fresh_stub.end()
+    assert fresh_stub.output == b"handler\ndeleted\n", fresh_stub.output
+    assert not fresh_stub.errors
 
 
-def test_children_end_with_the_connection(stub):
-    child = stub.exec("import subprocess\nexec_return(subprocess.Popen(['sleep', '100']).pid)")
-    end(stub, "gone")
+def test_children_end_with_the_connection(fresh_stub):
+    child = fresh_stub.exec("import subprocess\nexec_return(subprocess.Popen(['sleep', '100']).pid)")
+    end(fresh_stub, "gone")
     wait_until(lambda: not is_running(child))
 
 
@@ -210,19 +204,19 @@ def test_an_end_without_anything_to_do_needs_no_part(start):
     assert stub.fatal is None
 
 
-def test_after_the_end_of_the_program(stub, tmp_path):
+def test_after_the_end_of_the_program(fresh_stub, tmp_path):
     path = tmp_path / "written"
-    stub.exec("import sys\nf = open(%r, 'w')\nf.write('hello')" % str(path))
+    fresh_stub.exec("import sys\nf = open(%r, 'w')\nf.write('hello')" % str(path))
     with pytest.raises(Exception, match="SystemExit"):
-        stub.call("sys.exit", 3)
-    end(stub, "close")
+        fresh_stub.call("sys.exit", 3)
+    end(fresh_stub, "close")
     assert text(path) == "hello"
 
 
-def test_many_files(stub, tmp_path):
-    stub.exec(
+def test_many_files(fresh_stub, tmp_path):
+    fresh_stub.exec(
         "import os, json\njson.held = [open(os.path.join(%r, str(n)), 'w') for n in range(200)]\n"
         "for n, f in enumerate(json.held):\n    f.write(str(n))" % str(tmp_path)
     )
-    end(stub, "close")
+    end(fresh_stub, "close")
     assert [text(tmp_path / str(n)) for n in range(200)] == [str(n) for n in range(200)]

@@ -4,12 +4,6 @@ import pytest
 from stub_process import CALL, CANCEL, CLOSE, CREDIT, EXEC, PART, PING, Failed
 
 
-@pytest.fixture
-def stub(fresh_stub):
-    """With nothing asked of it before."""
-    return fresh_stub
-
-
 def test_a_call_waits_for_the_part_that_it_needs(start):
     stub = start(parts=())
     numbers = [stub.start_call("os.getpid"), stub.start_call("sorted", "ba"), stub.start_call("int", "no number")]
@@ -67,17 +61,17 @@ IDENT = "__import__('_thread' if str is type(u'') else 'thread').get_ident()"
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_the_main_thread_is_the_main_thread_whichever_is_first_to_ask(stub, busy):
-    ident = stub.eval(IDENT)
-    stub.define("done = []\ndef spin():\n    while not done: pass\n")
-    number = stub.start_call("spin") if busy else None
-    assert stub.eval(MAIN, thread=1) == [ident]
-    assert stub.eval(IDENT, thread=1) != ident
+def test_the_main_thread_is_the_main_thread_whichever_is_first_to_ask(fresh_stub, busy):
+    ident = fresh_stub.eval(IDENT)
+    fresh_stub.define("done = []\ndef spin():\n    while not done: pass\n")
+    number = fresh_stub.start_call("spin") if busy else None
+    assert fresh_stub.eval(MAIN, thread=1) == [ident]
+    assert fresh_stub.eval(IDENT, thread=1) != ident
     if busy:
-        assert number not in stub.answers
-        stub.call("done.append", 1, thread=1)
-        stub.wait(number)
-    assert stub.eval(MAIN) == [ident]
+        assert number not in fresh_stub.answers
+        fresh_stub.call("done.append", 1, thread=1)
+        fresh_stub.wait(number)
+    assert fresh_stub.eval(MAIN) == [ident]
 
 
 def test_the_main_thread_is_found_beside_the_first_call(start):

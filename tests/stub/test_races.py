@@ -12,12 +12,6 @@ from stub_process import Stub
 RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_races.py")
 
 
-@pytest.fixture
-def stub(fresh_stub):
-    """Its descriptors are changed."""
-    return fresh_stub
-
-
 def test_forced_meetings(interpreter, tmp_path):
     sources = dict((name[:-3], assemble.read(name)) for name in assemble.names())
     (tmp_path / "sources.json").write_text(json.dumps(sources))
@@ -70,8 +64,8 @@ def test_descriptors_that_do_not_wait_are_made_to(interpreter):
         assert len(stub.eval("b'x' * 3000000")) == 3_000_000
 
 
-def test_descriptors_that_stop_waiting_later_are_waited_for(stub):
-    stub.exec(
+def test_descriptors_that_stop_waiting_later_are_waited_for(fresh_stub):
+    fresh_stub.exec(
         "import fcntl, os\n"
         "for name in os.listdir('/proc/self/fd'):\n"
         "    try:\n"
@@ -80,5 +74,5 @@ def test_descriptors_that_stop_waiting_later_are_waited_for(stub):
         "    except EnvironmentError:\n"
         "        pass\n"
     )
-    assert stub.call("abs", -1) == 1
-    assert len(stub.eval("b'x' * 3000000")) == 3_000_000
+    assert fresh_stub.call("abs", -1) == 1
+    assert len(fresh_stub.eval("b'x' * 3000000")) == 3_000_000

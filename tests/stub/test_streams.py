@@ -6,15 +6,9 @@ NAMES = ["stdout", "stderr"]
 
 
 @pytest.fixture
-def stub(fresh_stub):
-    """Its streams are changed."""
-    return fresh_stub
-
-
-@pytest.fixture
-def stub3(stub):
+def stub3(fresh_stub):
     """A stub under a Python whose streams are of io; None under others."""
-    return stub if stub.hello["python"] >= (3, 3) else None
+    return fresh_stub if fresh_stub.hello["python"] >= (3, 3) else None
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,11 +78,11 @@ def test_they_can_be_set_up_anew(stub3):
     stub3.until(lambda: stub3.output.endswith(b"child\n"))
 
 
-def test_closing_them_closes_nothing(stub):
-    stub.exec(
+def test_closing_them_closes_nothing(fresh_stub):
+    fresh_stub.exec(
         "import sys\nsys.stdout.close()\nsys.stderr.close()\nsys.stdout.write('still\\n')\nsys.stderr.write('here\\n')"
     )
-    assert stub.output == b"still\nhere\n"
+    assert fresh_stub.output == b"still\nhere\n"
 
 
 def test_redirection_and_threads(stub3):
@@ -105,16 +99,16 @@ def test_redirection_and_threads(stub3):
     assert sorted(stub3.output.split()) == sorted(b"line-%d-%d" % (n, i) for n in range(4) for i in range(200))
 
 
-def test_standard_input_is_empty(stub):
-    stub.exec("import sys")
-    assert stub.eval("sys.stdin.read(), sys.stdin.readline(), sys.stdin.isatty(), sys.stdin.fileno()") == (
+def test_standard_input_is_empty(fresh_stub):
+    fresh_stub.exec("import sys")
+    assert fresh_stub.eval("sys.stdin.read(), sys.stdin.readline(), sys.stdin.isatty(), sys.stdin.fileno()") == (
         "",
         "",
         False,
         0,
     )
-    assert stub.eval("list(sys.stdin)") == []
-    name = "raw_input" if stub.hello["python"] < (3,) else "input"
+    assert fresh_stub.eval("list(sys.stdin)") == []
+    name = "raw_input" if fresh_stub.hello["python"] < (3,) else "input"
     with pytest.raises(Exception, match="EOFError"):
-        stub.call(name)
-    assert stub.call("os.system", "read x") != 0
+        fresh_stub.call(name)
+    assert fresh_stub.call("os.system", "read x") != 0

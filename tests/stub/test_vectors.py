@@ -10,6 +10,7 @@ import subprocess
 
 import assemble
 import pytest
+import stub_process
 from stub_process import ERROR, FATAL, HEADER, PONG, RESULT, Stub
 
 VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "spec", "vectors")
@@ -72,6 +73,8 @@ def test_the_kinds_of_the_page_are_those_of_the_stub():
         names, numbers = line.split(" = ")
         own.update(zip(names.split(", "), eval(numbers)))
     assert own == page
+    tests = dict((name, getattr(stub_process, name)) for name in page if hasattr(stub_process, name))
+    assert tests.items() <= page.items()
     for name in assemble.names():
         assert name == "wire.py" or not re.search(r"\bkind (==|!=|in) \(?(0x|[0-9])", assemble.read(name)), name
 
