@@ -22,6 +22,7 @@ import easycluster
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests'))
 
+from goals import ALL, GOALS
 from support.sshd import Sshd
 
 PIECE = 1 << 20
@@ -84,8 +85,8 @@ def rates(client, size):
         for _ in range(3):
             rate = RESULT / statistics.median(seconds(plain) for _ in range(3))
             ratios.append(size / seconds(channel, client, size) / rate)
-        print('%d MiB through a channel %s, to the rate of %s: %.2f (goal 0.90)' % (
-            size >> 20, way, name, statistics.median(ratios),
+        print('%d MiB through a channel %s, to the rate of %s: %.2f (goal %.2f)' % (
+            size >> 20, way, name, statistics.median(ratios), GOALS['channels'][ALL],
         ))  # fmt: skip
 
 

@@ -26,8 +26,6 @@ class Comparison(NamedTuple):
     # Whether it is with other tools, which the chart shows.
     charted: bool = True
     root: bool = False
-    # What is wanted, by the keys of those for which something is.
-    goals: Ratios = {}
 
     def less(self, key: str) -> bool:
         """Whether less is better."""
@@ -180,12 +178,6 @@ def _stub(key: str) -> str:
 
 
 HERE = sys.executable
-# The others whose figures ours are to be below.
-BEST = ('parallel-ssh', 'asyncssh')
-# Interpreters that the machine of the kept figures has.
-STUB_VERSIONS = ('2.7', '3.6', '3.7', '3.8', '3.9', '3.10', '3.11', '3.12', '3.13')
-PROGRAM_GOALS = {'wall': 0.95, 'processor': 0.6, 'memory': 0.6}
-
 CORE = ['cargo', 'bench', '--locked', '--bench', 'connect_and_call']
 
 COMPARISONS = {
@@ -193,17 +185,12 @@ COMPARISONS = {
         [HERE, 'benches/compare.py', '{wheel}'],
         found(r'^(?P<key>%s) .* (?P<ratio>\d+\.\d+) \(' % '|'.join(PACKAGES)),
         PACKAGES.__getitem__,
-        '|'.join(name for name, (_, less, _) in MEASURES.items() if not less),
-        goals={name: goal for name, (_, _, goal) in MEASURES.items()},
+        '|'.join(name for name, (_, less) in MEASURES.items() if not less),
     ),
     'program': Comparison(
         [HERE, 'benches/many_hosts_program.py', '{program}'],
         of_programs,
         _program,
-        goals={
-            **{'%s/%s' % (name, key): goal for name in BEST for key, goal in PROGRAM_GOALS.items()},
-            **{'exec/%s/wall' % name: 0.9 for name in BEST},
-        },
     ),
     'maps': Comparison(
         ['{python}', 'benches/compare_maps.py'],
@@ -214,24 +201,11 @@ COMPARISONS = {
         ['{python}', 'benches/dask_cluster.py'],
         found(r'^(?P<key>\S.{37}) .*: (?P<ratio>[\d.]+) of it'),
         _dask,
-        goals={
-            'three workers up               session': 0.7,
-            'three workers up               direct': 0.7,
-            '200 MB from worker to worker   direct': 2.5,
-        },
     ),
     'files': Comparison(
         [HERE, 'benches/files.py', '{program}'],
         of_tables,
         _copy,
-        goals={
-            **{'large %s/scp' % way: 0.83 for way in ('up', 'down')},
-            **{
-                'tree %s/%s' % (way, name): goal
-                for way in ('up', 'down')
-                for name, goal in (('scp', 0.3), ('tar', 1.0))
-            },
-        },
     ),
     'steps': Comparison(
         [HERE, 'benches/steps.py', '{wheel}'],
@@ -245,7 +219,6 @@ COMPARISONS = {
         _stub,
         '.*/(execnet|mitogen)',
         charted=False,
-        goals={'python%s/milliseconds' % version: 8 for version in STUB_VERSIONS},
     ),
     'channels': Comparison(
         ['{python}', 'benches/channels.py'],
@@ -253,7 +226,6 @@ COMPARISONS = {
         lambda key: '1 GiB through a channel %s, to the rate of a value' % key,
         '.',
         charted=False,
-        goals={'from there': 0.9, 'to there': 0.9},
     ),
     'decode': Comparison(
         ['{python}', 'benches/decode.py'],
@@ -261,21 +233,12 @@ COMPARISONS = {
         lambda key: 'decoding %s, to pickle.loads' % key,
         charted=False,
     ),
-    'start': Comparison(
-        [HERE, 'benches/start.py', '{program}'], of_starts, _start, charted=False, goals={'milliseconds': 10}
-    ),
+    'start': Comparison([HERE, 'benches/start.py', '{program}'], of_starts, _start, charted=False),
     'core': Comparison(
         CORE,
         of_core,
         _core,
         charted=False,
-        goals={
-            'connect to first result': 0.55,
-            '32 hosts connected and called': 1.15,
-            'one call': 1.1,
-            'beside 1 GiB as an argument': 30,
-            'beside 1 GiB as a result': 30,
-        },
     ),
     # Another machine, as far as this one can be one.
     'core_one': Comparison(
@@ -286,7 +249,6 @@ COMPARISONS = {
         of_thousands,
         _thousand,
         charted=False,
-        goals={'processor': 1.0, 'memory, all at once': 64},
     ),
 }
 

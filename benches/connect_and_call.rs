@@ -1,7 +1,8 @@
 //! The measurements against what SSH itself costs, in one run over one real sshd. `cargo bench --bench connect_and_call`
 //!
 //! With words behind `--`, only the measurements whose names hold one of them: `-- one_call gibibyte`.
-//! Ratios hold on other machines, absolute figures do not. A target that is missed makes the exit status 1.
+//! Ratios hold on other machines, absolute figures do not. Each has a bound that no machine is to exceed; one that does makes the exit
+//! status 1. What is wanted of them is less, and stands in goals.py.
 
 // A benchmark that meets a fault ends with it, and prints what it found.
 #![allow(
@@ -58,7 +59,7 @@ fn main() {
         .filter(|word| !word.starts_with('-'))
         .collect();
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
-    let mut report = Report { missed: 0 };
+    let mut report = Report { exceeded: 0 };
     runtime.block_on(async {
         if wanted("connect_to_first_result") {
             connect_to_first_result(&server, python, &mut report).await;
@@ -88,17 +89,17 @@ fn main() {
     drop(runtime);
     server.wait_until_idle();
     second.wait_until_idle();
-    if report.missed > 0 {
-        println!("{} targets missed", report.missed);
+    if report.exceeded > 0 {
+        println!("{} bounds exceeded", report.exceeded);
         // Ending the process like this drops nothing, and the servers would go on.
         drop((server, second));
         std::process::exit(1);
     }
-    println!("every target met");
+    println!("every bound kept");
 }
 
 struct Report {
-    missed: u32,
+    exceeded: u32,
 }
 
 impl Report {
@@ -106,30 +107,30 @@ impl Report {
         println!("{what:<44} {figures}");
     }
 
-    fn ratio(&mut self, what: &str, ours: Duration, floor: Duration, limit: f64) {
+    fn ratio(&mut self, what: &str, ours: Duration, floor: Duration, bound: f64) {
         let ratio = ours.as_secs_f64() / floor.as_secs_f64();
-        let verdict = self.judge(ratio <= limit);
+        let verdict = self.judge(ratio <= bound);
         self.line(
             what,
             format!(
-                "{ratio:.2} of the floor ({} against {}); at most {limit}: {verdict}",
+                "{ratio:.2} of the floor ({} against {}); at most {bound}: {verdict}",
                 show(ours),
                 show(floor)
             ),
         );
     }
 
-    fn at_most(&mut self, what: &str, found: f64, limit: f64, unit: &str) {
-        let verdict = self.judge(found <= limit);
+    fn at_most(&mut self, what: &str, found: f64, bound: f64, unit: &str) {
+        let verdict = self.judge(found <= bound);
         self.line(
             what,
-            format!("{found:.1} {unit}; at most {limit} {unit}: {verdict}"),
+            format!("{found:.1} {unit}; at most {bound} {unit}: {verdict}"),
         );
     }
 
-    fn judge(&mut self, met: bool) -> &'static str {
-        self.missed += u32::from(!met);
-        if met { "met" } else { "MISSED" }
+    fn judge(&mut self, kept: bool) -> &'static str {
+        self.exceeded += u32::from(!kept);
+        if kept { "kept" } else { "EXCEEDED" }
     }
 }
 

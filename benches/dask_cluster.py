@@ -29,6 +29,7 @@ import numpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests'))
 
+from goals import goal
 from support.sshd import Sshd
 
 HOSTS = ['127.0.0.%d' % number for number in (1, 2, 3)]
@@ -120,16 +121,15 @@ def main() -> None:
                 seconds.setdefault(name, []).append(turn(cluster))
             pipes.append(by_ssh(server))
     theirs = seconds.pop('SSHCluster')[1:]
-    for place, what, goals in (
-        (0, 'three workers up', {'session': 0.7, 'direct': 0.7}),
-        (1, '200 MB from worker to worker', {'direct': 2.5}),
-    ):
+    for place, what in ((0, 'three workers up'), (1, '200 MB from worker to worker')):
         for name, each in seconds.items():
             ratio = statistics.median(mine[place] / others[place] for mine, others in zip(each[1:], theirs))
-            print('%-30s %-8s %.2f s, SSHCluster %.2f s: %.2f of it%s' % (
-                what, name, statistics.median(mine[place] for mine in each[1:]),
+            key = '%-30s %s' % (what, name)
+            wanted = goal('dask', key)
+            print('%-39s %.2f s, SSHCluster %.2f s: %.2f of it%s' % (
+                key, statistics.median(mine[place] for mine in each[1:]),
                 statistics.median(others[place] for others in theirs), ratio,
-                ' (goal %.1f)' % goals[name] if name in goals else '',
+                '' if wanted is None else ' (goal %g)' % wanted,
             ))  # fmt: skip
     ratio = statistics.median(mine[1] / pipe for mine, pipe in zip(seconds['session'][1:], pipes[1:]))
     took = statistics.median(mine[1] for mine in seconds['session'][1:])

@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benches'))
 
 from comparisons import COMPARISONS, Comparison, can_run  # noqa: E402
+from goals import goal  # noqa: E402
 
 KEPT = ROOT / 'benches' / 'figures.json'
 CHART = ROOT / 'docs' / 'figures.svg'
@@ -83,18 +84,19 @@ def table(kept: Kept, names: list[str], only: str = '') -> str:
         of = COMPARISONS[name]
         for key, values in kept[name]['ratios'].items() if name in kept else ():
             if re.search(only, of.words(key)):
-                goal = of.goals.get(key)
-                wanted = '' if goal is None else '%s %g' % ('at most' if of.less(key) else 'at least', goal)
-                rows.append('| %s | %s | %s |' % (of.words(key), shown(values), wanted + missed(of, key, values)))
+                wanted = goal(name, key)
+                limit = '' if wanted is None else '%s %g' % ('at most' if of.less(key) else 'at least', wanted)
+                rows.append('| %s | %s | %s |' % (of.words(key), shown(values), limit + missed(name, key, values)))
     return '\n'.join(rows)
 
 
-def missed(of: Comparison, key: str, values: list[float]) -> str:
-    """Words where not every run met the goal."""
-    goal = of.goals.get(key)
-    if goal is None:
+def missed(name: str, key: str, values: list[float]) -> str:
+    """Words where not every run of a comparison met the goal."""
+    wanted = goal(name, key)
+    if wanted is None:
         return ''
-    met = [value <= goal if of.less(key) else value >= goal for value in values]
+    less = COMPARISONS[name].less(key)
+    met = [value <= wanted if less else value >= wanted for value in values]
     return '' if all(met) else ', missed in some runs' if any(met) else ', missed'
 
 

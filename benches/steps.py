@@ -21,8 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'tests'))
 
+from goals import ALL, GOALS
+
 MITOGEN = 'mitogen==0.3.54'
-GOAL = 0.4
 SESAME = 'open-Sesame-1'
 SETUP = """
 for user in alice nopass bob; do useradd -m -s /bin/bash $user; echo $user:open-Sesame-1; done | chpasswd
@@ -106,8 +107,9 @@ def main() -> int:
             ours, theirs = (statistics.median(taken) for taken in times.values())
             worst = max(worst, ours / theirs)
             print('%-24s %10.0f %10.0f %8.2f' % (name, ours * 1e3, theirs * 1e3, ours / theirs), flush=True)
-    print('the goal is a ratio of at most %.2f: %s' % (GOAL, 'met' if worst <= GOAL else 'missed'))
-    return 0 if worst <= GOAL else 1
+    most = GOALS['steps'][ALL]
+    print('the goal is a ratio of at most %.2f: %s' % (most, 'met' if worst <= most else 'missed'))
+    return 0 if worst <= most else 1
 
 
 if __name__ == '__main__':
