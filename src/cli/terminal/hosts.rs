@@ -439,7 +439,7 @@ mod tests {
             ]
         );
         for (line, expected) in [
-            (["-o", "ConectTimeout=5"], "did you mean connecttimeout?"),
+            (["-o", "ConectTimeout=5"], "did you mean ConnectTimeout?"),
             (["-o", "Colour=red"], "ssh_config has no keyword \"Colour\""),
             (["-o", "Port"], "KEY=VALUE"),
             (["-p", "0"], "a number from 1 to 65535"),

@@ -118,7 +118,7 @@ async fn what_is_typed_by_mistake_is_answered_with_what_to_type() {
         (&["web1", "--exlude", "x"], "'--exclude'"),
         (
             &["web1", "-o", "ProxyComand=x"],
-            "did you mean proxycommand?",
+            "did you mean ProxyCommand?",
         ),
         (
             &["web1", "-o", "ConnectTimeout=x"],

@@ -162,7 +162,7 @@ async fn what_only_openssh_interprets_is_asked_of_it() {
         .collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(
-        warnings[0].detail.contains("verifyhostkeydns"),
+        warnings[0].detail.contains("VerifyHostKeyDNS"),
         "{warnings:?}"
     );
 }
@@ -260,7 +260,7 @@ async fn without_an_ssh_program_what_is_beyond_us_is_named() {
         + &String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("canonicalizehostname in the ssh_config is skipped"),
+        said.contains("CanonicalizeHostname in the ssh_config is skipped"),
         "{said}"
     );
 }

@@ -110,11 +110,11 @@ async fn what_is_not_kept_refuses_by_name() {
     for (line, words) in [
         (
             "KnownHostsCommand /bin/echo",
-            "knownhostscommand in the ssh_config restricts",
+            "KnownHostsCommand in the ssh_config restricts",
         ),
         (
             "BindInterface lo",
-            "bindinterface in the ssh_config restricts",
+            "BindInterface in the ssh_config restricts",
         ),
         (
             "RefuseConnection \"use the other one\"",
@@ -144,7 +144,7 @@ async fn what_is_not_kept_refuses_by_name() {
     )
     .await
     .unwrap_err();
-    assert!(error.message.contains("knownhostscommand"), "{error}");
+    assert!(error.message.contains("KnownHostsCommand"), "{error}");
 }
 
 #[test]

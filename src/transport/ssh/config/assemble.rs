@@ -45,8 +45,8 @@ pub(crate) fn assemble(
         local: local.clone(),
         ..Tokens::default()
     };
-    let hostname = match collected.first("hostname") {
-        Some(pattern) => tokens.expand_for("hostname", pattern)?,
+    let hostname = match collected.first("HostName") {
+        Some(pattern) => tokens.expand_for("HostName", pattern)?,
         None => target.host.clone(),
     };
     // Names know no upper and lower case; OpenSSH goes on with the lower-case one.
@@ -54,25 +54,25 @@ pub(crate) fn assemble(
     tokens.hostname.clone_from(&hostname);
     let port = match target.port {
         Some(port) => port,
-        None => match collected.first("port") {
+        None => match collected.first("Port") {
             Some(text) => parse_port(text)?,
             None => 22,
         },
     };
     tokens.port = port;
-    let user = match (&target.user, collected.first("user")) {
+    let user = match (&target.user, collected.first("User")) {
         (Some(user), _) => user.clone(),
         (None, Some(user)) => user.to_owned(),
         (None, None) => local.user.clone(),
     };
     tokens.user.clone_from(&user);
     // OpenSSH goes on with the lower-case one.
-    let host_key_alias = lower(collected, "hostkeyalias");
+    let host_key_alias = lower(collected, "HostKeyAlias");
     tokens.key_alias.clone_from(&host_key_alias);
     let route = route(collected, &mut tokens)?;
 
-    let batch_mode = flag(collected, "batchmode", false)?;
-    let alive_interval = match collected.first("serveraliveinterval") {
+    let batch_mode = flag(collected, "BatchMode", false)?;
+    let alive_interval = match collected.first("ServerAliveInterval") {
         None | Some("none") => None,
         Some(text) => Some(Duration::from_secs(parse_time(
             "ServerAliveInterval",
@@ -85,83 +85,83 @@ pub(crate) fn assemble(
         port,
         user,
         route,
-        address_family: match lower(collected, "addressfamily").as_deref() {
+        address_family: match lower(collected, "AddressFamily").as_deref() {
             None | Some("any") => AddressFamily::Any,
             Some("inet") => AddressFamily::Inet,
             Some("inet6") => AddressFamily::Inet6,
             Some(other) => return Err(unsupported("AddressFamily", other)),
         },
-        bind_address: collected.first("bindaddress").map(str::to_owned),
-        connect_timeout: match collected.first("connecttimeout") {
+        bind_address: collected.first("BindAddress").map(str::to_owned),
+        connect_timeout: match collected.first("ConnectTimeout") {
             None | Some("none") => None,
             Some(text) => Some(Duration::from_secs(parse_time("ConnectTimeout", text)?)),
         },
-        connection_attempts: number(collected, "connectionattempts", 1)?.max(1),
+        connection_attempts: number(collected, "ConnectionAttempts", 1)?.max(1),
         identity_files: identity_files(collected, &tokens)?,
         certificate_files: collected
-            .all("certificatefile")
+            .all("CertificateFile")
             .filter(|text| *text != "none")
-            .map(|text| tokens.expand_path("certificatefile", text))
+            .map(|text| tokens.expand_path("CertificateFile", text))
             .collect::<Result<_, _>>()?,
-        identities_only: flag(collected, "identitiesonly", false)?,
+        identities_only: flag(collected, "IdentitiesOnly", false)?,
         agent: agent(collected, &tokens)?,
-        pubkey_authentication: match lower(collected, "pubkeyauthentication").as_deref() {
+        pubkey_authentication: match lower(collected, "PubkeyAuthentication").as_deref() {
             // `unbound` and `host-bound` say how, not whether.
             None | Some("yes" | "true" | "unbound" | "host-bound") => true,
             Some("no" | "false") => false,
             Some(other) => return Err(unsupported("PubkeyAuthentication", other)),
         },
-        password_authentication: flag(collected, "passwordauthentication", true)?,
-        keyboard_interactive: flag(collected, "kbdinteractiveauthentication", true)?,
+        password_authentication: flag(collected, "PasswordAuthentication", true)?,
+        keyboard_interactive: flag(collected, "KbdInteractiveAuthentication", true)?,
         preferred_authentications: collected
-            .first("preferredauthentications")
+            .first("PreferredAuthentications")
             .unwrap_or(USUAL_METHODS)
             .split(',')
             .map(str::to_owned)
             .collect(),
-        password_prompts: number(collected, "numberofpasswordprompts", 3)?,
+        password_prompts: number(collected, "NumberOfPasswordPrompts", 3)?,
         batch_mode,
-        pubkey_algorithms: text(collected, "pubkeyacceptedalgorithms"),
+        pubkey_algorithms: text(collected, "PubkeyAcceptedAlgorithms"),
         user_known_hosts: known_hosts(
             collected,
-            "userknownhostsfile",
+            "UserKnownHostsFile",
             &["~/.ssh/known_hosts", "~/.ssh/known_hosts2"],
             &tokens,
         )?,
         global_known_hosts: known_hosts(
             collected,
-            "globalknownhostsfile",
+            "GlobalKnownHostsFile",
             &global.each_ref().map(String::as_str),
             &tokens,
         )?,
-        revoked_host_keys: match collected.first("revokedhostkeys") {
+        revoked_host_keys: match collected.first("RevokedHostKeys") {
             None | Some("none") => None,
-            Some(text) => Some(tokens.expand_path("revokedhostkeys", text)?),
+            Some(text) => Some(tokens.expand_path("RevokedHostKeys", text)?),
         },
         host_key_policy: host_key_policy(target, collected)?,
         host_key_alias,
-        hash_known_hosts: flag(collected, "hashknownhosts", false)?,
-        trust_localhost: flag(collected, "nohostauthenticationforlocalhost", false)?,
-        host_key_algorithms: text(collected, "hostkeyalgorithms"),
-        ca_signature_algorithms: text(collected, "casignaturealgorithms"),
-        kex_algorithms: text(collected, "kexalgorithms"),
-        ciphers: text(collected, "ciphers"),
-        macs: text(collected, "macs"),
-        compression: flag(collected, "compression", false)?,
+        hash_known_hosts: flag(collected, "HashKnownHosts", false)?,
+        trust_localhost: flag(collected, "NoHostAuthenticationForLocalhost", false)?,
+        host_key_algorithms: text(collected, "HostKeyAlgorithms"),
+        ca_signature_algorithms: text(collected, "CASignatureAlgorithms"),
+        kex_algorithms: text(collected, "KexAlgorithms"),
+        ciphers: text(collected, "Ciphers"),
+        macs: text(collected, "MACs"),
+        compression: flag(collected, "Compression", false)?,
         alive_interval,
-        alive_count_max: number(collected, "serveralivecountmax", 3)?,
+        alive_count_max: number(collected, "ServerAliveCountMax", 3)?,
         config: target.config.clone(),
         environment: environment(collected),
-        required_rsa_size: number(collected, "requiredrsasize", 0)?.max(LEAST_RSA_SIZE),
+        required_rsa_size: number(collected, "RequiredRSASize", 0)?.max(LEAST_RSA_SIZE),
         rekey: rekey(collected)?,
-        check_host_ip: flag(collected, "checkhostip", false)?,
+        check_host_ip: flag(collected, "CheckHostIP", false)?,
         lacking_methods: collected.turned_on(Kind::LackingMethod),
     })
 }
 
 /// RekeyLimit: bytes, and a time behind them.
 fn rekey(collected: &Collected) -> Result<Rekey, String> {
-    let mut words = collected.all("rekeylimit");
+    let mut words = collected.all("RekeyLimit");
     let bytes = match words.next() {
         None | Some("default" | "none" | "0") => None,
         Some(text) => match parse_size("RekeyLimit", text)? {
@@ -178,7 +178,7 @@ fn rekey(collected: &Collected) -> Result<Rekey, String> {
 }
 
 fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<IdentityFile>, String> {
-    if !collected.has("identityfile") {
+    if !collected.has("IdentityFile") {
         let folder = tokens.local.home.join(".ssh");
         return Ok(USUAL_IDENTITIES
             .iter()
@@ -189,11 +189,11 @@ fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<Identity
             .collect());
     }
     collected
-        .files("identityfile")
+        .files("IdentityFile")
         .filter(|file| *file != File::Text("none"))
         .map(|file| {
             Ok(IdentityFile {
-                path: path_of("identityfile", &file, tokens)?,
+                path: path_of("IdentityFile", &file, tokens)?,
                 named: true,
             })
         })
@@ -201,10 +201,10 @@ fn identity_files(collected: &Collected, tokens: &Tokens) -> Result<Vec<Identity
 }
 
 fn agent(collected: &Collected, tokens: &Tokens) -> Result<AgentChoice, String> {
-    if let Some(File::AsItIs(path)) = collected.files("identityagent").next() {
+    if let Some(File::AsItIs(path)) = collected.files("IdentityAgent").next() {
         return Ok(AgentChoice::Socket(path.to_path_buf()));
     }
-    match collected.first("identityagent") {
+    match collected.first("IdentityAgent") {
         None | Some("SSH_AUTH_SOCK") => Ok(AgentChoice::Environment),
         Some("none") => Ok(AgentChoice::None),
         Some(text) => match text.strip_prefix('$') {
@@ -214,7 +214,7 @@ fn agent(collected: &Collected, tokens: &Tokens) -> Result<AgentChoice, String> 
                 Err(_) => Ok(AgentChoice::None),
             },
             _ => Ok(AgentChoice::Socket(
-                tokens.expand_path("identityagent", text)?,
+                tokens.expand_path("IdentityAgent", text)?,
             )),
         },
     }
@@ -254,7 +254,7 @@ fn host_key_policy(target: &SshTarget, collected: &Collected) -> Result<HostKeyP
     if let Some(policy) = own {
         return Ok(policy);
     }
-    match lower(collected, "stricthostkeychecking").as_deref() {
+    match lower(collected, "StrictHostKeyChecking").as_deref() {
         None | Some("ask") => Ok(HostKeyPolicy::Ask),
         Some("yes" | "true") => Ok(HostKeyPolicy::Refuse),
         Some("accept-new") => Ok(HostKeyPolicy::AcceptNew),
@@ -265,10 +265,10 @@ fn host_key_policy(target: &SshTarget, collected: &Collected) -> Result<HostKeyP
 
 /// ProxyJump and ProxyCommand: whichever stood first wins, which the reader has seen to.
 fn route(collected: &Collected, tokens: &mut Tokens) -> Result<Route, String> {
-    if let Some(jump) = collected.first("proxyjump").filter(|jump| *jump != "none") {
+    if let Some(jump) = collected.first("ProxyJump").filter(|jump| *jump != "none") {
         jump.clone_into(&mut tokens.jump);
         // The tokens are those of the host behind, as in the ProxyCommand that OpenSSH makes of it.
-        let jump = tokens.expand_for("proxyjump", jump)?;
+        let jump = tokens.expand_for("ProxyJump", jump)?;
         let hops: Result<Vec<JumpHost>, String> = jump.split(',').map(parse_jump).collect();
         let hops = hops?;
         if let Some(last) = hops.last()
@@ -283,9 +283,9 @@ fn route(collected: &Collected, tokens: &mut Tokens) -> Result<Route, String> {
         }
         return Ok(Route::Jump(hops));
     }
-    match collected.first("proxycommand") {
+    match collected.first("ProxyCommand") {
         None | Some("none") => Ok(Route::Direct),
-        Some(command) => Ok(Route::Command(tokens.expand_for("proxycommand", command)?)),
+        Some(command) => Ok(Route::Command(tokens.expand_for("ProxyCommand", command)?)),
     }
 }
 
@@ -293,7 +293,7 @@ fn route(collected: &Collected, tokens: &mut Tokens) -> Result<Route, String> {
 fn environment(collected: &Collected) -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = Vec::new();
     let mut patterns: Vec<&str> = Vec::new();
-    for pattern in collected.all("sendenv") {
+    for pattern in collected.all("SendEnv") {
         match pattern.strip_prefix('-') {
             Some(removed) => {
                 patterns
@@ -314,7 +314,7 @@ fn environment(collected: &Collected) -> Vec<(String, String)> {
         }
     }
     variables.sort();
-    for assignment in collected.all("setenv") {
+    for assignment in collected.all("SetEnv") {
         if let Some((name, value)) = assignment.split_once('=') {
             variables.retain(|(known, _)| known != name);
             variables.push((name.to_owned(), value.to_owned()));

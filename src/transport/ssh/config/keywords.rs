@@ -30,7 +30,7 @@ impl Collected {
             Kind::Every => {
                 let lines = self.values.entry(name.to_owned()).or_default();
                 // A file named twice is one identity, as in OpenSSH.
-                if name == "sendenv" || !lines.contains(&values) {
+                if name == "SendEnv" || !lines.contains(&values) {
                     lines.push(values);
                 }
             }
@@ -54,8 +54,8 @@ impl Collected {
     /// A `ProxyJump none` does not keep a ProxyCommand away, as OpenSSH has it.
     pub(crate) fn is_late(&self, name: &str) -> bool {
         match name {
-            "proxyjump" => self.has("proxycommand"),
-            "proxycommand" => self.first("proxyjump").is_some_and(|jump| jump != "none"),
+            "ProxyJump" => self.has("ProxyCommand"),
+            "ProxyCommand" => self.first("ProxyJump").is_some_and(|jump| jump != "none"),
             _ => false,
         }
     }

@@ -117,13 +117,12 @@ pub(crate) fn check_option(keyword: &str, value: &str) -> Result<(), String> {
     let mut target = SshTarget::new("localhost");
     let line = (keyword.to_owned(), value.to_owned());
     target.options.push(Override::from(line));
-    // By the name that it was given by.
-    check_options(&target).map_err(|error| error.replacen(&keyword.to_lowercase(), keyword, 1))
+    check_options(&target)
 }
 
 /// What restricts and is not kept here refuses: to go on without it might be to connect to somebody else.
 fn check_refused(collected: &Collected) -> Result<(), String> {
-    if let Some(words) = collected.first("refuseconnection") {
+    if let Some(words) = collected.first("RefuseConnection") {
         return Err(format!("RefuseConnection in the ssh_config says: {words}"));
     }
     match collected.turned_on(Kind::Refused).first() {
@@ -151,7 +150,7 @@ fn from_options(target: &SshTarget) -> Result<Collected, String> {
         let Override::Line(keyword, value) = option else {
             continue;
         };
-        let Some((name, kind)) = lookup(&keyword.to_lowercase()) else {
+        let Some((name, kind)) = lookup(keyword) else {
             return Err(format!("unknown SSH option '{keyword}'"));
         };
         let values = if kind.is_raw() {
@@ -171,7 +170,7 @@ fn from_paths(target: &SshTarget) -> Collected {
     let mut collected = Collected::default();
     for option in &target.options {
         if let Override::Path(keyword, path) = option
-            && let Some((name, kind)) = lookup(&keyword.to_lowercase())
+            && let Some((name, kind)) = lookup(keyword)
         {
             collected.add_path(name, kind, path.clone());
         }

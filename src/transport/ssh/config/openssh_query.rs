@@ -62,7 +62,7 @@ fn ask(program: &Path, target: &SshTarget, read: &Collected) -> Result<Collected
         if same(&said) == same(&usual) {
             continue;
         }
-        let Some((known, kind)) = lookup(&name.to_lowercase()) else {
+        let Some((known, kind)) = lookup(name) else {
             // `host` is the name that was asked about.
             if name == "host" {
                 continue;
@@ -71,7 +71,7 @@ fn ask(program: &Path, target: &SshTarget, read: &Collected) -> Result<Collected
                 "{name} in the ssh_config is newer than what is known here, and may be a restriction"
             ));
         };
-        if target.only_identity && known == "identityfile" && collected.has("identityfile") {
+        if target.only_identity && known == "IdentityFile" && collected.has("IdentityFile") {
             continue;
         }
         take(&mut collected, known, kind, value, read);
@@ -83,24 +83,24 @@ fn ask(program: &Path, target: &SshTarget, read: &Collected) -> Result<Collected
 fn take(collected: &mut Collected, known: &str, kind: Kind, value: &str, read: &Collected) {
     match known {
         // Both lists are expanded already, and stand on one line.
-        "userknownhostsfile" | "globalknownhostsfile" => {
+        "UserKnownHostsFile" | "GlobalKnownHostsFile" => {
             if !collected.has(known) {
                 for file in files_of(value, read.all(known).count()) {
                     collected.add_path(known, Kind::Every, file.into());
                 }
             }
         }
-        "identityagent" if !value.starts_with('$') && value.starts_with('/') => {
+        "IdentityAgent" if !value.starts_with('$') && value.starts_with('/') => {
             collected.add_path(known, kind, value.into());
         }
         // A name that is expanded already.
-        "hostname" => collected.add(known, kind, vec![value.replace('%', "%%")]),
-        "rekeylimit" => {
+        "HostName" => collected.add(known, kind, vec![value.replace('%', "%%")]),
+        "RekeyLimit" => {
             let words = value.split(' ').map(str::to_owned).collect();
             collected.add(known, kind, words);
         }
         // One assignment a line, and all lines count.
-        "setenv" => collected.add(known, Kind::Every, vec![value.to_owned()]),
+        "SetEnv" => collected.add(known, Kind::Every, vec![value.to_owned()]),
         _ => collected.add(known, kind, vec![value.to_owned()]),
     }
 }

@@ -63,10 +63,10 @@ pub(crate) fn read(
     reader.pass()?;
     if reader.wants_last_pass {
         let hostname = reader.hostname()?.to_lowercase();
-        reader.collected.remove("hostname");
+        reader.collected.remove("HostName");
         reader
             .collected
-            .add("hostname", Kind::First, vec![hostname.replace('%', "%%")]);
+            .add("HostName", Kind::First, vec![hostname.replace('%', "%%")]);
         reader.host = hostname;
         reader.last_pass = true;
         reader.pass()?;
@@ -222,33 +222,33 @@ impl Reader<'_> {
             words(rest)?
         };
         if values.is_empty() {
-            return Err(format!("{name} lacks its value"));
+            return Err(format!("{known} lacks its value"));
         }
         if !*active {
             return Ok(());
         }
         // Canonical names are looked up by OpenSSH alone, where they are asked for.
-        if known == "canonicalizehostname" && values.first().is_some_and(|value| is_on(value)) {
-            self.beyond.insert(name.clone());
+        if known == "CanonicalizeHostname" && values.first().is_some_and(|value| is_on(value)) {
+            self.beyond.insert(known.to_owned());
         }
         if !kind.counts() {
             return Ok(());
         }
         if one_value(known) && values.len() > 1 {
-            return Err(format!("{name} takes one value"));
+            return Err(format!("{known} takes one value"));
         }
         if values.iter().any(String::is_empty) && !kind.is_raw() {
-            return Err(format!("{name} lacks its value"));
+            return Err(format!("{known} lacks its value"));
         }
         let values = with_none(known, values);
         if values.len() > 1 && takes_none(known) && values.iter().any(|value| value == NONE) {
-            return Err(format!("{name}: {NONE} stands alone"));
+            return Err(format!("{known}: {NONE} stands alone"));
         }
-        if matches!(known, "user" | "setenv")
+        if matches!(known, "User" | "SetEnv")
             && values.iter().any(|value| value.contains(['%', '$']))
         {
             // Releases from 10.0 on expand them.
-            self.beyond.insert(name.clone());
+            self.beyond.insert(known.to_owned());
         }
         self.apply(known, kind, values);
         Ok(())
@@ -256,7 +256,7 @@ impl Reader<'_> {
 
     fn apply(&mut self, known: &str, kind: Kind, values: Vec<String>) {
         // `none` for a time is as good as no line, so a later line may still set it.
-        let unset = matches!(known, "connecttimeout" | "serveraliveinterval") && values == ["none"];
+        let unset = matches!(known, "ConnectTimeout" | "ServerAliveInterval") && values == ["none"];
         if !unset && !self.collected.is_late(known) && self.fits(known) {
             self.collected.add(known, kind, values);
         }
@@ -264,12 +264,12 @@ impl Reader<'_> {
 
     /// An identity that the spec names is the only one.
     fn fits(&self, known: &str) -> bool {
-        !(self.target.only_identity && known == "identityfile")
+        !(self.target.only_identity && known == "IdentityFile")
     }
 
     fn ignores(&self, name: &str) -> bool {
         self.collected
-            .all("ignoreunknown")
+            .all("IgnoreUnknown")
             .any(|list| matches_list(name, &list.to_lowercase()) == Verdict::Match)
     }
 
@@ -322,15 +322,15 @@ impl Reader<'_> {
             hostname: self.target.host.clone(),
             ..Tokens::default()
         };
-        match self.collected.first("hostname") {
-            Some(pattern) => tokens.expand_for("hostname", pattern),
+        match self.collected.first("HostName") {
+            Some(pattern) => tokens.expand_for("HostName", pattern),
             None => Ok(self.target.host.clone()),
         }
     }
 
     /// The tokens as the lines so far have them.
     fn tokens(&self) -> Result<Tokens, String> {
-        let port = match (self.target.port, self.collected.first("port")) {
+        let port = match (self.target.port, self.collected.first("Port")) {
             (Some(port), _) => port,
             (None, Some(text)) => values::parse_port(text)?,
             (None, None) => 22,
@@ -343,14 +343,14 @@ impl Reader<'_> {
                 .target
                 .user
                 .clone()
-                .or_else(|| self.collected.first("user").map(str::to_owned))
+                .or_else(|| self.collected.first("User").map(str::to_owned))
                 .unwrap_or_else(|| self.local.user.clone()),
             jump: self
                 .collected
-                .first("proxyjump")
+                .first("ProxyJump")
                 .unwrap_or_default()
                 .to_owned(),
-            key_alias: self.collected.first("hostkeyalias").map(str::to_owned),
+            key_alias: self.collected.first("HostKeyAlias").map(str::to_owned),
             local: self.local.clone(),
         })
     }
@@ -423,7 +423,7 @@ impl Reader<'_> {
 pub(crate) fn raw_value(name: &str, rest: &str) -> String {
     let rest = rest.trim_start_matches('=');
     let value = match (name, rest.split_once('#')) {
-        ("proxyjump", Some((value, _))) => value,
+        ("ProxyJump", Some((value, _))) => value,
         _ => rest,
     };
     value.trim().to_owned()
@@ -436,16 +436,16 @@ const NONE: &str = "none";
 fn takes_none(name: &str) -> bool {
     matches!(
         name,
-        "certificatefile"
-            | "globalknownhostsfile"
-            | "identityagent"
-            | "identityfile"
-            | "knownhostscommand"
-            | "pkcs11provider"
-            | "proxycommand"
-            | "proxyjump"
-            | "revokedhostkeys"
-            | "userknownhostsfile"
+        "CertificateFile"
+            | "GlobalKnownHostsFile"
+            | "IdentityAgent"
+            | "IdentityFile"
+            | "KnownHostsCommand"
+            | "PKCS11Provider"
+            | "ProxyCommand"
+            | "ProxyJump"
+            | "RevokedHostKeys"
+            | "UserKnownHostsFile"
     )
 }
 
@@ -464,13 +464,13 @@ fn with_none(name: &str, mut values: Vec<String>) -> Vec<String> {
 fn one_value(name: &str) -> bool {
     !matches!(
         name,
-        "sendenv"
-            | "setenv"
-            | "userknownhostsfile"
-            | "globalknownhostsfile"
-            | "ignoreunknown"
-            | "rekeylimit"
-            | "channeltimeout"
+        "SendEnv"
+            | "SetEnv"
+            | "UserKnownHostsFile"
+            | "GlobalKnownHostsFile"
+            | "IgnoreUnknown"
+            | "RekeyLimit"
+            | "ChannelTimeout"
     )
 }
 

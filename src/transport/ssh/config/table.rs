@@ -1,5 +1,7 @@
 //! The whole list of `ssh_config` keywords, and what each means for us. docs/ssh.md says the same for people.
 
+use crate::spec::nearest;
+
 /// How a keyword's lines add up, and whether they count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -33,117 +35,117 @@ impl Kind {
     }
 }
 
-/// Every keyword by its name of today, in lower case.
+/// Every keyword by its name of today, as ssh_config(5) writes it, which is how messages name it.
 const KEYWORDS: &[(&str, Kind)] = &[
-    ("addkeystoagent", Kind::Ignored),
-    ("addressfamily", Kind::First),
-    ("batchmode", Kind::First),
-    ("bindaddress", Kind::First),
+    ("AddKeysToAgent", Kind::Ignored),
+    ("AddressFamily", Kind::First),
+    ("BatchMode", Kind::First),
+    ("BindAddress", Kind::First),
     // Naming an interface takes a privilege on some systems, and going another way is not what was asked for.
-    ("bindinterface", Kind::Refused),
-    ("canonicaldomains", Kind::OpenSsh),
-    ("canonicalizefallbacklocal", Kind::OpenSsh),
-    ("canonicalizehostname", Kind::OpenSsh),
-    ("canonicalizemaxdots", Kind::OpenSsh),
-    ("canonicalizepermittedcnames", Kind::OpenSsh),
-    ("casignaturealgorithms", Kind::First),
-    ("certificatefile", Kind::Every),
-    ("channeltimeout", Kind::Lacking),
-    ("checkhostip", Kind::First),
-    ("ciphers", Kind::First),
-    ("clearallforwardings", Kind::Ignored),
-    ("compression", Kind::First),
-    ("connectionattempts", Kind::First),
-    ("connecttimeout", Kind::First),
-    ("controlmaster", Kind::Ignored),
-    ("controlpath", Kind::Ignored),
-    ("controlpersist", Kind::Ignored),
-    ("dynamicforward", Kind::Ignored),
-    ("enableescapecommandline", Kind::Ignored),
-    ("enablesshkeysign", Kind::Ignored),
-    ("escapechar", Kind::Ignored),
-    ("exitonforwardfailure", Kind::Ignored),
-    ("fingerprinthash", Kind::Ignored),
-    ("forkafterauthentication", Kind::Ignored),
-    ("forwardagent", Kind::Ignored),
-    ("forwardx11", Kind::Ignored),
-    ("forwardx11timeout", Kind::Ignored),
-    ("forwardx11trusted", Kind::Ignored),
-    ("gatewayports", Kind::Ignored),
-    ("globalknownhostsfile", Kind::First),
-    ("gssapiauthentication", Kind::LackingMethod),
-    ("gssapiclientidentity", Kind::Ignored),
-    ("gssapidelegatecredentials", Kind::Ignored),
-    ("gssapikexalgorithms", Kind::Ignored),
-    ("gssapikeyexchange", Kind::LackingMethod),
-    ("gssapirenewalforcesrekey", Kind::Ignored),
-    ("gssapiserveridentity", Kind::Ignored),
-    ("gssapitrustdns", Kind::Ignored),
-    ("hashknownhosts", Kind::First),
-    ("hostbasedacceptedalgorithms", Kind::Ignored),
-    ("hostbasedauthentication", Kind::LackingMethod),
-    ("hostbasedkeytypes", Kind::Ignored),
-    ("hostkeyalgorithms", Kind::First),
-    ("hostkeyalias", Kind::First),
-    ("hostname", Kind::First),
-    ("identitiesonly", Kind::First),
-    ("identityagent", Kind::First),
-    ("identityfile", Kind::Every),
-    ("ignoreunknown", Kind::First),
-    ("ipqos", Kind::Ignored),
-    ("kbdinteractiveauthentication", Kind::First),
-    ("kbdinteractivedevices", Kind::Ignored),
-    ("kexalgorithms", Kind::First),
-    ("knownhostscommand", Kind::Refused),
-    ("localcommand", Kind::Ignored),
-    ("localforward", Kind::Ignored),
-    ("loglevel", Kind::Ignored),
-    ("logverbose", Kind::Ignored),
-    ("macs", Kind::First),
-    ("nohostauthenticationforlocalhost", Kind::First),
-    ("numberofpasswordprompts", Kind::First),
-    ("obscurekeystroketiming", Kind::Ignored),
-    ("passwordauthentication", Kind::First),
-    ("permitlocalcommand", Kind::Ignored),
-    ("permitremoteopen", Kind::Ignored),
-    ("pkcs11provider", Kind::LackingMethod),
-    ("port", Kind::First),
-    ("preferredauthentications", Kind::First),
-    ("proxycommand", Kind::FirstRaw),
-    ("proxyjump", Kind::FirstRaw),
-    ("proxyusefdpass", Kind::Lacking),
-    ("pubkeyacceptedalgorithms", Kind::First),
-    ("pubkeyauthentication", Kind::First),
-    ("refuseconnection", Kind::First),
-    ("rekeylimit", Kind::First),
-    ("remotecommand", Kind::Ignored),
-    ("remoteforward", Kind::Ignored),
-    ("requesttty", Kind::Ignored),
-    ("requiredrsasize", Kind::First),
-    ("revokedhostkeys", Kind::First),
-    ("securitykeyprovider", Kind::Ignored),
-    ("sendenv", Kind::Every),
-    ("serveralivecountmax", Kind::First),
-    ("serveraliveinterval", Kind::First),
-    ("sessiontype", Kind::Ignored),
-    ("setenv", Kind::First),
-    ("stdinnull", Kind::Ignored),
-    ("streamlocalbindmask", Kind::Ignored),
-    ("streamlocalbindunlink", Kind::Ignored),
-    ("stricthostkeychecking", Kind::First),
-    ("syslogfacility", Kind::Ignored),
-    ("tag", Kind::Ignored),
-    ("tcpkeepalive", Kind::Ignored),
-    ("tunnel", Kind::Ignored),
-    ("tunneldevice", Kind::Ignored),
-    ("updatehostkeys", Kind::Ignored),
-    ("user", Kind::First),
-    ("userknownhostsfile", Kind::First),
-    ("verifyhostkeydns", Kind::Lacking),
-    ("versionaddendum", Kind::Ignored),
-    ("visualhostkey", Kind::Ignored),
-    ("warnweakcrypto", Kind::Ignored),
-    ("xauthlocation", Kind::Ignored),
+    ("BindInterface", Kind::Refused),
+    ("CanonicalDomains", Kind::OpenSsh),
+    ("CanonicalizeFallbackLocal", Kind::OpenSsh),
+    ("CanonicalizeHostname", Kind::OpenSsh),
+    ("CanonicalizeMaxDots", Kind::OpenSsh),
+    ("CanonicalizePermittedCNAMEs", Kind::OpenSsh),
+    ("CASignatureAlgorithms", Kind::First),
+    ("CertificateFile", Kind::Every),
+    ("ChannelTimeout", Kind::Lacking),
+    ("CheckHostIP", Kind::First),
+    ("Ciphers", Kind::First),
+    ("ClearAllForwardings", Kind::Ignored),
+    ("Compression", Kind::First),
+    ("ConnectionAttempts", Kind::First),
+    ("ConnectTimeout", Kind::First),
+    ("ControlMaster", Kind::Ignored),
+    ("ControlPath", Kind::Ignored),
+    ("ControlPersist", Kind::Ignored),
+    ("DynamicForward", Kind::Ignored),
+    ("EnableEscapeCommandline", Kind::Ignored),
+    ("EnableSSHKeysign", Kind::Ignored),
+    ("EscapeChar", Kind::Ignored),
+    ("ExitOnForwardFailure", Kind::Ignored),
+    ("FingerprintHash", Kind::Ignored),
+    ("ForkAfterAuthentication", Kind::Ignored),
+    ("ForwardAgent", Kind::Ignored),
+    ("ForwardX11", Kind::Ignored),
+    ("ForwardX11Timeout", Kind::Ignored),
+    ("ForwardX11Trusted", Kind::Ignored),
+    ("GatewayPorts", Kind::Ignored),
+    ("GlobalKnownHostsFile", Kind::First),
+    ("GSSAPIAuthentication", Kind::LackingMethod),
+    ("GSSAPIClientIdentity", Kind::Ignored),
+    ("GSSAPIDelegateCredentials", Kind::Ignored),
+    ("GSSAPIKexAlgorithms", Kind::Ignored),
+    ("GSSAPIKeyExchange", Kind::LackingMethod),
+    ("GSSAPIRenewalForcesRekey", Kind::Ignored),
+    ("GSSAPIServerIdentity", Kind::Ignored),
+    ("GSSAPITrustDns", Kind::Ignored),
+    ("HashKnownHosts", Kind::First),
+    ("HostbasedAcceptedAlgorithms", Kind::Ignored),
+    ("HostbasedAuthentication", Kind::LackingMethod),
+    ("HostbasedKeyTypes", Kind::Ignored),
+    ("HostKeyAlgorithms", Kind::First),
+    ("HostKeyAlias", Kind::First),
+    ("HostName", Kind::First),
+    ("IdentitiesOnly", Kind::First),
+    ("IdentityAgent", Kind::First),
+    ("IdentityFile", Kind::Every),
+    ("IgnoreUnknown", Kind::First),
+    ("IPQoS", Kind::Ignored),
+    ("KbdInteractiveAuthentication", Kind::First),
+    ("KbdInteractiveDevices", Kind::Ignored),
+    ("KexAlgorithms", Kind::First),
+    ("KnownHostsCommand", Kind::Refused),
+    ("LocalCommand", Kind::Ignored),
+    ("LocalForward", Kind::Ignored),
+    ("LogLevel", Kind::Ignored),
+    ("LogVerbose", Kind::Ignored),
+    ("MACs", Kind::First),
+    ("NoHostAuthenticationForLocalhost", Kind::First),
+    ("NumberOfPasswordPrompts", Kind::First),
+    ("ObscureKeystrokeTiming", Kind::Ignored),
+    ("PasswordAuthentication", Kind::First),
+    ("PermitLocalCommand", Kind::Ignored),
+    ("PermitRemoteOpen", Kind::Ignored),
+    ("PKCS11Provider", Kind::LackingMethod),
+    ("Port", Kind::First),
+    ("PreferredAuthentications", Kind::First),
+    ("ProxyCommand", Kind::FirstRaw),
+    ("ProxyJump", Kind::FirstRaw),
+    ("ProxyUseFdpass", Kind::Lacking),
+    ("PubkeyAcceptedAlgorithms", Kind::First),
+    ("PubkeyAuthentication", Kind::First),
+    ("RefuseConnection", Kind::First),
+    ("RekeyLimit", Kind::First),
+    ("RemoteCommand", Kind::Ignored),
+    ("RemoteForward", Kind::Ignored),
+    ("RequestTTY", Kind::Ignored),
+    ("RequiredRSASize", Kind::First),
+    ("RevokedHostKeys", Kind::First),
+    ("SecurityKeyProvider", Kind::Ignored),
+    ("SendEnv", Kind::Every),
+    ("ServerAliveCountMax", Kind::First),
+    ("ServerAliveInterval", Kind::First),
+    ("SessionType", Kind::Ignored),
+    ("SetEnv", Kind::First),
+    ("StdinNull", Kind::Ignored),
+    ("StreamLocalBindMask", Kind::Ignored),
+    ("StreamLocalBindUnlink", Kind::Ignored),
+    ("StrictHostKeyChecking", Kind::First),
+    ("SyslogFacility", Kind::Ignored),
+    ("Tag", Kind::Ignored),
+    ("TCPKeepAlive", Kind::Ignored),
+    ("Tunnel", Kind::Ignored),
+    ("TunnelDevice", Kind::Ignored),
+    ("UpdateHostKeys", Kind::Ignored),
+    ("User", Kind::First),
+    ("UserKnownHostsFile", Kind::First),
+    ("VerifyHostKeyDNS", Kind::Lacking),
+    ("VersionAddendum", Kind::Ignored),
+    ("VisualHostKey", Kind::Ignored),
+    ("WarnWeakCrypto", Kind::Ignored),
+    ("XAuthLocation", Kind::Ignored),
 ];
 
 /// Obsolete or moved; today's OpenSSH reads them without effect too.
@@ -170,39 +172,41 @@ const OBSOLETE: &[&str] = &[
 
 /// What an old spelling is called today.
 fn current_name(keyword: &str) -> &str {
-    match keyword {
+    match keyword.to_lowercase().as_str() {
         "challengeresponseauthentication" | "tisauthentication" | "skeyauthentication" => {
-            "kbdinteractiveauthentication"
+            "KbdInteractiveAuthentication"
         }
-        "dsaauthentication" => "pubkeyauthentication",
-        "hostkeykeytypes" => "hostkeyalgorithms",
-        "identityfile2" => "identityfile",
-        "keepalive" => "tcpkeepalive",
-        "pubkeyacceptedkeytypes" => "pubkeyacceptedalgorithms",
-        other => other,
+        "dsaauthentication" => "PubkeyAuthentication",
+        "hostkeykeytypes" => "HostKeyAlgorithms",
+        "identityfile2" => "IdentityFile",
+        "keepalive" => "TCPKeepAlive",
+        "pubkeyacceptedkeytypes" => "PubkeyAcceptedAlgorithms",
+        _ => keyword,
     }
 }
 
-/// Looks a keyword up by its lower-case name; `None` is one that we do not know.
+/// Looks a keyword up, whatever the case of its letters; `None` is one that we do not know.
 pub(crate) fn lookup(keyword: &str) -> Option<(&'static str, Kind)> {
     let name = current_name(keyword);
-    if let Some((name, kind)) = KEYWORDS.iter().find(|(known, _)| *known == name) {
+    let is_it = |known: &str| known.eq_ignore_ascii_case(name);
+    if let Some((name, kind)) = KEYWORDS.iter().find(|(known, _)| is_it(known)) {
         return Some((name, *kind));
     }
-    let obsolete = OBSOLETE.iter().find(|known| **known == name);
+    let obsolete = OBSOLETE.iter().find(|known| is_it(known));
     obsolete.map(|known| (*known, Kind::Ignored))
 }
 
-/// Whether a keyword is known, however its letters are written; else the one that is probably meant.
+/// Whether a keyword is known; else the one that is probably meant.
 pub(crate) fn check_keyword(keyword: &str) -> Result<(), Option<&'static str>> {
-    let name = keyword.to_lowercase();
-    match lookup(&name) {
-        Some(_) => Ok(()),
-        None => Err(crate::spec::nearest(
-            &name,
-            KEYWORDS.iter().map(|(known, _)| *known),
-        )),
+    if lookup(keyword).is_some() {
+        return Ok(());
     }
+    let lower: Vec<String> = KEYWORDS
+        .iter()
+        .map(|(known, _)| known.to_lowercase())
+        .collect();
+    let near = nearest(&keyword.to_lowercase(), lower.iter().map(String::as_str));
+    Err(near.and_then(lookup).map(|(known, _)| known))
 }
 
 /// The keywords of a kind.
@@ -233,7 +237,7 @@ mod tests {
             let mut cells = line.split('|').map(str::trim);
             let (names, said) = (cells.nth(1).unwrap(), cells.next().unwrap());
             for name in names.split(", ") {
-                let again = found.insert(name.to_lowercase(), said.to_owned());
+                let again = found.insert(name.to_owned(), said.to_owned());
                 assert_eq!(again, None, "{name} stands there twice");
             }
         }
@@ -244,7 +248,7 @@ mod tests {
     fn the_documentation_says_of_every_keyword_what_the_code_does() {
         let mut said = documented();
         said.remove("keyword");
-        for name in ["host", "match", "include"] {
+        for name in ["Host", "Match", "Include"] {
             assert_eq!(said.remove(name).as_deref(), Some("kept"), "{name}");
         }
         let obsolete = OBSOLETE.iter().map(|name| (*name, Kind::Ignored));

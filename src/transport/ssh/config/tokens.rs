@@ -65,16 +65,16 @@ const OF_PATHS: &str = "CdhijkLlnpru";
 
 /// The tokens that a keyword takes, beside `%%`, as ssh_config(5) lists them.
 const OF_KEYWORDS: &[(&str, &str)] = &[
-    ("certificatefile", OF_PATHS),
-    ("globalknownhostsfile", OF_PATHS),
-    ("hostname", "h"),
-    ("identityagent", OF_PATHS),
-    ("identityfile", OF_PATHS),
+    ("CertificateFile", OF_PATHS),
+    ("GlobalKnownHostsFile", OF_PATHS),
+    ("HostName", "h"),
+    ("IdentityAgent", OF_PATHS),
+    ("IdentityFile", OF_PATHS),
     ("match exec", OF_PATHS),
-    ("proxycommand", "hnpr"),
-    ("proxyjump", "hnpr"),
-    ("revokedhostkeys", OF_PATHS),
-    ("userknownhostsfile", OF_PATHS),
+    ("ProxyCommand", "hnpr"),
+    ("ProxyJump", "hnpr"),
+    ("RevokedHostKeys", OF_PATHS),
+    ("UserKnownHostsFile", OF_PATHS),
 ];
 
 impl Tokens {
@@ -211,11 +211,11 @@ mod tests {
         assert!(tokens().expand("%p", "h").is_err());
         assert!(tokens().expand("100%", "h").is_err());
         assert_eq!(
-            tokens().expand_for("proxyjump", "%r@%h:%p%%").unwrap(),
+            tokens().expand_for("ProxyJump", "%r@%h:%p%%").unwrap(),
             "alice@box.example.com:2222%"
         );
-        assert!(tokens().expand_for("proxyjump", "%u").is_err());
-        assert!(tokens().expand_for("hostname", "%p").is_err());
+        assert!(tokens().expand_for("ProxyJump", "%u").is_err());
+        assert!(tokens().expand_for("HostName", "%p").is_err());
     }
 
     #[cfg(target_os = "linux")]
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn home_and_variables_are_expanded_in_paths() {
         let path = tokens()
-            .expand_path("identityfile", "~/.ssh/%r@%h")
+            .expand_path("IdentityFile", "~/.ssh/%r@%h")
             .unwrap();
         assert_eq!(path, PathBuf::from("/home/me/.ssh/alice@box.example.com"));
         assert!(expand_variables("${EASYCLUSTER_NO_SUCH_VARIABLE}/x").is_err());
