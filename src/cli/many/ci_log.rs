@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::record::{Reader, Record};
 use super::summary;
 use crate::cli::terminal::ci::{Ci, defused};
+use crate::cli::terminal::colours;
 use crate::cli::terminal::lines::{Format, LineCutter, Stream, write_out};
 use crate::cli::terminal::printer::Report;
 use crate::error::{one_line, printable};
@@ -131,12 +132,10 @@ impl CiLog {
             ),
             Ci::GitLab => {
                 let text = each_defused(&message).replace('\n', "\n       ");
-                // The log is no terminal and shows colours nevertheless.
-                let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                let (red, over) = if plain {
-                    ("", "")
-                } else {
+                let (red, over) = if colours::in_log() {
                     ("\x1b[31m", "\x1b[0m")
+                } else {
+                    ("", "")
                 };
                 format!("{red}error:{over} {text}\n")
             }

@@ -73,22 +73,18 @@ impl Host {
 
     /// Returns when a view names this host for longer than a moment, as one that runs longer than the others; never where none does.
     pub(crate) async fn watched(&self) {
-        let mut named = self.printer.named();
-        loop {
-            let is_named = named.wait_for(|named| named.contains(&self.number));
-            if is_named.await.map(drop).is_err() {
-                return std::future::pending().await;
-            }
+        while self.printer.until_named(self.number).await {
             tokio::time::sleep(MOMENT).await;
             if self.is_named() {
                 return;
             }
         }
+        std::future::pending().await
     }
 
     /// Whether a view names this host now.
     pub(crate) fn is_named(&self) -> bool {
-        self.printer.named().borrow().contains(&self.number)
+        self.printer.is_named(self.number)
     }
 
     /// Returns when the command is to stop, and at once where it already is.

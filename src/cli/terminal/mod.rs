@@ -1,6 +1,7 @@
 //! What the subcommands share at the terminal: naming hosts, printing lines, questions, interrupts, failures.
 
 pub(crate) mod ci;
+pub(crate) mod colours;
 pub(crate) mod columns;
 pub(crate) mod failure;
 pub(crate) mod hosts;

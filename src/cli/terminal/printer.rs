@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::cli::terminal::ci::defused_json_here;
+use crate::cli::terminal::colours;
 use crate::cli::terminal::lines::{Format, LineCutter, Stream};
 use crate::cli::terminal::screen::Screen;
 use crate::connection::{Output, OutputSink};
@@ -239,9 +240,16 @@ impl Printer {
         self.gone.clone()
     }
 
-    /// The hosts that views name now.
-    pub(crate) fn named(&self) -> watch::Receiver<Vec<usize>> {
-        self.named.clone()
+    /// Whether a view names this host now.
+    pub(crate) fn is_named(&self, host: usize) -> bool {
+        self.named.borrow().contains(&host)
+    }
+
+    /// Returns when a view names this host; false if none ever will.
+    pub(crate) async fn until_named(&self, host: usize) -> bool {
+        let mut named = self.named.clone();
+        let is_named = named.wait_for(|named| named.contains(&host));
+        is_named.await.is_ok()
     }
 
     /// Prints what was handed in until now, and ends; the error that printing ended with before, if there was one.
@@ -318,11 +326,7 @@ impl View for Errors {
 impl Lines {
     /// `errors`: whether to print why a host could not be worked on.
     pub(crate) fn new(format: Format, labels: &[String], errors: bool, screen: Screen) -> Lines {
-        let colour = |choice: anstream::ColorChoice| choice != anstream::ColorChoice::Never;
-        let colours = [
-            colour(anstream::AutoStream::choice(&io::stdout())),
-            colour(anstream::AutoStream::choice(&io::stderr())),
-        ];
+        let colours = colours::at_streams();
         let cutters = labels
             .iter()
             .map(|label| {
