@@ -2,7 +2,6 @@
 import logging
 import os
 import sys
-import time
 import traceback
 
 compat = load('compat')
@@ -10,9 +9,6 @@ channels = load('channels')
 wire = load('wire')
 # The longest text of a message, and of a traceback.
 MOST = 16384
-# How often one progress is told, in seconds.
-OFTEN = 0.1
-clock = getattr(time, 'monotonic', time.time)
 # The channel that progress goes to.
 listening = []
 
@@ -100,10 +96,8 @@ def listen(channel):
 
 
 def report(progress, last=False):
-    """Tells of one progress, if that is due."""
-    now = clock()
-    if not listening or now < progress.due and not last:
+    """Tells of one progress, if there is room."""
+    if not listening:
         return
-    progress.due = now + OFTEN
     done, total = [value if type(value) in (int, type(None)) else float(value) for value in (progress.done, progress.total)]
     tell(listening[0], ('progress', progress.number, shown(progress.desc), done, total, last))

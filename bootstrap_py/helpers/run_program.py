@@ -20,7 +20,7 @@ def run_program(source, filename, argv, given=()):
     try:
         report, own = os.pipe()
     except EnvironmentError:
-        return load('helpers/run_seldom').run_here(source, filename, argv, given)
+        return load('helpers/run_seldom').run_as_call(source, filename, argv, given)
     me = load.__self__.machine.current()
     told = process.told
     early = []
@@ -33,7 +33,7 @@ def run_program(source, filename, argv, given=()):
         os.close(report)
         os.close(own)
         unshield(me)
-        return load('helpers/run_seldom').run_here(source, filename, argv, given)
+        return load('helpers/run_seldom').run_as_call(source, filename, argv, given)
     if not child:
         process.become(own, source, filename, argv, given, early)
     try:

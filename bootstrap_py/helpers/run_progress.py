@@ -1,10 +1,7 @@
 """How far a program is that run_program.py runs: its process tells this one by a pipe, and the client asks. Nothing waits for it."""
 import os
-import time
 
 compat = load('compat')
-# How often one progress is told, in seconds.
-OFTEN = 0.1
 # How long an interruption of who asks may take, in seconds.
 PATIENCE = 0.1
 # The longest name; a whole line is written to a pipe at once or not at all.
@@ -12,12 +9,10 @@ MOST = 200
 
 
 def report(progress, last=False):
-    """In the program's process: tells of one progress, if that is due and there is room."""
+    """In the program's process: tells of one progress, if there is room."""
     told = load('helpers/run_process').told
-    now = time.time()
-    if not told or now < progress.due and not last:
+    if not told:
         return
-    progress.due = now + OFTEN
     total = '' if progress.total is None else progress.total
     desc = progress.desc
     if not isinstance(desc, bytes):

@@ -6,8 +6,8 @@ import sys
 process = load('helpers/run_process')
 
 
-def run_here(source, filename, argv, given):
-    """Runs a program in this process, where the system gives it none."""
+def run_as_call(source, filename, argv, given):
+    """Runs a program as a call of this process, which goes on when it has ended, where the system gives it none of its own."""
     # This process then has what it leaves behind, and ends as one that remote code has run in.
     load('requests')
     load('sources')

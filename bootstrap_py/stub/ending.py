@@ -103,7 +103,7 @@ def finish(machine):
     begin(machine)
     # So that an interruption is raised here.
     machine.main.running = machine.main.cancelled = -1
-    for step in (settle, end_threads, exit_handlers, flush_streams, save):
+    for step in settle, end_threads, exit_handlers, flush_streams, save:
         try:
             step(machine)
         except:
@@ -139,10 +139,9 @@ def exit_handlers(machine):
 
 def flush_streams(machine):
     """Flushes what stands for the streams, and the unfinished lines of all threads."""
-    for lines in machine.output and machine.output.lines or ():
-        while lines.unfinished:
-            machine.output.pump(True, lines.unfinished.popitem()[1], lines.flags)
-    for stream in (sys.stdout, sys.stderr):
+    if machine.output:
+        machine.output.flush(True)
+    for stream in sys.stdout, sys.stderr:
         # What still stands for one that was not used has nothing to flush.
         if stream not in machine.stand_ins:
             stream.flush()

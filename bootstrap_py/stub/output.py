@@ -82,11 +82,13 @@ class Output(object):
             machine.link.flush()
         return True
 
-    def flush(self):
-        """Sends the unfinished lines of the calling thread."""
+    def flush(self, others=False):
+        """Sends the unfinished lines of the calling thread, or of the others too."""
         self.machine.unflushed = False
         for lines in self.lines:
             lines.flush()
+            while others and lines.unfinished:
+                self.pump(True, lines.unfinished.popitem()[1], lines.flags)
             if lines.unfinished:
                 self.machine.unflushed = True
 

@@ -95,7 +95,7 @@ class Program(object):
             self.report, own = os.pipe()
             self.child = process.forked()
         except (AttributeError, EnvironmentError):
-            return self.run_here(source, filename, argv, given)
+            return self.run_as_process(source, filename, argv, given)
         if not self.child:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             process.become(own, source, filename, argv, given, early)
@@ -185,7 +185,7 @@ class Program(object):
 
 
 wire.postpone(Link, 'part allowed waited refuse fatal')
-wire.postpone(Program, 'refuse act feed run_here cancel interrupt patience tell broken lose', 'program_seldom')
+wire.postpone(Program, 'refuse act feed run_as_process cancel interrupt patience tell broken lose', 'program_seldom')
 
 
 def main(files, marker):

@@ -43,8 +43,9 @@ def feed(self, flags, payload, counted):
         self.begin(payload)
 
 
-def run_here(self, source, filename, argv, given):
-    """Runs the program in this process, where the system gives it none of its own. Another thread serves the client meanwhile."""
+def run_as_process(self, source, filename, argv, given):
+    """Runs the program as this process, which ends with it, where the system gives it none of its own. Another thread serves the client
+    meanwhile."""
     self.child = None
     try:
         self.report, own = os.pipe()
@@ -69,8 +70,7 @@ def run_here(self, source, filename, argv, given):
 def fail(self):
     """Answers that no process could be started."""
     message = 'no process could be started for the program: %s' % (sys.exc_info()[1],)
-    fields = [('kind', 'exception'), ('type', 'OSError'), ('module', 'builtins'), ('message', message)]
-    self.answer(wire.ERROR, described(fields, [message + '\n']))
+    self.answer(wire.ERROR, error('exception', 'OSError', message, [message + '\n']))
 
 
 def cancel(self):
@@ -123,12 +123,12 @@ def tell(self, text):
 
 def cancelled(text):
     """The payload of ERROR for a program that was interrupted, and told where it was."""
-    fields = [('kind', 'cancelled'), ('type', 'KeyboardInterrupt'), ('module', 'builtins'), ('message', text)]
-    return described(fields, text.splitlines(True))
+    return error('cancelled', 'KeyboardInterrupt', text, text.splitlines(True))
 
 
-def described(fields, traceback):
-    """The payload of ERROR."""
+def error(kind, name, message, traceback):
+    """The payload of ERROR (ME-6), of texts alone: errors.py, which makes it of an exception, is not sent for one program."""
+    fields = [('kind', kind), ('type', name), ('module', 'builtins'), ('message', message)]
     fields = [(compat.text(key), compat.text(value)) for key, value in fields]
     fields += [(compat.text('traceback'), [compat.text(line) for line in traceback]), (compat.text('args'), None)]
     return compat.pickle.dumps(dict(fields), 2)
