@@ -195,31 +195,15 @@ def _date(base: Any) -> Callable[..., Any]:
     return make
 
 
-# What an instance is made of, by its first base that is not foreign: by it, and by nothing of its own.
-MAKERS: dict[type, Callable[..., Any]] = {
-    object: _nothing_given,
-    int: _of(int, int, bool),
-    float: _of(float, float, int),
-    complex: lambda kind, *args: complex.__new__(kind, *[_exactly((arg,), float, int)[0] for arg in args[:2]]),
-    str: _of(str, str),
-    bytes: lambda kind, *args: bytes.__new__(kind, *_bytes(args)),
+# Classes whose instances are pickled as calls of their class, and how one is made of its arguments.
+CALLED: dict[type, Callable[..., Any]] = {
     bytearray: _bytearray,
-    list: _filled(list, list, tuple),
-    tuple: _tuple_of,
-    dict: _of(dict),
     set: _set_of(set),
     frozenset: _set_of(frozenset),
     collections.OrderedDict: _ordered,
     collections.defaultdict: _defaultdict,
     collections.Counter: _counter,
     collections.deque: _deque,
-    collections.UserDict: _nothing_given,
-    collections.UserList: _nothing_given,
-    # What it is given is in its state, too.
-    collections.UserString: lambda kind, *args: object.__new__(kind),
-    collections.ChainMap: _nothing_given,
-    subprocess.CompletedProcess: _nothing_given,
-    datetime.tzinfo: lambda kind, *args: datetime.tzinfo.__new__(kind),
     datetime.date: _date(datetime.date),
     datetime.datetime: _date(datetime.datetime),
     datetime.time: _date(datetime.time),
@@ -231,24 +215,24 @@ MAKERS: dict[type, Callable[..., Any]] = {
     type(pathlib.Path()): path(type(pathlib.Path())),
 }
 
-# Pickled as calls of the class, and not as instances of it that get their contents afterwards.
-CALLED = frozenset(
-    (
-        bytearray,
-        collections.Counter,
-        collections.OrderedDict,
-        collections.defaultdict,
-        collections.deque,
-        datetime.date,
-        datetime.datetime,
-        datetime.time,
-        datetime.timedelta,
-        decimal.Decimal,
-        fractions.Fraction,
-        frozenset,
-        pathlib.PurePosixPath,
-        pathlib.PureWindowsPath,
-        set,
-        type(pathlib.Path()),
-    )
-)
+# What an instance is made of, by its first base that is not foreign: by it, and by nothing of its own. Those that are not called
+# are made by `__new__`, and get their contents afterwards.
+MAKERS: dict[type, Callable[..., Any]] = {
+    **CALLED,
+    object: _nothing_given,
+    int: _of(int, int, bool),
+    float: _of(float, float, int),
+    complex: lambda kind, *args: complex.__new__(kind, *[_exactly((arg,), float, int)[0] for arg in args[:2]]),
+    str: _of(str, str),
+    bytes: lambda kind, *args: bytes.__new__(kind, *_bytes(args)),
+    list: _filled(list, list, tuple),
+    tuple: _tuple_of,
+    dict: _of(dict),
+    collections.UserDict: _nothing_given,
+    collections.UserList: _nothing_given,
+    # What it is given is in its state, too.
+    collections.UserString: lambda kind, *args: object.__new__(kind),
+    collections.ChainMap: _nothing_given,
+    subprocess.CompletedProcess: _nothing_given,
+    datetime.tzinfo: lambda kind, *args: datetime.tzinfo.__new__(kind),
+}

@@ -19,7 +19,6 @@ from typing import Any
 
 from .. import _native
 from . import classes, contents, iterators, standard, tables, trust
-from .keys import check_key
 from .made import UNFINISHED, Made, put_by, raw, taking
 
 _NUMBERS = (int, float, bool)
@@ -27,12 +26,6 @@ _MAX_BITS = 1 << 14
 # For spend_work(): reading a zone takes some 100 us, compiling a regular expression 2 us a character.
 _WORK_OF_ZONE = 10_000
 _WORK_OF_LETTER = 200
-
-
-def _keys(items: Any) -> Any:
-    for item in items:
-        check_key(item)
-    return items
 
 
 def _date(base: Any, sizes: tuple[int, ...]) -> Callable[..., Any]:
@@ -164,13 +157,9 @@ CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ('builtins', 'float'): taking(float, _NUMBERS, least=0),
     ('builtins', 'complex'): taking(complex, _NUMBERS, _NUMBERS, least=0),
     ('builtins', 'str'): taking(str, str, least=0),
-    ('builtins', 'bytes'): partial(contents.MAKERS[bytes], bytes),
-    ('builtins', 'bytearray'): partial(contents.MAKERS[bytearray], bytearray),
     ('builtins', 'list'): lambda *args: Made(taking(list, contents.LISTS, least=0)(*args), add=list.extend),
     ('builtins', 'tuple'): taking(tuple, contents.LISTS, least=0),
     ('builtins', 'dict'): lambda *args: Made(taking(dict, dict, least=0)(*args), put=put_by(dict.__setitem__)),
-    ('builtins', 'set'): taking(lambda items=(): set(_keys(items)), contents.LISTS, least=0),
-    ('builtins', 'frozenset'): taking(lambda items=(): frozenset(_keys(items)), contents.LISTS, least=0),
     ('builtins', 'range'): taking(_range, int, int, int, least=1),
     ('builtins', 'slice'): slice,
     ('builtins', 'object'): lambda: object(),
@@ -178,23 +167,22 @@ CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ('copyreg', '_reconstructor'): _reconstructed,
     ('array', 'array'): _array,
     ('array', '_array_reconstructor'): _array_reconstructor,
-    ('collections', 'Counter'): plain_class(collections.Counter),
-    ('collections', 'OrderedDict'): plain_class(collections.OrderedDict),
-    ('collections', 'defaultdict'): plain_class(collections.defaultdict),
-    ('collections', 'deque'): plain_class(collections.deque),
     ('datetime', 'date'): _date(datetime.date, (4,)),
     ('datetime', 'datetime'): _date(datetime.datetime, (10,)),
     ('datetime', 'time'): _date(datetime.time, (6,)),
-    ('datetime', 'timedelta'): partial(contents.MAKERS[datetime.timedelta], datetime.timedelta),
     ('datetime', 'timezone'): taking(datetime.timezone, datetime.timedelta, str, least=1),
     ('datetime', 'tzinfo'): _tzinfo,
-    ('decimal', 'Decimal'): taking(decimal.Decimal, str),
-    ('fractions', 'Fraction'): partial(contents.MAKERS[fractions.Fraction], fractions.Fraction),
     ('types', 'SimpleNamespace'): _namespace,
     ('uuid', 'SafeUUID'): taking(uuid.SafeUUID, (int, type(None))),
     ('zoneinfo', 'ZoneInfo._unpickle'): _zone,
     **iterators.MAKERS,
 }
+_class: type[Any]
+# As instances of classes derived from them are, but that these take nothing more once they are made.
+for _class in (bytes, bytearray, set, frozenset, datetime.timedelta, decimal.Decimal, fractions.Fraction):
+    CALLS[_class.__module__, _class.__name__] = partial(contents.MAKERS[_class], _class)
+for _class in (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque):
+    CALLS[_class.__module__, _class.__name__] = plain_class(_class)
 for _kind in ('IPv4Address', 'IPv4Interface', 'IPv4Network', 'IPv6Address', 'IPv6Interface', 'IPv6Network'):
     CALLS['ipaddress', _kind] = taking(getattr(ipaddress, _kind), (int, str))
 
