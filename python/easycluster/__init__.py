@@ -45,6 +45,7 @@ from ._group import ClientGroup
 from ._hosts import HostSpec as HostSpec
 from ._hosts import hosts as hosts
 from ._kinds import EASYCLUSTER as _EASYCLUSTER
+from ._kinds import SINGLE as SINGLE
 from ._multi import call_method_multi, call_multi, command_multi, connect_multi, eval_multi, execblock_multi
 from ._read_ahead import read_ahead
 from ._reports import RemoteProgress as RemoteProgress
@@ -102,7 +103,6 @@ for _value in list(globals().values()):
         _value.__module__ = __name__
 del _value
 
-SINGLE = -1
 # That of the interface, which programs for EasyCluster compare; and this package's own.
 VERSION = _EASYCLUSTER
 __version__ = _native.VERSION

@@ -214,7 +214,7 @@ class Caller(Asker):
         onerror: CompletionFunction | None = None,
     ) -> Any:
         """Has the server run a shell command, in a thread of its own."""
-        self._connected_native().send_part('commands')
+        self._connected_native().send_helper('commands')
         return self._call(
             _commands.FUNCTION,
             request.arguments,

@@ -76,7 +76,7 @@ class Environment:
 
     @staticmethod
     def _platform(client: Client) -> Platform:
-        client._connected_native().send_part('workers')
+        client._connected_native().send_helper('workers')
         told = client.call(_HELPERS + 'platform')
         version, *names = _checked.parts(client.peername, told, (list, tuple), (str,), (str,), (str,))
         major, minor = _checked.parts(client.peername, version, (int,), (int,))

@@ -143,7 +143,7 @@ def _asked(client: Any, name: str, *args: Any) -> tuple[Channel, Any]:
     """Has remote code report by a channel: it, and what the call gives that sees to that."""
     native = client._connected_native()
     channel = Channel(client, native.open_channel(WINDOW), False)
-    native.send_part('reports')
+    native.send_helper('reports')
     # bootstrap_py/helpers/reports.py
     call = client._call('helpers/reports.' + name, (channel, *args), {}, threadid=_kinds.SINGLE, origexc='quiet')
     return channel, call

@@ -26,7 +26,7 @@ def begin(
     """Begins to go through what a function gives: the channel that brings it, and what its call gives."""
     native = client._connected_native()
     channel = Channel(client, native.open_channel(ahead), False)
-    native.send_part('streams')
+    native.send_helper('streams')
     call: tuple[str, tuple[Any, ...]]
     if not isinstance(func, str):
         func = forwarded_name(client._forwarding, func) or func

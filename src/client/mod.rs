@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::pickle::Arguments;
 use crate::session::RequestKind;
 use crate::spec::ConnectionSpec;
+use crate::stub::functions::Helper;
 
 pub use call::Call;
 pub(crate) use call::Pending;
@@ -158,14 +159,9 @@ impl Client {
         call
     }
 
-    /// Sends one more part of the stub, whose functions later calls may call (BS-9).
-    pub(crate) fn send_part(&self, payload: bytes::Bytes) {
-        self.connection.send_part(payload);
-    }
-
-    /// The same, once a connection.
-    pub(crate) fn send_part_once(&self, name: &'static str, payload: bytes::Bytes) {
-        self.connection.send_part_once(name, payload);
+    /// Sends functions that later calls may call, unless they have been sent on this connection.
+    pub(crate) fn send_helper(&self, helper: &'static Helper) {
+        self.connection.send_helper(helper);
     }
 
     /// Evaluates an expression in the definitions module.

@@ -52,7 +52,7 @@ impl Client {
         name: &str,
         args: impl Arguments,
     ) -> Result<RemoteStream<R>, Error> {
-        self.send_part_once("streams", crate::stub::streams());
+        self.send_helper(&crate::stub::functions::STREAMS);
         let channel = self.channel::<(), Vec<R>>(Some(WINDOW))?;
         let call = self.call::<()>("helpers/streams.pour", (&channel, name, args.into_tuple()));
         let (_, receiver) = channel.split();

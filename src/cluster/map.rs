@@ -83,7 +83,7 @@ where
         let mut running = JoinSet::new();
         for (place, (_, client)) in hosts.iter().enumerate() {
             balancer.add_slot(place);
-            client.send_part(crate::stub::map_items());
+            client.send_helper(&crate::stub::functions::MAP_ITEMS);
             let install =
                 client.call::<()>("helpers/map_items.install", (function, "dotted", name));
             // Batches come behind it in the same thread; if it fails, they say why.

@@ -56,7 +56,7 @@ pub(super) async fn further(
 }
 
 async fn processors(client: Client, limit: Duration) -> Result<usize, Error> {
-    client.send_part(crate::stub::map_items());
+    client.send_helper(&crate::stub::functions::MAP_ITEMS);
     client
         .call("helpers/map_items.processors", ())
         .timeout(limit)

@@ -23,7 +23,7 @@ pub(super) fn start(client: &Client, line: &str, control: &[u8]) -> Pipe {
         client: client.clone(),
         number,
     };
-    client.send_part_once("commands", crate::stub::commands());
+    client.send_helper(&crate::stub::functions::COMMANDS);
     let control = Value::Bytes(control.to_vec());
     let starting = command
         .call::<()>("start", 0, (number, line, control))

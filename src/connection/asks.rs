@@ -47,7 +47,7 @@ impl Asks {
     /// # Errors
     /// Why the connection has ended.
     pub fn open(connection: &Connection) -> Result<Arc<Asks>, Failure> {
-        connection.send_part_once("asks", crate::stub::asks());
+        connection.send_helper(&crate::stub::functions::ASKS);
         Ok(Arc::new(Asks {
             channel: connection.open_channel(CHANNEL_WINDOW)?,
             in_hand: Mutex::default(),

@@ -102,12 +102,12 @@ impl Boot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub;
+    use crate::stub::Purpose;
 
     const MARKER: &str = "0123456789abcdef";
 
     fn signs(pieces: &[&[u8]]) -> (Vec<Sign>, Boot) {
-        let mut boot = Boot::new(MARKER, &stub::stub());
+        let mut boot = Boot::new(MARKER, &Purpose::Calls.first_part());
         let mut signs = Vec::new();
         for piece in pieces {
             let mut sign = boot.feed(piece);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn an_echo_of_what_is_sent_is_told() {
-        let stub = stub::stub();
+        let stub = Purpose::Calls.first_part();
         for cut in [1, 9, 16, 100] {
             let (found, boot) = signs(&[b"Welcome!\n", &stub[..cut], &stub[cut..]]);
             assert_eq!(found, [Sign::Echo], "cut at {cut}");
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn endless_noise_is_bounded() {
-        let mut boot = Boot::new(MARKER, &stub::stub());
+        let mut boot = Boot::new(MARKER, &Purpose::Calls.first_part());
         for _ in 0..1000 {
             assert_eq!(boot.feed(&[b'z'; 1000]), None);
         }

@@ -33,6 +33,7 @@ use crate::session::{
     CancelReason, MAX_CHANNEL_WINDOW, MIN_CHANNEL_WINDOW, Request, RequestId, Session,
 };
 use crate::spec::ConnectionSpec;
+use crate::stub::functions::Helper;
 use shared::Shared;
 
 /// A handle on a connection; clones share it, and dropping the last one closes it.
@@ -140,15 +141,9 @@ impl Connection {
         self.shared().submit(request, sink, Instant::now())
     }
 
-    /// Sends one more part of the stub, which requests submitted later may call (BS-9).
-    pub fn send_part(&self, payload: bytes::Bytes) {
-        self.shared()
-            .with_session(|session| session.send_part(payload));
-    }
-
-    /// The same, unless it has been sent on this connection; `name` says which it is.
-    pub(crate) fn send_part_once(&self, name: &'static str, payload: bytes::Bytes) {
-        self.shared().send_part_once(name, payload);
+    /// Sends functions that requests submitted later may call, unless they have been sent on this connection (BS-9).
+    pub(crate) fn send_helper(&self, helper: &'static Helper) {
+        self.shared().send_helper(helper);
     }
 
     /// Hands in a request and waits for its end.

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::session::{
     ChannelEvent, ChannelId, Event, Outcome, RAW_STDERR, Request, RequestId, Session, SubmitError,
 };
+use crate::stub::functions::Helper;
 
 use super::channel::Line;
 use super::completion::{Completion, Failure, Sink};
@@ -47,8 +48,8 @@ struct State {
     on_lost: Vec<LostCallback>,
     pings: VecDeque<(Instant, oneshot::Sender<Duration>)>,
     closing: bool,
-    /// Further parts of the stub that were sent.
-    parts: HashSet<&'static str>,
+    /// The names of the helpers that were sent.
+    helpers: HashSet<&'static str>,
 }
 
 pub(super) struct Shared {
@@ -89,7 +90,7 @@ impl Shared {
                 on_lost: Vec::new(),
                 pings: VecDeque::new(),
                 closing: false,
-                parts: HashSet::new(),
+                helpers: HashSet::new(),
             }),
             transmit: Notify::new(),
             timer: Notify::new(),
@@ -120,14 +121,14 @@ impl Shared {
         result
     }
 
-    /// Sends one more part of the stub, once.
-    pub(super) fn send_part_once(&self, name: &'static str, payload: Bytes) {
+    /// Sends functions, once.
+    pub(super) fn send_helper(&self, helper: &'static Helper) {
         {
             let mut state = self.lock();
-            if !state.parts.insert(name) {
+            if !state.helpers.insert(helper.name) {
                 return;
             }
-            state.session.send_part(payload);
+            state.session.send_part(helper.payload());
         }
         self.transmit.notify_one();
     }

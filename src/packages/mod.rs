@@ -71,7 +71,7 @@ impl Packages {
     ) -> Result<String, Error> {
         let host = client.host();
         let failed = |reason: String| Error::Convert(format!("{host}: {reason}"));
-        client.send_part_once("environments", crate::stub::environments());
+        client.send_helper(&crate::stub::functions::ENVIRONMENTS);
         let hello = client.ready().await?;
         if hello.python.0 < 3 {
             return Err(failed(format!(
@@ -155,6 +155,6 @@ impl Packages {
 /// # Errors
 /// As those of calls.
 pub(crate) async fn clean(client: &Client) -> Result<Vec<(String, u64)>, Error> {
-    client.send_part_once("environments", crate::stub::environments());
+    client.send_helper(&crate::stub::functions::ENVIRONMENTS);
     client.call("helpers/environments.clean", ()).await
 }

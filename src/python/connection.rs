@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::connection::request::{Payload, Request, RequestKind, ThreadTarget};
 use crate::connection::{Connection as Core, Sink};
+use crate::stub::functions::{self, Helper};
 use crate::wire::{Kind, Segments, Sender};
 
 use super::asks::{AskQueue, Asking};
@@ -23,9 +24,6 @@ use super::{buffer, errors, runtime};
 
 /// Whether the pickle holds references; the server objects and the channels that the request names.
 type Keeps<'py> = (bool, Vec<u64>, Vec<Bound<'py, Channel>>);
-
-/// A part of the stub: its name and its text.
-type Part = (&'static str, fn() -> bytes::Bytes);
 
 /// How long one wait lasts in a thread that signals do not concern.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -375,24 +373,20 @@ impl Connection {
         }
     }
 
-    /// Has functions sent, once a connection, which requests handed in later may call: a part of the stub by its name.
-    fn send_part(&self, name: &str) -> PyResult<()> {
-        use crate::stub;
-        let parts: &[Part] = match name {
-            "commands" => &[("commands", stub::commands)],
-            "map_items" => &[("map_items", stub::map_items)],
-            "run_program" => &[("run_program", stub::run_program)],
-            "reports" => &[("reports", stub::reports)],
-            "streams" => &[("streams", stub::streams)],
-            "workers" => &[
-                ("environments", stub::environments),
-                ("workers", stub::workers),
-            ],
+    /// Has functions sent, once a connection, which requests handed in later may call: those of the helper of this name.
+    fn send_helper(&self, name: &str) -> PyResult<()> {
+        let found: &[&'static Helper] = match name {
+            "commands" => &[&functions::COMMANDS],
+            "map_items" => &[&functions::MAP_ITEMS],
+            "run_program" => &[&functions::RUN_PROGRAM],
+            "reports" => &[&functions::REPORTS],
+            "streams" => &[&functions::STREAMS],
+            "workers" => &[&functions::ENVIRONMENTS, &functions::WORKERS],
             _ => return Err(PyKeyError::new_err(name.to_owned())),
         };
         if self.process == runtime::process() {
-            for (name, part) in parts {
-                self.core.send_part_once(name, part());
+            for helper in found {
+                self.core.send_helper(helper);
             }
         }
         Ok(())

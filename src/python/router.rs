@@ -24,7 +24,8 @@ use crate::wire::{Gather, Segments};
 use super::channel::Channel;
 use super::runtime;
 
-/// Source, target, stream, who opened it, kind, two bytes of nothing, and the length of the payload.
+/// Bytes of a header, whose layout is that of `dask/comm.py`. Read here are the numbers of source and target, which are its first
+/// four bytes, and the length of the payload, its last four.
 const HEADER: usize = 16;
 /// Bytes that are written at once, where more frames wait.
 const TOGETHER: usize = 1 << 18;
@@ -46,7 +47,8 @@ struct Process {
 struct Routes {
     processes: Mutex<HashMap<u16, Process>>,
     most: u32,
-    gone: u8,
+    /// The header of a frame that tells that its source is not there.
+    gone: [u8; HEADER],
 }
 
 impl Routes {
@@ -89,10 +91,11 @@ impl Routes {
 
     /// What tells a process that another is not there.
     fn gone(&self, process: u16, told: u16) -> Segments {
+        let [_, _, _, _, rest @ ..] = self.gone;
         let mut header = BytesMut::with_capacity(HEADER);
         header.extend_from_slice(&process.to_be_bytes());
         header.extend_from_slice(&told.to_be_bytes());
-        header.extend_from_slice(&[0, 0, 0, 0, 0, self.gone, 0, 0, 0, 0, 0, 0]);
+        header.extend_from_slice(&rest);
         Segments::from(header.freeze())
     }
 
@@ -210,17 +213,20 @@ pub(super) struct Router {
 
 #[pymethods]
 impl Router {
-    /// `most` is how long a payload may be, and `gone` the kind of a frame that tells that a process is not there.
+    /// `most` is how long a payload may be, and `gone` the header of a frame that tells that its source is not there.
     #[new]
-    fn new(most: u32, gone: u8) -> Router {
-        Router {
+    fn new(most: u32, gone: &[u8]) -> PyResult<Router> {
+        let gone = gone
+            .try_into()
+            .map_err(|_| PyValueError::new_err(format!("a header has {HEADER} bytes")))?;
+        Ok(Router {
             routes: Arc::new(Routes {
                 processes: Mutex::default(),
                 most,
                 gone,
             }),
             process: runtime::process(),
-        }
+        })
     }
 
     /// Takes in a process at the other end of a channel of bytes, which ends with it.

@@ -1,7 +1,15 @@
 //! The stub that is embedded in this crate, and the remote command that starts it (spec/bootstrap.md).
 
+/// A part of the stub as the build script made it from these files.
+macro_rules! part {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".deflate"))
+    };
+}
+
 #[cfg(test)]
 mod assemble;
+pub(crate) mod functions;
 mod interpreter;
 #[cfg(test)]
 mod strip;
@@ -13,8 +21,8 @@ use crate::error::{ConnectError, Error, Stage};
 use crate::session::Parts;
 use interpreter::Interpreter;
 
-/// The first flight takes at most this many bytes: command line, first part, HELLO and a short call, or all that `ping`
-/// sends before an answer has come (BS-7).
+/// The first flight of a client for calls takes at most this many bytes: command line, first part, HELLO and a short call, or all that
+/// `ping` sends before an answer has come (BS-7).
 pub const BOOTSTRAP_LIMIT: usize = 9_000;
 
 /// The words behind the script's `set --` where no interpreter is named: what is tried, best
@@ -22,21 +30,10 @@ pub const BOOTSTRAP_LIMIT: usize = 9_000;
 const CANDIDATES: &str = r#"python3 python;for m in 15 14 13 12 11 10 9 8 7 6 5 4 3 2;do set -- "$@" python3.$m;done;set -- "$@" python2 python2.7 python2.6 /usr/libexec/platform-python"#;
 
 static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/bootstrap_py");
-/// A part of the stub as the build script made it from these files.
-macro_rules! part {
-    ($name:literal) => {
-        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".deflate"))
-    };
-}
 
 /// A file of `bootstrap_py` as its author wrote it, such as `shared/objects.py`.
 pub fn file(path: &str) -> Option<&'static str> {
     SOURCES.get_file(path)?.contents_utf8()
-}
-
-/// The first part of the stub, which follows the command: raw deflate (BS-6).
-pub fn stub() -> Bytes {
-    Bytes::from_static(part!("core"))
 }
 
 /// What a stub is started for.
@@ -50,85 +47,26 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// What is sent with the command: raw deflate (BS-6).
-    fn first_part(self) -> Bytes {
-        match self {
-            Purpose::Calls => stub(),
-            Purpose::OneProgram => Bytes::from_static(part!("program")),
-        }
+    /// The first part of the stub, which follows the command: raw deflate (BS-6).
+    pub fn first_part(self) -> Bytes {
+        Bytes::from_static(match self {
+            Purpose::Calls => part!("core"),
+            Purpose::OneProgram => part!("program"),
+        })
     }
 
     /// The payloads of the parts that are sent when they are needed (BS-9).
     pub fn parts(self) -> Parts {
         match self {
-            Purpose::Calls => parts(),
+            Purpose::Calls => Parts {
+                requests: Bytes::from_static(part!("requests")),
+                calls: Bytes::from_static(part!("calls")),
+                control: Bytes::from_static(part!("control")),
+                channels: Bytes::from_static(part!("channels")),
+            },
             Purpose::OneProgram => Parts::default(),
         }
     }
-}
-
-/// The payloads of the parts that a stub for calls needs besides.
-pub fn parts() -> Parts {
-    Parts {
-        requests: Bytes::from_static(part!("requests")),
-        calls: Bytes::from_static(part!("calls")),
-        control: Bytes::from_static(part!("control")),
-        channels: Bytes::from_static(part!("channels")),
-    }
-}
-
-/// The part with the function `helpers/probe.describe_machine`, which tells about the machine that it runs on.
-pub fn probe() -> Bytes {
-    Bytes::from_static(part!("probe"))
-}
-
-/// The part with the functions `helpers/map_items.*`, which run batches of a map, and `helpers/values.*`, which keep what was sent ahead.
-pub fn map_items() -> Bytes {
-    Bytes::from_static(part!("map_items"))
-}
-
-/// The part with the function `helpers/streams.pour`, which sends the items of a generator through a channel.
-pub fn streams() -> Bytes {
-    Bytes::from_static(part!("streams"))
-}
-
-/// The part with the functions of `helpers/reports`, which tell what remote code logs and how far it is.
-#[cfg(feature = "python")]
-pub fn reports() -> Bytes {
-    Bytes::from_static(part!("reports"))
-}
-
-/// The part with the functions of `helpers/commands`, which run shell commands.
-pub fn commands() -> Bytes {
-    Bytes::from_static(part!("commands"))
-}
-
-/// The part with the function `helpers/run_program.run_program`, which runs a program as `python FILE` would.
-#[cfg(any(feature = "python", feature = "cli"))]
-pub fn run_program() -> Bytes {
-    Bytes::from_static(part!("run_program"))
-}
-
-/// The part with `helpers/asks`, by which the other side calls functions of this one, and `helpers/forward`, which imports modules so.
-pub fn asks() -> Bytes {
-    Bytes::from_static(part!("asks"))
-}
-
-/// The part with the functions of `helpers/environments`, which keep folders of packages.
-#[cfg(any(feature = "python", all(unix, feature = "cli")))]
-pub fn environments() -> Bytes {
-    Bytes::from_static(part!("environments"))
-}
-
-/// The part with the functions of `helpers/workers`, which run processes of other libraries.
-#[cfg(feature = "python")]
-pub fn workers() -> Bytes {
-    Bytes::from_static(part!("workers"))
-}
-
-/// The part with the functions of `helpers/files` and `helpers/files_arriving`, which copy files.
-pub fn files() -> Bytes {
-    Bytes::from_static(part!("files"))
 }
 
 /// The program `helpers/terminal.py`, for a command line: its name, NUL, its text, as raw deflate.
@@ -258,9 +196,9 @@ mod tests {
             calls,
             control,
             channels,
-        } = parts();
+        } = Purpose::Calls.parts();
         vec![
-            ("core", stub()),
+            ("core", Purpose::Calls.first_part()),
             ("requests", requests),
             ("calls", calls),
             ("control", control),
@@ -284,7 +222,7 @@ mod tests {
             assert_eq!(name, listed);
             assert!(part.len() <= limit, "{name}: {} bytes", part.len());
         }
-        println!("probe: {} bytes", probe().len());
+        println!("probe: {} bytes", functions::PROBE.payload().len());
         // It is part of a command line.
         println!("terminal: {} bytes", terminal().len());
         assert!(terminal().len() <= 1_500, "{} bytes", terminal().len());
@@ -353,7 +291,7 @@ mod tests {
             assert_eq!(name, listed);
             assert_eq!(inflated(&part), assemble::assemble(&files, read));
         }
-        let probe = inflated(&probe());
+        let probe = inflated(&functions::PROBE.payload());
         assert!(probe.starts_with("helpers/probe.py\0") && probe.contains("def describe_machine"));
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Steps {
 impl Steps {
     pub(super) fn new(client: &Client) -> Steps {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        client.send_part_once("files", crate::stub::files());
+        client.send_helper(&crate::stub::functions::FILES);
         Steps {
             client: client.clone(),
             number: NEXT.fetch_add(1, Ordering::Relaxed) % NUMBERS,

@@ -133,7 +133,7 @@ def test_other_answers_are_checked(cluster):
         '(Endless(), "a", "b", "c")',
         '((3, 10**11, 1), "a", "b", "c")',
     ):
-        bad._connected_native().send_part('workers')
+        bad._connected_native().send_helper('workers')
         bad.call('helpers/environments.platform')
         assert bad.answer('environments', 'platform', 'lambda *a: ' + source)
         with pytest.raises(Refused, match='bad'):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from pathlib import Path
 
 import easycluster
@@ -150,6 +151,12 @@ def targets(name, node):
 
 def test_every_module_has_its_place():
     assert sorted(name for name, _ in modules()) == sorted(set(ORDER) - {'_native'})
+
+
+def test_the_architecture_names_every_module():
+    page = (Path(__file__).resolve().parents[2] / 'ARCHITECTURE.md').read_text('utf-8')
+    files = (name.rpartition('.')[2] for name in ORDER)
+    assert not [name for name in files if name != '__init__' and not re.search(r'`(\w+/)*%s(\.py)?`' % name, page)]
 
 
 def test_imports_go_one_way():

@@ -64,7 +64,7 @@ def runner(connect, interpreter):
     """A client that knows the function, and what is printed."""
     parts = []
     client = connect(rpython=interpreter.path, output=lambda *part: parts.append(part))
-    client._connected_native().send_part('run_program')
+    client._connected_native().send_helper('run_program')
     return client, parts
 
 

@@ -97,7 +97,7 @@ class Slot:
     ) -> int:
         client = self.client
         if not self._has_helpers:
-            client._connected_native().send_part('map_items')
+            client._connected_native().send_helper('map_items')
             self._has_helpers = True
         number: int = client._call(name, args, {}, oncomplete=done, onerror=failed, threadid=thread, call_timeout=limit)
         return number

@@ -3,8 +3,8 @@
 This file runs in the master and in the workers, which get it as text: it needs Dask, and nothing else of this package. backend.py
 gives the streams to Dask.
 
-Frames are a header (source, destination, stream, who opened it, kind, length of the payload) and a payload. The router looks at the
-first two only. On a stream go messages: the number of their parts, the parts' lengths, the parts, as many frames as it takes.
+Frames are a header (source, target, stream, who opened it, kind, length of the payload) and a payload. The router
+(`src/python/router.rs`) looks at source, target and length only. On a stream go messages: the number of their parts, the parts' lengths, the parts, as many frames as it takes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from distributed.utils import ensure_memoryview
 
 logger = logging.getLogger(__name__)
 HEADER = struct.Struct('>HHIBBxxI')
-OPEN, DATA, CREDIT, END, GONE = range(1, 6)
+OPEN, DATA, CREDIT, END, _GONE = range(1, 6)
 OPENER, ACCEPTOR = 0, 1
 MASTER = 0
+# The header of what the router sends in the name of a process that is not there.
+GONE = HEADER.pack(0, 0, 0, OPENER, _GONE, 0)
 # Bytes of one frame, and bytes that a stream may have on its way before its receiver has taken any.
 MOST = 1 << 18
 WINDOW = 16 << 20
@@ -164,7 +166,7 @@ class Hub(asyncio.BufferedProtocol):
     def _control(self, header: Any, payload: bytes) -> None:
         source, kind = header[0], header[4]
         key = self._key(header)
-        if kind == GONE:
+        if kind == _GONE:
             for (peer, _, _), comm in list(self._comms.items()):
                 if peer == source:
                     comm._ended()

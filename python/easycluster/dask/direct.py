@@ -70,7 +70,7 @@ def _asked(name: str, client: Any, doing: str, function: str, *args: Any) -> Any
 
 def _ends(name: str, client: Any) -> tuple[str, str]:
     """The addresses of an SSH connection: this machine's as the host sees it, and the host's."""
-    client._connected_native().send_part('workers')
+    client._connected_native().send_helper('workers')
     told = _asked(name, client, 'tell its address', 'connection')
     if len(told) != 4:
         raise Unreachable('%s was not reached by SSH, so its address for the other hosts is not known' % name)

@@ -193,7 +193,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         )
         client = host.client
         try:
-            client._connected_native().send_part('workers')
+            client._connected_native().send_helper('workers')
             channel = client.channel(raw=True)
             client.raw_call(
                 'helpers/workers.run',

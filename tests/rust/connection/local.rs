@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use easycluster::stub::{BOOTSTRAP_LIMIT, Bootstrap, Purpose, parts, stub};
+use easycluster::stub::{BOOTSTRAP_LIMIT, Bootstrap, Purpose};
 use easycluster::wire::{Decoder, Frame, Kind, Sender};
 use easycluster::{Client, ConnectOptions, Error, Value};
 
@@ -112,7 +112,7 @@ fn frames(heard: &std::path::Path, count: usize) -> Vec<Frame> {
         decoder.feed(
             std::fs::read(heard)
                 .ok()?
-                .get(stub().len()..)?
+                .get(Purpose::Calls.first_part().len()..)?
                 .to_vec()
                 .into(),
         );
@@ -128,7 +128,7 @@ fn size(frames: &[Frame]) -> usize {
         .command()
         .len();
     let framed = |frame: &Frame| easycluster::wire::HEADER + frame.payload.len();
-    command + stub().len() + frames.iter().map(framed).sum::<usize>()
+    command + Purpose::Calls.first_part().len() + frames.iter().map(framed).sum::<usize>()
 }
 
 /// Counted on the pipe: all that a client sends while it has heard nothing.
@@ -147,7 +147,8 @@ async fn the_first_flight_is_small() {
     let kinds: Vec<Kind> = sent.iter().map(|frame| frame.kind).collect();
     // What the call may come to need rides behind it.
     assert_eq!(kinds, [Kind::Hello, Kind::Call, Kind::Part, Kind::Part]);
-    let behind = parts().requests.len() + parts().calls.len();
+    let parts = Purpose::Calls.parts();
+    let behind = parts.requests.len() + parts.calls.len();
     let flight = size(&sent[..2]);
     println!("one call: {flight} bytes, and {behind} behind it");
     assert!(flight <= BOOTSTRAP_LIMIT, "{flight} bytes");

@@ -137,7 +137,7 @@ async fn ask(target: &Target, options: ConnectOptions) -> Result<Machine, Error>
     let started = Instant::now();
     let client = Client::begin(&target.spec, options).await?;
     let answers = async {
-        client.send_part(crate::stub::probe());
+        client.send_helper(&crate::stub::functions::PROBE);
         let told: Value = client
             .call("helpers/probe.describe_machine", ())
             .plain()

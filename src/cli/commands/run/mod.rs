@@ -253,7 +253,7 @@ impl Job {
         let program = &self.program;
         let source = Value::Bytes(program.source.clone());
         if purpose == Purpose::Calls {
-            client.send_part_once("run_program", crate::stub::run_program());
+            client.send_helper(&crate::stub::functions::RUN_PROGRAM);
         }
         let call = client.call::<i64>(
             "helpers/run_program.run_program",
