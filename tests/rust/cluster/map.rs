@@ -1,16 +1,18 @@
 //! One function on many items, over child processes of this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use easycluster::inventory::Inventory;
+use easycluster::stub::Purpose;
+use easycluster::wire::{Decoder, Kind, Sender};
 use easycluster::{
     Client, Cluster, ClusterOptions, ConnectOptions, Error, MapOptions, OutputSink, Slots, Value,
 };
 
-use crate::support::{PATIENCE, interpreters};
+use crate::support::{PATIENCE, interpreters, write_program};
 
 const DEFINITIONS: &str = "\
 import os, time
@@ -90,6 +92,32 @@ async fn results_come_in_order_from_every_python() {
     let results: Vec<_> = results.into_iter().map(|(n, r)| (n, r.unwrap())).collect();
     assert_eq!(results, expected);
     cluster.close().await;
+}
+
+/// The functions that run batches are a part of the stub, which is sent once a connection (BS-9).
+#[tokio::test]
+async fn a_second_map_sends_no_part_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, heard) = (folder.path().join("python"), folder.path().join("heard"));
+    let line = format!("tee '{}' | '{}' \"$@\"", heard.display(), newest());
+    write_program(&program, &format!("#!/bin/sh\n{line}\n"));
+    let cluster = local(&[program.to_str().unwrap()]).await;
+    for _ in 0..2 {
+        let results =
+            collect(cluster.map::<_, u64>("square", 0..3u64, &MapOptions::default())).await;
+        assert!(results.iter().all(|(_, result)| result.is_ok()));
+    }
+    cluster.close().await;
+    let sent = std::fs::read(heard).unwrap();
+    let mut decoder = Decoder::new(Sender::Client, false);
+    decoder.feed(sent[Purpose::Calls.first_part().len()..].to_vec().into());
+    let frames = std::iter::from_fn(|| decoder.next_frame().unwrap());
+    let parts: Vec<_> = frames
+        .filter(|frame| frame.kind == Kind::Part)
+        .map(|frame| frame.payload.into_bytes())
+        .collect();
+    let different: HashSet<_> = parts.iter().collect();
+    assert!(parts.len() > 2 && parts.len() == different.len());
 }
 
 #[tokio::test]
