@@ -128,7 +128,19 @@ def by_value(data):
             load('names').packages(module)
             return pickle.Unpickler.find_class(self, module, name)
 
-    return Loader(io.BytesIO(data)).load()
+    loaded = Loader(io.BytesIO(data)).load()
+    name_classes()
+    return loaded
+
+
+def name_classes():
+    """Has classes of the client's program found by their names, as pickle wants it of what it names: those that came by value."""
+    came = sys.modules.get('easycluster_cloudpickle')
+    main = sys.modules['__main__']
+    for kind in list(getattr(came, '_DYNAMIC_CLASS_TRACKER_BY_CLASS', ())):
+        name = kind.__name__
+        if kind.__module__ == '__main__' and kind.__qualname__ == name and isinstance(getattr(main, name, kind), type):
+            setattr(main, name, kind)
 
 
 def pickled(data, as_bytes):
@@ -138,8 +150,13 @@ def pickled(data, as_bytes):
 
 
 def trusted(name, args):
-    """Calls one of these functions, for its result's pickle: the client trusts what is in it."""
-    return late.kept_bytes(compat.pickle.dumps(globals()[compat.native(name)](*args), compat.HIGHEST_PICKLE))
+    """Calls one of these functions, for its outcome's pickle: the client trusts what is in it."""
+    try:
+        outcome = True, globals()[compat.native(name)](*args)
+    except (Exception, SystemExit, GeneratorExit):
+        # As in collect().
+        outcome = False, late.kept_bytes(errors.describe(machine(), 'exception', sys.exc_info()))
+    return late.kept_bytes(compat.pickle.dumps(outcome, compat.HIGHEST_PICKLE))
 
 
 def environment(names):

@@ -420,12 +420,14 @@ class Caller(Asker):
 
     def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
         value = super()._decode(tag, value, receipts, limit)
-        if tag == _kinds.ERROR and isinstance(value.exception.orig, (AttributeError, NameError)):
+        if tag == _kinds.ERROR:
             self._tell_of_definitions(value.exception)
         return value
 
     def _tell_of_definitions(self, exc: RemoteException) -> None:
         """Says in an exception about a name that is not there, that it is only not there yet."""
+        if not isinstance(exc.orig, (AttributeError, NameError)):
+            return
         unsent = self._defmod._source_code[self._definition_count :] if self._defmod is not None else []
         if any(name in block for block in unsent for name in _NAME.findall(str(exc.orig))):
             told = 'it was defined here after connecting; call update_definitions() to send it'

@@ -71,6 +71,58 @@ def test_results_of_any_type_where_hosts_are_trusted(cluster):
             executor.submit(eval, '(n for n in [1])').result(60)
 
 
+OF_THE_PROGRAM = """
+import sys
+import easycluster
+
+class Mine(Exception):
+    def __init__(self, name, number):
+        super().__init__('%s has %d' % (name, number))
+        self.name = name
+
+class Value:
+    def __init__(self, number):
+        self.number = number
+
+def made(number):
+    if number == 2:
+        try:
+            raise KeyError(Value(number))
+        except KeyError as error:
+            raise Mine('web', number) from error
+    return Value(number)
+
+with easycluster.Cluster([':local:rpython=' + sys.executable]) as cluster:
+    with cluster.executor(trust=True) as executor:
+        assert executor.submit(made, 1).result(60).number == 1
+        failed = executor.submit(made, 2).exception(60)
+        assert type(failed) is Mine and failed.args == ('web has 2',) and failed.name == 'web', repr(failed)
+        assert type(failed.__cause__) is KeyError and failed.__cause__.args[0].number == 2
+        results = executor.map(made, range(3), chunksize=3)
+        assert [next(results).number for _ in range(2)] == [0, 1]
+        try:
+            next(results)
+        except Mine as error:
+            assert error.args == ('web has 2',)
+        try:
+            executor.submit('Mine').result(60)
+        except AttributeError:
+            pass
+    with cluster.executor() as executor:
+        failed = executor.submit(made, 2).exception(60)
+        assert type(failed) is RuntimeError and '__main__.Mine: web has 2' in str(failed)
+with easycluster.Cluster([':local:rpython=' + sys.executable], allow=[Mine]) as cluster:
+    with cluster.executor() as executor:
+        assert type(executor.submit(made, 2).exception(60)) is Mine
+"""
+
+
+def test_classes_of_the_program_itself_come_back_from_hosts_that_are_trusted(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(OF_THE_PROGRAM)
+    subprocess.run([sys.executable, program], check=True, timeout=120)
+
+
 def test_map_is_that_of_the_standard_library(cluster):
     with cluster.executor() as executor:
         assert list(executor.map(pow, range(10), range(10))) == list(map(pow, range(10), range(10)))

@@ -364,11 +364,14 @@ class Executor(futures.Executor):
             return
         if self._trust and work.name in _TRUSTED:
             try:
-                value = unpickle_trusted(value)
+                succeeded, value = unpickle_trusted(value)
+                failed = None if succeeded else place.slot.exception_of(value, True)
             except Exception as error:
+                failed = error
+            if failed is not None:
                 self._done(work)
                 self._dispatch()
-                work.future.set_exception(error)
+                work.future.set_exception(failed)
                 return
         if work.name == 'chunk':
             try:
@@ -378,7 +381,10 @@ class Executor(futures.Executor):
                 place.slot.client.close(str(error))
                 self._lost(place, str(error))
                 return
-            value = [(True, each) if succeeded else (False, place.slot.exception_of(each)) for succeeded, each in value]
+            exception_of = place.slot.exception_of
+            value = [
+                (True, each) if succeeded else (False, exception_of(each, self._trust)) for succeeded, each in value
+            ]
         self._done(work)
         self._dispatch()
         work.future.set_result(value)
