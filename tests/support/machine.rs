@@ -1,15 +1,13 @@
 //! A machine of its own: this one's file system under an overlay that nobody else sees, with users, sudoers and an sshd of a test alone.
 
 use std::fs;
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
 
 use super::processes::{self, Process};
 use super::sshd_config::QUICK_EXCHANGE;
-use super::{KeyPair, PATIENCE, parts, poll, program};
+use super::{KeyPair, parts, program, sshd};
 
 /// A machine that is ready when `start` returns, and gone with every process of it when this is dropped.
 pub struct Machine {
@@ -53,16 +51,7 @@ impl Machine {
             let log = fs::File::create(folder.path().join("log")).expect("created");
             let mut child = command.stderr(log).spawn().expect("unshare starts");
             let input = child.stdin.take();
-            let listens = poll(PATIENCE, || {
-                if child.try_wait().expect("it can be waited for").is_some() {
-                    return Some(false);
-                }
-                let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-                stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-                let mut start = [0; 4];
-                stream.read_exact(&mut start).ok()?;
-                Some(&start == b"SSH-")
-            });
+            let listens = sshd::listens(&mut child, port);
             let machine = Machine {
                 folder,
                 port,
@@ -70,7 +59,7 @@ impl Machine {
                 input,
                 key,
             };
-            if listens == Some(true) {
+            if listens {
                 return Some(machine);
             }
             let log = machine.log();

@@ -232,16 +232,7 @@ impl Sshd {
         self.stopped = true;
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let gone = poll(PATIENCE, || {
-            let left = self.session_processes();
-            left.iter().for_each(Process::kill);
-            left.is_empty().then_some(())
-        });
-        assert!(
-            gone.is_some(),
-            "sshd's processes do not end: {:#?}",
-            self.session_processes()
-        );
+        self.break_sessions();
     }
 
     /// Ends the sessions, not the server: connections break.
@@ -375,7 +366,7 @@ fn spawn(config: &Path, log: &Path) -> Child {
 }
 
 /// Waits for the server's version line; false if it ended instead.
-fn listens(child: &mut Child, port: u16) -> bool {
+pub(super) fn listens(child: &mut Child, port: u16) -> bool {
     let answer = poll(PATIENCE, || {
         if child.try_wait().expect("sshd can be waited for").is_some() {
             return Some(false);

@@ -13,7 +13,7 @@ const OTHER_MEANINGS: [(&str, &str); 7] = [
     ("become", "an argument of the program"),
     (
         "user",
-        "a keyword of ssh_config, an argument of the program",
+        "a criterion of `Match` in ssh_config, an argument of the program",
     ),
     ("timeout", "how a host of `run` ended"),
     ("name", "a host's or a function's, in maps and inventories"),
