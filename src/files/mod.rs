@@ -5,6 +5,8 @@
 pub(crate) mod arriving;
 #[cfg(unix)]
 pub(crate) mod below;
+#[cfg(feature = "cli")]
+pub(crate) mod folder;
 #[cfg(unix)]
 pub(crate) mod names;
 pub(crate) mod of_host;

@@ -1,4 +1,4 @@
-//! Which parts of the stub go out, and in front of what (BS-10).
+//! The parts of the stub: which goes in front of what and behind it, whatever is asked in whatever order (BS-10).
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Who answers questions: the terminal, or the program that SSH_ASKPASS names.
+//! Questions on the terminal, without an echo for secrets; `askpass` says whether they are asked there.
 
 pub(crate) mod askpass;
 
