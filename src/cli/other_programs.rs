@@ -223,7 +223,7 @@ pub(crate) fn arguments_taken_for_hosts(
     let hosts = given.indices_of("specs")?;
     let behind = hosts.clone().position(|host| host > place)?;
     if behind == 0 && !of_files {
-        // They are all the hosts that there are.
+        // No host stands before it, so the words behind it are the hosts.
         return None;
     }
     let word = given.get_many::<String>("specs")?.nth(behind)?;
@@ -256,7 +256,7 @@ fn subcommand(words: &[String]) -> Option<Failure> {
     let first = words.first()?;
     let failure = Failure::usage(format!("there is no command {first}"));
     if COPY.contains(&first.as_str()) {
-        // Their options are theirs.
+        // Options of scp or rsync mean nothing to `easycluster copy`.
         let words = words.iter().filter(|word| !word.starts_with('-')).cloned();
         let words: Vec<String> = words.collect();
         let typed = [&["easycluster".to_owned()], &words[..]].concat();

@@ -54,7 +54,7 @@ impl Folder {
     #[cfg(not(unix))]
     pub(crate) fn create(&self, name: &str, first: bool) -> io::Result<File> {
         let mut options = File::options();
-        // Windows takes one or the other.
+        // Windows empties no file that is opened to append.
         if first {
             options.write(true).truncate(true);
         } else {

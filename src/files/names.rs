@@ -174,7 +174,7 @@ mod tests {
             ("a", "/etc"),
             ("a", ""),
             ("a", "b\0"),
-            // Where `b` leads up, this leads out.
+            // `b` may be a link to a folder further up, whose `..` is outside.
             ("a", "b/../c"),
             ("d/e/a", "b/.."),
         ] {

@@ -202,7 +202,7 @@ impl Reader<'_> {
             .all(|byte| byte.is_ascii_digit() || byte == b'_')
         {
             let digits = underscored(digits)?;
-            // `007` is none, `00` is.
+            // Python takes no zeros in front of a number, as in `007`, but any number of them for 0.
             if digits.len() > 1 && digits.starts_with('0') && digits.bytes().any(|b| b != b'0') {
                 return None;
             }

@@ -115,7 +115,7 @@ mod tests {
                 "{said}\n{text}"
             );
         }
-        // And it would have found one.
+        // What is wrong in a unit file is found by this program.
         let done = verify("[Service]\nExecStart=nowhere\nNonsense=1\n");
         assert!(!done.stderr.is_empty());
     }

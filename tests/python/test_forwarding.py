@@ -9,6 +9,7 @@ import textwrap
 import easycluster
 import pytest
 from easycluster import AsyncClient, Client
+from easycluster._shipping import forwarding
 from easycluster._shipping.forwarding import Forwarding
 from easycluster.server import spawn_local
 
@@ -277,3 +278,12 @@ def test_any_number_of_names_costs_bounded_memory(package):
     finally:
         tracemalloc.stop()
     assert grown < 1 << 20, grown
+
+
+def test_both_ends_number_the_kinds_of_modules_alike():
+    source = easycluster._native.stub_source('helpers/forward.py')
+    there = next(line for line in source.splitlines() if line.startswith('MODULE, '))
+    numbers = {}
+    exec(there, numbers)
+    for name in ('MODULE', 'PACKAGE', 'NAMESPACE', 'COMPILED'):
+        assert getattr(forwarding, '_' + name) == numbers[name]

@@ -270,7 +270,7 @@ class Run:
     def _counted(self, done: Any, batch: int) -> None:
         flying = self._flying.get(batch)
         if flying is not None:
-            # Where that is no number, none is.
+            # A server may answer anything: what is no number counts as none.
             flying.done = min(done, len(self._balancer.items(batch))) if type(done) is int else 0
             self._salvage(flying, batch)
 

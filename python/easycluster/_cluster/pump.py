@@ -68,7 +68,7 @@ class Pump:
         try:
             os.write(self._waker[1], b'+')
         except BlockingIOError:
-            # It is told often enough already.
+            # The pipe is full, so the thread wakes anyway.
             pass
 
     def close(self) -> None:

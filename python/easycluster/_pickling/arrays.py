@@ -228,7 +228,7 @@ def _of_objects(numpy: Any, shape: tuple[int, ...], dtype: Any, order: str, data
     flat = numpy.empty(count, dtype)
     for place, item in enumerate(data):
         _check_part(numpy, dtype, item)
-        # NumPy takes an object as it is.
+        # By itself: where it takes many objects at once, NumPy makes arrays of lists among them.
         flat[place] = item
     return flat.reshape(shape, order=order)
 

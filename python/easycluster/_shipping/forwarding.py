@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
-# As in bootstrap_py/helpers/forward.py.
+# What bootstrap_py/helpers/forward.py calls them; a test compares.
 _MODULE, _PACKAGE, _NAMESPACE, _COMPILED = range(4)
 # By name the kind of a module, and its file.
 Modules = dict[str, tuple[int, Optional[str]]]

@@ -330,7 +330,7 @@ mod tests {
         );
         let longest = at_work.longest(1, now + Duration::from_secs(9));
         assert_eq!(longest, [("a".to_owned(), 9, "connecting".to_owned())]);
-        // Who else runs is not asked how far it is.
+        // No more hosts are named, and so asked how far they are, than there are lines for.
         assert_eq!((at_work.named(1), at_work.named(9)), (vec![0], vec![0, 1]));
         at_work.end(0, "unreachable");
         let longest = at_work.longest(5, now + Duration::from_secs(9));
