@@ -10,7 +10,7 @@ from threading import get_ident as _get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import _errors, _process
+from . import _errors, _native, _process
 from ._native import Channel as Native
 from ._pickling.encode import encode_item
 from ._waiting import readable
@@ -18,8 +18,8 @@ from ._waiting import readable
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Bytes that may be on their way or unread in each direction, where nothing else is said.
-WINDOW = 1 << 20
+# Bytes that may be on their way or unread in each direction, where nothing else is said (ME-35).
+WINDOW = _native.CHANNEL_WINDOW
 
 
 class Channel:

@@ -7,6 +7,9 @@ from typing import Any, final
 VERSION: str
 DEFAULT_PORT: int
 KEY_SIZE: int
+# The window of a channel where nothing else is said, in bytes, and the buffers of one message at most (spec/).
+CHANNEL_WINDOW: int
+MAX_BUFFERS: int
 # Processes that a host gets at most by its own word (src/cluster/slots.rs).
 MOST_PROCESSES_TOLD: int
 # How long a stub has to begin, unless a spec says otherwise (src/progress.rs).

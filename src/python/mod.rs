@@ -150,6 +150,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("DEFAULT_PORT", crate::spec::DEFAULT_PORT)?;
     module.add("KEY_SIZE", crate::keys::KEY_SIZE)?;
+    module.add("CHANNEL_WINDOW", crate::session::CHANNEL_WINDOW)?;
+    module.add("MAX_BUFFERS", crate::wire::MAX_BUFFERS)?;
     module.add("MOST_PROCESSES_TOLD", crate::cluster::slots::MOST_TOLD)?;
     let limits = crate::progress::StageLimits::default();
     module.add("STUB_SECONDS", limits.stub.as_secs_f64())?;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import sys
 
 import easycluster
@@ -95,6 +96,20 @@ def share(new_client, shared_clients, request):
 def client(share):
     """A client of a local Python of this version."""
     return share()
+
+
+@pytest.fixture
+def there(share, interpreter):
+    """A client of each interpreter in turn."""
+    return share(rpython=interpreter.path)
+
+
+@pytest.fixture
+def closed_port():
+    """A port of this machine where nobody listens, and which nobody else gets meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 _numbers = itertools.count(1)

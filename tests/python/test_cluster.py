@@ -38,13 +38,6 @@ def local(count=3, **options):
     return Cluster(specs, **options)
 
 
-@pytest.fixture
-def closed_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def test_a_call_gives_each_hosts_value_in_order():
     with local() as cluster:
         assert list(cluster.call("abs", -3).items()) == [("host0", 3), ("host1", 3), ("host2", 3)]

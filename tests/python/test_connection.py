@@ -11,13 +11,6 @@ import pytest
 from easycluster import AsyncClient, Client, ConnectError, Connection, ThreadedClient, _native
 
 
-@pytest.fixture
-def closed_port():
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        yield listener.getsockname()[1]
-
-
 @pytest.mark.parametrize('kind', [Connection, Client, ThreadedClient])
 def test_a_closed_port_refuses(kind, closed_port):
     connection = kind(b'k' * 32)

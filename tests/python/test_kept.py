@@ -29,11 +29,6 @@ ITERATORS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def there(share, interpreter):
-    return share(rpython=interpreter.path)
-
-
 def test_iterators_can_be_gone_through(there):
     for source, items in ITERATORS:
         assert list(there.eval(source)) == items, source

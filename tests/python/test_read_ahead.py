@@ -32,10 +32,9 @@ def texts(count, size):
 
 
 @pytest.fixture
-def there(share, interpreter):
-    client = share(rpython=interpreter.path)
-    client.execblock(SOURCE)
-    return client
+def there(there):
+    there.execblock(SOURCE)
+    return there
 
 
 def requests(client, action):

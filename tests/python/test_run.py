@@ -84,41 +84,36 @@ class Holder:
         return number + 100
 
 
-@pytest.fixture
-def rmt(share, interpreter):
-    return share(rpython=interpreter.path)
-
-
-def test_functions_run_on_every_version(rmt):
-    assert rmt.run(plainly_annotated, 4) == [8, 'späť', []]
-    assert rmt.run(plainly_annotated, 4, 'x', 1, 2) == [8, 'x', [1, 2]]
-    assert rmt.run(imported, 'a', 'b') == ('a/b', '/', [1])
-    assert rmt.run(attribute_of_the_same_name, '-') == 'a-b'
-    assert rmt.run(with_defaults) == '//'
-    assert rmt.run(defined, 1) == 2
-    assert rmt.run(decorated, 3) == 6
-    assert rmt.run(nesting, 3) == 4
-    assert list(rmt.run(counting, 3)) == [0, 1, 2]
-    assert rmt.run(recursive, 5) == 120
-    assert rmt.run(Holder.held, 1) == 101
+def test_functions_run_on_every_version(there):
+    assert there.run(plainly_annotated, 4) == [8, 'späť', []]
+    assert there.run(plainly_annotated, 4, 'x', 1, 2) == [8, 'x', [1, 2]]
+    assert there.run(imported, 'a', 'b') == ('a/b', '/', [1])
+    assert there.run(attribute_of_the_same_name, '-') == 'a-b'
+    assert there.run(with_defaults) == '//'
+    assert there.run(defined, 1) == 2
+    assert there.run(decorated, 3) == 6
+    assert there.run(nesting, 3) == 4
+    assert list(there.run(counting, 3)) == [0, 1, 2]
+    assert there.run(recursive, 5) == 120
+    assert there.run(Holder.held, 1) == 101
 
     def local(number: int) -> int:
         return number * 3
 
-    assert rmt.run(local, 2) == 6
+    assert there.run(local, 2) == 6
 
 
-def test_a_version_that_lacks_the_syntax_says_so(rmt):
-    if rmt.server_info['python'][0] > 2:
-        assert rmt.run(annotated, 5, None, 1, name='y') == {'y': 6}
+def test_a_version_that_lacks_the_syntax_says_so(there):
+    if there.server_info['python'][0] > 2:
+        assert there.run(annotated, 5, None, 1, name='y') == {'y': 6}
     else:
         with pytest.raises(SyntaxError):
-            rmt.run(annotated, 5, origexc='quiet')
+            there.run(annotated, 5, origexc='quiet')
 
 
-def test_lines_are_those_of_the_file(rmt):
+def test_lines_are_those_of_the_file(there):
     with pytest.raises(RemoteException) as raised:
-        rmt.run(plainly_annotated, 1, '', origexc=False)
+        there.run(plainly_annotated, 1, '', origexc=False)
     line = plainly_annotated.__code__.co_firstlineno + 3
     assert any('test_run.py", line %d, in plainly_annotated' % line in text for text in raised.value.text)
     assert any("raise ValueError('no text')" in text for text in raised.value.text)

@@ -103,89 +103,84 @@ def ends_by_limit(call):
     assert time.monotonic() - start < 20
 
 
-@pytest.fixture
-def rmt(share, interpreter):
-    return share(rpython=interpreter.path)
-
-
-def test_it_is_the_limit_where_options_have_names(rmt):
-    ends_by_limit(lambda: rmt.eval('limit_nap(30)', timeout=LIMIT))
-    ends_by_limit(lambda: rmt.execblock('limit_nap(30)', timeout=LIMIT))
-    ends_by_limit(lambda: rmt.raw_call('limit_nap', (30,), timeout=LIMIT))
-    assert rmt.raw_call('limit_own', (), {'timeout': 5}, timeout=30) == 5
-    ends_by_limit(lambda: rmt.send_request(0, 'call', ('limit_nap', (30,)), timeout=LIMIT))
-    thing = rmt.LimitNapper()
+def test_it_is_the_limit_where_options_have_names(there):
+    ends_by_limit(lambda: there.eval('limit_nap(30)', timeout=LIMIT))
+    ends_by_limit(lambda: there.execblock('limit_nap(30)', timeout=LIMIT))
+    ends_by_limit(lambda: there.raw_call('limit_nap', (30,), timeout=LIMIT))
+    assert there.raw_call('limit_own', (), {'timeout': 5}, timeout=30) == 5
+    ends_by_limit(lambda: there.send_request(0, 'call', ('limit_nap', (30,)), timeout=LIMIT))
+    thing = there.LimitNapper()
     ends_by_limit(lambda: thing.raw_call_method('nap', (30,), timeout=LIMIT))
     assert thing.raw_call_method('own', (), {'timeout': 7}, timeout=30) == 7
-    rmt.execblock(
+    there.execblock(
         'class LimitSlow(ServerObject):\n    value = property(lambda self: limit_nap(30), lambda *x: limit_nap(30))\n'
     )
-    slow = rmt.LimitSlow()
+    slow = there.LimitSlow()
     ends_by_limit(lambda: slow.raw_get_attribute('value', timeout=LIMIT))
     ends_by_limit(lambda: slow.raw_set_attribute('value', 1, timeout=LIMIT))
-    rmt.import_module('string', timeout=30)
-    rmt.import_modules(['string'], timeout=30)
-    rmt.update_definitions(timeout=30)
-    ends_by_limit(lambda: rmt.eval('limit_nap(30)', nonblocking=True, timeout=LIMIT).wait())
+    there.import_module('string', timeout=30)
+    there.import_modules(['string'], timeout=30)
+    there.update_definitions(timeout=30)
+    ends_by_limit(lambda: there.eval('limit_nap(30)', nonblocking=True, timeout=LIMIT).wait())
 
 
-def test_it_is_the_limit_of_what_takes_no_such_keyword(rmt):
-    thing = rmt.LimitNapper(0, timeout=30)
+def test_it_is_the_limit_of_what_takes_no_such_keyword(there):
+    thing = there.LimitNapper(0, timeout=30)
     for call in [
-        lambda: rmt.limit_nap(30, timeout=LIMIT),
-        lambda: rmt.call('limit_nap', 30, timeout=LIMIT),
-        lambda: rmt.limit_nap(30, nonblocking=True, timeout=LIMIT).wait(),
-        lambda: rmt.limit_partial_nap(timeout=LIMIT),
-        lambda: rmt.LimitNapper(30, timeout=LIMIT),
-        lambda: rmt.LimitOld(30, timeout=LIMIT),
-        lambda: rmt.LimitNapper.of_class(30, timeout=LIMIT),
+        lambda: there.limit_nap(30, timeout=LIMIT),
+        lambda: there.call('limit_nap', 30, timeout=LIMIT),
+        lambda: there.limit_nap(30, nonblocking=True, timeout=LIMIT).wait(),
+        lambda: there.limit_partial_nap(timeout=LIMIT),
+        lambda: there.LimitNapper(30, timeout=LIMIT),
+        lambda: there.LimitOld(30, timeout=LIMIT),
+        lambda: there.LimitNapper.of_class(30, timeout=LIMIT),
         lambda: thing.nap(30, timeout=LIMIT),
         lambda: thing(30, timeout=LIMIT),
         lambda: thing.of_class(30, timeout=LIMIT),
         # Written in C, without anything to say what it takes but that it takes no keywords.
-        lambda: rmt.time.sleep(30, timeout=LIMIT),
+        lambda: there.time.sleep(30, timeout=LIMIT),
     ]:
         ends_by_limit(call)
-    assert rmt.limit_nap(0.01, timeout=30) == 0.01
-    assert rmt.limit_nap(0.01, timeout=None) == 0.01
-    assert rmt.os.path.join('a', 'b', timeout=30) == 'a/b'
-    assert rmt.abs(-3, timeout=30) == 3
+    assert there.limit_nap(0.01, timeout=30) == 0.01
+    assert there.limit_nap(0.01, timeout=None) == 0.01
+    assert there.os.path.join('a', 'b', timeout=30) == 'a/b'
+    assert there.abs(-3, timeout=30) == 3
 
 
-def test_it_goes_to_what_takes_it(rmt):
-    thing = rmt.LimitNapper()
-    assert rmt.limit_own(timeout=5) == 5
-    assert rmt.call('limit_own', timeout=5) == 5
-    assert rmt.limit_own(timeout=None) is None
-    assert rmt.limit_own(timeout=(1, 2)) == (1, 2)
-    assert rmt.limit_any(timeout=0.5, other=1) == [('other', 1), ('timeout', 0.5)]
-    assert rmt.limit_decorated(timeout=6) == 6
-    assert rmt.limit_partial(timeout=7) == 7
-    assert rmt.LimitTaker(timeout=8).value == 8
-    assert rmt.LimitMaker(timeout=9) == 9
-    assert rmt.limit_callable(timeout=10) == 10
+def test_it_goes_to_what_takes_it(there):
+    thing = there.LimitNapper()
+    assert there.limit_own(timeout=5) == 5
+    assert there.call('limit_own', timeout=5) == 5
+    assert there.limit_own(timeout=None) is None
+    assert there.limit_own(timeout=(1, 2)) == (1, 2)
+    assert there.limit_any(timeout=0.5, other=1) == [('other', 1), ('timeout', 0.5)]
+    assert there.limit_decorated(timeout=6) == 6
+    assert there.limit_partial(timeout=7) == 7
+    assert there.LimitTaker(timeout=8).value == 8
+    assert there.LimitMaker(timeout=9) == 9
+    assert there.limit_callable(timeout=10) == 10
     assert thing.own(timeout=11) == 11
     assert thing.of_nobody(timeout=12) == 12
-    assert rmt.dict(timeout=13) == {'timeout': 13}
+    assert there.dict(timeout=13) == {'timeout': 13}
     # Not a second time a limit: the function goes on for longer than what it is given.
-    rmt.execblock('def limit_both(timeout):\n    return limit_nap(1)\n')
-    assert rmt.limit_both(timeout=0.1) == 1
+    there.execblock('def limit_both(timeout):\n    return limit_nap(1)\n')
+    assert there.limit_both(timeout=0.1) == 1
 
 
-def test_a_limit_beside_it(rmt):
-    rmt.execblock('def limit_both(timeout):\n    return limit_nap(timeout)\n')
-    ends_by_limit(lambda: rmt.limit_both(timeout=30, call_timeout=LIMIT))
-    assert rmt.limit_both(timeout=0.01, call_timeout=30) == 0.01
+def test_a_limit_beside_it(there):
+    there.execblock('def limit_both(timeout):\n    return limit_nap(timeout)\n')
+    ends_by_limit(lambda: there.limit_both(timeout=30, call_timeout=LIMIT))
+    assert there.limit_both(timeout=0.01, call_timeout=30) == 0.01
     with pytest.raises(TypeError, match='keyword'):
-        rmt.limit_nap(1, timeout=30, call_timeout=30, origexc='quiet')
+        there.limit_nap(1, timeout=30, call_timeout=30, origexc='quiet')
     with pytest.raises(TypeError, match='one of them'):
-        rmt.eval('1', timeout=1, call_timeout=1)
+        there.eval('1', timeout=1, call_timeout=1)
     with pytest.raises(TypeError, match='keyword'):
-        rmt.limit_nap(1, timeout='soon', origexc='quiet')
+        there.limit_nap(1, timeout='soon', origexc='quiet')
 
 
-def test_classes_that_share_a_name_are_told_apart(rmt):
-    one, two = rmt.eval('[LimitTwin.One(), LimitTwin.Two()]')
+def test_classes_that_share_a_name_are_told_apart(there):
+    one, two = there.eval('[LimitTwin.One(), LimitTwin.Two()]')
     assert type(one) is type(two)
     assert one.wait(timeout=3) == 3
     ends_by_limit(lambda: two.wait(timeout=LIMIT))

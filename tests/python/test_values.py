@@ -24,12 +24,6 @@ import pytest
 from easycluster import Refused, RemoteException
 
 
-@pytest.fixture
-def there(share, interpreter):
-    """A client of each interpreter in turn."""
-    return share(rpython=interpreter.path)
-
-
 def raised(client, source):
     """What statements raise there."""
     with pytest.raises(RemoteException) as info:

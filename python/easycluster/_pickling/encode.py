@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Iterable
 from typing import Any, Union
 
+from .. import _native
 from .references import ReferencePickler, RemoteProxy
 from .sent_exceptions import OWN_WAYS, Leaving
 
@@ -19,9 +20,6 @@ Keeps = tuple[bool, list[int], list[Any]]
 
 # From this many bytes on a value is handed over as it is instead of being copied into the pickle.
 LARGE = 65536
-
-# Buffers of one message (FR-11).
-_MAX_BUFFERS = 65536
 
 # What Python says of what it cannot pickle, in different versions.
 _REFUSALS = (pickle.PicklingError, AttributeError, TypeError)
@@ -128,7 +126,7 @@ def _taking(buffers: list[memoryview]) -> Any:
 
     def take(buffer: pickle.PickleBuffer) -> bool:
         view = buffer.raw()
-        if view.nbytes < LARGE or len(buffers) == _MAX_BUFFERS:
+        if view.nbytes < LARGE or len(buffers) == _native.MAX_BUFFERS:
             return True
         buffers.append(view)
         return False
