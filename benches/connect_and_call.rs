@@ -1,8 +1,8 @@
 //! The measurements against what SSH itself costs, in one run over one real sshd. `cargo bench --bench connect_and_call`
 //!
 //! With words behind `--`, only the measurements whose names hold one of them: `-- one_call gibibyte`.
-//! Ratios hold on other machines, absolute figures do not. Each has a bound that no machine is to exceed; one that does makes the exit
-//! status 1. What is wanted of them is less, and stands in goals.py.
+//! Ratios hold on other machines, absolute figures do not. Each has a bound, and one that exceeds it makes the exit
+//! status 1. The goals, which are tighter, stand in goals.py.
 
 // A benchmark that meets a fault ends with it, and prints what it found.
 #![allow(
