@@ -125,7 +125,7 @@ test-busy:
 test-bare:
 	./.ci/bare
 
-FUZZED := frames session pickle spec ssh_config known_hosts output files before_authentication
+FUZZED := frames session routing pickle spec ssh_config known_hosts output files before_authentication
 FUZZ_SECONDS ?= 60
 
 # Each target for a minute, with coverage where nightly and cargo-fuzz are installed; then the decoder of pickles by its Python side.

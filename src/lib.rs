@@ -32,6 +32,7 @@ mod pickle;
 #[cfg(feature = "python")]
 mod python;
 mod retry;
+mod routing;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod spec;

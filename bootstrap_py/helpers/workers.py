@@ -1,6 +1,7 @@
 # Runs a process of another library here, such as a worker of Dask, whose bytes go over a channel. Python 3 only.
 import atexit
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,8 @@ FOLDER = 'EASYCLUSTER_WORKER_FOLDER'
 # What one frame holds, so that it need not be cut.
 PIECE = 131072
 TAIL = 4096
+# Milliseconds until is looked whether a process that reads nothing is wanted still.
+LOOK = 500
 
 
 def run(channel, program, variables, patience):
@@ -57,7 +60,7 @@ def run_in(environment, channel, program, patience, running):
     errors = start(carry_errors, process.stderr, tail)
     try:
         near.sendall(program)
-        start(carry_in, channel, near)
+        start(carry_in, channel, near, process, patience)
         while True:
             try:
                 piece = near.recv(PIECE)
@@ -83,18 +86,34 @@ def start(work, *args):
     return thread
 
 
-def carry_in(channel, near):
-    """What comes for the process."""
+def carry_in(channel, near, process, patience):
+    """What comes for the process, which ends when nothing more will: if it does not by itself, as where it is stopped, it is killed."""
     try:
         for piece in channel:
-            near.sendall(piece)
-    except (EnvironmentError, EOFError):
-        # Both ends are told of by the other direction.
+            give(near, piece, channel._line)
+    except (EnvironmentError, EOFError, ValueError):
+        # Both ends are told of by the other direction, which may have closed the socket by now.
         pass
     try:
         near.shutdown(socket.SHUT_WR)
     except EnvironmentError:
         pass
+    end(process, patience)
+    process.kill()
+
+
+def give(near, piece, line):
+    """Sends a piece to the process, for as long as the other end of the channel wants to hear of it: it may read nothing."""
+    rest = memoryview(piece)
+    while rest:
+        try:
+            rest = rest[near.send(rest, socket.MSG_DONTWAIT):]
+        except BlockingIOError:
+            if line.unread:
+                raise EOFError
+            poll = select.poll()
+            poll.register(near, select.POLLOUT)
+            poll.poll(LOOK)
 
 
 def carry_errors(source, tail):

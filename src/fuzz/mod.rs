@@ -2,6 +2,7 @@
 
 mod frames;
 mod pickles;
+mod routing;
 mod session;
 
 use crate::spec::ConnectionSpec;
@@ -13,6 +14,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("frames", frames::run),
     ("session", session::run),
+    ("routing", routing::run),
     ("pickle", pickles::run),
     ("spec", spec),
     ("ssh_config", crate::transport::ssh::fuzz::config),

@@ -1,146 +1,164 @@
-//! The router of Dask's messages: carries frames between the master and the workers of a cluster, by two numbers in their headers.
+//! The router of Dask's messages: moves frames between the master and the workers of a cluster, by the queues of `routing`.
 //!
 //! Each process has one stream to it. What is on its way to a process waits in a queue, which the credit of the streams
-//! (`dask/comm.py`) bounds; so one that stands still holds up nobody else. A process that ignores credit is read no further once
-//! `MOST_WAITING` of its bytes wait.
+//! (`dask/comm.py`) bounds; so one that stands still holds up nobody else. Who ignores credit is read no further once very much of it
+//! waits. Who is sent very much and takes nothing of it for long ends, so that it holds up nobody for ever.
 
 use std::collections::HashMap;
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream as Socket;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::connection::Channel as Core;
-use crate::wire::{Gather, Segments};
+use crate::routing::{Frames, HEADER, Queues, Rules};
+use crate::wire::Segments;
 
 use super::channel::Channel;
 use super::runtime;
 
-/// Bytes of a header, whose layout is that of `dask/comm.py`. Read here are the numbers of source and target, which are its first
-/// four bytes, and the length of the payload, its last four.
-const HEADER: usize = 16;
 /// Bytes that are written at once, where more frames wait.
 const TOGETHER: usize = 1 << 18;
-/// Bytes of one process that may wait for others. More than credit allows to many streams.
-const MOST_WAITING: usize = 256 << 20;
 
-/// A frame on its way, and its share of what may wait.
-struct Waiting {
-    frame: Segments,
-    share: Option<OwnedSemaphorePermit>,
-}
-
+/// What is told to the task of a process, and to those that send to it.
+#[derive(Default)]
 struct Process {
-    waiting: UnboundedSender<Waiting>,
-    detached: Arc<Notify>,
+    /// Something waits for it.
+    woken: Notify,
+    /// It has taken some of it.
+    room: Notify,
+    detached: Notify,
+    /// How long it may take nothing while others wait for room. Nothing is said of this process itself, which cannot be started anew.
+    patience: Option<Duration>,
 }
 
-/// The processes by their numbers, and what frames may be.
+struct State {
+    queues: Queues,
+    processes: HashMap<u16, Arc<Process>>,
+}
+
+/// The processes by their numbers, and what waits for them.
 struct Routes {
-    processes: Mutex<HashMap<u16, Process>>,
-    most: u32,
-    /// The header of a frame that tells that its source is not there.
-    gone: [u8; HEADER],
+    rules: Rules,
+    state: Mutex<State>,
 }
 
 impl Routes {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u16, Process>> {
-        self.processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a process in; gives what will be for it, and what is told when it is detached.
-    fn enter(&self, number: u16) -> PyResult<(UnboundedReceiver<Waiting>, Arc<Notify>)> {
-        let (waiting, frames) = unbounded_channel();
-        let detached = Arc::new(Notify::new());
-        let process = Process {
-            waiting,
-            detached: Arc::clone(&detached),
-        };
-        match self.lock().entry(number) {
-            std::collections::hash_map::Entry::Occupied(_) => Err(PyValueError::new_err(format!(
+    fn enter(&self, number: u16, patience: Option<Duration>) -> PyResult<Arc<Process>> {
+        let mut state = self.lock();
+        if !state.queues.enter(number) {
+            return Err(PyValueError::new_err(format!(
                 "process {number} is attached already"
-            ))),
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(process);
-                Ok((frames, detached))
-            }
+            )));
         }
+        let process = Arc::new(Process {
+            patience,
+            ..Process::default()
+        });
+        state.processes.insert(number, Arc::clone(&process));
+        Ok(process)
     }
 
     /// Forgets a process, and tells the others.
     fn leave(&self, number: u16) {
-        let mut processes = self.lock();
-        processes.remove(&number);
-        for (other, process) in processes.iter() {
-            _ = process.waiting.send(Waiting {
-                frame: self.gone(number, *other),
-                share: None,
-            });
+        let mut state = self.lock();
+        let left = state.processes.remove(&number);
+        state.queues.leave(number);
+        for process in state.processes.values() {
+            process.woken.notify_one();
+        }
+        if let Some(process) = left {
+            process.room.notify_waiters();
         }
     }
 
-    /// What tells a process that another is not there.
-    fn gone(&self, process: u16, told: u16) -> Segments {
-        let [_, _, _, _, rest @ ..] = self.gone;
-        let mut header = BytesMut::with_capacity(HEADER);
-        header.extend_from_slice(&process.to_be_bytes());
-        header.extend_from_slice(&told.to_be_bytes());
-        header.extend_from_slice(&rest);
-        Segments::from(header.freeze())
+    /// Moves what one process sends and is sent, until one of the two ends, it breaks the rules, or it is detached.
+    async fn serve(&self, number: u16, process: &Process, from: Source, to: Sink) {
+        tokio::select! {
+            () = process.detached.notified() => {}
+            () = self.carry(number, from) => {}
+            () = self.deliver(number, process, to) => {}
+        }
     }
 
-    /// Puts a frame of a process into the queue of another, or into its own that the other is not there.
-    fn pass(&self, source: u16, target: u16, frame: Segments, share: OwnedSemaphorePermit) {
-        let processes = self.lock();
-        let (queue, frame) = match processes.get(&target) {
-            Some(process) => (process, frame),
-            None => match processes.get(&source) {
-                Some(own) => (own, self.gone(target, source)),
-                None => return,
-            },
-        };
-        // Where its writer has ended, its reader tells of it.
-        _ = queue.waiting.send(Waiting {
-            frame,
-            share: Some(share),
-        });
-    }
-
-    /// Carries what a process sends, until its stream ends or it breaks the rules.
+    /// Carries what a process sends.
     async fn carry(&self, number: u16, mut from: Source) {
-        let shares = Arc::new(Semaphore::new(MOST_WAITING));
-        let mut came = Gather::new();
-        let mut header = None;
-        while let Some(pieces) = from.next().await {
-            pieces.into_iter().for_each(|piece| came.push(piece));
-            while let Some(head) = header.take().or_else(|| came.take_array::<HEADER>()) {
-                let [s0, s1, t0, t1, _, _, _, _, _, _, _, _, l0, l1, l2, l3] = head;
-                let length = u32::from_be_bytes([l0, l1, l2, l3]);
-                if u16::from_be_bytes([s0, s1]) != number || length > self.most {
+        let mut frames = Frames::new(number, self.rules);
+        while let Some(bytes) = from.next().await {
+            frames.push(bytes);
+            loop {
+                match frames.next() {
+                    Ok(Some(frame)) => {
+                        self.room(number, frame.target).await;
+                        let mut state = self.lock();
+                        let told = state.queues.pass(number, frame);
+                        if let Some(process) = told.and_then(|told| state.processes.get(&told)) {
+                            process.woken.notify_one();
+                        }
+                    }
+                    Ok(None) => break,
                     // Nobody speaks for another, or fills the memory here.
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    /// Waits until there is room for one frame more of a process for another.
+    async fn room(&self, source: u16, target: u16) {
+        loop {
+            let process = {
+                let state = self.lock();
+                if state.queues.has_room(source, target) {
                     return;
                 }
-                let Some(payload) = came.take(length as usize) else {
-                    header = Some(head);
-                    break;
-                };
-                let mut frame = Segments::from(Bytes::copy_from_slice(&head));
-                frame.append(payload);
-                let size = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-                let Ok(share) = Arc::clone(&shares).acquire_many_owned(size).await else {
-                    return;
-                };
-                self.pass(number, u16::from_be_bytes([t0, t1]), frame, share);
+                match state.processes.get(&target) {
+                    Some(process) => Arc::clone(process),
+                    None => return,
+                }
+            };
+            let mut room = pin!(process.room.notified());
+            // Noted first and looked for second, because it may come in between.
+            room.as_mut().enable();
+            if self.lock().queues.has_room(source, target) {
+                return;
+            }
+            match process.patience {
+                None => room.await,
+                Some(patience) => {
+                    if timeout(patience, room).await.is_err() {
+                        process.detached.notify_one();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a process what waits for it, as it comes.
+    async fn deliver(&self, number: u16, process: &Process, mut to: Sink) {
+        loop {
+            let bytes = self.lock().queues.take(number, TOGETHER);
+            if bytes.is_empty() {
+                process.woken.notified().await;
+                continue;
+            }
+            process.room.notify_waiters();
+            if to.send(bytes).await.is_err() {
+                return;
             }
         }
     }
@@ -185,46 +203,36 @@ impl Sink {
             Sink::Socket(socket) => socket.write_all(&bytes.into_bytes()).await.map_err(drop),
         }
     }
-
-    /// Sends what waits, as it comes.
-    async fn deliver(mut self, mut waiting: UnboundedReceiver<Waiting>) {
-        while let Some(first) = waiting.recv().await {
-            let mut shares = vec![first.share];
-            let mut together = first.frame;
-            while together.len() < TOGETHER
-                && let Ok(next) = waiting.try_recv()
-            {
-                together.append(next.frame);
-                shares.push(next.share);
-            }
-            if self.send(together).await.is_err() {
-                return;
-            }
-        }
-    }
 }
 
 /// Carries frames between processes by their numbers.
 #[pyclass(frozen, module = "easycluster._native")]
 pub(super) struct Router {
     routes: Arc<Routes>,
+    patience: Duration,
     process: u64,
 }
 
 #[pymethods]
 impl Router {
-    /// `most` is how long a payload may be, and `gone` the header of a frame that tells that its source is not there.
+    /// `most` is how long a payload may be, `gone` the header of a frame that tells that its source is not there, and `patience` how
+    /// many seconds a process may take nothing of very much.
     #[new]
-    fn new(most: u32, gone: &[u8]) -> PyResult<Router> {
+    fn new(most: u32, gone: &[u8], patience: f64) -> PyResult<Router> {
         let gone = gone
             .try_into()
             .map_err(|_| PyValueError::new_err(format!("a header has {HEADER} bytes")))?;
+        let rules = Rules { most, gone };
         Ok(Router {
             routes: Arc::new(Routes {
-                processes: Mutex::default(),
-                most,
-                gone,
+                rules,
+                state: Mutex::new(State {
+                    queues: Queues::new(rules),
+                    processes: HashMap::new(),
+                }),
             }),
+            patience: Duration::try_from_secs_f64(patience)
+                .map_err(|error| PyValueError::new_err(error.to_string()))?,
             process: runtime::process(),
         })
     }
@@ -236,14 +244,16 @@ impl Router {
             Source::Channel(Arc::clone(&core)),
             Sink::Channel(Arc::clone(&core)),
         );
-        self.begin(number, source, sink, move || {
+        self.begin(number, Some(self.patience), source, sink, move || {
             core.end(None);
             core.stop();
         })
     }
 
-    /// Takes in a process of this one, and gives the descriptor of a socket that is its stream.
-    fn attach_here(&self, number: u16) -> PyResult<i32> {
+    /// Takes in what is in this process, and gives the descriptor of a socket that is its stream. It may take nothing for as long as it
+    /// likes, unless it is said otherwise.
+    #[pyo3(signature = (number, patient=true))]
+    fn attach_here(&self, number: u16, patient: bool) -> PyResult<i32> {
         let (ours, theirs) = Socket::pair()?;
         ours.set_nonblocking(true)?;
         let engine = runtime::engine()?;
@@ -252,14 +262,15 @@ impl Router {
             UnixStream::from_std(ours)?.into_split()
         };
         let source = Source::Socket(reading, BytesMut::new());
-        self.begin(number, source, Sink::Socket(writing), || ())?;
+        let patience = (!patient).then_some(self.patience);
+        self.begin(number, patience, source, Sink::Socket(writing), || ())?;
         Ok(theirs.into_raw_fd())
     }
 
     /// Ends the stream of a process.
     fn detach(&self, number: u16) {
         if self.process == runtime::process()
-            && let Some(process) = self.routes.lock().get(&number)
+            && let Some(process) = self.routes.lock().processes.get(&number)
         {
             process.detached.notify_one();
         }
@@ -268,7 +279,7 @@ impl Router {
     /// Ends all streams.
     fn close(&self) {
         if self.process == runtime::process() {
-            for process in self.routes.lock().values() {
+            for process in self.routes.lock().processes.values() {
                 process.detached.notify_one();
             }
         }
@@ -276,7 +287,7 @@ impl Router {
 
     /// How many processes are attached.
     fn __len__(&self) -> usize {
-        self.routes.lock().len()
+        self.routes.lock().processes.len()
     }
 }
 
@@ -284,22 +295,18 @@ impl Router {
     fn begin(
         &self,
         number: u16,
+        patience: Option<Duration>,
         source: Source,
         sink: Sink,
         end: impl FnOnce() + Send + 'static,
     ) -> PyResult<()> {
         runtime::check(self.process)?;
         let engine = runtime::engine()?;
-        let (frames, detached) = self.routes.enter(number)?;
-        let writer = engine.spawn(sink.deliver(frames)).abort_handle();
+        let process = self.routes.enter(number, patience)?;
         let routes = Arc::clone(&self.routes);
         engine.spawn(async move {
-            tokio::select! {
-                () = detached.notified() => {}
-                () = routes.carry(number, source) => {}
-            }
+            routes.serve(number, &process, source, sink).await;
             routes.leave(number);
-            writer.abort();
             end();
         });
         Ok(())

@@ -12,18 +12,18 @@ import pytest
 pytest.importorskip('distributed')
 from distributed.comm.core import CommClosedError
 from easycluster._native import Router
-from easycluster.dask.comm import CREDIT, DATA, GONE, HEADER, MOST, OPEN, WINDOW, EcComm, Hub
+from easycluster.dask.comm import CREDIT, DATA, GONE, HEADER, MOST, OPEN, PATIENCE, WINDOW, EcComm, Hub
 from support.processes import poll
 
 
 class Net:
     """Processes of one router, all of them in this one."""
 
-    def __init__(self):
-        self.router = Router(MOST, GONE)
+    def __init__(self, patience=PATIENCE):
+        self.router = Router(MOST, GONE, patience)
 
-    def end(self, number):
-        return socket.socket(fileno=self.router.attach_here(number))
+    def end(self, number, patient=True):
+        return socket.socket(fileno=self.router.attach_here(number, patient))
 
     async def hub(self, number):
         hub = await Hub.over(self.end(number), number)
@@ -127,6 +127,7 @@ def test_both_ends_know_of_an_end(net):
     [
         pytest.param(HEADER.pack(3, 1, 1, 0, DATA, 4) + b'1234', id='in another name'),
         pytest.param(HEADER.pack(2, 1, 1, 0, DATA, 0xFFFFFFFF), id='too long'),
+        pytest.param(HEADER.pack(2, 1, *HEADER.unpack(GONE)[2:]), id='that it is not there'),
     ],
 )
 def test_a_process_that_breaks_the_rules_is_cut_off(net, frame):
@@ -174,6 +175,8 @@ def counts(*numbers):
         pytest.param([(1, DATA, counts(1, 1 << 62))], id='a part for which there is no memory'),
         pytest.param([(1, DATA, counts(1000, *[64 << 20] * 1000))], id='parts for which there is no memory'),
         pytest.param([(1, CREDIT, b'123')], id='credit that is no number'),
+        pytest.param([(1, CREDIT, counts(1))], id='credit that is not owed'),
+        pytest.param([(1, CREDIT, counts(1 << 63))], id='credit without end'),
         pytest.param([(1, OPEN, b'')], id='a stream that is open'),
         pytest.param([(number, OPEN, b'') for number in range(2, 6000)], id='too many streams'),
         pytest.param(

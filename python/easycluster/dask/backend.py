@@ -9,7 +9,7 @@ from typing import Any, Callable
 from distributed.comm import registry
 from distributed.comm.core import BaseListener, Comm, CommClosedError, Connector
 
-from .comm import EcComm, Hub
+from .comm import MOST_NUMBER, EcComm, Hub
 
 
 class EcListener(BaseListener):
@@ -76,7 +76,7 @@ class EcBackend(registry.Backend):
 def number_of(address: str) -> int:
     """The process that an address names, with its scheme or without."""
     number = address.rpartition('//')[2].partition(':')[0]
-    if not number.isdigit():
+    if not (number.isdecimal() and len(number) <= 5 and int(number) <= MOST_NUMBER):
         raise ValueError('ec://%s is no address of a process of this cluster' % address)
     return int(number)
 

@@ -19,7 +19,7 @@ from .._cluster.cluster import Cluster
 from .._environments import Environment, folders
 from .._native import Router
 from .backend import register
-from .comm import GONE, MASTER, MOST, Hub
+from .comm import GONE, MASTER, MOST, MOST_NUMBER, PATIENCE, Hub
 from .direct import Addresses, Unreachable
 from .versions import check_versions
 from .worker import HostWorker
@@ -61,10 +61,10 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         """
         self.hosts = hosts if isinstance(hosts, Cluster) else Cluster(hosts)
         self._owns_hosts = self.hosts is not hosts
-        self._router = Router(MOST, GONE)
+        self._router = Router(MOST, GONE, PATIENCE)
         self._hub: Hub | None = None
         # Round and round: those of workers that have ended are free again.
-        self._numbers: Iterator[int] = itertools.cycle(range(1, 1 << 16))
+        self._numbers: Iterator[int] = itertools.cycle(range(1, MOST_NUMBER + 1))
         self._taken: set[int] = set()
         self._placing = threading.Lock()
         self._placed: dict[str, int] = {}
@@ -158,6 +158,15 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
             finally:
                 if self._owns_hosts:
                     await asyncio.get_running_loop().run_in_executor(None, self.hosts.close)
+
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        # Not by SpecCluster's, which gives up a worker that is not back within 15 seconds: that may be the pause before its next start.
+        super(SpecCluster, self)._update_worker_status(op, msg)
+
+    def _give_up(self, worker: HostWorker) -> None:
+        """One that no host is left for; the next scale() starts it again where there is one."""
+        if self.workers.get(worker.name) is worker:
+            del self.workers[worker.name]
 
     @property
     def dashboard_link(self) -> str:

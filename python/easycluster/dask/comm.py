@@ -3,8 +3,9 @@
 This file runs in the master and in the workers, which get it as text: it needs Dask, and nothing else of this package. backend.py
 gives the streams to Dask.
 
-Frames are a header (source, target, stream, who opened it, kind, length of the payload) and a payload. The router
-(`src/python/router.rs`) looks at source, target and length only. On a stream go messages: the number of their parts, the parts' lengths, the parts, as many frames as it takes.
+Frames are a header (source, target, stream, who opened it, kind, length of the payload) and a payload. The router (`src/routing/`)
+looks at source, target and length, and at the kind only so that none says GONE. On a stream go messages: the number of their parts,
+the parts' lengths, the parts, as many frames as it takes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 HEADER = struct.Struct('>HHIBBxxI')
 OPEN, DATA, CREDIT, END, _GONE = range(1, 6)
 OPENER, ACCEPTOR = 0, 1
-MASTER = 0
+MASTER, MOST_NUMBER = 0, 65535
 # The header of what the router sends in the name of a process that is not there.
 GONE = HEADER.pack(0, 0, 0, OPENER, _GONE, 0)
 # Bytes of one frame, and bytes that a stream may have on its way before its receiver has taken any.
@@ -38,8 +39,10 @@ WINDOW = 16 << 20
 _SHARE = WINDOW >> 3
 _SCRATCH = 1 << 16
 _MOST_PARTS = 1 << 20
-# Streams that one process may have opened to another; Dask has one for each of its uses at a time.
-_MOST_OPENED = 1 << 12
+# Streams that one process may have opened to another; Dask has one for each of its uses at a time, and keeps at most 512 to all.
+_MOST_OPENED = 1 << 10
+# Seconds that a process may take nothing of very much, before it is ended because it holds up others. Longer than any wait of Dask's.
+PATIENCE = 60.0
 # Dask cuts what is larger into parts of that size, or a little less: less than one item.
 _SHARD = dask.utils.parse_bytes(dask.config.get('distributed.comm.shard'))
 _ITEM = 4096
@@ -187,10 +190,12 @@ class Hub(asyncio.BufferedProtocol):
                 self.handlers(comm)
         elif key in self._comms:
             if kind == CREDIT:
-                if len(payload) == _COUNT.size:
-                    self._comms[key]._credited(_COUNT.unpack(payload)[0])
+                count = _COUNT.unpack(payload)[0] if len(payload) == _COUNT.size else 0
+                if 0 < count <= self._comms[key].owed():
+                    self._comms[key]._credited(count)
                 else:
-                    self._break_with(source, 'credit of %d bytes' % len(payload))
+                    # Whoever gives more than it got would have this process fill the router.
+                    self._break_with(source, 'credit that is not owed')
             elif kind == END:
                 self._comms[key]._ended()
 
@@ -325,6 +330,10 @@ class EcComm(Comm):
     def _grant(self, count: int) -> None:
         self._granted += count
         self._hub.send(self._key, CREDIT, _COUNT.pack(count))
+
+    def owed(self) -> int:
+        """What the other side has not given back yet of what it was sent."""
+        return WINDOW - self._credit
 
     def _credited(self, count: int) -> None:
         self._credit += count

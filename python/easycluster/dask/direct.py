@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from .. import _checked
 from .._cluster.cluster import Cluster
+from .._native import printable
 from .._responses import RemoteException
 
 _HELPERS = 'helpers/workers.'
@@ -65,16 +68,30 @@ def _asked(name: str, client: Any, doing: str, function: str, *args: Any) -> Any
     try:
         return client.call(_HELPERS + function, *args)
     except (RemoteException, OSError) as error:
-        raise Unreachable('%s cannot %s: %s' % (name, doing, getattr(error, 'orig', None) or error)) from None
+        why = printable(str(getattr(error, 'orig', None) or error))
+        raise Unreachable('%s cannot %s: %s' % (name, doing, why)) from None
 
 
 def _ends(name: str, client: Any) -> tuple[str, str]:
     """The addresses of an SSH connection: this machine's as the host sees it, and the host's."""
     client._connected_native().send_helper('workers')
-    told = _asked(name, client, 'tell its address', 'connection')
-    if len(told) != 4:
+    told = _checked.items(name, _asked(name, client, 'tell its address', 'connection'))
+    if not told:
         raise Unreachable('%s was not reached by SSH, so its address for the other hosts is not known' % name)
-    return told[0], told[2]
+    ours, _, theirs, _ = _checked.parts(name, told, (str,), (str,), (str,), (str,))
+    for address in (ours, theirs):
+        if not _is_of_one(address):
+            raise Unreachable('%s tells %s, which is the address of no machine' % (name, printable(address)))
+    return ours, theirs
+
+
+def _is_of_one(text: str) -> bool:
+    """Whether an address is that of one machine. What listens at another is open to more than the hosts of the cluster."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_multicast)
 
 
 def _check(ours: str, theirs: dict[str, str], hosts: list[tuple[str, Any]]) -> None:
@@ -90,12 +107,19 @@ def _check(ours: str, theirs: dict[str, str], hosts: list[tuple[str, Any]]) -> N
             for name, client in hosts:
                 address = theirs[name]
                 port = _asked(name, client, 'listen on %s, the address of its sshd' % address, 'listen', address)
+                if type(port) is not int:
+                    raise _checked.refused(name)
                 listening.append((name, address, port))
             asked = []
             for name, client in hosts:
                 others = [each for each in listening if each[0] != name]
                 asked.append((name, threads.submit(_asked, name, client, 'try the others', 'reach', others, _PATIENCE)))
-            failed = ['%s from %s: %s' % (other, name, why) for name, asking in asked for other, why in asking.result()]
+            failed = [
+                '%s from %s: %s' % (printable(other), name, printable(why))
+                for name, asking in asked
+                for told in _checked.items(name, asking.result())
+                for other, why in [_checked.parts(name, told, (str,), (str,))]
+            ]
         finally:
             for _, client in hosts:
                 try:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 import warnings
+from typing import Any
 
+from .. import _checked
 from .._cluster.cluster import Cluster
 from .._environments import Environment
+from .._native import printable
 
 # Must be the same, or tasks fail in ways that nobody understands.
 SAME = ('dask', 'distributed')
@@ -54,8 +57,15 @@ def check_versions(cluster: Cluster, environment: Environment | None = None) -> 
 
 def _installed(cluster: Cluster, names: list[str], environment: Environment | None) -> dict[str, dict[str, str | None]]:
     if environment is None:
-        return {host: dict(zip(names, found)) for host, found in cluster._installed(names).items()}
+        told = {host: _told(host, found, len(names)) for host, found in cluster._installed(names).items()}
+        return {host: dict(zip(names, versions)) for host, versions in told.items()}
     return {name: environment.versions(name, client) for name, client in cluster._connected()}
+
+
+def _told(host: str, found: Any, count: int) -> list[str | None]:
+    """The versions that a host tells, safe to print."""
+    versions = _checked.parts(host, found, *[(str, type(None))] * count)
+    return [None if version is None else printable(version) for version in versions]
 
 
 def _version(name: str) -> str | None:

@@ -134,10 +134,10 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
             pause = min(2 * pause, _LONGEST)
             self.restarts += 1
 
-    @staticmethod
-    def _told(up: asyncio.Future[None], error: Exception) -> None:
+    def _told(self, up: asyncio.Future[None], error: Exception) -> None:
         if up.done():
             logger.warning('%s' % error)
+            self._owner._give_up(self)
         else:
             up.set_exception(error)
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src`, from the bottom of the data's path to the top. A module imports from those before it, and no others.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
     "visible",
     "system",
     "files",
@@ -16,6 +16,7 @@ const ORDER: [&str; 29] = [
     "wire",
     "pickle",
     "session",
+    "routing",
     "keys",
     "spec",
     "error",
