@@ -89,13 +89,19 @@ def limit(machine):
         except compat.thread.error:
             save(machine)
         # The collector, or other processes, may have held all threads up, and then writing has not begun.
-        turns = 100 * max(machine.deadline - compat.time(), 5 * MOMENT)
-        # Counted in turns, because on a busy machine writing gets as little of the time as this does.
-        while machine.closing < 3 and turns > 0:
-            compat.sleep(0.01)
-            turns -= 1
+        for turn in turns(max(machine.deadline - compat.time(), 5 * MOMENT), 0.01):
+            if machine.closing == 3:
+                break
     finally:
         machine.link.end()
+
+
+def turns(seconds, pause):
+    """So long, in turns of a loop with a pause after each. Counted, because on a busy machine what is waited for gets as little of
+    the time as this does."""
+    for turn in range(int(seconds / pause)):
+        yield turn
+        compat.sleep(pause)
 
 
 def finish(machine):
@@ -113,9 +119,9 @@ def finish(machine):
 
 def settle(machine):
     """Gives calls that were interrupted a moment to end."""
-    until = compat.time() + MOMENT
-    while [each for each in machine.is_busy() if each is not machine.main] and compat.time() < until:
-        compat.sleep(0.002)
+    for turn in turns(MOMENT, 0.002):
+        if not [each for each in machine.is_busy() if each is not machine.main]:
+            break
 
 
 def end_threads(machine):
@@ -309,9 +315,10 @@ def together(files, action):
                 pass
         at_work.pop()
 
-    until = compat.time() + 4 * MOMENT
     last = 0
-    while (waiting or at_work) and compat.time() < until:
+    for turn in turns(4 * MOMENT, 0.001):
+        if not (waiting or at_work):
+            break
         if waiting and len(waiting) == last or not at_work:
             at_work.append(None)
             try:
@@ -319,15 +326,14 @@ def together(files, action):
             except compat.thread.error:
                 work()
         last = len(waiting)
-        compat.sleep(0.001)
 
 
 def wait_for_children(seconds):
     """Gives child processes that waited for the end of their input so long to end."""
-    until = compat.time() + seconds
     try:
-        while os.waitpid(-1, os.WNOHANG)[0] or compat.time() < until:
-            compat.sleep(0.002)
+        for turn in turns(seconds, 0.002):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
     except OSError:
         # There are none.
         pass
