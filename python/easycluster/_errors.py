@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from . import _native
 
@@ -98,3 +99,18 @@ class Refused(pickle.UnpicklingError):
 
 
 _native.set_errors(_connect_error, ConnectionLost)
+
+
+@contextlib.contextmanager
+def needing(packages: str, what: str) -> Iterator[None]:
+    """For imports that not everybody needs: where one is missing, the error says what for and what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        root = (error.name or '').partition('.')[0]
+        if root == __name__.partition('.')[0]:
+            raise
+        raise ModuleNotFoundError(
+            '%s needs the package %s, which this Python does not have: pip install %s' % (what, root, packages),
+            name=error.name,
+        ) from None

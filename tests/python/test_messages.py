@@ -292,3 +292,19 @@ def test_a_remote_exception_is_raised_where_stderr_takes_no_report_of_it(how, tm
         [sys.executable, str(tmp_path / 'program.py')], stdout=subprocess.PIPE, text=True, timeout=120, check=False
     )
     assert done.stdout == 'KeyError 2\nKeyError 2\n'
+
+
+@pytest.mark.parametrize(
+    'module, line, words',
+    [
+        ('distributed', 'Cluster([]).dask()', "distributed, which this Python does not have: pip install 'dask[distributed]'"),
+        ('distributed', 'import easycluster.dask', "pip install 'dask[distributed]'"),
+        ('joblib', 'Cluster([]).joblib()', 'joblib, which this Python does not have: pip install joblib cloudpickle'),
+        ('cloudpickle', 'Cluster([]).joblib()', 'cluster.joblib() needs the package cloudpickle, which'),
+    ],
+)  # fmt: skip
+def test_a_package_that_is_missing_here_is_named_with_what_installs_it(module, line, words):
+    code = 'import sys\nsys.modules[%r] = None\nfrom easycluster import Cluster\n%s\n' % (module, line)
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert words in done.stderr.splitlines()[-1], done.stderr

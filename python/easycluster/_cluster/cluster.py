@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .. import _native
 from .._client import Client
 from .._environments import Environment
+from .._errors import needing
 from .calls import Calls, Part
 from .connecting import Connecting
 from .outcomes import Outcomes
@@ -73,7 +74,8 @@ class Cluster(Calls, Connecting[Client, Part]):
         Needs joblib and cloudpickle here, and on the hosts the same version of Python with joblib and what the functions import, there or
         in `environment`.
         """
-        backend: Any = importlib.import_module('easycluster.joblib')
+        with needing('joblib cloudpickle', 'cluster.joblib()'):
+            backend: Any = importlib.import_module('easycluster.joblib')
         options = {} if inner_max_num_threads is None else {'inner_max_num_threads': inner_max_num_threads}
         made: contextlib.AbstractContextManager[Any] = backend.parallel_config(self, trust, environment, **options)
         return made

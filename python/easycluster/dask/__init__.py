@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from .cluster import EasyCluster
+from .._errors import needing
+
+with needing("'dask[distributed]'", 'easycluster.dask'):
+    from .cluster import EasyCluster
 
 __all__ = ['EasyCluster']
