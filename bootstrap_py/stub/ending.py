@@ -100,7 +100,7 @@ def turns(seconds, pause):
     """So long, in turns of a loop with a pause after each. Counted, because on a busy machine what is waited for gets as little of
     the time as this does."""
     for turn in range(int(seconds / pause)):
-        yield turn
+        yield
         compat.sleep(pause)
 
 

@@ -42,10 +42,9 @@ class progress(object):
 
     def tell(self, last=False):
         """Tells the client, if it listens: ten times a second at most."""
-        now = compat.time()
-        # Whichever way the clock may have been set meanwhile.
-        if abs(now - self.told) >= 0.1 or last:
-            self.told = now
+        # Also where the clock was set back meanwhile.
+        if last or not 0 <= compat.time() - self.told < 0.1:
+            self.told = compat.time()
             for name in 'helpers/reports', 'helpers/run_progress':
                 if load.__self__.there(name):
                     load(name).report(self, last)

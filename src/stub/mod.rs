@@ -212,7 +212,7 @@ mod tests {
         let most = [
             ("core", 7_175),
             ("requests", 4_150),
-            ("calls", 16_360),
+            ("calls", 16_370),
             ("control", 1_890),
             ("channels", 4_000),
             ("program", 11_200),
