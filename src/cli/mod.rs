@@ -6,6 +6,7 @@
 mod classic;
 pub mod commands;
 mod many;
+mod other_lines;
 mod other_programs;
 mod programs;
 mod terminal;

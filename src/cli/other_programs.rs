@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::cli::other_lines::{is_program, ours, ours_of_pssh};
 use crate::cli::programs::habits::{
     COPY_LINES, command_among, command_from, copy_line, exec_line, is_file, texts, with_separator,
     with_subcommand,
@@ -13,7 +14,7 @@ use crate::cli::terminal::failure::Failure;
 /// Options of ssh, Ansible, pssh, pdsh and clush that have another name here, and what to type in their place.
 const OPTIONS: &[(&[&str], &str)] = &[
     (
-        &["-b"],
+        &["-b", "-B"],
         "--become makes you root (-b of ansible), --gather puts equal outputs together (-b of clush)",
     ),
     (
@@ -29,15 +30,62 @@ const OPTIONS: &[(&[&str], &str)] = &[
         "-l USER is the user to log in as",
     ),
     (
-        &["-w"],
+        &[
+            "-w",
+            "-H",
+            "-S",
+            "--host",
+            "--hostlist",
+            "--nodes",
+            "--sshlogin",
+            "--machine",
+        ],
         "hosts stand by themselves: easycluster exec 'web[01-20]' -- COMMAND",
+    ),
+    (
+        &[
+            "--hostfile",
+            "--hosts-file",
+            "--machinefile",
+            "--slf",
+            "--sshloginfile",
+        ],
+        "-f FILE takes the hosts from a file, one a line",
+    ),
+    (
+        &["--list-hosts"],
+        "easycluster hosts HOST... prints which hosts are meant, and connects to none",
+    ),
+    (
+        &[
+            "-M",
+            "--inline",
+            "--print",
+            "--tag",
+            "--nonall",
+            "--onall",
+            "--one-line",
+        ],
+        "leave it out: each host runs the command, and what it prints has its name in front",
+    ),
+    (
+        &["--become-method"],
+        "--become is by sudo; for others a spec has steps, as in web1:then=su/root",
+    ),
+    (
+        &["--gateway", "--bastion"],
+        "-J HOST goes through a jump host",
+    ),
+    (
+        &["--ssh-common-args", "--ssh-extra-args", "--ssh-options"],
+        "-o KEYWORD=VALUE is an option of ssh",
     ),
     (
         &["-g", "--group"],
         "a group is named by @GROUP, of the file behind -f or the inventory behind -I",
     ),
     (
-        &["-a", "--all"],
+        &["-a", "--all", "--args"],
         "a command stands behind `--` (-a of ansible); `all` means every host of an inventory, and -f FILE all of a file (-a of clush)",
     ),
     (
@@ -111,7 +159,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
 ];
 
 /// Other words for `exec`.
-const EXEC: [&str; 7] = ["ssh", "shell", "sh", "cmd", "command", "execute", "pssh"];
+const EXEC: [&str; 6] = ["ssh", "shell", "sh", "cmd", "command", "execute"];
 
 /// Other words for `copy`.
 const COPY: [&str; 13] = [
@@ -177,6 +225,12 @@ fn without_separator(words: &[String], place: usize) -> Option<String> {
 /// Help was asked for, or the command was to have this option.
 fn help(words: &[String]) -> Option<Failure> {
     let place = words.iter().position(|word| word == "-h")?;
+    let file = words.get(place + 1);
+    if place <= 1 && file.is_some_and(|word| is_file(OsStr::new(word))) {
+        // The first word may be ours.
+        let typed = ours_of_pssh(words.get(place..)?)?;
+        return Some(Failure::usage("-h asks for help; -f takes a file of hosts").with_hint(typed));
+    }
     let typed = without_separator(words, place)?;
     Some(
         Failure::usage("-h asks for help on exec itself")
@@ -255,6 +309,14 @@ pub(crate) fn typed_as_ours(words: &[OsString]) -> Vec<String> {
 fn subcommand(words: &[String]) -> Option<Failure> {
     let first = words.first()?;
     let failure = Failure::usage(format!("there is no command {first}"));
+    if let Some(typed) = ours(words) {
+        return Some(failure.with_hint(typed));
+    }
+    if is_program(first) {
+        return Some(failure.with_hint(
+            "a shell command is run by: easycluster exec HOST... -- COMMAND; files are copied by: easycluster copy",
+        ));
+    }
     if COPY.contains(&first.as_str()) {
         // Options of scp or rsync mean nothing to `easycluster copy`.
         let words = words.iter().filter(|word| !word.starts_with('-')).cloned();

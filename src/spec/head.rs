@@ -153,14 +153,30 @@ pub(super) fn parse_ipv6(text: &str) -> Result<Host, String> {
     }
 }
 
-/// Where a whole IPv6 address stands without its brackets. Cut at colons it could even pass for a host and a port.
+/// Where a whole IPv6 address stands without its brackets, with options behind it or not. Cut at colons it could even pass for a host
+/// and a port.
 pub(super) fn bare_ipv6(spec: &str) -> Option<Range<usize>> {
-    let start = spec.rfind('@').map_or(0, |at| at + 1);
-    let address = spec.get(start..)?;
+    let head = before_options(spec);
+    let start = head.rfind('@').map_or(0, |at| at + 1);
+    let address = head.get(start..)?;
     address
         .split_once('%')
         .map_or(address, |(address, _)| address)
         .parse::<Ipv6Addr>()
         .is_ok()
-        .then_some(start..spec.len())
+        .then_some(start..head.len())
+}
+
+/// What stands before the first `:NAME=`.
+fn before_options(spec: &str) -> &str {
+    let begins = |at: &usize| {
+        let behind = spec.get(at + 1..).unwrap_or_default();
+        let name = behind.split_once('=').map_or("", |(name, _)| name);
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let at = spec.match_indices(':').map(|(at, _)| at).find(begins);
+    at.and_then(|at| spec.get(..at)).unwrap_or(spec)
 }

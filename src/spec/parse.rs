@@ -215,7 +215,8 @@ fn check_text(spec: &str, tail_at: usize) -> Result<(), SpecError> {
         return Err(SpecError::new(Malformed, spec, place, reason));
     }
     if let Some(place) = bare_ipv6(spec) {
-        let (user, address) = spec.split_at_checked(place.start).unwrap_or(("", spec));
+        let user = spec.get(..place.start).unwrap_or_default();
+        let address = spec.get(place.clone()).unwrap_or_default();
         let reason = format!("an IPv6 address must be in brackets: {user}[{address}]");
         return Err(SpecError::new(Malformed, spec, place, reason));
     }

@@ -268,7 +268,7 @@ fn read_hosts_file(path: &Path) -> Result<(String, String), Failure> {
     };
     let text = text.map_err(|error| {
         Failure::usage(format!("cannot read the hosts file {name}: {error}"))
-            .with_hint("-f takes a text file with one connection spec per line")
+            .with_hint("-f takes a text file with one connection spec per line; hosts themselves stand without -f")
     })?;
     Ok((name, text))
 }

@@ -213,6 +213,109 @@ async fn a_command_typed_by_habit_is_answered_with_the_line_that_runs_it() {
 }
 
 #[tokio::test]
+async fn a_whole_line_of_another_program_is_answered_with_ours_which_works() {
+    let desk = desk();
+    let user = desk.servers[0].user().to_owned();
+    for (theirs, ours) in [
+        ("pssh -h hosts.txt -i uname", "exec -f hosts.txt -- uname"),
+        (
+            "pssh -H 'web1 web2' -p 2 --timeout=60 uname -m",
+            "exec -j 2 --timeout 60 web1 web2 -- uname -m",
+        ),
+        ("exec -h hosts.txt uname", "exec -f hosts.txt -- uname"),
+        (
+            "exec -h hosts.txt -l USER -- uname",
+            "exec -f hosts.txt -l USER -- uname",
+        ),
+        ("-h hosts.txt uname", "exec -f hosts.txt -- uname"),
+        (
+            "web -i hosts.ini -m shell -a 'uname; id -u'",
+            "exec -I hosts.ini web -- 'uname; id -u'",
+        ),
+        (
+            "ansible web -m command -a uname -f 2 -o -u USER",
+            "exec -j 2 -l USER web -- uname",
+        ),
+        ("ansible web -m ping", "ping web"),
+        ("prod -m ping", "ping prod"),
+        (
+            "clush -w web1,web2 -b uname",
+            "exec --gather 'web1,web2' -- uname",
+        ),
+        ("clush -g prod uname -m", "exec @prod -- uname -m"),
+        (
+            "pdsh -f 2 -w web1,web2 uname",
+            "exec -j 2 'web1,web2' -- uname",
+        ),
+        ("dsh -M -g prod -c uname", "exec @prod -- uname"),
+        (
+            "fab -H web1,web2 -- uname -m",
+            "exec 'web1,web2' -- uname -m",
+        ),
+        (
+            "parallel --sshlogin web1,web2 --nonall uname",
+            "exec 'web1,web2' -- uname",
+        ),
+    ] {
+        let (theirs, ours) = (theirs.replace("USER", &user), ours.replace("USER", &user));
+        let said = desk.typed(&format!("easycluster {theirs}")).await;
+        assert_eq!(said.code, Some(2), "{theirs}\n{said:?}");
+        let hint = format!("hint: easycluster {ours}\n");
+        assert!(said.stderr.contains(&hint), "{theirs}\n{said:?}");
+        let said = desk.typed(&format!("easycluster {ours}")).await;
+        assert_eq!(said.code, Some(0), "{ours}\n{said:?}");
+    }
+    desk.expect(&[
+        (
+            "easycluster exec -H web1 -- true",
+            2,
+            &["there is no option -H", "hosts stand by themselves"],
+        ),
+        (
+            "easycluster exec -S web1,web2 true",
+            2,
+            &["hosts stand by themselves"],
+        ),
+        (
+            "easycluster exec --slf hosts.txt true",
+            2,
+            &["-f FILE takes the hosts from a file"],
+        ),
+        (
+            "easycluster exec web --list-hosts",
+            2,
+            &["easycluster hosts HOST... prints which hosts are meant"],
+        ),
+        (
+            "easycluster exec --gateway web2 web1 -- true",
+            2,
+            &["-J HOST goes through a jump host"],
+        ),
+        (
+            "easycluster exec -M -f hosts.txt -- true",
+            2,
+            &["there is no option -M", "leave it out"],
+        ),
+        (
+            "easycluster exec --hosts web1,web2 -- true",
+            2,
+            &["hosts themselves stand without -f"],
+        ),
+        // A module that is no command.
+        (
+            "easycluster ansible web -m apt -a name=vim",
+            2,
+            &[
+                "there is no command ansible",
+                "easycluster exec HOST... -- COMMAND",
+            ],
+        ),
+    ])
+    .await;
+    desk.end();
+}
+
+#[tokio::test]
 async fn what_a_sysadmin_types_works() {
     let desk = desk();
     desk.expect(&[

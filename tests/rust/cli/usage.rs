@@ -130,7 +130,7 @@ async fn files_that_are_not_there_are_named() {
         easycluster(&["ping", "-f", "/nonexistent/hosts"]).await,
         usage_error(
             "error: cannot read the hosts file /nonexistent/hosts: No such file or directory (os error 2)\n \
-             hint: -f takes a text file with one connection spec per line\n"
+             hint: -f takes a text file with one connection spec per line; hosts themselves stand without -f\n"
         )
     );
 }
