@@ -11,7 +11,7 @@ use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// What every command prints.
+/// What every command prints, behind the sign that it was started.
 const ANSWER: &[u8] = b"1\n";
 
 /// How many clients the system keeps until they are taken.
@@ -85,21 +85,30 @@ impl Handler for Login {
     async fn exec_request(
         &mut self,
         channel: ChannelId,
-        _: &[u8],
+        command: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         session.channel_success(channel)?;
         self.arrived.send_modify(|count| *count += 1);
         let (mut all, together) = (self.arrived.subscribe(), self.together);
         let handle = session.handle();
+        let printed = [&sign(command), ANSWER].concat();
         tokio::spawn(async move {
             _ = all.wait_for(|count| *count >= together).await;
             // One that has gone wants no answer.
-            _ = handle.data(channel, ANSWER.to_vec()).await;
+            _ = handle.data(channel, printed).await;
             _ = handle.exit_status_request(channel, 0).await;
             _ = handle.eof(channel).await;
             _ = handle.close(channel).await;
         });
         Ok(())
     }
+}
+
+/// What a command is to print first, by which it is known to have been started.
+fn sign(command: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(command);
+    let (_, words) = text.split_once("printf %s%s ").unwrap_or_default();
+    let (words, _) = words.split_once(';').unwrap_or_default();
+    words.split(' ').collect::<String>().into_bytes()
 }
