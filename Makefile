@@ -66,7 +66,8 @@ prepare:
 	./.ci/prepare
 
 # The Python tools, in a folder of their own.
-$(VENV)/ready: tests/requirements.txt | prepare
+$(VENV)/ready: tests/requirements.txt
+	./.ci/prepare
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --no-compile --disable-pip-version-check -r tests/requirements.txt
 	touch $@
