@@ -38,7 +38,7 @@ impl Announcement {
 
     /// What prints the sign, in words of sh that do not hold it, as they may be repeated.
     pub(super) fn line(&self) -> String {
-        let (first, second) = self.marker.split_at(self.marker.len() / 2);
+        let (first, second) = stub::halves(&self.marker);
         format!("printf %s%s {first} {second};")
     }
 
@@ -63,13 +63,9 @@ impl Announcement {
             before.extend_from_slice(&behind);
             return (before.freeze(), true);
         }
-        let parts = (1..marker.len()).rev().filter_map(|end| marker.get(..end));
-        let begun = parts.map(|part| (self.held.ends_with(part), part.len()));
-        let kept = begun
-            .filter(|(is_begun, _)| *is_begun)
-            .map(|(_, kept)| kept)
-            .next();
-        let sure = self.held.len() - kept.unwrap_or_default();
+        let mut begins = (1..marker.len()).rev().filter_map(|end| marker.get(..end));
+        let begun = begins.find(|begin| self.held.ends_with(begin));
+        let sure = self.held.len() - begun.map_or(0, <[u8]>::len);
         (self.held.split_to(sure).freeze(), false)
     }
 

@@ -90,6 +90,13 @@ pub(crate) fn new_marker() -> Result<String, ConnectError> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// The halves of a marker, which a command line has apart, because it may be repeated where the marker is looked for.
+pub(crate) fn halves(marker: &str) -> (&str, &str) {
+    marker
+        .split_at_checked(marker.len() / 2)
+        .unwrap_or((marker, ""))
+}
+
 /// One start of the stub: the remote command with its own marker.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
@@ -107,7 +114,7 @@ impl Bootstrap {
     /// If the interpreter's name holds what no shell passes on unchanged, or the system has no randomness.
     pub fn new(rpython: Option<&str>, purpose: Purpose) -> Result<Bootstrap, Error> {
         let marker = new_marker()?;
-        let (first, second) = marker.split_at(marker.len() / 2);
+        let (first, second) = halves(&marker);
         let interpreter = match rpython {
             None => Interpreter {
                 candidate: CANDIDATES.to_owned(),

@@ -134,43 +134,44 @@ def test_who_floods_a_process_holds_up_no_other_that_speaks_to_it(net):
     assert before < 2 * MIB, before
 
 
-def test_a_process_that_takes_nothing_of_very_much_is_ended_and_who_sent_it_goes_on():
-    net = Net(patience=0.5)
-    try:
-        stuck, sender = net.end(2, patient=False), net.end(3)
-        sender.settimeout(30)
-        frame = HEADER.pack(3, 2, 1, 0, DATA, MOST) + bytes(MOST)
-        for _ in range((300 * MIB) // MOST):
-            sender.sendall(frame)
-        assert poll(lambda: len(net.router) == 1, 30)
-        told = HEADER.unpack(sender.recv(HEADER.size, socket.MSG_WAITALL))
-        assert (told[0], told[2:]) == (2, HEADER.unpack(GONE)[2:])
-        stuck.close()
-        assert asyncio.run(asyncio.wait_for(talk(net.router, 4, 5, 10), 60)) < 30
-    finally:
-        net.close()
+@pytest.fixture
+def impatient():
+    made = Net(patience=0.5)
+    yield made
+    made.close()
 
 
-def test_a_process_that_takes_a_little_at_a_time_goes_on():
-    net = Net(patience=0.5)
-    try:
-        slow, sender = net.end(2, patient=False), net.end(3)
-        slow.settimeout(30)
-        frame = HEADER.pack(3, 2, 1, 0, DATA, MOST) + bytes(MOST)
-        count = (270 * MIB) // MOST
-        sending = threading.Thread(target=lambda: [sender.sendall(frame) for _ in range(count)])
-        sending.start()
-        got, pause = 0, threading.Event()
-        while got < count * len(frame):
-            more = len(slow.recv(MIB))
-            assert more, 'it has been ended'
-            got += more
-            if got < 20 * MIB:
-                pause.wait(0.1)
-        sending.join()
-        assert len(net.router) == 2
-    finally:
-        net.close()
+LARGE = HEADER.pack(3, 2, 1, 0, DATA, MOST) + bytes(MOST)
+"""From process 3 to process 2."""
+
+
+def test_a_process_that_takes_nothing_of_very_much_is_ended_and_who_sent_it_goes_on(impatient):
+    stuck, sender = impatient.end(2, patient=False), impatient.end(3)
+    sender.settimeout(30)
+    for _ in range((300 * MIB) // MOST):
+        sender.sendall(LARGE)
+    assert poll(lambda: len(impatient.router) == 1, 30)
+    told = HEADER.unpack(sender.recv(HEADER.size, socket.MSG_WAITALL))
+    assert (told[0], told[2:]) == (2, HEADER.unpack(GONE)[2:])
+    stuck.close()
+    assert asyncio.run(asyncio.wait_for(talk(impatient.router, 4, 5, 10), 60)) < 30
+
+
+def test_a_process_that_takes_a_little_at_a_time_goes_on(impatient):
+    slow, sender = impatient.end(2, patient=False), impatient.end(3)
+    slow.settimeout(30)
+    count = (270 * MIB) // MOST
+    sending = threading.Thread(target=lambda: [sender.sendall(LARGE) for _ in range(count)])
+    sending.start()
+    got, pause = 0, threading.Event()
+    while got < count * len(LARGE):
+        more = len(slow.recv(MIB))
+        assert more, 'it has been ended'
+        got += more
+        if got < 20 * MIB:
+            pause.wait(0.1)
+    sending.join()
+    assert len(impatient.router) == 2
 
 
 @pytest.mark.parametrize('address', ['ec://65536', 'ec://-1', 'ec://', 'ec://x', 'ec://²', 'ec://' + '9' * 5000])

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::{ExitStatus, Process, ReadEvent, Reader, TransportOptions};
 use crate::error::{ConnectError, Stage};
 use crate::spec::Step;
-use crate::stub::{Bootstrap, new_marker};
+use crate::stub::{Bootstrap, halves, new_marker};
 pub(crate) use conversation::{Stopped, go_through};
 use tokens::Tokens;
 
@@ -97,9 +97,7 @@ pub(crate) fn announced(
 ) -> Result<(String, Passage), ConnectError> {
     check(host, steps)?;
     let marker = new_marker()?;
-    let (first, second) = marker
-        .split_at_checked(marker.len() / 2)
-        .unwrap_or((&marker, ""));
+    let (first, second) = halves(&marker);
     let script = format!("echo {first}\"\"{second};{command}");
     let shell = ["/bin/sh", "-c", OWN_GROUP, &script].map(str::to_owned);
     let line = command::through(steps, &Tokens::new(&marker), shell.into());
