@@ -235,11 +235,25 @@ class Interrupted:
 
     def submit(self, *request):
         self.native.submit(*request)
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGUSR1)
 
 
 @contextlib.contextmanager
-def interrupted_behind(monkeypatch, slot, name):
+def handler(kind):
+    """Has SIGUSR1 raise something."""
+
+    def handle(number, frame):
+        raise kind("from the handler")
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@contextlib.contextmanager
+def interrupted_behind(monkeypatch, slot, name, kind=KeyboardInterrupt):
     """Has a signal handler raise once, behind the sending of a call of a function of `helpers/values.py`; gives what tells that."""
     client, happened = slot.client, []
     call, submit = client._call, client._submit
@@ -254,7 +268,7 @@ def interrupted_behind(monkeypatch, slot, name):
             context.setattr(client, "_submit", submit_one)
         return call(called, *rest, **options)
 
-    with monkeypatch.context() as context:
+    with monkeypatch.context() as context, handler(kind):
         context.setattr(client, "_call", call_one)
         yield happened
 
@@ -277,14 +291,15 @@ def test_what_a_signal_handler_leaves_on_its_way_is_forgotten_when_it_comes(monk
         assert set(cluster.call("len", cluster.scatter(value)).values()) == {len(value)}
 
 
-# A finalizer has nobody to raise it to.
+# A finalizer has nobody to raise it to. A TimeoutError is an OSError, which a host that was lost raises too.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_what_a_signal_handler_keeps_from_being_forgotten_is_forgotten_the_next_time(monkeypatch):
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, TimeoutError])
+def test_what_a_signal_handler_keeps_from_being_forgotten_is_forgotten_the_next_time(monkeypatch, kind):
     value = b"\xff" * (1 << 21)
     with local() as cluster:
         scattered = cluster.scatter(value)
         assert set(cluster.call("len", scattered).values()) == {len(value)}
-        with interrupted_behind(monkeypatch, cluster._slots_now(None)[1], "drop") as happened:
+        with interrupted_behind(monkeypatch, cluster._slots_now(None)[1], "drop", kind) as happened:
             del scattered
         assert happened
         cluster.scatter(1)

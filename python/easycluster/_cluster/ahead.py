@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from .. import _process
 from .._pickling.encode import encode_plain
 from .._responses import RemoteException
 from .slots import Scattered, Slot, is_lost
@@ -222,10 +223,11 @@ class _OnHost:
         for slot in slots:
             try:
                 self._give(slot)
-            except OSError:
-                self._over(slot)
             except Exception as error:
-                slot.lack(self._number, str(error))
+                if _process.raised_by_handler(error):
+                    raise
+                if not isinstance(error, OSError):
+                    slot.lack(self._number, str(error))
                 self._over(slot)
 
     def _over(self, slot: Slot) -> None:

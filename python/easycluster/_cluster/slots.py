@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator
 from types import ModuleType
 from typing import Any
 
-from .. import _kinds
+from .. import _kinds, _process
 from .._callbacks import Running
 from .._caller import Caller
 from .._errors import ConnectionLost
@@ -162,9 +162,10 @@ class Slot:
         """Says that a value does not come, to the calls that wait for it."""
         try:
             self.aside('fail', (number, reason), _ignore, self._stuck)
-        except OSError:
+        except OSError as error:
+            if _process.raised_by_handler(error):
+                raise
             # It is lost, and with it those calls.
-            pass
 
     def _stuck(self, exc: RemoteException) -> None:
         """Gives the process up: it starts no more threads, so the calls would wait for ever."""
@@ -183,9 +184,10 @@ class Slot:
     def _tell(self, name: str, *args: Any) -> None:
         try:
             self._call(name, args, _ignore, _ignore)
-        except OSError:
+        except OSError as error:
+            if _process.raised_by_handler(error):
+                raise
             # It is lost, and with it what it was to forget.
-            pass
 
     def cancel(self, ticket: int) -> None:
         """Gives a call up: dropped if it waits there, interrupted if it runs."""
