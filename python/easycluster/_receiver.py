@@ -14,7 +14,7 @@ from ._connection import Completion, Connection
 from ._native import Connection as Native
 from ._output import show, write
 from ._pickling.references import Receipts
-from ._responses import Failed, NonblockingResponse, RemoteException, Target, Ticket, completion_call, limit_of
+from ._responses import Failed, NonblockingResponse, RemoteException, Retold, Target, Ticket, completion_call, limit_of
 
 # How long one wait for another thread that delivers lasts, in seconds, before this one looks whether the connection is lost.
 _DELIVERY_CHECK = 10.0
@@ -129,6 +129,7 @@ class Receiver(Connection):
             held[0] = (ticket, _kinds.VALUE, value)
         claimed: list[Target | None] = []
         calls: list[tuple[Any, ...]] = []
+        retold = False
         try:
             if own is not None:
                 claimed.append(own)
@@ -139,14 +140,19 @@ class Receiver(Connection):
             if isinstance(target, tuple):
                 function, arguments = completion_call(target, value)
                 calls.append(arguments)
-                held.clear()
+                retold = isinstance(function, Retold)
+                if not retold:
+                    held.clear()
                 next(starmap(function, iter(calls.pop, None)))
             elif target is not None:
                 target.set_response(value)
             held.clear()
-        except BaseException:
+        except BaseException as error:
             if calls and not held:
                 held.append((ticket, _kinds.VALUE, value))
+            elif retold and not calls and isinstance(error, Exception) and not _process.raised_by_handler(error):
+                # It has failed by itself, as it would again.
+                held.clear()
             if held and claimed and claimed[0] is not None and own is None:
                 self._pending[ticket] = claimed[0]
             raise

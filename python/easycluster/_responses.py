@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Union
 
 from ._options import CompletionFunction
@@ -128,6 +129,11 @@ def with_limit(target: Target, limit: float) -> Target:
 def limit_of(target: Target | None) -> float | None:
     """The time limit of the call that a target waits for."""
     return getattr(target, 'limit', None)
+
+
+class Retold(partial):  # type: ignore[type-arg]
+    """A completion function that may be told the same twice. Where a signal handler raises in it, it is told again later; any other
+    is not called a second time."""
 
 
 def completion_call(

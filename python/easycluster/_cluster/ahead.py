@@ -7,12 +7,11 @@ import pickle
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 from .. import _process
 from .._pickling.encode import encode_plain
-from .._responses import RemoteException
+from .._responses import RemoteException, Retold
 from .slots import Scattered, Slot, is_lost
 
 # From so many bytes on, processes of a host share a value: for less it is not worth waiting for the first of them.
@@ -108,7 +107,13 @@ class Ahead:
 
 
 class _OnHost:
-    """A value on one host: the first process gets it, and keeps it where the others read it."""
+    """A value on one host: the first process gets it, and keeps it where the others read it.
+
+    A signal handler may raise anywhere in here. So what is known is kept such that each step may be taken again: an answer is told again
+    that was not heard to its end, whoever comes next goes on with what can be done, and a process may be given the value twice.
+    """
+
+    _numbers: Iterator[int] = itertools.count(1)
 
     def __init__(self, number: int, value: Any) -> None:
         self._number = number
@@ -117,15 +122,15 @@ class _OnHost:
         self._lock = threading.RLock()
         # Whether it is shared at all; None is not known yet.
         self._shared: bool | None = None
-        # Who gets it, or has it; those who had that part; and where it is.
-        self._first: Slot | None = None
-        self._firsts: set[Slot] = set()
+        # Where it is; the request that is to bring it there, if it has no answer yet; and those who were sent such a request.
         self._place: Any = None
-        self._waiting: list[Slot] = []
-        # Those that have not answered.
-        self._open: set[Slot] = set()
-        # Those to which it was being sent when a signal handler raised: it may be on its way, and no answer is heard.
-        self._unknown: set[Slot] = set()
+        self._first = 0
+        self._firsts: set[Slot] = set()
+        # By numbers of their own the processes that wait for a place, the requests that have no answer, and those that are being sent. Of
+        # those that a signal handler has interrupted, which stay among the last, no answer is heard.
+        self._waiting: dict[int, Slot] = {}
+        self._open: dict[int, Slot] = {}
+        self._sending: dict[int, Slot] = {}
         self._dropped = False
 
     def send(self, slot: Slot) -> bool:
@@ -137,26 +142,29 @@ class _OnHost:
                 self._shared = encoded is not None
             if not self._shared:
                 return False
+        number = next(_OnHost._numbers)
         try:
-            self._open.add(slot)
             slot.expect(self._number)
-            self._give(slot, encoded)
+            self._give(slot, number, encoded)
         except BaseException:
-            self._unknown.add(slot)
-            self._over(slot)
+            # Who called knows that it does not come. Others may have waited for it.
+            self._waiting.pop(number, None)
+            self._go_on()
             raise
         return True
 
     def state(self, slot: Slot) -> int:
         """Whether it is on its way to a process."""
         with self._lock:
-            return _UNKNOWN if slot in self._unknown else _COMING if slot in self._open else _THERE
+            if slot in self._sending.values():
+                return _UNKNOWN
+            return _COMING if slot in self._waiting.values() or slot in self._open.values() else _THERE
 
     def drop(self) -> None:
         """Has it given up where it is kept, when all have it who are to get it."""
         with self._lock:
             self._dropped = True
-        self._end()
+        self._go_on()
 
     def _encoded(self, slot: Slot) -> _Encoded | None:
         """The value as a pickle and what is beside it; None where that is small, or names what one process alone has."""
@@ -166,85 +174,88 @@ class _OnHost:
             return None
         return encoded
 
-    def _give(self, slot: Slot, encoded: _Encoded | None = None) -> None:
-        """Has a process get it in the way that there is now, or wait."""
-        with self._lock:
-            place = self._place
-            if self._shared and place is None:
-                if self._first is not None:
-                    self._waiting.append(slot)
-                    return
-                self._first = slot
-                self._firsts.add(slot)
-            shared = self._shared
+    def _give(self, slot: Slot, waits: int, encoded: _Encoded | None = None) -> None:
+        """Has a process get it in the way that there is now, or wait under the number `waits`, under which it waits no more then."""
+        number = next(_OnHost._numbers)
+        try:
+            with self._lock:
+                place, shared = self._place, self._shared
+                if shared and place is None:
+                    if self._first in self._open:
+                        self._waiting[waits] = slot
+                        return
+                    self._firsts.add(slot)
+                    self._first = number
+                self._sending[number] = self._open[number] = slot
+            self._ask(slot, number, place, shared, encoded)
+        except BaseException as error:
+            self._open.pop(number, None)
+            if isinstance(error, Exception) and not _process.raised_by_handler(error):
+                # It is not on its way at all.
+                self._sending.pop(number, None)
+            raise
+        self._waiting.pop(waits, None)
+        self._sending.pop(number, None)
+
+    def _ask(self, slot: Slot, number: int, place: Any, shared: bool | None, encoded: _Encoded | None) -> None:
+        failed = Retold(self._failed, slot, number)
         if place is not None:
-            slot.aside('adopt', (self._number, place), partial(self._adopted, slot, place), partial(self._failed, slot))
+            slot.aside('adopt', (self._number, place), Retold(self._adopted, slot, number, place), failed)
             return
         if shared and encoded is None:
             encoded = self._encoded(slot)
         if shared and encoded is not None:
             pieces = [bytes(piece) for piece in encoded[0]]
             content = self._number, pieces, [pickle.PickleBuffer(view) for view in encoded[1]]
-            slot.aside('share', content, partial(self._came, slot), partial(self._failed, slot))
+            slot.aside('share', content, Retold(self._came, number), failed)
         else:
-            slot.aside('hold', (self._number, self._value), partial(self._done, slot), partial(self._failed, slot))
+            slot.aside('hold', (self._number, self._value), Retold(self._answered, number), failed)
 
-    # -- what processes answer
+    # -- what processes answer. All of it may be told again.
 
-    def _came(self, slot: Slot, place: Any) -> None:
+    def _came(self, number: int, place: Any) -> None:
         """The first has it, and others read it there, or nowhere."""
         with self._lock:
-            self._place = place
-            self._shared = place is not None
-            waiting, self._waiting = self._waiting, []
-        self._give_all(waiting)
-        self._over(slot)
+            if number in self._open:
+                self._place, self._shared = place, place is not None
+        self._answered(number)
 
-    def _adopted(self, slot: Slot, place: Any, there: bool) -> None:
-        if there is True:
-            self._over(slot)
-            return
+    def _adopted(self, slot: Slot, number: int, place: Any, there: bool) -> None:
         with self._lock:
-            # The one that had it was lost, or is on another machine; so others read it here.
-            if self._place is place:
-                self._place = self._first = None
-        self._give_all([slot])
+            if there is not True and number in self._open:
+                # The one that had it was lost, or is on another machine; so others read it here.
+                if self._place is place:
+                    self._place = None
+                self._waiting[number] = slot
+        self._answered(number)
 
-    def _done(self, slot: Slot, value: Any) -> None:
-        self._over(slot)
-
-    def _failed(self, slot: Slot, exc: RemoteException) -> None:
+    def _failed(self, slot: Slot, number: int, exc: RemoteException) -> None:
         """A process is lost, or the value is nothing to it."""
         if not is_lost(exc):
             slot.lack(self._number, exc.text[-1].strip() if exc.text else str(exc))
-        self._over(slot)
+        self._answered(number)
 
-    def _give_all(self, slots: list[Slot]) -> None:
-        for slot in slots:
+    def _answered(self, number: int, value: Any = None) -> None:
+        self._open.pop(number, None)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Does what can be done now: gives it to those who wait, and gives it up when it is dropped and nobody waits any more."""
+        while True:
+            with self._lock:
+                waits, slot = next(iter(self._waiting.items()), (0, None))
+                if slot is None or (self._shared and self._place is None and self._first in self._open):
+                    break
             try:
-                self._give(slot)
+                self._give(slot, waits)
             except Exception as error:
                 if _process.raised_by_handler(error):
                     raise
                 if not isinstance(error, OSError):
                     slot.lack(self._number, str(error))
-                self._over(slot)
-
-    def _over(self, slot: Slot) -> None:
-        """A process has it, or will never have it."""
+                self._waiting.pop(waits, None)
         with self._lock:
-            self._open.discard(slot)
-            waiting: list[Slot] = []
-            if slot is self._first and self._place is None:
-                # The next one is the first.
-                self._first = None
-                waiting, self._waiting = self._waiting, []
-        self._give_all(waiting)
-        self._end()
-
-    def _end(self) -> None:
-        with self._lock:
-            if not self._dropped or self._open:
+            if not self._dropped or self._waiting or self._open:
                 return
             firsts = list(self._firsts)
             self._value = None

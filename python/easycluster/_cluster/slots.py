@@ -14,7 +14,7 @@ from .. import _kinds, _process
 from .._callbacks import Running
 from .._caller import Caller
 from .._errors import ConnectionLost
-from .._responses import RemoteException
+from .._responses import RemoteException, Retold
 from .._shipping.functions import Portable, Sent, cloudpickle_source, is_large, size_of
 
 _ERROR = _kinds.ERROR
@@ -161,7 +161,7 @@ class Slot:
     def lack(self, number: int, reason: str) -> None:
         """Says that a value does not come, to the calls that wait for it."""
         try:
-            self.aside('fail', (number, reason), _ignore, self._stuck)
+            self.aside('fail', (number, reason), _ignore, Retold(self._stuck))
         except OSError as error:
             if _process.raised_by_handler(error):
                 raise
