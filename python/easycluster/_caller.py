@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pickle
-import re
-import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import _commands, _files, _kinds, _timeouts
+from . import _commands, _files, _kinds, _names, _timeouts
 from ._asker import Asker
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
@@ -33,8 +31,6 @@ _METHOD = _kinds.METHOD
 _NAMED_THREADS = _kinds.NAMED_THREADS
 _NO_KEYWORDS: dict[str, Any] = {}
 _dumps = pickle.dumps
-# The name that an exception is about.
-_NAME = re.compile(r"'(\w+)'")
 
 
 class SpecOptions(TypedDict, total=False):
@@ -421,19 +417,13 @@ class Caller(Asker):
     def _decode(self, tag: int, value: Any, receipts: Receipts, limit: float | None = None) -> Any:
         value = super()._decode(tag, value, receipts, limit)
         if tag == _kinds.ERROR:
-            self._tell_of_definitions(value.exception)
+            self._tell_of_names(value.exception)
         return value
 
-    def _tell_of_definitions(self, exc: RemoteException) -> None:
-        """Says in an exception about a name that is not there, that it is only not there yet."""
-        if not isinstance(exc.orig, (AttributeError, NameError)):
-            return
+    def _tell_of_names(self, exc: RemoteException) -> None:
+        """Says in an exception about a name that is not there, that it is only not there yet, or what was meant."""
         unsent = self._defmod._source_code[self._definition_count :] if self._defmod is not None else []
-        if any(name in block for block in unsent for name in _NAME.findall(str(exc.orig))):
-            told = 'it was defined here after connecting; call update_definitions() to send it'
-            exc.text.append(told + '\n')
-            if sys.version_info >= (3, 11):
-                exc.orig.add_note(told)
+        _names.tell(exc, type(self).__name__, unsent)
 
     def _new_definitions(self) -> list[str]:
         """The blocks of definitions that this connection has not got yet."""

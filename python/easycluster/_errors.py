@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import pickle
 from collections.abc import Iterable, Iterator
 
@@ -43,9 +44,21 @@ class ConnectTimeoutError(ConnectError, TimeoutError):
     """A stage of the connection ran into its time limit."""
 
 
+def file_hint(name: object) -> str | None:
+    """What to do where a file is given in place of the hosts that it names."""
+    if not isinstance(name, (str, os.PathLike)) or not os.path.isfile(name):
+        return None
+    file = os.fspath(name)
+    return "%s is a file of this machine; for the hosts that it names: Cluster('all', inventory=%r)" % (file, file)
+
+
 def _connect_error(
     message: str, host: str, stage: str, hint: str | None, output: str, timed_out: bool, refused: bool
 ) -> ConnectError:
+    of_file = file_hint(host) if stage == 'resolve' else None
+    if of_file is not None:
+        message = message.replace(' (%s)' % hint, '') + ' (%s)' % of_file
+        hint = of_file
     kind = ConnectRefusedError if refused else ConnectTimeoutError if timed_out else ConnectError
     error = kind(message, host, stage, hint, output, timed_out)
     if refused:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import _native
+from ._errors import file_hint
 from ._spec import Path
 
 
@@ -42,7 +43,17 @@ def hosts(
     """
     files = [inventory] if isinstance(inventory, (str, os.PathLike)) else list(inventory or ())
     without = [exclude] if isinstance(exclude, str) else list(exclude)
-    found, told = _native.hosts(list(names), [os.fspath(file) for file in files], without)
+    for each in names:
+        if not isinstance(each, str):
+            raise TypeError(
+                with_hint('a host is named by text, such as user@host, and not %r' % type(each).__name__, each)
+            )
+    try:
+        found, told = _native.hosts(list(names), [os.fspath(file) for file in files], without)
+    except ValueError as error:
+        # A path is no name of a host.
+        meant = next((each for each in names if file_hint(each)), None)
+        raise ValueError(with_hint(str(error), meant)) from None
     for text in told:
         warnings.warn(text, stacklevel=2)
     result = []
@@ -53,3 +64,9 @@ def hosts(
         spec.variables = variables
         result.append(spec)
     return result
+
+
+def with_hint(text: str, given: object) -> str:
+    """A text about hosts, with what to do where a file is given in their place."""
+    hint = file_hint(given)
+    return text if hint is None else '%s\n  hint: %s' % (text, hint)

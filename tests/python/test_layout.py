@@ -28,6 +28,7 @@ ORDER = [
     '_steps',
     '_output',
     '_responses',
+    '_names',
     '_pickling.settled',
     '_pickling.tables',
     '_pickling.standard',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import warnings
@@ -12,7 +13,7 @@ from typing import Any, ClassVar, TypeVar, Union, cast
 
 from .. import _native, _process
 from .._caller import Caller
-from .._hosts import HostSpec
+from .._hosts import HostSpec, with_hint
 from .._hosts import hosts as expand
 from .._multi import AT_ONCE
 from .._native import Spec
@@ -119,6 +120,9 @@ class Connecting(Members[_C, _P]):
         self._hosts: list[Host[_C]] = []
         if slots != 'cpus' and (not isinstance(slots, int) or slots < 1):
             raise ValueError("slots is a number from 1 on or 'cpus', not %r" % (slots,))
+        if isinstance(hosts, (bytes, os.PathLike)) or not isinstance(hosts, Iterable):
+            text = 'hosts are a connection spec, or a list of those, and not %r' % type(hosts).__name__
+            raise TypeError(with_hint(text, hosts))
         given = [hosts] if isinstance(hosts, str) else hosts
         clients = self._aim(_expanded(given, inventory, exclude), allow_duplicates)
         count = needed(quorum, len(clients))

@@ -293,7 +293,7 @@ class Executor(futures.Executor):
             if self._shutdown:
                 raise RuntimeError('cannot schedule new futures after shutdown')
             if not may_come or (self._places and all(place.gone for place in self._places)):
-                raise HostLost('no host of the cluster is left')
+                raise self._hosts._nobody(work.function.name if work.function else '')
             self._waiting.append(work)
         self._dispatch_safely()
         return work.future

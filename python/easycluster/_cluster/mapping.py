@@ -58,9 +58,10 @@ class Run:
         deadline: float | None,
         ordered: bool,
         events: Inbox,
+        nobody: Callable[[str], HostLost],
     ) -> None:
         """`items` are tuples of arguments, and `left` how many there are, if that is known. `events` are for `outcomes`, or an event
-        loop's for `awaited`."""
+        loop's for `awaited`. `nobody` says that a function has no host."""
         # Batches of several maps may be at the same slot.
         self._number = next(_numbers)
         self._function = function
@@ -81,6 +82,7 @@ class Run:
         self._flying: dict[int, _Flying] = {}
         # What came back, as a function and its arguments.
         self._events = events
+        self._nobody = nobody
         self._taken = 0
         self._next_out = 0
         self._held: dict[int, _Outcome] = {}
@@ -339,8 +341,7 @@ class Run:
             self._ahead.popleft()
             items = [self._taken]
             self._taken += 1
-        text = 'no host of the cluster is left for %s' % self._function.name
-        self._finish(items[0], (False, HostLost(text)))
+        self._finish(items[0], (False, self._nobody(self._function.name)))
         return True
 
     def outcomes(self) -> Iterator[tuple[int, _Outcome]]:

@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .. import _files, _kinds, _native
+from .. import _files, _kinds, _names, _native
 from .._caller import Caller
 from .._commands import Line, Request
 from .._shipping.functions import By, Function, Portable
@@ -109,11 +109,30 @@ class Members(Generic[_C, _P]):
     def __len__(self) -> int:
         return len(self._hosts_now())
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            meant = _names.meant(name, 'cluster', type(self._root).__name__) if name[:1] != '_' else None
+            hint = '' if meant is None else '; ' + meant
+            raise AttributeError('%s has no attribute %r%s' % (kind, name, hint))
+
     def _slots_now(self, per_host: int | None) -> list[Slot]:
         """The slots of all hosts, in turns, so that the first items go to as many hosts as there are."""
         hosts = [host.slots[:per_host] for host in self._hosts_now()]
         most = max((len(slots) for slots in hosts), default=0)
         return [slots[place] for place in range(most) for slots in hosts if place < len(slots)]
+
+    def _lost_here(self) -> list[str]:
+        return [name for name in self._root.lost if self._has(name)]
+
+    def _nobody(self, what: str = '') -> HostLost:
+        """Says that no host is there for a function of that name."""
+        lost = self._lost_here()
+        what = what and ' for %s' % what
+        if lost:
+            return HostLost('no host of the cluster is left%s; lost: %s' % (what, ', '.join(lost)), lost)
+        return HostLost('no host is there%s: the cluster, or this part of it, has none that is connected' % what)
 
     # -- one request on every host. Each is sent before the outcomes are asked for.
 
@@ -124,10 +143,9 @@ class Members(Generic[_C, _P]):
         convert: Callable[[Caller, Any], Any] | None = None,
     ) -> Outcomes:
         hosts = self._hosts_now()
-        lost = [] if hosts else [name for name in self._root.lost if self._has(name)]
-        if lost:
+        if not hosts and self._lost_here():
             # No outcome at all would look as if nobody had anything to say.
-            raise HostLost('no host of the cluster is left; lost: %s' % ', '.join(lost), lost)
+            raise self._nobody()
         outcomes = Outcomes(self._inbox(), convert)
         try:
             for host in hosts:
@@ -263,7 +281,17 @@ class Members(Generic[_C, _P]):
             raise TypeError('map() takes a function and at least one iterable')
         items = zip(*iterables)
         run = Run(
-            portable, items, length_of(iterables), size, retries, outstanding, timeout, deadline, ordered, self._inbox()
+            portable,
+            items,
+            length_of(iterables),
+            size,
+            retries,
+            outstanding,
+            timeout,
+            deadline,
+            ordered,
+            self._inbox(),
+            self._nobody,
         )
         for slot in self._slots_now(per_host):
             run.add(slot)

@@ -199,7 +199,7 @@ class Slot:
         answers = client._answers
         if trust:
             failed = answers.trusting().decode(_ERROR, bytes(payload), answers.receipts())
-            client._tell_of_definitions(failed.exception)
+            client._tell_of_names(failed.exception)
         else:
             failed = client._decode(_ERROR, bytes(payload), answers.receipts())
         return original(failed.exception)
