@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import _commands, _files, _kinds, _names, _timeouts
+from . import _commands, _files, _habits, _kinds, _timeouts
 from ._asker import Asker
 from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
@@ -423,7 +423,7 @@ class Caller(Asker):
     def _tell_of_names(self, exc: RemoteException) -> None:
         """Says in an exception about a name that is not there, that it is only not there yet, or what was meant."""
         unsent = self._defmod._source_code[self._definition_count :] if self._defmod is not None else []
-        _names.tell(exc, type(self).__name__, unsent)
+        _habits.tell(exc, type(self).__name__, unsent)
 
     def _new_definitions(self) -> list[str]:
         """The blocks of definitions that this connection has not got yet."""

@@ -28,7 +28,7 @@ ORDER = [
     '_steps',
     '_output',
     '_responses',
-    '_names',
+    '_habits',
     '_pickling.settled',
     '_pickling.tables',
     '_pickling.standard',

@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .. import _files, _kinds, _names, _native
+from .. import _files, _habits, _kinds, _native
 from .._caller import Caller
 from .._commands import Line, Request
 from .._shipping.functions import By, Function, Portable
@@ -113,7 +113,7 @@ class Members(Generic[_C, _P]):
 
         def __getattr__(self, name: str) -> Any:
             kind = type(self).__name__
-            meant = _names.meant(name, 'cluster', type(self._root).__name__) if name[:1] != '_' else None
+            meant = _habits.meant(name, 'cluster', type(self._root).__name__) if name[:1] != '_' else None
             hint = '' if meant is None else '; ' + meant
             raise AttributeError('%s has no attribute %r%s' % (kind, name, hint))
 
