@@ -25,7 +25,7 @@ from ._files import (
 )
 from ._global_proxy import GlobalProxy, client_of, made_by, name_of, not_a_name, unless_defined
 from ._native import Connection as Native
-from ._options import AwaitedOptions, split_options
+from ._options import AwaitedOptions, checked_code, split_options
 from ._reports import ShowProgress
 from ._responses import RemoteException
 from ._shared import objects
@@ -184,11 +184,13 @@ class AsyncClient(Caller):
 
     def eval(self, expr: str, **options: Unpack[AwaitedOptions]) -> Awaitable[Any]:
         """As Client.eval(), awaited."""
+        checked_code('eval', expr)
         called: Awaitable[Any] = self._request(_kinds.EVAL, (expr, None), True, **options)
         return called
 
     def execblock(self, code: str, **options: Unpack[AwaitedOptions]) -> Awaitable[Any]:
         """As Client.execblock(), awaited."""
+        checked_code('execblock', code)
         self._timeouts.clear()
         self._made |= made_by(code)
         called: Awaitable[Any] = self._request(_kinds.EXEC, (code, None), True, **options)

@@ -12,7 +12,7 @@ from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
 from ._native import Spec
-from ._options import CallOptions, CompletionFunction, Limit, check_keywords, split_options
+from ._options import CallOptions, CompletionFunction, check_keywords, limited, split_options
 from ._pickling.encode import encode, is_short
 from ._pickling.policy import Allowed
 from ._pickling.references import Receipts
@@ -323,8 +323,8 @@ class Caller(Asker):
             call_timeout = timeout
         elif call_timeout is None:
             call_timeout = self._call_timeout
-        if isinstance(call_timeout, (int, float)):
-            call_timeout = Limit(call_timeout, kind, message)
+        if call_timeout is not None:
+            call_timeout = limited(call_timeout, kind, message)
         if kind == _METHOD and message[0]:
             keeps = (False, [message[0]], []) if not keeps else (True, keeps[1] + [message[0]], keeps[2])
         if keep:

@@ -17,7 +17,7 @@ from ._connection import Completion
 from ._files import Copied, CopyOptions, Difference, GetOptions, Local, LocalPlace, Remote, RemotePlace
 from ._global_proxy import made_by, not_a_name, unless_defined
 from ._native import Connection as Native
-from ._options import CompletionFunction, split_options
+from ._options import CompletionFunction, checked_code, split_options
 from ._pickling.encode import encode
 from ._reports import ShowProgress
 from ._responses import Failed, NonblockingResponse
@@ -155,6 +155,7 @@ class Client(Caller):
         keep: bool = False,
     ) -> Any:
         """Evaluates an expression in the definitions module."""
+        checked_code('eval', expr)
         return self._request(
             _kinds.EVAL,
             (expr, None),
@@ -182,6 +183,7 @@ class Client(Caller):
         keep: bool = False,
     ) -> Any:
         """Runs statements in the definitions module. Gives what they pass to exec_return(), else None."""
+        checked_code('execblock', code)
         self._timeouts.clear()
         self._made |= made_by(code)
         return self._request(

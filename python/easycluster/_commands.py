@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal as _signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Union
 
 from . import _checked, _native
@@ -85,6 +85,12 @@ def _ended(result: CommandResult) -> str:
     return 'signal %s' % result.signal if result.signal else 'exit status %d' % result.returncode
 
 
+def _text(what: str, given: Any) -> bytes:
+    if not isinstance(given, (str, bytes, os.PathLike)):
+        raise TypeError('%s is text, and not %r: %r' % (what, type(given).__name__, given))
+    return os.fsencode(given)
+
+
 class Request:
     """One command in the making, and the result that becomes of its answer."""
 
@@ -101,9 +107,16 @@ class Request:
     ) -> None:
         if isinstance(command, (str, bytes)):
             words: Any = os.fsencode(command)
+        elif isinstance(command, Iterable):
+            words = [_text('a word of the command', word) for word in command]
         else:
-            words = [os.fsencode(word) for word in command]
-        variables = [(name, os.fsencode(value)) for name, value in (env or {}).items()]
+            said = 'a command is a line for the shell, or a list of a program and its arguments, and not %r'
+            raise TypeError(said % type(command).__name__)
+        if not isinstance(env or {}, Mapping):
+            raise TypeError('env is a dict of names and texts, and not %r' % type(env).__name__)
+        variables = [(name, _text('the variable %s' % name, value)) for name, value in (env or {}).items()]
+        if not isinstance(input, (str, bytes, bytearray, memoryview, type(None))):
+            raise TypeError('input is text or bytes, and not %r' % type(input).__name__)
         if isinstance(input, str):
             input = input.encode(encoding or 'utf-8')
         folder = None if cwd is None else os.fsencode(cwd)

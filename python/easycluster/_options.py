@@ -9,6 +9,14 @@ from typing import Any, TypedDict, Union
 from . import _kinds, _native
 from ._shared import objects
 
+# No time limit: as many seconds as nobody waits, and more than there can be.
+_ENDLESS = 1e9
+# What is called, where that is a function of the package's own.
+_CALLED = {
+    'helpers/commands.run': 'the command',
+    'helpers/map_items.batch': 'the item',
+    'helpers/map_items.call': 'the function',
+}
 # How much of an expression is shown.
 _SHOWN = 60
 
@@ -67,14 +75,36 @@ class Limit(float):
         message = self._message
         if self._kind in (_kinds.METHOD, _kinds.RUN):
             return '%s()' % message[1]
-        if self._kind == _kinds.CALL and message[0] == 'helpers/commands.run':
-            return 'the command'
         if self._kind == _kinds.CALL:
-            return '%s()' % message[0]
+            return _CALLED.get(message[0]) or '%s()' % message[0]
         text = ' '.join(str(message[0]).split())
         return {_kinds.EVAL: 'eval', _kinds.EXEC: 'execblock'}.get(self._kind, 'definitions') + ' of %r' % (
             text if len(text) <= _SHOWN else text[: _SHOWN - 3] + '...'
         )
+
+
+def seconds(given: Any, name: str = 'timeout') -> float | None:
+    """A time limit as it is given; None where there is none."""
+    if given is None:
+        return None
+    if isinstance(given, (str, bytes)) or not hasattr(given, '__float__'):
+        raise TypeError('%s is a number of seconds, or None for no limit, and not %r' % (name, type(given).__name__))
+    if not given >= 0:
+        raise ValueError('%s must be a number of seconds, 0 or more, and not %r' % (name, given))
+    return None if given > _ENDLESS else float(given)
+
+
+def limited(given: Any, kind: int, message: tuple[Any, ...]) -> Limit | None:
+    """The time limit of a request."""
+    limit = seconds(given)
+    return None if limit is None else Limit(limit, kind, message)
+
+
+def checked_code(name: str, code: object) -> None:
+    """Raises TypeError for what is no source."""
+    if not isinstance(code, str):
+        other = '; a function is for run() of a client or call() of a cluster' if callable(code) else ''
+        raise TypeError('%s() takes Python code as text, and not %r%s' % (name, type(code).__name__, other))
 
 
 # Takes the options of a call out of its keyword arguments. `timeout` stays: it may be the remote function's.

@@ -170,13 +170,14 @@ class AsyncCluster(AsyncCalls, Connecting[AsyncClient, AsyncPart]):
 
     def _begin(self) -> None:
         # A constructor cannot wait.
-        pass
+        self._unopened = True
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._opened().__await__()
 
     async def _opened(self) -> Self:
         came: Any = None
+        self._unopened = False
         try:
             while True:
                 awaited = self._steps.send(came)

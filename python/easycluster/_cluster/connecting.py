@@ -107,6 +107,8 @@ class Connecting(Members[_C, _P]):
         self._root = self
         self._lock = threading.Lock()
         self._closed = False
+        # Whether it is still to be awaited, or entered.
+        self._unopened = False
         self._make_client: type[_C] = self._client_class if clientclass is None else clientclass
         self._options = options
         self._slots = slots

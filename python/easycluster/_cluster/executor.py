@@ -126,6 +126,7 @@ class Executor(futures.Executor):
         """See `Cluster.executor`."""
         if max_workers is not None and max_workers < 1:
             raise ValueError('max_workers must be greater than 0')
+        hosts._check_open()
         self._hosts = hosts
         self._most = max_workers
         self._initializer = None if initializer is None else Portable(initializer, by)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from .. import _files, _habits, _kinds, _native
 from .._caller import Caller
 from .._commands import Line, Request
+from .._options import checked_code, seconds
 from .._shipping.functions import By, Function, Portable
 from .mapping import Run, length_of
 from .outcomes import Failure, Inbox, Outcomes
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _C = TypeVar('_C', bound=Caller)
 _P = TypeVar('_P')
+# The largest number of items, batches or retries.
+_MOST = (1 << 31) - 1
 
 
 class Host(Generic[_C]):
@@ -93,6 +96,11 @@ class Members(Generic[_C, _P]):
 
     def __getitem__(self, pattern: str) -> _P:
         """The hosts whose names match a pattern such as 'web*', as a part that takes the same calls."""
+        if not isinstance(pattern, str):
+            raise TypeError(
+                "a part of a cluster is named by a pattern of its hosts such as 'web*', and not by %r; one host's client is "
+                'cluster.clients[name]' % type(pattern).__name__
+            )
         return self._part(host.name for host in self._hosts_now() if fnmatch.fnmatchcase(host.name, pattern))
 
     def select(self, wanted: Callable[[str], bool]) -> _P:
@@ -109,6 +117,13 @@ class Members(Generic[_C, _P]):
     def __len__(self) -> int:
         return len(self._hosts_now())
 
+    def __iter__(self) -> Iterator[str]:
+        """The names of the hosts."""
+        return iter([host.name for host in self._hosts_now()])
+
+    def __contains__(self, name: object) -> bool:
+        return any(host.name == name for host in self._hosts_now())
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
@@ -122,6 +137,15 @@ class Members(Generic[_C, _P]):
         hosts = [host.slots[:per_host] for host in self._hosts_now()]
         most = max((len(slots) for slots in hosts), default=0)
         return [slots[place] for place in range(most) for slots in hosts if place < len(slots)]
+
+    def _check_open(self) -> None:
+        """Raises OSError where nobody could have an answer, which would look as if there were no hosts."""
+        if self._root._closed:
+            raise OSError('Not connected: the cluster is closed')
+        if self._root._unopened:
+            raise OSError(
+                'Not connected: a cluster that is awaited connects by `async with cluster:` or `await cluster`'
+            )
 
     def _lost_here(self) -> list[str]:
         return [name for name in self._root.lost if self._has(name)]
@@ -142,6 +166,7 @@ class Members(Generic[_C, _P]):
         every_slot: bool = False,
         convert: Callable[[Caller, Any], Any] | None = None,
     ) -> Outcomes:
+        self._check_open()
         hosts = self._hosts_now()
         if not hosts and self._lost_here():
             # No outcome at all would look as if nobody had anything to say.
@@ -157,7 +182,7 @@ class Members(Generic[_C, _P]):
         return outcomes
 
     def _sent_call(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcomes:
-        limit = kwargs.pop('call_timeout', None)
+        limit = seconds(kwargs.pop('call_timeout', None))
         if isinstance(func, str):
             name = func
 
@@ -174,6 +199,9 @@ class Members(Generic[_C, _P]):
 
     def _sent_code(self, kind: int, code: str, options: dict[str, Any], every_slot: bool = False) -> Outcomes:
         """Sends an expression, or statements."""
+        checked_code('eval' if kind == _kinds.EVAL else 'define' if every_slot else 'execblock', code)
+        for name in ('call_timeout', 'timeout'):
+            seconds(options.get(name))
 
         def run(slot: Slot, done: Any, failed: Any) -> Any:
             if kind == _kinds.EXEC:
@@ -193,6 +221,7 @@ class Members(Generic[_C, _P]):
         encoding: str | None,
     ) -> Outcomes:
         request = Request(line, input, cwd, env, check, encoding)
+        seconds(timeout)
 
         def run(slot: Slot, done: Any, failed: Any) -> Any:
             return slot.client._send_command(request, timeout, oncomplete=done, onerror=failed)
@@ -229,6 +258,7 @@ class Members(Generic[_C, _P]):
         return _files.get(self._natives(), source, dest, options)
 
     def _natives(self) -> list[tuple[str, _native.Connection]]:
+        self._check_open()
         return [(name, client._connected_native()) for name, client in self._connected()]
 
     def _copied(self, outcomes: list[Any], work: _files.Work, return_exceptions: bool) -> dict[str, Any]:
@@ -242,6 +272,7 @@ class Members(Generic[_C, _P]):
         """Gives a value to every process of every host, also to those that join later. What this gives stands for the value in the
         arguments of calls and maps on the cluster. Where hosts have several processes, a value from 1 MiB on crosses once a host, and
         its processes share the memory of its arrays until they change them."""
+        self._check_open()
         root = self._root
         scattered, ahead = root._scattered.add(value, root._slots != 1, self._has)
         try:
@@ -267,13 +298,15 @@ class Members(Generic[_C, _P]):
         by: By,
     ) -> Run:
         """A map; the arguments are those of `map`."""
+        self._check_open()
         portable = Portable(func, by)
-        size = None if batch == 'auto' else int(batch)
-        if size is not None and size < 1:
+        timeout, deadline = seconds(timeout, 'timeout'), seconds(deadline, 'deadline')
+        size: Any = None if batch == 'auto' else batch
+        if size is not None and (not isinstance(size, int) or not 1 <= size <= _MOST):
             raise ValueError("batch is 'auto' or a number of items from 1 on, not %r" % (batch,))
-        if not isinstance(outstanding, int) or outstanding < 1:
+        if not isinstance(outstanding, int) or not 1 <= outstanding <= _MOST:
             raise ValueError('outstanding is a number of batches from 1 on, not %r' % (outstanding,))
-        if not isinstance(retries, int) or retries < 0:
+        if not isinstance(retries, int) or not 0 <= retries <= _MOST:
             raise ValueError('retries is a number from 0 on, not %r' % (retries,))
         if per_host is not None and (not isinstance(per_host, int) or per_host < 1):
             raise ValueError('per_host is a number of processes from 1 on, not %r' % (per_host,))

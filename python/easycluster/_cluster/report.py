@@ -65,7 +65,10 @@ def cluster_error(errors: Mapping[str, Exception], results: Mapping[str, Any]) -
 
 def _first_line(error: BaseException) -> str:
     text = (str(error).strip().splitlines() or [''])[0]
-    return '%s: %s' % (type(error).__name__, text) if text else type(error).__name__
+    # SystemExit, for instance, which is never raised here as it is.
+    orig = getattr(error, 'orig', None)
+    name = type(error if isinstance(orig, Exception) or not isinstance(orig, BaseException) else orig).__name__
+    return '%s: %s' % (name, text) if text else name
 
 
 class HostLost(BrokenExecutor):
@@ -137,7 +140,9 @@ class ConnectReport:
         return len(self.hosts)
 
     def _head(self) -> str:
-        return '%d of %d hosts connected, %d needed' % (self.connected, len(self.hosts), self.needed)
+        lost = sum(host.lost for host in self.hosts)
+        since = ', %d lost since' % lost if lost else ''
+        return '%d of %d hosts connected, %d needed%s' % (self.connected, len(self.hosts), self.needed, since)
 
     def __str__(self) -> str:
         lines = [self._head()]
