@@ -95,9 +95,16 @@ fn shown(host: usize, stream: Stream, all: &mut Record) -> io::Result<String> {
     Ok(safe(&text))
 }
 
-/// Text for the report, safe to show. `quick_junit` would leave tabs out, so that columns ran together.
+/// Text for the report, safe to show. `quick_junit` would leave tabs out, so that columns ran together, and pass on the two code points
+/// that XML has no place for, so that nobody could read the report.
 fn safe(text: &str) -> String {
-    let as_it_stands = TAB.escape_unicode().to_string();
-    let text = printable(text).replace(TAB, &as_it_stands);
-    text.replace('\t', &TAB.to_string())
+    let mut safe = String::with_capacity(text.len());
+    for c in printable(text).chars() {
+        match c {
+            '\t' => safe.push(TAB),
+            TAB | '\u{fffe}' | '\u{ffff}' => safe.extend(c.escape_unicode()),
+            c => safe.push(c),
+        }
+    }
+    safe
 }

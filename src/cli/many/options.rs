@@ -10,7 +10,7 @@ use super::live::{Live, Log};
 use crate::Retry;
 use crate::cli::terminal::ci::Ci;
 use crate::cli::terminal::columns::widest;
-use crate::cli::terminal::failure::Failure;
+use crate::cli::terminal::failure::{Failure, print_line};
 use crate::cli::terminal::hosts::{self, HostOptions, Target};
 use crate::cli::terminal::lines::Format;
 use crate::cli::terminal::printer::View;
@@ -150,7 +150,7 @@ impl ReportOptions {
             Some(path) => {
                 let wanted = failed_hosts::only_those_of(path, targets)?;
                 if wanted.is_empty() && !self.quiet {
-                    eprintln!("{} names no host: nothing to do", path.display());
+                    print_line(&format!("{} names no host: nothing to do", path.display()));
                 }
                 Ok(wanted)
             }

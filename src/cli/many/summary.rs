@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::tally::{Tally, hosts};
-use crate::cli::terminal::failure::print_error;
+use crate::cli::terminal::failure::{print_error, print_line};
 use crate::cli::terminal::printer::Report;
 use crate::inventory::fold;
 
@@ -23,7 +23,7 @@ pub(super) fn print(labels: &[String], reports: &[Report], elapsed: Duration) {
         print_error(&format!("{}: {reason}{count}", fold(&labels)), None);
     }
     if labels.len() > 1 {
-        eprintln!("{}", line(reports, elapsed));
+        print_line(&line(reports, elapsed));
     }
 }
 

@@ -175,6 +175,14 @@ pub(crate) fn print_warning(message: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Prints a line to stderr that is no error.
+pub(crate) fn print_line(line: &str) {
+    // As above: what cannot be shown is no reason to end, as `eprintln!` would.
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(format!("{line}\n").as_bytes());
+}
+
 /// A message that may have several lines, some of them a server's: those after the first are indented, so that none can pass for
 /// a message of its own.
 fn under(message: &str) -> String {

@@ -209,6 +209,20 @@ async fn how_hosts_ended_is_said_where_their_output_cannot_be_written() {
     ] {
         assert!(output.stderr.contains(said), "{said}: {output:?}");
     }
+    // What is said on stderr decides nothing.
+    for (line, code) in [
+        (
+            format!("easycluster exec {db} {web} -- false 2> /dev/full"),
+            255,
+        ),
+        (
+            format!("easycluster exec {web} --retry-from /dev/null -- true 2> /dev/full"),
+            0,
+        ),
+    ] {
+        let output = typed(&scene, &line, &[]).await;
+        assert_eq!(output.code, Some(code), "{line}: {output:?}");
+    }
     // Of a file, by its own name.
     std::fs::create_dir(scene.folder.path().join("out")).expect("folder");
     let limited = format!(
@@ -224,10 +238,10 @@ async fn how_hosts_ended_is_said_where_their_output_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn columns_stay_apart_in_a_report() {
+async fn a_report_can_be_read_whatever_hosts_print_and_its_columns_stay_apart() {
     let scene = Scene::new().await;
     let report = path(&scene, "report.xml");
-    let line = "printf 'a\\tb\\357\\267\\220c\\n'";
+    let line = "printf 'a\\tb\\357\\267\\220c\\357\\277\\276\\357\\277\\277\\n'";
     let output = easycluster(&["exec", &scene.spec("web"), "--junit", &report, "--", line]).await;
     assert_eq!(output.code, Some(0), "{output:?}");
     let read = "import sys, xml.etree.ElementTree as tree; print(tree.parse(sys.argv[1]).find('.//system-out').text)";
@@ -235,7 +249,10 @@ async fn columns_stay_apart_in_a_report() {
         .args(["-c", read, &report])
         .output()
         .expect("Python runs");
-    assert_eq!(String::from_utf8_lossy(&read.stdout), "a\tb\\u{fdd0}c\n\n");
+    assert_eq!(
+        String::from_utf8_lossy(&read.stdout),
+        "a\tb\\u{fdd0}c\\u{fffe}\\u{ffff}\n\n"
+    );
     scene.end().await;
 }
 
