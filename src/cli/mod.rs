@@ -6,6 +6,7 @@
 mod classic;
 pub mod commands;
 mod many;
+mod misplaced;
 mod other_lines;
 mod other_programs;
 mod programs;
@@ -107,7 +108,8 @@ where
     crate::descriptors::raise_limit(65_536);
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let parsed = command().try_get_matches_from(&args).and_then(|matches| {
-        let failure = other_programs::arguments_taken_for_hosts(&matches, &args);
+        let failure = other_programs::arguments_taken_for_hosts(&matches, &args)
+            .or_else(|| misplaced::inventory_for_key(&matches, &args));
         Arguments::from_arg_matches(&matches).map(|arguments| (arguments, failure))
     });
     let arguments = match parsed {

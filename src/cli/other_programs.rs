@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::cli::misplaced::before_subcommand;
 use crate::cli::other_lines::{is_program, ours, ours_of_pssh};
 use crate::cli::programs::habits::{
     COPY_LINES, command_among, command_from, copy_line, exec_line, is_file, texts, with_separator,
@@ -181,6 +182,12 @@ pub(crate) fn meant(
     match error.kind() {
         ErrorKind::InvalidSubcommand if words.first()? == "help" => {
             Some(help_on(words.get(1)?, command()))
+        }
+        ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict | ErrorKind::InvalidSubcommand
+            if words.first()?.starts_with('-') =>
+        {
+            before_subcommand(&words, &command())
+                .or_else(|| option(given(ContextKind::InvalidArg)?, &words))
         }
         ErrorKind::UnknownArgument => option(given(ContextKind::InvalidArg)?, &words),
         ErrorKind::InvalidSubcommand

@@ -110,8 +110,20 @@ impl SshOptions {
     }
 }
 
+/// The files behind `-i`, by the name that the parser of arguments has for them.
+pub(crate) const KEYS: &str = "identity";
+
+/// Whether there is a key behind `-i`.
+pub(crate) fn is_key(path: &Path) -> bool {
+    check_key(path).is_ok()
+}
+
 /// Refuses a file that cannot be read or is no key, before a hundred hosts do.
-fn check_key(path: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+///
+/// With what was taken for a key.
+pub(crate) fn check_key(path: &Path) -> Result<(), Failure> {
     if path == Path::new("none") {
         return Ok(());
     }

@@ -6,13 +6,13 @@
 use crate::cli::scene::{Said, said, shell};
 use crate::support::{Sshd, SshdOptions};
 
-struct Desk {
+pub(super) struct Desk {
     folder: tempfile::TempDir,
-    servers: [Sshd; 2],
+    pub(super) servers: [Sshd; 2],
 }
 
 /// Three hosts of a group, and one that has a shell and a few tools alone.
-fn desk() -> Desk {
+pub(super) fn desk() -> Desk {
     let folder = tempfile::tempdir().expect("folder");
     let tools = folder.path().join("tools");
     std::fs::create_dir(&tools).expect("folder");
@@ -76,7 +76,7 @@ fn desk() -> Desk {
 
 impl Desk {
     /// Types the line.
-    async fn typed(&self, line: &str) -> Said {
+    pub(super) async fn typed(&self, line: &str) -> Said {
         let mut shell = shell(line);
         shell
             .current_dir(self.folder.path())
@@ -97,7 +97,7 @@ impl Desk {
         }
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         for server in &self.servers {
             server.wait_until_idle();
         }

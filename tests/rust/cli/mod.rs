@@ -13,6 +13,7 @@ mod failing;
 mod first_hour;
 mod hosts;
 mod many;
+mod misplaced;
 mod ping;
 mod reports;
 mod run;
