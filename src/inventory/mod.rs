@@ -45,6 +45,8 @@ use crate::spec::{ConnectionSpec, ParseOptions};
 pub use error::InventoryError;
 pub use folding::fold;
 pub use ranges::expand;
+#[cfg(feature = "cli")]
+pub(crate) use source::text_within;
 pub(crate) use source::without_mark;
 
 /// The most hosts that a text or an inventory may name.

@@ -61,6 +61,11 @@ fn nothing(groups: &Groups, pattern: &str) -> InventoryError {
     if groups.given {
         return InventoryError::new(format!("no host that is given matches {pattern:?}"));
     }
+    if groups.hosts.is_empty() {
+        return InventoryError::new("the inventory names no host").with_hint(
+            "a host stands in a line of its own; a program prints groups with their hosts as JSON",
+        );
+    }
     InventoryError::new(format!("no host of the inventory matches {pattern:?}"))
         .with_hint("`easycluster hosts -I FILE all` lists the hosts")
 }

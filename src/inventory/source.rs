@@ -1,5 +1,6 @@
 //! Where an inventory comes from: a file, a folder, a program, standard input, a list in the argument; and which form it has.
 
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::groups::{Groups, UNGROUPED};
@@ -24,7 +25,7 @@ const PLUGINS: &str = "vars_plugins";
 pub(super) fn read(path: &Path, groups: &mut Groups) -> Result<(), InventoryError> {
     let name = path.display().to_string();
     if path == Path::new("-") {
-        let text = std::io::read_to_string(std::io::stdin())
+        let text = text_within(std::io::stdin())
             .map_err(|error| InventoryError::new(format!("cannot read stdin: {error}")))?;
         return parse(&text, "stdin", groups);
     }
@@ -70,14 +71,22 @@ fn at_path(path: &Path, depth: usize, groups: &mut Groups) -> Result<(), Invento
 
 /// The text of an inventory or of variables beside one.
 pub(super) fn read_text(path: &Path, name: &str) -> Result<String, InventoryError> {
-    let cannot = |error| InventoryError::new(format!("cannot read {name}: {error}"));
-    if std::fs::metadata(path).map_err(cannot)?.len() > MAX_BYTES {
-        return Err(InventoryError::new(format!(
-            "the inventory {name} is longer than 256 MiB"
-        )));
+    let read = std::fs::File::open(path).and_then(text_within);
+    read.map_err(|error| InventoryError::new(format!("cannot read {name}: {error}")))
+}
+
+/// The text of what names hosts, which ends: a device, or a pipe, may never.
+pub(crate) fn text_within(from: impl Read) -> io::Result<String> {
+    let wrong = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason);
+    let mut bytes = Vec::new();
+    from.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(wrong("it is longer than 256 MiB"));
     }
-    let bytes = std::fs::read(path).map_err(cannot)?;
-    String::from_utf8(bytes).map_err(|_| InventoryError::new("the file is not UTF-8").at(name))
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(wrong("it is text in UTF-16; save it as UTF-8"));
+    }
+    String::from_utf8(bytes).map_err(|_| wrong("it is no text in UTF-8"))
 }
 
 /// Every file of a folder, in the order of their names.
@@ -114,24 +123,27 @@ fn folder(path: &Path, depth: usize, groups: &mut Groups) -> Result<(), Inventor
 
 /// A program that prints JSON when it is run with `--list`.
 fn program(path: &Path, name: &str, groups: &mut Groups) -> Result<(), InventoryError> {
+    let hint = format!("it must print JSON for --list; if it is a plain file: chmod -x {name}");
     let wrong = |reason: String| {
-        InventoryError::new(format!("the inventory {name} is executable, and {reason}")).with_hint(
-            format!("it must print JSON for --list; if it is a plain file: chmod -x {name}"),
-        )
+        InventoryError::new(format!("the inventory {name} is executable, and {reason}"))
+            .with_hint(hint.clone())
     };
     // By its place and not by PATH.
     let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut command = process::program(file);
     command.arg("--list");
-    let output = process::run(command).map_err(|error| wrong(format!("cannot be run: {error}")))?;
+    let output = process::run(command)
+        .map_err(|error| wrong(format!("cannot be run to its end: {error}")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.trim().lines().last().unwrap_or_default();
-        return Err(wrong(format!("failed ({}): {last}", output.status)));
+        let colon = if last.is_empty() { "" } else { ": " };
+        return Err(wrong(format!("failed ({}){colon}{last}", output.status)));
     }
     let text = String::from_utf8(output.stdout)
         .map_err(|_| wrong("its output is not UTF-8".to_owned()))?;
-    let root = json::parse(&text, &format!("{name} --list"))?;
+    let root = json::parse(&text, &format!("{name} --list"))
+        .map_err(|error| error.with_hint(hint.clone()))?;
     tree::read(&root, name, true, groups)
 }
 

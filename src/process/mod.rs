@@ -5,7 +5,7 @@ mod pipes;
 mod shell;
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -111,13 +111,54 @@ pub fn spawn(mut command: Command, group: Group, errors: ErrorOutput) -> io::Res
     })
 }
 
+/// The most that is taken of what a short command writes, in bytes.
+const MOST_WRITTEN: u64 = 256 << 20;
+
 /// Runs a short command to its end, without input, and takes up what it writes. It shares our group: a
 /// Ctrl-C ends it with us. Blocks.
 ///
 /// # Errors
-/// What the system says where the program cannot be started.
-pub fn run(mut command: Command) -> io::Result<Output> {
-    command.stdin(Stdio::null()).output()
+/// What the system says where the program cannot be started; and one that writes without an end, which would fill the memory, is killed.
+pub fn run(command: Command) -> io::Result<Output> {
+    run_within(command, MOST_WRITTEN)
+}
+
+fn run_within(mut command: Command, most: u64) -> io::Result<Output> {
+    let piped = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = piped.stderr(Stdio::piped()).spawn()?;
+    let missing = || io::Error::other("the process has no standard streams");
+    let mut said = child.stderr.take().ok_or_else(missing)?;
+    let written = child.stdout.take().ok_or_else(missing)?;
+    // Both are read at once, as neither waits for the other; of what is said the beginning is kept.
+    let said = std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        let read = said.by_ref().take(most).read_to_end(&mut kept);
+        read.and_then(|_| io::copy(&mut said, &mut io::sink()))
+            .map(|_| kept)
+    });
+    let mut stdout = Vec::new();
+    let read = written
+        .take(most.saturating_add(1))
+        .read_to_end(&mut stdout);
+    let too_long = read? as u64 > most;
+    if too_long {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    if too_long {
+        return Err(io::Error::other(format!(
+            "it writes more than {} MiB",
+            most >> 20
+        )));
+    }
+    let stderr = said
+        .join()
+        .map_err(|_| io::Error::other("its errors cannot be read"))??;
+    Ok(Output {
+        status,
+        stdout,
+        stderr,
+    })
 }
 
 /// Runs a short command to its end, without input and output, and gives whether it succeeded. Blocks.
@@ -211,6 +252,23 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tokio::io::AsyncReadExt;
+
+    #[test]
+    fn what_writes_without_an_end_is_killed_and_whatever_it_says_is_read() {
+        let shell = |line: &str| {
+            let mut command = program("/bin/sh");
+            command.args(["-c", line]);
+            run_within(command, 1 << 16)
+        };
+        let error = shell("exec yes").expect_err("no end");
+        assert!(error.to_string().contains("it writes more than"), "{error}");
+        let output = shell("yes | head -c 300000 >&2; echo done; exit 3").expect("output");
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(
+            (output.stdout.as_slice(), output.stderr.len()),
+            (&b"done\n"[..], 1 << 16)
+        );
+    }
 
     /// The number that the line after a marker names.
     async fn number(stdout: &mut ChildStdout) -> i32 {

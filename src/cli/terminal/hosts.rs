@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::Plain;
 use crate::cli::terminal::failure::{Failure, print_warning};
+use crate::cli::terminal::hosts_file;
 use crate::cli::terminal::ssh_options::SshOptions;
 use crate::cli::terminal::steps::BecomeOptions;
 use crate::error::Stage;
@@ -196,7 +197,7 @@ impl HostOptions {
 
     /// The hosts of specs and of files of specs.
     fn listed(&self, words: &[String], excluded: &[&str]) -> Result<Vec<InventoryHost>, Failure> {
-        let files = self.files.iter().map(|path| read_hosts_file(path));
+        let files = self.files.iter().map(|path| hosts_file::read(path));
         let lists = files.collect::<Result<Vec<_>, Failure>>()?;
         let (hosts, warnings) = Inventory::of_command_line(words, &lists, excluded)?;
         for warning in warnings {
@@ -239,7 +240,8 @@ fn choose(
 ) -> Result<Vec<InventoryHost>, Failure> {
     let mut inventory = Inventory::default();
     for path in paths {
-        inventory.add(path)?;
+        let name = path.display();
+        hosts_file::said_when_slow(&format!("the inventory {name}"), || inventory.add(path))?;
     }
     for warning in inventory.warnings() {
         print_warning(warning);
@@ -250,27 +252,6 @@ fn choose(
         return Err(Failure::usage("no host is left").with_hint("-x leaves all out"));
     }
     Ok(hosts)
-}
-
-/// The name of a hosts file and its text; `-` is stdin.
-///
-/// # Errors
-///
-/// Where the file cannot be read.
-fn read_hosts_file(path: &Path) -> Result<(String, String), Failure> {
-    let (name, text) = if path == Path::new("-") {
-        (
-            "stdin".to_owned(),
-            std::io::read_to_string(std::io::stdin()),
-        )
-    } else {
-        (path.display().to_string(), std::fs::read_to_string(path))
-    };
-    let text = text.map_err(|error| {
-        Failure::usage(format!("cannot read the hosts file {name}: {error}"))
-            .with_hint("-f takes a text file with one connection spec per line; hosts themselves stand without -f")
-    })?;
-    Ok((name, text))
 }
 
 /// Makes labels differ: the second and later of equal ones get a number.

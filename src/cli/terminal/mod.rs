@@ -5,6 +5,7 @@ pub(crate) mod colours;
 pub(crate) mod columns;
 pub(crate) mod failure;
 pub(crate) mod hosts;
+mod hosts_file;
 pub(crate) mod lines;
 pub(crate) mod printer;
 pub(crate) mod prompts;

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::cli::scene::{Scene, easycluster, program, said, write_private};
+use crate::cli::scene::{PATIENCE, Scene, easycluster, program, said, write_private};
 use crate::support::write_program;
 
 /// The lines that `hosts` prints.
@@ -217,6 +218,30 @@ async fn a_duplicate_host_is_one_with_a_warning() {
         "{}",
         said.stderr
     );
+}
+
+#[tokio::test]
+async fn what_is_waited_for_is_said() {
+    let folder = tempfile::tempdir().expect("folder");
+    let pipe = folder.path().join("hosts");
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, 0o600.into(), 0).expect("pipe");
+    for option in ["-f", "-I"] {
+        let name = pipe.display().to_string();
+        let mut arguments = vec!["hosts", option, &name];
+        arguments.extend((option == "-I").then_some("all"));
+        let mut child = program(&arguments).spawn().expect("the program starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("stderr")).lines();
+        let told = tokio::time::timeout(PATIENCE, stderr.next_line()).await;
+        let told = told.expect("in time").expect("read").unwrap_or_default();
+        assert!(
+            told.starts_with("waiting for the ") && told.contains(&name),
+            "{option}: {told}"
+        );
+        std::fs::write(&pipe, "web1\n").expect("written");
+        let output = said(child).await;
+        assert_eq!((output.stdout.as_str(), output.code), ("web1\n", Some(0)));
+    }
 }
 
 #[tokio::test]

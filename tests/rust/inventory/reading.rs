@@ -342,6 +342,32 @@ fn an_inventory_program_that_fails_is_quoted() {
     crate::support::write_program(&file, "#!/bin/sh\necho web1\n");
     let error = Inventory::read(&file).map(|_| ()).expect_err("no JSON");
     assert!(error.to_string().contains("this is not JSON"), "{error}");
+    assert!(
+        error.hint().is_some_and(|hint| hint.contains("chmod -x")),
+        "{error:?}"
+    );
+    crate::support::write_program(&file, "#!/bin/sh\nkill -9 $$\n");
+    let error = Inventory::read(&file)
+        .map(|_| ())
+        .expect_err("it is killed");
+    assert!(error.to_string().ends_with("(SIGKILL))"), "{error}");
+}
+
+#[test]
+fn what_has_no_end_or_no_host_is_said_to_be_so() {
+    let refused = |path: &std::path::Path| {
+        let read = Inventory::read(path).and_then(|found| found.select(&["all"]).map(|_| ()));
+        read.expect_err("refused").to_string()
+    };
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("inventory");
+    crate::support::write_program(&file, "#!/bin/sh\nexec yes\n");
+    assert!(refused(&file).contains("it writes more than 256 MiB"));
+    assert!(refused("/dev/zero".as_ref()).contains("it is longer than 256 MiB"));
+    assert_eq!(refused("/dev/null".as_ref()), "the inventory names no host");
+    let file = folder.path().join("utf-16");
+    std::fs::write(&file, b"\xff\xfew\0e\0b\0\n\0").expect("file");
+    assert!(refused(&file).contains("it is text in UTF-16; save it as UTF-8"));
 }
 
 #[test]
