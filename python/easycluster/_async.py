@@ -25,7 +25,7 @@ from ._files import (
 )
 from ._global_proxy import GlobalProxy, client_of, made_by, name_of, not_a_name, unless_defined
 from ._native import Connection as Native
-from ._options import AwaitedOptions, checked_code, split_options
+from ._options import AwaitedOptions, checked_code, names_of_modules, split_options
 from ._reports import ShowProgress
 from ._responses import RemoteException
 from ._shared import objects
@@ -196,9 +196,9 @@ class AsyncClient(Caller):
         called: Awaitable[Any] = self._request(_kinds.EXEC, (code, None), True, **options)
         return called
 
-    def import_modules(self, names: Iterable[str], **options: Unpack[AwaitedOptions]) -> Awaitable[None]:
+    def import_modules(self, names: str | Iterable[str], **options: Unpack[AwaitedOptions]) -> Awaitable[None]:
         """As Client.import_modules(), awaited."""
-        called: Awaitable[None] = self.send_request(0, 'import_modules', (list(names),), {}, **options)
+        called: Awaitable[None] = self.send_request(0, 'import_modules', (names_of_modules(names),), {}, **options)
         return called
 
     def import_module(self, name: str, **options: Unpack[AwaitedOptions]) -> Awaitable[None]:

@@ -12,7 +12,15 @@ from ._errors import CallCancelled
 from ._global_proxy import GlobalProxy
 from ._native import Connection as Native
 from ._native import Spec
-from ._options import CallOptions, CompletionFunction, check_keywords, limited, split_options
+from ._options import (
+    CallOptions,
+    CompletionFunction,
+    check_keywords,
+    checked_functions,
+    limited,
+    seconds,
+    split_options,
+)
 from ._pickling.encode import encode, is_short
 from ._pickling.policy import Allowed
 from ._pickling.references import Receipts
@@ -99,7 +107,7 @@ class Caller(Asker):
         self._defmod = definitions_module(definitions)
         self._allow = allow
         self._output = output
-        self._call_timeout = call_timeout
+        self._call_timeout = seconds(call_timeout, 'call_timeout')
         self._forwarding = forward if isinstance(forward, Forwarding) else Forwarding(forward) if forward else None
         if host is not None:
             self.connect(host, port, ssh=ssh, rpython=rpython, user=user, extra_args=extra_args)
@@ -330,6 +338,7 @@ class Caller(Asker):
         if keep:
             kind = _METHOD
         if oncomplete is not None:
+            checked_functions(oncomplete, onerror)
             target = (oncomplete, oncomplete if onerror is None else onerror)
             return self._submit(native, kind, threadid, content, call_timeout, keeps, target)
         if nonblocking:

@@ -17,7 +17,7 @@ from ._connection import Completion
 from ._files import Copied, CopyOptions, Difference, GetOptions, Local, LocalPlace, Remote, RemotePlace
 from ._global_proxy import made_by, not_a_name, unless_defined
 from ._native import Connection as Native
-from ._options import CompletionFunction, checked_code, split_options
+from ._options import CompletionFunction, checked_code, names_of_modules, split_options
 from ._pickling.encode import encode
 from ._reports import ShowProgress
 from ._responses import Failed, NonblockingResponse
@@ -202,7 +202,7 @@ class Client(Caller):
 
     def import_modules(
         self,
-        names: Iterable[str],
+        names: str | Iterable[str],
         nonblocking: bool = False,
         oncomplete: CompletionFunction | None = None,
         onerror: CompletionFunction | None = None,
@@ -212,7 +212,7 @@ class Client(Caller):
         timeout: float | None = None,
     ) -> Any:
         """Imports modules into the definitions module."""
-        arguments = (list(names),)
+        arguments = (names_of_modules(names),)
         return self.send_request(
             0,
             'import_modules',

@@ -182,7 +182,7 @@ class _CommandResponse:
 
 
 def connect_multi(
-    specs: Iterable[str],
+    specs: str | Iterable[str],
     clientclass: type[Any] | None = None,
     return_exceptions: bool = False,
     **options: Any,
@@ -195,7 +195,7 @@ def connect_multi(
     """
     made_by: type[Any] = Client if clientclass is None else clientclass
     results: list[Any] = []
-    for spec in specs:
+    for spec in [specs] if isinstance(specs, str) else specs:
         try:
             results.append(made_by._aimed(spec, **options))
         except Exception as error:

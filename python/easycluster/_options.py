@@ -100,6 +100,24 @@ def limited(given: Any, kind: int, message: tuple[Any, ...]) -> Limit | None:
     return None if limit is None else Limit(limit, kind, message)
 
 
+def checked_functions(*functions: Any) -> None:
+    """Raises TypeError for a completion function that is none; where it is called, that would look like a fault of another call."""
+    for each in functions:
+        if each is not None and not callable(each[0] if isinstance(each, tuple) and each else each):
+            raise TypeError(
+                'oncomplete and onerror are functions, or tuples of a function and arguments, and not %r' % (each,)
+            )
+
+
+def names_of_modules(names: Any) -> list[str]:
+    """The names of modules that were given, one or several."""
+    given = [names] if isinstance(names, str) else list(names)
+    for name in given:
+        if not isinstance(name, str):
+            raise TypeError('a module is named by text, and not by %r' % type(name).__name__)
+    return given
+
+
 def checked_code(name: str, code: object) -> None:
     """Raises TypeError for what is no source."""
     if not isinstance(code, str):
@@ -111,11 +129,14 @@ def checked_code(name: str, code: object) -> None:
 split_options = objects.split_options
 
 
-def check_keywords(kind: type, given: Iterable[str], known: Collection[str]) -> None:
-    """Raises TypeError for a keyword of a class that is not known, and names the one that is probably meant."""
+def check_keywords(kind: type, given: Iterable[str], known: Collection[str], told: type | None = None) -> None:
+    """Raises TypeError for a keyword of a class that is not known, and names the one that is probably meant. `told` is the class that
+    was given the keywords and hands them on."""
     for keyword in given:
         if keyword not in known:
             every = [*known, *inspect.signature(kind).parameters]
+            if told is not None:
+                every += inspect.signature(told).parameters
             meant = _native.nearest(keyword, every)
             hint = '' if meant is None else '. Did you mean %r?' % meant
-            raise TypeError('%s() got an unexpected keyword argument %r%s' % (kind.__name__, keyword, hint))
+            raise TypeError('%s() got an unexpected keyword argument %r%s' % ((told or kind).__name__, keyword, hint))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import sys
 
 import pytest
-from easycluster import AsyncClient, AsyncCluster, CallTimeout, Client, Cluster, ClusterError
+from easycluster import AsyncClient, AsyncCluster, CallTimeout, Client, Cluster, ClusterError, connect_multi
 from support.processes import poll
 
 SPECS = [":local:rpython=%s:name=%s" % (sys.executable, name) for name in ("one", "two")]
@@ -175,3 +176,71 @@ def test_a_cluster_says_how_many_were_lost_since():
             cluster["one"].call("os._exit", 3)
         lost = "<Cluster: 2 of 2 hosts connected, 2 needed, 1 lost since>"
         assert poll(lambda: repr(cluster) == lost)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "said"),
+    [
+        ({"retries": -1}, ValueError, "retries is a number from 0 on, not -1"),
+        ({"retries": "2"}, ValueError, "retries is a number from 0 on, not '2'"),
+        ({"at_once": 0}, ValueError, "at_once is a number from 1 on, not 0"),
+        ({"deadline": "3"}, TypeError, "deadline is a number of seconds, or None for no limit, and not 'str'"),
+        ({"deadline": -1}, ValueError, "deadline must be a number of seconds, 0 or more, and not -1"),
+        ({"call_timeout": "3"}, TypeError, "call_timeout is a number of seconds, or None for no limit, and not 'str'"),
+        ({"clientclass": int}, TypeError, "clientclass is a class derived from Client, not <class 'int'>"),
+        (
+            {"quorom": 1},
+            TypeError,
+            r"^Cluster\(\) got an unexpected keyword argument 'quorom'. Did you mean 'quorum'\?",
+        ),
+        (
+            {"ouput": None},
+            TypeError,
+            r"^Cluster\(\) got an unexpected keyword argument 'ouput'. Did you mean 'output'\?",
+        ),
+    ],
+)
+def test_what_no_cluster_takes(wrong, kind, said):
+    with pytest.raises(kind, match=said):
+        Cluster(SPECS[:1], **wrong)
+
+
+def test_a_class_of_clients_of_the_program_may_take_keywords_of_its_own():
+    class Own(Client):
+        def __init__(self, *args, own, **options):
+            super().__init__(*args, **options)
+            self.kept = own
+
+    with Cluster(SPECS[:1], output=None, clientclass=Own, own=3) as cluster:
+        assert cluster.clients["one"].kept == 3
+
+
+def test_no_client_has_a_time_limit_that_is_none():
+    with pytest.raises(TypeError, match="call_timeout is a number of seconds"):
+        Client.from_spec(SPECS[0], call_timeout="3")
+
+
+@pytest.mark.parametrize("wrong", [3, (), (3, "argument")])
+def test_what_is_no_completion_function_fails_its_own_call_and_no_other(client, wrong):
+    with pytest.raises(TypeError, match="oncomplete and onerror are functions"):
+        client.call("abs", -1, oncomplete=wrong)
+    with pytest.raises(TypeError, match="oncomplete and onerror are functions"):
+        client.call("abs", -1, oncomplete=print, onerror=wrong)
+    assert client.call("abs", -2) == 2
+
+
+def test_one_name_where_there_may_be_several(client):
+    client.import_modules("fractions")
+    assert client.eval("fractions.__name__") == "fractions"
+    with pytest.raises(TypeError, match="a module is named by text, and not by 'NoneType'"):
+        client.import_module(None)
+    (made,) = connect_multi(SPECS[0], output=None)
+    with made:
+        assert made.call("abs", -1) == 1
+
+
+def test_what_cannot_be_run_says_how_it_can(client):
+    with pytest.raises(TypeError, match="not a function written in Python; call.* take the name .*: 'len'$"):
+        client.run(len, "abc")
+    with pytest.raises(TypeError, match="not a function written in Python; write one with def that calls it$"):
+        client.run(functools.partial(nap, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 import time
@@ -12,11 +13,12 @@ from functools import partial
 from typing import Any, ClassVar, TypeVar, Union, cast
 
 from .. import _native, _process
-from .._caller import Caller
+from .._caller import Caller, SpecOptions
 from .._hosts import HostSpec, with_hint
 from .._hosts import hosts as expand
 from .._multi import AT_ONCE
 from .._native import Spec
+from .._options import check_keywords, seconds
 from .._spec import Path
 from .ahead import ScatteredValues
 from .mapping import Run
@@ -33,6 +35,13 @@ Awaited = Union[tuple[_native.Joining, Union[float, None]], Outcomes]
 # By host how many processes are missing, and why the last one is.
 _Missing = dict[str, tuple[int, Exception]]
 Steps = Generator[Awaited, Any, None]
+
+
+_KEYWORDS = {
+    name
+    for known in (inspect.signature(Caller).parameters, inspect.signature(Caller.from_spec).parameters)
+    for name in (*known, *SpecOptions.__annotations__)
+}
 
 
 def told_slots(host: str, told: Any) -> int:
@@ -125,6 +134,16 @@ class Connecting(Members[_C, _P]):
         if isinstance(hosts, (bytes, os.PathLike)) or not isinstance(hosts, Iterable):
             text = 'hosts are a connection spec, or a list of those, and not %r' % type(hosts).__name__
             raise TypeError(with_hint(text, hosts))
+        _check_number('retries', retries, 0)
+        _check_number('at_once', at_once, 1)
+        deadline = seconds(deadline, 'deadline')
+        if not issubclass(self._make_client, Caller):
+            raise TypeError(
+                'clientclass is a class derived from %s, not %r' % (self._client_class.__name__, clientclass)
+            )
+        if clientclass is None:
+            # One of the program's own may take others.
+            check_keywords(Caller, options, _KEYWORDS, type(self))
         given = [hosts] if isinstance(hosts, str) else hosts
         clients = self._aim(_expanded(given, inventory, exclude), allow_duplicates)
         count = needed(quorum, len(clients))
@@ -362,6 +381,11 @@ def _expanded(
     for each in given:
         specs.extend([each] if isinstance(each, HostSpec) else expand(each, exclude=exclude))
     return specs
+
+
+def _check_number(name: str, given: Any, least: int) -> None:
+    if not isinstance(given, int) or not least <= given <= 1 << 31:
+        raise ValueError('%s is a number from %d on, not %r' % (name, least, given))
 
 
 def _ignore(value: Any) -> None:

@@ -6,7 +6,7 @@ import ast
 import functools
 import inspect
 from collections.abc import Callable
-from types import CodeType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, overload
 
 from .._options import CallOptions
@@ -36,14 +36,20 @@ def shipped(func: Callable[..., Any]) -> Shipped:
     """The source of a function. Raises TypeError with the reason for one that cannot be sent."""
     func = inspect.unwrap(func)
     if not isinstance(func, FunctionType):
-        raise TypeError(
-            '%r is not a function written in Python; map() and stream() take the name of a remote one as text' % (func,)
-        )
+        raise TypeError('%r is not a function written in Python; %s' % (func, _instead(func)))
     code = func.__code__
     found = _known.get(code)
     if found is None:
         found = _known[code] = _read(func, code)
     return found
+
+
+def _instead(func: Any) -> str:
+    """What to do with what is no function written in Python."""
+    if not isinstance(func, BuiltinFunctionType) or not isinstance(getattr(func, '__module__', None), str):
+        return 'write one with def that calls it'
+    name = func.__qualname__ if func.__module__ == 'builtins' else '%s.%s' % (func.__module__, func.__qualname__)
+    return 'call(), map() and stream() take the name of a remote one as text: %r' % name
 
 
 def _read(func: FunctionType, code: CodeType) -> Shipped:
