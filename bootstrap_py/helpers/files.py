@@ -194,6 +194,9 @@ def begin(number, data):
     slash = folder[-1:] in (b'/', b'')
     folder = os.path.expanduser(folder) or b'.'
     transfer = transfers[number] = Transfer(folder, flags & 2, flags & 4)
+    if folder[:1] == b'~':
+        # A folder of that name is hardly meant.
+        return told(no_row(b'!', b'', b'there is no such user') * (1 + len(names)))
     if flags & 1 and not slash and not os.path.isdir(folder):
         transfer.folder, name = os.path.split(folder)
         transfer.folder = transfer.folder or b'.'

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::cli::command;
 use crate::cli::other_lines::ours;
 use crate::cli::other_programs::typed_as_ours;
 use crate::cli::programs::habits::{command_from, line, named, with_separator};
@@ -11,9 +12,9 @@ use crate::cli::terminal::ssh_options::{KEYS, check_key, is_key};
 
 /// What was meant where the line begins with an option of `exec` and the others, which the program itself does not have or takes for
 /// something else. `words` are those behind the name of this program.
-pub(super) fn before_subcommand(words: &[String], command: &clap::Command) -> Option<Failure> {
+pub(super) fn before_subcommand(words: &[String], program: &clap::Command) -> Option<Failure> {
     let first = words.first().filter(|word| word.starts_with('-'))?;
-    let exec = command.find_subcommand("exec")?;
+    let exec = program.find_subcommand("exec")?;
     takes_value(first, exec)?;
     let failure = if first == "-i" {
         Failure::usage(
@@ -26,7 +27,7 @@ pub(super) fn before_subcommand(words: &[String], command: &clap::Command) -> Op
         return Some(failure.with_hint(typed));
     }
     let (options, rest) = apart(words, exec)?;
-    let is_subcommand = |word: &String| command.find_subcommand(word).is_some();
+    let is_subcommand = |word: &String| program.find_subcommand(word).is_some();
     if let Some((subcommand, behind)) = rest.split_first().filter(|(word, _)| is_subcommand(word)) {
         let words = [
             &["easycluster".to_owned(), subcommand.clone()],
@@ -58,6 +59,38 @@ pub(super) fn before_subcommand(words: &[String], command: &clap::Command) -> Op
         [separator, command @ ..] if separator == "--" => separated(command),
         command => separated(command),
     }))
+}
+
+/// What was meant where options stand among what is copied, behind the `--`.
+pub(super) fn behind_separator(typed_words: &[String]) -> Option<Failure> {
+    let program = command();
+    let copy = program.find_subcommand("copy")?;
+    let place = typed_words.iter().position(|word| word == "--")?;
+    let (before, behind) = typed_words.split_at(place);
+    let (mut options, mut paths) = (Vec::new(), Vec::new());
+    let mut rest = behind.iter();
+    while let Some(word) = rest.next() {
+        let with_value = takes_value(word, copy).filter(|_| !Path::new(word).exists());
+        match with_value {
+            Some(with_value) => {
+                options.push(word.clone());
+                if with_value {
+                    options.extend(rest.next().cloned());
+                }
+            }
+            None => paths.push(word.clone()),
+        }
+    }
+    let first = options.first()?;
+    Some(
+        Failure::usage(format!(
+            "{first} stands among the paths, and there is no file of that name"
+        ))
+        .with_hint(format!(
+            "options stand before `--`: {}",
+            typed(&[before, &options[..], &paths[..]].concat())
+        )),
+    )
 }
 
 /// The options at the beginning of the words, each with its value, and what follows them. An inventory behind `-i` is one behind `-I`.

@@ -117,7 +117,15 @@ impl<'a> Listing<'a> {
         let entry = match told {
             Told::There(entry) => entry,
             Told::Absent if is_top => {
-                self.refuse(&remote, "there is no such file or folder");
+                let wild = source.iter().any(|byte| b"*?[".contains(byte));
+                self.refuse(
+                    &remote,
+                    if wild {
+                        "there is no such file or folder, and paths there are taken without wildcards"
+                    } else {
+                        "there is no such file or folder"
+                    },
+                );
                 return Ok(());
             }
             Told::Absent => return Ok(()),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::many::{self, Host, ManyOptions, Outcome, Secrets};
+use crate::cli::misplaced::behind_separator;
 use crate::cli::programs::habits::{COPY_LINES, copy_line};
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::hosts::HostOptions;
@@ -182,8 +183,17 @@ fn way(paths: &[OsString]) -> Result<Way, Failure> {
             ),
         );
     }
+    if sources.iter().any(|path| path.is_empty() || path == ":") || dest.is_empty() {
+        return Err(Failure::usage("a path is empty").with_hint(
+            "a variable in it may be unset here; `.` is this folder, and :~ the home of the user there",
+        ));
+    }
     let remote_sources: Vec<Vec<u8>> = sources.iter().filter_map(remote).collect();
     match (remote(dest), remote_sources.len()) {
+        (Some(_), 0) if has_place(dest) => Err(Failure::usage(
+            "{host} stands for a host in a folder of this machine; each host has its own anyway",
+        )
+        .with_hint("leave it out: what goes to the hosts has the same path on each")),
         (Some(dest), 0) => Ok(Way::To(sources.iter().map(PathBuf::from).collect(), dest)),
         (None, count) if count == sources.len() => Ok(Way::From(remote_sources, dest.clone())),
         (None, 0) => {
@@ -194,6 +204,9 @@ fn way(paths: &[OsString]) -> Result<Way, Failure> {
 }
 
 pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
+    if let Some(failure) = behind_separator(&arguments.typed) {
+        return Err(failure);
+    }
     let way = way(&arguments.paths).map_err(|failure| {
         let words = &arguments.hosts.specs;
         match copy_line(&arguments.typed, words).filter(|_| arguments.paths.is_empty()) {
@@ -340,8 +353,8 @@ mod tests {
     fn colons_say_which_way_files_go() {
         let to = Way::To(vec!["a".into(), "b".into()], b"/c".to_vec());
         assert_eq!(way(&paths(&["a", "b", ":/c"])).unwrap(), to);
-        let from = Way::From(vec![b"/a".to_vec(), Vec::new()], "c".into());
-        assert_eq!(way(&paths(&[":/a", ":", "c"])).unwrap(), from);
+        let from = Way::From(vec![b"/a".to_vec(), b"~".to_vec()], "c".into());
+        assert_eq!(way(&paths(&[":/a", ":~", "c"])).unwrap(), from);
         for bad in [
             &["a"][..],
             &[],
@@ -349,6 +362,10 @@ mod tests {
             &[":a", ":b"],
             &["a", ":b", "c"],
             &["a", ":b", ":c"],
+            &["", ":c"],
+            &[":", "c"],
+            &[":a", ""],
+            &["a", ":b/{host}/"],
         ] {
             let failure = way(&paths(bad)).expect_err("no way");
             assert!(failure.hint.is_some(), "{bad:?}");

@@ -178,3 +178,37 @@ async fn what_cannot_be_copied_is_said_with_its_reason() {
     assert!(output.stderr.contains(limit), "{output:?}");
     scene.end().await;
 }
+
+#[tokio::test]
+async fn paths_that_are_hardly_meant_are_refused_with_what_is() {
+    let scene = Scene::new().await;
+    let web1 = scene.spec("web1");
+    let file = scene.file("file", "hello");
+    let file = text(&file);
+    let copied = async |paths: &[&str]| {
+        let output = easycluster(&[&["copy", web1.as_str(), "--"], paths].concat()).await;
+        assert!(
+            output.code.is_some_and(|code| code > 0),
+            "{paths:?}: {output:?}"
+        );
+        output.stderr
+    };
+    for (paths, words) in [
+        (
+            &[file, ":/tmp/x", "--exclude", "*.pyc", "-n"][..],
+            "--exclude '*.pyc' -n -- ",
+        ),
+        (&["", ":/tmp"], "a path is empty"),
+        (&[":", "here"], "a path is empty"),
+        (&[file, ":/tmp/{host}/x"], "leave it out"),
+        (
+            &[file, ":~nobody-of-this-name/x"],
+            "~nobody-of-this-name/x: there is no such user",
+        ),
+        (&[":/nonexistent/*.log", "here"], "without wildcards"),
+    ] {
+        let said = copied(paths).await;
+        assert!(said.contains(words), "{paths:?}: {said}");
+    }
+    scene.end().await;
+}
