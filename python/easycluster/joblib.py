@@ -25,7 +25,8 @@ from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, ThreadingBac
 
 from . import Cluster, _checked
 from ._cluster.ahead import Ahead
-from ._cluster.executor import Executor, Future
+from ._cluster.executor import Executor
+from ._cluster.future import Future
 from ._cluster.slots import Slot
 from ._environments import Environment, Provided
 from ._pickling.unpickler import unpickle_trusted

@@ -83,6 +83,7 @@ ORDER = [
     '_cluster.outcomes',
     '_cluster.mapping',
     '_cluster.pump',
+    '_cluster.future',
     '_cluster.executor',
     '_cluster.members',
     '_cluster.calls',

@@ -30,6 +30,9 @@ class AsyncCalls(Members[AsyncClient, 'AsyncPart']):
         return AsyncPart(self._root, names)
 
     def _inbox(self) -> Inbox:
+        if self._root._loop is not asyncio.get_running_loop():  # type: ignore[attr-defined]
+            # What comes is put where no task of this loop is waked by it.
+            raise RuntimeError('an AsyncCluster belongs to the event loop that opened it')
         return asyncio.Queue()
 
     async def call(self, func: Function, *args: Any, return_exceptions: bool = False, **kwargs: Any) -> dict[str, Any]:
@@ -178,6 +181,7 @@ class AsyncCluster(AsyncCalls, Connecting[AsyncClient, AsyncPart]):
     async def _opened(self) -> Self:
         came: Any = None
         self._unopened = False
+        self._loop = asyncio.get_running_loop()
         try:
             while True:
                 awaited = self._steps.send(came)

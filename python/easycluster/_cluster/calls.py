@@ -17,6 +17,7 @@ from .executor import Executor
 from .mapping import Run
 from .members import Chosen, Members
 from .outcomes import Inbox, Outcomes, Sorted
+from .pump import Pump
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,6 +30,8 @@ class Calls(Members[Client, 'Part']):
         return Part(self._root, names)
 
     def _inbox(self) -> Inbox:
+        pump: Pump = self._root._pump  # type: ignore[attr-defined]
+        pump.check_wait()
         return SimpleQueue()
 
     # -- one call on every host

@@ -17,6 +17,8 @@ from .._environments import Environment, Provided
 from .._pickling.unpickler import unpickle_trusted
 from .._responses import RemoteException
 from .._shipping.functions import By, Function, Portable
+from .future import Future
+from .pump import Pump
 from .report import HostLost
 from .slots import Slot, is_lost, original
 
@@ -26,27 +28,11 @@ if TYPE_CHECKING:
 # As the standard library's executors tell it.
 _LOGGER = logging.getLogger('concurrent.futures')
 # One that runs there, and one that waits behind it, so that no round trip passes between them.
+_OUTSTANDING = 2
 # What gives a function's results, which may be pickles that are trusted.
 _TRUSTED = ('call', 'chunk')
-_OUTSTANDING = 2
 # So long a shutdown that cancels what waits lets begin what there is room for, in seconds.
 _ROOM = 1.0
-
-
-class Future(futures.Future):  # type: ignore[type-arg]
-    """A future whose call may be interrupted while it runs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._work: _Work | None = None
-
-    def interrupt(self) -> bool:
-        """Gives the call up also where it runs already; the future then ends with CallCancelled, if the call does not end first.
-        False if it is done."""
-        if self.cancel():
-            return True
-        work = self._work
-        return work is not None and not self.done() and work.interrupt()
 
 
 class _Work:
@@ -109,7 +95,7 @@ class Executor(futures.Executor):
 
     As the executors of concurrent.futures, with these differences: `future.interrupt()` gives up also what runs; if a host is lost,
     only its futures end, with HostLost; `map` has `buffersize` under every version of Python. Completion functions of futures run in
-    the cluster's thread, and must be short.
+    the cluster's thread: they must be short, and cannot wait for calls on the cluster.
     """
 
     def __init__(
@@ -128,6 +114,7 @@ class Executor(futures.Executor):
             raise ValueError('max_workers must be greater than 0')
         hosts._check_open()
         self._hosts = hosts
+        self._pump: Pump = hosts._root._pump  # type: ignore[attr-defined]
         self._most = max_workers
         self._initializer = None if initializer is None else Portable(initializer, by)
         self._initargs = tuple(initargs)
@@ -295,6 +282,7 @@ class Executor(futures.Executor):
                 raise RuntimeError('cannot schedule new futures after shutdown')
             if not may_come or (self._places and all(place.gone for place in self._places)):
                 raise self._hosts._nobody(work.function.name if work.function else '')
+            work.future._pump = self._pump
             self._waiting.append(work)
         self._dispatch_safely()
         return work.future

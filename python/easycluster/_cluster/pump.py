@@ -40,6 +40,14 @@ class Pump:
         """Calls a function whenever the descriptor is readable, until it gives false."""
         self._register(descriptor, self._others, function)
 
+    def check_wait(self) -> None:
+        """Raises RuntimeError in the thread itself, where what is waited for would never be read."""
+        if self._thread is threading.current_thread():
+            raise RuntimeError(
+                'a completion function runs in the thread that reads the answers of the cluster, and cannot wait for one; '
+                'have another thread call the cluster'
+            )
+
     def call_soon(self, function: Callable[[], object]) -> bool:
         """Calls a function in the thread, where no signal handler comes in between; False if that has ended."""
         with self._lock:
