@@ -109,6 +109,12 @@ def checked_functions(*functions: Any) -> None:
             )
 
 
+def checked_number(name: str, given: Any, least: int) -> None:
+    """Raises ValueError for what is no number of something."""
+    if not isinstance(given, int) or not least <= given <= 1 << 31:
+        raise ValueError('%s is a number from %d on, not %r' % (name, least, given))
+
+
 def names_of_modules(names: Any) -> list[str]:
     """The names of modules that were given, one or several."""
     given = [names] if isinstance(names, str) else list(names)

@@ -244,3 +244,16 @@ def test_what_cannot_be_run_says_how_it_can(client):
         client.run(len, "abc")
     with pytest.raises(TypeError, match="not a function written in Python; write one with def that calls it$"):
         client.run(functools.partial(nap, 0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "said"),
+    [
+        ({"retries": "2"}, ValueError, "retries is a number from 0 on, not '2'"),
+        ({"max_workers": "2"}, TypeError, "max_workers is a number of processes, and not 'str'"),
+        ({"environment": "numpy"}, TypeError, r"Environment\(\['numpy'\]\), and not 'str'"),
+    ],
+)
+def test_what_no_executor_takes(cluster, wrong, kind, said):
+    with pytest.raises(kind, match=said):
+        cluster.executor(**wrong)

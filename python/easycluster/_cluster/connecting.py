@@ -18,7 +18,7 @@ from .._hosts import HostSpec, with_hint
 from .._hosts import hosts as expand
 from .._multi import AT_ONCE
 from .._native import Spec
-from .._options import check_keywords, seconds
+from .._options import check_keywords, checked_number, seconds
 from .._spec import Path
 from .ahead import ScatteredValues
 from .mapping import Run
@@ -134,8 +134,8 @@ class Connecting(Members[_C, _P]):
         if isinstance(hosts, (bytes, os.PathLike)) or not isinstance(hosts, Iterable):
             text = 'hosts are a connection spec, or a list of those, and not %r' % type(hosts).__name__
             raise TypeError(with_hint(text, hosts))
-        _check_number('retries', retries, 0)
-        _check_number('at_once', at_once, 1)
+        checked_number('retries', retries, 0)
+        checked_number('at_once', at_once, 1)
         deadline = seconds(deadline, 'deadline')
         if not issubclass(self._make_client, Caller):
             raise TypeError(
@@ -381,11 +381,6 @@ def _expanded(
     for each in given:
         specs.extend([each] if isinstance(each, HostSpec) else expand(each, exclude=exclude))
     return specs
-
-
-def _check_number(name: str, given: Any, least: int) -> None:
-    if not isinstance(given, int) or not least <= given <= 1 << 31:
-        raise ValueError('%s is a number from %d on, not %r' % (name, least, given))
 
 
 def _ignore(value: Any) -> None:

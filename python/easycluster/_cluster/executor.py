@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _checked, _errors, _process
 from .._environments import Environment, Provided
+from .._options import checked_number
 from .._pickling.unpickler import unpickle_trusted
 from .._responses import RemoteException
 from .._shipping.functions import By, Function, Portable
@@ -110,8 +111,16 @@ class Executor(futures.Executor):
         environment: Environment | None = None,
     ) -> None:
         """See `Cluster.executor`."""
+        if max_workers is not None and not isinstance(max_workers, int):
+            raise TypeError('max_workers is a number of processes, and not %r' % type(max_workers).__name__)
         if max_workers is not None and max_workers < 1:
             raise ValueError('max_workers must be greater than 0')
+        checked_number('retries', retries, 0)
+        if environment is not None and not isinstance(environment, Environment):
+            raise TypeError(
+                'environment is an Environment of the packages, such as Environment(%r), and not %r'
+                % (['numpy'], type(environment).__name__)
+            )
         hosts._check_open()
         self._hosts = hosts
         self._pump: Pump = hosts._root._pump  # type: ignore[attr-defined]
