@@ -106,7 +106,7 @@ impl LineCutter {
                 rest = over;
             }
             if ended {
-                self.show(shown);
+                self.show(false, shown);
             }
         }
     }
@@ -118,7 +118,7 @@ impl LineCutter {
             _ => self.pending.len(),
         };
         let begun = self.pending.split_off(whole);
-        self.show(shown);
+        self.show(true, shown);
         self.pending = begun;
     }
 
@@ -127,11 +127,12 @@ impl LineCutter {
         if self.format == Format::Stream {
             self.filter.finish_line(shown);
         } else if !self.pending.is_empty() {
-            self.show(shown);
+            self.show(false, shown);
         }
     }
 
-    fn show(&mut self, shown: &mut Vec<u8>) {
+    /// Shows what is there as a line; `goes_on` says that it is a piece of one, which a program has to know.
+    fn show(&mut self, goes_on: bool, shown: &mut Vec<u8>) {
         match self.format {
             Format::Prefixed { width } => {
                 shown.extend_from_slice(self.prefix(width).as_bytes());
@@ -139,12 +140,15 @@ impl LineCutter {
             }
             Format::Plain | Format::Stream | Format::Raw => self.show_pending(shown),
             Format::Json => {
-                let event = serde_json::json!({
+                let mut event = serde_json::json!({
                     "event": "output",
                     "host": self.host,
                     "stream": self.stream.name(),
                     "line": String::from_utf8_lossy(&self.pending),
                 });
+                if goes_on {
+                    event["goes_on"] = true.into();
+                }
                 let event = json(event.to_string());
                 shown.extend_from_slice(defused_json_here(event).as_bytes());
             }
@@ -276,6 +280,11 @@ mod tests {
         cutter.finish(&mut out);
         let text = String::from_utf8(out).expect("text");
         assert!(!text.contains('\u{fffd}') && text.lines().count() == 2);
+        let told: Vec<bool> = text
+            .lines()
+            .map(|line| line.contains("\"goes_on\":true"))
+            .collect();
+        assert_eq!(told, [true, false]);
         let mut cutter = LineCutter::new(Format::Plain, "web1", Stream::Stdout, false);
         let mut out = Vec::new();
         cutter.push(&vec![b'x'; LONGEST_LINE], &mut out);

@@ -384,3 +384,22 @@ async fn a_host_of_several_groups_is_not_warned_about() {
     );
     scene.end().await;
 }
+
+#[tokio::test]
+async fn pieces_of_a_long_line_say_in_json_that_it_goes_on() {
+    let scene = Scene::new().await;
+    let line = "printf '%200000d\\nshort\\n' 7";
+    let output = easycluster(&["exec", &scene.spec("web"), "--json", "--", line]).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let (mut lines, mut begun) = (Vec::new(), String::new());
+    for event in output.stdout.lines() {
+        let event: serde_json::Value = serde_json::from_str(event).expect("JSON");
+        begun.push_str(event["line"].as_str().unwrap_or_default());
+        if event["goes_on"] != true && event["event"] == "output" {
+            lines.push(std::mem::take(&mut begun));
+        }
+    }
+    let lengths: Vec<usize> = lines.iter().map(String::len).collect();
+    assert_eq!(lengths, [200_000, 5]);
+    scene.end().await;
+}
