@@ -146,7 +146,25 @@ def _outcome(host: str, kind: str, *given: Any) -> Any:
 
 
 def _several(paths: Any) -> list[Any]:
-    return [paths] if isinstance(paths, (str, bytes, os.PathLike)) else list(paths)
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        paths = [paths]
+    elif not isinstance(paths, Iterable):
+        raise _not_a_path('what is copied is named by a path, or a list of those', paths)
+    return [_path('what is copied is named by paths', path) for path in paths]
+
+
+def _path(what: str, path: Any) -> Any:
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise _not_a_path(what, path)
+    return path
+
+
+def _destination(path: Any) -> Any:
+    return _path('where copies go is named by a path', path)
+
+
+def _not_a_path(what: str, given: Any) -> TypeError:
+    return TypeError('%s, and not by %r' % (what, type(given).__name__))
 
 
 def _options(kind: type[Any], given: Any) -> tuple[dict[str, Any], Any]:
@@ -157,7 +175,10 @@ def _options(kind: type[Any], given: Any) -> tuple[dict[str, Any], Any]:
     options = {keyword: value for keyword, value in given.items() if value is not None}
     exclude = options.pop('exclude', ())
     options['exclude'] = [exclude] if isinstance(exclude, str) else list(exclude)
-    return options, options.pop('progress', None)
+    progress = options.pop('progress', None)
+    if progress is not None and not callable(progress):
+        raise TypeError('progress is a function, and not %r' % type(progress).__name__)
+    return options, progress
 
 
 def _is_possible() -> None:
@@ -173,7 +194,9 @@ def put(
     options, progress = _options(CopyOptions, given)
     # A slash at the end means something, so paths stay text.
     sources = [os.fsdecode(path) for path in _several(source)]
-    native = _native.put(hosts, sources, os.fsencode(dest), options, compare)
+    if '' in sources:
+        raise ValueError("the path '' names nothing that could be copied")
+    native = _native.put(hosts, sources, os.fsencode(_destination(dest)), options, compare)
     return Work([name for name, _ in hosts], native, progress)
 
 
@@ -182,5 +205,5 @@ def get(hosts: Sequence[tuple[str, _native.Connection]], source: Remote, dest: L
     _is_possible()
     options, progress = _options(GetOptions, given)
     sources = [os.fsencode(path) for path in _several(source)]
-    native = _native.get(hosts, sources, os.fsdecode(dest), options)
+    native = _native.get(hosts, sources, os.fsdecode(_destination(dest)), options)
     return Work([name for name, _ in hosts], native, progress)

@@ -128,6 +128,8 @@ ShowProgress = Callable[[RemoteProgress], Any]
 
 def shown_by(show: ShowProgress | None) -> ShowProgress:
     """The function that shows progress: the one given, or bars."""
+    if show is not None and not callable(show):
+        raise TypeError('progress is shown by a function, and not by %r' % type(show).__name__)
     return _Bars() if show is None else show
 
 

@@ -8,7 +8,16 @@ import math
 import sys
 
 import pytest
-from easycluster import AsyncClient, AsyncCluster, CallTimeout, Client, Cluster, ClusterError, connect_multi
+from easycluster import (
+    AsyncClient,
+    AsyncCluster,
+    CallTimeout,
+    Client,
+    Cluster,
+    ClusterError,
+    connect_multi,
+    define_common,
+)
 from support.processes import poll
 
 SPECS = [":local:rpython=%s:name=%s" % (sys.executable, name) for name in ("one", "two")]
@@ -257,3 +266,29 @@ def test_what_cannot_be_run_says_how_it_can(client):
 def test_what_no_executor_takes(cluster, wrong, kind, said):
     with pytest.raises(kind, match=said):
         cluster.executor(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 3])
+def test_what_is_no_path(client, cluster, wrong, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("text")
+    for each in (client, cluster):
+        with pytest.raises(TypeError, match="what is copied is named by a path, or a list of those, and not by"):
+            each.put(wrong, "folder/")
+        with pytest.raises(TypeError, match="what is copied is named by paths, and not by"):
+            each.put([str(file), wrong], "folder/")
+        with pytest.raises(TypeError, match="where copies go is named by a path, and not by"):
+            each.put(str(file), wrong)
+        with pytest.raises(ValueError, match="the path '' names nothing"):
+            each.put("", "folder/")
+        with pytest.raises(TypeError, match="what is copied is named by a path, or a list of those, and not by"):
+            each.get(wrong, "{host}/")
+    with pytest.raises(TypeError, match="progress is a function, and not 'str'"):
+        client.put(str(file), str(tmp_path), progress="bars")
+    with pytest.raises(TypeError, match="progress is shown by a function, and not by 'int'"):
+        cluster.show_progress(3)
+
+
+def test_what_is_no_definition():
+    with pytest.raises(TypeError, match=r"define_common\(\) takes Python code as text, and not 'function'"):
+        define_common(nap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._options import checked_code
 from .._shared import objects
 
 
@@ -28,4 +29,5 @@ def define_common(code: str, name: str = 'easycluster.remote_code', local: bool 
     Call `update_definitions()` on connections that were made before. With `local=False` the code is not run on this side, which
     then lacks proxy classes and classes of values that it defines.
     """
+    checked_code('define_common', code)
     definitions_module(name).define(code, local)
