@@ -175,6 +175,11 @@ impl HostOptions {
             let hosts = std::env::var(HOSTS).unwrap_or_default();
             words = hosts.split_whitespace().map(str::to_owned).collect();
         }
+        if self.exclude.iter().any(|pattern| pattern.trim().is_empty()) {
+            // Nothing would be left out, and all hosts worked on.
+            return Err(Failure::usage("the pattern behind -x is empty")
+                .with_hint("a variable in it may be unset here"));
+        }
         let excluded: Vec<&str> = self.exclude.iter().map(String::as_str).collect();
         let from_environment = std::env::var_os(INVENTORY).filter(|path| !path.is_empty());
         let from_environment = from_environment

@@ -221,6 +221,16 @@ async fn a_duplicate_host_is_one_with_a_warning() {
 }
 
 #[tokio::test]
+async fn nothing_is_left_out_by_an_empty_pattern_in_silence() {
+    for more in [&["-x", ""][..], &["-x", "web2", "-x", " "]] {
+        let said = easycluster(&[&["hosts", "web[1-3]"], more].concat()).await;
+        assert_eq!(said.code, Some(2), "{more:?}: {said:?}");
+        let wanted = "error: the pattern behind -x is empty\n hint: a variable in it";
+        assert!(said.stderr.starts_with(wanted), "{more:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_waited_for_is_said() {
     let folder = tempfile::tempdir().expect("folder");
     let pipe = folder.path().join("hosts");
