@@ -12,7 +12,7 @@ import threading
 import warnings
 
 import pytest
-from easycluster import Cluster, ClusterError, Environment
+from easycluster import Cluster, Environment
 from support.interpreters import interpreters
 from support.parts import need
 from support.processes import poll
@@ -143,7 +143,7 @@ def test_it_is_a_cluster_of_dask_s_of_its_own_hosts():
     ):
         assert len(pids(client)) == 2
         assert cluster.hosts.eval('1') == {'host0': 1}
-    with pytest.raises(ClusterError):
+    with pytest.raises(OSError, match='the cluster is closed'):
         cluster.hosts.eval('1')
 
 
