@@ -17,7 +17,7 @@ mod assemble;
 mod strip;
 
 /// What the program itself sends out, as parts or in a command line, and the files of each.
-const HELPERS: [(&str, &[&str]); 11] = [
+const HELPERS: [(&str, &[&str]); 12] = [
     ("asks", &["helpers/asks.py", "helpers/forward.py"]),
     ("commands", &["helpers/commands.py"]),
     ("environments", &["helpers/environments.py"]),
@@ -29,15 +29,21 @@ const HELPERS: [(&str, &[&str]); 11] = [
         "run_program",
         &[
             "helpers/run_program.py",
+            "helpers/run_main.py",
+            "helpers/run_main_seldom.py",
             "helpers/run_process.py",
             "helpers/run_progress.py",
             "helpers/run_seldom.py",
         ],
     ),
+    ("run_others", &["children.py", "helpers/run_main_seldom.py"]),
     ("streams", &["helpers/streams.py"]),
     ("terminal", &["helpers/terminal.py"]),
     ("workers", &["helpers/workers.py"]),
 ];
+
+/// What is sent as text, because it is run before anything could inflate it.
+const TEXTS: [&str; 2] = ["run_alone.py", "run_main.py"];
 
 fn main() {
     println!("cargo::rerun-if-changed=bootstrap_py");
@@ -48,6 +54,13 @@ fn main() {
         println!("cargo::rustc-link-arg-cdylib=-Wl,--exclude-all-symbols");
     }
     let out = std::env::var_os("OUT_DIR").expect("cargo names a folder for build results");
+    for name in TEXTS {
+        let text = strip::strip(&source(&format!("helpers/{name}")));
+        // Nobody looks at its line numbers.
+        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+        std::fs::write(Path::new(&out).join(name), lines.join("\n") + "\n")
+            .expect("the folder can be written");
+    }
     let helpers = HELPERS.map(|(part, files)| (part, files.to_vec()));
     // In threads of their own, because nothing else can be compiled meanwhile.
     std::thread::scope(|scope| {

@@ -1,11 +1,12 @@
 """Runs one program under the remote Python as `python FILE ARGS` would, and returns its exit status. What its process does stands in
 run_process.py."""
+
 import os
 import sys
 
 compat = load('compat')
 process = load('helpers/run_process')
-native = process.native
+native = load('helpers/run_main').native
 
 
 def run_program(source, filename, argv, given=()):

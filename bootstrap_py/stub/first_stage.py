@@ -1,4 +1,5 @@
-# The loader, run by `python -c`: checks the version, reads the stub from descriptor 0, runs it. README.md has its rules.
+# The loader, run by `python -c`: checks the version. What it goes on with is first_stage_stub.py or first_stage_program.py.
+# README.md has its rules.
 import sys,os
 a=sys.argv
 v=sys.version_info[:3]
@@ -16,13 +17,3 @@ p=[""]
 try:p+=[os.getcwd()]
 except OSError:pass
 sys.path[:]=[q for q in sys.path if q not in p]
-import select,zlib
-n=int(a[5])
-d=os.read(0,0)
-while len(d)<n:
- select.select([0],[],[])
- s=os.read(0,n-len(d))
- if not s:sys.exit(1)
- d+=s
-t=str(zlib.decompress(d,-15).decode()).split(chr(0))
-exec(t[0],{"parts":t,"marker":a[3]+a[4]})

@@ -2,20 +2,19 @@
 
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::refused;
 use crate::error::{ConnectError, Stage};
 use crate::process::ExitStatus;
 use crate::progress::StageLimits;
 use crate::stub;
-use crate::transport::tail::{Tail, find};
+use crate::transport::tail::{Search, Tail};
 
 /// A sign that has not been seen yet.
 pub(super) struct Announcement {
     marker: String,
-    /// The begin of it, perhaps: the last that came.
-    held: BytesMut,
+    search: Search,
     printed: Tail,
     since: Instant,
     limits: StageLimits,
@@ -27,9 +26,10 @@ impl Announcement {
     /// # Errors
     /// Where the system has no randomness.
     pub(super) fn new(limits: &StageLimits) -> Result<Announcement, ConnectError> {
+        let marker = stub::new_marker()?;
         Ok(Announcement {
-            marker: stub::new_marker()?,
-            held: BytesMut::new(),
+            search: Search::new(marker.clone()),
+            marker,
             printed: Tail::default(),
             since: Instant::now(),
             limits: limits.clone(),
@@ -55,18 +55,11 @@ impl Announcement {
     /// Takes what was printed to stdout; gives what is not of the sign, and whether that is complete.
     pub(super) fn stdout(&mut self, data: &[u8]) -> (Bytes, bool) {
         self.printed.extend(data);
-        let marker = self.marker.as_bytes();
-        self.held.extend_from_slice(data);
-        if let Some(at) = find(&self.held, marker) {
-            let mut before = self.held.split_to(at);
-            let behind = self.held.split_off(marker.len());
-            before.extend_from_slice(&behind);
-            return (before.freeze(), true);
+        match self.search.feed(data) {
+            (before, None) => (before, false),
+            (before, Some(behind)) if before.is_empty() => (behind, true),
+            (before, Some(behind)) => ([before, behind].concat().into(), true),
         }
-        let mut begins = (1..marker.len()).rev().filter_map(|end| marker.get(..end));
-        let begun = begins.find(|begin| self.held.ends_with(begin));
-        let sure = self.held.len() - begun.map_or(0, <[u8]>::len);
-        (self.held.split_to(sure).freeze(), false)
     }
 
     /// Takes what was printed to stderr.
@@ -76,7 +69,7 @@ impl Announcement {
 
     /// What was held back, as nothing follows it.
     pub(super) fn rest(&mut self) -> Bytes {
-        self.held.split().freeze()
+        self.search.rest()
     }
 
     /// The error of a host whose process ended like this.

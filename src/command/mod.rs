@@ -1,8 +1,10 @@
 //! Shell commands on other machines: by sshd alone, or by a client's Python, behind one builder.
 
 mod announced;
+mod awaited;
 mod by_stub;
 mod ended;
+mod python;
 mod running;
 mod wrapped;
 
@@ -15,8 +17,10 @@ use crate::client::Client;
 use crate::connection::hints;
 use crate::error::{ConnectError, Error, Stage};
 use crate::spec::ConnectionSpec;
+use crate::stub::program::{ProgramStart, PythonProgram};
 use crate::transport::{self, TransportOptions};
 use announced::Announcement;
+use awaited::Awaited;
 use wrapped::Wrapped;
 
 pub use ended::CommandOutput;
@@ -74,6 +78,15 @@ enum Input {
     Written,
 }
 
+/// What a command is.
+#[derive(Clone)]
+enum Work {
+    /// A line or words, with the script that they read.
+    Line(CommandLine, Option<Bytes>),
+    /// A program in Python, by sshd alone.
+    Program(PythonProgram),
+}
+
 /// By whom a command is started.
 #[derive(Clone)]
 enum Way {
@@ -109,8 +122,7 @@ enum Way {
 #[must_use = "a command runs when it is started"]
 pub struct Command {
     way: Way,
-    line: CommandLine,
-    script: Option<Bytes>,
+    work: Work,
     cwd: Option<Vec<u8>>,
     /// Not secret, so it may be part of the command line.
     open_environment: Vec<(String, Vec<u8>)>,
@@ -130,7 +142,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn command(&self, line: impl Into<CommandLine>) -> Command {
-        Command::by(Way::Client(self.clone()), line.into())
+        Command::by(Way::Client(self.clone()), Work::Line(line.into(), None))
     }
 }
 
@@ -149,15 +161,27 @@ impl Command {
     ) -> Command {
         Command::by(
             Way::Alone(Box::new(spec.clone()), Box::new(options)),
-            line.into(),
+            Work::Line(line.into(), None),
         )
     }
 
-    fn by(way: Way, line: CommandLine) -> Command {
+    /// A program in Python on this host, as `python FILE` runs it, with no stub beside it (BS-16). What it is given is part of it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn python(
+        spec: &ConnectionSpec,
+        program: PythonProgram,
+        options: TransportOptions,
+    ) -> Command {
+        Command::by(
+            Way::Alone(Box::new(spec.clone()), Box::new(options)),
+            Work::Program(program),
+        )
+    }
+
+    fn by(way: Way, work: Work) -> Command {
         Command {
             way,
-            line,
-            script: None,
+            work,
             cwd: None,
             open_environment: Vec::new(),
             environment: Vec::new(),
@@ -202,7 +226,9 @@ impl Command {
     /// The text of a script, which the words of the command read as `/dev/fd/9`: `["/bin/sh", "/dev/fd/9", "argument"]`. It travels
     /// inside the session, and no file is made there.
     pub fn script(mut self, text: impl Into<Bytes>) -> Self {
-        self.script = Some(text.into());
+        if let Work::Line(_, script) = &mut self.work {
+            *script = Some(text.into());
+        }
         self
     }
 
@@ -229,10 +255,7 @@ impl Command {
     /// [`Error::Connect`] with the stage that failed; [`Error::Convert`] for a name or a word that no system takes.
     pub async fn start(self) -> Result<RunningCommand, Error> {
         let host: Arc<str> = self.host().into();
-        let wrap = |announcing: &str| {
-            Wrapped::new(&self, announcing).map_err(|why| Error::Convert(format!("{host}: {why}")))
-        };
-        let (process, control, announced) = match &self.way {
+        let (process, control, awaited) = match &self.way {
             Way::Alone(spec, options) => {
                 let since = Instant::now();
                 let mut options = (**options).clone();
@@ -240,26 +263,18 @@ impl Command {
                 if let Some(limit) = spec.timeout {
                     options.limits = options.limits.in_all(since, limit);
                 }
-                // Behind steps it is awaited on the way.
-                let mut announced = match spec.steps().next() {
-                    None => Some(Announcement::new(&options.limits)?),
-                    Some(_) => None,
-                };
-                let line = announced.as_ref().map(Announcement::line);
-                let wrapped = wrap(&line.unwrap_or_default())?;
+                let (wrapped, mut awaited) = self.prepared(spec, &options)?;
                 // What connecting needs is given back when it has connected.
                 let opening = Box::pin(transport::open(spec, &wrapped.command, &options));
                 let process = transport::in_time(spec, &options, opening).await?;
-                if let Some(announced) = &mut announced {
-                    announced.begin();
-                }
+                awaited.begin();
                 let pipe = running::Pipe::of_transport(process);
-                (pipe, wrapped.control, announced)
+                (pipe, wrapped.control, awaited)
             }
             Way::Client(client) => {
-                let wrapped = wrap("")?;
-                let pipe = by_stub::start(client, &wrapped.command, &wrapped.control);
-                (pipe, Bytes::new(), None)
+                let wrapped = self.wrapped("").map_err(|why| self.refusal(&why))?;
+                let pipe = by_stub::start(client, &wrapped.command, &wrapped.control.concat());
+                (pipe, Vec::new(), Awaited::nothing())
             }
         };
         let input = match self.input {
@@ -270,11 +285,57 @@ impl Command {
         Ok(RunningCommand::new(
             host,
             process,
-            announced,
+            awaited,
             control,
             input,
             self.timeout,
         ))
+    }
+
+    /// The command in words for the other side, and the sign of its start.
+    fn prepared(
+        &self,
+        spec: &ConnectionSpec,
+        options: &TransportOptions,
+    ) -> Result<(Wrapped, Awaited), Error> {
+        if let Work::Program(program) = &self.work {
+            let start = ProgramStart::new(spec.rpython.as_deref())?;
+            let has_input = !matches!(self.input, Input::None);
+            let wrapped = Wrapped::of_program(&start, program, has_input);
+            let wrapped = wrapped.map_err(|why| self.refusal(&why))?;
+            let sent = wrapped.control.first().cloned().unwrap_or_default();
+            let awaited = Awaited::program(&start, &sent, spec, options);
+            return Ok((wrapped, awaited));
+        }
+        // Behind steps it is awaited on the way.
+        let announced = match spec.steps().next() {
+            None => Some(Announcement::new(&options.limits)?),
+            Some(_) => None,
+        };
+        let line = announced.as_ref().map(Announcement::line);
+        let wrapped = self.wrapped(&line.unwrap_or_default());
+        let wrapped = wrapped.map_err(|why| self.refusal(&why))?;
+        Ok((wrapped, Awaited::command(announced)))
+    }
+
+    /// A line or words for the other side, and behind them what they read.
+    fn wrapped(&self, announcing: &str) -> Result<Wrapped, String> {
+        let Work::Line(line, script) = &self.work else {
+            return Err("a client runs programs by itself".to_owned());
+        };
+        Wrapped::of(&wrapped::Content {
+            line,
+            announcing,
+            script: script.as_ref(),
+            cwd: self.cwd.as_deref(),
+            open_environment: &self.open_environment,
+            environment: &self.environment,
+            has_input: !matches!(self.input, Input::None),
+        })
+    }
+
+    fn refusal(&self, why: &str) -> Error {
+        Error::Convert(format!("{}: {why}", self.host()))
     }
 
     /// Runs it to its end and collects what it prints.
@@ -316,7 +377,7 @@ pub(crate) fn wrapped(
         environment: &environment,
         has_input: input.is_some(),
     })?;
-    let mut control = BytesMut::from(wrapped.control);
+    let mut control = BytesMut::from(&wrapped.control.concat()[..]);
     if let Some(input) = input {
         for piece in input.chunks(running::PIECE) {
             control.extend_from_slice(format!("{}\n", piece.len()).as_bytes());

@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::announced::Announcement;
-use super::{CommandOutput, by_stub, refused};
-use crate::error::{Error, Stage};
+use super::awaited::Awaited;
+use super::{CommandOutput, by_stub};
+use crate::error::Error;
 use crate::process::{ExitStatus, ReadEvent};
 use crate::transport::{self, Process};
 
@@ -61,6 +61,11 @@ impl Writer {
     }
 }
 
+/// A limit from now on; None where that is never.
+fn until(limit: Duration) -> Option<(Instant, Duration)> {
+    Some((Instant::now().checked_add(limit)?, limit))
+}
+
 /// What a running command printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -93,8 +98,9 @@ pub struct RunningCommand {
     signals: mpsc::UnboundedSender<&'static str>,
     input: Option<CommandInput>,
     has_input: bool,
-    /// The sign of its start, as long as it is awaited.
-    announced: Option<Announcement>,
+    awaited: Awaited,
+    /// It is ended by us, so that where it stood then is ours to tell.
+    ended_by_us: bool,
     status: Option<ExitStatus>,
     over: bool,
     limit: Option<(Instant, Duration)>,
@@ -135,8 +141,8 @@ impl RunningCommand {
     pub(super) fn new(
         host: Arc<str>,
         pipe: Pipe,
-        announced: Option<Announcement>,
-        control: Bytes,
+        awaited: Awaited,
+        control: Vec<Bytes>,
         input: Option<Option<Bytes>>,
         limit: Option<Duration>,
     ) -> RunningCommand {
@@ -170,10 +176,11 @@ impl RunningCommand {
             signals,
             input,
             has_input,
-            announced,
+            awaited,
+            ended_by_us: false,
             status: None,
             over: false,
-            limit: limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))),
+            limit: limit.and_then(until),
             underway: UNDERWAY,
         }
     }
@@ -200,67 +207,70 @@ impl RunningCommand {
             }
             match self.event_in_time().await? {
                 Some(ReadEvent::Stdout(data)) => {
-                    let data = self.without_sign(data);
+                    let data = self.without_sign(data)?;
                     if !data.is_empty() {
                         return Ok(Some(CommandEvent::Stdout(data)));
                     }
                 }
                 Some(ReadEvent::Stderr(data)) => {
-                    if let Some(announced) = &mut self.announced {
-                        announced.stderr(&data);
+                    let data = self.awaited.stderr(data);
+                    if !data.is_empty() {
+                        return Ok(Some(CommandEvent::Stderr(data)));
                     }
-                    return Ok(Some(CommandEvent::Stderr(data)));
                 }
                 // A command may close its output and go on.
                 Some(ReadEvent::OutputEnd) => {
-                    let rest = self.announced.as_mut().map(Announcement::rest);
-                    if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
+                    let rest = self.awaited.rest();
+                    if !rest.is_empty() {
                         return Ok(Some(CommandEvent::Stdout(rest)));
                     }
                 }
                 Some(ReadEvent::Exit(status)) => self.status = Some(status),
                 None => {
+                    let last = self.awaited.last_words(self.ended_by_us);
+                    if !last.is_empty() {
+                        return Ok(Some(CommandEvent::Stderr(last)));
+                    }
                     self.over = true;
-                    return match (&self.status, &self.announced) {
-                        (Some(ExitStatus::Unknown(why)), Some(_))
-                            if why == transport::COMMAND_REFUSED =>
-                        {
-                            Err(refused(&self.host, Stage::Channel, why, b"").into())
-                        }
-                        (
-                            Some(status @ (ExitStatus::Code(_) | ExitStatus::Signal(_))),
-                            Some(sign),
-                        ) => Err(sign.missed(&self.host, status).into()),
-                        (Some(ExitStatus::Code(_) | ExitStatus::Signal(_)), None) => Ok(None),
-                        (Some(ExitStatus::Unknown(why)), _) => Err(self.lost(why)),
-                        (None, _) => Err(self.lost("the connection ended without an exit status")),
-                    };
+                    return self.ended().map(|()| None);
                 }
             }
         }
     }
 
-    /// Takes the sign of its start out of what it printed.
-    fn without_sign(&mut self, data: Bytes) -> Bytes {
-        let Some(announced) = &mut self.announced else {
-            return data;
-        };
-        let (data, is_complete) = announced.stdout(&data);
-        if is_complete {
-            self.announced = None;
+    /// Whether it came to an end of its own.
+    fn ended(&self) -> Result<(), Error> {
+        if let Some(error) = self.awaited.missed(&self.host, self.status.as_ref()) {
+            return Err(error.into());
         }
-        data
+        match &self.status {
+            Some(ExitStatus::Code(_) | ExitStatus::Signal(_)) => Ok(()),
+            Some(ExitStatus::Unknown(why)) => Err(self.lost(why)),
+            None => Err(self.lost("the connection ended without an exit status")),
+        }
     }
 
-    /// The next event, within the limit of the command and that of its start.
+    /// Takes the sign of its start out of what it printed.
+    fn without_sign(&mut self, data: Bytes) -> Result<Bytes, Error> {
+        let (data, has_started) = self.awaited.stdout(&self.host, data)?;
+        if has_started {
+            // What it took to start has limits of its own.
+            self.limit = self.limit.and_then(|(_, limit)| until(limit));
+        }
+        Ok(data)
+    }
+
+    /// The next event, within the limit of the command, or that of its start.
     async fn event_in_time(&mut self) -> Result<Option<ReadEvent>, Error> {
-        let Some(until) = self.announced.as_ref().map(Announcement::until) else {
+        let Some(until) = self.awaited.until() else {
             return self.event_in_limit().await;
         };
-        let event = tokio::time::timeout_at(until.into(), self.event_in_limit()).await;
-        match (event, &self.announced) {
-            (Err(_), Some(announced)) => Err(announced.late(&self.host).into()),
-            (event, _) => event.unwrap_or(Ok(None)),
+        match tokio::time::timeout_at(until.into(), self.event()).await {
+            Ok(event) => event,
+            Err(_) => Err(match self.awaited.late(&self.host) {
+                Some(late) => late.into(),
+                None => self.lost("it did not start"),
+            }),
         }
     }
 
@@ -347,6 +357,28 @@ impl RunningCommand {
         self.limit.map(|(_, limit)| self.overdue(limit))
     }
 
+    /// Ends it in order because its limit has passed.
+    pub(crate) fn end_at_limit(&mut self) {
+        self.ended_by_us = true;
+        match self.awaited.tells_where_it_stood() {
+            true => self.interrupt(),
+            false => self.terminate(),
+        }
+    }
+
+    /// Ends it in order because the user wants that.
+    pub(crate) fn end_for_user(&mut self) {
+        self.ended_by_us = true;
+        self.interrupt();
+    }
+
+    /// Where a program stood that was ended by us.
+    pub(crate) fn stack(&mut self) -> Vec<String> {
+        let said = self.awaited.where_it_stood();
+        let said = String::from_utf8_lossy(&said);
+        said.split_inclusive('\n').map(str::to_owned).collect()
+    }
+
     fn overdue(&self, limit: Duration) -> Error {
         Error::Timeout {
             host: self.host.to_string(),
@@ -408,8 +440,8 @@ struct Feeder {
 }
 
 impl Feeder {
-    async fn run(mut self, control: Bytes, given: Option<Bytes>, has_input: bool) {
-        if !control.is_empty() && !self.writer.write(vec![control]).await {
+    async fn run(mut self, control: Vec<Bytes>, given: Option<Bytes>, has_input: bool) {
+        if !control.is_empty() && !self.writer.write(control).await {
             return self.rest().await;
         }
         if let Some(given) = given

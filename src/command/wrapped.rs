@@ -2,10 +2,18 @@
 
 use bytes::Bytes;
 
-use super::{Command, CommandLine, Input};
+use super::CommandLine;
+use crate::stub::program::{ProgramStart, PythonProgram};
 
 /// The script around every command; one line without what a login shell would change.
 const WRAPPER: &str = include_str!("wrapper.sh");
+
+/// The function by which the shell becomes the command.
+const EXEC: &str = "x() { exec \"$@\"; };";
+
+/// The longest text of a program that is an environment variable for its Python, in bytes; systems allow 128 KiB in one. A longer
+/// one comes through a pipe, beside which the shell has to wait.
+const LONGEST_VARIABLE: usize = 64 * 1024;
 
 /// A command line longer than this is sent inside the session: some servers and shells cut long ones off.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -14,8 +22,8 @@ const LONGEST_LINE: usize = 8 * 1024;
 pub(super) struct Wrapped {
     /// For the login shell.
     pub(super) command: String,
-    /// What follows it on standard input, before the command's own.
-    pub(super) control: Bytes,
+    /// What follows it on standard input, before the command's own; in pieces, of which hosts share the long ones.
+    pub(super) control: Vec<Bytes>,
 }
 
 /// What a command is.
@@ -23,7 +31,7 @@ pub(super) struct Content<'a> {
     pub(super) line: &'a CommandLine,
     /// What prints the sign of its start, if there is one.
     pub(super) announcing: &'a str,
-    pub(super) script: Option<&'a [u8]>,
+    pub(super) script: Option<&'a Bytes>,
     pub(super) cwd: Option<&'a [u8]>,
     /// Variables that a command line may show.
     pub(super) open_environment: &'a [(String, Vec<u8>)],
@@ -32,22 +40,6 @@ pub(super) struct Content<'a> {
 }
 
 impl Wrapped {
-    /// As [`Self::of`].
-    ///
-    /// # Errors
-    /// As [`Self::of`].
-    pub(super) fn new(command: &Command, announcing: &str) -> Result<Wrapped, String> {
-        Wrapped::of(&Content {
-            line: &command.line,
-            announcing,
-            script: command.script.as_deref(),
-            cwd: command.cwd.as_deref(),
-            open_environment: &command.open_environment,
-            environment: &command.environment,
-            has_input: !matches!(command.input, Input::None),
-        })
-    }
-
     /// Puts a command into words for the other side. Where nothing speaks against it, all of them are in the command line, as input
     /// arrives a round trip later.
     ///
@@ -88,19 +80,50 @@ impl Wrapped {
             && let Some(line) = passing(&text)
         {
             return Ok(Wrapped {
-                command: for_login_shell(content.announcing, &format!("ec_h=1;{line};")),
-                control: Bytes::new(),
+                command: for_login_shell(content.announcing, &format!("ec_h=1;{line};{EXEC}")),
+                control: Vec::new(),
             });
         }
         Ok(Wrapped {
-            command: for_login_shell(content.announcing, ""),
+            command: for_login_shell(content.announcing, EXEC),
             control: control(content, &text)?,
+        })
+    }
+
+    /// Puts a program into words for the other side: the command finds its Python, the control stream has its text.
+    ///
+    /// # Errors
+    /// Where its source is no text.
+    pub(super) fn of_program(
+        start: &ProgramStart,
+        program: &PythonProgram,
+        has_input: bool,
+    ) -> Result<Wrapped, String> {
+        let mut control = program.text();
+        if program.source.contains(&0) {
+            return Err("the program holds a zero byte; it is not text".to_owned());
+        }
+        let length = control.iter().map(Bytes::len).sum();
+        let (name, export) = match length > LONGEST_VARIABLE {
+            true => ("ec_s", ""),
+            false => ("ec_w", "export ec_w;"),
+        };
+        let head = read_into(name, length) + "\n";
+        let input = if has_input { "ec_i=1;" } else { "" };
+        let tail = format!("{export}ec_z=INT;{input}set --;ec_h=1\n");
+        control.insert(0, head.into());
+        control.push(tail.into());
+        let function = format!("x() {{ {}; }};", start.script);
+        Ok(Wrapped {
+            command: for_login_shell("", &function),
+            control,
         })
     }
 }
 
 /// The lines that the wrapper reads before it starts the command.
-fn control(content: &Content<'_>, text: &[u8]) -> Result<Bytes, String> {
+fn control(content: &Content<'_>, text: &[u8]) -> Result<Vec<Bytes>, String> {
+    let mut pieces = Vec::new();
     // What stands for a newline, as each line is read by itself.
     let mut lines = b"ec_n=$(printf '\\nx');ec_n=${ec_n%x}\n".to_vec();
     for (name, value) in content.environment {
@@ -111,15 +134,24 @@ fn control(content: &Content<'_>, text: &[u8]) -> Result<Bytes, String> {
         if script.contains(&0) {
             return Err("the script holds a zero byte; it is not text".to_owned());
         }
-        lines.extend_from_slice(
-            format!("ec_s=$(n {}; echo x);ec_s=${{ec_s%x}}\n", script.len()).as_bytes(),
-        );
-        lines.extend_from_slice(script);
+        lines.extend_from_slice(read_into("ec_s", script.len()).as_bytes());
+        lines.push(b'\n');
+        pieces.push(std::mem::take(&mut lines).into());
+        pieces.push(script.clone());
         lines.extend_from_slice(b"[ \"$ec_s\" ] || ec_s=:\n");
     }
     lines.extend_from_slice(text);
     lines.extend_from_slice(b"\nec_h=1\n");
-    Ok(lines.into())
+    pieces.push(lines.into());
+    Ok(pieces)
+}
+
+/// Shell text that reads so many bytes of the control stream into a variable, newlines at the end as well.
+fn read_into(name: &str, length: usize) -> String {
+    // A dd that knows no iflag ends before it has read anything.
+    let all = format!("dd bs={length} count=1 iflag=fullblock <&3 2>/dev/null");
+    let each = format!("dd bs=1 count={length} <&3 2>/dev/null");
+    format!("{name}=$({all} || {each}; echo x);{name}=${{{name}%x}}")
 }
 
 fn export(name: &str, value: &[u8], text: &mut Vec<u8>) -> Result<(), String> {
@@ -172,15 +204,18 @@ fn for_login_shell(announcing: &str, begin: &str) -> String {
     let script = lines.collect::<Vec<_>>().join(" ");
     let begin = begin.replace('\'', r"'\''");
     // The environment of the account may have them.
-    format!("exec /bin/sh -c 'unset ec_h ec_i ec_s ec_k ec_d;{announcing}{begin}{script}'")
+    format!(
+        "exec /bin/sh -c 'unset ec_h ec_i ec_s ec_w ec_k ec_d ec_z;{announcing}{begin}{script}'"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::Command;
 
     fn wrapped(command: &Command) -> Wrapped {
-        Wrapped::new(command, "").unwrap()
+        command.wrapped("").unwrap()
     }
 
     fn on_this(line: impl Into<CommandLine>) -> Command {
@@ -193,7 +228,7 @@ mod tests {
         let script = command.strip_prefix("exec /bin/sh -c '").unwrap();
         let script = script.strip_suffix('\'').unwrap();
         assert!(!script.contains(['\'', '\\', '!', '\n']), "{script}");
-        assert!(command.len() < 1500, "{} bytes", command.len());
+        assert!(command.len() < 1600, "{} bytes", command.len());
     }
 
     #[test]
@@ -213,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_no_system_takes_is_refused() {
-        let refused = |command: &Command| Wrapped::new(command, "").err().unwrap();
+        let refused = |command: &Command| command.wrapped("").err().unwrap();
         assert!(refused(&on_this("a\0b")).contains("zero byte"));
         assert!(refused(&on_this("true").env("A=B", "c")).contains("A=B"));
         assert!(refused(&on_this("true").env("1A", "c")).contains("1A"));

@@ -6,7 +6,7 @@ use crate::transport::tail::{NOISE_KEPT, Tail, find};
 
 /// What a marker said.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(crate) enum Sign {
     /// No interpreter: what was tried.
     NoInterpreter(String),
     /// None of the interpreters fits: the versions found.
@@ -21,7 +21,7 @@ pub(super) enum Sign {
 
 /// Reads the output before the stub runs.
 #[derive(Debug)]
-pub(super) struct Boot {
+pub(crate) struct Boot {
     marker: Vec<u8>,
     /// How what is sent to Python begins.
     sent: Bytes,
@@ -30,7 +30,7 @@ pub(super) struct Boot {
 }
 
 impl Boot {
-    pub(super) fn new(marker: &str, sent: &Bytes) -> Boot {
+    pub(crate) fn new(marker: &str, sent: &Bytes) -> Boot {
         Boot {
             marker: marker.as_bytes().to_vec(),
             // As long as the marker, so that as much of what may be its beginning is kept.
@@ -41,7 +41,7 @@ impl Boot {
     }
 
     /// Takes output and gives the next sign in it, if there is one; call again with nothing until `None`.
-    pub(super) fn feed(&mut self, data: &[u8]) -> Option<Sign> {
+    pub(crate) fn feed(&mut self, data: &[u8]) -> Option<Sign> {
         self.pending.extend_from_slice(data);
         loop {
             let Some(at) = find(&self.pending, &self.marker) else {
@@ -92,7 +92,7 @@ impl Boot {
     }
 
     /// The end of what was printed and is not ours.
-    pub(super) fn noise(&self) -> Vec<u8> {
+    pub(crate) fn noise(&self) -> Vec<u8> {
         let mut noise = self.noise.clone();
         noise.extend(&self.pending);
         noise.bytes().to_vec()
@@ -102,12 +102,12 @@ impl Boot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::Purpose;
+    use crate::stub;
 
     const MARKER: &str = "0123456789abcdef";
 
     fn signs(pieces: &[&[u8]]) -> (Vec<Sign>, Boot) {
-        let mut boot = Boot::new(MARKER, &Purpose::Calls.first_part());
+        let mut boot = Boot::new(MARKER, &stub::first_part());
         let mut signs = Vec::new();
         for piece in pieces {
             let mut sign = boot.feed(piece);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn an_echo_of_what_is_sent_is_told() {
-        let stub = Purpose::Calls.first_part();
+        let stub = stub::first_part();
         for cut in [1, 9, 16, 100] {
             let (found, boot) = signs(&[b"Welcome!\n", &stub[..cut], &stub[cut..]]);
             assert_eq!(found, [Sign::Echo], "cut at {cut}");
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn endless_noise_is_bounded() {
-        let mut boot = Boot::new(MARKER, &Purpose::Calls.first_part());
+        let mut boot = Boot::new(MARKER, &stub::first_part());
         for _ in 0..1000 {
             assert_eq!(boot.feed(&[b'z'; 1000]), None);
         }

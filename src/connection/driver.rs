@@ -10,7 +10,7 @@ use tokio::time::sleep_until;
 use crate::error::{ConnectError, Error, Stage};
 use crate::session::Session;
 use crate::spec::Step;
-use crate::stub::Bootstrap;
+use crate::stub::{self, Bootstrap};
 use crate::transport::{
     ExitStatus, HasEnded, OnRunning, Process, ReadEvent, Reader, STARTS, Started, TransportOptions,
     Writer, hint_for_other_commands, steps, tail::Tail,
@@ -18,7 +18,7 @@ use crate::transport::{
 
 use super::boot::{Boot, Sign};
 use super::completion::Failure;
-use super::hints;
+use super::failed_start::Start;
 use super::lifeline::Lifeline;
 use super::shared::Shared;
 use super::start::Starter;
@@ -44,7 +44,7 @@ struct Attempt {
 impl Attempt {
     fn new(shared: &Arc<Shared>, started: Started) -> Attempt {
         let Process { writer, reader, .. } = started.process;
-        let first = (!started.stub_sent).then(|| started.bootstrap.stub());
+        let first = (!started.stub_sent).then(|| stub::first_part());
         Attempt {
             reader,
             writing: tokio::spawn(write_all(Arc::clone(shared), writer, first)),
@@ -191,7 +191,7 @@ impl Reading {
     ) -> Reading {
         Reading {
             shared,
-            boot: Some(Boot::new(bootstrap.marker(), &bootstrap.stub())),
+            boot: Some(Boot::new(bootstrap.marker(), &stub::first_part())),
             noise: Vec::new(),
             starting: true,
             on_running,
@@ -281,9 +281,18 @@ impl Reading {
                     self.reached(Stage::Interpreter, "the first stage runs");
                     self.stage = Stage::Stub;
                 }
-                Sign::NoInterpreter(tried) => return Err(self.no_interpreter(&tried)),
-                Sign::Unfit(versions) => return Err(self.unfit(&versions)),
-                Sign::Echo => return Err(self.echo()),
+                Sign::NoInterpreter(tried) => {
+                    let error = self.as_errors_name_it().no_interpreter(&tried);
+                    return Err(self.connect_failure(error));
+                }
+                Sign::Unfit(versions) => {
+                    let error = self.as_errors_name_it().unfit(&versions);
+                    return Err(self.connect_failure(error));
+                }
+                Sign::Echo => {
+                    let error = self.as_errors_name_it().echo();
+                    return Err(self.connect_failure(error));
+                }
                 Sign::Running(rest) => {
                     self.noise = self
                         .boot
@@ -383,14 +392,7 @@ impl Reading {
                 Stage::Interpreter if !self.steps.is_empty() => Stage::Escalation,
                 stage => stage,
             };
-            let mut error = ConnectError::timeout(&*self.shared.host, stage, limit);
-            error.hint = Some(match stage {
-                Stage::Escalation => "look by hand whether one of the steps in then= or become= waits for something".to_owned(),
-                Stage::Interpreter => {
-                    "look whether the login shell waits for something, or name an interpreter with rpython=".to_owned()
-                }
-                _ => "look whether that interpreter starts by hand, or name another with rpython=".to_owned(),
-            });
+            let error = self.as_errors_name_it().late(stage, limit);
             return Some(self.connect_failure(error));
         }
         None
@@ -430,51 +432,17 @@ impl Reading {
         if !self.starting {
             return Failure::Lost(status);
         }
-        let what = match self.stage {
-            Stage::Interpreter => format!("Python did not start: {status}"),
-            _ => format!("Python started, but the stub died: {status}"),
-        };
-        let wanted = self.bootstrap.wanted();
-        let hint = match (hints::for_printed(&self.printed()), self.stage) {
-            (Some(hint), _) => hint.to_owned(),
-            (None, Stage::Interpreter) if wanted.is_empty() => self.no_commands.to_owned(),
-            (None, Stage::Interpreter) => {
-                format!(
-                    "see whether rpython={wanted} is a Python; else {}",
-                    self.no_commands
-                )
-            }
-            _ => "try that interpreter by hand, or name another with rpython=".to_owned(),
-        };
-        let error = ConnectError::new(&*self.shared.host, self.stage, what).with_hint(hint);
-        self.connect_failure(error)
+        let start = self.as_errors_name_it();
+        self.connect_failure(start.ended(self.stage, &status, &self.printed()))
     }
 
-    /// A forced command or a login shell such as `cat` runs in place of ours.
-    fn echo(&self) -> Failure {
-        let what = "Python did not start: the other side only sends back what it is sent";
-        let error = ConnectError::new(&*self.shared.host, Stage::Interpreter, what);
-        self.connect_failure(error.with_hint(self.no_commands))
-    }
-
-    fn no_interpreter(&self, tried: &str) -> Failure {
-        let error = ConnectError::new(
-            &*self.shared.host,
-            Stage::Interpreter,
-            format!("no Python found; tried {tried}"),
-        );
-        self.connect_failure(if self.bootstrap.wanted().is_empty() {
-            error.with_hint("install Python there, or name its path with rpython=/path/to/python")
-        } else {
-            error.with_hint("correct rpython=, or leave it out to have one searched for")
-        })
-    }
-
-    fn unfit(&self, versions: &str) -> Failure {
-        let message =
-            format!("the Python found does not serve: {versions}; 2.6, 2.7 and 3.2 or newer do");
-        let error = ConnectError::new(&*self.shared.host, Stage::Interpreter, message);
-        self.connect_failure(error.with_hint("name another interpreter with rpython="))
+    fn as_errors_name_it(&self) -> Start<'_> {
+        Start {
+            host: &self.shared.host,
+            wanted: self.bootstrap.wanted(),
+            no_commands: self.no_commands,
+            what: "stub",
+        }
     }
 
     /// What the other side printed that is not ours.

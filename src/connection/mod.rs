@@ -1,10 +1,11 @@
 //! One connection to one remote Python: the only place that moves bytes between transport, stub and session.
 
 mod asks;
-mod boot;
+pub(crate) mod boot;
 mod channel;
 mod completion;
 mod driver;
+pub(crate) mod failed_start;
 mod hello;
 pub(crate) mod hints;
 mod lifeline;
@@ -92,7 +93,7 @@ impl Connection {
         if let Some(limit) = spec.timeout {
             options.transport.limits = options.transport.limits.in_all(since, limit);
         }
-        let starter = start::Starter::new(spec, &options.transport, options.purpose);
+        let starter = start::Starter::new(spec, &options.transport);
         let started = starter.start().await?;
         let session = Session::new(
             options.session_config(spec),

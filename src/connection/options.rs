@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::session::SessionConfig;
 use crate::spec::ConnectionSpec;
-use crate::stub::Purpose;
+use crate::stub;
 use crate::transport::TransportOptions;
 
 use super::output::OutputSink;
@@ -43,8 +43,6 @@ pub struct ConnectOptions {
     /// The longest result taken, in bytes, where the spec says nothing (`max_result=`); without both, half of the memory that
     /// this process may use. A longer one is that call's [`Error::TooLarge`](crate::Error::TooLarge).
     pub max_result: Option<u64>,
-    /// What the stub is started for.
-    pub(crate) purpose: Purpose,
 }
 
 /// Takes the payload of a CLASS frame.
@@ -62,7 +60,6 @@ impl Default for ConnectOptions {
             output: OutputSink::inherit(),
             classes: None,
             max_result: None,
-            purpose: Purpose::Calls,
         }
     }
 }
@@ -103,7 +100,7 @@ impl ConnectOptions {
                 .max_result
                 .or(self.max_result)
                 .unwrap_or_else(|| super::memory::allowed() / 2),
-            parts: self.purpose.parts(),
+            parts: stub::parts(),
             ..SessionConfig::default()
         }
     }

@@ -2,22 +2,20 @@
 
 use crate::error::Error;
 use crate::spec::{ConnectionSpec, Transport};
-use crate::stub::{Bootstrap, Purpose};
+use crate::stub::Bootstrap;
 use crate::transport::{self, Started, TransportOptions};
 
 /// Starts stubs as a spec says.
 pub(super) struct Starter {
     spec: ConnectionSpec,
     options: TransportOptions,
-    purpose: Purpose,
 }
 
 impl Starter {
-    pub(super) fn new(spec: &ConnectionSpec, options: &TransportOptions, purpose: Purpose) -> Self {
+    pub(super) fn new(spec: &ConnectionSpec, options: &TransportOptions) -> Self {
         Starter {
             spec: spec.clone(),
             options: options.clone(),
-            purpose,
         }
     }
 
@@ -30,7 +28,7 @@ impl Starter {
     /// # Errors
     /// The stage that failed, or that the deadline met.
     pub(super) async fn start(&self) -> Result<Started, Error> {
-        let bootstrap = Bootstrap::new(self.spec.rpython.as_deref(), self.purpose)?;
+        let bootstrap = Bootstrap::new(self.spec.rpython.as_deref())?;
         // On the heap of its own, where it needs its tens of kilobytes for as long as it connects, and not in the task of the caller.
         let starting = Box::pin(transport::start_stub(&self.spec, bootstrap, &self.options));
         Ok(transport::in_time(&self.spec, &self.options, starting).await?)

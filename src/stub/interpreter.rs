@@ -64,7 +64,7 @@ fn is_plain(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::{Bootstrap, Purpose};
+    use crate::stub::Bootstrap;
 
     fn words(rpython: &str) -> (String, String) {
         let Interpreter {
@@ -113,7 +113,7 @@ mod tests {
         let python = home.path().join("my py");
         std::fs::write(&python, "#!/bin/sh\necho \"$0 $1 $2 $3 $4\"\n").unwrap();
         std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let bootstrap = Bootstrap::new(Some("~/my py -S -X utf8"), Purpose::Calls).unwrap();
+        let bootstrap = Bootstrap::new(Some("~/my py -S -X utf8")).unwrap();
         let output = std::process::Command::new("/bin/sh")
             .arg("-c")
             .arg(bootstrap.command())

@@ -11,6 +11,7 @@ macro_rules! part {
 mod assemble;
 pub(crate) mod functions;
 mod interpreter;
+pub(crate) mod program;
 #[cfg(test)]
 mod strip;
 
@@ -36,36 +37,18 @@ pub fn file(path: &str) -> Option<&'static str> {
     SOURCES.get_file(path)?.contents_utf8()
 }
 
-/// What a stub is started for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Whatever a client may ask for.
-    Calls,
-    /// One call of `helpers/run_program.run_program` and nothing else, which takes much less of the other machine. It cannot tell how
-    /// far the program is, gives the program no module `easycluster`, and takes nothing compressed.
-    OneProgram,
+/// The first part of the stub, which follows the command: raw deflate (BS-6).
+pub fn first_part() -> Bytes {
+    Bytes::from_static(part!("core"))
 }
 
-impl Purpose {
-    /// The first part of the stub, which follows the command: raw deflate (BS-6).
-    pub fn first_part(self) -> Bytes {
-        Bytes::from_static(match self {
-            Purpose::Calls => part!("core"),
-            Purpose::OneProgram => part!("program"),
-        })
-    }
-
-    /// The payloads of the parts that are sent when they are needed (BS-9).
-    pub fn parts(self) -> Parts {
-        match self {
-            Purpose::Calls => Parts {
-                requests: Bytes::from_static(part!("requests")),
-                calls: Bytes::from_static(part!("calls")),
-                control: Bytes::from_static(part!("control")),
-                channels: Bytes::from_static(part!("channels")),
-            },
-            Purpose::OneProgram => Parts::default(),
-        }
+/// The payloads of the parts that are sent when they are needed (BS-9).
+pub fn parts() -> Parts {
+    Parts {
+        requests: Bytes::from_static(part!("requests")),
+        calls: Bytes::from_static(part!("calls")),
+        control: Bytes::from_static(part!("control")),
+        channels: Bytes::from_static(part!("channels")),
     }
 }
 
@@ -97,24 +80,22 @@ pub(crate) fn halves(marker: &str) -> (&str, &str) {
         .unwrap_or((marker, ""))
 }
 
-/// One start of the stub: the remote command with its own marker.
-#[derive(Debug, Clone)]
-pub struct Bootstrap {
-    command: String,
-    script: String,
-    marker: String,
-    wanted: String,
-    purpose: Purpose,
+/// The script that finds an interpreter and runs the first stage in it.
+struct FirstStage<'a> {
+    /// The file with what the first stage does at its end.
+    end: &'a str,
+    marker: &'a str,
+    /// How many bytes it is to read first.
+    length: usize,
 }
 
-impl Bootstrap {
-    /// A bootstrap under the interpreter `rpython`, or the best one found.
+impl FirstStage<'_> {
+    /// The script for the interpreter `rpython`, or the best one found.
     ///
     /// # Errors
-    /// If the interpreter's name holds what no shell passes on unchanged, or the system has no randomness.
-    pub fn new(rpython: Option<&str>, purpose: Purpose) -> Result<Bootstrap, Error> {
-        let marker = new_marker()?;
-        let (first, second) = halves(&marker);
+    /// If the interpreter's name holds what no shell passes on unchanged.
+    fn by(&self, rpython: Option<&str>) -> Result<String, Error> {
+        let (first, second) = halves(self.marker);
         let interpreter = match rpython {
             None => Interpreter {
                 candidate: CANDIDATES.to_owned(),
@@ -122,21 +103,46 @@ impl Bootstrap {
             },
             Some(named) => interpreter::read(named).map_err(Error::Convert)?,
         };
-        let loader = join(file("stub/first_stage.py").unwrap_or_default(), "@").replace('"', "~");
-        let script = join(file("stub/first_stage.sh").unwrap_or_default(), " ")
+        let stage = ["stub/first_stage.py", self.end].map(|name| file(name).unwrap_or_default());
+        let loader = join(&stage.concat(), "@").replace('"', "~");
+        Ok(join(file("stub/first_stage.sh").unwrap_or_default(), " ")
             .replace("; ", ";")
             .replace("%LOADER%", &loader)
             .replace("%MARKER_A%", first)
             .replace("%MARKER_B%", second)
             .replace("%CANDIDATES%", &interpreter.candidate)
             .replace("%ARGUMENTS%", &interpreter.arguments)
-            .replace("%LENGTH%", &purpose.first_part().len().to_string());
+            .replace("%LENGTH%", &self.length.to_string()))
+    }
+}
+
+/// One start of the stub: the remote command with its own marker.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    command: String,
+    script: String,
+    marker: String,
+    wanted: String,
+}
+
+impl Bootstrap {
+    /// A bootstrap under the interpreter `rpython`, or the best one found.
+    ///
+    /// # Errors
+    /// If the interpreter's name holds what no shell passes on unchanged, or the system has no randomness.
+    pub fn new(rpython: Option<&str>) -> Result<Bootstrap, Error> {
+        let marker = new_marker()?;
+        let first_stage = FirstStage {
+            end: "stub/first_stage_stub.py",
+            marker: &marker,
+            length: first_part().len(),
+        };
+        let script = first_stage.by(rpython)?;
         Ok(Bootstrap {
             command: format!("exec /bin/sh -c '{script}'"),
             script,
             marker,
             wanted: rpython.unwrap_or_default().to_owned(),
-            purpose,
         })
     }
 
@@ -166,16 +172,6 @@ impl Bootstrap {
     pub fn wanted(&self) -> &str {
         &self.wanted
     }
-
-    /// What follows the command on standard input.
-    pub fn stub(&self) -> Bytes {
-        self.purpose.first_part()
-    }
-
-    /// What it is started for.
-    pub fn purpose(&self) -> Purpose {
-        self.purpose
-    }
 }
 
 /// Joins the lines that are not comments.
@@ -203,14 +199,13 @@ mod tests {
             calls,
             control,
             channels,
-        } = Purpose::Calls.parts();
+        } = parts();
         vec![
-            ("core", Purpose::Calls.first_part()),
+            ("core", first_part()),
             ("requests", requests),
             ("calls", calls),
             ("control", control),
             ("channels", channels),
-            ("program", Purpose::OneProgram.first_part()),
         ]
     }
 
@@ -222,7 +217,6 @@ mod tests {
             ("calls", 16_370),
             ("control", 1_890),
             ("channels", 4_000),
-            ("program", 11_200),
         ];
         for ((name, part), (listed, limit)) in all_parts().into_iter().zip(most) {
             println!("{name}: {} bytes", part.len());
@@ -304,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_command_passes_every_shell() {
-        let bootstrap = Bootstrap::new(None, Purpose::Calls).unwrap();
+        let bootstrap = Bootstrap::new(None).unwrap();
         let inner = bootstrap
             .command()
             .strip_prefix("exec /bin/sh -c '")

@@ -406,7 +406,8 @@ async fn a_lost_connection_is_an_error_that_names_the_host() {
 fn wrapped(shell: &[&str], begin: &str) -> std::process::Child {
     let lines = include_str!("../../src/command/wrapper.sh").lines();
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let script = format!("{begin};{}", lines.collect::<Vec<_>>().join(" "));
+    let becomes = "x() { exec \"$@\"; }";
+    let script = format!("{begin};{becomes};{}", lines.collect::<Vec<_>>().join(" "));
     std::process::Command::new(crate::support::program("setsid"))
         .args(["-w", "--"])
         .arg(crate::support::program(shell[0]))

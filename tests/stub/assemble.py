@@ -1,5 +1,6 @@
 """The reference assembler of the remote command and the stub (bootstrap_py/README.md, spec/bootstrap.md)."""
 
+import base64
 import functools
 import os
 import random
@@ -97,7 +98,7 @@ def strip(source):
 def names():
     """The files of the stub, the first one first."""
     files = os.listdir(os.path.join(SOURCES, "stub")) + os.listdir(os.path.join(SOURCES, "shared"))
-    found = [name for name in files if name.endswith(".py") and name not in ("first_stage.py", "objects.py")]
+    found = [name for name in files if name.endswith(".py") and name[:11] != "first_stage" and name != "objects.py"]
     return sorted(found, key=lambda name: (name != "start.py", name))
 
 
@@ -132,11 +133,9 @@ def join(text, separator):
     return separator.join(line.rstrip() for line in text.split("\n") if line.strip() and not line.startswith("#"))
 
 
-def assemble(rpython=None, marker=None, first="core"):
-    """The command for the login shell, the stub's bytes, and the marker."""
-    marker = marker or "%016x" % random.getrandbits(64)
-    stub = deflate(stub_text(first))
-    loader = join(read("first_stage.py"), "@").replace('"', "~")
+def first_stage(end, marker, length, rpython=None):
+    """What `sh` runs to find an interpreter, and the loader in it."""
+    loader = join(read("first_stage.py") + read(end), "@").replace('"', "~")
     script = join(read("first_stage.sh"), " ").replace("; ", ";")
     for name, value in (
         ("LOADER", loader),
@@ -144,10 +143,53 @@ def assemble(rpython=None, marker=None, first="core"):
         ("MARKER_B", marker[8:]),
         ("CANDIDATES", '"%s"' % rpython if rpython else CANDIDATES),
         ("ARGUMENTS", ""),
-        ("LENGTH", str(len(stub))),
+        ("LENGTH", str(length)),
     ):
         script = script.replace("%" + name + "%", value)
+    return script
+
+
+def new_marker():
+    return "%016x" % random.getrandbits(64)
+
+
+def assemble(rpython=None, marker=None):
+    """The command for the login shell, the stub's bytes, and the marker."""
+    marker = marker or new_marker()
+    stub = deflate(stub_text())
+    script = first_stage("first_stage_stub.py", marker, len(stub), rpython)
     return "exec /bin/sh -c '" + script + "'", stub, marker
+
+
+def text_of_program(source, filename, argv, environment, folder):
+    """How much of it is run first, and the text that a Python reads to run a program alone (BS-16)."""
+    first, main = [
+        "\n".join(line for line in strip(read("helpers/" + name)).split("\n") if line).encode() + b"\n"
+        for name in ("run_alone.py", "run_main.py")
+    ]
+    others = base64.b64encode(deflate(together(["children.py", "helpers/run_main_seldom.py"])))
+    given = repr((filename.encode(), [word.encode() for word in argv], environment, folder)).encode()
+    sizes = b"%d %d %d\n" % (len(main), len(others), len(given))
+    return len(first), first + sizes + main + others + given + source
+
+
+def program(rpython, source, filename="x.py", argv=("x.py",), environment=None, folder=b"", has_input=False):
+    """The command for the login shell, what it reads, and the marker, for a program that runs alone."""
+    marker = new_marker()
+    length, text = text_of_program(source, filename, argv, environment or {}, folder)
+    script = first_stage("first_stage_program.py", marker, length, rpython)
+    with open(os.path.join(SOURCES, "..", "src", "command", "wrapper.sh"), encoding="ascii") as file:
+        wrapper = join(file.read(), " ")
+    name = "ec_s" if len(text) > 65536 else "ec_w"
+    copy = "dd bs=%d count=1 iflag=fullblock <&3 2>/dev/null || dd bs=1 count=%d <&3 2>/dev/null" % (
+        len(text),
+        len(text),
+    )
+    head = "%s=$(%s; echo x);%s=${%s%%x}\n" % (name, copy, name, name)
+    tail = "%sec_z=INT;%sset --;ec_h=1\n" % ("export ec_w;" * (name == "ec_w"), "ec_i=1;" * has_input)
+    unset = "unset ec_h ec_i ec_s ec_w ec_k ec_d ec_z;"
+    command = "exec /bin/sh -c '%sx() { %s; };%s'" % (unset, script, wrapper)
+    return command, head.encode() + text + tail.encode(), marker
 
 
 if __name__ == "__main__":

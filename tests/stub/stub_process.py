@@ -83,9 +83,8 @@ class Stub:
         credit=True,
         reading=True,
         parts=("requests", "calls", "control", "channels"),
-        first="core",
     ):
-        assembled, stub, self.marker = assemble.assemble(interpreter if rpython is True else rpython, first=first)
+        assembled, stub, self.marker = assemble.assemble(interpreter if rpython is True else rpython)
         self.process = subprocess.Popen(
             command(assembled) if command else ["/bin/sh", "-c", assembled],
             stdin=subprocess.PIPE,

@@ -219,12 +219,8 @@ def test_version_branches_live_in_two_files():
 
 
 def test_every_file_is_in_one_part():
-    parts = assemble.parts()
-    program = parts.pop("program")
-    listed = [name for files in parts.values() for name in files]
-    # What runs one program has files of its own, and else some of these.
-    own = [name for name in program if name not in listed and "/" not in name]
-    assert sorted(listed + own) == sorted(assemble.names()) and listed[0] == program[0] == "start.py"
+    listed = [name for files in assemble.parts().values() for name in files]
+    assert sorted(listed) == sorted(assemble.names()) and listed[0] == "start.py"
 
 
 def test_a_machine_without_devices(interpreter):

@@ -285,9 +285,8 @@ def test_children_that_are_to_go_on_do(stub, thread):
 
 def test_a_program_that_is_run_is_interrupted_once(stub):
     """It may take its time to end, and what it waits for is interrupted with it."""
-    stub.helper("helpers/run_program")
-    stub.helper("helpers/run_process")
-    stub.helper("helpers/run_seldom")
+    for name in ("program", "main", "main_seldom", "process", "seldom"):
+        stub.helper("helpers/run_" + name)
     for source in (
         "import sys, time\ntry:\n    sys.stderr.write('started\\n')\n    time.sleep(100)\nfinally:\n    time.sleep(0.7)\n"
         "    sys.stderr.write('cleaned\\n')\n",

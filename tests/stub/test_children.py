@@ -131,9 +131,8 @@ if __name__ == '__main__':
 def test_programs_that_are_run(fresh_stub, method):
     if not context(fresh_stub, method):
         return
-    fresh_stub.helper("helpers/run_program")
-    fresh_stub.helper("helpers/run_process")
-    fresh_stub.helper("helpers/run_seldom")
+    for name in ("program", "main", "main_seldom", "process", "seldom"):
+        fresh_stub.helper("helpers/run_" + name)
     given = PROGRAM.encode(), "src/of_a_test.py", ["of_a_test.py", method]
     assert fresh_stub.call("helpers/run_program.run_program", *given) == 7, fresh_stub.output
     assert not fresh_stub.output

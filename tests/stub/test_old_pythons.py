@@ -192,9 +192,8 @@ def test_python_2_6(tmp_path):
         assert stub.call("dos") == "a\nb"
         assert stub.eval("1 +\\\r\n 1") == 2
         # The program's runner too, which is given bytes.
-        stub.helper("helpers/run_program")
-        stub.helper("helpers/run_process")
-        stub.helper("helpers/run_seldom")
+        for name in ("program", "main", "main_seldom", "process", "seldom"):
+            stub.helper("helpers/run_" + name)
         assert (
             stub.call(
                 "helpers/run_program.run_program", b"import sys\r\nprint sys.argv\r\nsys.exit(3)", "x.py", ["x.py", "a"]

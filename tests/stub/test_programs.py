@@ -17,7 +17,7 @@ for turn in range(5000):
 
 
 def started(stub):
-    for name in ("run_program", "run_process", "run_progress", "run_seldom"):
+    for name in ("run_program", "run_main", "run_main_seldom", "run_process", "run_progress", "run_seldom"):
         stub.helper("helpers/" + name)
 
 

@@ -3,17 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::cli::many::{self, ManyOptions};
 use crate::cli::programs::habits::{
     self, command_from, exec_line, is_file, with_script, with_separator, with_subcommand,
 };
 use crate::cli::programs::script::Script;
-use crate::cli::programs::shell::Shell;
+use crate::cli::programs::shell::{Shell, Work};
 use crate::cli::programs::{Environment, ProgramOptions};
 use crate::cli::terminal::failure::Failure;
-use crate::cli::terminal::hosts::HostOptions;
+use crate::cli::terminal::hosts::{HostOptions, Target};
 use crate::command::CommandLine;
 
 const EXAMPLES: &str = "\
@@ -84,35 +82,25 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     };
     let (line, script) = what(&named, script, code, &command)?;
     let of_stdin = script.as_ref().is_some_and(Script::is_of_stdin);
-    let script = script.map(|script| script.text.into());
-    run(
-        &hosts,
-        &many,
-        &program,
-        line,
-        script,
-        of_stdin,
-        hosts.specs.clone(),
-    )
+    let work = Work::Command(line, script.map(|script| script.text.into()));
+    let taken = taken_of_stdin(&hosts, of_stdin)?;
+    let targets = many.report.wanted(&hosts, hosts.targets(&hosts.specs)?)?;
+    run("exec", work, targets, taken, &many, &program)
 }
 
-/// Runs it on all of `specs` and the hosts of files. `of_stdin`: the script was read from there.
+/// Runs it on all targets. `taken` is what stdin holds beside its input.
 pub(crate) fn run(
-    hosts: &HostOptions,
+    name: &'static str,
+    work: Work,
+    targets: Vec<Target>,
+    taken: Option<&str>,
     many: &ManyOptions,
     program: &ProgramOptions,
-    line: CommandLine,
-    script: Option<Bytes>,
-    of_stdin: bool,
-    specs: Vec<String>,
 ) -> Result<i32, Failure> {
     let (environment, secrets): (Environment, _) = program.environment()?;
-    let taken = taken_of_stdin(hosts, of_stdin)?;
-    let targets = many.report.wanted(hosts, hosts.targets(&specs)?)?;
     let stdin = program.stdin.checked(targets.len(), taken)?;
     let shell = Arc::new(Shell {
-        line,
-        script,
+        work,
         environment,
         cwd: program
             .cwd
@@ -122,7 +110,7 @@ pub(crate) fn run(
         timeout: program.timeout,
         count: targets.len(),
     });
-    many::on_all("exec", targets, many, &secrets, move |host| {
+    many::on_all(name, targets, many, &secrets, move |host| {
         Arc::clone(&shell).run(host)
     })
 }

@@ -1,4 +1,4 @@
-//! A shell command on one host of many: its output to the printer, its input from us, and an end that leaves nothing running.
+//! A command or a program on one host of many: its output to the printer, its input from us, and an end that leaves nothing running.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::cli::terminal::failure;
 use crate::command::{Command, CommandEvent, CommandLine, RunningCommand};
 use crate::connection::{Output, OutputSink};
 use crate::process::ExitStatus;
+use crate::stub::program::PythonProgram;
 
 /// How long a command that was asked to end may take to clean up.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -23,9 +24,16 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 const UNPRINTED: usize = 4 * 1024 * 1024;
 
 /// What every host is to run.
+pub(crate) enum Work {
+    /// A command, and the script that it reads.
+    Command(CommandLine, Option<Bytes>),
+    /// A program in Python; what differs from host to host is added to it.
+    Program(PythonProgram),
+}
+
+/// The same, and what it is given.
 pub(crate) struct Shell {
-    pub(crate) line: CommandLine,
-    pub(crate) script: Option<Bytes>,
+    pub(crate) work: Work,
     pub(crate) environment: Environment,
     pub(crate) cwd: Option<Vec<u8>>,
     pub(crate) input: Source,
@@ -36,8 +44,23 @@ pub(crate) struct Shell {
 
 impl Shell {
     fn on(&self, host: &Host) -> Command {
+        let mut command = match &self.work {
+            Work::Command(line, script) => self.command(host, line, script.as_ref()),
+            Work::Program(program) => self.program(host, program.clone()),
+        };
+        if let Some(limit) = self.timeout {
+            command = command.timeout(limit);
+        }
+        match &self.input {
+            Source::Nothing => command,
+            Source::Copy(bytes) => command.stdin(bytes.clone()),
+            Source::Live(_) => command.piped_stdin(),
+        }
+    }
+
+    fn command(&self, host: &Host, line: &CommandLine, script: Option<&Bytes>) -> Command {
         let options = host.connect_options().transport;
-        let mut command = Command::on_with(&host.target.spec, self.line.clone(), options);
+        let mut command = Command::on_with(&host.target.spec, line.clone(), options);
         for (name, value) in place_of(host, self.count) {
             command = command.open_env(name, value);
         }
@@ -47,17 +70,19 @@ impl Shell {
         if let Some(directory) = &self.cwd {
             command = command.cwd(directory);
         }
-        if let Some(script) = &self.script {
-            command = command.script(script.clone());
+        match script {
+            Some(script) => command.script(script.clone()),
+            None => command,
         }
-        if let Some(limit) = self.timeout {
-            command = command.timeout(limit);
-        }
-        match &self.input {
-            Source::Nothing => command,
-            Source::Copy(bytes) => command.stdin(bytes.clone()),
-            Source::Live(_) => command.piped_stdin(),
-        }
+    }
+
+    fn program(&self, host: &Host, mut program: PythonProgram) -> Command {
+        let place = place_of(host, self.count).into_iter();
+        let place = place.map(|(name, value)| (name.to_owned(), value.into_bytes()));
+        program.environment = place.chain(self.environment.iter().cloned()).collect();
+        program.folder.clone_from(&self.cwd);
+        let options = host.connect_options().transport;
+        Command::python(&host.target.spec, program, options)
     }
 
     /// Runs it on one host, and ends it there when the command is stopped here.
@@ -70,7 +95,10 @@ impl Shell {
             Ok(running) => running,
             Err(error) => return Outcome::Failed(error),
         };
-        host.at_work();
+        if let Work::Command(..) = self.work {
+            // A program says by itself when it begins.
+            host.at_work();
+        }
         let input = running.take_input();
         let feed = async {
             if let Some(input) = input
@@ -105,14 +133,17 @@ impl Shell {
         };
         match ended {
             Some(Ok(())) => Outcome::Ended(status(&running)),
-            Some(Err(error @ Error::Timeout { .. })) => {
-                running.terminate();
+            Some(Err(mut error @ Error::Timeout { .. })) => {
+                running.end_at_limit();
                 shown.last_words(&mut running).await;
+                if let Error::Timeout { stack, .. } = &mut error {
+                    *stack = running.stack();
+                }
                 Outcome::Failed(error)
             }
             Some(Err(error)) => Outcome::Failed(error),
             None => {
-                running.interrupt();
+                running.end_for_user();
                 shown.last_words(&mut running).await;
                 Outcome::Interrupted
             }
@@ -150,7 +181,7 @@ impl Shown {
                 // A pager may take nothing for hours. What has come is shown all the same.
                 () = running.limit_passes() => {
                     late = true;
-                    running.terminate();
+                    running.end_at_limit();
                     room.await
                 }
             };

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use crate::error::ConnectError;
 use crate::spec::Step;
-use crate::stub::{Bootstrap, Purpose};
+use crate::stub::Bootstrap;
 use crate::transport::steps::may_ask;
 use crate::transport::{HasEnded, OnRunning, Process, Started, TransportOptions};
 use channel::standby::Wanted;
@@ -92,12 +92,7 @@ pub async fn start_stub(
     ahead: usize,
     options: &TransportOptions,
 ) -> Result<Started, ConnectError> {
-    let for_calls = bootstrap.purpose() == Purpose::Calls;
-    let ahead = if may_ask(steps) || !for_calls {
-        0
-    } else {
-        ahead
-    };
+    let ahead = if may_ask(steps) { 0 } else { ahead };
     let wanted = (ahead > 0).then(|| Wanted {
         interpreter: bootstrap.wanted().to_owned(),
         steps: steps.to_vec(),
@@ -110,8 +105,8 @@ pub async fn start_stub(
     } = connector
         .start(target, command, wanted.as_ref(), options)
         .await?;
-    // Behind the command. One that was started ahead has asked for it already, and where a program is all, nobody else comes.
-    if running.bootstrap.is_none() && for_calls {
+    // Behind the command. One that was started ahead has asked for it already.
+    if running.bootstrap.is_none() {
         connection.keep_spare();
     }
     // It does not keep the connection. What fails is tried again when the next client has come.

@@ -60,7 +60,13 @@ async fn ask(name: &str, spec: &str, commands: &[&[&str]]) {
     }
 }
 
+/// Code that names the module `easycluster` gets a stub.
 const RUN: &[&[&str]] = &[
+    &["run", "SPEC", "-c", "1  # easycluster"],
+    &["run", "SPEC", "--no-prefix", "-c", "1  # easycluster"],
+    &["run", "SPEC", "--json", "-c", "1  # easycluster"],
+];
+const RUN_ALONE: &[&[&str]] = &[
     &["run", "SPEC", "-c", "1"],
     &["run", "SPEC", "--no-prefix", "-c", "1"],
     &["run", "SPEC", "--json", "-c", "1"],
@@ -148,6 +154,62 @@ async fn what_a_call_comes_to_is_shown_and_does_nothing() {
     // The stack of a program that is stopped, which the server tells.
     let body = "greet()\nn = requests(1)\nwhile True:\n    magic, kind, flags, size, request, thread = struct.unpack('>HBBIIi', exactly(16))\n    exactly(size)\n    if kind == 0x12:\n        out(frame(0x43, error(kind='cancelled', traceback=[NASTY]), request=request))";
     let spec = server(folder.path(), body);
+    ask(
+        "stack",
+        &spec,
+        &[
+            &["run", "SPEC", "--timeout", "1", "-c", "1  # easycluster"],
+            &[
+                "run",
+                "SPEC",
+                "--json",
+                "--timeout",
+                "1",
+                "-c",
+                "1  # easycluster",
+            ],
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_comes_in_place_of_a_program_is_shown_and_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let begins = "out(marker + b'l\\n' + marker + b'r\\n')\nos.write(2, marker + b'r\\n')\n";
+    for (name, body) in [
+        ("noise", "out(NASTY.encode())\nsys.exit(3)".to_owned()),
+        (
+            "standard error",
+            "os.write(2, NASTY.encode())\nsys.exit(3)".to_owned(),
+        ),
+        (
+            "behind the first sign",
+            "out(marker + b'l\\n' + NASTY.encode())\nsys.exit(3)".to_owned(),
+        ),
+        (
+            "no interpreter",
+            "out(marker + b'n' + NASTY.split('\\n')[0].encode() + b'\\n')".to_owned(),
+        ),
+        (
+            "an unfit one",
+            "out(marker + b'v' + NASTY.split('\\n')[0].encode() + b'\\n')".to_owned(),
+        ),
+        ("output", format!("{begins}out(NASTY.encode())")),
+        (
+            "its standard error",
+            format!("{begins}os.write(2, NASTY.encode())"),
+        ),
+        (
+            "where it stood",
+            format!("{begins}os.write(2, marker + b'k\\n' + NASTY.encode())"),
+        ),
+    ] {
+        ask(name, &server(folder.path(), &body), RUN_ALONE).await;
+    }
+    // Where a program stood that is stopped.
+    let handler = "import signal\ndef stand(*signalled):\n    os.write(2, marker + b'k\\n' + NASTY.encode())\n    sys.exit(1)\nsignal.signal(2, stand)\n";
+    let spec = server(folder.path(), &format!("{handler}{begins}time.sleep(100)"));
     ask(
         "stack",
         &spec,

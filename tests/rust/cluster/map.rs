@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use easycluster::inventory::Inventory;
-use easycluster::stub::Purpose;
+use easycluster::stub;
 use easycluster::wire::{Decoder, Kind, Sender};
 use easycluster::{
     Client, Cluster, ClusterOptions, ConnectOptions, Error, MapOptions, OutputSink, Slots, Value,
@@ -110,7 +110,7 @@ async fn a_second_map_sends_no_part_again() {
     cluster.close().await;
     let sent = std::fs::read(heard).unwrap();
     let mut decoder = Decoder::new(Sender::Client, false);
-    decoder.feed(sent[Purpose::Calls.first_part().len()..].to_vec().into());
+    decoder.feed(sent[stub::first_part().len()..].to_vec().into());
     let frames = std::iter::from_fn(|| decoder.next_frame().unwrap());
     let parts: Vec<_> = frames
         .filter(|frame| frame.kind == Kind::Part)

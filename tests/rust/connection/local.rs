@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use easycluster::stub::{BOOTSTRAP_LIMIT, Bootstrap, Purpose};
+use easycluster::stub::{self, BOOTSTRAP_LIMIT, Bootstrap};
 use easycluster::wire::{Decoder, Frame, Kind, Sender};
 use easycluster::{Client, ConnectOptions, Error, Value};
 
@@ -112,7 +112,7 @@ fn frames(heard: &std::path::Path, count: usize) -> Vec<Frame> {
         decoder.feed(
             std::fs::read(heard)
                 .ok()?
-                .get(Purpose::Calls.first_part().len()..)?
+                .get(stub::first_part().len()..)?
                 .to_vec()
                 .into(),
         );
@@ -123,12 +123,9 @@ fn frames(heard: &std::path::Path, count: usize) -> Vec<Frame> {
 }
 
 fn size(frames: &[Frame]) -> usize {
-    let command = Bootstrap::new(None, Purpose::Calls)
-        .unwrap()
-        .command()
-        .len();
+    let command = Bootstrap::new(None).unwrap().command().len();
     let framed = |frame: &Frame| easycluster::wire::HEADER + frame.payload.len();
-    command + Purpose::Calls.first_part().len() + frames.iter().map(framed).sum::<usize>()
+    command + stub::first_part().len() + frames.iter().map(framed).sum::<usize>()
 }
 
 /// Counted on the pipe: all that a client sends while it has heard nothing.
@@ -147,7 +144,7 @@ async fn the_first_flight_is_small() {
     let kinds: Vec<Kind> = sent.iter().map(|frame| frame.kind).collect();
     // What the call may come to need rides behind it.
     assert_eq!(kinds, [Kind::Hello, Kind::Call, Kind::Part, Kind::Part]);
-    let parts = Purpose::Calls.parts();
+    let parts = stub::parts();
     let behind = parts.requests.len() + parts.calls.len();
     let flight = size(&sent[..2]);
     println!("one call: {flight} bytes, and {behind} behind it");

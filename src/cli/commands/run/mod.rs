@@ -13,14 +13,13 @@ use crate::cli::commands::exec;
 use crate::cli::many::{self, Host, ManyOptions};
 #[cfg(unix)]
 use crate::cli::programs::packages::PackageOptions;
-use crate::cli::programs::{Environment, ProgramOptions, place_of, script};
+use crate::cli::programs::shell::Work;
+use crate::cli::programs::{Environment, ProgramOptions, place_of};
 use crate::cli::terminal::failure::{self, Failure};
-use crate::cli::terminal::hosts::HostOptions;
+use crate::cli::terminal::hosts::{HostOptions, Target};
 use crate::command::CommandLine;
 #[cfg(unix)]
 use crate::packages::Packages;
-use crate::spec::ConnectionSpec;
-use crate::stub::Purpose;
 use crate::visible::short_line;
 use crate::{Client, Error, Value};
 use program::{Given, Program, What};
@@ -115,6 +114,10 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let options = &arguments.program;
     #[cfg(unix)]
     let packages = arguments.packages.packages()?;
+    let of_stdin = what.is_of_stdin();
+    let taken = exec::taken_of_stdin(&arguments.hosts, of_stdin)?;
+    let targets = arguments.hosts.targets(&specs)?;
+    let targets = arguments.many.report.wanted(&arguments.hosts, targets)?;
     let program = match what {
         What::Program(program) => program,
         What::Script(script, words) => {
@@ -127,31 +130,23 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
             }
             // What its first line names may be there where no Python is.
             let line = CommandLine::Words(script.words(&words));
-            let of_stdin = script.is_of_stdin();
-            let text = Some(script.text.into());
-            return exec::run(
-                &arguments.hosts,
-                &arguments.many,
-                options,
-                line,
-                text,
-                of_stdin,
-                specs,
-            );
+            let work = Work::Command(line, Some(script.text.into()));
+            return exec::run("run", work, targets, taken, &arguments.many, options);
         }
     };
-    let (environment, secrets) = options.environment()?;
-    let of_stdin = program.filename == script::STDIN;
-    let taken = exec::taken_of_stdin(&arguments.hosts, of_stdin)?;
-    let targets = arguments.hosts.targets(&specs)?;
-    let targets = arguments.many.report.wanted(&arguments.hosts, targets)?;
-    let stdin = options.stdin.checked(targets.len(), taken)?;
     #[cfg(unix)]
     let with_packages = packages.is_some();
     #[cfg(not(unix))]
     let with_packages = false;
+    let compressed = |target: &Target| target.spec.compress == Some(true);
+    if !with_packages && !program.needs_calls() && !targets.iter().any(compressed) {
+        // Without a stub, which would take much more of the hosts.
+        let work = Work::Program(program.alone());
+        return exec::run("run", work, targets, taken, &arguments.many, options);
+    }
+    let (environment, secrets) = options.environment()?;
+    let stdin = options.stdin.checked(targets.len(), taken)?;
     let job = Arc::new(Job {
-        needs_calls: with_packages || program.needs_calls(),
         program,
         environment,
         folder: options.cwd.clone(),
@@ -163,22 +158,17 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     });
     many::on_all("run", targets, &arguments.many, &secrets, move |host| {
         let job = Arc::clone(&job);
-        let purpose = job.purpose(&host.target.spec);
-        let given = job.given(&host, purpose);
-        let mut options = host.connect_options();
-        options.purpose = purpose;
-        let own = host.clone();
+        let given = job.given(&host);
+        let (options, own) = (host.connect_options(), host.clone());
         host.with_client(options, move |client| async move {
-            job.run_with_packages(&client, given, purpose, &own).await
+            job.run_with_packages(&client, given, &own).await
         })
     })
 }
 
-/// What every host is to run.
+/// What every host is to run by a stub, because it may make use of one.
 struct Job {
     program: Program,
-    /// It takes a stub for calls.
-    needs_calls: bool,
     environment: Environment,
     folder: Option<OsString>,
     input: Bytes,
@@ -190,16 +180,8 @@ struct Job {
 }
 
 impl Job {
-    /// What the stub of this host is for: the program alone, unless something needs calls.
-    fn purpose(&self, spec: &ConnectionSpec) -> Purpose {
-        match self.needs_calls || spec.compress == Some(true) {
-            true => Purpose::Calls,
-            false => Purpose::OneProgram,
-        }
-    }
-
     /// What the program is given on this host, as `run_program` takes it.
-    fn given(&self, host: &Host, purpose: Purpose) -> BTreeMap<&'static str, Value> {
+    fn given(&self, host: &Host) -> BTreeMap<&'static str, Value> {
         let bytes = |value: &[u8]| Value::Bytes(value.to_vec());
         let place = place_of(host, self.count).into_iter();
         let place = place.map(|(name, value)| (name.to_owned(), value.into_bytes()));
@@ -209,7 +191,7 @@ impl Job {
             .collect();
         let mut given = BTreeMap::from([
             ("environment", Value::Dict(environment)),
-            ("progress", Value::Bool(purpose == Purpose::Calls)),
+            ("progress", Value::Bool(true)),
         ]);
         if let Some(module) = &self.program.module {
             given.insert("module", Value::Str(module.clone()));
@@ -228,33 +210,29 @@ impl Job {
         &self,
         client: &Client,
         #[cfg_attr(not(unix), allow(unused_mut))] mut given: BTreeMap<&'static str, Value>,
-        purpose: Purpose,
         host: &Host,
     ) -> Result<i32, Error> {
         #[cfg(unix)]
         if let Some(packages) = &self.packages {
             let folder = packages.send_to(client, &host.progress()).await?;
             given.insert("packages", Value::Str(folder.clone()));
-            let status = self.run(client, given, purpose, host).await?;
+            let status = self.run(client, given, host).await?;
             // Where this is not come to, they go with the connection.
             packages.remove_from(client, &folder).await?;
             return Ok(status);
         }
-        self.run(client, given, purpose, host).await
+        self.run(client, given, host).await
     }
 
     async fn run(
         &self,
         client: &Client,
         given: BTreeMap<&'static str, Value>,
-        purpose: Purpose,
         host: &Host,
     ) -> Result<i32, Error> {
         let program = &self.program;
         let source = Value::Bytes(program.source.clone());
-        if purpose == Purpose::Calls {
-            client.send_helper(&crate::stub::functions::RUN_PROGRAM);
-        }
+        client.send_helper(&crate::stub::functions::RUN_PROGRAM);
         let call = client.call::<i64>(
             "helpers/run_program.run_program",
             (source, &program.filename, program.sent_argv(), given),
@@ -270,7 +248,7 @@ impl Job {
         let status = tokio::select! {
             biased;
             status = call.into_future() => status?,
-            never = told(client, host), if purpose == Purpose::Calls => never,
+            never = told(client, host) => never,
         };
         Ok(i32::try_from(status).unwrap_or(failure::CODE_FAILED))
     }
@@ -321,40 +299,7 @@ fn so_far(name: &str, done: f64, total: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::program::Program;
-    use super::{Job, so_far};
-    use crate::stub::Purpose;
-
-    #[test]
-    fn a_stub_for_one_program_is_used_where_that_is_all() {
-        let purpose = |program: Program, spec: &str| {
-            let job = Job {
-                needs_calls: program.needs_calls(),
-                program,
-                environment: Vec::new(),
-                folder: None,
-                input: bytes::Bytes::new(),
-                timeout: None,
-                count: 1,
-                #[cfg(unix)]
-                packages: None,
-            };
-            job.purpose(&spec.parse().expect("spec"))
-        };
-        let code = |code: &str| Program::from_code(code, &[]);
-        assert_eq!(purpose(code("print(1)"), "web1"), Purpose::OneProgram);
-        assert_eq!(
-            purpose(code("print(1)"), "web1:compress=yes"),
-            Purpose::Calls
-        );
-        let progress = code("from easycluster import progress");
-        assert_eq!(purpose(progress, "web1"), Purpose::Calls);
-        let module = Program {
-            module: Some("platform".to_owned()),
-            ..code("")
-        };
-        assert_eq!(purpose(module, "web1"), Purpose::Calls);
-    }
+    use super::so_far;
 
     #[test]
     fn progress_of_a_host_is_a_short_line() {

@@ -7,8 +7,9 @@ use crate::Value;
 use crate::cli::programs::habits::{
     self, command_from, exec_line, texts, with_script, with_separator, with_subcommand,
 };
-use crate::cli::programs::script::Script;
+use crate::cli::programs::script::{self, Script};
 use crate::cli::terminal::failure::Failure;
+use crate::stub::program::PythonProgram;
 use crate::transport::tail;
 
 /// A program and its arguments.
@@ -32,7 +33,29 @@ pub(crate) enum What {
     Script(Script, Vec<OsString>),
 }
 
+impl What {
+    /// Whether it was read from stdin.
+    pub(crate) fn is_of_stdin(&self) -> bool {
+        match self {
+            What::Program(program) => program.filename == script::STDIN,
+            What::Script(script, _) => script.is_of_stdin(),
+        }
+    }
+}
+
 impl Program {
+    /// The same as it runs without a stub.
+    pub(crate) fn alone(self) -> PythonProgram {
+        let argv = self.argv.into_iter().map(OsString::into_encoded_bytes);
+        PythonProgram {
+            source: self.source.into(),
+            filename: self.filename,
+            argv: argv.collect(),
+            environment: Vec::new(),
+            folder: None,
+        }
+    }
+
     /// `sys.argv` as it is sent: text, or bytes where that is not UTF-8.
     pub(crate) fn sent_argv(&self) -> Vec<Value> {
         self.argv

@@ -10,7 +10,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::Notify;
 
 use crate::spec::Step;
-use crate::stub::{Bootstrap, Purpose};
+use crate::stub::{self, Bootstrap};
 use crate::transport::ssh::channel::exec;
 use crate::transport::ssh::channel::opening::{Confirmed, Opening};
 use crate::transport::ssh::handler::{ClientHandler, Shared};
@@ -151,12 +151,12 @@ impl Standby {
         wanted: &Wanted,
     ) -> Option<Prepared> {
         let interpreter = Some(wanted.interpreter.as_str()).filter(|name| !name.is_empty());
-        let bootstrap = Bootstrap::new(interpreter, Purpose::Calls).ok()?;
+        let bootstrap = Bootstrap::new(interpreter).ok()?;
         let bootstrap = steps::behind("", bootstrap, &wanted.steps).ok()?;
         let channel = opening.answer().await.ok()?;
         let sending = async {
             exec(&channel.write, environment, bootstrap.command()).await?;
-            channel.write.data_bytes(bootstrap.stub()).await
+            channel.write.data_bytes(stub::first_part()).await
         };
         // russh would wait forever for the window of a channel that the server has closed.
         let sent = tokio::select! {
