@@ -17,7 +17,7 @@ use crate::transport::{COMMAND_REFUSED, TransportOptions};
 enum Sign {
     /// It has come, or none does.
     Seen,
-    Command(Announcement),
+    Command(Box<Announcement>),
     Program(Box<Coming>),
 }
 
@@ -35,7 +35,7 @@ impl Awaited {
 
     pub(super) fn command(announced: Option<Announcement>) -> Awaited {
         Awaited {
-            start: announced.map_or(Sign::Seen, Sign::Command),
+            start: announced.map_or(Sign::Seen, |announced| Sign::Command(Box::new(announced))),
             errors: None,
         }
     }

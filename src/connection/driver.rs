@@ -44,7 +44,7 @@ struct Attempt {
 impl Attempt {
     fn new(shared: &Arc<Shared>, started: Started) -> Attempt {
         let Process { writer, reader, .. } = started.process;
-        let first = (!started.stub_sent).then(|| stub::first_part());
+        let first = (!started.stub_sent).then(stub::first_part);
         Attempt {
             reader,
             writing: tokio::spawn(write_all(Arc::clone(shared), writer, first)),

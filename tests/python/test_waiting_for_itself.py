@@ -56,9 +56,9 @@ def test_a_completion_function_cannot_wait_for_its_cluster(cluster, executor, na
 
 
 def hold():
-    import time
+    import threading
 
-    time.sleep(0.2)
+    threading.Event().wait(0.2)
     return "held"
 
 

@@ -36,9 +36,9 @@ def client():
 
 
 def nap(seconds):
-    import time
+    import threading
 
-    time.sleep(seconds)
+    threading.Event().wait(seconds)
 
 
 def leave(status):
