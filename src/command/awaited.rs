@@ -10,7 +10,7 @@ use super::refused;
 use crate::error::{ConnectError, Stage};
 use crate::process::ExitStatus;
 use crate::spec::ConnectionSpec;
-use crate::stub::program::ProgramStart;
+use crate::stub::FirstStage;
 use crate::transport::{COMMAND_REFUSED, TransportOptions};
 
 /// The sign by which a command is known to have been started.
@@ -42,7 +42,7 @@ impl Awaited {
 
     /// For a program, which is sent `sent` first.
     pub(super) fn program(
-        start: &ProgramStart,
+        start: &FirstStage,
         sent: &Bytes,
         spec: &ConnectionSpec,
         options: &TransportOptions,

@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::connection::hints;
 use crate::error::{ConnectError, Error, Stage};
 use crate::spec::ConnectionSpec;
-use crate::stub::program::{ProgramStart, PythonProgram};
+use crate::stub::program::{self, PythonProgram};
 use crate::transport::{self, TransportOptions};
 use announced::Announcement;
 use awaited::Awaited;
@@ -299,7 +299,7 @@ impl Command {
         options: &TransportOptions,
     ) -> Result<(Wrapped, Awaited), Error> {
         if let Work::Program(program) = &self.work {
-            let start = ProgramStart::new(spec.rpython.as_deref())?;
+            let start = program::start(spec.rpython.as_deref())?;
             let has_input = !matches!(self.input, Input::None);
             let wrapped = Wrapped::of_program(&start, program, has_input);
             let wrapped = wrapped.map_err(|why| self.refusal(&why))?;

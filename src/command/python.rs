@@ -9,7 +9,7 @@ use crate::connection::failed_start::Start;
 use crate::error::{ConnectError, Stage};
 use crate::process::ExitStatus;
 use crate::spec::ConnectionSpec;
-use crate::stub::program::ProgramStart;
+use crate::stub::FirstStage;
 use crate::transport::tail::{Search, Tail};
 use crate::transport::{TransportOptions, hint_for_other_commands};
 
@@ -29,7 +29,7 @@ pub(super) struct Coming {
 impl Coming {
     /// One that is about to be started; `sent` is what it is sent first.
     pub(super) fn new(
-        start: &ProgramStart,
+        start: &FirstStage,
         sent: &Bytes,
         spec: &ConnectionSpec,
         options: &TransportOptions,
@@ -151,7 +151,7 @@ pub(super) struct Errors {
 }
 
 impl Errors {
-    pub(super) fn new(start: &ProgramStart) -> Errors {
+    pub(super) fn new(start: &FirstStage) -> Errors {
         let search = |letter| Search::new(format!("{}{letter}\n", start.marker));
         Errors {
             noise: Tail::default(),
@@ -205,10 +205,11 @@ impl Errors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stub::program;
 
     #[test]
     fn where_it_stood_is_told_from_what_it_prints() {
-        let start = ProgramStart::new(None).expect("random numbers");
+        let start = program::start(None).expect("random numbers");
         let marker = &start.marker;
         let text = format!("noise\n{marker}r\nwarning\n{marker}k\nTraceback\nend\n");
         for size in [1, 7, 18, 100] {

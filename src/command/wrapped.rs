@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::CommandLine;
-use crate::stub::program::{ProgramStart, PythonProgram};
+use crate::stub::FirstStage;
+use crate::stub::program::PythonProgram;
 
 /// The script around every command; one line without what a login shell would change.
 const WRAPPER: &str = include_str!("wrapper.sh");
@@ -95,7 +96,7 @@ impl Wrapped {
     /// # Errors
     /// Where its source is no text.
     pub(super) fn of_program(
-        start: &ProgramStart,
+        start: &FirstStage,
         program: &PythonProgram,
         has_input: bool,
     ) -> Result<Wrapped, String> {

@@ -29,12 +29,12 @@ use crate::system::rights::Rights;
 /// As opening and reading it fail, and where it holds more than `most` bytes: a device may never end.
 pub(crate) fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    rest_at_most(&mut File::open(path)?, most, &mut content)?;
+    rest_at_most(File::open(path)?, most, &mut content)?;
     Ok(content)
 }
 
-/// The same of a file that is open.
-pub(crate) fn rest_at_most(file: &mut File, most: u64, content: &mut Vec<u8>) -> io::Result<()> {
+/// The same of what is open.
+pub(crate) fn rest_at_most(file: impl Read, most: u64, content: &mut Vec<u8>) -> io::Result<()> {
     let held = file.take(most + 1).read_to_end(content)?;
     if held as u64 > most {
         let text = format!(

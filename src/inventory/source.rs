@@ -7,6 +7,7 @@ use super::groups::{Groups, UNGROUPED};
 use super::ranges::expand;
 use super::vars_files::FOLDERS;
 use super::{InventoryError, ini, json, lines, tree, yaml};
+use crate::files::rest_at_most;
 use crate::process;
 use crate::system::rights::is_executable;
 
@@ -79,10 +80,10 @@ pub(super) fn read_text(path: &Path, name: &str) -> Result<String, InventoryErro
 pub(crate) fn text_within(from: impl Read) -> io::Result<String> {
     let wrong = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason);
     let mut bytes = Vec::new();
-    from.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(wrong("it is longer than 256 MiB"));
-    }
+    rest_at_most(from, MAX_BYTES, &mut bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => wrong("it is longer than 256 MiB"),
+        _ => error,
+    })?;
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(wrong("it is text in UTF-16; save it as UTF-8"));
     }

@@ -80,22 +80,26 @@ pub(crate) fn halves(marker: &str) -> (&str, &str) {
         .unwrap_or((marker, ""))
 }
 
-/// The script that finds an interpreter and runs the first stage in it.
-struct FirstStage<'a> {
-    /// The file with what the first stage does at its end.
-    end: &'a str,
-    marker: &'a str,
-    /// How many bytes it is to read first.
-    length: usize,
+/// The script that finds an interpreter and runs the first stage in it, with a marker of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct FirstStage {
+    /// What `/bin/sh -c` runs.
+    pub(crate) script: String,
+    /// What stands in front of every sign of life.
+    pub(crate) marker: String,
+    /// The interpreter asked for; empty if any will do.
+    pub(crate) wanted: String,
 }
 
-impl FirstStage<'_> {
-    /// The script for the interpreter `rpython`, or the best one found.
+impl FirstStage {
+    /// A first stage under the interpreter `rpython`, or the best one found, that goes on with the file `end` and reads `length` bytes
+    /// first.
     ///
     /// # Errors
-    /// If the interpreter's name holds what no shell passes on unchanged.
-    fn by(&self, rpython: Option<&str>) -> Result<String, Error> {
-        let (first, second) = halves(self.marker);
+    /// If the interpreter's name holds what no shell passes on unchanged, or the system has no randomness.
+    fn new(end: &str, length: usize, rpython: Option<&str>) -> Result<FirstStage, Error> {
+        let marker = new_marker()?;
+        let (first, second) = halves(&marker);
         let interpreter = match rpython {
             None => Interpreter {
                 candidate: CANDIDATES.to_owned(),
@@ -103,16 +107,21 @@ impl FirstStage<'_> {
             },
             Some(named) => interpreter::read(named).map_err(Error::Convert)?,
         };
-        let stage = ["stub/first_stage.py", self.end].map(|name| file(name).unwrap_or_default());
+        let stage = ["stub/first_stage.py", end].map(|name| file(name).unwrap_or_default());
         let loader = join(&stage.concat(), "@").replace('"', "~");
-        Ok(join(file("stub/first_stage.sh").unwrap_or_default(), " ")
+        let script = join(file("stub/first_stage.sh").unwrap_or_default(), " ")
             .replace("; ", ";")
             .replace("%LOADER%", &loader)
             .replace("%MARKER_A%", first)
             .replace("%MARKER_B%", second)
             .replace("%CANDIDATES%", &interpreter.candidate)
             .replace("%ARGUMENTS%", &interpreter.arguments)
-            .replace("%LENGTH%", &self.length.to_string()))
+            .replace("%LENGTH%", &length.to_string());
+        Ok(FirstStage {
+            script,
+            marker,
+            wanted: rpython.unwrap_or_default().to_owned(),
+        })
     }
 }
 
@@ -120,9 +129,7 @@ impl FirstStage<'_> {
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     command: String,
-    script: String,
-    marker: String,
-    wanted: String,
+    first_stage: FirstStage,
 }
 
 impl Bootstrap {
@@ -131,18 +138,11 @@ impl Bootstrap {
     /// # Errors
     /// If the interpreter's name holds what no shell passes on unchanged, or the system has no randomness.
     pub fn new(rpython: Option<&str>) -> Result<Bootstrap, Error> {
-        let marker = new_marker()?;
-        let first_stage = FirstStage {
-            end: "stub/first_stage_stub.py",
-            marker: &marker,
-            length: first_part().len(),
-        };
-        let script = first_stage.by(rpython)?;
+        let end = "stub/first_stage_stub.py";
+        let first_stage = FirstStage::new(end, first_part().len(), rpython)?;
         Ok(Bootstrap {
-            command: format!("exec /bin/sh -c '{script}'"),
-            script,
-            marker,
-            wanted: rpython.unwrap_or_default().to_owned(),
+            command: format!("exec /bin/sh -c '{}'", first_stage.script),
+            first_stage,
         })
     }
 
@@ -153,7 +153,7 @@ impl Bootstrap {
 
     /// What `/bin/sh -c` runs.
     pub fn script(&self) -> &str {
-        &self.script
+        &self.first_stage.script
     }
 
     /// The same start by another command for the login shell, which runs the script behind something else.
@@ -165,12 +165,12 @@ impl Bootstrap {
 
     /// What stands in front of every sign of life.
     pub fn marker(&self) -> &str {
-        &self.marker
+        &self.first_stage.marker
     }
 
     /// The interpreter asked for; empty if any will do.
     pub fn wanted(&self) -> &str {
-        &self.wanted
+        &self.first_stage.wanted
     }
 }
 

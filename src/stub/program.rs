@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use data_encoding::BASE64;
 
-use super::{FirstStage, new_marker};
+use super::FirstStage;
 use crate::error::Error;
 
 /// What runs first, which reads all the rest.
@@ -15,34 +15,12 @@ const RUN_MAIN: &str = include_str!(concat!(env!("OUT_DIR"), "/run_main.py"));
 /// What few programs need, as text, because the whole may be an environment variable.
 static OTHERS: LazyLock<String> = LazyLock::new(|| BASE64.encode(part!("run_others")));
 
-/// The remote command for programs: a script for `sh`, which becomes a Python that waits for text.
-#[derive(Debug)]
-pub(crate) struct ProgramStart {
-    pub(crate) script: String,
-    /// What stands in front of every sign of life.
-    pub(crate) marker: String,
-    /// The interpreter asked for; empty if any will do.
-    pub(crate) wanted: String,
-}
-
-impl ProgramStart {
-    /// A start under the interpreter `rpython`, or the best one found.
-    ///
-    /// # Errors
-    /// As [`Bootstrap::new`](super::Bootstrap::new).
-    pub(crate) fn new(rpython: Option<&str>) -> Result<ProgramStart, Error> {
-        let marker = new_marker()?;
-        let script = FirstStage {
-            end: "stub/first_stage_program.py",
-            marker: &marker,
-            length: RUN_ALONE.len(),
-        };
-        Ok(ProgramStart {
-            script: script.by(rpython)?,
-            marker,
-            wanted: rpython.unwrap_or_default().to_owned(),
-        })
-    }
+/// The start of a program's Python, which waits for text, under the interpreter `rpython`, or the best one found.
+///
+/// # Errors
+/// As [`Bootstrap::new`](super::Bootstrap::new).
+pub(crate) fn start(rpython: Option<&str>) -> Result<FirstStage, Error> {
+    FirstStage::new("stub/first_stage_program.py", RUN_ALONE.len(), rpython)
 }
 
 /// A program, and what it is given on one host. What is bytes is so because names of files and variables need not be text.

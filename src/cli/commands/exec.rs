@@ -83,9 +83,24 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let (line, script) = what(&named, script, code, &command)?;
     let of_stdin = script.as_ref().is_some_and(Script::is_of_stdin);
     let work = Work::Command(line, script.map(|script| script.text.into()));
-    let taken = taken_of_stdin(&hosts, of_stdin)?;
-    let targets = many.report.wanted(&hosts, hosts.targets(&hosts.specs)?)?;
+    let (targets, taken) = chosen(&hosts, &many, &hosts.specs, of_stdin)?;
     run("exec", work, targets, taken, &many, &program)
+}
+
+/// The hosts of the command, and what stdin holds beside a program's input. `of_stdin`: the script was read from there.
+///
+/// # Errors
+///
+/// Where there are none, or stdin is to hold two things.
+pub(crate) fn chosen(
+    hosts: &HostOptions,
+    many: &ManyOptions,
+    specs: &[String],
+    of_stdin: bool,
+) -> Result<(Vec<Target>, Option<&'static str>), Failure> {
+    let taken = taken_of_stdin(hosts, of_stdin)?;
+    let targets = many.report.wanted(hosts, hosts.targets(specs)?)?;
+    Ok((targets, taken))
 }
 
 /// Runs it on all targets. `taken` is what stdin holds beside its input.
@@ -120,10 +135,7 @@ pub(crate) fn run(
 /// # Errors
 ///
 /// Where it is to hold both.
-pub(crate) fn taken_of_stdin(
-    hosts: &HostOptions,
-    script: bool,
-) -> Result<Option<&'static str>, Failure> {
+fn taken_of_stdin(hosts: &HostOptions, script: bool) -> Result<Option<&'static str>, Failure> {
     match (hosts.read_stdin(), script) {
         (true, true) => Err(Failure::usage("stdin cannot hold the hosts and the script")
             .with_hint("put one of them into a file")),

@@ -92,6 +92,13 @@ pub(crate) fn place_of(host: &Host, count: usize) -> [(&'static str, String); 3]
     ]
 }
 
+/// The same in front of the variables that the user wants set.
+pub(crate) fn variables_of(host: &Host, count: usize, environment: &Environment) -> Environment {
+    let place = place_of(host, count).into_iter();
+    let place = place.map(|(name, value)| (name.to_owned(), value.into_bytes()));
+    place.chain(environment.iter().cloned()).collect()
+}
+
 fn own_value(option: &str, name: &str) -> Result<Vec<u8>, Failure> {
     let value = std::env::var_os(checked(option, name)?);
     let value = value.ok_or_else(|| {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::input::Source;
-use super::{Environment, place_of};
+use super::{Environment, place_of, variables_of};
 use crate::Error;
 use crate::cli::many::{Host, Outcome};
 use crate::cli::terminal::failure;
@@ -77,9 +77,7 @@ impl Shell {
     }
 
     fn program(&self, host: &Host, mut program: PythonProgram) -> Command {
-        let place = place_of(host, self.count).into_iter();
-        let place = place.map(|(name, value)| (name.to_owned(), value.into_bytes()));
-        program.environment = place.chain(self.environment.iter().cloned()).collect();
+        program.environment = variables_of(host, self.count, &self.environment);
         program.folder.clone_from(&self.cwd);
         let options = host.connect_options().transport;
         Command::python(&host.target.spec, program, options)

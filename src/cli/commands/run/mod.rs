@@ -14,7 +14,7 @@ use crate::cli::many::{self, Host, ManyOptions};
 #[cfg(unix)]
 use crate::cli::programs::packages::PackageOptions;
 use crate::cli::programs::shell::Work;
-use crate::cli::programs::{Environment, ProgramOptions, place_of};
+use crate::cli::programs::{Environment, ProgramOptions, variables_of};
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::terminal::hosts::{HostOptions, Target};
 use crate::command::CommandLine;
@@ -115,9 +115,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     #[cfg(unix)]
     let packages = arguments.packages.packages()?;
     let of_stdin = what.is_of_stdin();
-    let taken = exec::taken_of_stdin(&arguments.hosts, of_stdin)?;
-    let targets = arguments.hosts.targets(&specs)?;
-    let targets = arguments.many.report.wanted(&arguments.hosts, targets)?;
+    let (targets, taken) = exec::chosen(&arguments.hosts, &arguments.many, &specs, of_stdin)?;
     let program = match what {
         What::Program(program) => program,
         What::Script(script, words) => {
@@ -183,10 +181,8 @@ impl Job {
     /// What the program is given on this host, as `run_program` takes it.
     fn given(&self, host: &Host) -> BTreeMap<&'static str, Value> {
         let bytes = |value: &[u8]| Value::Bytes(value.to_vec());
-        let place = place_of(host, self.count).into_iter();
-        let place = place.map(|(name, value)| (name.to_owned(), value.into_bytes()));
-        let environment = place.chain(self.environment.iter().cloned());
-        let environment = environment
+        let environment = variables_of(host, self.count, &self.environment)
+            .into_iter()
             .map(|(name, value)| (Value::Str(name), Value::Bytes(value)))
             .collect();
         let mut given = BTreeMap::from([
