@@ -46,8 +46,11 @@ impl Report {
         self.progress.all_bytes = self.progress.all_bytes.saturating_add(bytes);
     }
 
-    /// So much more is there.
+    /// So much more is there. Nothing more is no news, and delays none.
     pub(super) fn advance(&mut self, files: u64, bytes: u64) {
+        if (files, bytes) == (0, 0) {
+            return;
+        }
         self.progress.files += files;
         self.progress.bytes += bytes;
         let now = Instant::now();

@@ -172,13 +172,14 @@ def test_a_fault_of_the_stub_itself_ends_the_connection(start):
     compresses."""
     stub = start(compress=True)
     stub.define(
-        "import gc\ndef broken(seconds):\n    raise RuntimeError('no sleep ' + 'x' * 1000)\n"
+        "import gc\ndef broken(things):\n    raise RuntimeError('no list ' + 'x' * 1000)\n"
         "def its_own(name):\n"
         "    return [o for o in gc.get_objects() if isinstance(o, type(gc)) and o.__name__ == 'easycluster_' + name][0]\n"
     )
-    stub.request(EXEC, ("its_own('compat').sleep = broken", None))
-    stub.start_call("sum", [1] * 10)
-    stub.request(EXEC, ("while True: pass", None))
+    # What both the ticker and the reader thread call in each round, whichever of them is awake.
+    stub.request(EXEC, ("its_own('ticker').list = broken\nwhile True: pass", None))
+    # A reader that waits for a request already has its next round behind it.
+    wait_until(lambda: stub.start_call("sum", [1]) and stub.ended)
     assert stub.end() != 0
-    assert stub.fatal.startswith("internal: Traceback") and "RuntimeError: no sleep x" in stub.fatal
+    assert stub.fatal.startswith("internal: Traceback") and "RuntimeError: no list x" in stub.fatal
     assert (FATAL, 0, 0, 0) in [entry[:4] for entry in stub.log], stub.log
