@@ -174,10 +174,12 @@ def test_a_fault_of_the_stub_itself_ends_the_connection(start):
     stub.define(
         "import gc\ndef broken(things):\n    raise RuntimeError('no list ' + 'x' * 1000)\n"
         "def its_own(name):\n"
-        "    return [o for o in gc.get_objects() if isinstance(o, type(gc)) and o.__name__ == 'easycluster_' + name][0]\n"
+        "    return [o for o in gc.get_objects() if isinstance(o, type(gc)) and o.__name__ == 'easycluster_' + name]\n"
     )
-    # What both the ticker and the reader thread call in each round, whichever of them is awake.
-    stub.request(EXEC, ("its_own('ticker').list = broken\nwhile True: pass", None))
+    # What both the ticker and the reader thread call in each round, whichever of them is awake. They come with a call that lasts.
+    stub.request(
+        EXEC, ("while not its_own('ticker'): pass\nits_own('ticker')[0].list = broken\nwhile True: pass", None)
+    )
     # A reader that waits for a request already has its next round behind it.
     wait_until(lambda: stub.start_call("sum", [1]) and stub.ended)
     assert stub.end() != 0
