@@ -179,6 +179,13 @@ def test_the_first_that_serves_is_taken(tmp_path):
         assert stub.hello["python"][:2] == interpreters()[-1].version
 
 
+def test_variables_that_the_account_exports_come_as_they_are(start):
+    """The shell that finds the interpreter has variables of its own."""
+    names = "abcdefghijklmnopqrstuvwxyz"
+    stub = start(env=dict(os.environ, **dict((name, name + "!") for name in names)))
+    assert stub.eval("[__import__('os').environ[name] for name in '%s']" % names) == [name + "!" for name in names]
+
+
 def test_line_numbers_are_kept():
     for name in assemble.names() + ["objects.py"]:
         source = assemble.read(name)

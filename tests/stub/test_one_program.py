@@ -152,9 +152,7 @@ def test_much_output_comes_whole(start_program):
 SLOW = """
 import os, sys, time
 def waits():
-    sys.stdout.write('%d\\n' % os.getpid())
-    sys.stdout.flush()
-    time.sleep(100)
+    os.write(1, ('%d\\n' % os.getpid()).encode()); time.sleep(100)
 waits()
 """
 
@@ -190,10 +188,16 @@ def test_what_its_own_handler_makes_of_it_is_its_end(start_program):
 
 
 def test_a_child_in_the_way_is_interrupted(start_program):
-    # What the child prints says that it is there.
-    alone = start_program("import os\nos.system('echo x; sleep 100')\nprint('on')")
+    alone = start_program("import os\nos.system('echo $$; exec sleep 100')\nprint('on')")
     alone.until_running()
-    alone.read_line()
+    name = "/proc/%d/comm" % int(alone.read_line())
+
+    def sleeps():
+        with open(name) as file:
+            return file.read() == "sleep\n"
+
+    # A shell that is just about to start something may lose the signal.
+    wait_until(sleeps)
     alone.line("INT")
     assert alone.end() == (0, b"on\n", b"", "")
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::hosts::Target;
-use crate::inventory::without_mark;
+use crate::inventory::{text_within, without_mark};
 
 /// A file that is written as a whole at the end of a command, and is there or can be made at its start.
 pub(super) struct FileAtEnd {
@@ -162,7 +162,8 @@ pub(super) fn content<'a>(labels: impl Iterator<Item = &'a str>) -> String {
 ///
 /// Where the file cannot be read, or names a host that is not among the targets.
 pub(super) fn only_those_of(path: &Path, targets: Vec<Target>) -> Result<Vec<Target>, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = std::fs::File::open(path).and_then(text_within);
+    let text = text.map_err(|error| {
         Failure::usage(format!("cannot read {}: {error}", path.display()))
             .with_hint("--retry-from takes a file that --failed-to has written")
     })?;

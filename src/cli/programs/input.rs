@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::terminal::failure::Failure;
 use crate::command::CommandInput;
+use crate::files::rest_at_most;
 
 /// Who gets what we read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -24,7 +25,7 @@ pub(crate) enum Input {
 const READ: usize = 64 * 1024;
 
 /// The longest input that is read as a whole, in bytes; what never ends would fill the memory.
-const MOST: usize = 1 << 30;
+const MOST: u64 = 1 << 30;
 
 /// The input of a command's hosts.
 #[derive(Clone)]
@@ -104,22 +105,18 @@ impl Input {
 }
 
 /// All of an input, if it is not longer than `most` bytes.
-fn whole(input: impl Read, most: usize) -> Result<Bytes, Failure> {
+fn whole(input: impl Read, most: u64) -> Result<Bytes, Failure> {
     let mut all = Vec::new();
-    let one_more = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    input
-        .take(one_more)
-        .read_to_end(&mut all)
-        .map_err(|error| Failure::here(format!("cannot read stdin: {error}")))?;
-    if all.len() > most {
-        return Err(Failure::usage(format!(
+    rest_at_most(input, most, &mut all).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => Failure::usage(format!(
             "stdin holds more than {} MiB, the most that is read to its end for hosts",
             most >> 20
         ))
         .with_hint(
             "`easycluster copy` takes files of any size there; `exec --stdin one` passes on to one host what comes, without a limit",
-        ));
-    }
+        ),
+        _ => Failure::here(format!("cannot read stdin: {error}")),
+    })?;
     Ok(all.into())
 }
 

@@ -1,16 +1,19 @@
 //! A script of this machine: its text, and by its first line, what runs it.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
 use std::path::Path;
 
 use crate::cli::terminal::failure::Failure;
+use crate::files::{read_at_most, rest_at_most};
 
 /// Where a command finds the script that was sent to it.
 const PLACE: &str = "/dev/fd/9";
 
 /// What a script is called that was read from stdin.
 pub(crate) const STDIN: &str = "<stdin>";
+
+/// The most bytes of a script; longer than any that somebody wrote, and what a device without an end stops at.
+const MOST: u64 = 256 << 20;
 
 /// A script and what its first line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,17 +28,17 @@ impl Script {
     ///
     /// # Errors
     ///
-    /// Where it cannot be read; `hint` says what to do then.
+    /// Where it cannot be read, or is longer than [`MOST`] bytes; `hint` says what to do then.
     pub(crate) fn read(path: &OsStr, hint: impl FnOnce() -> String) -> Result<Script, Failure> {
         if path == "-" {
             let mut text = Vec::new();
-            let read = std::io::stdin().lock().read_to_end(&mut text);
+            let read = rest_at_most(std::io::stdin().lock(), MOST, &mut text);
             read.map_err(|error| {
                 Failure::usage(format!("cannot read the script from stdin: {error}"))
             })?;
             return Ok(Script::new(text, STDIN.to_owned()));
         }
-        let text = std::fs::read(path).map_err(|error| {
+        let text = read_at_most(Path::new(path), MOST).map_err(|error| {
             Failure::usage(format!(
                 "cannot read the script {}: {error}",
                 path.display()

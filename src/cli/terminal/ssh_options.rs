@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::terminal::failure::Failure;
+use crate::files::read_at_most;
 use crate::keys::begins_another_key;
 use crate::spec::{ConnectionSpec, Transport, expand_home, key_variable};
-use crate::transport::ssh::{check_keyword, check_option};
+use crate::transport::ssh::{MAX_KEY_FILE, check_keyword, check_option};
 
 /// How to connect to hosts that do not say it themselves.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -135,7 +136,7 @@ pub(crate) fn check_key(path: &Path) -> Result<(), Failure> {
         };
     }
     let shown = path.display();
-    let bytes = std::fs::read(expand_home(path)).map_err(|error| {
+    let bytes = read_at_most(&expand_home(path), MAX_KEY_FILE).map_err(|error| {
         Failure::usage(format!("-i: cannot read the key file {shown}: {error}"))
             .with_hint("-i takes a private key file of this machine, as ssh does")
     })?;

@@ -19,6 +19,8 @@ mod prompt;
 mod stream;
 mod timing;
 
+#[cfg(feature = "cli")]
+pub(crate) use auth::MAX_KEY_FILE;
 pub use channel::{Reader, Writer};
 pub use config::explain;
 pub use config::settings::{ConfigSource, Override, SshTarget};

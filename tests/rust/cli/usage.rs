@@ -136,6 +136,24 @@ async fn files_that_are_not_there_are_named() {
 }
 
 #[tokio::test]
+async fn a_file_without_an_end_is_refused_by_name() {
+    for words in [
+        &["run", "me@web1", "--", "/dev/zero"][..],
+        &["exec", "--script", "/dev/zero", "me@web1"],
+        &["exec", "-i", "/dev/zero", "me@web1", "--", "true"],
+        &["exec", "--retry-from", "/dev/zero", "me@web1", "--", "true"],
+    ] {
+        let said = easycluster(words).await;
+        assert_eq!(said.code, Some(2), "{said:?}");
+        let first = said.stderr.lines().next().unwrap_or_default();
+        assert!(
+            first.contains("/dev/zero: it ") && first.contains(" MiB"),
+            "{said:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_spec_is_shown_with_the_place_marked_and_nothing_runs() {
     let said = easycluster(&[
         "run",

@@ -9,7 +9,7 @@ use crate::files::read_at_most;
 use crate::spec::key_variable;
 
 /// A file with a key or a certificate holds no more than this, in OpenSSH as well.
-const MAX_KEY_FILE: u64 = 1 << 20;
+pub(crate) const MAX_KEY_FILE: u64 = 1 << 20;
 
 /// The text of the key at `path`. A variable (`env:NAME`) may have it as it is, in one line, or in base64 once more; it is never
 /// written to a file.

@@ -14,6 +14,9 @@ use russh::{MethodKind, MethodSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "cli")]
+pub(crate) use key_text::MAX_KEY_FILE;
+
 use crate::error::{ConnectError, Stage, printable};
 use crate::transport::ssh::algorithms;
 use crate::transport::ssh::auth::identity::{Candidate, Candidates, Source, candidates};
