@@ -71,9 +71,9 @@ advisories:
 
 # All comparisons, their changes since those in benches/figures.json, and the chart: an hour and more (FIGURES="--only files" takes one).
 figures: $(VENV)/ready
-	$(BIN)/maturin build --locked --release --out $(TARGET)/figures/wheel
-	cargo build --locked --release --bin easycluster
-	$(BIN)/python benches/figures.py $(TARGET)/figures/wheel/*.whl $(TARGET)/release/easycluster $(FIGURES)
+	$(BIN)/maturin build --locked --profile dist --out $(TARGET)/figures/wheel
+	cargo build --locked --profile dist --bin easycluster
+	$(BIN)/python benches/figures.py $(TARGET)/figures/wheel/*.whl $(TARGET)/dist/easycluster $(FIGURES)
 
 dist:
 	./.ci/dist
@@ -83,7 +83,7 @@ test-dist:
 
 wheel-universal: $(VENV)/ready
 	rustup target add aarch64-apple-darwin x86_64-apple-darwin
-	$(BIN)/maturin build --locked --release --strip --target universal2-apple-darwin --out dist
+	$(BIN)/maturin build --locked --profile dist --strip --target universal2-apple-darwin --out dist
 
 publish-crate:
 	cargo publish --locked
