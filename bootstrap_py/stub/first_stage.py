@@ -5,7 +5,7 @@ a=sys.argv
 v=sys.version_info[:3]
 def w(s):os.write(1,(a[3]+a[4]+s+chr(10)).encode())
 if v<(2,6) or (3,)<=v<(3,2):
- f=a[6]+sys.executable+" is %d.%d.%d; "%tuple(v)
+ f=a[6]+sys.executable+" is %d.%d.%d; "%v
  while a[7:]:
   b=a.pop(7)
   try:os.execvp(b,[b,"-c",a[1]]+a[1:6]+[f]+a[7:])

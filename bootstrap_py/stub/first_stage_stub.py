@@ -5,7 +5,7 @@ d=os.read(0,0)
 while len(d)<n:
  select.select([0],[],[])
  s=os.read(0,n-len(d))
- if not s:sys.exit(1)
+ s or sys.exit(1)
  d+=s
 t=str(zlib.decompress(d,-15).decode()).split(chr(0))
 exec(t[0],{"parts":t,"marker":a[3]+a[4]})
