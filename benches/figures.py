@@ -7,8 +7,8 @@
     python benches/figures.py --printed                     measures nothing, and takes what they printed
     python benches/figures.py --draw                        makes the chart, and the tables of README.md and docs/figures.md, of what is kept
 
-WHEEL and PROGRAM are builds of the profile `dist`. Kept are ratios within one run, which hold on other machines and on busy ones as far as anything
-does, and a few times and sizes that have a goal. Each comparison is kept with its commit and machine.
+WHEEL and PROGRAM are builds of the profile `dist`. Kept are ratios within one run, which hold on other machines and on busy ones as far
+as anything does, and a few times and sizes that have a goal. Each comparison is kept with its commit and machine.
 """
 
 from __future__ import annotations

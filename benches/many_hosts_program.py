@@ -4,9 +4,9 @@
     python benches/many_hosts_program.py PROGRAM --hold [--hosts 200]
     python benches/many_hosts_program.py PROGRAM --stand-in [--hosts 5000]
 
-PROGRAM is a build of `easycluster` of the profile `dist`. Starts sshds of its own on the loopback, 16 addresses each, so that each host is an
-address of its own; makes a temporary virtual environment for the others from PyPI. Each subject has `print(1)` printed by a Python on
-every host and ends when it has all lines; the best of the rounds counts. `exec` is the program too, without a Python of its own on
+PROGRAM is a build of `easycluster` of the profile `dist`. Starts sshds of its own on the loopback, 16 addresses each, so that each host
+is an address of its own; makes a temporary virtual environment for the others from PyPI. Each subject has `print(1)` printed by a Python
+on every host and ends when it has all lines; the best of the rounds counts. `exec` is the program too, without a Python of its own on
 the hosts. Prints a table and the ratios to each of the others.
 
 - wall: seconds from the start of the program to its end

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use easycluster::{Change, Client, Cluster, CopyOptions, Error, Progress, Skip};
 
@@ -113,11 +114,13 @@ async fn a_large_file_goes_on_where_its_link_was_cut() {
         std::fs::write(from, &content).unwrap();
         let there_text = there.to_str().unwrap().to_owned();
         let mut options = CopyOptions::default();
-        // At its first news and from within the copy, which goes on only then: it may be at its end before the next, or before
-        // a task beside it runs.
+        // From within the copy, which goes on only then: it may be at its end before a task beside it runs. It is told of ten
+        // times a second at most, and so held up until the next time while it is not far enough.
         let (breaking, broken) = (server.clone(), AtomicBool::new(false));
-        options.progress = Some(Arc::new(move |_: &Progress| {
-            if !broken.swap(true, Ordering::Relaxed) {
+        options.progress = Some(Arc::new(move |progress: &Progress| {
+            if progress.bytes < 2 << 20 {
+                std::thread::park_timeout(Duration::from_millis(110));
+            } else if !broken.swap(true, Ordering::Relaxed) {
                 breaking.break_sessions();
             }
         }));
@@ -141,7 +144,7 @@ async fn a_large_file_goes_on_where_its_link_was_cut() {
                 .await
                 .unwrap()
         };
-        assert!(copied.resumed > 0, "{copied:?}");
+        assert!(copied.resumed >= 1 << 20, "{copied:?}");
         assert_eq!(copied.resumed + copied.bytes, content.len() as u64);
         assert!(std::fs::read(to).unwrap() == content);
         within(client.close()).await;
