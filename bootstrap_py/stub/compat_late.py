@@ -19,7 +19,7 @@ SELDOM = ('setswitchinterval', 0.2) if PY3 else ('setcheckinterval', 1000000)
 
 
 # What imported() has found; the names that threads of its own are at; and for how many seconds it waits for one.
-whole, sought, PATIENCE = {}, [], 9
+whole, sought, PATIENCE = {}, [], 2
 
 
 def imported(name):

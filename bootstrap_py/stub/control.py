@@ -63,11 +63,27 @@ def interrupt(worker, request):
     worker.cancelled = request
     if worker is worker.machine.main and is_heard():
         os.kill(os.getpid(), 2)
-    elif not worker.cancelling:
+    else:
+        strike(worker, request)
+    load('descendants').watch(worker, request)
+    if worker.machine.output:
+        # It may be waiting there for the client to take what it prints.
+        worker.machine.output.credit(0)
+
+
+# Who sets an exception in a thread; and the requests for which that was not possible yet.
+striking, missed = compat.thread.allocate_lock(), set()
+
+
+def strike(worker, request):
+    """Interrupts the request of a thread beside the main one, once, unless it is over."""
+    striking.acquire()
+    if not worker.cancelling or request in missed:
         # The thread looks at `cancelling` after it has set `running` to 0, and at `deferred` after `shield`;
         # this looks at each the other way round, so one of the two sees the other.
         worker.cancelling = 1
         worker.deferred = True
+        missed.discard(request)
         if worker.running != request:
             # Its code is over, and nothing is left to be taken back at the end of the next request.
             worker.deferred = False
@@ -75,12 +91,10 @@ def interrupt(worker, request):
         else:
             if not worker.shield:
                 worker.deferred = False
-                set_exception(worker, KeyboardInterrupt)
+                if not set_exception(worker, KeyboardInterrupt):
+                    missed.add(request)
             worker.cancelling = 2
-    load('descendants').watch(worker, request)
-    if worker.machine.output:
-        # It may be waiting there for the client to take what it prints.
-        worker.machine.output.credit(0)
+    striking.release()
 
 
 def is_heard():
@@ -98,14 +112,15 @@ def absorb(worker):
 
 
 def set_exception(worker, kind):
-    """Raises an exception in a thread as soon as it runs Python code; None takes it back."""
+    """Raises an exception in a thread as soon as it runs Python code; None takes it back. Whether it is set."""
     try:
         ctypes = late.imported('ctypes')
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             late.thread_id(ctypes)(worker.ident), kind and ctypes.py_object(kind))
         hurry(kind)
+        return True
     except Exception:
-        # Some Pythons come without it; the client gives the call up by itself then.
+        # Some Pythons come without it; the client gives the call up by itself then. Or it is still being imported.
         pass
 
 

@@ -20,21 +20,26 @@ def watch(worker, request):
 def follow(worker, request):
     """Interrupts what of a request goes on, until it has noticed: its thread again, and its child processes."""
     begun = compat.time()
+    control = load('control')
     is_main = worker is worker.machine.main
     pause = 0.005
     while worker.running == request and compat.time() < begun + AT_MOST:
         compat.sleep(pause)
         pause = min(pause * 2, AGAIN)
         knows = is_main and worker.struck == request
-        if worker.running == request and is_main and not knows and load('control').is_heard():
+        if worker.running == request and is_main and not knows and control.is_heard():
             # The signal may have come just before a wait began. os.system() has it ignored, so it is also noted for later.
             compat.thread.interrupt_main()
             os.kill(os.getpid(), compat.signal.SIGINT)
+        if request in control.missed and load('compat_late').whole.get('ctypes'):
+            # It took longer to import than whoever cancels waits.
+            control.strike(worker, request)
         if compat.time() > begun + PATIENCE:
             for process in started_by(worker, begun):
                 # A forked child that runs Python is the business of who started it, if that knows.
                 if not (knows and text('/proc/%d/cmdline' % process) == OURS) and claim(request, process):
                     send(process)
+    control.missed.discard(request)
     for key in list(claimed):
         if key[0] == request:
             claimed.pop(key, None)

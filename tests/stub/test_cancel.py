@@ -64,6 +64,31 @@ def test_a_cancellation_needs_no_module_that_remote_code_may_be_importing(fresh_
     assert fresh_stub.call("abs", -1) == 1
 
 
+SLOW = """import sys, time
+class Slow(object):
+    def find_module(self, name, path=None):
+        if name == 'ctypes':
+            time.sleep(2.2)
+    def find_spec(self, name, path=None, target=None):
+        return self.find_module(name)
+sys.meta_path.insert(0, Slow())
+"""
+
+
+def test_a_thread_is_interrupted_also_where_what_that_needs_takes_long_to_import(fresh_stub):
+    # As on a busy host: longer than the thread that reads waits for it, and while more is cancelled.
+    fresh_stub.define(TELL + "def doze():\n    tell()\n    while True:\n        time.sleep(0.01)\n")
+    fresh_stub.exec(SLOW)
+    dozing = [started(fresh_stub, "doze", thread=thread) for thread in (1, 2, 3)]
+    for number in dozing:
+        fresh_stub.frame(CANCEL, number, 0, b"")
+    for number in dozing:
+        with pytest.raises(Failed) as caught:
+            fresh_stub.wait(number)
+        assert caught.value.fields["kind"] == "cancelled"
+    assert fresh_stub.call("abs", -1, thread=1) == 1
+
+
 def test_cancel_of_a_queued_call(stub):
     stub.exec("ran = []\nimport threading\ngate = threading.Event()")
     first = stub.start_call("gate.wait", thread=1)
