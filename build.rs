@@ -49,9 +49,12 @@ fn main() {
     println!("cargo::rerun-if-changed=bootstrap_py");
     println!("cargo::rerun-if-changed=src/stub");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|it| it == value);
-    if is("CARGO_CFG_WINDOWS", "") && is("CARGO_CFG_TARGET_ENV", "gnu") {
+    if is("CARGO_CFG_WINDOWS", "")
+        && is("CARGO_CFG_TARGET_ENV", "gnu")
+        && is("CARGO_FEATURE_PYTHON", "1")
+    {
         // Its linker exports every symbol of a library that names none, and there are more than it can count.
-        println!("cargo::rustc-link-arg-cdylib=-Wl,--exclude-all-symbols");
+        println!("cargo::rustc-link-arg=-Wl,--exclude-all-symbols");
     }
     let out = std::env::var_os("OUT_DIR").expect("cargo names a folder for build results");
     for name in TEXTS {

@@ -268,6 +268,7 @@ def loads(data):
 
 
 if VERSION >= (3, 3):
-    # For whoever unpickles without asking here, as a plain call does.
-    compat.pickle = type(sys)('pickle')
-    compat.pickle.__dict__.update(pickle.__dict__, loads=loads)
+    # For whoever unpickles without asking here, as a plain call does. Whole before it is there: another thread may be in one.
+    asking = type(sys)('pickle')
+    asking.__dict__.update(pickle.__dict__, loads=loads)
+    compat.pickle = asking

@@ -160,25 +160,28 @@ def all_of(
 ) -> NonblockingResponse | Ticket:
     """One response for many requests: the last one's value, or the first one's exception."""
     items = list(items)
-    left = len(items)
-    failure: RemoteException | None = None
+    # By the place of the request, as each may be told twice. In the order in which they came.
+    outcomes: dict[int, Any] = {}
+    told = False
     whole = _Whole(client, 0, origexc) if oncomplete is None else None
 
-    def done(value: Any, failed: bool) -> None:
-        nonlocal left, failure
-        left -= 1
-        if failed and failure is None:
-            failure = value
-        if left:
+    def done(place: int, failed: bool, value: Any) -> None:
+        nonlocal told
+        outcomes.setdefault(place, Failed(value) if failed else value)
+        if len(outcomes) < len(items):
             return
-        outcome = value if failure is None else Failed(failure)
+        outcome = next((each for each in outcomes.values() if each.__class__ is Failed), value)
         if whole is not None:
             whole.set_response(outcome)
-        elif oncomplete is not None:
+        elif oncomplete is not None and not told:
             function, arguments = completion_call((oncomplete, onerror or oncomplete), outcome)
+            told = True
             function(*arguments)
 
-    tickets = [send(item, oncomplete=(done, False), onerror=(done, True)) for item in items]
+    tickets = [
+        send(item, oncomplete=Retold(done, place, False), onerror=Retold(done, place, True))
+        for place, item in enumerate(items)
+    ]
     # They are one response to readers of responses.
     client._own_tickets.update(tickets[:-1])
     if whole is None:

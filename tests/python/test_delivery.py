@@ -14,13 +14,17 @@ import time
 import traceback
 
 import pytest
-from easycluster import AsyncClient, Client, ClientGroup, RemoteException, ThreadedClient, _kinds
+from easycluster import AsyncClient, Client, ClientGroup, Cluster, RemoteException, ThreadedClient, _kinds
 from easycluster._receiver import Receiver
 from support.processes import poll
 
 
 class Stop(BaseException):
     """What a signal handler raises."""
+
+
+TRACED = ('_receiver.py', '_client.py', '_answers.py', 'unpickler.py', 'references.py', '_threaded.py')
+TRACED += ('_responses.py', 'executor.py', 'mapping.py', 'outcomes.py')
 
 
 class Interrupted:
@@ -40,7 +44,7 @@ class Interrupted:
 
     def trace(self, frame, event, argument):
         name = os.path.basename(frame.f_code.co_filename)
-        if name not in ('_receiver.py', '_client.py', '_answers.py', 'unpickler.py', 'references.py', '_threaded.py'):
+        if name not in TRACED:
             return None
         frame.f_trace_opcodes = True
         if event == 'opcode' and frame.f_code.co_name not in (
@@ -104,6 +108,57 @@ def test_no_completion_function_is_lost_or_called_twice(connect):
         while len(seen) < 3:
             assert client.read_response()
         assert seen == [0, 1, 2]
+
+
+GATED = '''
+import threading
+gate = threading.Event()
+def gated(value):
+    if value:
+        gate.wait()
+    return value
+'''
+
+
+def begun_map(cluster):
+    results = cluster.map('gated', range(3))
+    assert next(results) == 0
+    return results
+
+
+def begun_calls(cluster):
+    futures = [cluster.executor().submit('gated', value) for value in (1, 2)]
+    return (future.result(timeout=30) for future in futures)
+
+
+WAYS = {
+    'map': begun_map,
+    'executor': begun_calls,
+    'each': lambda cluster: (value for _, value in cluster.each('gated', 1)),
+}
+
+
+@pytest.mark.parametrize('way', ['map', 'executor', 'each'])
+def test_no_outcome_of_a_cluster_is_lost_where_the_program_reads_it(way):
+    begin = WAYS[way]
+    with Cluster([':local:name=host:rpython=' + sys.executable], slots=1) as cluster:
+        cluster.define(GATED)
+        client = cluster.clients['host']
+        for interrupted in all_the_steps(1):
+            cluster.call('gate.clear')
+            outcomes = begin(cluster)
+            held, released = threading.Event(), threading.Event()
+            # The cluster's own thread, behind what it has to send.
+            cluster._soon(lambda held=held, released=released: (held.set(), released.wait()))
+            assert held.wait(30)
+            with interrupted:
+                client.call('gate.set', threadid=1)
+                assert poll(lambda: client._native.outstanding() == 0)
+                while client.read_response(False):
+                    pass
+            released.set()
+            client.call('gate.set', threadid=1)
+            assert list(outcomes) == ([1] if way == 'each' else [1, 2]), interrupted.left
 
 
 def test_a_receipt_is_counted_once_although_decoding_starts_again(connect):

@@ -84,6 +84,7 @@ ORDER = [
     '_cluster.mapping',
     '_cluster.pump',
     '_cluster.future',
+    '_cluster.tasks',
     '_cluster.executor',
     '_cluster.members',
     '_cluster.calls',

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,13 @@ from .. import _checked, _errors, _process
 from .._environments import Environment, Provided
 from .._options import checked_number
 from .._pickling.unpickler import unpickle_trusted
-from .._responses import RemoteException
+from .._responses import RemoteException, Retold
 from .._shipping.functions import By, Function, Portable
 from .future import Future
 from .pump import Pump
 from .report import HostLost
 from .slots import Slot, is_lost, original
+from .tasks import Place, Task
 
 if TYPE_CHECKING:
     from .calls import Calls
@@ -34,61 +36,6 @@ _OUTSTANDING = 2
 _TRUSTED = ('call', 'chunk')
 # So long a shutdown that cancels what waits lets begin what there is room for, in seconds.
 _ROOM = 1.0
-
-
-class _Work:
-    """One call, or a chunk of calls, and where it is."""
-
-    __slots__ = ('future', 'function', 'name', 'args', 'kwargs', 'ticket', 'place', 'lost_on', 'prepare', 'given_up')
-
-    def __init__(
-        self,
-        function: Portable | None,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        prepare: Callable[[Slot], None] | None = None,
-    ) -> None:
-        """`name` is the helper that makes the call. `prepare` is called with a slot in front of sending."""
-        self.future = Future()
-        self.future._work = self
-        self.function = function
-        self.name = name
-        self.args = args
-        self.kwargs = kwargs
-        self.ticket = 0
-        self.place: _Place | None = None
-        self.lost_on: list[str] = []
-        self.prepare = prepare
-        self.given_up = False
-
-    def arguments_at(self, slot: Slot) -> tuple[Any, ...]:
-        """The helper's arguments at a slot, where the function is made known first."""
-        if self.prepare is not None:
-            self.prepare(slot)
-        if self.function is None:
-            return self.args
-        number = slot.number_of(self.function)
-        return (number, *self.args) if self.name == 'chunk' else (number, self.args, self.kwargs)
-
-    def interrupt(self) -> bool:
-        # In this order; a thread that is just sending it does it the other way round.
-        self.given_up = True
-        place = self.place
-        if place is not None:
-            place.slot.cancel(self.ticket)
-        return True
-
-
-class _Place:
-    """A slot and what is on its way there."""
-
-    __slots__ = ('slot', 'works', 'gone')
-
-    def __init__(self, slot: Slot) -> None:
-        self.slot = slot
-        self.works: set[_Work] = set()
-        self.gone = False
 
 
 class Executor(futures.Executor):
@@ -133,8 +80,8 @@ class Executor(futures.Executor):
         # Guards everything below; futures are completed without it.
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
-        self._places: list[_Place] = []
-        self._waiting: deque[_Work] = deque()
+        self._places: list[Place] = []
+        self._waiting: deque[Task] = deque()
         self._shutdown = False
         self._broken: str | None = None
         self._portables: dict[str | FunctionType, Portable] = {}
@@ -161,7 +108,7 @@ class Executor(futures.Executor):
 
     def submit(self, fn: Function, /, *args: Any, **kwargs: Any) -> Future:
         """Calls a function on some host; gives a future at once. `fn` is a function of this program, or a name."""
-        return self._submit(_Work(self._portable(fn), 'call', args, kwargs))
+        return self._submit(Task(self._portable(fn), 'call', args, kwargs))
 
     def map(
         self,
@@ -230,7 +177,7 @@ class Executor(futures.Executor):
             self._dispatch_safely(_ROOM)
         with self._lock:
             self._shutdown = True
-            dropped: list[_Work] = []
+            dropped: list[Task] = []
             if cancel_futures:
                 dropped = list(self._waiting)
                 self._waiting.clear()
@@ -268,7 +215,7 @@ class Executor(futures.Executor):
     def submit_pickled(self, data: bytes, as_bytes: bool, prepare: Callable[[Slot], None]) -> Future:
         """Calls what a pickle of cloudpickle holds; with `as_bytes` the result is a pickle too. `prepare` is called with the slot that
         gets it, first."""
-        return self._submit(_Work(None, 'pickled', (data, as_bytes), {}, prepare))
+        return self._submit(Task(None, 'pickled', (data, as_bytes), {}, prepare))
 
     def interrupt_all(self) -> None:
         """Gives up all calls, whether they wait or run."""
@@ -279,9 +226,9 @@ class Executor(futures.Executor):
             work.future.interrupt()
 
     def _submit_chunk(self, portable: Portable, chunk: list[tuple[Any, ...]]) -> Future:
-        return self._submit(_Work(portable, 'chunk', (chunk,), {}))
+        return self._submit(Task(portable, 'chunk', (chunk,), {}))
 
-    def _submit(self, work: _Work) -> Future:
+    def _submit(self, work: Task) -> Future:
         # Where none was there at the beginning, one may still come.
         may_come = bool(self._places or self._hosts._slots_now(None) or self._hosts._root._joinings())
         with self._lock:
@@ -307,10 +254,15 @@ class Executor(futures.Executor):
             finally:
                 done.set()
 
-        if threading.get_ident() != _process.main_ident or not self._hosts._root._soon(dispatch):
+        if not self._elsewhere(dispatch):
             self._dispatch()
         elif limit:
             done.wait(limit)
+
+    def _elsewhere(self, function: Callable[[], object]) -> bool:
+        """Has a function called in the cluster's thread, if this is the thread in which signal handlers run; False if it is to be
+        called here."""
+        return threading.get_ident() == _process.main_ident and self._hosts._root._soon(function)
 
     def _is_idle(self) -> bool:
         return not self._waiting and not any(place.works for place in self._places)
@@ -334,7 +286,9 @@ class Executor(futures.Executor):
                 name, args = work.name, work.arguments_at(slot)
                 if self._trust and name in _TRUSTED:
                     name, args = 'trusted', (name, args)
-                work.ticket = slot.ask(name, args, (self._completed, work), (self._failed, work))
+                work.ticket = slot.ask(
+                    name, args, Retold(self._told, self._completed, work), Retold(self._told, self._failed, work)
+                )
                 if work.given_up:
                     slot.cancel(work.ticket)
             except Exception as error:
@@ -344,7 +298,7 @@ class Executor(futures.Executor):
                     self._done(work)
                     work.future.set_exception(error)
 
-    def _done(self, work: _Work) -> None:
+    def _done(self, work: Task) -> None:
         with self._lock:
             if work.place is not None:
                 work.place.works.discard(work)
@@ -354,9 +308,14 @@ class Executor(futures.Executor):
             if self._is_idle():
                 self._idle.notify_all()
 
-    # -- what comes back, in the cluster's thread
+    # -- what comes back, in the cluster's thread or another one, but not amid signal handlers
 
-    def _completed(self, value: Any, work: _Work) -> None:
+    def _told(self, function: Callable[[Any, Task], None], work: Task, value: Any) -> None:
+        """What comes back where the program itself has read the responses of the host, or anywhere else. It may be told twice."""
+        if not self._elsewhere(partial(function, value, work)):
+            function(value, work)
+
+    def _completed(self, value: Any, work: Task) -> None:
         place = work.place
         if place is None:
             return
@@ -387,7 +346,7 @@ class Executor(futures.Executor):
         self._dispatch()
         work.future.set_result(value)
 
-    def _failed(self, exc: RemoteException, work: _Work) -> None:
+    def _failed(self, exc: RemoteException, work: Task) -> None:
         place = work.place
         if place is None:
             return
@@ -398,9 +357,9 @@ class Executor(futures.Executor):
         self._dispatch()
         work.future.set_exception(original(exc))
 
-    def _lost(self, place: _Place, reason: str) -> None:
+    def _lost(self, place: Place, reason: str) -> None:
         """A process is lost: its calls fail, or are made again elsewhere where that is allowed."""
-        failed: list[tuple[_Work, Exception]] = []
+        failed: list[tuple[Task, Exception]] = []
         with self._lock:
             place.gone = True
             works, place.works = place.works, set()
@@ -461,7 +420,7 @@ class Executor(futures.Executor):
                 return
         with self._lock:
             if not any(place.slot is slot for place in self._places):
-                self._places.append(_Place(slot))
+                self._places.append(Place(slot))
         self._dispatch()
 
     def _not_initialized(self, exc: RemoteException) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from .. import _checked, _errors, _process
 from .._native import Balancer
-from .._responses import RemoteException
+from .._responses import RemoteException, Retold
 from .._shipping.functions import Portable
 from .outcomes import Inbox
 from .report import HostLost
@@ -80,7 +80,7 @@ class Run:
         self._received: dict[int, list[int]] = {}
         self._waiting: dict[int, tuple[Any, ...]] = {}
         self._flying: dict[int, _Flying] = {}
-        # What came back, as a function and its arguments.
+        # What came back: what is to be called with it, until it was, and a value.
         self._events = events
         self._nobody = nobody
         self._taken = 0
@@ -105,9 +105,9 @@ class Run:
 
     def joined(self, slot: Slot) -> None:
         """Gives the map a slot while it runs. Any thread may call it."""
-        self._events.put_nowait((self._take_in, slot))
+        self._events.put_nowait(([self._take_in, None], slot))
 
-    def _take_in(self, slot: Slot) -> None:
+    def _take_in(self, slot: Slot, _: None) -> None:
         try:
             self.add(slot)
         except TypeError:
@@ -177,15 +177,14 @@ class Run:
         values = [self._waiting[item] for item in items]
         flying = self._flying[batch] = _Flying(slot, place)
         flying.received, self._received[place] = self._received[place], []
-        events = self._events
         keys = [(self._number, each) for each in flying.received]
         arguments = (self._numbers[place], (self._number, batch), values, True, keys)
         try:
             flying.ticket = slot.ask(
                 'batch',
                 arguments,
-                (_put, events, self._arrived, batch),
-                (_put, events, self._failed, batch),
+                self._telling(self._arrived, batch),
+                self._telling(self._failed, batch),
                 self._timeout,
             )
         except Exception as error:
@@ -259,11 +258,11 @@ class Run:
             return None
         return flying
 
-    def _ask(self, flying: _Flying, batch: int, name: str, args: tuple[Any, ...], done: Callable[..., None]) -> None:
+    def _ask(
+        self, flying: _Flying, batch: int, name: str, args: tuple[Any, ...], done: Callable[[Any, int], None]
+    ) -> None:
         try:
-            flying.slot.ask(
-                name, args, (_put, self._events, done, batch), (_put, self._events, self._salvage_failed, batch)
-            )
+            flying.slot.ask(name, args, self._telling(done, batch), self._telling(self._salvage_failed, batch))
         except OSError as error:
             if _process.raised_by_handler(error):
                 raise
@@ -400,8 +399,17 @@ class Run:
     def _too_late(self) -> TimeoutError:
         return TimeoutError('the map was not done within %g s' % (self._limit or 0))
 
-    def _happen(self, event: tuple[Any, ...]) -> None:
-        event[0](*event[1:])
+    def _telling(self, function: Callable[[Any, int], None], batch: int) -> Retold:
+        """A completion function that has another one called in the thread that waits for results."""
+        return Retold(_put, self._events, [function, batch])
+
+    def _happen(self, event: tuple[list[Any], Any]) -> None:
+        what, value = event
+        # It may have been told twice.
+        if what:
+            function, about = what
+            what.clear()
+            function(value, about)
 
     def stop(self) -> None:
         """Gives up what is on its way, and has the processes forget the outcomes that they keep."""
@@ -415,9 +423,9 @@ class Run:
                 self._slots[place].forget_outcomes([(self._number, batch) for batch in batches])
 
 
-def _put(value: Any, events: Inbox, function: Callable[..., None], batch: int) -> None:
-    """A completion, told to the thread that waits for results."""
-    events.put_nowait((function, value, batch))
+def _put(events: Inbox, what: list[Any], value: Any) -> None:
+    """Tells the thread that waits for results of one."""
+    events.put_nowait((what, value))
 
 
 def length_of(iterables: tuple[Any, ...]) -> int | None:

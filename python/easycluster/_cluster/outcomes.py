@@ -9,7 +9,7 @@ from typing import Any, Union
 
 from .. import _process
 from .._caller import Caller
-from .._responses import RemoteException
+from .._responses import RemoteException, Retold
 from .report import cluster_error
 from .slots import original
 
@@ -45,20 +45,23 @@ class Outcomes:
         self._count += 1
         ticket = 0
         try:
-            ticket = request((self._came, number, host), (self._failed, number, host))
+            ticket = request(Retold(self._came, number, host), Retold(self._failed, number, host))
         except Exception as error:
             if _process.raised_by_handler(error):
                 raise
             self._inbox.put_nowait((number, host, Failure(error)))
         self._waiting[number] = client, ticket
 
-    def _came(self, value: Any, number: int, host: str) -> None:
+    def _came(self, number: int, host: str, value: Any) -> None:
         self._inbox.put_nowait((number, host, value))
 
-    def _failed(self, exc: RemoteException, number: int, host: str) -> None:
+    def _failed(self, number: int, host: str, exc: RemoteException) -> None:
         self._inbox.put_nowait((number, host, Failure(original(exc))))
 
-    def _taken(self, number: int, host: str, value: Any) -> tuple[str, Any]:
+    def _taken(self, number: int, host: str, value: Any) -> Iterator[tuple[str, Any]]:
+        """The outcome of a host; nothing if it was told before."""
+        if number not in self._waiting:
+            return
         client, _ = self._waiting.pop(number)
         if self._convert is not None and not isinstance(value, Failure):
             try:
@@ -67,13 +70,13 @@ class Outcomes:
                 if _process.raised_by_handler(error):
                     raise
                 value = Failure(error)
-        return host, value
+        yield host, value
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         assert isinstance(self._inbox, SimpleQueue)
         try:
             while self._waiting:
-                yield self._taken(*self._inbox.get())
+                yield from self._taken(*self._inbox.get())
         finally:
             self.give_up()
 
@@ -81,7 +84,8 @@ class Outcomes:
         assert isinstance(self._inbox, asyncio.Queue)
         try:
             while self._waiting:
-                yield self._taken(*await self._inbox.get())
+                for outcome in self._taken(*await self._inbox.get()):
+                    yield outcome
         finally:
             self.give_up()
 
