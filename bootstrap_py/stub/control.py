@@ -78,7 +78,8 @@ striking, missed = compat.thread.allocate_lock(), set()
 def strike(worker, request):
     """Interrupts the request of a thread beside the main one, once, unless it is over."""
     striking.acquire()
-    if not worker.cancelling or request in missed:
+    # Where it is over already, what is set may be for the next one.
+    if worker.running == request and (not worker.cancelling or request in missed):
         # The thread looks at `cancelling` after it has set `running` to 0, and at `deferred` after `shield`;
         # this looks at each the other way round, so one of the two sees the other.
         worker.cancelling = 1
