@@ -253,7 +253,7 @@ class AsyncClient(Caller):
         """As Client.stream(), for `async for`. A loop that is left by `break` ends the generator when the stream is dropped; `async with`,
         or aclose(), at once."""
         channel, future = begin(self, func, args, kwargs, ahead)
-        return AsyncStream(AsyncChannel(channel), future)
+        return AsyncStream(channel, future)
 
     @unless_defined
     def forward_logs(self, level: int | str = 'INFO') -> Awaitable[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from itertools import islice
 from threading import get_ident as _get_ident
 from time import monotonic
@@ -68,24 +69,29 @@ class Channel:
         held: list[bytes] = []
         given_back = self._given_back
         try:
-            # Another thread may be first.
-            held.extend(islice(iter(given_back.popleft, None), 1) if given_back else ())
-        except IndexError:
-            pass
-        try:
+            # What comes is in the list before a signal handler may run: iterators in C do both.
+            try:
+                # Another thread may be first.
+                held.extend(islice(iter(given_back.popleft, None), 1) if given_back else ())
+            except IndexError:
+                pass
             if not held:
-                came = self._native.receive(not self._raw, timeout, _get_ident() == _process.main_ident)
-                if came is None:
-                    raise EOFError('%s: the channel has come to its end' % self._client.peername)
-                if self._raw:
-                    return came
-                held.append(came)
-            return self._client._answers.item(held[0])
+                ask = partial(self._native.receive, not self._raw, timeout, _get_ident() == _process.main_ident)
+                held.extend(islice(iter(ask, None), 1))
+            if not held:
+                raise EOFError('%s: the channel has come to its end' % self._client.peername)
+            read = held[0] if self._raw else self._read(held[0])
+            # By itself: it is behind calls that Python looks for signals.
+            return read
         except pickle.UnpicklingError:
             raise
         except BaseException:
             given_back.extendleft(held)
             raise
+
+    def _read(self, pickled: bytes) -> Any:
+        """The item that has come. It comes again where a signal handler raises meanwhile."""
+        return self._client._answers.item(pickled)
 
     def __iter__(self) -> Iterator[Any]:
         """All that comes, until the end."""

@@ -61,7 +61,14 @@ class _Ahead(_Batches, Iterator[Any]):
         while True:
             number, items, more = self._state
             if items:
-                return items.popleft()
+                held: list[Any] = []
+                try:
+                    # It is in one of the two at any time, and a signal handler may raise: the iterator in C does both.
+                    held.extend(map(deque.popleft, (items,)))
+                    return held[0]
+                except BaseException:
+                    items.extendleft(held)
+                    raise
             if not more:
                 raise StopIteration
             if self._batches is None:

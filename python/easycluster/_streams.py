@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _checked, _kinds
 from ._channels import AsyncChannel, Channel
+from ._native import Channel as Native
 from ._responses import NonblockingResponse
 from ._shipping.functions import forwarded_name
 from ._shipping.source import shipped
@@ -20,12 +21,36 @@ if TYPE_CHECKING:
 AHEAD = 1 << 18
 
 
+class Batches(Channel):
+    """The channel of a stream, by which its items come in lists."""
+
+    def __init__(self, client: Any, native: Native) -> None:
+        super().__init__(client, native, False)
+        # What is left of the last list, and what that was read from. Set at once, so that what a signal handler has given back is
+        # known if it was read.
+        self._last: tuple[deque[Any], bytes] = deque(), b''
+
+    @property
+    def items(self) -> deque[Any]:
+        """Those that have come and were not taken."""
+        return self._last[0]
+
+    def _read(self, pickled: bytes) -> None:
+        if pickled is not self._last[1]:
+            self._last = deque(_checked.items(self._client.peername, super()._read(pickled))), pickled
+
+    def close(self) -> None:
+        """As Channel.close()."""
+        self.items.clear()
+        super().close()
+
+
 def begin(
     client: Any, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], ahead: int, **options: Any
-) -> tuple[Channel, Any]:
+) -> tuple[Batches, Any]:
     """Begins to go through what a function gives: the channel that brings it, and what its call gives."""
     native = client._connected_native()
-    channel = Channel(client, native.open_channel(ahead), False)
+    channel = Batches(client, native.open_channel(ahead))
     native.send_helper('streams')
     call: tuple[str, tuple[Any, ...]]
     if not isinstance(func, str):
@@ -38,30 +63,32 @@ def begin(
     return channel, client._call(*call, {}, threadid=_kinds.SINGLE, origexc='quiet', **options)
 
 
-def _items(channel: Channel, received: Any) -> deque[Any]:
-    return deque(_checked.items(channel._client.peername, received))
-
-
 class Stream(Iterator[Any]):
     """The items of a remote generator, made by `client.stream()`: an iterator, and a context manager that closes it.
 
     What the generator raises is raised here behind the items before it. Leaving the loop, or close(), ends the generator.
     """
 
-    def __init__(self, channel: Channel, response: NonblockingResponse) -> None:
+    def __init__(self, channel: Batches, response: NonblockingResponse) -> None:
         self._channel = channel
         self._response: NonblockingResponse | None = response
-        self._items: deque[Any] = deque()
 
     def __next__(self) -> Any:
         while True:
-            items = self._items
+            items = self._channel.items
             if items:
-                return items.popleft()
+                held: list[Any] = []
+                try:
+                    # It is in one of the two at any time, and a signal handler may raise: the iterator in C does both.
+                    held.extend(map(deque.popleft, (items,)))
+                    return held[0]
+                except BaseException:
+                    items.extendleft(held)
+                    raise
             if self._response is None:
                 raise StopIteration
             try:
-                self._items = _items(self._channel, self._channel.receive())
+                self._channel.receive()
             except (EOFError, ConnectionAbortedError):
                 # The call's end says how it ended.
                 self._end()
@@ -80,7 +107,6 @@ class Stream(Iterator[Any]):
     def close(self) -> None:
         """Ends the generator, with what it has under way, and reads no more of it."""
         response, self._response = self._response, None
-        self._items = deque()
         if response is not None:
             self._channel.close()
             response.cancel()
@@ -99,23 +125,23 @@ class Stream(Iterator[Any]):
 class AsyncStream(AsyncIterator[Any]):
     """As Stream, for `async for` and `async with`."""
 
-    def __init__(self, channel: AsyncChannel, future: asyncio.Future[Any]) -> None:
-        self._channel = channel
+    def __init__(self, channel: Batches, future: asyncio.Future[Any]) -> None:
+        self._batches = channel
+        self._channel = AsyncChannel(channel)
         self._future: asyncio.Future[Any] | None = future
-        self._items: deque[Any] = deque()
         # What it raised is no news where nobody asks any more.
         future.add_done_callback(_seen)
 
     async def __anext__(self) -> Any:
         while True:
-            items = self._items
+            items = self._batches.items
             if items:
                 return items.popleft()
             future = self._future
             if future is None:
                 raise StopAsyncIteration
             try:
-                self._items = _items(self._channel._channel, await self._channel.receive())
+                await self._channel.receive()
             except (EOFError, ConnectionAbortedError):
                 # The call's end says how it ended. Giving up the wait for it does not give up the call.
                 await asyncio.wait([future])
@@ -124,7 +150,6 @@ class AsyncStream(AsyncIterator[Any]):
 
     def _close(self) -> None:
         future, self._future = self._future, None
-        self._items = deque()
         if future is not None:
             self._channel.close()
             loop = future.get_loop()

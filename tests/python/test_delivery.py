@@ -16,74 +16,30 @@ import traceback
 import pytest
 from easycluster import AsyncClient, Client, ClientGroup, Cluster, RemoteException, ThreadedClient, _kinds
 from easycluster._receiver import Receiver
+from support import interrupted
+from support.interrupted import Stop
 from support.processes import poll
-
-
-class Stop(BaseException):
-    """What a signal handler raises."""
-
 
 TRACED = ('_receiver.py', '_client.py', '_answers.py', 'unpickler.py', 'references.py', '_threaded.py')
 TRACED += ('_responses.py', 'executor.py', 'mapping.py', 'outcomes.py')
 
 
-class Interrupted:
-    """Raises Stop in the main thread at the step of the interpreter that is number `at` within the package, once."""
-
-    def __init__(self, at):
-        self.left = at
-        self.hit = False
-
-    def __enter__(self):
-        sys.settrace(self.trace)
-        return self
-
-    def __exit__(self, kind, error, trace):
-        sys.settrace(None)
-        return kind is Stop
-
-    def trace(self, frame, event, argument):
-        name = os.path.basename(frame.f_code.co_filename)
-        if name not in TRACED:
-            return None
-        frame.f_trace_opcodes = True
-        if event == 'opcode' and frame.f_code.co_name not in (
-            '_keep_readable',
-            '_give_back',
-            '_end_given_back',
-            '__del__',
-        ):
-            self.left -= 1
-            if self.left == 0:
-                self.hit = True
-                # Python runs signal handlers between two steps too, if not between any two.
-                raise Stop
-        return self.trace
-
-
 def all_the_steps(step):
-    """Interruptions at every step or every few, until there is none any more."""
-    at = start = 1
-    while True:
-        interrupted = Interrupted(at)
-        yield interrupted
-        if not interrupted.hit:
-            assert at > start
-            return
-        at += step
+    """Interruptions in those files, but where completions are given back."""
+    return interrupted.all_the_steps(step, TRACED, ('_keep_readable', '_give_back', '_end_given_back', '__del__'))
 
 
 @pytest.mark.parametrize('kind', [Client, ThreadedClient])
 def test_no_response_is_lost_to_what_a_signal_handler_raises(connect, kind):
     client = connect(clientclass=kind)
     client.execblock('class Thing(ServerObject):\n    pass\nthing = Thing()\ndef fail():\n    raise ValueError("no")\n')
-    for interrupted in all_the_steps(3):
+    for interruption in all_the_steps(3):
         plain = [client.call('int', str(number), nonblocking=True) for number in range(3)]
         thing = client.send_request(0, 'get_global', ('thing',), nonblocking=True)
         failing = client.call('fail', nonblocking=True, origexc='quiet')
         # All of them have come when the first one is asked for.
         assert poll(lambda: client._native.outstanding() == 0)
-        with interrupted:
+        with interruption:
             plain[2].wait()
             thing.wait()
             with pytest.raises(ValueError):
@@ -97,12 +53,12 @@ def test_no_response_is_lost_to_what_a_signal_handler_raises(connect, kind):
 def test_no_completion_function_is_lost_or_called_twice(connect):
     # Its own: an interruption between the two halves of `with`, where Python has none, leaves a lock taken.
     client = connect()
-    for interrupted in all_the_steps(3):
+    for interruption in all_the_steps(3):
         seen = []
         for number in range(3):
             client.call('int', str(number), oncomplete=seen.append)
         last = client.eval('3', nonblocking=True)
-        with interrupted:
+        with interruption:
             last.wait()
         assert last.wait(timeout=20) == 3
         while len(seen) < 3:
@@ -144,21 +100,21 @@ def test_no_outcome_of_a_cluster_is_lost_where_the_program_reads_it(way):
     with Cluster([':local:name=host:rpython=' + sys.executable], slots=1) as cluster:
         cluster.define(GATED)
         client = cluster.clients['host']
-        for interrupted in all_the_steps(1):
+        for interruption in all_the_steps(1):
             cluster.call('gate.clear')
             outcomes = begin(cluster)
             held, released = threading.Event(), threading.Event()
             # The cluster's own thread, behind what it has to send.
             cluster._soon(lambda held=held, released=released: (held.set(), released.wait()))
             assert held.wait(30)
-            with interrupted:
+            with interruption:
                 client.call('gate.set', threadid=1)
                 assert poll(lambda: client._native.outstanding() == 0)
                 while client.read_response(False):
                     pass
             released.set()
             client.call('gate.set', threadid=1)
-            assert list(outcomes) == ([1] if way == 'each' else [1, 2]), interrupted.left
+            assert list(outcomes) == ([1] if way == 'each' else [1, 2]), interruption.left
 
 
 def test_a_receipt_is_counted_once_although_decoding_starts_again(connect):
@@ -177,9 +133,9 @@ def make():
     holder.things = [Thing(), Thing()]
     return holder.things + [holder.things[0]]
 ''')
-    for interrupted in all_the_steps(5):
+    for interruption in all_the_steps(5):
         response = client.make(nonblocking=True)
-        with interrupted:
+        with interruption:
             response.wait()
         first, second, again = response.wait(timeout=20)
         assert first is again
