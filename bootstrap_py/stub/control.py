@@ -49,7 +49,7 @@ def cancel(machine, request):
                 except (ValueError, IndexError):
                     # Its thread has just taken it.
                     break
-                threads.drop(worker, entry[4])
+                threads.drop(worker, entry[4] + threads.untaken(request))
                 threads.refuse(worker, entry, KeyboardInterrupt('cancelled before it ran'), 'cancelled')
                 return
         if worker.request == request:

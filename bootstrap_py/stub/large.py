@@ -9,8 +9,18 @@ def begin(machine, worker, request, chunk):
     if request in machine.messages or machine.protocol is None:
         machine.link.fatal('malformed', 'request %d out of order' % request)
     late.widen(machine.link)
-    message = machine.messages[request] = Message(machine, worker, request, chunk)
+    message = machine.messages[request] = untaken[request] = Message(machine, worker, request, chunk)
     return message
+
+
+# Messages that have not been taken in full, by their requests.
+untaken = {}
+
+
+def give_up(request):
+    """Forgets what has not been taken of a request that is over; its size."""
+    message = untaken.pop(request, None)
+    return message.abandon() if message else 0
 
 
 class Message(object):

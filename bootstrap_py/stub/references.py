@@ -109,11 +109,12 @@ def unpickle(worker, flags, request, payload):
             # One that came just before is not to be raised there either.
             load('control').absorb(worker)
     try:
-        return load('reading').unpickle(worker.machine, flags, payload)
+        content = load('reading').unpickle(worker.machine, flags, payload)
+        if chunked:
+            load('large').give_up(request)
+        return content
     except Exception:
         error = load('errors').Unreadable('unpickle')
-        if chunked:
-            worker.taken += payload.abandon()
         worker.stop(request)
         raise error
     finally:

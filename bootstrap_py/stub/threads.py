@@ -74,6 +74,12 @@ def drop(worker, size):
         worker.machine.link.send(wire.CREDIT, 0, worker.number, wire.struct.pack('>I', size))
 
 
+def untaken(request):
+    """The size of the chunks of a request that is over, which its thread has not taken."""
+    large = load.__self__.modules.get('large')
+    return large.give_up(request) if large else 0
+
+
 def refuse(worker, entry, error, kind):
     """Answers a request that never ran."""
     if not entry[1] & wire.NO_REPLY:
@@ -88,7 +94,7 @@ def refuse_all(worker):
     machine.alive.discard(worker)
     while worker.queue:
         entry = worker.queue.popleft()
-        drop(worker, entry[4])
+        drop(worker, entry[4] + untaken(entry[2]))
         refuse(worker, entry, RuntimeError('the server cannot start another thread'), 'exception')
 
 
@@ -106,6 +112,7 @@ def failed(self, request, flags, pid):
         os._exit(1)
     if self.cancelling:
         load('control').absorb(self)
+    self.taken += untaken(request)
     return load('errors').failure(self, request, flags)
 
 

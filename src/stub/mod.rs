@@ -214,7 +214,7 @@ mod tests {
         let most = [
             ("core", 7_175),
             ("requests", 4_160),
-            ("calls", 16_370),
+            ("calls", 16_450),
             ("control", 2_010),
             ("channels", 4_000),
         ];

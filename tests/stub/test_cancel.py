@@ -148,6 +148,29 @@ def test_cancel_of_a_message_under_way(stub):
     assert stub.call("abs", -1) == 1 and stub.credits[3] == sent
 
 
+def test_what_is_cancelled_before_it_runs_leaves_the_window_whole(stub):
+    """All of a long request that has arrived counts as taken, however it is over; else little by little nothing could be sent."""
+    for thread in (0, 3):
+        stub.exec("import threading\ngate = threading.Event()")
+        # In the queue of its thread.
+        first = stub.start_call("gate.wait", thread=thread)
+        number = stub.start_call("len", "x" * 600000, thread=thread)
+        stub.frame(PING, 0, 0, b"read")
+        stub.until(lambda: stub.pongs and stub.pongs.pop())
+        cancel(stub, number, thread)
+        stub.call("gate.set", thread=5)
+        stub.wait(first)
+        # As its thread takes it.
+        ahead = next(stub.numbers)
+        stub.frame(CANCEL, ahead + 1, thread, b"")
+        with pytest.raises(Failed) as caught:
+            stub.call("len", "x" * 600000, thread=thread)
+        assert caught.value.fields["kind"] == "cancelled"
+    assert stub.sent[3] > 1200000
+    stub.frame(STOP_THREAD, 0, 3, b"")
+    stub.until(lambda: stub.credits.get(3, 0) == stub.sent[3], 20)
+
+
 def test_cancel_of_buffers_under_way(stub):
     """What is missing of them is no fault of the client."""
     if tuple(stub.hello["python"]) < (3, 8):
