@@ -31,7 +31,10 @@ def tick(machine):
             else:
                 machine.reader_wake = compat.thread.allocate_lock()
                 machine.reader_wake.acquire()
-                machine.reader_started = machine.reader_active = begin(machine, read_on)
+                machine.reader_started = True
+                if not begin(machine, read_on):
+                    # Only here: one that has started may have given the reading back by now.
+                    machine.reader_started = machine.reader_active = False
         for worker in late:
             if worker.held:
                 worker.release(False)

@@ -180,6 +180,42 @@ def a_call_begins_as_the_reader_leaves():
     assert other.busy and made.roused_ticker
 
 
+def the_reader_is_done_before_the_ticker_goes_on():
+    made = machine()
+    ticker = load('ticker')
+    compat = load('compat')
+    made.main.busy = True
+    made.main.running = made.main.seen = 7
+    made.ticker_parked = False
+
+    class Done(Exception):
+        pass
+
+    def start(work, *args):
+        # Another thread reads just then, so the new one gives the reading back at once.
+        made.link.reading.acquire()
+        reader = threading.Thread(target=work, args=args)
+        reader.daemon = True
+        reader.start()
+        while made.reader_active:
+            sleep(0.001)
+        made.link.reading.release()
+
+    def pause(seconds):
+        raise Done
+
+    made.start = start
+    sleep = compat.sleep
+    try:
+        compat.sleep = pause
+        ticker.tick(made)
+    except Done:
+        pass
+    finally:
+        compat.sleep = sleep
+    assert made.reader_started and not made.reader_active, 'nobody reads while calls run'
+
+
 def a_cancel_comes_while_the_answer_is_sent():
     made = machine()
     control = load('control')
@@ -433,6 +469,7 @@ for race in (
     an_interruption_comes_as_the_request_begins,
     a_thread_that_cannot_start_gets_no_reading,
     a_call_begins_as_the_reader_leaves,
+    the_reader_is_done_before_the_ticker_goes_on,
     a_cancel_comes_while_the_answer_is_sent,
     a_cancel_comes_as_the_reading_of_a_message_begins,
     the_last_request_comes_with_the_end_of_its_thread,
