@@ -80,8 +80,8 @@ def pytest_runtest_makereport(item):
 
 
 def pytest_sessionfinish(session):
-    # No limit of a test holds any more.
-    watch(session.config, SECONDS_TO_END)
+    # No limit of a test holds any more. A process of the run is there until the others have no tests left either.
+    watch(session.config, SECONDS_BETWEEN if hasattr(session.config, "workerinput") else SECONDS_TO_END)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -211,7 +211,7 @@ def test_so_many_batches_are_at_a_process_at_once(outstanding):
 
                 def arrived(value):
                     there.remove(args[1])
-                    done[0](value, *done[1:])
+                    done(value)
 
                 return plain(name, args, (arrived,), failed, limit)
             return plain(name, args, done, failed, limit)

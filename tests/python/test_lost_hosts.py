@@ -33,10 +33,9 @@ class Watched:
 
             def arrived(value):
                 self.open.pop(batch, None)
-                function, *rest = inner
-                function(value, *rest)
+                inner(value)
 
-            done = (arrived,)
+            done = arrived
         return type(self.slot).ask(self.slot, name, args, done, failed, limit)
 
     @property
