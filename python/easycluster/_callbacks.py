@@ -192,10 +192,14 @@ class Asked:
         client = self._client()
         loop: asyncio.AbstractEventLoop | None = None if client is None or entry.callback.aside else client._ask_loop()
         if loop is None:
-            if ask is None:
-                _pool.run(lambda: self._note(running, entry))
-            else:
-                _pool.run(lambda: self._run(running, ask, entry.callback))
+            try:
+                if ask is None:
+                    _pool.run(lambda: self._note(running, entry))
+                else:
+                    _pool.run(lambda: self._run(running, ask, entry.callback))
+            except BaseException:
+                self._not_started(running, entry)
+                raise
             return
 
         def begin() -> None:
@@ -204,13 +208,33 @@ class Asked:
             coroutine = self._note_on_loop(entry) if ask is None else self._run_on_loop(running, ask, entry.callback)
             task: Any = context.run(loop.create_task, coroutine)
             _tasks.add(task)
-            task.add_done_callback(_tasks.discard)
+            task.add_done_callback(ended)
+
+        def ended(task: Any) -> None:
+            _tasks.discard(task)
+            if ask is None:
+                if task.cancelled() or task.exception() is not None:
+                    # The others are due all the same.
+                    self._start(running, entry)
+            elif task.cancelled():
+                # Perhaps before it has begun; else this was said.
+                self._over(running)
+                self._refuse(ask, asyncio.CancelledError())
 
         try:
             loop.call_soon_threadsafe(begin)
         except RuntimeError:
             # The loop is closed. Whoever asked is told when the ask is dropped with the connection.
             self._over(running)
+
+    def _not_started(self, running: Running, entry: _Entry) -> None:
+        """There is no thread to be had. Whoever called for one says so to those who wait for an answer."""
+        if running.waited_for:
+            self._over(running)
+            return
+        with self._lock:
+            entry.busy = False
+            entry.notes.clear()
 
     def _relieve(self) -> None:
         """Refuses what waits for a place, where all that run may be waiting for it in turn."""
@@ -222,13 +246,15 @@ class Asked:
         for ask, _ in refused:
             self._refuse(ask, RecursionError('%d callbacks of %s wait for each other' % (_MAX_RUNNING, self._peername)))
 
-    def _refuse(self, ask: Any, error: Exception) -> None:
+    def _refuse(self, ask: Any, error: BaseException) -> None:
         ask.answer(*self._told(error))
 
     def _over(self, running: Running) -> None:
         """A function has ended; another call of one may have its place."""
         following = None
         with self._lock:
+            if running.waited_for and running not in self._running:
+                return
             self._running.discard(running)
             if self._waiting and len(self._running) < _MAX_RUNNING:
                 following = self._waiting.popleft()
@@ -239,7 +265,11 @@ class Asked:
             if client is not None:
                 client._end_thread(running)
         if following is not None:
-            self._start(successor, following[1], following[0])
+            try:
+                self._start(successor, following[1], following[0])
+            except Exception as error:
+                # What has ended here is to be answered all the same.
+                self._refuse(following[0], error)
 
     # -- in a thread of the pool, or on the event loop
 
@@ -273,7 +303,8 @@ class Asked:
                 try:
                     _, args, kwargs = self._arguments(ask)
                     entry.callback.function(*args, **kwargs)
-                except Exception:
+                except BaseException:
+                    # One that would end its thread as well: the thread is ours.
                     kind, error, trace = sys.exc_info()
                     hooked = threading.ExceptHookArgs((kind, error, trace, threading.current_thread()))
                     threading.excepthook(hooked)
@@ -377,7 +408,15 @@ class _Pool:
             if self._idle >= len(self._jobs):
                 self._changed.notify()
                 return
-        threading.Thread(target=self._work, name='easycluster callback', daemon=True).start()
+        try:
+            threading.Thread(target=self._work, name='easycluster callback', daemon=True).start()
+        except BaseException:
+            with self._changed:
+                if job not in self._jobs:
+                    # Another one has taken it.
+                    return
+                self._jobs.remove(job)
+            raise
 
     def _work(self) -> None:
         while True:
