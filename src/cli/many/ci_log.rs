@@ -1,5 +1,6 @@
 //! The logs of GitHub Actions and GitLab: a part that folds for each host, marks for those that failed, and a table of all.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,6 +9,7 @@ use super::record::{Reader, Record};
 use super::summary;
 use crate::cli::terminal::ci::{Ci, defused};
 use crate::cli::terminal::colours;
+use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::lines::{Format, LineCutter, Stream, write_out};
 use crate::cli::terminal::printer::Report;
 use crate::error::{one_line, printable};
@@ -25,6 +27,45 @@ pub(super) struct CiLog {
     /// `run`, or another subcommand.
     pub(super) command: &'static str,
     pub(super) started: std::time::Instant,
+    /// Where the table goes.
+    pub(super) summary: Option<StepSummary>,
+}
+
+/// The file that GitHub shows as the summary of a job's step.
+pub(super) struct StepSummary {
+    path: PathBuf,
+    file: File,
+}
+
+impl StepSummary {
+    /// Opens it, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written, so that this is known before anything runs.
+    pub(super) fn prepare(ci: Ci) -> Result<Option<StepSummary>, Failure> {
+        let path = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from);
+        let Some(path) = path.filter(|path| ci == Ci::GitHub && !path.as_os_str().is_empty())
+        else {
+            return Ok(None);
+        };
+        match File::options().append(true).create(true).open(&path) {
+            Ok(file) => Ok(Some(StepSummary { path, file })),
+            Err(error) => Err(Failure::usage(format!(
+                "cannot write the summary of the job's step, {}: {error}",
+                path.display()
+            ))
+            .with_hint(
+                "GITHUB_STEP_SUMMARY names it; unset that where the file is not to be had, as in a container, or give --ci off",
+            )),
+        }
+    }
+
+    fn append(&mut self, text: &str) -> io::Result<()> {
+        self.file.write_all(text.as_bytes()).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+        })
+    }
 }
 
 impl Reader for CiLog {
@@ -43,12 +84,9 @@ impl Reader for CiLog {
     }
 
     fn finished(&mut self, all: &mut Record) -> io::Result<()> {
-        let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from) else {
+        let Some(mut summary) = self.summary.take() else {
             return Ok(());
         };
-        if self.ci != Ci::GitHub || path.as_os_str().is_empty() {
-            return Ok(());
-        }
         let reports: Vec<Report> = (0..all.labels().len())
             .map(|host| match all.report(host) {
                 Some(report) => report.clone(),
@@ -56,12 +94,7 @@ impl Reader for CiLog {
             })
             .collect();
         let text = table(self.command, all.labels(), &reports, self.started.elapsed());
-        std::fs::File::options()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        summary.append(&text)
     }
 }
 

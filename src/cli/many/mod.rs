@@ -30,7 +30,7 @@ use crate::cli::terminal::prompts::Terminal;
 use crate::cli::terminal::screen::Screen;
 use crate::cli::terminal::stop::{Stop, Stopper};
 use crate::{Retry, fan_out};
-use ci_log::CiLog;
+use ci_log::{CiLog, StepSummary};
 use failed_hosts::FileAtEnd;
 use gather::Gather;
 use host::Rules;
@@ -86,6 +86,7 @@ where
     }
     // The bytes of a host as they come may end within a line, where nothing can be drawn below them.
     shown.progress = options.gather || !matches!(format, Format::Stream | Format::Raw);
+    shown.output = true;
     shown.summary = !options.json;
     shown.secrets = secrets.clone();
     shown.ci = ci;
@@ -109,6 +110,8 @@ pub(crate) struct Shown {
     views: Vec<Box<dyn View>>,
     /// What wants all that a host has printed at once.
     readers: Vec<Box<dyn Reader>>,
+    /// Whether hosts print anything.
+    output: bool,
     /// Whether progress may be shown while hosts are at work.
     pub(crate) progress: bool,
     /// Whether a summary is printed at the end.
@@ -129,6 +132,7 @@ impl Shown {
             screen,
             views: vec![lines],
             readers: Vec::new(),
+            output: false,
             progress: true,
             summary: true,
             secrets: Secrets::default(),
@@ -161,6 +165,7 @@ impl Shown {
                 shows_output: self.in_parts,
                 command,
                 started,
+                summary: StepSummary::prepare(ci)?,
             }));
         }
         if let Some(path) = &options.junit {
@@ -172,7 +177,7 @@ impl Shown {
             }));
         }
         if !readers.is_empty() {
-            views.push(Box::new(Recorder::new(labels, readers)));
+            views.push(Box::new(Recorder::new(labels, readers, self.output)?));
         }
         Ok(Masked::all(&self.secrets, views))
     }

@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use sha2::{Digest, Sha256};
 
+use crate::cli::terminal::failure::Failure;
 use crate::cli::terminal::lines::Stream;
 use crate::cli::terminal::printer::{Report, View};
 
@@ -46,11 +47,11 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(labels: &[String]) -> Record {
+    /// Without a file nothing can be kept of what hosts print.
+    fn new(labels: &[String], file: Option<File>) -> Record {
         Record {
             labels: labels.to_vec(),
-            // While there still are file descriptors; where it fails, it is said when there is something to keep.
-            file: tempfile::tempfile().ok(),
+            file,
             length: 0,
             hosts: labels.iter().map(|_| Kept::default()).collect(),
         }
@@ -88,10 +89,7 @@ impl Record {
         if data.is_empty() {
             return Ok(());
         }
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert(tempfile::tempfile()?),
-        };
+        let file = self.file.as_mut().ok_or(io::ErrorKind::Unsupported)?;
         file.seek(SeekFrom::Start(self.length))?;
         file.write_all(data)?;
         let kept = &mut self.hosts[host];
@@ -167,11 +165,28 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(labels: &[String], readers: Vec<Box<dyn Reader>>) -> Recorder {
-        Recorder {
-            record: Record::new(labels),
+    /// `output`: whether hosts print anything, for which there has to be a file.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be made, so that this is known before anything runs.
+    pub(super) fn new(
+        labels: &[String],
+        readers: Vec<Box<dyn Reader>>,
+        output: bool,
+    ) -> Result<Recorder, Failure> {
+        let file = output.then(tempfile::tempfile).transpose();
+        let file = file.map_err(|error| {
+            Failure::here(format!(
+                "what hosts print cannot be kept in {}: {error}",
+                std::env::temp_dir().display()
+            ))
+            .with_hint("name another folder with TMPDIR; without --gather, --junit and --ci nothing is kept")
+        })?;
+        Ok(Recorder {
+            record: Record::new(labels, file),
             readers,
-        }
+        })
     }
 }
 
@@ -196,10 +211,12 @@ impl View for Recorder {
     }
 
     fn close(&mut self) -> io::Result<()> {
+        // One that fails takes nothing from the others.
+        let mut first = Ok(());
         for reader in &mut self.readers {
-            reader.finished(&mut self.record)?;
+            first = first.and(reader.finished(&mut self.record));
         }
-        Ok(())
+        first
     }
 }
 
@@ -209,7 +226,7 @@ mod tests {
 
     fn record() -> Record {
         let labels = ["a", "b", "c"].map(str::to_owned);
-        let mut record = Record::new(&labels);
+        let mut record = Record::new(&labels, tempfile::tempfile().ok());
         for (host, stream, data) in [
             (0, Stream::Stdout, "one "),
             (1, Stream::Stdout, "one two"),

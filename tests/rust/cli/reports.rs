@@ -328,3 +328,56 @@ async fn what_is_quoted_in_errors_forges_nothing() {
     }
     scene.end().await;
 }
+
+/// What cannot be written is told before anything runs, and one report that fails takes no other with it.
+#[tokio::test]
+async fn reports_that_cannot_be_written_are_told_first_and_lose_no_others() {
+    let scene = Scene::new().await;
+    let (web1, web2) = (scene.spec("web1"), scene.spec("web2"));
+    let mark = scene.folder.path().join("mark");
+    let touch = format!("echo x; touch {}", mark.display());
+    let nowhere = scene.folder.path().join("none/here").display().to_string();
+    let job = [
+        ("GITHUB_ACTIONS", "true"),
+        ("GITHUB_STEP_SUMMARY", nowhere.as_str()),
+    ];
+    let output = in_a_job(&job, &["exec", &web1, &web2, "--", &touch]).await;
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(
+        output.stderr.contains(&nowhere) && output.stderr.contains("hint: "),
+        "{output:?}"
+    );
+    assert!(!mark.exists());
+    // What is printed is kept in a temporary folder until it is shown.
+    let junit = scene.folder.path().join("junit.xml");
+    let junit_name = junit.display().to_string();
+    for form in [&["--gather"][..], &["--junit", &junit_name]] {
+        let arguments = [&["exec", &web1, &web2], form, &["--", &touch]].concat();
+        let output = in_a_job(&[("TMPDIR", &nowhere)], &arguments).await;
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(
+            output.stderr.contains(&nowhere) && output.stderr.contains("hint: "),
+            "{output:?}"
+        );
+        assert!(!mark.exists(), "{form:?}");
+    }
+    // Nothing is printed there by what `ping` asks.
+    let output = in_a_job(
+        &[("TMPDIR", &nowhere)],
+        &["ping", &web1, "--junit", &junit_name],
+    )
+    .await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    std::fs::remove_file(&junit).expect("written");
+    let job = [
+        ("GITHUB_ACTIONS", "true"),
+        ("GITHUB_STEP_SUMMARY", "/dev/full"),
+    ];
+    let arguments = ["exec", &web1, &web2, "--junit", &junit_name, "--", &touch];
+    let output = in_a_job(&job, &arguments).await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("/dev/full"), "{output:?}");
+    let [_, cases] = [0, 1].map(|part| read_junit(&junit)[part].clone());
+    assert_eq!(cases.as_array().map(Vec::len), Some(2), "{cases}");
+    scene.end().await;
+}
