@@ -329,21 +329,11 @@ mod tests {
         .unwrap();
         // Where the tests were started with interrupts ignored, as a shell does for what runs in the background, that is
         // inherited, and a shell cannot undo it.
-        let expected = if interrupts_are_ignored() {
+        let expected = if crate::system::signals::is_ignored(2) {
             ExitStatus::Code(5)
         } else {
             ExitStatus::Signal("INT".to_owned())
         };
         assert_eq!(spawned.child.wait().await, expected);
-    }
-
-    /// Whether this process itself ignores SIGINT, as the kernel tells it: signal 2 is the second bit.
-    fn interrupts_are_ignored() -> bool {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let mask = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigIgn:"))
-            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        mask.unwrap_or_default() & 2 != 0
     }
 }

@@ -28,7 +28,7 @@ use crate::cli::terminal::lines::Format;
 use crate::cli::terminal::printer::{Errors, Lines, Printer, Report, View};
 use crate::cli::terminal::prompts::Terminal;
 use crate::cli::terminal::screen::Screen;
-use crate::cli::terminal::stop::{Stop, Stopper};
+use crate::cli::terminal::stop::{self, Stop, Stopper};
 use crate::{Retry, fan_out};
 use ci_log::{CiLog, StepSummary};
 use failed_hosts::FileAtEnd;
@@ -238,7 +238,38 @@ where
     if stop.is_some() {
         terminal.restore();
     }
-    let unwritten = Arc::into_inner(printer).and_then(Printer::close);
+    let code = outcome::exit_code(&outcomes, stop);
+    let last_words = move || {
+        let unwritten = Arc::into_inner(printer).and_then(Printer::close);
+        let summary_since = summary.then_some(started);
+        told_last(&labels, &outcomes, unwritten, failed_to, summary_since)
+            .map(|error| failure::unwritten(&error))
+    };
+    Ok(match stop::unless_stopped(stop, last_words) {
+        Ok(Some(code)) => Finished {
+            code,
+            stopped: true,
+        },
+        Ok(None) => Finished {
+            code,
+            stopped: stop.is_some(),
+        },
+        Err(stop) => Finished {
+            code: stop.exit_code(),
+            stopped: true,
+        },
+    })
+}
+
+/// Writes the names of the hosts that did not end well, and prints the summary, with the time from its start; the error that writing
+/// anything ended with, if there was one.
+fn told_last(
+    labels: &[String],
+    outcomes: &[Option<Outcome>],
+    unwritten: Option<std::io::Error>,
+    failed_to: Option<FileAtEnd>,
+    summary_since: Option<Instant>,
+) -> Option<std::io::Error> {
     let reports: Vec<Report> = outcomes
         .iter()
         .map(|outcome| match outcome {
@@ -258,19 +289,10 @@ where
     let wanted = unwritten
         .as_ref()
         .is_none_or(|error| labels.len() > 1 && error.kind() != std::io::ErrorKind::BrokenPipe);
-    if summary && wanted {
-        summary::print(&labels, &reports, started.elapsed());
+    if let (Some(started), true) = (summary_since, wanted) {
+        summary::print(labels, &reports, started.elapsed());
     }
-    if let Some(error) = unwritten {
-        return Ok(Finished {
-            code: failure::unwritten(&error),
-            stopped: true,
-        });
-    }
-    Ok(Finished {
-        code: outcome::exit_code(&outcomes, stop),
-        stopped: stop.is_some(),
-    })
+    unwritten
 }
 
 /// What output calls the targets.

@@ -1,8 +1,14 @@
 //! What ends a command early: Ctrl-C, the signals of shutting down, and a reader of our output that goes away.
 
-use tokio::sync::watch;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
 
 use crate::cli::terminal::failure::{INTERRUPTED, READER_GONE};
+
+/// How long the last words of a command that was stopped are waited for. Who reads our output may take none of it, as a pager that
+/// waits for a key, or a process that is stopped itself.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Why a command was ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +29,62 @@ impl Stop {
             Stop::Signal(number) => 128 + number,
             Stop::ReaderGone => READER_GONE,
         }
+    }
+}
+
+/// Does on a thread of its own what may wait for whoever reads what we write, and gives it up a while after a signal, also one that
+/// has `stopped` the command before, and at once after a second one.
+///
+/// # Errors
+///
+/// With the reason where it was given up. The thread stays, to end with this process.
+pub(crate) fn unless_stopped<T: Send + 'static>(
+    stopped: Option<Stop>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Stop> {
+    let Ok(runtime) = crate::cli::runtime() else {
+        return Ok(work());
+    };
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::spawn(move || {
+        let result = work();
+        let _ = tell.send(());
+        result
+    });
+    let given_up = runtime.block_on(given_up(stopped, told));
+    match given_up {
+        Some(stop) => Err(stop),
+        None => thread
+            .join()
+            .map_err(|panic| std::panic::resume_unwind(panic)),
+    }
+}
+
+/// Why it was given up, unless it has `ended`, or panicked.
+async fn given_up(stopped: Option<Stop>, mut ended: oneshot::Receiver<()>) -> Option<Stop> {
+    let mut stop = stopped.filter(|stop| *stop != Stop::ReaderGone);
+    let mut signals = Signals::new();
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut ended => return None,
+            signal = signals.next() => match stop {
+                Some(first) => return Some(first),
+                None => stop = Some(signal),
+            },
+            stop = later(stop) => return Some(stop),
+        }
+    }
+}
+
+/// Says after a while that a command which was stopped is to end now.
+async fn later(stop: Option<Stop>) -> Stop {
+    match stop {
+        Some(stop) => {
+            tokio::time::sleep(LAST_WORDS).await;
+            stop
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -96,9 +158,15 @@ impl Signals {
             SignalKind::terminate(),
             SignalKind::hangup(),
         ];
+        // `nohup` has a hangup ignored, and listening would undo that.
+        let heard = |kind: &SignalKind| {
+            let number = kind.as_raw_value();
+            *kind != SignalKind::hangup() || !crate::system::signals::is_ignored(number)
+        };
         // A signal that cannot be listened for keeps its default effect, which also ends us.
         let signals = kinds
             .into_iter()
+            .filter(heard)
             .filter_map(|kind| Some((signal(kind).ok()?, stop(kind))))
             .collect();
         Signals { signals }

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
-use crate::cli::scene::{PATIENCE, Scene, program, remote_processes, said, until_gone};
+use crate::cli::scene::{PATIENCE, Scene, program, remote_processes, said, until, until_gone};
 
 const CLEANS_UP: &str = "\
 import sys, time
@@ -143,5 +143,113 @@ async fn a_reader_that_goes_away_ends_it_quietly() {
     drop(stdout);
     let output = said(child).await;
     assert_eq!((output.stderr.as_str(), output.code), ("", Some(141)));
+    scene.end().await;
+}
+
+/// A pipe that is full, whose reader takes nothing: a pager that waits, or a process that is stopped.
+async fn stuck(arguments: &[&str], stderr_too: bool) -> (Child, std::io::PipeReader) {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = program(arguments);
+    if stderr_too {
+        command.stderr(writer.try_clone().expect("the same"));
+    }
+    let child = command.stdout(writer).spawn().expect("the program starts");
+    drop(command);
+    // As much as says that the hosts have printed; what follows fills the pipe.
+    let mut first = [0; 1];
+    let read = tokio::task::spawn_blocking(move || {
+        std::io::Read::read_exact(&mut reader, &mut first).expect("read");
+        reader
+    });
+    let reader = tokio::time::timeout(PATIENCE, read)
+        .await
+        .expect("in time")
+        .expect("read");
+    let pipe = reader.try_clone().expect("the same");
+    until(move || match rustix::io::ioctl_fionread(&pipe) {
+        Ok(held) if held >= 60_000 => Ok(()),
+        held => Err(held),
+    })
+    .await;
+    (child, reader)
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_does_not_keep_a_signal_from_ending_it() {
+    let scene = Scene::new().await;
+    let spec = scene.spec("web1");
+    let long = "yes | head -c 3000000";
+    let goes_on = format!("{long}; sleep 600");
+    for (command, stderr_too, signals) in [
+        (goes_on.as_str(), false, 1),
+        (&goes_on, true, 1),
+        (&goes_on, false, 2),
+        (long, false, 1),
+        (long, true, 2),
+    ] {
+        let (child, reader) = stuck(&["exec", &spec, "--", command], stderr_too).await;
+        for _ in 0..signals {
+            signal(&child, Signal::TERM);
+        }
+        let output = said(child).await;
+        assert_eq!(output.code, Some(128 + 15), "{command} {signals}");
+        drop(reader);
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_pipe_that_nobody_reads_at_the_end_does_not_keep_a_signal_from_ending_it() {
+    let scene = Scene::new().await;
+    let spec = scene.spec("web1");
+    let fifo = scene.folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo").success());
+    for option in ["--failed-to", "--junit"] {
+        let fifo = fifo.display().to_string();
+        let arguments = ["exec", &spec, option, &fifo, "--", "echo x"];
+        let mut child = program(&arguments).spawn().expect("the program starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
+        let mut line = String::new();
+        let read = tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await;
+        read.expect("in time").expect("read");
+        signal(&child, Signal::TERM);
+        assert_eq!(said(child).await.code, Some(128 + 15), "{option}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_hangup_that_is_ignored_stays_ignored() {
+    let scene = Scene::new().await;
+    let spec = scene.spec("web1");
+    let (go, code) = (
+        scene.folder.path().join("go"),
+        "import os, sys, time
+print('begun')
+sys.stdout.flush()
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+print('done')
+",
+    );
+    let line = "trap '' HUP; exec easycluster run \"$0\" -c \"$1\" -- \"$2\"";
+    let mut child = crate::cli::scene::shell(line)
+        .args([&spec, code, &go.display().to_string()])
+        .spawn()
+        .expect("the shell starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
+    let mut line = String::new();
+    let read = tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await;
+    read.expect("in time").expect("read");
+    signal(&child, Signal::HUP);
+    std::fs::write(&go, "").expect("written");
+    let lines = tokio::time::timeout(PATIENCE, rest(stdout))
+        .await
+        .expect("in time");
+    assert_eq!(
+        (lines, said(child).await.code),
+        (vec!["web1 | done\n".to_owned()], Some(0))
+    );
     scene.end().await;
 }

@@ -3,7 +3,6 @@
 mod story;
 mod table;
 
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use crate::cli::many::{self, Host, Limits, Outcome, ReportOptions, Shown};
 use crate::cli::terminal::failure::{self, Failure};
 use crate::cli::terminal::hosts::{HostOptions, Target};
 use crate::cli::terminal::screen::Screen;
+use crate::cli::terminal::stop;
 use crate::connection::{ConnectOptions, OutputSink};
 use crate::{Client, ConnectError, Error, Stage, Value};
 use table::{Machine, Row, Rows, Style};
@@ -87,8 +87,11 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         let rows = table::lock(&rows);
         let rows: Vec<&Row> = rows.iter().flatten().collect();
         let text = format!("{:#}\n", table::as_json(&rows));
-        if let Err(error) = print(&crate::visible::json(text)) {
-            return Ok(failure::unwritten(&error));
+        let text = crate::visible::json(text);
+        match stop::unless_stopped(None, move || failure::printed(text)) {
+            Ok(failure::OK) => {}
+            Ok(code) => return Ok(code),
+            Err(stop) => return Ok(stop.exit_code()),
         }
     }
     Ok(if finished.code == failure::OK {
@@ -96,12 +99,6 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     } else {
         failure::CONNECTION
     })
-}
-
-fn print(text: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }
 
 /// Asks one host. Its row is there before it ends.
