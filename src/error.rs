@@ -352,6 +352,9 @@ impl Error {
             Error::Files { problems, .. } if problems.iter().any(|problem| problem.reason.contains("ermission denied")) => {
                 Some("copy as another user (become=root in the spec), or to or from another place".to_owned())
             }
+            Error::Files { problems, .. } if problems.iter().any(|problem| problem.reason.contains("ead-only file system")) => {
+                Some("the file system there is mounted to be read alone; copy to another place".to_owned())
+            }
             Error::TooLarge { .. } => Some("fetch it in parts, take the answers of other calls first, or raise max_result= of the spec".to_owned()),
             _ => None,
         }

@@ -263,7 +263,7 @@ impl Get {
                 self.verdicts.get(place),
                 Some(Verdict::Change(Change::New | Change::Content))
             );
-            if one.entry.kind != Kind::File || !changed {
+            if one.entry.kind != Kind::File || !changed || writer.has_failed(place) {
                 continue;
             }
             let follow = self.options.links == Links::Follow || is_top(one);

@@ -69,7 +69,15 @@ impl Writer {
     /// Makes the folders that are not there; what is in the way is a problem.
     pub(super) fn make_folders(&mut self, below: &mut Below) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let mut unmade: HashSet<&[u8]> = HashSet::new();
         for (place, (entry, _, verdict)) in self.all.iter().enumerate() {
+            let folder = plan::above(&entry.path).last();
+            if folder.is_some_and(|folder| unmade.contains(folder)) {
+                // It fails for no reason of its own.
+                unmade.extend((entry.kind == Kind::Folder).then_some(&*entry.path));
+                self.failed.insert(place);
+                continue;
+            }
             let made = match (verdict, entry.kind) {
                 (Verdict::Change(Change::Kind), kind) => Err(plan::in_the_way(kind).to_owned()),
                 (Verdict::Change(Change::New), Kind::Folder) => {
@@ -82,6 +90,7 @@ impl Writer {
             };
             if let Err(reason) = made {
                 problems.push(records::problem(&entry.path, &reason));
+                unmade.extend((entry.kind == Kind::Folder).then_some(&*entry.path));
                 self.failed.insert(place);
             }
         }
@@ -170,8 +179,9 @@ impl Writer {
     pub(super) fn finish(mut self, mut below: Below, extras: &[Entry]) -> (Vec<Problem>, Counts) {
         let mut problems = Vec::new();
         let all = std::mem::take(&mut self.all);
-        for (entry, given, verdict) in &all {
-            let changed = matches!(verdict, Verdict::Change(Change::New | Change::Content));
+        for (place, (entry, given, verdict)) in all.iter().enumerate() {
+            let changed = matches!(verdict, Verdict::Change(Change::New | Change::Content))
+                && !self.failed.contains(&place);
             if entry.kind == Kind::Link && changed {
                 match below.link(&entry.path, &entry.target, given.time) {
                     Ok(()) => self.counts.links += 1,

@@ -42,6 +42,10 @@ pub(in crate::transfer) struct Put {
     counted: (u64, u64),
     /// What of the tree is not there after all.
     failed: HashSet<u32>,
+    /// The folders among that: what was to be in one fails for no reason of its own.
+    unmade: HashSet<Vec<u8>>,
+    /// The folder that all goes to.
+    dest: Vec<u8>,
 }
 
 impl Put {
@@ -69,6 +73,8 @@ impl Put {
             blocks: VecDeque::new(),
             counted: (0, 0),
             failed: HashSet::new(),
+            unmade: HashSet::new(),
+            dest: Vec::new(),
             options,
         }
     }
@@ -79,6 +85,7 @@ impl Put {
 
     /// Copies.
     pub(in crate::transfer) async fn copy(mut self, folder: &[u8]) -> Result<Copied, Error> {
+        self.dest = folder.to_owned();
         self.find_out(folder, self.options.delete).await?;
         self.count();
         self.send_folders().await?;
@@ -134,7 +141,17 @@ impl Put {
         matches!(
             self.verdicts.get(index as usize),
             Some(Verdict::Change(Change::New | Change::Content))
-        )
+        ) && !self.lacks_folder(index)
+    }
+
+    /// Whether the folder that an entry was to be in could not be made.
+    fn lacks_folder(&self, index: u32) -> bool {
+        let path = self.source().entry(index).map(|local| &local.entry.path);
+        !self.unmade.is_empty()
+            && path.is_some_and(|path| {
+                let folder = plan::above(path).last().unwrap_or_default();
+                !path.is_empty() && self.unmade.contains(folder)
+            })
     }
 
     async fn send_folders(&mut self) -> Result<(), Error> {
@@ -224,13 +241,16 @@ impl Put {
     }
 
     fn fail(&mut self, index: u32, reason: &str) {
-        let path = self
-            .source()
-            .entry(index)
-            .map(|local| local.entry.path.clone());
-        let problem = records::problem(&path.unwrap_or_default(), reason);
-        if self.failed.insert(index) {
+        let entry = self.source().entry(index).map(|local| &local.entry);
+        let is_folder = entry.is_none_or(|entry| entry.kind == Kind::Folder);
+        let path = entry.map(|entry| entry.path.clone()).unwrap_or_default();
+        let shown = if path.is_empty() { &self.dest } else { &path };
+        let problem = records::problem(shown, reason);
+        if self.failed.insert(index) && !self.lacks_folder(index) {
             self.report.problems.push(problem);
+        }
+        if is_folder {
+            self.unmade.insert(path);
         }
     }
 

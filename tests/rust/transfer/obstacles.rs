@@ -69,6 +69,41 @@ async fn nothing_is_written_through_a_link_in_the_place_of_a_folder() {
     within(client.close()).await;
 }
 
+/// Nobody makes anything in /proc.
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_named_and_not_all_that_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = folder.path().join("from");
+    std::fs::create_dir_all(from.join("sub/inner")).unwrap();
+    for name in ["sub/small", "sub/inner/small"] {
+        std::fs::write(from.join(name), "x").unwrap();
+    }
+    std::fs::write(from.join("sub/large"), vec![7; 200_000]).unwrap();
+    symlink("small", from.join("sub/link")).unwrap();
+    let client = local().await;
+    let options = CopyOptions::default();
+    let reason = "No such file or directory";
+    let sub = from.join("sub");
+    for (what, dest, named) in [
+        (from.clone(), "/proc/none", "/proc/none"),
+        (from.join(""), "/proc/none", "/proc/none"),
+        (sub.clone(), "/proc", "sub"),
+    ] {
+        let error = client.put(what, dest, &options).await.unwrap_err();
+        assert_eq!(problems(&error), [(named, reason)]);
+    }
+    let got = client
+        .get(sub.to_str().unwrap(), "/proc", &options)
+        .await
+        .unwrap_err();
+    let got = problems(&got);
+    assert!(
+        matches!(got[..], [("sub", said)] if said.starts_with(reason)),
+        "{got:?}"
+    );
+    within(client.close()).await;
+}
+
 #[tokio::test]
 async fn what_cannot_be_looked_at_there_is_named_and_not_removed_here() {
     let folder = tempfile::tempdir().unwrap();
