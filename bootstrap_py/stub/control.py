@@ -77,6 +77,8 @@ striking, missed = compat.thread.allocate_lock(), set()
 
 def strike(worker, request):
     """Interrupts the request of a thread beside the main one, once, unless it is over."""
+    # Not while `cancelling` is 1, for the end of which the thread may wait amid an import.
+    late.imported('ctypes')
     striking.acquire()
     # Where it is over already, what is set may be for the next one.
     if worker.running == request and (not worker.cancelling or request in missed):

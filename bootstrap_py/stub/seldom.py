@@ -70,15 +70,7 @@ def rouse(self):
         except IndexError:
             # Another thread starts it, and all that is queued was there before.
             return True
-        if self.machine.main.ident == compat.thread.get_ident():
-            load('threads').settle(self.machine)
-        try:
-            self.machine.begin_thread(self.work)
-        except compat.thread.error:
-            # Again for what comes meanwhile.
-            self.unstarted.append(self)
-            load('threads').refuse_all(self)
-            return False
+        return load('threads').start(self)
     return True
 
 
@@ -95,6 +87,9 @@ def shielded(self, action, *args):
     shield = self.shield
     try:
         self.shield = True
+        while self.cancelling == 1:
+            # Who found the shield down is just setting it.
+            compat.sleep(0)
         # One that was set before is raised here, where nothing is locked.
         for tick in compat.ticks:
             pass

@@ -53,6 +53,21 @@ def begin(machine, number, one_shot):
     return made
 
 
+def start(worker):
+    """Starts the thread; where the system gives none, its requests are refused, and this is False."""
+    machine = worker.machine
+    if machine.main.ident == compat.thread.get_ident():
+        settle(machine)
+    try:
+        machine.begin_thread(worker.work)
+    except compat.thread.error:
+        # Again for what comes meanwhile.
+        worker.unstarted.append(worker)
+        refuse_all(worker)
+        return False
+    return True
+
+
 def begin_thread(self, *work):
     """As start(), but waits until the thread runs: before that, Python takes it for the one that starts it, and an
     interruption of that one would hit it."""

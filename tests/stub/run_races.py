@@ -182,36 +182,25 @@ def a_call_begins_as_the_reader_leaves():
 
 def the_reader_is_done_before_the_ticker_goes_on():
     made = machine()
-    ticker = load('ticker')
     compat = load('compat')
     made.main.busy = True
     made.main.running = made.main.seen = 7
-    made.ticker_parked = False
-
-    class Done(Exception):
-        pass
 
     def start(work, *args):
         # Another thread reads just then, so the new one gives the reading back at once.
-        made.link.reading.acquire()
-        reader = threading.Thread(target=work, args=args)
-        reader.daemon = True
-        reader.start()
-        while made.reader_active:
-            sleep(0.001)
-        made.link.reading.release()
+        with made.link.reading:
+            compat.thread.start_new_thread(work, args)
+            while made.reader_active:
+                sleep(0.001)
 
     def pause(seconds):
-        raise Done
+        raise EOFError
 
     made.start = start
-    sleep = compat.sleep
+    sleep, compat.sleep = compat.sleep, pause
     try:
-        compat.sleep = pause
-        ticker.tick(made)
-    except Done:
-        pass
-    finally:
+        load('ticker').tick(made)
+    except EOFError:
         compat.sleep = sleep
     assert made.reader_started and not made.reader_active, 'nobody reads while calls run'
 
@@ -221,7 +210,7 @@ def a_cancel_comes_while_the_answer_is_sent():
     control = load('control')
     worker = load('threads').begin(made, 1, False)
     interrupted = []
-    control.set_exception = lambda worker, kind: interrupted.append(kind)
+    control.set_exception = lambda worker, kind: interrupted.append(kind) or True
     worker.request, worker.running = 7, 0
     control.interrupt(worker, 7)
     assert not interrupted and not worker.cancelling and not worker.deferred
@@ -230,12 +219,33 @@ def a_cancel_comes_while_the_answer_is_sent():
     assert interrupted == [KeyboardInterrupt] and worker.cancelling
 
 
+def a_cancel_comes_as_what_must_not_be_interrupted_begins():
+    made = machine()
+    control = load('control')
+    worker, happened = load('threads').begin(made, 1, False), []
+    worker.request = worker.running = 7
+    meeting = threading.Thread(target=lambda: worker.shielded(happened.append, 'begun'))
+
+    def set_exception(worker, kind):
+        # Behind the look that found the shield down.
+        meeting.start()
+        meeting.join(0.3)
+        happened.append('set')
+        return True
+
+    control.set_exception = set_exception
+    control.interrupt(worker, 7)
+    meeting.join(10)
+    worker.running = 0
+    assert happened == ['set', 'begun'], happened
+
+
 def a_cancel_comes_as_the_reading_of_a_message_begins():
     made = machine()
     control = load('control')
     worker = load('threads').begin(made, 1, False)
     interrupted = []
-    control.set_exception = lambda worker, kind: interrupted.append(kind)
+    control.set_exception = lambda worker, kind: interrupted.append(kind) or True
 
     class Meeting(load('worker').Worker):
         @property
@@ -471,6 +481,7 @@ for race in (
     a_call_begins_as_the_reader_leaves,
     the_reader_is_done_before_the_ticker_goes_on,
     a_cancel_comes_while_the_answer_is_sent,
+    a_cancel_comes_as_what_must_not_be_interrupted_begins,
     a_cancel_comes_as_the_reading_of_a_message_begins,
     the_last_request_comes_with_the_end_of_its_thread,
     the_last_chunk_comes_with_the_end_of_its_message,

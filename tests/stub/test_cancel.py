@@ -89,6 +89,52 @@ def test_a_thread_is_interrupted_also_where_what_that_needs_takes_long_to_import
     assert fresh_stub.call("abs", -1, thread=1) == 1
 
 
+# Begins to print as soon as its interruption is under way, which goes on once it is amid writing.
+PRINTS = (
+    TELL
+    + """
+class Slow(object):
+    def find_module(self, name, path=None):
+        if name == 'ctypes':
+            under_way.append(1)
+            until = time.time() + 1
+            while not amid and time.time() < until:
+                time.sleep(0.001)
+    def find_spec(self, name, path=None, target=None):
+        return self.find_module(name)
+under_way, amid, hit = [], [], []
+sys.meta_path.insert(0, Slow())
+def trace(frame, event, arg):
+    if frame.f_code.co_filename == '<easycluster>/wire.py' and frame.f_code.co_name == 'write':
+        sys.settrace(None)
+        amid.append(1)
+        try:
+            until = time.time() + 1
+            while time.time() < until:
+                time.sleep(0.001)
+        except KeyboardInterrupt:
+            hit.append(1)
+            raise
+def prints():
+    tell()
+    while not under_way:
+        time.sleep(0.001)
+    sys.settrace(trace)
+    sys.stdout.write('said\\n')
+    while True:
+        time.sleep(0.001)
+"""
+)
+
+
+def test_what_must_not_be_interrupted_is_not_while_that_takes_long_to_set(fresh_stub):
+    # Half a frame would be the end of the connection.
+    fresh_stub.define(PRINTS)
+    cancel(fresh_stub, started(fresh_stub, "prints", thread=1), 1)
+    assert fresh_stub.eval("hit") == []
+    assert fresh_stub.call("abs", -1, thread=1) == 1
+
+
 def test_cancel_of_a_queued_call(stub):
     stub.exec("ran = []\nimport threading\ngate = threading.Event()")
     first = stub.start_call("gate.wait", thread=1)
