@@ -6,6 +6,7 @@ mod config_cases;
 mod config_oracle;
 mod connect;
 mod descriptors;
+mod given_up;
 mod greetings;
 mod harness;
 mod known_hosts;

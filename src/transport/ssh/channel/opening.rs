@@ -27,7 +27,11 @@ impl Confirmed {
 }
 
 /// The answer to a request for a channel, which may still be on its way.
-pub(crate) struct Opening(oneshot::Receiver<Result<Confirmed, russh::Error>>);
+pub(crate) struct Opening {
+    answer: oneshot::Receiver<Result<Confirmed, russh::Error>>,
+    runtime: Runtime,
+    shared: Arc<Shared>,
+}
 
 impl Opening {
     /// Runs the request in a task of its own.
@@ -37,6 +41,11 @@ impl Opening {
         request: impl Future<Output = Result<Channel<Msg>, russh::Error>> + Send + 'static,
     ) -> Opening {
         let (sender, receiver) = oneshot::channel();
+        let opening = Opening {
+            answer: receiver,
+            runtime: runtime.clone(),
+            shared: Arc::clone(shared),
+        };
         let shared = Arc::clone(shared);
         runtime.spawn(async move {
             let opened = request.await.map(|channel| {
@@ -49,11 +58,24 @@ impl Opening {
                 unwanted.discard(&shared).await;
             }
         });
-        Opening(receiver)
+        opening
     }
 
     /// Waits for the server's answer.
-    pub(crate) async fn answer(self) -> Result<Confirmed, russh::Error> {
-        self.0.await.unwrap_or(Err(russh::Error::Disconnect))
+    pub(crate) async fn answer(mut self) -> Result<Confirmed, russh::Error> {
+        let answer = (&mut self.answer).await;
+        answer.unwrap_or(Err(russh::Error::Disconnect))
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.answer.close();
+        // It was given up between the coming of the answer and the taking of it.
+        if let Ok(Ok(unwanted)) = self.answer.try_recv() {
+            let shared = Arc::clone(&self.shared);
+            self.runtime
+                .spawn(async move { unwanted.discard(&shared).await });
+        }
     }
 }
