@@ -167,6 +167,10 @@ impl Queue {
         } else if let Some(completion) = state.slots.remove(&ticket) {
             state.ready.push_back((ticket, completion));
             state.signal();
+            drop(state);
+            // Whoever takes anything may have begun to wait before.
+            self.changed.notify_all();
+            self.settled.notify_waiters();
         }
     }
 

@@ -299,6 +299,20 @@ def test_an_answer_that_cannot_be_decoded_is_that_calls_alone(connect, kind):
     assert poll(lambda: len(failed) == 2) and isinstance(failed[0], RemoteException) and failed[1] == 5
 
 
+def test_the_answer_of_a_response_that_is_dropped_is_taken_though_nothing_else_comes(connect):
+    client = connect(clientclass=ThreadedClient)
+    done = threading.Event()
+    client.eval('1', oncomplete=lambda value: done.set())
+    assert done.wait(20)
+    response = client.call('int', '2', nonblocking=True)
+    native = client._native
+    assert poll(lambda: native.outstanding() == 0)
+    del response
+    gc.collect()
+    # What it refers to on the server is given back by who takes it.
+    assert poll(lambda: native.ready_count() == 0)
+
+
 def test_each_call_ends_with_an_exception_of_its_own(connect):
     client = connect()
     client.import_module('time')
