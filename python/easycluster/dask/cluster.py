@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import distributed
+from distributed.core import Status
 from distributed.deploy.spec import SpecCluster
 
 from .._cluster.cluster import Cluster
@@ -63,6 +64,8 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         self._owns_hosts = self.hosts is not hosts
         self._router = Router(MOST, GONE, PATIENCE)
         self._hub: Hub | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         # Round and round: those of workers that have ended are free again.
         self._numbers: Iterator[int] = itertools.cycle(range(1, MOST_NUMBER + 1))
         self._taken: set[int] = set()
@@ -109,9 +112,12 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
             )
             self._i = count
         except BaseException:
-            self._router.close()
-            if self._owns_hosts:
-                self.hosts.close()
+            try:
+                self._give_up_start()
+            finally:
+                self._router.close()
+                if self._owns_hosts:
+                    self.hosts.close()
             raise
 
     def _found(self, traffic: str) -> Addresses | None:
@@ -138,14 +144,58 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         return addresses
 
     async def _start(self) -> None:
-        if self._hub is None:
-            end = socket.socket(fileno=self._router.attach_here(MASTER))
-            self._hub = await Hub.over(end, MASTER)
-            register(self._hub)
-        await super()._start()
+        self._starting = asyncio.current_task()
+        try:
+            if self._hub is None:
+                end = socket.socket(fileno=self._router.attach_here(MASTER))
+                self._hub = await Hub.over(end, MASTER)
+                register(self._hub)
+            await super()._start()
+        finally:
+            self._starting = None
+
+    async def __aenter__(self) -> Any:
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            # Dask's own closes nothing of a start that was cancelled.
+            await self._close()
+            raise
+
+    def _give_up_start(self) -> None:
+        """Ends what there is already of a cluster that did not come up. Dask's own start does so for no KeyboardInterrupt."""
+        runner = getattr(self, '_loop_runner', None)
+        if runner is not None and runner.is_started() and not self.called_from_running_loop:
+            self.close()
+
+    def close(self, timeout: float | None = None) -> Any:
+        """Ends the workers and the scheduler. Where that is interrupted it goes on by itself, and may be asked for again."""
+        try:
+            return super().close(timeout)
+        except BaseException:
+            if self.loop is not None:
+                self.loop.add_callback(self._close_and_stop)
+            raise
+
+    async def _close_and_stop(self) -> None:
+        with contextlib.suppress(Exception):
+            await self._close()
+        # It waits for the thread that this runs in.
+        threading.Thread(target=self._loop_runner.stop, daemon=True).start()
 
     async def _close(self) -> None:
+        # Once, whoever asks and is interrupted meanwhile: Dask's own would wait for ever for one that was given up halfway.
+        if self._ending is None:
+            self._ending = asyncio.ensure_future(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
         try:
+            if self.status in (Status.created, Status.starting):
+                await self._cancel_start()
+            # Dask knows a worker only when all that were started with it are up, and waits for that.
+            starting = [worker for worker in self._created if worker.status == Status.created]
+            await asyncio.gather(*(worker.close() for worker in starting))
             await super()._close()
         finally:
             if self._hub is not None:
@@ -158,6 +208,24 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
             finally:
                 if self._owns_hosts:
                     await asyncio.get_running_loop().run_in_executor(None, self.hosts.close)
+
+    async def _cancel_start(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+        if self.status == Status.starting:
+            # As Dask's own leaves it where it was cancelled; of such it closes nothing.
+            self.status = Status.failed
+
+    def _correct_state(self) -> Any:
+        task = super()._correct_state()
+        task.add_done_callback(self._corrected)
+        return task
+
+    def _corrected(self, task: asyncio.Task[None]) -> None:
+        # Where it was closed meanwhile, nobody asks how the start of the workers went.
+        if self._ending is not None and not task.cancelled():
+            task.exception()
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
         # Not by SpecCluster's, which gives up a worker that is not back within 15 seconds: that may be the pause before its next start.
@@ -227,12 +295,29 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
 class Client(distributed.Client):  # type: ignore[misc]
     """A client of Dask's that closes its cluster when it is closed."""
 
+    def __init__(self, cluster: EasyCluster) -> None:
+        """The cluster is closed if this fails."""
+        try:
+            super().__init__(cluster)
+        except BaseException:
+            try:
+                self._leave_loop()
+            finally:
+                cluster._give_up_start()
+            raise
+
+    def _leave_loop(self) -> None:
+        """Else the loop of the cluster goes on for it."""
+        runner = getattr(self, '_loop_runner', None)
+        if runner is not None:
+            runner.stop()
+
     async def _close_cluster(self, closing: Any, cluster: EasyCluster | None) -> None:
         try:
             await closing
         finally:
             if cluster is not None:
-                await cluster.close()  # type: ignore[misc]
+                await cluster.close()
 
     def close(self, *args: Any, **kwargs: Any) -> Any:
         """Closes the client, and the workers and the scheduler behind it. The hosts stay connected."""
@@ -241,10 +326,20 @@ class Client(distributed.Client):  # type: ignore[misc]
             return self._close_cluster(super().close(*args, **kwargs), cluster)
         try:
             super().close(*args, **kwargs)
+        except BaseException:
+            self._leave_loop()
+            raise
         finally:
             if cluster is not None:
                 cluster.close()
         return None
+
+    async def __aenter__(self) -> Any:
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            await self.close()
+            raise
 
     async def __aexit__(self, *raised: Any) -> None:
         # Dask's own does not come by close().

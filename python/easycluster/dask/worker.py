@@ -67,7 +67,8 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         self._share = share
         self._options = worker_options
         self._running: asyncio.Task[None] | None = None
-        self._number = 0
+        # Of the process, while there is one.
+        self._number: int | None = None
 
     async def start(self) -> None:
         """Starts the worker, and returns when the scheduler has it."""
@@ -85,7 +86,12 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
             else:
                 up.set_result(None)
         except BaseException:
-            self.status = Status.failed
+            if self.status == Status.created:
+                self.status = Status.failed
+            else:
+                # It is being closed, and nobody may ask for this any more.
+                cast(Any, asyncio.current_task()).add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._stop()
             raise
         await super().start()
 
@@ -97,10 +103,17 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         """Ends the worker, which the scheduler has asked to close before."""
         self.status = Status.closing
         if self._running is not None and not self._running.done():
-            self._owner._router.detach(self._number)
+            self._stop()
             await asyncio.wait([self._running], timeout=3 * _PATIENCE)
             self._running.cancel()
         await super().close()
+
+    def _stop(self) -> None:
+        """Ends the process, or the pause before its next start."""
+        if self._number is not None:
+            self._owner._router.detach(self._number)
+        elif self._running is not None:
+            self._running.cancel()
 
     async def _keep_running(self, up: asyncio.Future[None]) -> None:
         """Runs the worker, and again where it ends by itself, as Dask's own nannies do. Ends with its host."""
@@ -113,15 +126,17 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
             except RuntimeError as error:
                 self._told(up, error)
                 break
+            number = self._number = self._owner._take_number()
             try:
-                outcome = await self._run(host)
+                outcome = await self._run(host, number)
             except Unreachable as error:
                 # Of hosts that join later; others are fit for it.
                 self._owner._leave_out(host)
                 logger.warning('no worker runs on %s: %s', host.name, error)
                 continue
             finally:
-                self._owner._leave(host, self._number)
+                self._owner._leave(host, number)
+                self._number = None
             if self.status not in (Status.created, Status.running):
                 break
             if not up.done():
@@ -141,11 +156,10 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         else:
             up.set_exception(error)
 
-    async def _run(self, host: Any) -> Exception:
+    async def _run(self, host: Any, number: int) -> Exception:
         """One process, from its start to its end; how it ended. Raises Unreachable if other machines do not reach the host."""
         loop = asyncio.get_running_loop()
         cluster = self._owner
-        number = self._number = cluster._take_number()
         ended: asyncio.Future[Exception] = loop.create_future()
 
         def tell(future: asyncio.Future[Any], value: Any) -> None:
