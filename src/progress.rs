@@ -129,6 +129,11 @@ impl StageLimits {
 
     /// The limit of a stage that began at `start`.
     pub fn since(&self, stage: Stage, start: Instant) -> Duration {
+        self.within(self.whole(stage), start)
+    }
+
+    /// The limit of a stage where the deadline is far.
+    pub(crate) fn whole(&self, stage: Stage) -> Duration {
         let own = match stage {
             Stage::Configure | Stage::Resolve => self.resolve,
             Stage::Connect => self.connect,
@@ -140,10 +145,8 @@ impl StageLimits {
             Stage::Stub => self.stub,
         };
         // Who allows more for the whole allows it for each part.
-        let own = self
-            .deadline
-            .map_or(own, |deadline| own.max(deadline.limit));
-        self.within(own, start)
+        self.deadline
+            .map_or(own, |deadline| own.max(deadline.limit))
     }
 
     /// What the deadline leaves of a limit that counts from `start`.

@@ -11,7 +11,6 @@ use tokio::runtime::Id as RuntimeId;
 use crate::descriptors::{self, Admission};
 use crate::error::{ConnectError, Stage};
 use crate::spec::JumpHost;
-use crate::transport::TransportOptions;
 use crate::transport::ssh::auth::key_store::KeyStore;
 use crate::transport::ssh::channel::standby::Wanted;
 use crate::transport::ssh::config;
@@ -20,6 +19,7 @@ use crate::transport::ssh::connect::{dial, establish};
 use crate::transport::ssh::connection::{Connection, RunningCommand};
 use crate::transport::ssh::stream::{ServerStream, proxy};
 use crate::transport::ssh::timing::Stages;
+use crate::transport::{StageLimits, TransportOptions};
 
 /// A way through more jump hosts than this is taken for a circle in the configuration.
 const MAX_HOPS: usize = 16;
@@ -33,9 +33,25 @@ type Slot = Arc<tokio::sync::Mutex<Connections>>;
 #[derive(Default)]
 struct Connections {
     known: Vec<Weak<Connection>>,
-    /// The last attempt that failed, and when: those who waited for it take its error as theirs,
-    /// instead of each waiting for a dead host in turn.
-    failure: Option<(Instant, ConnectError)>,
+    /// The last attempt that failed.
+    failure: Option<Failed>,
+}
+
+/// An attempt that failed: those who waited for it take its error as theirs, instead of each waiting for a dead host in turn.
+struct Failed {
+    when: Instant,
+    error: ConnectError,
+    limits: StageLimits,
+}
+
+impl Failed {
+    /// Whether one who has begun to wait at `asked`, with these limits, would fare no better: a host that has not answered in time
+    /// may do so for who has more of it.
+    fn is_for(&self, asked: Instant, limits: &StageLimits) -> bool {
+        let stage = self.error.stage;
+        asked < self.when
+            && !(self.error.timed_out && limits.whole(stage) > self.limits.whole(stage))
+    }
 }
 
 /// A command that was started, and on what.
@@ -143,10 +159,10 @@ impl Connector {
         if let Some(connection) = prepared.or_else(|| known().find(|known| known.usable())) {
             return Ok((connection, false));
         }
-        if let Some((when, error)) = &connections.failure
-            && asked < *when
+        if let Some(failed) = &connections.failure
+            && failed.is_for(asked, &stages.options.limits)
         {
-            return Err(error.clone());
+            return Err(failed.error.clone());
         }
         // Batch mode holds for passphrases and host keys too, and for the jump hosts on the way.
         let silent = settings.batch_mode.then(|| stages.without_questions());
@@ -161,7 +177,11 @@ impl Connector {
                 Ok((connection, true))
             }
             Err(error) => {
-                connections.failure = Some((Instant::now(), error.clone()));
+                connections.failure = Some(Failed {
+                    when: Instant::now(),
+                    error: error.clone(),
+                    limits: stages.options.limits.clone(),
+                });
                 Err(error)
             }
         }

@@ -5,12 +5,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use easycluster::transport::TransportOptions;
+use std::time::Duration;
+
 use easycluster::transport::ssh::{Connector, open_alone};
+use easycluster::transport::{StageLimits, TransportOptions};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::support::SshdOptions;
-use crate::support::remote::{bare_target, finish, idle, server_with, until, with_key};
+use crate::support::remote::{
+    bare_target, finish, idle, server, server_with, target_at, until, with_key,
+};
 
 /// Tells that a future wants to be polled.
 #[derive(Default)]
@@ -67,5 +73,35 @@ async fn a_start_that_is_given_up_at_any_moment_leaves_no_session_open() {
     .await;
     assert_eq!(server.logins(), 1);
     drop(first);
+    idle(&server).await;
+}
+
+#[tokio::test]
+async fn a_start_that_may_take_longer_is_not_given_up_with_the_one_that_it_waits_for() {
+    let server = server();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = target_at(&server, listener.local_addr().unwrap().port());
+    let connector = Connector::new();
+    let start = |limit| {
+        let (connector, target) = (connector.clone(), target.clone());
+        let options = TransportOptions::default().with_limits(StageLimits::all(limit));
+        tokio::spawn(async move { open_alone(&connector, &target, "echo here", &options).await })
+    };
+    let hasty = start(Duration::from_millis(700));
+    // The server is slow at first.
+    let (silent, _) = listener.accept().await.unwrap();
+    let patient = start(Duration::from_secs(60));
+    let error = hasty.await.unwrap().unwrap_err();
+    assert!(error.timed_out, "{error}");
+    drop(silent);
+    let port = server.port();
+    let relayed = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        _ = copy_bidirectional(&mut client, &mut server).await;
+    });
+    let process = patient.await.unwrap().unwrap();
+    assert_eq!(finish(process).await.0, b"here\n");
+    relayed.abort();
     idle(&server).await;
 }
