@@ -223,18 +223,24 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         return task
 
     def _corrected(self, task: asyncio.Task[None]) -> None:
-        # Where it was closed meanwhile, nobody asks how the start of the workers went.
-        if self._ending is not None and not task.cancelled():
-            task.exception()
+        if self._ending is not None:
+            # Nobody asks any more how the start of the workers went.
+            if not task.cancelled():
+                task.exception()
+            return
+        for worker in [each for each in self.workers.values() if each.status == Status.failed]:
+            # Else Dask counts it as one for ever.
+            self._give_up(worker)
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
         # Not by SpecCluster's, which gives up a worker that is not back within 15 seconds: that may be the pause before its next start.
         super(SpecCluster, self)._update_worker_status(op, msg)
 
     def _give_up(self, worker: HostWorker) -> None:
-        """One that no host is left for; the next scale() starts it again where there is one."""
+        """One that does not start, or that no host is left for; the next scale(), or adapt(), starts another."""
         if self.workers.get(worker.name) is worker:
             del self.workers[worker.name]
+            self.worker_spec.pop(worker.name, None)
 
     @property
     def dashboard_link(self) -> str:

@@ -15,6 +15,7 @@ from distributed.deploy.spec import ProcessInterface
 
 from .._checked import parts
 from .._cluster.slots import original
+from .._errors import ConnectionLost
 from .._kinds import SINGLE
 from .._native import printable
 from .._responses import RemoteException
@@ -119,12 +120,13 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         """Runs the worker, and again where it ends by itself, as Dask's own nannies do. Ends with its host."""
         pause = _FIRST
         loop = asyncio.get_running_loop()
+        outcome: Exception | None = None
         while True:
             begun = loop.time()
             try:
                 host = self._owner._place()
             except RuntimeError as error:
-                self._told(up, error)
+                self._told(up, error if outcome is None else RuntimeError('%s: %s' % (error, outcome)))
                 break
             number = self._number = self._owner._take_number()
             try:
@@ -139,7 +141,8 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
                 self._number = None
             if self.status not in (Status.created, Status.running):
                 break
-            if not up.done():
+            if not up.done() and not isinstance(outcome, ConnectionLost):
+                # It would fail again. Of a host that is lost there are others.
                 up.set_exception(outcome)
                 break
             logger.warning('%s; it is started again' % outcome)
@@ -155,6 +158,16 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
             self._owner._give_up(self)
         else:
             up.set_exception(error)
+
+    def _not_started(self, host: Any, error: Exception) -> Exception:
+        if isinstance(error, ConnectionLost):
+            # It names the host, and is none of the worker's.
+            return error
+        if host.client is None:
+            return ConnectionLost('%s: the connection was lost' % host.name)
+        told = RuntimeError('%s: the worker %s did not start: %s' % (host.name, self.name, printable(str(error))))
+        told.__cause__ = error
+        return told
 
     async def _run(self, host: Any, number: int) -> Exception:
         """One process, from its start to its end; how it ended. Raises Unreachable if other machines do not reach the host."""
@@ -182,7 +195,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
                 host.name, self.name, status, ': ' + printable(last[0]) if last else '')))  # fmt: skip
 
         def failed(exc: RemoteException) -> None:
-            tell(ended, original(exc))
+            tell(ended, self._not_started(host, original(exc)))
 
         address = str(number)
         try:
@@ -192,7 +205,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
         except Unreachable:
             raise
         except Exception as error:
-            return error
+            return self._not_started(host, error)
         if self.status not in (Status.created, Status.running):
             return RuntimeError('%s: the worker %s was closed before it began' % (host.name, self.name))
         text = program(
@@ -218,7 +231,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
             )
             cluster._router.attach(number, channel._native)
         except Exception as error:
-            return error
+            return self._not_started(host, error)
         try:
             return await ended
         finally:
