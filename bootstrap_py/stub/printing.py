@@ -34,24 +34,24 @@ class Lines(object):
         self.output = output
         self.descriptor = descriptor
         self.flags = wire.STDERR * (descriptor - 1)
-        # By thread; each changes only its own.
+        # Pieces by thread; each adds only to its own. They stay until they are sent, whatever comes in between: an interruption, or a
+        # signal handler that prints.
         self.unfinished = {}
 
     def put(self, sent):
         """Takes bytes."""
-        ident = get_ident()
-        sent = self.unfinished.pop(ident, b'') + sent
-        if b'\n' in sent or len(sent) > 8192:
-            self.output.pump(True, sent, self.flags)
+        unfinished = self.unfinished.setdefault(get_ident(), [])
+        unfinished.append(sent)
+        if b'\n' in sent or len(unfinished) > 500 or sum([len(piece) for piece in unfinished]) > 8192:
+            self.output.pump(True, unfinished, self.flags)
         else:
-            self.unfinished[ident] = sent
             self.output.machine.unflushed = True
 
     def flush(self):
         """Sends this thread's unfinished line."""
-        sent = self.unfinished.pop(get_ident(), None)
-        if sent:
-            self.output.pump(True, sent, self.flags)
+        unfinished = self.unfinished.get(get_ident())
+        if unfinished:
+            self.output.pump(True, unfinished, self.flags)
 
     def fileno(self):
         """The descriptor whose output goes the same way."""

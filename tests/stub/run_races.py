@@ -4,8 +4,7 @@ import os
 import sys
 import threading
 
-folder = sys.argv[1]
-sources = json.load(open(os.path.join(folder, 'sources.json')))
+sources = json.load(open(os.path.join(sys.argv[1], 'sources.json')))
 start = {'__name__': 'start'}
 # Without its last lines, which run the stub.
 exec(compile(sources['start'].rsplit('\nfiles = ', 1)[0], 'start', 'exec', 0, True), start)

@@ -7,7 +7,7 @@ import sys
 
 import assemble
 import pytest
-from stub_process import Stub
+from stub_process import Stub, cancel, wait_until
 
 RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_races.py")
 
@@ -76,3 +76,59 @@ def test_descriptors_that_stop_waiting_later_are_waited_for(fresh_stub):
     )
     assert fresh_stub.call("abs", -1) == 1
     assert len(fresh_stub.eval("b'x' * 3000000")) == 3_000_000
+
+
+HANDLER = """
+import signal, sys
+said = []
+def handler(*args):
+    said.append(1)
+    sys.stdout.write('tick\\n')
+def talk():
+    sys.stdout.write('first\\n')
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    lines = 0
+    try:
+        while len(said) < 200:
+            lines += 1
+            sys.stdout.write('tock\\n')
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return len(said), lines
+"""
+
+
+def test_a_signal_handler_prints_amid_printing(fresh_stub):
+    """What it prints comes behind, and waits for nobody."""
+    fresh_stub.define(HANDLER)
+    said, lines = fresh_stub.call("talk")
+    assert set(fresh_stub.output.split(b"\n")) == {b"", b"first", b"tick", b"tock"}
+    assert (fresh_stub.output.count(b"tick\n"), fresh_stub.output.count(b"tock\n")) == (said, lines)
+
+
+AMID = """
+import sys, time
+amid = []
+def trace(frame, event, arg):
+    if frame.f_code.co_filename == '<easycluster>/output.py' and frame.f_code.co_name == 'pump':
+        sys.settrace(None)
+        amid.append(1)
+        until = time.time() + 20
+        while time.time() < until:
+            time.sleep(0.001)
+def talk():
+    sys.stdout.write('one ')
+    sys.settrace(trace)
+    sys.stdout.write('two\\n')
+"""
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_an_interruption_amid_printing_loses_nothing_that_was_printed_before(fresh_stub, thread):
+    fresh_stub.define(AMID)
+    number = fresh_stub.start_call("talk", thread=thread)
+    wait_until(lambda: fresh_stub.eval("amid", thread=5))
+    cancel(fresh_stub, number, thread)
+    assert fresh_stub.output.startswith(b"one "), fresh_stub.output
