@@ -164,6 +164,24 @@ async fn connections_and_requests_are_logged_as_asked() {
     assert_eq!(call["message"], "request");
 }
 
+/// Its stderr is a pipe that is full: whoever shows it has stopped.
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = new_key(folder.path());
+    let mut server = Process::start(&key, &["-vv", "--log-format", "json"]);
+    let client = client(server.port, &key).await.unwrap();
+    for _ in 0..1000 {
+        let _: i64 = within(async { client.call("os.getpid", ()).await })
+            .await
+            .unwrap();
+    }
+    within(client.close()).await;
+    signal(server.child.id(), Signal::TERM);
+    until("its end", || server.child.try_wait().unwrap().is_some()).await;
+    assert!(server.child.wait().unwrap().success());
+}
+
 #[tokio::test]
 async fn signals_end_it_well_and_clients_are_told() {
     let folder = tempfile::tempdir().unwrap();

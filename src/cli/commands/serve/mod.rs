@@ -4,6 +4,7 @@
 pub(crate) mod arguments;
 mod daemon;
 mod log;
+mod log_queue;
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
@@ -43,7 +44,7 @@ pub(crate) fn run(
         return daemon::start(arguments, key, key_file);
     }
     let here = |error: &dyn std::fmt::Display| Failure::here(error.to_string());
-    log::start(arguments)?;
+    let log = log::start(arguments)?;
     let options = arguments.options(key_file);
     crate::cli::runtime()?.block_on(async {
         let server = Server::bind(key, options).map_err(|error| here(&error))?;
@@ -56,6 +57,8 @@ pub(crate) fn run(
             port = server.port()
         );
         let _ = std::io::stdout().flush();
+        // What was logged so far is for whoever has started this.
+        log.0.flush();
         daemon::detach().map_err(|error| here(&error))?;
         serve(server).await.map_err(|error| here(&error))
     })?;
