@@ -129,6 +129,18 @@ impl Service {
         }
     }
 
+    /// Whether the service manager starts services of the machine as it runs now: a system may have the files of systemd and be a
+    /// container, or be started by something else.
+    pub(crate) fn is_started_here(&self) -> bool {
+        match &self.manager {
+            // As sd_booted(3) has it.
+            Manager::Known(_, ServiceManagerKind::Systemd) => {
+                Path::new("/run/systemd/system").is_dir()
+            }
+            _ => true,
+        }
+    }
+
     fn need_root(&self, doing: &'static str) -> Result<(), ServiceError> {
         #[cfg(unix)]
         if !self.user && !rustix::process::geteuid().is_root() {
@@ -306,6 +318,11 @@ impl Service {
     /// Where it is not installed, without the rights, and where the service manager refuses.
     pub fn start(&self) -> Result<(), ServiceError> {
         self.need_installed("starting")?;
+        if !self.is_started_here() {
+            // Asked in a chroot, it does nothing, and calls that well done.
+            let error = io::Error::other("this machine was not started by systemd");
+            return Err(failed("starting")(error));
+        }
         match &self.manager {
             Manager::SysV(sysv) => sysv.start(),
             Manager::Known(manager, _) => manager.start(ServiceStartCtx { label: label() }),

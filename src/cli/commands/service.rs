@@ -92,12 +92,17 @@ pub(crate) fn install(arguments: &Install) -> Result<i32, Failure> {
         key,
         replace_key: arguments.overwrite,
     })?;
+    let here = service.is_started_here();
+    let at_boot = if here { " and starts at boot" } else { "" };
     let code = said(&format!(
-        "The service {NAME} is installed and starts at boot.\nIts key is {}; clients need a copy of it.",
+        "The service {NAME} is installed{at_boot}.\nIts key is {}; clients need a copy of it.",
         service.key_path().display()
     ));
+    if !here && !arguments.start {
+        failure::print_warning(&not_here(&service));
+    }
     if arguments.start {
-        service.start()?;
+        service.start().map_err(|error| refused(&service, error))?;
         return Ok(said("It runs."));
     }
     Ok(code)
@@ -112,12 +117,14 @@ pub(crate) fn uninstall(whose: &Whose) -> Result<i32, Failure> {
 }
 
 pub(crate) fn start(whose: &Whose) -> Result<i32, Failure> {
-    Service::new(whose.user)?.start()?;
+    let service = Service::new(whose.user)?;
+    service.start().map_err(|error| refused(&service, error))?;
     Ok(said(&format!("The service {NAME} runs.")))
 }
 
 pub(crate) fn stop(whose: &Whose) -> Result<i32, Failure> {
-    Service::new(whose.user)?.stop()?;
+    let service = Service::new(whose.user)?;
+    service.stop().map_err(|error| refused(&service, error))?;
     Ok(said(&format!("The service {NAME} is stopped.")))
 }
 
@@ -133,6 +140,24 @@ fn status(whose: &Whose) -> Result<i32, Failure> {
         Err(error) => format!("; {error}"),
     };
     Ok(said(&format!("The service {NAME} is installed{rest}")))
+}
+
+/// Why nothing starts the service here, and what serves until something does.
+fn not_here(service: &Service) -> String {
+    format!(
+        "nothing starts the service until this machine is started by systemd; what serves until then: easycluster serve -d -k {}",
+        service.key_path().display()
+    )
+}
+
+/// What the service manager refused, and where it cannot do anything here, that.
+fn refused(service: &Service, error: ServiceError) -> Failure {
+    let by_manager = matches!(error, ServiceError::Manager { .. });
+    let failure = Failure::from(error);
+    if by_manager && !service.is_started_here() {
+        return failure.with_hint(not_here(service));
+    }
+    failure
 }
 
 /// Prints a line; gives the exit code.

@@ -105,6 +105,30 @@ fn a_users_service_comes_and_goes() {
     assert!(say(&done).contains("not installed"), "{}", say(&done));
 }
 
+/// Where the machine was not started by systemd, nothing starts a service of it, however well it is installed.
+#[test]
+fn a_service_that_nothing_starts_here_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| at_home(home.path(), arguments);
+    let hint = "easycluster serve -d -k ";
+    let booted = Path::new("/run/systemd/system").exists();
+    let done = run(&["service", "install", "--user"]);
+    assert!(done.status.success(), "{}", say(&done));
+    let warned = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(warned.contains(hint), !booted, "{warned}");
+    assert_eq!(
+        say(&done).contains("starts at boot"),
+        booted,
+        "{}",
+        say(&done)
+    );
+    let done = run(&["service", "start", "--user"]);
+    assert_eq!(done.status.code(), Some(1), "{}", say(&done));
+    assert_eq!(say(&done).contains(hint), !booted, "{}", say(&done));
+    let done = run(&["service", "uninstall", "--user"]);
+    assert!(done.status.success(), "{}", say(&done));
+}
+
 #[test]
 fn an_init_script_starts_and_stops_a_real_server() {
     let root = tempfile::tempdir().unwrap();
