@@ -98,7 +98,7 @@ pub(super) fn start(
             starts += 1;
             let started = tokio::select! {
                 started = starter.start() => started,
-                () = shared.closing() => break Failure::closed(),
+                () = shared.not_wanted() => break Failure::closed(),
             };
             match started {
                 Ok(started) => attempt = Attempt::new(&shared, started),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::sleep_until;
 
 use crate::session::{
     ChannelEvent, ChannelId, Event, Outcome, RAW_STDERR, Request, RequestId, Session, SubmitError,
@@ -343,10 +344,17 @@ impl Shared {
         self.lock().closing
     }
 
-    /// Waits until the connection is to be closed.
-    pub(super) async fn closing(&self) {
-        while !self.is_closing() {
-            self.timer.notified().await;
+    /// Waits until the connection is to be closed or was ended, and keeps the time of calls meanwhile.
+    pub(super) async fn not_wanted(&self) {
+        while !self.is_closing() && !self.has_ended() {
+            let Some(deadline) = self.next_deadline() else {
+                self.timer.notified().await;
+                continue;
+            };
+            tokio::select! {
+                () = self.timer.notified() => {}
+                () = sleep_until(deadline.into()) => self.handle_timeout(Instant::now()),
+            }
         }
     }
 
