@@ -210,3 +210,24 @@ def test_numbers_of_processes_come_round_again(client):
     assert cluster._taken == {1, 2, 3}
     cluster.scale(2)
     assert poll(lambda: len(cluster._taken) == 2, 60)
+
+
+def test_two_clusters_share_an_event_loop(cluster):
+    """Started at the same time, and one goes on when the other has ended."""
+
+    async def main():
+        clusters = [EasyCluster(cluster, threads=1, dashboard=False, asynchronous=True) for _ in range(2)]
+        one, other = await asyncio.gather(*clusters)
+        async with distributed.Client(one, asynchronous=True) as client:
+            async with distributed.Client(other, asynchronous=True) as second:
+                assert await client.gather(client.map(lambda number: number + 1, range(9))) == list(range(1, 10))
+                assert await second.submit(sum, [1, 2]) == 3
+                first, last = [set((await each.run(os.getpid)).values()) for each in (client, second)]
+                assert len(first) == len(last) == 2 and not first & last
+            await other.close()
+            one.scale(3)
+            await client.wait_for_workers(3, 60)
+            assert await client.submit(sum, [1, 4]) == 5
+        await one.close()
+
+    asyncio.run(asyncio.wait_for(main(), 120))

@@ -189,7 +189,7 @@ def attack_of():
         import threading
         import time
 
-        (hub,) = sys.modules['easycluster_dask.backend']._hubs.values()
+        ((hub,),) = sys.modules['easycluster_dask.backend']._hubs.values()
         comm = sys.modules['easycluster_dask.comm']
         me, out = hub.number, hub._transport
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextvars import ContextVar
 from typing import Any, Callable
 
 from distributed.comm import registry
@@ -50,8 +51,8 @@ class EcListener(BaseListener):
 
 class EcConnector(Connector):
     async def connect(self, address: str, deserialize: bool = True, **connection_args: Any) -> Comm:
-        hub = the_hub()
-        comm = hub.open(number_of(address))
+        number = number_of(address)
+        comm = hub_to(number).open(number)
         comm.deserialize = deserialize
         return comm
 
@@ -61,7 +62,7 @@ class EcBackend(registry.Backend):
         return EcConnector()
 
     def get_listener(self, loc: str, handle_comm: Any, deserialize: bool, **connection_args: Any) -> EcListener:
-        return EcListener(the_hub(), handle_comm, deserialize)
+        return EcListener(starting_hub(), handle_comm, deserialize)
 
     def get_address_host(self, loc: str) -> str:
         return str(number_of(loc))
@@ -70,7 +71,7 @@ class EcBackend(registry.Backend):
         return str(number_of(loc))
 
     def get_local_address_for(self, loc: str) -> str:
-        return str(the_hub().number)
+        return str(some_hub().number)
 
 
 def number_of(address: str) -> int:
@@ -81,25 +82,50 @@ def number_of(address: str) -> int:
     return int(number)
 
 
-# By event loop: the master may have several clusters, each with a loop of its own.
-_hubs: dict[int, Hub] = {}
+# By event loop. One of the master's may have those of several clusters.
+_hubs: dict[int, list[Hub]] = {}
+# That of the cluster, or of the worker, that is being started.
+_starting: ContextVar[Hub] = ContextVar('easycluster_hub')
 
 
-def the_hub() -> Hub:
-    """The hub of the running event loop."""
-    hub = _hubs.get(id(asyncio.get_running_loop()))
-    if hub is None:
+def hubs_here() -> list[Hub]:
+    """The hubs of the running event loop."""
+    return _hubs.get(id(asyncio.get_running_loop()), [])
+
+
+def some_hub() -> Hub:
+    """A hub of the running event loop; all of them have the same number."""
+    hubs = hubs_here()
+    if not hubs:
         raise OSError(
             'ec:// addresses are reached from the event loop of their cluster only, not from process %d' % os.getpid()
         )
-    return hub
+    return hubs[-1]
 
 
-def register(hub: Hub | None) -> None:
-    """Makes a hub that of the running event loop, or with None forgets it."""
+def hub_to(number: int) -> Hub:
+    """The hub over which a process is reached."""
+    return next((hub for hub in hubs_here() if number in hub.peers), None) or some_hub()
+
+
+def starting_hub() -> Hub:
+    """The hub whose comms are for a listener that is being made."""
+    hub = _starting.get(None)
+    return hub if hub is not None and hub in hubs_here() else some_hub()
+
+
+def register(hub: Hub) -> None:
+    """Makes a hub one of the running event loop, and that of what this task starts."""
     registry.backends['ec'] = EcBackend()
+    _hubs.setdefault(id(asyncio.get_running_loop()), []).append(hub)
+    _starting.set(hub)
+
+
+def forget(hub: Hub) -> None:
+    """Takes back register()."""
     key = id(asyncio.get_running_loop())
-    if hub is None:
-        _hubs.pop(key, None)
+    left = [each for each in hubs_here() if each is not hub]
+    if left:
+        _hubs[key] = left
     else:
-        _hubs[key] = hub
+        _hubs.pop(key, None)

@@ -19,7 +19,7 @@ from distributed.deploy.spec import SpecCluster
 from .._cluster.cluster import Cluster
 from .._environments import Environment, folders
 from .._native import Router
-from .backend import register
+from .backend import forget, hubs_here, register
 from .comm import GONE, MASTER, MOST, MOST_NUMBER, PATIENCE, Hub
 from .direct import Addresses, Unreachable
 from .versions import check_versions
@@ -149,6 +149,7 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
             if self._hub is None:
                 end = socket.socket(fileno=self._router.attach_here(MASTER))
                 self._hub = await Hub.over(end, MASTER)
+                self._hub.peers = self._taken
                 register(self._hub)
             await super()._start()
         finally:
@@ -199,7 +200,7 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
             await super()._close()
         finally:
             if self._hub is not None:
-                register(None)
+                forget(self._hub)
                 self._hub.close()
                 self._hub = None
             self._router.close()
@@ -285,9 +286,10 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
             self._left_out.add(host.name)
 
     def _take_number(self) -> int:
-        """A number for the stream of one more process."""
+        """A number for the stream of one more process, which no cluster of this event loop has."""
+        taken = [self._taken, *(hub.peers for hub in hubs_here())]
         with self._placing:
-            number = next(number for number in self._numbers if number not in self._taken)
+            number = next(number for number in self._numbers if not any(number in each for each in taken))
             self._taken.add(number)
             return number
 

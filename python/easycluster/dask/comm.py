@@ -55,6 +55,8 @@ class Hub(asyncio.BufferedProtocol):
     def __init__(self, number: int, gone: Optional[Callable[[], None]] = None) -> None:
         """`gone` is called when the stream ends."""
         self.number = number
+        # Who is at the other ends, where a loop has several hubs: no two of them have the same.
+        self.peers: set[int] = set()
         self.loop = asyncio.get_running_loop()
         self.handlers: Callable[[EcComm], None] | None = None
         self._gone = gone
