@@ -284,8 +284,9 @@ class _Reader(threading.Thread):
         while self._taken:
             try:
                 client._deliver_taken(self._taken)
-            except Exception:
-                # As in any thread: the program's hook says what a completion function raised, and the others go on.
+            except BaseException:
+                # As in any thread: the program's hook says what a completion function raised, and the others go on, also where it was
+                # to end the thread.
                 kind, error, trace = sys.exc_info()
                 threading.excepthook(threading.ExceptHookArgs((kind, error, trace, self)))
 

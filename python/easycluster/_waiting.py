@@ -78,8 +78,8 @@ class _Watcher(threading.Thread):
     def _takes(self, take: Take) -> bool:
         try:
             return take()
-        except Exception:
-            # As in any thread: the program's hook says what its function raised, and the others go on.
+        except BaseException:
+            # As in any thread: the program's hook says what its function raised, and the others go on, also where it was to end the thread.
             kind, error, trace = sys.exc_info()
             threading.excepthook(threading.ExceptHookArgs((kind, error, trace, self)))
             return True

@@ -114,7 +114,8 @@ class Connecting(Members[_C, _P]):
         Raises ClusterError if too few are connected; those that are get closed. Raises ValueError for a quorum that is more than the hosts.
         """
         self._root = self
-        self._lock = threading.Lock()
+        self._renew_locks()
+        _process.renew_after_fork(self)
         self._closed = False
         # Whether it is still to be awaited, or entered.
         self._unopened = False
@@ -150,6 +151,9 @@ class Connecting(Members[_C, _P]):
         self.report = ConnectReport((host.name for host in self._hosts), count)
         self._steps = self._connect(clients, at_once, retries, deadline, count)
         self._begin()
+
+    def _renew_locks(self) -> None:
+        self._lock = threading.Lock()
 
     def _begin(self) -> None:
         """Goes the steps of connecting, or leaves them for later."""
@@ -282,8 +286,10 @@ class Connecting(Members[_C, _P]):
             if arrived is not None:
                 self._take_slot(more, arrived, missing)
             elif joining.is_done():
-                self._later.remove(joining)
-                _warn_of(missing)
+                # Where warnings are errors it comes again.
+                if joining in self._later:
+                    self._later.remove(joining)
+                    _warn_of(missing)
                 break
             else:
                 return True

@@ -77,9 +77,8 @@ class Executor(futures.Executor):
         self._retries = retries
         self._by = by
         self._trust = trust
-        # Guards everything below; futures are completed without it.
-        self._lock = threading.Lock()
-        self._idle = threading.Condition(self._lock)
+        self._renew_locks()
+        _process.renew_after_fork(self)
         self._places: list[Place] = []
         self._waiting: deque[Task] = deque()
         self._shutdown = False
@@ -98,6 +97,11 @@ class Executor(futures.Executor):
         for slot in hosts._slots_now(None):
             if slot not in slots:
                 self._listener(slot)
+
+    def _renew_locks(self) -> None:
+        # Guards places and what waits; futures are completed without it.
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
 
     @property
     def _max_workers(self) -> int:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
+from .. import _process
 from .._client import Client
 from .._threaded import ThreadedClient
 
@@ -23,14 +24,22 @@ class Pump:
         """`on_lost` is called in the thread with a client whose connection has ended, once."""
         self._name = name
         self._on_lost = on_lost
-        self._lock = threading.Lock()
+        self._renew_locks()
+        _process.renew_after_fork(self)
         self._poll = select.poll()
         self._clients: dict[int, Client] = {}
         self._others: dict[int, Callable[[], object]] = {}
-        self._thread: threading.Thread | None = None
         self._soon: deque[Callable[[], object]] = deque()
         self._ended = False
+
+    def _renew_locks(self) -> None:
+        self._lock = threading.Lock()
+        # The one that was started last, and the one that reads. In a child process there is none, and none begins: the connections
+        # are the parent's.
+        self._thread: threading.Thread | None = None
+        self._reader: threading.Thread | None = None
         self._waker: tuple[int, int] | None = None
+        self._ended = True
 
     def add(self, client: Client) -> None:
         """Reads this client's responses from now on."""
@@ -42,7 +51,7 @@ class Pump:
 
     def check_wait(self) -> None:
         """Raises RuntimeError in the thread itself, where what is waited for would never be read."""
-        if self._thread is threading.current_thread():
+        if self._reader is threading.current_thread():
             raise RuntimeError(
                 'a completion function runs in the thread that reads the answers of the cluster, and cannot wait for one; '
                 'have another thread call the cluster'
@@ -65,14 +74,17 @@ class Pump:
             self._wake()
 
     def _wake(self) -> None:
-        """Has the thread look, with the lock held; starts it first if need be."""
+        """Has the thread look, with the lock held; starts it first if need be. A signal handler may raise anywhere in here, and the next
+        one goes on."""
         if self._waker is None:
-            self._waker = os.pipe()
-            os.set_blocking(self._waker[1], False)
-            self._poll.register(self._waker[0], select.POLLIN)
+            waker = os.pipe()
+            os.set_blocking(waker[1], False)
+            self._poll.register(waker[0], select.POLLIN)
+            self._waker = waker
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            thread.start()
+            self._thread = thread
         try:
             os.write(self._waker[1], b'+')
         except BlockingIOError:
@@ -83,9 +95,9 @@ class Pump:
         """Ends the thread, and waits for it unless it is the calling one."""
         with self._lock:
             self._ended = True
-            thread = self._thread
             if self._waker is not None:
                 self._wake()
+            thread = self._reader or self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
@@ -99,8 +111,12 @@ class Pump:
                 pass
 
     def _run(self) -> None:
-        assert self._waker is not None
-        reader = self._waker[0]
+        with self._lock:
+            if self._reader is not None or self._waker is None:
+                # Another one was started before, by somebody who does not know of it.
+                return
+            self._reader = threading.current_thread()
+            reader = self._waker[0]
         try:
             while not self._ended:
                 for descriptor, _ in self._poll.poll():
@@ -109,7 +125,7 @@ class Pump:
                         self._call_all()
                     elif descriptor in self._clients:
                         self._read(descriptor, self._clients[descriptor])
-                    elif descriptor in self._others and not self._others[descriptor]():
+                    elif descriptor in self._others and not self._takes(self._others[descriptor]):
                         self._drop(descriptor)
         finally:
             with self._lock:
@@ -121,18 +137,26 @@ class Pump:
                 self._others.clear()
             self._call_all()
 
+    def _takes(self, function: Callable[[], object]) -> bool:
+        try:
+            return bool(function())
+        except BaseException:
+            self._tell()
+            return True
+
     def _call_all(self) -> None:
         while self._soon:
             try:
                 self._soon.popleft()()
-            except Exception:
+            except BaseException:
+                # As in any thread, but for the end of this one: others wait for it.
                 self._tell()
 
     def _read(self, descriptor: int, client: Client) -> None:
         try:
             while client.read_response(False):
                 pass
-        except Exception as error:
+        except BaseException as error:
             if client._is_lost(error):
                 # Or it was closed here.
                 self._drop(descriptor)

@@ -70,10 +70,14 @@ class Slot:
         """`client` is this slot's alone, as far as its main thread goes."""
         self.host = host
         self.client = client
-        self._lock = threading.Lock()
+        self._renew_locks()
+        _process.renew_after_fork(self)
         self._known: dict[tuple[Sent, int | None], int] = {}
         self._has_helpers = False
         self._has_cloudpickle = False
+
+    def _renew_locks(self) -> None:
+        self._lock = threading.Lock()
 
     def _running(self) -> Running | None:
         """What a call of the process is made in, if that is a function which remote code has called."""
