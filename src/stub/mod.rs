@@ -214,7 +214,7 @@ mod tests {
         let most = [
             ("core", 7_175),
             ("requests", 4_160),
-            ("calls", 16_700),
+            ("calls", 16_780),
             ("control", 2_100),
             ("channels", 4_000),
         ];

@@ -2,12 +2,13 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 
 import assemble
 import pytest
-from stub_process import Stub, cancel, wait_until
+from stub_process import REFERENCES, RELEASE, Stub, cancel, wait_until
 
 RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_races.py")
 
@@ -132,3 +133,37 @@ def test_an_interruption_amid_printing_loses_nothing_that_was_printed_before(fre
     wait_until(lambda: fresh_stub.eval("amid", thread=5))
     cancel(fresh_stub, number, thread)
     assert fresh_stub.output.startswith(b"one "), fresh_stub.output
+
+
+COUNTING = """
+import sys, time
+amid, lines = [], []
+class Held(ServerObject):
+    pass
+def trace(frame, event, arg):
+    if frame.f_code.co_name != 'add' or frame.f_code.co_filename != '<easycluster>/references.py':
+        return None
+    lines.append(event)
+    # Behind the line that takes the lock.
+    if lines.count('line') == 2:
+        sys.settrace(None)
+        amid.append(1)
+        until = time.time() + 1
+        while time.time() < until:
+            time.sleep(0.001)
+    return trace
+def give(channel):
+    sys.settrace(trace)
+    channel.send([Held()])
+"""
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_an_interruption_amid_the_counting_of_objects_keeps_no_lock(fresh_stub, thread):
+    fresh_stub.define(COUNTING)
+    number = fresh_stub.start_call("give", fresh_stub.open(raw=False), thread=thread, flags=REFERENCES)
+    wait_until(lambda: fresh_stub.eval("amid", thread=5))
+    cancel(fresh_stub, number, thread)
+    held = fresh_stub.call("Held", thread=thread)
+    fresh_stub.frame(RELEASE, 0, 0, struct.pack(">QI", held.oid, 1))
+    assert fresh_stub.call("abs", -1, thread=thread) == 1
