@@ -62,9 +62,15 @@ class Environment:
             file=sys.stderr,
         )  # fmt: skip
         folder = _checked.text(host, client.call(_HELPERS + 'begin', key, self.keep))
-        # With a slash at the end, what is in it.
-        client.put(os.path.join(built, ''), folder)
-        return _checked.text(host, client.call(_HELPERS + 'finish', folder, key, self.keep))
+        try:
+            # With a slash at the end, what is in it.
+            client.put(os.path.join(built, ''), folder)
+            return _checked.text(host, client.call(_HELPERS + 'finish', folder, key, self.keep))
+        except BaseException:
+            # The disk may be full, and the connection last long.
+            with contextlib.suppress(Exception):
+                client.call(_HELPERS + 'remove', folder)
+            raise
 
     def versions(self, host: str, client: Client) -> dict[str, str | None]:
         """The packages that a host would get, by name, with their versions."""
@@ -125,8 +131,12 @@ class Provided:
         self._hosts = dict(hosts)
         self._folders = folders(environment, self._hosts.items())
         self._processes = [(self._folders[host], client) for host, client in processes if host in self._folders]
-        for folder, client in self._processes:
-            client.call('sys.path.insert', 0, folder)
+        try:
+            for folder, client in self._processes:
+                client.call('sys.path.insert', 0, folder)
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, host: str, client: Any) -> None:
         """Gives it to a process that has come since; waits for that. Raises EnvironmentFailed if it cannot be built for the host."""
@@ -156,21 +166,41 @@ class Provided:
 
 
 def folders(environment: Environment, hosts: Iterable[tuple[str, Client]]) -> dict[str, str]:
-    """Has an environment on several hosts, at the same time; the folders by host. Raises what was raised first."""
-    found: dict[str, str] = {}
+    """Has an environment on several hosts, at the same time; the folders by host. Raises what was raised first, or raises here, and
+    leaves none at any host then."""
+    found: dict[str, tuple[Client, str]] = {}
     failed: list[BaseException] = []
+    lock = threading.Lock()
+    given_up = False
 
-    def send(host: str, client: Any) -> None:
+    def withdraw(client: Client, folder: str) -> None:
+        with contextlib.suppress(Exception):
+            environment.remove_from(client, folder)
+
+    def send(host: str, client: Client) -> None:
         try:
-            found[host] = environment.send_to(host, client)
+            folder = environment.send_to(host, client)
         except BaseException as error:
             failed.append(error)
+            return
+        with lock:
+            if not given_up:
+                found[host] = client, folder
+                return
+        withdraw(client, folder)
 
     threads = [threading.Thread(target=send, args=each, daemon=True) for each in hosts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
-    return found
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failed:
+            raise failed[0]
+        return {host: folder for host, (_, folder) in found.items()}
+    except BaseException:
+        with lock:
+            given_up = True
+        for client, folder in found.values():
+            withdraw(client, folder)
+        raise

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -228,3 +230,58 @@ def test_a_host_that_joins_an_executor_late_gets_its_environment_too(wheels, tmp
         assert not any(os.path.exists(path) for _, path in found)
         paths = cluster.eval('__import__("sys").path')
         assert not any('easycluster-env-' in path for each in paths.values() for path in each)
+
+
+@pytest.fixture
+def places(cluster, tmp_path):
+    """Where the hosts of the cluster put packages that are not kept."""
+    found = []
+    for name, client in cluster._connected():
+        found.append(tmp_path / name)
+        found[-1].mkdir()
+        client.execblock('import tempfile; tempfile.tempdir = %r' % str(found[-1]))
+    return found
+
+
+@pytest.mark.parametrize('failing', ['a folder', 'the copy', 'the path'])
+def test_packages_that_one_host_does_not_take_stay_on_no_other(wheels, cluster, places, monkeypatch, failing):
+    wheel(wheels)
+    client = cluster._connected()[1][1]
+    real = type(client).put
+
+    def put(self, *args, **options):
+        real(self, *args, **options)
+        if self is client:
+            raise OSError('No space left on device')
+
+    if failing == 'a folder':
+        client.execblock("tempfile.tempdir = '/nowhere'")
+    elif failing == 'the copy':
+        monkeypatch.setattr(type(client), 'put', put)
+    else:
+        client.execblock('import sys; sys.path = tuple(sys.path)')
+    with pytest.raises((OSError, AttributeError)):
+        cluster.executor(environment=easycluster.Environment(['greeting']))
+    assert [list(place.iterdir()) for place in places] == [[], []]
+    assert 'easycluster-env-' not in repr(cluster._connected()[0][1].eval('__import__("sys").path'))
+
+
+def test_packages_whose_sending_is_interrupted_stay_nowhere(wheels, cluster, places, monkeypatch):
+    wheel(wheels)
+    client = cluster._connected()[1][1]
+    main = threading.get_ident()
+    raised = threading.Event()
+    real = type(client).put
+
+    def put(self, *args, **options):
+        if self is client:
+            assert poll(lambda: list(places[0].glob('*/greeting')))
+            signal.pthread_kill(main, signal.SIGINT)
+            assert raised.wait(30)
+        real(self, *args, **options)
+
+    monkeypatch.setattr(type(client), 'put', put)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.executor(environment=easycluster.Environment(['greeting']))
+    raised.set()
+    assert poll(lambda: [list(place.iterdir()) for place in places] == [[], []]), places

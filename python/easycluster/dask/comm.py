@@ -400,9 +400,14 @@ class EcComm(Comm):
             if total <= MOST:
                 await self._send(b''.join(pieces))
             else:
-                for piece in pieces:
-                    for start in range(0, len(piece), MOST):
-                        await self._send(piece[start : start + MOST])
+                try:
+                    for piece in pieces:
+                        for start in range(0, len(piece), MOST):
+                            await self._send(piece[start : start + MOST])
+                except BaseException:
+                    # Given up: the next message would be taken for the rest of this one.
+                    self.abort()
+                    raise
         return total
 
     async def _send(self, data: Any) -> None:
