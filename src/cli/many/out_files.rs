@@ -28,13 +28,18 @@ impl OutFiles {
     ///
     /// # Errors
     ///
-    /// Where that cannot be done.
+    /// Where that cannot be done, or nothing can be made in it.
     pub(super) fn prepare(path: &Path, labels: &[String]) -> Result<OutFiles, Failure> {
         let folder = std::fs::create_dir_all(path)
             .and_then(|()| Folder::open(path))
+            .and_then(|folder| {
+                // That files can be made there is known before anything runs. The error's own text would name this one.
+                let made = tempfile::tempfile_in(path).map(|_| folder);
+                made.map_err(|error| error.kind().into())
+            })
             .map_err(|error| {
                 Failure::usage(format!("cannot write to {}: {error}", path.display()))
-                    .with_hint("--out takes a folder, which is made where there is none")
+                    .with_hint("--out takes a folder that files can be made in, which is made itself where there is none")
             })?;
         Ok(OutFiles {
             folder,

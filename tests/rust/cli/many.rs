@@ -139,6 +139,10 @@ async fn each_host_has_files_of_its_own() {
     let below = format!("{}/out", elsewhere.display());
     let output = easycluster(&["run", &web1, "--out", &below, "-c", "print(1)"]).await;
     assert_eq!((output.stdout.as_str(), output.code), ("", Some(2)));
+    // Nor where nothing can be made in one that is there.
+    let output = easycluster(&["run", &web1, "--out", "/proc", "-c", "print(1)"]).await;
+    assert_eq!((output.stdout.as_str(), output.code), ("", Some(2)));
+    assert!(output.stderr.contains("cannot write to /proc: "));
     scene.end().await;
 }
 
