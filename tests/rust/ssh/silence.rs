@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use easycluster::transport::ssh::{Connector, SshTarget, open};
+use easycluster::transport::ssh::{ConfigSource, Connector, SshTarget, open};
 use easycluster::transport::{ExitStatus, Process, ReadEvent, StageLimits, TransportOptions};
 use easycluster::{Client, ConnectError, ConnectOptions, Error, Stage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -170,6 +170,13 @@ async fn a_file_that_gives_nothing_is_given_up_by_name_and_holds_nobody_up() {
         assert!(error.message.contains(&name), "{error}");
         assert_eq!(good, "in\n");
     }
+    let mut target = target_at(&server, server.port());
+    target.config = ConfigSource::File(pipe);
+    let error = fails(&target, &limits(Duration::from_secs(3))).await.0;
+    let stage = (error.stage, error.timed_out);
+    assert_eq!(stage, (Stage::Configure, true), "{error}");
+    assert!(error.message.contains(&name), "{error}");
+    assert!(error.hint.is_some_and(|hint| hint.contains("pipe")));
     // A device that never ends holds no key.
     let target = target_at(&server, server.port()).with_option("CertificateFile", "/dev/zero");
     let (connector, options) = (Connector::new(), TransportOptions::default());

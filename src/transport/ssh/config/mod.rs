@@ -26,7 +26,7 @@ pub(crate) use pattern::{Verdict, matches, matches_host, matches_list};
 pub(crate) use table::check_keyword;
 
 use crate::error::{ConnectError, Stage};
-use crate::transport::ssh::config::settings::{Override, Settings, SshTarget};
+use crate::transport::ssh::config::settings::{ConfigSource, Override, Settings, SshTarget};
 use crate::transport::ssh::timing::Stages;
 use keywords::Collected;
 use table::{Kind, lookup};
@@ -56,7 +56,8 @@ pub(crate) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Setti
     // Files are read, and commands of `Match exec` run.
     let resolved = stages
         .reading(Stage::Configure, &[], move || resolve_now(&wanted))
-        .await?
+        .await
+        .map_err(|error| slow(target, error))?
         .map_err(|message| {
             let hint = match check_options(target) {
                 Ok(()) => "fix the ssh_config, or leave it out with config=none",
@@ -68,6 +69,19 @@ pub(crate) async fn resolve(stages: &Stages, target: &SshTarget) -> Result<Setti
         stages.reached(Stage::Configure, since, format!("WARNING: {warning}"));
     }
     Ok(resolved.settings)
+}
+
+/// What takes too long: it may read any number of files, and run commands.
+fn slow(target: &SshTarget, mut error: ConnectError) -> ConnectError {
+    if !error.timed_out {
+        return error;
+    }
+    let file = match &target.config {
+        ConfigSource::File(path) => path.display().to_string(),
+        _ => "the ssh_config".to_owned(),
+    };
+    error.message = format!("{} reading {file}", error.message);
+    error.with_hint("it, or what it includes, is a pipe that nobody writes to, or on a network drive that does not answer, or a command of its `Match exec` does not end; config=none leaves it out")
 }
 
 fn resolve_now(target: &SshTarget) -> Result<Resolved, String> {
