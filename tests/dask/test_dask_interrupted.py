@@ -187,3 +187,25 @@ def test_a_cancelled_end_of_an_asynchronous_cluster_can_be_asked_for_again(clust
         assert made.status.name == 'closed'
 
     asyncio.run(main())
+
+
+def test_packages_are_removed_where_the_start_ends_behind_them(cluster, monkeypatch):
+    there = []
+
+    class Packages:
+        def send_to(self, host, client):
+            there.append(host)
+            return host
+
+        def remove_from(self, client, folder):
+            there.remove(folder)
+
+    def fail(self, *args, **kwargs):
+        assert sorted(there) == ['host0', 'host1']
+        raise Alarm
+
+    monkeypatch.setattr('easycluster.dask.cluster.check_versions', lambda *_: None)
+    monkeypatch.setattr(distributed.SpecCluster, '__init__', fail)
+    with pytest.raises(Alarm):
+        cluster.dask(environment=Packages(), threads=1, dashboard=False)
+    assert not there

@@ -71,7 +71,7 @@ def test_a_start_all_of_whose_hosts_are_lost_says_so(sshd):
 def test_a_worker_that_a_host_cannot_start_is_told_with_the_host():
     with Cluster([HERE % 0], output=None) as cluster:
         cluster.execblock("import tempfile; tempfile.tempdir = '/nowhere'")
-        with pytest.raises(RuntimeError, match="host0: the worker 0 did not start: .*No such file.*'/nowhere"):
+        with pytest.raises(RuntimeError, match="host0: the worker 0 does not run: .*No such file.*'/nowhere"):
             cluster.dask(threads=1, dashboard=False)
 
 

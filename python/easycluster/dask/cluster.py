@@ -72,6 +72,9 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
         self._placing = threading.Lock()
         self._placed: dict[str, int] = {}
         self._left_out: set[str] = set()
+        self._environment = environment
+        self._folders: dict[str, str] = {}
+        self._sending = threading.Lock()
         try:
             check_versions(self.hosts, environment)
             protocol, host = 'ec', str(MASTER)
@@ -79,9 +82,6 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
             self._addresses = self._found(traffic)
             if self._addresses is not None:
                 protocol, host = 'tls', self._addresses.here
-            self._environment = environment
-            self._folders: dict[str, str] = {}
-            self._sending = threading.Lock()
             if environment is not None:
                 self._folders = folders(environment, self.hosts._connected())
             options = dict(worker_options, nthreads=threads)
@@ -116,6 +116,7 @@ class EasyCluster(SpecCluster):  # type: ignore[misc]
                 self._give_up_start()
             finally:
                 self._router.close()
+                self._remove_folders()
                 if self._owns_hosts:
                     self.hosts.close()
             raise

@@ -165,7 +165,7 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
             return error
         if host.client is None:
             return ConnectionLost('%s: the connection was lost' % host.name)
-        told = RuntimeError('%s: the worker %s did not start: %s' % (host.name, self.name, printable(str(error))))
+        told = RuntimeError('%s: the worker %s does not run: %s' % (host.name, self.name, printable(str(error))))
         told.__cause__ = error
         return told
 
