@@ -53,6 +53,16 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
     admitted: 0,
 });
 
+/// Told in a forked child: what is coming about is the parent's, and does not come to an end here.
+#[cfg(feature = "python")]
+pub(crate) fn leave_coming() {
+    // Where another thread of the parent's held it at the fork, nobody gives it back.
+    if let Ok(mut seen) = SEEN.try_lock() {
+        seen.coming = 0;
+        seen.open = None;
+    }
+}
+
 /// Who waits for descriptors looks for them; the others wait behind, because a look takes time for each open one.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 

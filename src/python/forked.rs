@@ -10,6 +10,7 @@ use crate::descriptors;
 /// Closes the child's copies of what the parent's connections use: held open here, they would keep the other side from seeing
 /// the parent's end. `/dev/null` takes the numbers, because objects copied from the parent may still name them.
 pub(super) fn leave_connections() {
+    descriptors::leave_coming();
     let nothing = std::fs::OpenOptions::new()
         .read(true)
         .write(true)

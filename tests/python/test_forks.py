@@ -105,6 +105,39 @@ def test_no_connection_takes_the_number_of_a_closed_standard_stream(specs, tmp_p
     assert text.read_text() == repr(['/dev/null'] * len(closed))
 
 
+AMID_CONNECTING = """
+import os, resource, socket, threading
+from easycluster import Client, ConnectError
+
+silent = socket.create_server(('127.0.0.1', 0), backlog=100)
+
+def connect(user, limit):
+    try:
+        Client.from_spec('%s@127.0.0.1:%d:ssh=yes:config=none:batch=yes:timeout=%d' % (user, silent.getsockname()[1], limit))
+    except ConnectError as error:
+        return error
+
+for number in range(20):
+    threading.Thread(target=connect, args=('user%d' % number, 100), daemon=True).start()
+accepted = [silent.accept() for number in range(20)]
+if not os.fork():
+    # For one connection, and not for the twenty of the parent.
+    used = len(os.listdir('/dev/fd'))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 60, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    print(connect('child', 2), flush=True)
+    os._exit(0)
+os.wait()
+os._exit(0)
+"""
+
+
+def test_a_child_does_not_count_the_connections_that_its_parent_was_making():
+    program = [sys.executable, '-W', 'ignore', '-c', AMID_CONNECTING]
+    said = subprocess.run(program, timeout=60, stdout=subprocess.PIPE, text=True).stdout
+    # The server says nothing, but it was connected to.
+    assert 'no answer within 2 s' in said
+
+
 FORKING = """
 import os
 def fork_and_tell():
