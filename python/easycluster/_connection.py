@@ -61,6 +61,7 @@ class Connection:
 
     # The connection that there is. `_native` is set last and taken away first, so a thread that sees it sees the rest.
     _native: Native | None
+    _half_closed: Native | None
     _references: References
     _policy: Policy
     _answers: Answers
@@ -118,6 +119,8 @@ class Connection:
         self._remote_port = None
         self._target = None
         self._native = None
+        # One that was closed in part.
+        self._half_closed = None
         self._asked = None
         self._hello = None
         self._protocol = 2
@@ -245,7 +248,7 @@ class Connection:
 
     def _open(self) -> None:
         """Connects to where it was aimed, and waits until the other side runs."""
-        if self._native is not None:
+        if self._native is not None or self._half_closed is not None:
             self.close()
         self._use(_native.open(*self._opening()))
 
@@ -319,18 +322,28 @@ class Connection:
     def close(self, message: str | RemoteException = 'Connection closed') -> None:
         """Closes the connection. Calls on their way raise IOError with this message, or the RemoteException given in its place;
         proxies raise IOError from now on."""
-        native, self._native = self._native, None
+        native = self._native or self._half_closed
         if native is None:
             return
-        if message != 'Connection closed':
-            self._closed_by = message
-        # Each call gets an exception of its own, because raising one adds to its traceback.
-        # Set first: calls in other threads end with it as soon as the connection does.
-        if isinstance(message, RemoteException):
-            given = message
-            self._closing_error = lambda: RemoteException(_anew(given.orig), given.text)
-        else:
-            self._closing_error = lambda: RemoteException(IOError(message), '')
+        try:
+            self._native = self._half_closed = None
+            self._close(native, message)
+        except BaseException:
+            # A signal handler has raised; whoever closes it again goes on.
+            self._half_closed = native
+            raise
+
+    def _close(self, native: Native, message: str | RemoteException) -> None:
+        if self._closing_error is None:
+            if message != 'Connection closed':
+                self._closed_by = message
+            # Each call gets an exception of its own, because raising one adds to its traceback.
+            # Set first: calls in other threads end with it as soon as the connection does.
+            if isinstance(message, RemoteException):
+                given = message
+                self._closing_error = lambda: RemoteException(_anew(given.orig), given.text)
+            else:
+                self._closing_error = lambda: RemoteException(IOError(message), '')
         self._asked = None
         self._references.close()
         native.close()

@@ -193,22 +193,29 @@ class Receiver(Connection):
 
     def _end_pending(self, error: Callable[[], RemoteException]) -> None:
         while self._pending:
+            # As in _deliver_taken().
+            held: list[tuple[Ticket, Target]] = []
+            calls: list[tuple[Any, ...]] = []
+            again = True
             try:
-                _, target = self._pending.popitem()
-            except KeyError:
-                break
-            failed = Failed(error())
-            if isinstance(target, NonblockingResponse):
-                target.set_response(failed)
-            else:
-                function, arguments = completion_call(target, failed)
-                try:
-                    function(*arguments)
-                except Exception:
-                    # The others must be notified as well.
-                    pass
-        with self._delivered:
-            self._delivered.notify_all()
+                held.extend(islice(iter(self._pending.popitem, None), 1))
+                target = held[0][1]
+                failed = Failed(error())
+                if isinstance(target, NonblockingResponse):
+                    target.set_response(failed)
+                else:
+                    function, arguments = completion_call(target, failed)
+                    calls.append(arguments)
+                    again = isinstance(function, Retold)
+                    next(starmap(function, iter(calls.pop, None)))
+            except BaseException as raised:
+                if isinstance(raised, Exception) and not _process.raised_by_handler(raised):
+                    # There are no more, or the function has failed by itself; the others must be notified as well.
+                    continue
+                if again or calls:
+                    self._pending.update(held)
+                raise
+        self._tell_waiters()
 
     def _end_if_lost(self, native: Native) -> None:
         if native is self._native and not native.outstanding() and not native.ready_count():

@@ -33,6 +33,7 @@ class Cluster(Calls, Connecting[Client, Part]):
 
     _client_class: ClassVar[type[Any]] = Client
     _pump: Pump
+    _half_closed = False
 
     def _begin(self) -> None:
         self._pump = Pump('easycluster-cluster', self._client_lost)
@@ -104,9 +105,16 @@ class Cluster(Calls, Connecting[Client, Part]):
 
     def close(self) -> None:
         """Closes all connections. What is on its way ends with an exception."""
-        if not self._closed:
+        if self._closed and not self._half_closed:
+            return
+        try:
+            self._half_closed = False
             self._end()
             self._pump.close()
+        except BaseException:
+            # A signal handler has raised; whoever closes it again goes on.
+            self._half_closed = True
+            raise
 
     def __enter__(self) -> Self:
         return self
