@@ -325,11 +325,14 @@ class Connecting(Members[_C, _P]):
         if not more:
             return
         joining = self._join([client for _, client in more], AT_ONCE, 0)
+        # Given up with the cluster.
+        self._later.append(joining)
         missing: _Missing = {}
         while not joining.is_done():
             arrived = yield joining, None
             if arrived is not None:
                 self._take_slot(more, arrived, missing)
+        self._later.remove(joining)
         _warn_of(missing)
 
     # -- hosts
