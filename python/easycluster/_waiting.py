@@ -60,8 +60,9 @@ class _Watcher(threading.Thread):
         while not self._is_over():
             for key, _ in self._selector.select():
                 if key.data is None:
-                    os.read(self._woken, 1)
-                    self._arm(*self.waiting.popleft())
+                    os.read(self._woken, 4096)
+                    while self.waiting:
+                        self._arm(*self.waiting.popleft())
                     continue
                 self._selector.unregister(key.fd)
                 _, channel, take = key.data
@@ -102,9 +103,11 @@ def watch(channel: Channel, take: Take) -> None:
     global _watcher
     with _lock:
         if _watcher is None:
-            _watcher = _Watcher()
-            _watcher.add(channel, take)
-            _watcher.start()
+            watcher = _Watcher()
+            watcher.add(channel, take)
+            watcher.start()
+            # Not before: a signal handler may raise, or there is no thread to be had, and others would wait for it.
+            _watcher = watcher
         else:
             _watcher.add(channel, take)
 
