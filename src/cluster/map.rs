@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use crate::client::Client;
@@ -14,6 +14,7 @@ use crate::error::Error;
 
 use super::balance::{BalanceOptions, Balancer, BatchId, Fate, Item};
 use super::batch::{BatchOutcome, FunctionId, is_lost, run};
+use super::fan_out::panicked;
 use super::options::MapOptions;
 
 /// In order, items run this far ahead of the first that is not done, and no further, so that what is held back is bounded.
@@ -33,6 +34,8 @@ pub struct Map<I: Iterator, R> {
     waiting: HashMap<Item, Arc<I::Item>>,
     /// Batches on their way, and which of each slot's the client has since it sent the last.
     running: JoinSet<Returned<R>>,
+    /// What a task that panics was on: its slot and batch.
+    tasks: HashMap<Id, (usize, BatchId)>,
     received: Vec<Vec<BatchId>>,
     /// Outcomes that are to be given out, by item where they must wait for those before them.
     ready: VecDeque<(Item, Result<R, Error>)>,
@@ -110,6 +113,7 @@ where
             name: name.into(),
             waiting: HashMap::new(),
             running,
+            tasks: HashMap::new(),
             ready: VecDeque::new(),
             held: BTreeMap::new(),
             next_out: 0,
@@ -134,9 +138,10 @@ where
                 continue;
             }
             let next = match self.deadline {
-                None => self.running.join_next().await,
+                None => self.running.join_next_with_id().await,
                 Some(deadline) => {
-                    match tokio::time::timeout_at(deadline, self.running.join_next()).await {
+                    let next = self.running.join_next_with_id();
+                    match tokio::time::timeout_at(deadline, next).await {
                         Ok(next) => next,
                         Err(_elapsed) if self.give_up() => continue,
                         Err(_elapsed) => return None,
@@ -144,8 +149,11 @@ where
                 }
             };
             match next {
-                Some(Ok(returned)) => self.take(returned),
-                Some(Err(_panicked)) => {}
+                Some(Ok((task, returned))) => {
+                    self.tasks.remove(&task);
+                    self.take(returned);
+                }
+                Some(Err(error)) => self.fail_batch(error.id()),
                 None if !self.is_over() && self.fail_one() => {}
                 None if self.give_up() => {}
                 None => return None,
@@ -174,6 +182,7 @@ where
     fn give_up(&mut self) -> bool {
         // Also what has come and was not taken: each item ends once.
         self.running = JoinSet::new();
+        self.tasks.clear();
         let limit = self.options.deadline.unwrap_or_default();
         let mut items: Vec<Item> = self.waiting.keys().copied().collect();
         items.sort_unstable();
@@ -232,14 +241,30 @@ where
             received,
             self.options.timeout,
         );
-        self.running.spawn(async move {
+        let task = self.running.spawn(async move {
             Returned {
                 slot,
                 batch,
                 outcome: work.await,
             }
         });
+        self.tasks.insert(task.id(), (slot, batch));
         true
+    }
+
+    /// Ends the items of a batch whose task panicked, as code of the program's own may that makes arguments or results. The host
+    /// is there for others.
+    fn fail_batch(&mut self, task: Id) {
+        let Some((slot, batch)) = self.tasks.remove(&task) else {
+            return;
+        };
+        let results = self.balancer.items(batch).iter().map(|_| panicked());
+        let outcome = BatchOutcome::Done(0.1, results.collect());
+        self.take(Returned {
+            slot,
+            batch,
+            outcome,
+        });
     }
 
     fn take(&mut self, returned: Returned<R>) {

@@ -418,3 +418,30 @@ async fn a_host_that_answers_a_batch_with_other_than_its_outcomes_is_lost() {
         cluster.close().await;
     }
 }
+
+/// A result type of a program that panics where it is made of one of the values.
+#[derive(Debug, PartialEq)]
+struct Fragile(i64);
+
+impl<'de> serde::Deserialize<'de> for Fragile {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        assert!(number % 25 != 9, "one of the results panics in this test");
+        Ok(Fragile(number))
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_programs_own_fails_the_items_sent_with_it_and_no_others() {
+    let cluster = local(&[&newest()]).await;
+    let map = cluster.map::<_, Fragile>("square", 0..100i64, &MapOptions::default().with_batch(2));
+    let all = collect(map).await;
+    let places: Vec<u64> = all.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, (0..100).collect::<Vec<_>>());
+    for (place, result) in all {
+        let number = place as i64;
+        let panics = |number: i64| (number * number) % 25 == 9;
+        let expected = !panics(number) && !panics(number ^ 1);
+        assert_eq!(result.is_ok(), expected, "{place}: {result:?}");
+    }
+}
