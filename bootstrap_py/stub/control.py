@@ -112,6 +112,9 @@ def absorb(worker):
     set_exception(worker, None)
     worker.cancelling = 0
     worker.deferred = False
+    with striking:
+        if hurried and not [each for each in list(worker.machine.alive) if each.cancelling]:
+            sys.setcheckinterval(hurried.pop())
 
 
 def set_exception(worker, kind):
@@ -120,7 +123,8 @@ def set_exception(worker, kind):
         ctypes = late.imported('ctypes')
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             late.thread_id(ctypes)(worker.ident), kind and ctypes.py_object(kind))
-        hurry(kind)
+        if kind:
+            hurry()
         return True
     except Exception:
         # Some Pythons come without it; the client gives the call up by itself then. Or it is still being imported.
@@ -130,16 +134,14 @@ def set_exception(worker, kind):
 hurried = []
 
 
-def hurry(kind):
-    """Has threads look more often while an interruption waits: one that mostly sleeps would do so after seconds."""
-    if kind and late.COUNTS and not hurried:
+def hurry():
+    """Has threads look more often while interruptions wait: one that mostly sleeps would do so after seconds."""
+    if late.COUNTS and not hurried:
         hurried.append(sys.getcheckinterval())
         sys.setcheckinterval(3)
         # It holds after what is left of the old count.
         for tick in compat.ticks:
             pass
-    elif hurried and not kind:
-        sys.setcheckinterval(hurried.pop())
 
 
 def close(machine):

@@ -397,7 +397,7 @@ def test_a_program_that_is_run_is_interrupted_once(stub):
 def test_a_thread_that_mostly_sleeps_is_interrupted_at_its_next_step(stub):
     """In 2.x a thread looks for an interruption once in a hundred steps, which this one takes in half a minute."""
     stub.define(
-        "import sys, time\ndef slowly():\n    while True:\n        time.sleep(0.5)\n"
+        "import sys, time\ndef slowly(seconds=0.5):\n    while True:\n        time.sleep(seconds)\n"
         "def interval():\n    return sys.version_info < (3,) and sys.getcheckinterval()\n"
     )
     before = stub.call("interval")
@@ -407,4 +407,13 @@ def test_a_thread_that_mostly_sleeps_is_interrupted_at_its_next_step(stub):
         stub.frame(CANCEL, number, 0, b"")
         with pytest.raises(Failed):
             stub.wait(number, 10)
+    assert stub.call("interval", thread=3) == before
+    # Of several, the last one too.
+    numbers = [stub.start_call("slowly", thread * 0.4, thread=thread) for thread in (1, 2, 3, 4)]
+    stub.call("time.sleep", 0.2)
+    for number in numbers:
+        stub.frame(CANCEL, number, 0, b"")
+    for number in numbers:
+        with pytest.raises(Failed):
+            stub.wait(number, 7)
     assert stub.call("interval", thread=3) == before
