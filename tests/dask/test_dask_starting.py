@@ -97,3 +97,12 @@ def test_a_worker_that_waits_for_its_next_start_ends_at_once(cluster, monkeypatc
     begun = time.monotonic()
     client.close()
     assert time.monotonic() - begun < 8
+
+
+def test_scratch_files_go_though_what_started_the_worker_is_killed(sshd):
+    specs = [sshd.spec('rpython=%s' % sys.executable, 'name=lost')]
+    with Cluster(specs, output=None) as cluster, cluster.dask(threads=1, dashboard=False) as client:
+        ((folder, parent),) = client.run(lambda: (os.environ['EASYCLUSTER_WORKER_FOLDER'], os.getppid())).values()
+        assert os.listdir(folder)
+        os.kill(parent, signal.SIGKILL)
+        assert poll(lambda: not os.path.exists(folder)), os.listdir(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -37,7 +38,15 @@ def main(
     if options.get('local_directory') is None and dask.config.get('temporary-directory', None) is None:
         # Dask's own choice would stay behind.
         options = dict(options, local_directory=os.environ['EASYCLUSTER_WORKER_FOLDER'])
-    asyncio.run(_work(descriptor, number, scheduler, dict(options, name=name, host=address)))
+    try:
+        asyncio.run(_work(descriptor, number, scheduler, dict(options, name=name, host=address)))
+    finally:
+        _clear()
+
+
+def _clear() -> None:
+    """Whoever started this does so too, and may have been killed."""
+    shutil.rmtree(os.environ['EASYCLUSTER_WORKER_FOLDER'], ignore_errors=True)
 
 
 async def _work(descriptor: int, number: int, scheduler: str, options: dict[str, Any]) -> None:
@@ -63,6 +72,7 @@ async def _work(descriptor: int, number: int, scheduler: str, options: dict[str,
     # Where the stream has ended nobody is there to be told of anything; tasks that still run are given up.
     hub.close()
     sys.stdout.flush()
+    _clear()
     os._exit(0)
 
 
