@@ -43,11 +43,13 @@ def definitions(machine, name):
     if module is None:
         module = type(sys)(name)
         module._source_code = []
-        if '.' in name:
-            parent, child = name.rsplit('.', 1)
+        parent, dot, child = name.rpartition('.')
+        if dot:
             __import__(parent)
+        # Another thread may have been faster.
+        module = sys.modules.setdefault(name, module)
+        if dot:
             setattr(sys.modules[parent], child, module)
-        sys.modules[name] = module
     elif not hasattr(module, '_source_code'):
         raise ImportError('%s exists already and is not a definitions module' % name)
     return module

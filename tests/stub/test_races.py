@@ -8,7 +8,7 @@ import sys
 
 import assemble
 import pytest
-from stub_process import REFERENCES, RELEASE, Stub, cancel, wait_until
+from stub_process import EXEC, REFERENCES, RELEASE, Stub, cancel, wait_until
 
 RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_races.py")
 
@@ -167,3 +167,17 @@ def test_an_interruption_amid_the_counting_of_objects_keeps_no_lock(fresh_stub, 
     held = fresh_stub.call("Held", thread=thread)
     fresh_stub.frame(RELEASE, 0, 0, struct.pack(">QI", held.oid, 1))
     assert fresh_stub.call("abs", -1, thread=thread) == 1
+
+
+def test_two_threads_make_one_definitions_module(fresh_stub, tmp_path):
+    (tmp_path / "slow_parent").mkdir()
+    (tmp_path / "slow_parent" / "__init__.py").write_text("import time\ntime.sleep(0.5)\n")
+    fresh_stub.exec("import sys\nsys.path.insert(0, %r)" % str(tmp_path))
+    numbers = [
+        fresh_stub.request(EXEC, ("%s = 1" % name, "slow_parent.late"), thread=thread)
+        for thread, name in ((1, "one"), (2, "two"))
+    ]
+    for number in numbers:
+        fresh_stub.wait(number)
+    assert fresh_stub.eval("sorted(vars(sys.modules['slow_parent.late']))")[-2:] == ["one", "two"]
+    assert fresh_stub.eval("sys.modules['slow_parent'].late is sys.modules['slow_parent.late']")
