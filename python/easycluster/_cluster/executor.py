@@ -181,17 +181,13 @@ class Executor(futures.Executor):
             self._dispatch_safely(_ROOM)
         with self._lock:
             self._shutdown = True
-            dropped: list[Task] = []
-            if cancel_futures:
-                dropped = list(self._waiting)
-                self._waiting.clear()
             listeners = self._hosts._root._listeners
             if self._listener in listeners:
                 listeners.remove(self._listener)
             self._idle.notify_all()
-        for work in dropped:
-            work.future.cancel()
-            work.future.set_running_or_notify_cancel()
+        if cancel_futures and not self._safely(self._drop_waiting, _ROOM):
+            # That thread is at a completion function.
+            self._drop_waiting()
         if wait:
             # One whose submit() was interrupted may wait yet.
             self._dispatch_safely()
@@ -247,21 +243,35 @@ class Executor(futures.Executor):
         self._dispatch_safely()
         return work.future
 
+    def _drop_waiting(self) -> None:
+        with self._lock:
+            # One that was lost with its host has begun.
+            dropped = [work for work in self._waiting if not work.lost_on]
+            self._waiting = deque(work for work in self._waiting if work.lost_on)
+            self._idle.notify_all()
+        for work in dropped:
+            work.future.cancel()
+            work.future.set_running_or_notify_cancel()
+
     def _dispatch_safely(self, limit: float = 0.0) -> None:
         """As _dispatch(), but where no signal handler raises in between: what it raised would be taken for the failure of work, or
         leave some that is never sent. Waits for that no longer than `limit` seconds."""
+        self._safely(self._dispatch, limit)
+
+    def _safely(self, function: Callable[[], object], limit: float) -> bool:
+        """Has a function called where no signal handler raises in between; whether it has ended, for which this waits so many seconds."""
         done = threading.Event()
 
-        def dispatch() -> None:
+        def call() -> None:
             try:
-                self._dispatch()
+                function()
             finally:
                 done.set()
 
-        if not self._elsewhere(dispatch):
-            self._dispatch()
-        elif limit:
-            done.wait(limit)
+        if not self._elsewhere(call):
+            function()
+            return True
+        return bool(limit) and done.wait(limit)
 
     def _elsewhere(self, function: Callable[[], object]) -> bool:
         """Has a function called in the cluster's thread, if this is the thread in which signal handlers run; False if it is to be
