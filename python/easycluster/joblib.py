@@ -35,6 +35,8 @@ from ._shipping.functions import check_same, own_modules_by_value
 # Arrays from this many bytes on are sent once to each host, and not with each call.
 LARGE_ARRAY = 1 << 20
 _PACKAGES = ('joblib', 'numpy', 'sklearn', 'scipy')
+# Those that are installed by another name.
+_PROJECTS = {'sklearn': 'scikit-learn'}
 
 
 class _Arrays:
@@ -226,12 +228,19 @@ def check_hosts(cluster: Cluster) -> None:
     firsts = [host.slots[0] for host in cluster._hosts_now()]
     for slot in firsts:
         check_same(slot.host, *slot.python)
+    lacking: list[str] = []
     for host, there in cluster._versions(names).items():
         for name, ours, theirs in zip(names, here, there):
             if theirs is None:
-                raise ImportError('%s has no %s, which the functions of this program need' % (host, name))
-            if theirs != ours:
+                lacking.append('%s has no %s' % (host, name))
+            elif theirs != ours:
                 warnings.warn('%s has %s %s, and this machine %s' % (host, name, theirs, ours), stacklevel=4)
+    if lacking:
+        wanted = ', '.join("'%s==%s'" % (_PROJECTS.get(name, name), ours) for name, ours in zip(names, here))
+        raise ImportError(
+            '%s, which the functions of this program need. Install what this program has, or give '
+            'environment=easycluster.Environment([%s])' % ('; '.join(lacking), wanted)
+        )
 
 
 joblib.register_parallel_backend('easycluster', Backend)

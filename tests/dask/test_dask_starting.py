@@ -89,11 +89,14 @@ def test_a_worker_that_is_not_started_is_not_counted_as_one(cluster, monkeypatch
         client.wait_for_workers(3, 60)
 
 
-def test_a_worker_that_waits_for_its_next_start_ends_at_once(cluster, monkeypatch):
+def test_a_worker_that_waits_for_its_next_start_ends_at_once(cluster, monkeypatch, caplog):
     monkeypatch.setattr(easycluster.dask.worker, '_FIRST', 30.0)
     client = cluster.dask(threads=1, dashboard=False)
     os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
     assert poll(lambda: len(workers_of(client)) == 1)
+    assert poll(lambda: 'was ended by SIGKILL, as where memory runs out; it is started again' in caplog.text), (
+        caplog.text
+    )
     begun = time.monotonic()
     client.close()
     assert time.monotonic() - begun < 8

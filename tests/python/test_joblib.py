@@ -175,8 +175,10 @@ def test_a_host_without_the_packages_is_named(cluster, tmp_path):
     bare = tmp_path / "python"
     bare.write_text('#!/bin/sh\nexec %s -S "$@"\n' % sys.executable)
     bare.chmod(0o755)
-    with Cluster([":local:rpython=%s:name=bare" % bare], output=None) as other:
-        with pytest.raises(ImportError, match="bare has no joblib"):
+    with Cluster([":local:rpython=%s:name=bare%d" % (bare, number) for number in range(2)], output=None) as other:
+        with pytest.raises(
+            ImportError, match=r"bare0 has no joblib.*bare1 has no joblib.*Install.*Environment\(\[.*'joblib=="
+        ):
             with other.joblib():
                 pass
 

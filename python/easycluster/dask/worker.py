@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import pickle
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -47,6 +48,13 @@ def program(**arguments: Any) -> bytes:
         "    exec(compile(text, '<easycluster>/dask/' + name + '.py', 'exec'), module.__dict__)\n"
         'module.main(descriptor, **pickle.loads(%r))\n' % (texts, pickle.dumps(arguments, 4))
     ).encode()
+
+
+def _ended(status: int) -> str:
+    """What a process has done that ended with that status."""
+    if status == -signal.SIGKILL:
+        return 'was ended by SIGKILL, as where memory runs out'
+    return 'ended with status %d' % status
 
 
 class HostWorker(ProcessInterface):  # type: ignore[misc]
@@ -191,8 +199,8 @@ class HostWorker(ProcessInterface):  # type: ignore[misc]
                 tell(ended, error)
                 return
             last = said.strip().splitlines()[-1:]
-            tell(ended, RuntimeError('%s: the worker %s ended with status %s%s' % (
-                host.name, self.name, status, ': ' + printable(last[0]) if last else '')))  # fmt: skip
+            why = ': ' + printable(last[0]) if last else ''
+            tell(ended, RuntimeError('%s: the worker %s %s%s' % (host.name, self.name, _ended(status), why)))
 
         def failed(exc: RemoteException) -> None:
             tell(ended, self._not_started(host, original(exc)))
