@@ -78,8 +78,12 @@ class Channel:
             if not held:
                 ask = partial(self._native.receive, not self._raw, timeout, _get_ident() == _process.main_ident)
                 held.extend(islice(iter(ask, None), 1))
-            if not held:
-                raise EOFError('%s: the channel has come to its end' % self._client.peername)
+            while not held:
+                # Behind the last there may be one that another thread has given back meanwhile.
+                try:
+                    held.extend(islice(iter(given_back.popleft, None), 1))
+                except IndexError:
+                    raise EOFError('%s: the channel has come to its end' % self._client.peername) from None
             read = held[0] if self._raw else self._read(held[0])
             # By itself: it is behind calls that Python looks for signals.
             return read

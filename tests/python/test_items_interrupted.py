@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import sys
+import threading
 
 import pytest
 from easycluster import read_ahead
-from support.interrupted import all_the_steps
+from support.interrupted import Stop, all_the_steps
+from support.processes import poll
 
 FILES = ('_channels.py', '_streams.py', '_read_ahead.py', '_checked.py')
 COUNT = 3
@@ -63,3 +66,25 @@ def test_no_item_is_lost_or_comes_twice_whichever_step_a_handler_raises_at(clien
         assert (b"".join(values) == b"012") if way == "raw" else (values == [[0], [1], [2]]), (interruption.at, values)
         if response is not None:
             assert response.wait(timeout=60) is None
+
+
+def test_an_item_that_was_given_back_comes_to_a_thread_that_waits_for_the_end(client):
+    client.execblock("def one(channel, gate):\n    channel.send([1])\n    gate.receive()\n")
+    channel, gate = client.channel(), client.channel()
+    client.one(channel, gate, nonblocking=True)
+    got = []
+    thread = threading.Thread(target=lambda: got.extend(channel))
+
+    def interrupted(pickled):
+        del channel._read
+        thread.start()
+        # It waits for what comes behind the one that is in hand here.
+        assert poll(lambda: sys._current_frames()[thread.ident].f_code.co_name == "receive")
+        raise Stop
+
+    channel._read = interrupted
+    with pytest.raises(Stop):
+        channel.receive(timeout=60)
+    gate.send(None)
+    thread.join(60)
+    assert got == [[1]] and not thread.is_alive()
