@@ -32,7 +32,7 @@ pub(super) const END_GRACE: Duration = Duration::from_secs(4);
 /// A stub that was started, and the task that writes to it.
 struct Attempt {
     reader: Reader,
-    writing: JoinHandle<()>,
+    writing: Writing,
     bootstrap: Bootstrap,
     steps: Vec<Step>,
     first: Vec<ReadEvent>,
@@ -47,7 +47,7 @@ impl Attempt {
         let first = (!started.stub_sent).then(stub::first_part);
         Attempt {
             reader,
-            writing: tokio::spawn(write_all(Arc::clone(shared), writer, first)),
+            writing: Writing(tokio::spawn(write_all(Arc::clone(shared), writer, first))),
             bootstrap: started.bootstrap,
             steps: started.steps,
             first: started.first,
@@ -72,7 +72,7 @@ pub(super) fn start(
         let _driven = driven;
         let mut starts = 1;
         let failure = loop {
-            let writing = attempt.writing;
+            let mut writing = attempt.writing;
             let mut reading = Reading::new(
                 Arc::clone(&shared),
                 attempt.bootstrap,
@@ -83,14 +83,14 @@ pub(super) fn start(
             );
             let failure = reading.run(attempt.first, attempt.reader).await;
             // A writer that waits for room would wait forever; and it must take nothing more out.
-            writing.abort();
+            writing.0.abort();
             let lost = attempt.shared_has_ended.is_some_and(|ended| ended());
             let retry = lost
                 && STARTS.allows_another(starts)
                 && reading.ended_before_a_word(attempt.stub_sent);
             if retry {
                 // An error says that it was aborted.
-                _ = writing.await;
+                _ = (&mut writing.0).await;
             }
             if !retry || !shared.with_session(Session::restart) {
                 break failure;
@@ -108,6 +108,16 @@ pub(super) fn start(
         };
         shared.fail(failure);
     });
+}
+
+/// The task that writes. It ends with the one that reads, also where that panics in a function that takes output: it would hold
+/// the remote process for ever.
+struct Writing(JoinHandle<()>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Is dropped with the reading task: calls of other runtimes would wait for one that is gone.

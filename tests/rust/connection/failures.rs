@@ -4,8 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use easycluster::transport::{StageLimits, TransportOptions};
-use easycluster::{Client, Command, CommandEvent, ConnectOptions, Error, ExitStatus, Stage};
+use easycluster::{
+    Client, Command, CommandEvent, ConnectOptions, Error, ExitStatus, OutputSink, Stage,
+};
 
+use crate::support::remote::{idle, server};
 use crate::support::{Sshd, SshdOptions, within};
 
 /// A program that the bootstrap takes for an interpreter.
@@ -386,4 +389,22 @@ fn gone(pid: i64) {
         std::fs::read_link(&link).is_err().then_some(())
     });
     assert!(gone.is_some(), "process {pid} is left");
+}
+
+#[tokio::test]
+async fn a_panic_of_what_takes_output_ends_the_connection_and_leaves_nothing_on_the_server() {
+    let server = server();
+    let options = ConnectOptions::default()
+        .with_output(OutputSink::new(|_| panic!("it panics in this test")));
+    let client = Client::connect(&server.spec().parse().unwrap(), options)
+        .await
+        .unwrap();
+    client
+        .define("def say():\n    print('said')\n")
+        .await
+        .unwrap();
+    let error = client.call::<()>("say", ()).await.unwrap_err();
+    assert!(matches!(error, Error::Lost { .. }), "{error}");
+    drop(client);
+    idle(&server).await;
 }
