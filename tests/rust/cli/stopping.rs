@@ -199,6 +199,20 @@ async fn a_reader_that_takes_nothing_does_not_keep_a_signal_from_ending_it() {
 }
 
 #[tokio::test]
+async fn a_story_that_nobody_reads_does_not_keep_a_signal_from_ending_it() {
+    let long = "x".repeat(900);
+    let hosts: Vec<String> = (100..180)
+        .map(|n| format!("me@127.0.0.1:1:config=none:batch=yes:name=n{n}{long}"))
+        .collect();
+    let mut arguments = vec!["ping", "-v"];
+    arguments.extend(hosts.iter().map(String::as_str));
+    let (child, reader) = stuck(&arguments, true).await;
+    signal(&child, Signal::TERM);
+    assert_eq!(said(child).await.code, Some(128 + 15));
+    drop(reader);
+}
+
+#[tokio::test]
 async fn a_pipe_that_nobody_reads_at_the_end_does_not_keep_a_signal_from_ending_it() {
     let scene = Scene::new().await;
     let spec = scene.spec("web1");

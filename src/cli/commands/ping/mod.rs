@@ -13,6 +13,7 @@ use crate::cli::terminal::screen::Screen;
 use crate::cli::terminal::stop;
 use crate::connection::{ConnectOptions, OutputSink};
 use crate::{Client, ConnectError, Error, Stage, Value};
+use story::Told;
 use table::{Machine, Row, Rows, Style};
 
 const EXAMPLES: &str = "\
@@ -66,9 +67,10 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     let labels = many::labels(&targets);
     let screen = Screen::new();
     let rows: Rows = Arc::new(Mutex::new(labels.iter().map(|_| None).collect()));
+    let told = Told::default();
     let style = match (arguments.json, verbose) {
         (true, _) => Style::None,
-        (_, true) => Style::Story,
+        (_, true) => Style::Story(told.clone()),
         _ => Style::Table,
     };
     let table = table::Table::new(style, &labels, Arc::clone(&rows), screen.clone());
@@ -76,9 +78,9 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     shown.progress = !verbose;
     shown.summary = !arguments.json;
     shown.ci = options.ci_log().filter(|_| !arguments.json);
-    let told = Arc::clone(&rows);
+    let answers = Arc::clone(&rows);
     let finished = many::on_all_shown(targets, &options, Limits::default(), shown, move |host| {
-        one(host, verbose, Arc::clone(&told))
+        one(host, verbose.then(|| told.clone()), Arc::clone(&answers))
     })?;
     if finished.stopped {
         return Ok(finished.code);
@@ -102,9 +104,9 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
 }
 
 /// Asks one host. Its row is there before it ends.
-async fn one(mut host: Host, verbose: bool, rows: Rows) -> Outcome {
+async fn one(mut host: Host, told: Option<Told>, rows: Rows) -> Outcome {
     let label = host.target.label.clone();
-    let story = verbose.then(|| story::Story::begin(&label));
+    let story = told.map(|told| story::Story::begin(&label, told));
     let mut options = host.connect_options();
     // Nothing is printed by what we ask; what a login script prints is not about us.
     options.output = OutputSink::discard();

@@ -1,6 +1,7 @@
-//! `ping -v`: one connection's story, printed while it happens.
+//! `ping -v`: one connection's story, told while it happens. It is printed by the view, on the printer's thread: who tells it serves
+//! the connections, and does not wait for whoever reads it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::Error;
@@ -12,30 +13,65 @@ use crate::transport::{StageEvent, StageObserver};
 /// The width of the longest stage's name.
 const NAME_WIDTH: usize = 14;
 
-/// Prints each stage as it is reached.
+/// What is told and not printed yet, of all hosts.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<Mutex<Vec<Said>>>);
+
+enum Said {
+    Text(String),
+    /// An error, and what to do next.
+    Error(String, Option<String>),
+}
+
+impl Told {
+    fn add(&self, said: Said) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(said);
+    }
+
+    fn tell(&self, text: impl Into<String>) {
+        self.add(Said::Text(text.into()));
+    }
+
+    /// Prints what there is.
+    pub(crate) fn print(&self) {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for said in all {
+            match said {
+                Said::Text(text) => tell(&text),
+                Said::Error(error, hint) => print_error(&error, hint.as_deref()),
+            }
+        }
+    }
+}
+
+/// Tells each stage as it is reached.
 pub(crate) struct Story {
+    told: Told,
     started: Instant,
 }
 
 impl Story {
-    /// Prints the heading.
-    pub(crate) fn begin(host: &str) -> Story {
+    /// Tells the heading.
+    pub(crate) fn begin(host: &str, told: Told) -> Story {
         let bold = anstyle::Style::new().bold();
-        tell(&format!("{bold}{}{bold:#}\n", one_line(host)));
+        told.tell(format!("{bold}{}{bold:#}\n", one_line(host)));
         Story {
+            told,
             started: Instant::now(),
         }
     }
 
     /// What a connection tells its stages to.
     pub(crate) fn observer(&self) -> StageObserver {
-        Arc::new(|event: StageEvent| {
+        let told = self.told.clone();
+        Arc::new(move |event: StageEvent| {
             let time = milliseconds(event.elapsed.as_secs_f64() * 1000.0);
-            tell(&entry(&event.stage.to_string(), &time, &event.detail));
+            told.tell(entry(&event.stage.to_string(), &time, &event.detail));
         })
     }
 
-    /// Prints how it ended.
+    /// Tells how it ended.
     pub(crate) fn end(&self, answer: &Result<Machine, Error>) {
         match answer {
             Ok(machine) => {
@@ -47,7 +83,7 @@ impl Story {
                     "{}, {}, {} cores",
                     machine.system, machine.architecture, machine.cores
                 );
-                tell(&format!(
+                self.told.tell(format!(
                     "{}{}{}{}\n",
                     entry("python", "", &python),
                     entry("machine", "", &system),
@@ -62,10 +98,11 @@ impl Story {
             Err(error) => {
                 if let Error::Connect(error) = error {
                     let time = milliseconds(self.started.elapsed().as_secs_f64() * 1000.0);
-                    tell(&entry(&error.stage.to_string(), &time, "FAILED"));
+                    self.told
+                        .tell(entry(&error.stage.to_string(), &time, "FAILED"));
                 }
-                print_error(&error.to_string(), hint(error).as_deref());
-                tell("\n");
+                self.told.add(Said::Error(error.to_string(), hint(error)));
+                self.told.tell("\n");
             }
         }
     }

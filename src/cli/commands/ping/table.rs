@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::cli::commands::ping::story::Told;
 use crate::cli::terminal::columns::{padded, widest};
 use crate::cli::terminal::failure::hint;
 use crate::cli::terminal::lines::{Format, Stream};
@@ -54,12 +55,12 @@ pub(crate) fn lock(rows: &Rows) -> MutexGuard<'_, Vec<Option<Row>>> {
 }
 
 /// What is printed of hosts while they answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Style {
     /// A row each, and what to do about those that did not answer.
     Table,
-    /// Nothing, because the story tells it.
-    Story,
+    /// What is told of each.
+    Story(Told),
     /// Nothing.
     None,
 }
@@ -92,8 +93,23 @@ impl Table {
 }
 
 impl View for Table {
+    fn question(&mut self, _asked: bool) {
+        self.tick();
+    }
+
+    fn tick(&mut self) {
+        if let Style::Story(told) = &self.style {
+            told.print();
+        }
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.tick();
+        Ok(())
+    }
+
     fn end(&mut self, host: usize, report: &Report) -> io::Result<()> {
-        if self.style != Style::Table {
+        if !matches!(self.style, Style::Table) {
             return Ok(());
         }
         let row = lock(&self.rows).get(host).cloned().flatten();
