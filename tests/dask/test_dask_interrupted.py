@@ -97,34 +97,38 @@ def test_a_start_that_is_interrupted_leaves_nothing(cluster, kind):
 def test_an_end_that_is_interrupted_goes_on(cluster, kind, monkeypatch):
     """Also where nobody asks again."""
     client = cluster.dask(threads=1, dashboard=False)
-    closing = threading.Event()
+    closing, raised = threading.Event(), threading.Event()
     real = HostWorker.close
 
     async def close(self):
         closing.set()
-        await asyncio.sleep(0.5)
+        while not raised.is_set():
+            await asyncio.sleep(0.01)
         await real(self)
 
     monkeypatch.setattr(HostWorker, 'close', close)
     made = client.cluster
     with interrupted(kind, closing.is_set):
         client.close()
+    raised.set()
     assert poll(lambda: made.status.name == 'closed', 20), made.status
 
 
 def test_an_end_that_is_interrupted_can_be_asked_for_again(cluster, monkeypatch):
     made = EasyCluster(cluster, threads=1, dashboard=False)
-    closing = threading.Event()
+    closing, raised = threading.Event(), threading.Event()
     real = HostWorker.close
 
     async def close(self):
         closing.set()
-        await asyncio.sleep(0.5)
+        while not raised.is_set():
+            await asyncio.sleep(0.01)
         await real(self)
 
     monkeypatch.setattr(HostWorker, 'close', close)
     with interrupted(KeyboardInterrupt, closing.is_set):
         made.close()
+    raised.set()
     made.close(timeout=20)
     assert made.status.name == 'closed'
 

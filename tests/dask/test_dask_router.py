@@ -302,7 +302,7 @@ def test_messages_in_pieces_of_any_size_are_the_same():
 
 def test_a_message_that_is_given_up_halfway_is_not_continued_by_the_next(net):
     async def main():
-        _, one, other = await pair(net)
+        hubs, one, other = await pair(net)
         writing = asyncio.ensure_future(one.write({'data': random.Random(1).randbytes(2 * WINDOW)}))
         while one._credit > MOST:
             await asyncio.sleep(0)
@@ -313,5 +313,7 @@ def test_a_message_that_is_given_up_halfway_is_not_continued_by_the_next(net):
             await one.write('the next')
         with pytest.raises(CommClosedError):
             await asyncio.wait_for(other.read(), 20)
+        for hub in hubs:
+            hub.close()
 
     run(main())
