@@ -28,7 +28,7 @@ use crate::cli::terminal::lines::Format;
 use crate::cli::terminal::printer::{Errors, Lines, Printer, Report, View};
 use crate::cli::terminal::prompts::Terminal;
 use crate::cli::terminal::screen::Screen;
-use crate::cli::terminal::stop::{self, Stop, Stopper};
+use crate::cli::terminal::stop::{self, Signals, Stop, Stopper};
 use crate::{Retry, fan_out};
 use ci_log::{CiLog, StepSummary};
 use failed_hosts::FileAtEnd;
@@ -189,6 +189,8 @@ pub(crate) struct Finished {
     pub(crate) code: i32,
     /// Whether it was ended early, or what it printed could not be written.
     pub(crate) stopped: bool,
+    /// What else may end it.
+    pub(crate) signals: Signals,
 }
 
 /// How many hosts at a time, and how many failures are too many.
@@ -226,7 +228,7 @@ where
     let printer = Arc::new(Printer::start(shown.views(options, &labels)?));
     let terminal = Terminal::remember();
     let runtime = crate::cli::runtime()?;
-    let (outcomes, stop) = runtime.block_on(everywhere(
+    let (outcomes, stop, mut signals) = runtime.block_on(everywhere(
         targets,
         (options.jobs, limits, options.retry()),
         &terminal,
@@ -245,19 +247,15 @@ where
         told_last(&labels, &outcomes, unwritten, failed_to, summary_since)
             .map(|error| failure::unwritten(&error))
     };
-    Ok(match stop::unless_stopped(stop, last_words) {
-        Ok(Some(code)) => Finished {
-            code,
-            stopped: true,
-        },
-        Ok(None) => Finished {
-            code,
-            stopped: stop.is_some(),
-        },
-        Err(stop) => Finished {
-            code: stop.exit_code(),
-            stopped: true,
-        },
+    let (code, stopped) = match stop::unless_stopped(stop, &mut signals, last_words) {
+        Ok(Some(code)) => (code, true),
+        Ok(None) => (code, stop.is_some()),
+        Err(stop) => (stop.exit_code(), true),
+    };
+    Ok(Finished {
+        code,
+        stopped,
+        signals,
     })
 }
 
@@ -307,7 +305,7 @@ async fn everywhere<W, F>(
     terminal: &Terminal,
     printer: Arc<Printer>,
     work: W,
-) -> (Vec<Option<Outcome>>, Option<Stop>)
+) -> (Vec<Option<Outcome>>, Option<Stop>, Signals)
 where
     W: Fn(Host) -> F + Send + Sync + 'static,
     F: Future<Output = Outcome> + Send + 'static,
@@ -352,12 +350,12 @@ where
                 },
                 patience_over = stopper.wait() => if patience_over {
                     hosts.stop().await;
-                    return (outcomes, stopper.reason());
+                    return (outcomes, stopper.reason(), stopper.into_signals());
                 },
             }
         }
         first += count;
         targets = rest;
     }
-    (outcomes, stopper.reason())
+    (outcomes, stopper.reason(), stopper.into_signals())
 }

@@ -33,13 +33,15 @@ impl Stop {
 }
 
 /// Does on a thread of its own what may wait for whoever reads what we write, and gives it up a while after a signal, also one that
-/// has `stopped` the command before, and at once after a second one.
+/// has `stopped` the command before, and at once after a second one. `signals` are those that were listened for until now, so that none
+/// is lost in between.
 ///
 /// # Errors
 ///
 /// With the reason where it was given up. The thread stays, to end with this process.
 pub(crate) fn unless_stopped<T: Send + 'static>(
     stopped: Option<Stop>,
+    signals: &mut Signals,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Stop> {
     let Ok(runtime) = crate::cli::runtime() else {
@@ -51,7 +53,7 @@ pub(crate) fn unless_stopped<T: Send + 'static>(
         let _ = tell.send(());
         result
     });
-    let given_up = runtime.block_on(given_up(stopped, told));
+    let given_up = runtime.block_on(given_up(stopped, signals, told));
     match given_up {
         Some(stop) => Err(stop),
         None => thread
@@ -61,9 +63,12 @@ pub(crate) fn unless_stopped<T: Send + 'static>(
 }
 
 /// Why it was given up, unless it has `ended`, or panicked.
-async fn given_up(stopped: Option<Stop>, mut ended: oneshot::Receiver<()>) -> Option<Stop> {
+async fn given_up(
+    stopped: Option<Stop>,
+    signals: &mut Signals,
+    mut ended: oneshot::Receiver<()>,
+) -> Option<Stop> {
     let mut stop = stopped.filter(|stop| *stop != Stop::ReaderGone);
-    let mut signals = Signals::new();
     loop {
         tokio::select! {
             biased;
@@ -112,6 +117,11 @@ impl Stopper {
         self.stopping.subscribe()
     }
 
+    /// The signals, to be listened for by somebody else from here on.
+    pub(crate) fn into_signals(self) -> Signals {
+        self.signals
+    }
+
     /// Why, if there was a reason.
     pub(crate) fn reason(&self) -> Option<Stop> {
         self.reason
@@ -140,8 +150,9 @@ async fn gone(reader: &mut watch::Receiver<bool>, reason: Option<Stop>) -> Stop 
     std::future::pending().await
 }
 
+/// The signals that end a command, which have no effect of their own once this was there.
 #[cfg(unix)]
-struct Signals {
+pub(crate) struct Signals {
     signals: Vec<(tokio::signal::unix::Signal, Stop)>,
 }
 
@@ -186,7 +197,7 @@ impl Signals {
 }
 
 #[cfg(not(unix))]
-struct Signals;
+pub(crate) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {

@@ -79,9 +79,10 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
     shown.summary = !arguments.json;
     shown.ci = options.ci_log().filter(|_| !arguments.json);
     let answers = Arc::clone(&rows);
-    let finished = many::on_all_shown(targets, &options, Limits::default(), shown, move |host| {
-        one(host, verbose.then(|| told.clone()), Arc::clone(&answers))
-    })?;
+    let mut finished =
+        many::on_all_shown(targets, &options, Limits::default(), shown, move |host| {
+            one(host, verbose.then(|| told.clone()), Arc::clone(&answers))
+        })?;
     if finished.stopped {
         return Ok(finished.code);
     }
@@ -90,7 +91,8 @@ pub(crate) fn main(arguments: Arguments) -> Result<i32, Failure> {
         let rows: Vec<&Row> = rows.iter().flatten().collect();
         let text = format!("{:#}\n", table::as_json(&rows));
         let text = crate::visible::json(text);
-        match stop::unless_stopped(None, move || failure::printed(text)) {
+        let printing = move || failure::printed(text);
+        match stop::unless_stopped(None, &mut finished.signals, printing) {
             Ok(failure::OK) => {}
             Ok(code) => return Ok(code),
             Err(stop) => return Ok(stop.exit_code()),
