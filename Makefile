@@ -47,7 +47,7 @@ test: prepare
 every-test: compiled lint-python stub package rust dask
 
 help:
-	@echo 'make test       every test (about a quarter of an hour the first time on two cores)'
+	@echo 'make test       every test (about twelve minutes the first time on two cores)'
 	@echo 'make lint       formatting, linters, the documentation and the list of the public API'
 	@echo 'make rust       the tests in Rust alone, examples included'
 	@echo 'make stub       the stub alone, under every interpreter found'
