@@ -8,7 +8,6 @@ import inspect
 import itertools
 import pickle
 import struct
-import sys
 import threading
 import traceback
 import weakref
@@ -305,9 +304,7 @@ class Asked:
                     entry.callback.function(*args, **kwargs)
                 except BaseException:
                     # One that would end its thread as well: the thread is ours.
-                    kind, error, trace = sys.exc_info()
-                    hooked = threading.ExceptHookArgs((kind, error, trace, threading.current_thread()))
-                    threading.excepthook(hooked)
+                    _process.tell_hook()
 
     async def _note_on_loop(self, entry: _Entry) -> None:
         for ask in self._notes(entry):

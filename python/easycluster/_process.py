@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -103,6 +104,12 @@ def _code(handler: Any) -> CodeType | None:
             return code
         handler = next((vars(kind)['__call__'] for kind in type(handler).__mro__ if '__call__' in vars(kind)), None)
     return None
+
+
+def tell_hook() -> None:
+    """Tells the program's hook for threads what is being handled, as where a thread ends by it: for one of ours that goes on."""
+    kind, error, trace = sys.exc_info()
+    threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
 
 
 def room(levels: int = 10) -> None:

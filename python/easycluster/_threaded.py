@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import weakref
 from collections import deque
@@ -287,8 +286,7 @@ class _Reader(threading.Thread):
             except BaseException:
                 # As in any thread: the program's hook says what a completion function raised, and the others go on, also where it was
                 # to end the thread.
-                kind, error, trace = sys.exc_info()
-                threading.excepthook(threading.ExceptHookArgs((kind, error, trace, self)))
+                _process.tell_hook()
 
 
 AutoThreadingClient = ThreadedClient

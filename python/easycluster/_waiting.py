@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -81,8 +80,7 @@ class _Watcher(threading.Thread):
             return take()
         except BaseException:
             # As in any thread: the program's hook says what its function raised, and the others go on, also where it was to end the thread.
-            kind, error, trace = sys.exc_info()
-            threading.excepthook(threading.ExceptHookArgs((kind, error, trace, self)))
+            _process.tell_hook()
             return True
 
     def _is_over(self) -> bool:

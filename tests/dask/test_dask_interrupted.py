@@ -86,6 +86,21 @@ def throw(kind):
     raise kind
 
 
+def held_up(monkeypatch):
+    """Has the end of workers wait: an event that says that one does, and another that lets them end."""
+    closing, raised = threading.Event(), threading.Event()
+    real = HostWorker.close
+
+    async def close(self):
+        closing.set()
+        while not raised.is_set():
+            await asyncio.sleep(0.01)
+        await real(self)
+
+    monkeypatch.setattr(HostWorker, 'close', close)
+    return closing, raised
+
+
 @KINDS
 def test_a_start_that_is_interrupted_leaves_nothing(cluster, kind):
     with interrupted(kind, worker_processes):
@@ -97,16 +112,7 @@ def test_a_start_that_is_interrupted_leaves_nothing(cluster, kind):
 def test_an_end_that_is_interrupted_goes_on(cluster, kind, monkeypatch):
     """Also where nobody asks again."""
     client = cluster.dask(threads=1, dashboard=False)
-    closing, raised = threading.Event(), threading.Event()
-    real = HostWorker.close
-
-    async def close(self):
-        closing.set()
-        while not raised.is_set():
-            await asyncio.sleep(0.01)
-        await real(self)
-
-    monkeypatch.setattr(HostWorker, 'close', close)
+    closing, raised = held_up(monkeypatch)
     made = client.cluster
     with interrupted(kind, closing.is_set):
         client.close()
@@ -116,16 +122,7 @@ def test_an_end_that_is_interrupted_goes_on(cluster, kind, monkeypatch):
 
 def test_an_end_that_is_interrupted_can_be_asked_for_again(cluster, monkeypatch):
     made = EasyCluster(cluster, threads=1, dashboard=False)
-    closing, raised = threading.Event(), threading.Event()
-    real = HostWorker.close
-
-    async def close(self):
-        closing.set()
-        while not raised.is_set():
-            await asyncio.sleep(0.01)
-        await real(self)
-
-    monkeypatch.setattr(HostWorker, 'close', close)
+    closing, raised = held_up(monkeypatch)
     with interrupted(KeyboardInterrupt, closing.is_set):
         made.close()
     raised.set()
@@ -142,27 +139,10 @@ def test_a_client_that_is_not_made_leaves_no_cluster(cluster, monkeypatch):
         cluster.dask(threads=1, dashboard=False)
 
 
-def test_a_cancelled_start_of_an_asynchronous_client_leaves_nothing(cluster):
+@pytest.mark.parametrize('begin', [Cluster.dask, EasyCluster], ids=['client', 'cluster'])
+def test_a_cancelled_start_of_an_asynchronous_one_leaves_nothing(cluster, begin):
     async def enter():
-        async with cluster.dask(threads=1, dashboard=False, asynchronous=True, preload=[SLOW]):
-            pytest.fail('it is not up')
-
-    async def main():
-        entering = asyncio.ensure_future(enter())
-        while not worker_processes():
-            await asyncio.sleep(0.02)
-        entering.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await entering
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not [task for task in others if 'easycluster' in repr(task)], others
-
-    asyncio.run(main())
-
-
-def test_a_cancelled_start_of_an_asynchronous_cluster_leaves_nothing(cluster):
-    async def enter():
-        async with EasyCluster(cluster, threads=1, dashboard=False, asynchronous=True, preload=[SLOW]):
+        async with begin(cluster, threads=1, dashboard=False, asynchronous=True, preload=[SLOW]):
             pytest.fail('it is not up')
 
     async def main():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from easycluster import AsyncCluster
-from support.processes import poll
+from support.processes import poll, runs
 
 
 @pytest.fixture
@@ -24,14 +24,6 @@ def python(tmp_path):
     return made
 
 
-def is_there(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as stat:
-            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def test_a_cancelled_one_ends_the_further_processes_of_its_hosts(python, tmp_path):
     async def main():
         cluster = AsyncCluster([":local:name=host:rpython=%s" % python], slots=2)
@@ -42,7 +34,7 @@ def test_a_cancelled_one_ends_the_further_processes_of_its_hosts(python, tmp_pat
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert poll(lambda: not is_there(int(mark.read_text())), 10)
+        assert poll(lambda: not runs(int(mark.read_text())), 10)
         # It is there all the while.
         assert cluster._closed
 

@@ -11,7 +11,7 @@ import textwrap
 
 import pytest
 from easycluster import ConnectionLost
-from support.processes import poll
+from support.processes import poll, runs
 
 PROGRAM = """
 import multiprocessing, os, sys, warnings
@@ -34,14 +34,6 @@ assert client.eval('1') == 1
 print(remote, flush=True)
 client.time.sleep(600)
 """
-
-
-def runs(pid):
-    try:
-        with open('/proc/%d/stat' % pid) as stat:
-            return stat.read().rpartition(')')[2].split()[0] not in 'ZX'
-    except OSError:
-        return False
 
 
 @pytest.fixture

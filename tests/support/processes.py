@@ -37,6 +37,11 @@ def poll(ask, patience: float = PATIENCE):
         pause = min(1.3 * pause, 0.05)
 
 
+def runs(pid: int) -> bool:
+    """Whether a process is there, and not only waits for its parent to ask how it ended."""
+    return any(_parent(pid))
+
+
 def all_processes() -> list[Process]:
     """Every process but zombies, which have ended and only wait for their parent."""
     return [process for pid, parent in _parents() for process in _process(pid, parent)]

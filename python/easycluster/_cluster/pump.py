@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -141,7 +140,7 @@ class Pump:
         try:
             return bool(function())
         except BaseException:
-            self._tell()
+            _process.tell_hook()
             return True
 
     def _call_all(self) -> None:
@@ -150,7 +149,7 @@ class Pump:
                 self._soon.popleft()()
             except BaseException:
                 # As in any thread, but for the end of this one: others wait for it.
-                self._tell()
+                _process.tell_hook()
 
     def _read(self, descriptor: int, client: Client) -> None:
         try:
@@ -163,12 +162,7 @@ class Pump:
                 self._on_lost(client)
             else:
                 # A completion function raised, as in any thread.
-                self._tell()
-
-    @staticmethod
-    def _tell() -> None:
-        kind, error, trace = sys.exc_info()
-        threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
+                _process.tell_hook()
 
 
 def needs_pump(client: Client) -> bool:
