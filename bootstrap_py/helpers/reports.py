@@ -18,8 +18,7 @@ def tell(channel, item):
     machine = channel._line.machine
     if os.getpid() != machine.pid:
         return False
-    me = machine.current()
-    return me.shielded(put, channel, item) if me else put(channel, item)
+    return machine.whole(put, channel, item)
 
 
 def put(channel, item):

@@ -212,8 +212,7 @@ class Line(object):
         """Puts a frame behind what is pending, and sends it. False where this direction is over."""
         if os.getpid() != self.machine.pid:
             raise OSError(errno.EBADF, 'the channel belongs to the parent process')
-        me = self.machine.current()
-        return me.shielded(self.put, kind, payload, flags) if me else self.put(kind, payload, flags)
+        return self.machine.whole(self.put, kind, payload, flags)
 
     def put(self, kind, payload, flags):
         """The same, where no interruption comes in between."""

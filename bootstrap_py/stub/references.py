@@ -99,12 +99,6 @@ class References(object):
             self.lock.release()
 
 
-def whole(machine, action, *args):
-    """Does something of this table with no interruption in the middle, which might leave it locked, or half done."""
-    me = machine.current()
-    return me.shielded(action, *args) if me else action(*args)
-
-
 def unpickle(worker, flags, request, payload):
     """The content of a request: of one frame, of chunks as they arrive, with references or buffers."""
     chunked = not isinstance(payload, bytes)

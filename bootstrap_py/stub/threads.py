@@ -82,6 +82,12 @@ def begin_thread(self, *work):
     begun.acquire()
 
 
+def whole(self, action, *args):
+    """Calls something with no interruption in the middle, which might leave a lock taken, or work half done; from any thread."""
+    me = self.current()
+    return me.shielded(action, *args) if me else action(*args)
+
+
 def drop(worker, size):
     """Returns what will not be run; called by the thread that reads."""
     worker.dropped += size

@@ -335,4 +335,4 @@ class Machine(object):
 
 
 wire.postpone(Worker, 'rouse park shielded is_plain stop failed credit')
-wire.postpone(Machine, 'current wait look begin_thread stream flush_streams')
+wire.postpone(Machine, 'current wait look begin_thread stream flush_streams whole')

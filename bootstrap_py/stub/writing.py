@@ -116,7 +116,7 @@ def pickled(machine, value, buffers):
         export = held.kept.get(id(item)) or export_of(item)
         if export is None:
             return late.not_text(item) or named(item)
-        return references.whole(machine, count, item, export)
+        return machine.whole(count, item, export)
 
     def count(item, export):
         number = held.add(item)
@@ -141,7 +141,7 @@ def pickled(machine, value, buffers):
                 del buffers[:]
             late.dump(value, pieces, machine.protocol, identify, take, False)
     except BaseException:
-        references.whole(machine, held.give_up, sent)
+        machine.whole(held.give_up, sent)
         raise
     return pieces
 
@@ -154,7 +154,7 @@ def plain_result(machine, value):
         data = compat.pickle.dumps(plain(held, value, sent), machine.protocol)
         return wire.RESULT, wire.REFERENCES if sent else 0, data
     except BaseException:
-        references.whole(machine, held.give_up, [(number, 1) for number in sent.values()])
+        machine.whole(held.give_up, [(number, 1) for number in sent.values()])
         raise
 
 
@@ -164,7 +164,7 @@ def plain(held, value, sent):
     export = held.kept.get(id(value)) or export_of(value)
     if export:
         if id(value) not in sent:
-            references.whole(held.machine, lambda: sent.update({id(value): held.add(value)}))
+            held.machine.whole(lambda: sent.update({id(value): held.add(value)}))
         shown = compat.text(load('errors').shown(value))
         return compat.text('\0easycluster.object'), sent[id(value)], compat.text(kind.__name__), shown[:200]
     if value is None or kind in compat.scalars:
